@@ -1,0 +1,1 @@
+"""Radiographs: manifest, pixels, phantoms, splits and tf.data pipelines."""

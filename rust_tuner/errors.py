@@ -1,0 +1,63 @@
+"""The exceptions that `rust_tuner` raises, all under one root.
+
+RustTunerError
+├── LabelError            a score, view or label vector that is not one
+├── ManifestError         a manifest whose rows or columns are at fault
+├── ImageError            a radiograph that cannot be decoded
+├── ProtocolError         a scientific choice out of its range
+├── SplitError            a split that cannot be made, or does not match its file
+├── WeightsError          backbone weights that cannot be had or do not fit
+├── MetricError           a figure that is undefined for the data it was given
+├── FeatureCacheError     cached features that do not match what they claim to be
+└── SearchError           a search that cannot start or go on
+    ├── SpaceError        a search space that changed or is not declared up front
+    └── ResumeError       a project folder that does not belong to this search
+"""
+
+
+class RustTunerError(Exception):
+    """Root of every error that the package raises on purpose."""
+
+
+class LabelError(RustTunerError, ValueError):
+    """A score, view or label vector is outside its range."""
+
+
+class ManifestError(RustTunerError, ValueError):
+    """A manifest is at fault; the message lists every fault with its row and column."""
+
+
+class ImageError(RustTunerError, ValueError):
+    """A radiograph cannot be decoded; the message names file and row."""
+
+
+class ProtocolError(RustTunerError, ValueError):
+    """A scientific choice is outside its range."""
+
+
+class SplitError(RustTunerError, ValueError):
+    """A split cannot be made, or does not match what was written down."""
+
+
+class WeightsError(RustTunerError, ValueError):
+    """Backbone weights cannot be had, or do not fit the architecture."""
+
+
+class MetricError(RustTunerError, ValueError):
+    """A figure is undefined for the data it was given."""
+
+
+class FeatureCacheError(RustTunerError, RuntimeError):
+    """Cached features do not match what they claim to be."""
+
+
+class SearchError(RustTunerError, RuntimeError):
+    """A search cannot start or go on."""
+
+
+class SpaceError(SearchError):
+    """A search space changed in mid-search, or was not declared up front."""
+
+
+class ResumeError(SearchError):
+    """A project folder does not belong to the search that wants to resume it."""

@@ -1,0 +1,1 @@
+"""Figures for multi-label predictions, in NumPy float64."""

@@ -1,0 +1,1 @@
+"""Backbones, architectures, hypermodels and frozen features."""

@@ -1,0 +1,215 @@
+"""Every scientific choice of a study as one frozen value that survives a round trip through JSON.
+
+It owns the choices and their ranges; what is done with them belongs to the rooms above.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self, cast
+
+from rust_tuner.errors import ProtocolError
+from rust_tuner.labels import CORTICES, VIEWS
+
+Objective = Literal["val_auroc", "val_cortex_auroc"]
+Resize = Literal["squash", "letterbox"]
+Flips = Literal["horizontal_and_vertical", "horizontal", "none"]
+
+ANATOMICAL_VIEWS = {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")}
+PUBLISHED_VIEWS = {"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The scientific choices of a study; `Protocol.study()` are the published ones.
+
+    Attributes:
+        objective: what the search maximises. `val_auroc` is the 18-label macro AUROC of the
+            study; `val_cortex_auroc` scores the 16 cortex labels only where they are visible.
+        score_epoch: which epoch of the fold-averaged curve is the trial's score: `best_mean`
+            (its maximum, as published), `last`, or an epoch counted from 0.
+        seed: decides hold-out set, folds, trials, initial weights, shuffling and dropout.
+        holdout_fraction: share of the patients that is sealed, in (0, 1).
+        image_size: side of the square model input in pixels; the study's is 299.
+        resize: `squash` to the square as published, or `letterbox` to keep the aspect ratio.
+        flips: which random flips augment the training radiographs.
+        masked_loss: train only on the labels of visible cortices (and on the view).
+        weights: backbone weights: `imagenet`, `random`, or a path to a file without top.
+        view_cortices: the cortices that each view is expected to show. It serves phantoms and
+            the manifest's checks only; what is visible in a row is what has a score there.
+        num_folds: folds of a trial's cross-validation.
+        epochs: epochs of each fold.
+        trials: number of trials in Regime I.
+        batch_size_range: lowest and highest batch size of Regime I.
+        dropout_rate_range: lowest and highest dropout rate of Regime I.
+        learning_rates: Adam's learning rates on the grid of Regime II.
+        epsilons: Adam's epsilons on the grid of Regime II.
+    """
+
+    objective: Objective = "val_auroc"
+    score_epoch: str | int = "best_mean"
+    seed: int = 0
+    holdout_fraction: float = 0.15
+    image_size: int = 299
+    resize: Resize = "squash"
+    flips: Flips = "horizontal_and_vertical"
+    masked_loss: bool = False
+    weights: str = "imagenet"
+    view_cortices: Mapping[str, tuple[str, ...]] = field(
+        default_factory=lambda: dict(ANATOMICAL_VIEWS)
+    )
+    num_folds: int = 6
+    epochs: int = 20
+    trials: int = 100
+    batch_size_range: tuple[int, int] = (16, 2048)
+    dropout_rate_range: tuple[float, float] = (0.0, 0.5)
+    learning_rates: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
+    epsilons: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+
+    def __post_init__(self) -> None:
+        """Refuse choices outside their range.
+
+        Raises:
+            ProtocolError: naming the field, its value and its range.
+        """
+        _require(
+            self.objective in ("val_auroc", "val_cortex_auroc"),
+            "objective",
+            self.objective,
+            "val_auroc or val_cortex_auroc",
+        )
+        _require(
+            _is_score_epoch(self.score_epoch, self.epochs),
+            "score_epoch",
+            self.score_epoch,
+            f"best_mean, last, or an epoch in 0-{self.epochs - 1}",
+        )
+        _require(_is_int(self.seed) and self.seed >= 0, "seed", self.seed, "an integer from 0")
+        _require(
+            0 < self.holdout_fraction < 1,
+            "holdout_fraction",
+            self.holdout_fraction,
+            "a number between 0 and 1, both excluded",
+        )
+        _require(
+            _is_int(self.image_size) and self.image_size >= 75,
+            "image_size",
+            self.image_size,
+            "an integer from 75, InceptionV3's smallest input",
+        )
+        _require(
+            self.resize in ("squash", "letterbox"), "resize", self.resize, "squash or letterbox"
+        )
+        _require(
+            self.flips in ("horizontal_and_vertical", "horizontal", "none"),
+            "flips",
+            self.flips,
+            "horizontal_and_vertical, horizontal or none",
+        )
+        _require(
+            _are_views(self.view_cortices),
+            "view_cortices",
+            self.view_cortices,
+            f"for each of {', '.join(VIEWS)} some of {', '.join(CORTICES)}",
+        )
+        _require(
+            _is_int(self.num_folds) and self.num_folds >= 2,
+            "num_folds",
+            self.num_folds,
+            "an integer from 2",
+        )
+        _require(
+            _is_int(self.epochs) and self.epochs >= 1, "epochs", self.epochs, "an integer from 1"
+        )
+        _require(
+            _is_int(self.trials) and self.trials >= 1, "trials", self.trials, "an integer from 1"
+        )
+        low, high = self.batch_size_range
+        _require(
+            _is_int(low) and _is_int(high) and 1 <= low <= high,
+            "batch_size_range",
+            self.batch_size_range,
+            "two integers from 1, the lower one first",
+        )
+        _require(
+            0 <= self.dropout_rate_range[0] <= self.dropout_rate_range[1] < 1,
+            "dropout_rate_range",
+            self.dropout_rate_range,
+            "two numbers from 0 to below 1, the lower one first",
+        )
+        for name in ("learning_rates", "epsilons"):
+            values = getattr(self, name)
+            _require(
+                len(values) > 0
+                and all(value > 0 for value in values)
+                and len(set(values)) == len(values),
+                name,
+                values,
+                "one or more different positive numbers",
+            )
+
+    @classmethod
+    def study(cls, **changes: Any) -> Self:
+        """The published study's choices, with `changes` applied."""
+        return cls(**changes)
+
+    @classmethod
+    def clinical(cls, **changes: Any) -> Self:
+        """Choices for a clinical question: masked objective and loss, aspect ratio kept.
+
+        Horizontal flips only: an upside-down radiograph does not occur in a clinic.
+        """
+        choices: dict[str, Any] = {
+            "objective": "val_cortex_auroc",
+            "resize": "letterbox",
+            "flips": "horizontal",
+            "masked_loss": True,
+        }
+        return cls(**(choices | changes))
+
+    def to_json(self) -> dict[str, Any]:
+        """The protocol as a dictionary of JSON values; `from_json` reads it back."""
+        return asdict(self) | {"view_cortices": {k: list(v) for k, v in self.view_cortices.items()}}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read a protocol that `to_json` wrote.
+
+        Raises:
+            ProtocolError: for unknown fields or values out of range.
+        """
+        known = {item.name for item in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ProtocolError(
+                f"unknown protocol field {unknown[0]!r}; this version knows "
+                f"{', '.join(sorted(known))}"
+            )
+        choices = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        if "view_cortices" in choices:
+            views = cast(Mapping[str, Any], choices["view_cortices"])
+            choices["view_cortices"] = {view: tuple(names) for view, names in views.items()}
+        return cls(**choices)
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ProtocolError(f"{name}={value!r}; expected {expected}")
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_score_epoch(value: str | int, epochs: int) -> bool:
+    if isinstance(value, str):
+        return value in ("best_mean", "last")
+    return _is_int(value) and 0 <= value < epochs
+
+
+def _are_views(view_cortices: Mapping[str, tuple[str, ...]]) -> bool:
+    return set(view_cortices) == set(VIEWS) and all(
+        set(cortices) <= set(CORTICES) for cortices in view_cortices.values()
+    )

@@ -1,0 +1,1 @@
+"""The cross-validated search: records, oracles, tuner and regimes."""
