@@ -8,8 +8,10 @@ RustTunerError
 ├── SplitError            a split that cannot be made, or does not match its file
 ├── WeightsError          backbone weights that cannot be had or do not fit
 ├── MetricError           a figure that is undefined for the data it was given
+├── LockedError           a folder that another process is working in
 ├── FeatureCacheError     cached features that do not match what they claim to be
 └── SearchError           a search that cannot start or go on
+    ├── TrialError      a trial that cannot have a score; the search goes on without it
     ├── SpaceError        a search space that changed or is not declared up front
     └── ResumeError       a project folder that does not belong to this search
 """
@@ -47,12 +49,20 @@ class MetricError(RustTunerError, ValueError):
     """A figure is undefined for the data it was given."""
 
 
+class LockedError(RustTunerError, RuntimeError):
+    """A folder is in use by another process; the message names it."""
+
+
 class FeatureCacheError(RustTunerError, RuntimeError):
     """Cached features do not match what they claim to be."""
 
 
 class SearchError(RustTunerError, RuntimeError):
     """A search cannot start or go on."""
+
+
+class TrialError(SearchError):
+    """A trial cannot have a score; it is recorded as failed and the search goes on."""
 
 
 class SpaceError(SearchError):

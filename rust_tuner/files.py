@@ -4,15 +4,19 @@ It knows nothing of what is in them.
 """
 
 import contextlib
+import datetime
 import hashlib
 import json
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from rust_tuner.errors import RustTunerError
+import filelock
+
+from rust_tuner.errors import LockedError, RustTunerError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -74,6 +78,48 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes().decode())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RustTunerError(f"{path} is no valid JSON ({error}); restore or remove it") from error
+
+
+@contextlib.contextmanager
+def hold_lock(folder: Path, purpose: str) -> Iterator[None]:
+    """Keep other processes out of a folder; the lock ends with the process, however it ends.
+
+    Args:
+        folder: made where it is missing.
+        purpose: what the holder does, for the message that others get.
+
+    Raises:
+        LockedError: at once, naming the holder, where another process is in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    holder = folder / ".lock-holder.json"
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        try:
+            who = read_json(holder)
+            told = f"process {who['process']} on {who['host']}, {who['purpose']}, {who['since']}"
+        except (OSError, RustTunerError, KeyError, TypeError):
+            told = "another process"
+        raise LockedError(
+            f"{folder} is in use by {told}; wait for it, or stop it, and start again"
+        ) from error
+    try:
+        since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        write_json(
+            holder,
+            {
+                "process": os.getpid(),
+                "host": platform.node(),
+                "purpose": purpose,
+                "since": f"since {since}",
+            },
+        )
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
 
 
 def sha256_of_file(path: Path) -> str:

@@ -149,9 +149,11 @@ def visit_totals(table: pd.DataFrame) -> pd.DataFrame:
     cortices = list(CORTICES)
     grouped = table.groupby(["patient_id", "visit"], sort=False, dropna=False)[cortices]
     lowest, highest = grouped.min(), grouped.max()
-    clash = ((lowest != highest) & lowest.notna()).stack()
-    if clash.any():
-        patient, visit, cortex = clash[clash].index[0]
+    clash = np.argwhere(((lowest != highest) & lowest.notna()).to_numpy())
+    if len(clash):
+        row, column = clash[0]
+        patient, visit = lowest.index[row]
+        cortex = CORTICES[column]
         raise LabelError(
             f"patient {patient} visit {visit}: two radiographs score the {cortex} cortex "
             "differently; keep one score per cortex and visit"

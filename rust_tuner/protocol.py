@@ -5,7 +5,7 @@ It owns the choices and their ranges; what is done with them belongs to the room
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
 from rust_tuner.errors import ProtocolError
 from rust_tuner.labels import CORTICES, VIEWS
@@ -184,13 +184,14 @@ class Protocol:
                 f"unknown protocol field {unknown[0]!r}; this version knows "
                 f"{', '.join(sorted(known))}"
             )
-        choices = {
+        choices: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
         }
         if "view_cortices" in choices:
-            views = cast(Mapping[str, Any], choices["view_cortices"])
-            choices["view_cortices"] = {view: tuple(names) for view, names in views.items()}
+            choices["view_cortices"] = {
+                view: tuple(names) for view, names in choices["view_cortices"].items()
+            }
         return cls(**choices)
 
 

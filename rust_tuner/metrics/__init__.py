@@ -1,1 +1,10 @@
 """Figures for multi-label predictions, in NumPy float64."""
+
+from rust_tuner.metrics.ranking import (
+    ViewOnlyBaseline,
+    auroc,
+    macro_auroc,
+    view_only_baseline,
+)
+
+__all__ = ["ViewOnlyBaseline", "auroc", "macro_auroc", "view_only_baseline"]

@@ -1,0 +1,60 @@
+"""Collects the faults of a table, so that one error names them all; it knows no rule itself."""
+
+from dataclasses import dataclass, field
+
+from rust_tuner.errors import ManifestError
+
+MAX_FAULTS_SHOWN = 50
+
+
+@dataclass
+class Faults:
+    """The faults found so far, each with its file and row.
+
+    Attributes:
+        source: what a fault is said of unless it names something else: a file's name, or
+            `table` for one made in memory.
+    """
+
+    source: str
+    _found: list[tuple[bool, str, int, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """The number of faults."""
+        return len(self._found)
+
+    def add(
+        self,
+        fault: str,
+        *,
+        row: int | None = None,
+        source: str | None = None,
+        grave: bool = False,
+    ) -> None:
+        """Note one fault.
+
+        Args:
+            fault: what was got, what was expected and how to mend it, on one line.
+            row: the row as a spreadsheet shows it, from 1; None for the file as a whole.
+            source: the file, where it is not the usual one.
+            grave: whether to tell it before all that are not.
+        """
+        name = self.source if source is None else source
+        place = name if row is None else f"{name} row {row}"
+        self._found.append((not grave, name, -1 if row is None else row, f"{place}: {fault}"))
+
+    def raise_any(self) -> None:
+        """Raise all faults together, a line each, in the order of files and rows.
+
+        Raises:
+            ManifestError: where a fault was noted; of a long list the first 50 are printed.
+        """
+        if not self._found:
+            return
+        files = list(dict.fromkeys(name for _, name, _, _ in self._found))
+        ordered = sorted(self._found, key=lambda found: (found[0], files.index(found[1]), found[2]))
+        lines = [line for *_, line in ordered[:MAX_FAULTS_SHOWN]]
+        hidden = len(ordered) - len(lines)
+        if hidden:
+            lines.append(f"and {hidden} more {'fault' if hidden == 1 else 'faults'}")
+        raise ManifestError("\n".join(lines))

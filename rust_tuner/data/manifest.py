@@ -1,0 +1,271 @@
+"""Reads manifests: the package's own CSV form and the published study's one-hot label table.
+
+What a row may hold belongs to `radiographs`, what the pixels tell to `images`.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rust_tuner.data.csv_text import read_columns, read_rows
+from rust_tuner.data.faults import Faults
+from rust_tuner.data.radiographs import (
+    COLUMNS,
+    OPTIONAL_COLUMNS,
+    Radiographs,
+    check_views,
+    normalise_cells,
+)
+from rust_tuner.labels import CORTEX_LABELS, CORTICES, SCORES
+
+__all__ = ["Radiographs", "check_views", "load_manifest", "load_onehot_manifest"]
+
+_ONEHOT_VIEWS = {"view_antpr": "ap", "view_later": "lateral"}
+_ONEHOT_CORTICES = tuple(label.replace("_", "_cortex_") for label in CORTEX_LABELS)
+_ONEHOT_IDS = ("study_id", "record_id", "event_arm")
+_ONEHOT_COLUMNS = (*_ONEHOT_IDS, *_ONEHOT_VIEWS, *_ONEHOT_CORTICES)
+_ONEHOT_UNUSED = ("index", "", "Unnamed: 0")
+_ZERO_OR_ONE = re.compile(r"[01](\.0*)?")
+
+
+def load_manifest(path: str | Path) -> Radiographs:
+    """Load a manifest and check everything that can be checked without decoding an image.
+
+    The file is a UTF-8 CSV (with or without a byte order mark) with the columns
+    `image, patient_id, visit, view, medial, lateral, anterior, posterior` in any order, and
+    `site` where wanted. Blanks around values are dropped, and rows without any value are passed
+    over. A visit must not be empty, because it pairs the two views. All else is text as it
+    stands: `007` and `NA` are patient ids.
+
+    Args:
+        path: the CSV file; its image paths are relative to its folder.
+
+    Returns:
+        The radiographs in the order of the file, with absolute image paths.
+
+    Raises:
+        ManifestError: listing every fault of the file with its row and column: a wrong or
+            missing column, a row of another length, a score outside 1-4, an unknown view, an
+            empty image, patient or visit, an image that is not there, an image in two rows, two
+            rows for one patient, visit and view.
+    """
+    path = Path(path)
+    faults = Faults(path.name)
+    rows, cells = read_columns(path, required=COLUMNS, optional=OPTIONAL_COLUMNS, faults=faults)
+    table = normalise_cells(rows, cells, faults=faults)
+    if "image" in table:
+        folder = path.parent.resolve()
+        images = [_resolve(folder, image) for image in table["image"]]
+        _check_files(rows, table["image"].tolist(), images, faults=faults)
+        table["image"] = pd.Series([str(image) for image in images], index=table.index, dtype="str")
+    _check_repeated_views(table, faults=faults)
+    faults.raise_any()
+    return Radiographs(table, source=path.name)
+
+
+def load_onehot_manifest(
+    labels_csv: str | Path, filenames_csv: str | Path, image_dir: str | Path
+) -> Radiographs:
+    """Load a label table in the form that the study published.
+
+    A patient is the study and the record together, as `study/record`; `/` and `%` inside either
+    are written as `%2F` and `%25`, so that no two patients get one id. The visit is `event_arm`.
+    Several rows for one patient, visit and view are allowed, as the published table may hold
+    repeated exposures. Whether the images exist is not checked here.
+
+    Args:
+        labels_csv: columns `index, study_id, record_id, event_arm, view_antpr, view_later`, and
+            `medial_cortex_1` to `posterior_cortex_4`, all but the first four 0 or 1. The column
+            `index` is not used; it may be missing or without a name.
+        filenames_csv: one file name a line in the order of the label table, without a header.
+        image_dir: the folder that the file names are relative to.
+
+    Returns:
+        The radiographs in the order of the label table, with absolute image paths and the row
+        numbers of the label table.
+
+    Raises:
+        ManifestError: listing every fault of both files with row and column.
+    """
+    labels_csv, filenames_csv = Path(labels_csv), Path(filenames_csv)
+    faults = Faults(labels_csv.name)
+    rows, cells = read_columns(
+        labels_csv, required=_ONEHOT_COLUMNS, optional=_ONEHOT_UNUSED, faults=faults
+    )
+    for name in _ONEHOT_IDS:
+        for row, value in zip(rows, cells.get(name, []), strict=False):
+            if not value:
+                faults.add(f"{name} is empty; it tells patients and visits apart", row=row)
+    views = _views_from_onehot(rows, cells, faults=faults)
+    scores = {
+        cortex: _scores_from_onehot(rows, cells, cortex, faults=faults) for cortex in CORTICES
+    }
+    names = read_rows(filenames_csv)
+    images = _images_from_names(names, Path(image_dir), source=filenames_csv.name, faults=faults)
+    # Rows of a faulty length are not in `rows`, and blank names not in `images`, yet both count.
+    num_rows, num_names = len(read_rows(labels_csv)) - 1, names[-1][0]
+    if num_names != num_rows:
+        faults.add(
+            f"{num_names} file names for {num_rows} rows of {labels_csv.name}; give one a row, "
+            "in the same order and without a header",
+            source=filenames_csv.name,
+        )
+    faults.raise_any()
+    patients = [
+        f"{_escape(study)}/{_escape(record)}"
+        for study, record in zip(cells["study_id"], cells["record_id"], strict=True)
+    ]
+    table = pd.DataFrame(
+        {
+            "image": images,
+            "patient_id": patients,
+            "visit": cells["event_arm"],
+            "view": views,
+            **scores,
+        },
+        index=pd.Index(rows, name="row"),
+    )
+    return Radiographs(table, source=labels_csv.name)
+
+
+def _resolve(folder: Path, image: str) -> Path:
+    try:
+        return (folder / image).resolve()
+    except (OSError, ValueError, RuntimeError):
+        return folder / image
+
+
+def _check_files(
+    rows: Sequence[int], written: Sequence[str], images: Sequence[Path], *, faults: Faults
+) -> None:
+    """Note images that are not there or are named in two rows, however they are spelled."""
+    first_rows: dict[Path, int] = {}
+    for row, text, image in zip(rows, written, images, strict=True):
+        if not text:
+            continue
+        first = first_rows.setdefault(image, row)
+        if first != row:
+            faults.add(
+                f"image={text}; the same file as in row {first}, keep one of the two rows", row=row
+            )
+        elif not _is_file(image):
+            hint = " (with / between folders)" if "\\" in text else ""
+            faults.add(
+                f"image={text}; no such file, expected at {image}: a path is relative to the "
+                f"manifest's folder{hint}",
+                row=row,
+            )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _check_repeated_views(table: pd.DataFrame, *, faults: Faults) -> None:
+    names = ["patient_id", "visit", "view"]
+    if not set(names) <= set(table.columns):
+        return
+    first_rows: dict[tuple[str, str, str], int] = {}
+    for row, *values in table[names].itertuples():
+        patient, visit, view = values
+        if not (patient and visit and view):
+            continue
+        first = first_rows.setdefault((patient, visit, view), row)
+        if first != row:
+            faults.add(
+                f"patient_id={patient}, visit={visit}, view={view} is also in row {first}; keep "
+                "one radiograph of a view, or tell the visits apart",
+                row=row,
+            )
+
+
+def _views_from_onehot(
+    rows: Sequence[int], cells: dict[str, list[str]], *, faults: Faults
+) -> list[str]:
+    columns = {name: _read_flags(rows, cells, name, faults=faults) for name in _ONEHOT_VIEWS}
+    views = []
+    for row, *flags in zip(rows, *columns.values(), strict=True):
+        set_views = [view for view, flag in zip(_ONEHOT_VIEWS.values(), flags, strict=True) if flag]
+        if len(set_views) != 1 and None not in flags:
+            which = "both views are" if set_views else "neither view is"
+            faults.add(
+                f"view_antpr={flags[0]}, view_later={flags[1]}; {which} set, expected one", row=row
+            )
+        views.append(set_views[0] if set_views else "")
+    return views
+
+
+def _scores_from_onehot(
+    rows: Sequence[int], cells: dict[str, list[str]], cortex: str, *, faults: Faults
+) -> list[float]:
+    names = [f"{cortex}_cortex_{score}" for score in SCORES]
+    columns = [_read_flags(rows, cells, name, faults=faults) for name in names]
+    scores = []
+    for row, *flags in zip(rows, *columns, strict=True):
+        given = [score for score, flag in zip(SCORES, flags, strict=True) if flag]
+        if len(given) > 1:
+            faults.add(
+                f"{cortex}_cortex has the scores {' and '.join(map(str, given))}; expected one, "
+                "or none where the cortex is not visible",
+                row=row,
+            )
+        scores.append(float(given[0]) if given else np.nan)
+    return scores
+
+
+def _read_flags(
+    rows: Sequence[int], cells: dict[str, list[str]], name: str, *, faults: Faults
+) -> list[int | None]:
+    """The zeros and ones of a column; None where it is missing or a cell is neither."""
+    if name not in cells:
+        return [None] * len(rows)
+    flags: list[int | None] = []
+    for row, value in zip(rows, cells[name], strict=True):
+        if _ZERO_OR_ONE.fullmatch(value):
+            flags.append(int(value[0]))
+        else:
+            faults.add(f"{name}={value or 'empty'}; expected 0 or 1", row=row)
+            flags.append(None)
+    return flags
+
+
+def _images_from_names(
+    names: Sequence[tuple[int, list[str]]], folder: Path, *, source: str, faults: Faults
+) -> list[str]:
+    """The absolute image paths, in the order of the file of names."""
+    folder = folder.resolve()
+    images: list[str] = []
+    first_rows: dict[str, int] = {}
+    last = 0
+    for row, cells in names:
+        for blank in range(last + 1, row):
+            faults.add("the file name is empty; expected one a line", row=blank, source=source)
+        last = row
+        name = cells[0].strip()
+        if len(cells) != 1:
+            faults.add(
+                f"{len(cells)} values, expected one file name a line; put a name with a comma "
+                "between quotation marks",
+                row=row,
+                source=source,
+            )
+        # Without a look at the disk, as the images need not be there.
+        image = os.path.normpath(folder / name)
+        first = first_rows.setdefault(image, row)
+        if first != row:
+            faults.add(
+                f"{name} is also in row {first}; a radiograph has one row", row=row, source=source
+            )
+        images.append(image)
+    return images
+
+
+def _escape(part: str) -> str:
+    return part.replace("%", "%25").replace("/", "%2F")

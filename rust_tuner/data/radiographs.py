@@ -1,0 +1,257 @@
+"""The value that a study works on: one row a radiograph, checked once and never changed.
+
+It owns what a row may hold; where the rows come from belongs to `manifest`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rust_tuner.data.csv_text import closest
+from rust_tuner.data.faults import Faults
+from rust_tuner.errors import ManifestError
+from rust_tuner.labels import CORTICES, SCORES, VIEWS, encode, visible_mask
+from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS
+
+COLUMNS = ("image", "patient_id", "visit", "view", *CORTICES)
+OPTIONAL_COLUMNS = ("site",)
+FIRST_ROW = 2
+_SCORE = re.compile(r"[1-4](\.0*)?")
+_ROWS_SHOWN = 5
+_EMPTY_MENDS = {
+    "image": "give the path of the radiograph",
+    "patient_id": "every radiograph needs its patient, so that no patient is on two sides of a "
+    "split",
+    "visit": "it is needed to pair the two views of a visit; write 1 where there was only one",
+    "view": f"a view is {' or '.join(VIEWS)}",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Radiographs:
+    """Radiographs with their RUST scores, one row each; a frozen value.
+
+    Attributes:
+        table: columns `image, patient_id, visit, view` (text, none empty, without blanks
+            around it), `medial, lateral, anterior, posterior` (float64, 1-4 or NaN where not
+            visible), and `site` where there was one. Its index, named `row`, holds the row
+            numbers as a spreadsheet shows them: the header is row 1, the first radiograph row 2.
+            Any table with these columns will do to make one: it is copied and put into this
+            form, other columns are left out, and an index not named `row` is replaced.
+        source: what messages call the table, such as the manifest's file name.
+
+    Raises:
+        ManifestError: listing each missing column and each cell that is at fault.
+    """
+
+    table: pd.DataFrame
+    source: str = "table"
+
+    def __post_init__(self) -> None:
+        """Copy the table, put it into form and check it."""
+        faults = Faults(self.source)
+        missing = [name for name in COLUMNS if name not in self.table.columns]
+        for name in missing:
+            faults.add(f"column {name!r} is missing; expected {', '.join(COLUMNS)}")
+        repeated = self.table.columns[self.table.columns.duplicated()]
+        for name in dict.fromkeys(repeated):
+            faults.add(f"column {name!r} is there more than once; keep one")
+        faults.raise_any()
+        index = self.table.index
+        if index.name == "row" and pd.api.types.is_integer_dtype(index.dtype):
+            rows = [int(row) for row in index]
+        else:
+            rows = list(range(FIRST_ROW, FIRST_ROW + len(self.table)))
+        cells = {
+            name: self.table[name].tolist()
+            for name in (*COLUMNS, *OPTIONAL_COLUMNS)
+            if name in self.table.columns
+        }
+        table = normalise_cells(rows, cells, faults=faults)
+        faults.raise_any()
+        object.__setattr__(self, "table", table)
+
+    def __len__(self) -> int:
+        """The number of radiographs."""
+        return len(self.table)
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.float32]:
+        """(n, 18) float32 of zeros and ones in the order of `labels.LABELS`; read-only."""
+        labels = encode(self.table["view"].tolist(), self._scores())
+        labels.flags.writeable = False
+        return labels
+
+    @cached_property
+    def visible(self) -> npt.NDArray[np.bool_]:
+        """(n, 16) bool: whether a label's cortex has a score in the row; read-only."""
+        visible = visible_mask(self._scores())
+        visible.flags.writeable = False
+        return visible
+
+    @cached_property
+    def patient_ids(self) -> npt.NDArray[np.object_]:
+        """(n,) object array of text: whose radiograph each row is; read-only."""
+        patients = self.table["patient_id"].to_numpy(dtype=object, copy=True)
+        patients.flags.writeable = False
+        return patients
+
+    @cached_property
+    def images(self) -> tuple[Path, ...]:
+        """The n image paths."""
+        return tuple(Path(image) for image in self.table["image"])
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The n row numbers as a spreadsheet shows them, for messages."""
+        return tuple(int(row) for row in self.table.index)
+
+    def subset(self, indices: npt.ArrayLike) -> Self:
+        """The radiographs at some positions, in that order, with their row numbers.
+
+        Args:
+            indices: integer positions from 0, such as a fold's; not row numbers, not a mask.
+
+        Raises:
+            ManifestError: for a mask or positions that are no integers.
+            IndexError: for a position outside the table.
+        """
+        positions = np.asarray(indices)
+        if positions.size == 0:
+            positions = positions.astype(np.int64)
+        if positions.ndim != 1 or not np.issubdtype(positions.dtype, np.integer):
+            raise ManifestError(
+                f"subset of {positions.dtype} values of shape {positions.shape}; expected (n,) "
+                "integer positions, for a mask numpy.flatnonzero(mask)"
+            )
+        return type(self)(self.table.iloc[positions], source=self.source)
+
+    def _scores(self) -> npt.NDArray[np.float64]:
+        return self.table[list(CORTICES)].to_numpy(dtype=np.float64)
+
+
+def normalise_cells(
+    rows: Sequence[int], cells: Mapping[str, Sequence[object]], *, faults: Faults
+) -> pd.DataFrame:
+    """Put the cells of a table into the form that `Radiographs` promises.
+
+    Args:
+        rows: the row numbers, for messages and the index.
+        cells: the values by column, of any of the manifest's columns.
+        faults: receives a fault for each cell outside its range.
+
+    Returns:
+        The columns that are there, in the order of `COLUMNS`; not to be used where there were
+        faults.
+    """
+    columns: dict[str, pd.Series] = {}
+    index = pd.Index(rows, name="row", dtype=np.int64)
+    for name in (*COLUMNS, *OPTIONAL_COLUMNS):
+        if name not in cells:
+            continue
+        values = list(cells[name])
+        if name in CORTICES:
+            scores = [_read_score(value) for value in values]
+            for row, value, score in zip(rows, values, scores, strict=True):
+                if score is None:
+                    faults.add(f"{name}={value}; a RUST score is 1-4 or empty", row=row)
+            columns[name] = pd.Series(scores, index=index, dtype=np.float64)
+            continue
+        texts = [_as_text(value) for value in values]
+        for row, text in zip(rows, texts, strict=True):
+            fault = _fault_of_text(name, text)
+            if fault is not None:
+                faults.add(fault, row=row)
+        columns[name] = pd.Series(texts, index=index, dtype="str")
+    return pd.DataFrame(columns, index=index)
+
+
+def check_views(radiographs: Radiographs, view_cortices: Mapping[str, Sequence[str]]) -> list[str]:
+    """Compare the cortices scored in each view with those that it is expected to show.
+
+    Nothing is changed by it: what is visible in a row is what has a score there. Yet a table
+    whose views are the other way round often has its view column mixed up.
+
+    Args:
+        radiographs: the radiographs.
+        view_cortices: the cortices that each view shows, as in `Protocol.view_cortices`.
+
+    Returns:
+        A warning for each view with unexpected scores: their number, the first rows, and how to
+        mend it; empty where all is as expected.
+    """
+    table = radiographs.table
+    warnings = []
+    for view in VIEWS:
+        of_view = table[table["view"] == view]
+        scored = of_view[list(CORTICES)].notna()
+        expected = tuple(view_cortices[view])
+        unexpected = [name for name in CORTICES if name not in expected and scored[name].any()]
+        if not unexpected:
+            continue
+        wrong = of_view.index[scored[unexpected].any(axis=1)]
+        first = ", ".join(str(row) for row in wrong[:_ROWS_SHOWN])
+        more = ", ..." if len(wrong) > _ROWS_SHOWN else ""
+        warnings.append(
+            f"{radiographs.source}: {len(wrong)} of {len(of_view)} {view} radiographs score "
+            f"{' and '.join(unexpected)} (rows {first}{more}), but view_cortices expects "
+            f"{' and '.join(expected) or 'no cortex'} there; correct the rows, or set the "
+            f"protocol's view_cortices to {_fitting_views(table)}"
+        )
+    return warnings
+
+
+def _fitting_views(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The smallest setting that expects every score of the table, a usual one where it fits."""
+    scored = {
+        view: [name for name in CORTICES if table.loc[table["view"] == view, name].notna().any()]
+        for view in VIEWS
+    }
+    for usual in (ANATOMICAL_VIEWS, PUBLISHED_VIEWS):
+        if all(set(scored[view]) <= set(usual[view]) for view in VIEWS):
+            return {view: list(usual[view]) for view in VIEWS}
+    return scored
+
+
+def _read_score(value: object) -> float | None:
+    """A score, NaN where there is none, None where the value is no score."""
+    if isinstance(value, str):
+        text = value.strip()
+        if not text:
+            return np.nan
+        return float(text) if _SCORE.fullmatch(text) else None
+    if _is_missing(value):
+        return np.nan
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        return None
+    return float(value) if value in SCORES else None
+
+
+def _as_text(value: object) -> str:
+    if _is_missing(value):
+        return ""
+    # A column of whole numbers with gaps turns into floats in pandas: patient 7 is not "7.0".
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or value != value
+
+
+def _fault_of_text(name: str, text: str) -> str | None:
+    if not text and name in _EMPTY_MENDS:
+        return f"{name} is empty; {_EMPTY_MENDS[name]}"
+    if name == "view" and text not in VIEWS:
+        near = closest(text, VIEWS)
+        hint = f", did you mean {near!r}?" if near else ""
+        return f"view={text}; a view is {' or '.join(VIEWS)}{hint}"
+    return None

@@ -1,0 +1,294 @@
+"""Writes a split down and notices when it, or the data that it was made for, has changed.
+
+`split.json` names the patients of each side and the fold of each patient, so that a resumed study
+trains on the same rows whatever version of the package made them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.splits import (
+    Development,
+    Folds,
+    HoldOut,
+    fold_warnings,
+    make_folds,
+    require_development,
+    split_holdout,
+)
+from rust_tuner.errors import RustTunerError, SplitError
+from rust_tuner.files import read_json, sha256_of_json, write_json
+from rust_tuner.labels import CORTICES
+
+_VERSION = 1
+_MEND = "restore the file, or start a new study folder"
+_PATIENTS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class FoldsRecord:
+    """The folds of one number of folds.
+
+    Attributes:
+        seed: the seed that they were made with.
+        folds: the fold of each patient of the development set.
+    """
+
+    seed: int
+    folds: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Split:
+    """What `split.json` holds.
+
+    Attributes:
+        seed: the seed of the hold-out set.
+        fraction: the share that is sealed.
+        development: the patients that training may see, in ascending order.
+        holdout: the sealed patients, in ascending order.
+        radiographs_sha256: of the patients, visits, views and scores that it was made for.
+        development_sha256: the same of the development set alone.
+        folds: by number of folds.
+    """
+
+    seed: int
+    fraction: float
+    development: tuple[str, ...]
+    holdout: tuple[str, ...]
+    radiographs_sha256: str
+    development_sha256: str
+    folds: Mapping[int, FoldsRecord] = field(default_factory=dict)
+
+    @property
+    def sha256(self) -> str:
+        """Of the whole content; it changes when folds of another number are added."""
+        return sha256_of_json(self._content())
+
+    def to_json(self) -> dict[str, Any]:
+        """The split as JSON values, with the hash of all others as `sha256`."""
+        return self._content() | {"sha256": self.sha256}
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "version": _VERSION,
+            "seed": self.seed,
+            "fraction": self.fraction,
+            "radiographs_sha256": self.radiographs_sha256,
+            "development_sha256": self.development_sha256,
+            "development": list(self.development),
+            "holdout": list(self.holdout),
+            "folds": {
+                str(num_folds): {"seed": record.seed, "patients": dict(record.folds)}
+                for num_folds, record in sorted(self.folds.items())
+            },
+        }
+
+
+def radiographs_sha256(radiographs: Radiographs) -> str:
+    """The SHA-256 of patients, visits, views and scores; row order and paths do not matter."""
+    columns = ["patient_id", "visit", "view", *CORTICES]
+    rows = [
+        [*texts, *(None if np.isnan(score) else int(score) for score in scores)]
+        for texts, scores in zip(
+            radiographs.table[columns[:3]].itertuples(index=False, name=None),
+            radiographs.table[columns[3:]].itertuples(index=False, name=None),
+            strict=True,
+        )
+    ]
+    return sha256_of_json(sorted(rows, key=lambda row: [str(value) for value in row]))
+
+
+def write_split(path: Path, split: Split) -> None:
+    """Write a split, atomically."""
+    write_json(Path(path), split.to_json())
+
+
+def read_split(path: Path, radiographs: Radiographs) -> Split:
+    """Read a split and check it against itself and against the radiographs.
+
+    Raises:
+        SplitError: where the file is missing, damaged or changed, or was made for other
+            patients or labels; the message says what differs and how to mend it.
+    """
+    path = Path(path)
+    split = _read_own(path)
+    known = {*split.development, *split.holdout}
+    present = set(radiographs.patient_ids)
+    _refuse_patients(path, "is not in the manifest any more", known - present)
+    _refuse_patients(path, "is in the manifest, but on no side of the split", present - known)
+    if split.radiographs_sha256 != radiographs_sha256(radiographs):
+        raise SplitError(
+            f"{path.name}: the rows, visits, views or scores of the manifest have changed since "
+            "the split was made; restore the manifest, or start a new study folder"
+        )
+    return split
+
+
+def load_or_make_split(
+    path: Path, radiographs: Radiographs, fraction: float, seed: int
+) -> tuple[Development, HoldOut]:
+    """The split that is written down, or where there is none, a new one that then is.
+
+    Args:
+        path: the study's `split.json`.
+        radiographs: all radiographs.
+        fraction: share that is sealed.
+        seed: an integer from 0.
+
+    Raises:
+        SplitError: where the file does not match the arguments or itself, or where no split can
+            be made.
+    """
+    path = Path(path)
+    if not path.exists():
+        development, holdout = split_holdout(radiographs, fraction, seed)
+        split = Split(
+            seed=int(seed),
+            fraction=float(fraction),
+            development=_patients(development.radiographs),
+            holdout=_patients(holdout.radiographs),
+            radiographs_sha256=radiographs_sha256(radiographs),
+            development_sha256=radiographs_sha256(development.radiographs),
+        )
+        write_split(path, split)
+        return development, holdout
+    split = read_split(path, radiographs)
+    for name, written, asked in (
+        ("seed", split.seed, seed),
+        ("fraction", split.fraction, fraction),
+    ):
+        if written != asked:
+            raise SplitError(
+                f"{path.name}: made with {name} {written}, asked for {name} {asked}; take "
+                f"{written}, or start a new study folder"
+            )
+    sealed = np.isin(radiographs.patient_ids.astype(str), split.holdout)
+    return (
+        Development(radiographs.subset(np.flatnonzero(~sealed))),
+        HoldOut(radiographs.subset(np.flatnonzero(sealed))),
+    )
+
+
+def load_or_make_folds(path: Path, development: Development, num_folds: int, seed: int) -> Folds:
+    """The folds that are written down, or where there are none, new ones that then are.
+
+    Args:
+        path: the study's `split.json`, which `load_or_make_split` has written.
+        development: the development set of that split.
+        num_folds: an integer from 2; folds of another number stay beside it.
+        seed: an integer from 0.
+
+    Raises:
+        SplitError: where the file is missing, does not match the arguments or itself, or where
+            the folds cannot be made.
+    """
+    path = Path(path)
+    radiographs = require_development(development).radiographs
+    split = _read_own(path)
+    present, known = set(radiographs.patient_ids), set(split.development)
+    _refuse_patients(
+        path, "is sealed, but in the development set given", present & set(split.holdout)
+    )
+    _refuse_patients(path, "is not in the development set given", known - present)
+    _refuse_patients(path, "is in the development set given, but not in the file", present - known)
+    if split.development_sha256 != radiographs_sha256(radiographs):
+        raise SplitError(
+            f"{path.name}: the rows, visits, views or scores of the development set have changed "
+            "since the split was made; restore the manifest, or start a new study folder"
+        )
+    if num_folds not in split.folds:
+        folds = make_folds(development, num_folds, seed)
+        pairs = zip(radiographs.patient_ids.tolist(), folds.assignment.tolist(), strict=True)
+        record = FoldsRecord(seed=folds.seed, folds=dict(sorted(pairs)))
+        added = {**split.folds, folds.num_folds: record}
+        write_split(path, replace(split, folds=added))
+        return folds
+    record = split.folds[num_folds]
+    if record.seed != seed:
+        raise SplitError(
+            f"{path.name}: the {num_folds} folds were made with seed {record.seed}, asked for "
+            f"seed {seed}; take {record.seed}, or start a new study folder"
+        )
+    assignment = np.array([record.folds[patient] for patient in radiographs.patient_ids])
+    return Folds(
+        assignment=assignment,
+        num_folds=int(num_folds),
+        seed=record.seed,
+        warnings=fold_warnings(radiographs, assignment, num_folds=num_folds),
+    )
+
+
+def _read_own(path: Path) -> Split:
+    """Read a split and check it against itself alone."""
+    if not path.exists():
+        raise SplitError(f"{path}: no such file; prepare the study first")
+    try:
+        content = read_json(path)
+    except RustTunerError as error:
+        raise SplitError(f"{path.name}: no valid JSON; {_MEND}") from error
+    if not isinstance(content, dict) or content.get("version") != _VERSION:
+        raise SplitError(f"{path.name}: no split of version {_VERSION}; {_MEND}")
+    try:
+        split = Split(
+            seed=int(content["seed"]),
+            fraction=float(content["fraction"]),
+            development=tuple(map(str, content["development"])),
+            holdout=tuple(map(str, content["holdout"])),
+            radiographs_sha256=str(content["radiographs_sha256"]),
+            development_sha256=str(content["development_sha256"]),
+            folds={
+                int(num_folds): FoldsRecord(
+                    seed=int(record["seed"]),
+                    folds={str(who): int(fold) for who, fold in record["patients"].items()},
+                )
+                for num_folds, record in content["folds"].items()
+            },
+        )
+        intact = split.to_json()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SplitError(f"{path.name}: damaged ({error!r}); {_MEND}") from error
+    _check_sides(path, split)
+    # Compared as a whole, so that a value of another type or an extra field is noticed too.
+    if content != intact:
+        raise SplitError(
+            f"{path.name}: the content does not match its SHA-256 {content.get('sha256')}, so it "
+            f"was changed by hand; {_MEND}"
+        )
+    return split
+
+
+def _check_sides(path: Path, split: Split) -> None:
+    development, holdout = set(split.development), set(split.holdout)
+    _refuse_patients(path, "is on both sides of the split", development & holdout)
+    for num_folds, record in split.folds.items():
+        _refuse_patients(
+            path,
+            f"is not in the development set, but in one of the {num_folds} folds",
+            set(record.folds) - development,
+        )
+        _refuse_patients(
+            path, f"is in none of the {num_folds} folds", development - {*record.folds}
+        )
+        if {*record.folds.values()} != {*range(num_folds)}:
+            raise SplitError(
+                f"{path.name}: the {num_folds} folds are numbered "
+                f"{sorted({*record.folds.values()})}, expected 0 to {num_folds - 1}; {_MEND}"
+            )
+
+
+def _refuse_patients(path: Path, fault: str, patients: set[str]) -> None:
+    if patients:
+        shown = ", ".join(sorted(patients)[:_PATIENTS_SHOWN])
+        more = len(patients) - _PATIENTS_SHOWN
+        also = f" (and {more} more)" if more > 0 else ""
+        raise SplitError(f"{path.name}: patient {shown}{also} {fault}; {_MEND}")
+
+
+def _patients(radiographs: Radiographs) -> tuple[str, ...]:
+    return tuple(sorted(set(radiographs.patient_ids.tolist())))

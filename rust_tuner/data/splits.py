@@ -1,0 +1,278 @@
+"""Splits radiographs by patient: the sealed hold-out set, and the folds of the rest.
+
+It owns the two types that keep the hold-out set out of training and selection; how patients are
+divided belongs to `stratify`, how a split outlives the process to `split_file`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.stratify import IntArray, stratify_patients
+from rust_tuner.errors import SplitError
+from rust_tuner.labels import LABELS
+
+
+@dataclass(frozen=True, eq=False)
+class Development:
+    """The radiographs that training and selection may see; `split_holdout` gives it."""
+
+    radiographs: Radiographs
+
+    def __len__(self) -> int:
+        """The number of radiographs."""
+        return len(self.radiographs)
+
+
+@dataclass(frozen=True, eq=False)
+class HoldOut:
+    """The sealed radiographs, for one look at the end; `split_holdout` gives it."""
+
+    radiographs: Radiographs
+
+    def __len__(self) -> int:
+        """The number of radiographs."""
+        return len(self.radiographs)
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """Cross-validation folds: iterating gives `(train_indices, validation_indices)` of each.
+
+    It also serves as a scikit-learn splitter, by `split` and `get_n_splits`.
+
+    Attributes:
+        assignment: (n,) int64, the fold in 0 to num_folds - 1 that each row validates; read-only.
+        num_folds: the number of folds.
+        seed: the seed that they were made with.
+        warnings: what a reader of the folds' figures must know, such as a label that a fold
+            cannot score.
+    """
+
+    assignment: IntArray
+    num_folds: int
+    seed: int
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Copy the assignment and check that it fills each fold.
+
+        Raises:
+            SplitError: where a fold is empty or a row belongs to none.
+        """
+        assignment = np.array(self.assignment, dtype=np.int64)
+        if not np.array_equal(np.unique(assignment), np.arange(self.num_folds)):
+            raise SplitError(
+                f"rows assigned to the folds {np.unique(assignment).tolist()}; expected each of "
+                f"0 to {self.num_folds - 1} to have some"
+            )
+        assignment.flags.writeable = False
+        object.__setattr__(self, "assignment", assignment)
+
+    def __len__(self) -> int:
+        """The number of folds."""
+        return self.num_folds
+
+    def __iter__(self) -> Iterator[tuple[IntArray, IntArray]]:
+        """Each fold's rows for training and for validation, int64 and ascending."""
+        for fold in range(self.num_folds):
+            validates = self.assignment == fold
+            yield np.flatnonzero(~validates), np.flatnonzero(validates)
+
+    def split(
+        self,
+        X: Any = None,  # noqa: N803 (scikit-learn's name)
+        y: Any = None,
+        groups: Any = None,
+    ) -> Iterator[tuple[IntArray, IntArray]]:
+        """The folds, as scikit-learn asks for them.
+
+        Args:
+            X: the data, of as many rows as the folds were made for; None is not checked.
+            y: not used.
+            groups: not used, the folds know their patients.
+
+        Raises:
+            SplitError: for data with another number of rows.
+        """
+        num_rows = None if X is None else np.shape(X)[0] if hasattr(X, "shape") else len(X)
+        if num_rows is not None and num_rows != len(self.assignment):
+            raise SplitError(
+                f"{num_rows} rows, but the folds were made for {len(self.assignment)}; make folds "
+                "for this data"
+            )
+        yield from self
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: N803
+        """The number of folds, as scikit-learn asks for it."""
+        return self.num_folds
+
+
+def require_development(value: object) -> Development:
+    """The value itself where it is the development set.
+
+    Raises:
+        SplitError: for anything else; above all for the sealed hold-out set.
+    """
+    if isinstance(value, Development):
+        return value
+    if isinstance(value, HoldOut):
+        raise SplitError(
+            "got HoldOut, expected Development: the sealed hold-out set cannot be used for "
+            "training or selection; pass the first of the two sets that split_holdout gives"
+        )
+    raise SplitError(
+        f"got {type(value).__name__}, expected Development; call split_holdout and pass the "
+        "first of its two sets"
+    )
+
+
+def split_holdout(
+    radiographs: Radiographs, fraction: float = 0.15, seed: int = 0
+) -> tuple[Development, HoldOut]:
+    """Seal a hold-out set: by patient, each label about as frequent as in the whole.
+
+    Args:
+        radiographs: all radiographs.
+        fraction: share of the patients and of the radiographs that is sealed, in (0, 1).
+        seed: an integer from 0; the same patients, labels and seed give the same sets.
+
+    Returns:
+        The development and the hold-out set, each in the order of `radiographs`.
+
+    Raises:
+        SplitError: where one of the sets would be empty, or an argument is out of its range.
+    """
+    _require_seed(seed)
+    if isinstance(radiographs, Development | HoldOut):
+        raise SplitError(
+            f"got {type(radiographs).__name__}, expected Radiographs: it is one side of a split "
+            "already"
+        )
+    if not 0 < fraction < 1:
+        raise SplitError(f"fraction={fraction!r}; expected a number in 0 to 1, both excluded")
+    num_patients = len(set(radiographs.patient_ids))
+    num_sealed = round(fraction * num_patients)
+    if not 0 < num_sealed < num_patients:
+        empty = "hold-out" if num_sealed == 0 else "development"
+        raise SplitError(
+            f"a hold-out fraction of {fraction:g} with {num_patients} patient(s) leaves the "
+            f"{empty} set empty; "
+            + (
+                f"take a fraction of about {1 / num_patients:.2g} to {1 - 1 / num_patients:.2g}"
+                if num_patients > 1
+                else "at least two patients are needed, one for each side"
+            )
+        )
+    sides = stratify_patients(
+        radiographs.patient_ids,
+        radiographs.labels,
+        shares=[1 - fraction, fraction],
+        seed=seed,
+        place=("holdout",),
+    )
+    return (
+        Development(radiographs.subset(np.flatnonzero(sides == 0))),
+        HoldOut(radiographs.subset(np.flatnonzero(sides == 1))),
+    )
+
+
+def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int) -> Folds:
+    """Divide radiographs into folds: by patient, each label about as frequent in every fold.
+
+    Args:
+        radiographs: the development set, or any radiographs that no hold-out set was taken from.
+        num_folds: an integer from 2.
+        seed: an integer from 0; the same patients, labels and seed give the same folds.
+
+    Returns:
+        The folds, with warnings where a fold cannot score or learn a label.
+
+    Raises:
+        SplitError: for more folds than patients, for the hold-out set, or for an argument out of
+            its range.
+    """
+    _require_seed(seed)
+    if isinstance(radiographs, HoldOut):
+        require_development(radiographs)
+    data = radiographs.radiographs if isinstance(radiographs, Development) else radiographs
+    if not isinstance(num_folds, int | np.integer) or num_folds < 2:
+        raise SplitError(f"num_folds={num_folds!r}; expected an integer from 2")
+    num_folds = int(num_folds)
+    num_patients = len(set(data.patient_ids))
+    if num_folds > num_patients:
+        mend = (
+            f"take at most {num_patients} folds"
+            if num_patients > 1
+            else "at least two patients are needed"
+        )
+        raise SplitError(
+            f"{num_folds} folds for {num_patients} patient(s); a patient is never in two folds, so "
+            f"{mend}"
+        )
+    assignment = stratify_patients(
+        data.patient_ids,
+        data.labels,
+        shares=np.full(num_folds, 1 / num_folds),
+        seed=seed,
+        place=("folds", num_folds),
+    )
+    return Folds(
+        assignment=assignment,
+        num_folds=num_folds,
+        seed=int(seed),
+        warnings=fold_warnings(data, assignment, num_folds=num_folds),
+    )
+
+
+def fold_warnings(
+    radiographs: Radiographs, assignment: npt.NDArray[np.int64], *, num_folds: int
+) -> tuple[str, ...]:
+    """What the folds cannot score or learn: a label that is nowhere, or everywhere, on a side.
+
+    Args:
+        radiographs: n radiographs.
+        assignment: (n,) the fold of each.
+        num_folds: the number of folds.
+
+    Returns:
+        A line for each label that is set (or not set) in fewer patients than there are folds,
+        and for each that some fold's validation or training side lacks.
+    """
+    _, owners = np.unique(radiographs.patient_ids.astype(str), return_inverse=True)
+    num_owners = len(np.unique(owners))
+    warnings = []
+    for index, label in enumerate(LABELS):
+        is_set = radiographs.labels[:, index] == 1
+        for rows, state in ((is_set, "set"), (~is_set, "not set")):
+            num_patients = len(np.unique(owners[rows]))
+            if num_patients < num_folds:
+                warnings.append(
+                    f"label {label} is {state} in {num_patients} of {num_owners} patients, fewer "
+                    f"than the {num_folds} folds: where a fold has none, its AUROC for the label "
+                    "is undefined; take fewer folds, or read the figures with care"
+                )
+                continue
+            per_fold = np.bincount(assignment[rows], minlength=num_folds)
+            if (per_fold == 0).any():
+                folds = np.flatnonzero(per_fold == 0).tolist()
+                warnings.append(
+                    f"label {label} is {state} in {num_patients} patients, yet in no validation "
+                    f"row of the folds {folds}: its AUROC is undefined there; try another seed"
+                )
+            if (per_fold == per_fold.sum()).any():
+                fold = int(np.argmax(per_fold))
+                warnings.append(
+                    f"label {label} is {state} in {num_patients} patients, yet in no training row "
+                    f"of fold {fold}: the fold cannot learn it; try another seed"
+                )
+    return tuple(warnings)
+
+
+def _require_seed(seed: object) -> None:
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise SplitError(f"seed={seed!r}; expected an integer from 0")

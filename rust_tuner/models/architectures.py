@@ -1,0 +1,100 @@
+"""The study's networks as functional models of stock Keras layers, and their losses.
+
+Every model takes float32 (n, size, size, 3) in [-1, 1], a head takes pooled features; all answer
+with 18 probabilities. Compiling and training them belong to the rooms above.
+"""
+
+from pathlib import Path
+
+import keras
+from keras import ops
+
+from rust_tuner.labels import NUM_LABELS
+from rust_tuner.models.backbones import (
+    IMAGE_SIZE,
+    NUM_FEATURES,
+    build_backbone,
+    find_weights,
+)
+from rust_tuner.protocol import Flips
+
+HEAD_UNITS = (1024, 512, 256)
+
+
+def TransferLearningModel(  # noqa: N802 - the study's own name
+    dropout_rate: float = 0.5,
+    weights: str | Path = "imagenet",
+    trainable: bool = False,
+    flips: Flips = "horizontal_and_vertical",
+    image_size: int = IMAGE_SIZE,
+) -> keras.Model:
+    """The study's transfer-learning model.
+
+    Random flip, InceptionV3 (in inference mode where frozen), global maximum pooling, Dense
+    1024, 512 and 256 with dropout, 18 sigmoids.
+
+    Args:
+        dropout_rate: of the three dropout layers, in [0, 1).
+        weights: `imagenet`, `random` or a path; see `backbones.find_weights`.
+        trainable: whether InceptionV3 is trained end to end.
+        flips: the random flips in front, active in training only.
+        image_size: side of the square input in pixels; the study's is 299.
+
+    Returns:
+        A functional model from float32 (n, size, size, 3) in [-1, 1] to float32 (n, 18).
+
+    Raises:
+        WeightsError: where the weights cannot be had.
+    """
+    backbone = build_backbone(find_weights(weights), image_size=image_size, trainable=trainable)
+    inputs = keras.Input((image_size, image_size, 3), name="radiograph")
+    flipped = inputs if flips == "none" else keras.layers.RandomFlip(flips)(inputs)
+    # A frozen BatchNormalization must not use its batch's statistics; one that trains must.
+    maps = backbone(flipped) if trainable else backbone(flipped, training=False)
+    pooled = keras.layers.GlobalMaxPooling2D(name="features")(maps)
+    outputs = classifier_head(dropout_rate)(pooled)
+    return keras.Model(inputs, outputs, name="transfer_learning")
+
+
+def classifier_head(dropout_rate: float, num_features: int = NUM_FEATURES) -> keras.Model:
+    """The study's classifier: Dense 1024, 512, 256 with dropout after each, 18 sigmoids.
+
+    Args:
+        dropout_rate: in [0, 1).
+        num_features: length of a pooled feature vector.
+
+    Returns:
+        A functional model from float32 (n, num_features) to float32 (n, 18).
+    """
+    inputs = keras.Input((num_features,), name="features")
+    hidden = inputs
+    for units in HEAD_UNITS:
+        hidden = keras.layers.Dense(units, activation="relu")(hidden)
+        hidden = keras.layers.Dropout(dropout_rate)(hidden)
+    outputs = keras.layers.Dense(NUM_LABELS, activation="sigmoid", name="rust")(hidden)
+    return keras.Model(inputs, outputs, name="classifier_head")
+
+
+def feature_extractor(backbone: keras.Model) -> keras.Model:
+    """A frozen backbone with the study's global maximum pooling: images to (n, 2048) features."""
+    inputs = keras.Input(backbone.input_shape[1:], name="radiograph")
+    pooled = keras.layers.GlobalMaxPooling2D(name="features")(backbone(inputs, training=False))
+    return keras.Model(inputs, pooled, name="feature_extractor")
+
+
+def masked_binary_crossentropy(y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> object:
+    """Binary cross-entropy over the labels that count, averaged within each row.
+
+    Args:
+        y_true: (n, labels) of 0, 1, or -1 where the label does not count; at least one label
+            of every row counts (the view always does).
+        y_pred: (n, labels) probabilities.
+
+    Returns:
+        (n,) losses.
+    """
+    counted = ops.cast(ops.greater_equal(y_true, 0), y_pred.dtype)
+    clipped = ops.clip(y_pred, keras.config.epsilon(), 1 - keras.config.epsilon())
+    positive = ops.cast(ops.greater(y_true, 0), y_pred.dtype)
+    loss = -(positive * ops.log(clipped) + (1 - positive) * ops.log(1 - clipped))
+    return ops.sum(loss * counted, axis=-1) / ops.sum(counted, axis=-1)

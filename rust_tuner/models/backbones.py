@@ -1,0 +1,158 @@
+"""InceptionV3 backbones: where their weights come from, and proof of which ones were used.
+
+It builds the convolutional part only; what stands on top belongs to `architectures`.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from rust_tuner.errors import WeightsError
+from rust_tuner.files import sha256_of_file
+from rust_tuner.seeds import generator
+
+WEIGHTS_VARIABLE = "RUST_TUNER_WEIGHTS"
+IMAGE_SIZE = 299
+NUM_FEATURES = 2048
+
+_IMAGENET_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+_IMAGENET_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/" + _IMAGENET_FILE
+)
+_IMAGENET_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
+_RANDOM_SEED = 0
+
+
+@dataclass(frozen=True)
+class BackboneWeights:
+    """Weights that were found, and what they are.
+
+    Attributes:
+        asked: what was asked for: `imagenet`, `random` or a path.
+        path: the file that holds them, or None for random ones.
+        sha256: of the file's content, or of a description of the random draw.
+    """
+
+    asked: str
+    path: Path | None
+    sha256: str
+
+    def to_json(self) -> dict[str, str | None]:
+        """What a record says of the weights."""
+        name = self.path.name if self.path is not None else None
+        return {"asked": self.asked, "file": name, "sha256": self.sha256}
+
+
+def find_weights(weights: str | Path) -> BackboneWeights:
+    """Find a backbone's weights without building anything.
+
+    Args:
+        weights: `imagenet` (the file that the environment variable `RUST_TUNER_WEIGHTS` names,
+            else Keras's download), `random`, or a path to an `.h5` or `.keras` file of an
+            InceptionV3 without top.
+
+    Raises:
+        WeightsError: where the file is not there or the download fails.
+    """
+    if str(weights) == "random":
+        description = f"InceptionV3 random weights, seed {_RANDOM_SEED}, version 1"
+        return BackboneWeights("random", None, _sha256_of_text(description))
+    if str(weights) == "imagenet":
+        path = _imagenet_file()
+    else:
+        path = Path(weights)
+        if path.suffix not in (".h5", ".hdf5", ".keras"):
+            raise WeightsError(
+                f"weights={str(weights)!r}; expected 'imagenet', 'random' or a path that ends in "
+                ".h5, .hdf5 or .keras"
+            )
+    if not path.is_file():
+        raise WeightsError(f"weights file {path} is not there; check the path")
+    return BackboneWeights(str(weights), path, sha256_of_file(path))
+
+
+def build_backbone(
+    weights: BackboneWeights, *, image_size: int = IMAGE_SIZE, trainable: bool = False
+) -> keras.Model:
+    """Build InceptionV3 without its top.
+
+    Args:
+        weights: from `find_weights`.
+        image_size: side of the square input in pixels, from 75.
+        trainable: whether its weights are trained.
+
+    Returns:
+        A model from float32 (n, image_size, image_size, 3) in [-1, 1] to (n, h, w, 2048).
+
+    Raises:
+        WeightsError: where the file does not hold weights of this architecture.
+    """
+    model = keras.applications.InceptionV3(
+        include_top=False, weights=None, input_shape=(image_size, image_size, 3)
+    )
+    if weights.path is None:
+        _randomise(model)
+    else:
+        _load(model, weights.path)
+    model.trainable = trainable
+    return model
+
+
+def _imagenet_file() -> Path:
+    named = os.environ.get(WEIGHTS_VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise WeightsError(
+                f"{WEIGHTS_VARIABLE}={named} names no file; correct it, or unset it to download "
+                "the ImageNet weights"
+            )
+        return Path(named)
+    try:
+        return Path(
+            keras.utils.get_file(
+                _IMAGENET_FILE, _IMAGENET_URL, cache_subdir="models", file_hash=_IMAGENET_MD5
+            )
+        )
+    except Exception as error:  # Keras raises a bare Exception when a download fails.
+        raise WeightsError(
+            f"the ImageNet weights could not be downloaded ({error}); name a file of InceptionV3 "
+            f"weights without top in the environment variable {WEIGHTS_VARIABLE}, or pass "
+            "--weights random (weights='random') to go on without pretrained features"
+        ) from error
+
+
+def _load(model: keras.Model, path: Path) -> None:
+    before = [np.array(weight) for weight in model.get_weights()[:1]]
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{path} does not hold the weights of InceptionV3 without its top: {error}"
+        ) from error
+    after: list[Any] = model.get_weights()
+    if np.array_equal(before[0], after[0]):
+        raise WeightsError(
+            f"{path} left InceptionV3's first layer as it was; the file fits nothing"
+        )
+    if not all(np.isfinite(weight).all() for weight in after):
+        raise WeightsError(f"{path} holds weights that are not finite; get the file again")
+
+
+def _randomise(model: keras.Model) -> None:
+    # Keras draws initial weights from global state; a record must be able to name these ones.
+    rng = generator(_RANDOM_SEED, "backbone")
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            shape = tuple(layer.kernel.shape)
+            receptive = shape[0] * shape[1]
+            limit = np.sqrt(6 / (receptive * (shape[2] + shape[3])))
+            layer.kernel.assign(rng.uniform(-limit, limit, shape).astype(np.float32))
+
+
+def _sha256_of_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,239 @@
+"""Train one fold of one trial with Keras `fit`, on a fixed schedule and from named seeds.
+
+It answers with curves and predictions. Which folds there are, and what becomes of the answers,
+belongs to `search`.
+"""
+
+import contextlib
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from rust_tuner.errors import TrialError
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.seeds import derive_seed, generator, seed_word
+
+IntArray = npt.NDArray[np.int64]
+Metrics = Callable[[npt.NDArray[Any], IntArray, str], Mapping[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What folds are cut from.
+
+    Attributes:
+        inputs: (n, ...) array, or the frozen features of n images.
+        targets: (n, ...) what the loss compares with.
+        metrics: function of predictions, their rows and a place for error messages, to named
+            figures; it is asked about training and validation predictions alike.
+    """
+
+    inputs: npt.NDArray[Any] | FrozenFeatures
+    targets: npt.NDArray[Any]
+    metrics: Metrics
+
+    def unflipped(self, rows: IntArray) -> npt.NDArray[Any]:
+        """Inputs as validation sees them."""
+        if isinstance(self.inputs, FrozenFeatures):
+            return np.asarray(self.inputs.values[rows, 0])
+        return np.asarray(self.inputs[rows])
+
+
+@dataclass(frozen=True)
+class FoldPlace:
+    """Where a fold stands; with the seed it decides every random draw of its training.
+
+    Attributes:
+        seed: of the search.
+        trial: number of the trial, from 0.
+        fold: number of the fold, from 0.
+    """
+
+    seed: int
+    trial: int
+    fold: int
+
+    def __str__(self) -> str:
+        """The place as messages name it."""
+        return f"trial {self.trial:04d}, fold {self.fold}"
+
+    def generator(self, *purpose: int | str) -> np.random.Generator:
+        """A generator for one purpose in this fold."""
+        return generator(self.seed, self.trial, self.fold, *purpose)
+
+
+@dataclass(frozen=True, eq=False)
+class FoldCurves:
+    """What training one fold gave.
+
+    Attributes:
+        training: metric -> value per epoch, on the batches as they were trained.
+        validation: metric -> value per epoch.
+        predictions: (epochs, n_validation, ...) float32.
+        seconds: how long it took.
+    """
+
+    training: dict[str, list[float]]
+    validation: dict[str, list[float]]
+    predictions: npt.NDArray[np.float32]
+    seconds: float
+
+
+class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
+    """Keeps what the model answered for each row of an epoch, in the order of training."""
+
+    def __init__(self, num_rows: int, num_outputs: int) -> None:
+        """Make room for (num_rows, num_outputs) answers."""
+        super().__init__(name="running_predictions")
+        self.answers = self.add_variable((num_rows, num_outputs), "zeros", name="answers")
+        self.position = self.add_variable((), "zeros", dtype="int32", name="position")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Append a batch."""
+        zero = ops.zeros_like(self.position)
+        start = ops.stack([ops.convert_to_tensor(self.position), zero])
+        self.answers.assign(ops.slice_update(self.answers, start, y_pred))
+        self.position.assign_add(ops.shape(y_pred)[0])
+
+    def result(self) -> Any:
+        """How many rows were answered; the answers themselves are in `answers`."""
+        return ops.cast(self.position, "float32")
+
+
+@contextlib.contextmanager
+def seeded_weights(place: FoldPlace) -> Iterator[None]:
+    """Build a model whose initial weights are a function of the place.
+
+    Keras draws initial weights from global state, so that state is set for the while and
+    Python's and NumPy's are put back.
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        keras.utils.set_random_seed(seed_word(place.seed, place.trial, place.fold, "weights"))
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+def train_fold(
+    model: keras.Model,
+    data: TrainingData,
+    training: IntArray,
+    validation: IntArray,
+    *,
+    sizes: list[int],
+    epochs: int,
+    place: FoldPlace,
+    running: RunningPredictions | None = None,
+    on_epoch: Callable[[], None] = lambda: None,
+) -> FoldCurves:
+    """Train a compiled model on one fold.
+
+    Args:
+        model: freshly built and compiled.
+        data: all rows.
+        training: rows to train on.
+        validation: rows to validate on after each epoch.
+        sizes: sizes of an epoch's batches, in order.
+        epochs: how many, from 1.
+        place: decides order, flips and dropout of each epoch.
+        running: the metric that `model` was compiled with to keep its training predictions;
+            without it the training curves are what the model's own metrics report.
+        on_epoch: called after each epoch.
+
+    Raises:
+        TrialError: where loss or predictions stop being finite.
+    """
+    start = time.monotonic()
+    training_curves: list[Mapping[str, float]] = []
+    validation_curves: list[Mapping[str, float]] = []
+    predictions = []
+    inputs, targets = data.unflipped(validation), data.targets[validation]
+    for epoch in range(epochs):
+        where = f"{place}, epoch {epoch}"
+        _reseed(model, place, epoch)
+        order = training[place.generator(epoch, "order").permutation(len(training))]
+        batches = _EpochBatches(data, order, sizes, place.generator(epoch, "flips"))
+        logs = model.fit(
+            batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0
+        ).history
+        figures = {name: float(values[-1]) for name, values in logs.items()}
+        if not math.isfinite(figures["loss"]):
+            raise TrialError(f"{where}: the training loss is {figures['loss']}")
+        if running is not None:
+            figures.pop(running.name)
+            answers = ops.convert_to_numpy(running.answers)
+            figures |= data.metrics(answers, order, f"{where}, training")
+        training_curves.append(figures)
+
+        answers = np.asarray(model.predict(inputs, batch_size=max(sizes), verbose=0))
+        if not np.isfinite(answers).all():
+            raise TrialError(f"{where}: predictions on the validation rows are not finite")
+        if running is not None:
+            loss = model.compute_loss(x=None, y=targets, y_pred=answers, training=False)
+            figures = {"loss": float(loss)}
+        else:
+            figures = model.evaluate(
+                inputs, targets, batch_size=max(sizes), verbose=0, return_dict=True
+            )
+        figures |= data.metrics(answers, validation, f"{where}, validation")
+        validation_curves.append(figures)
+        predictions.append(answers.astype(np.float32))
+        on_epoch()
+    return FoldCurves(
+        training=_by_metric(training_curves),
+        validation=_by_metric(validation_curves),
+        predictions=np.stack(predictions),
+        seconds=time.monotonic() - start,
+    )
+
+
+class _EpochBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """The batches of one epoch, each a function of its index alone."""
+
+    def __init__(
+        self,
+        data: TrainingData,
+        order: IntArray,
+        sizes: list[int],
+        flips: np.random.Generator,
+    ) -> None:
+        super().__init__()
+        self._data = data
+        self._order = order
+        self._bounds = np.concatenate([[0], np.cumsum(sizes)])
+        if isinstance(data.inputs, FrozenFeatures):
+            self._variants = flips.integers(data.inputs.num_variants, size=len(order))
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        span = slice(self._bounds[index], self._bounds[index + 1])
+        rows = self._order[span]
+        inputs = self._data.inputs
+        if isinstance(inputs, FrozenFeatures):
+            return inputs.values[rows, self._variants[span]], self._data.targets[rows]
+        return inputs[rows], self._data.targets[rows]
+
+
+def _reseed(model: keras.Model, place: FoldPlace, epoch: int) -> None:
+    """Give every random layer the seed of this epoch, so that its state needs no saving."""
+    states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
+    for position, state in enumerate(states):
+        seeds = derive_seed(place.seed, place.trial, place.fold, epoch, "layers", position)
+        words = seeds.generate_state(int(np.prod(state.shape))).astype(np.int64)
+        state.assign(ops.cast(words.reshape(tuple(state.shape)), state.dtype))
+
+
+def _by_metric(epochs: list[Mapping[str, float]]) -> dict[str, list[float]]:
+    return {name: [float(figures[name]) for figures in epochs] for name in epochs[0]}

@@ -1,0 +1,167 @@
+"""The HyperModel of the study: which hyperparameters exist, and the model that they make.
+
+Every hyperparameter is declared up front; one that a regime does not search is fixed, so that
+each trial records all four.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+
+from rust_tuner.models.architectures import (
+    TransferLearningModel,
+    classifier_head,
+    masked_binary_crossentropy,
+)
+from rust_tuner.models.backbones import IMAGE_SIZE, NUM_FEATURES, find_weights
+from rust_tuner.models.features import FeatureRecipe
+from rust_tuner.protocol import Flips, Protocol, Resize
+
+ADAM_LEARNING_RATE = 1e-3
+ADAM_EPSILON = 1e-7
+DEFAULT_BATCH_SIZE = 32
+DEFAULT_DROPOUT_RATE = 0.5
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What each of the four hyperparameters may be.
+
+    Attributes:
+        batch_size: a number, or the lowest and highest of a range.
+        dropout_rate: a number in [0, 1), or the lowest and highest of a range.
+        learning_rates: Adam's learning rates; one fixes it.
+        epsilons: Adam's epsilons; one fixes it.
+    """
+
+    batch_size: int | tuple[int, int] = DEFAULT_BATCH_SIZE
+    dropout_rate: float | tuple[float, float] = DEFAULT_DROPOUT_RATE
+    learning_rates: tuple[float, ...] = (ADAM_LEARNING_RATE,)
+    epsilons: tuple[float, ...] = (ADAM_EPSILON,)
+
+    def declare(self, hp: keras_tuner.HyperParameters) -> None:
+        """Declare all four hyperparameters on `hp`."""
+        if isinstance(self.batch_size, tuple):
+            low, high = self.batch_size
+            hp.Int("batch_size", low, high)
+        else:
+            hp.Fixed("batch_size", self.batch_size)
+        if isinstance(self.dropout_rate, tuple):
+            lowest, highest = self.dropout_rate
+            hp.Float("dropout_rate", lowest, highest)
+        else:
+            hp.Fixed("dropout_rate", self.dropout_rate)
+        for name, values in (("learning_rate", self.learning_rates), ("epsilon", self.epsilons)):
+            if len(values) == 1:
+                hp.Fixed(name, values[0])
+            else:
+                hp.Choice(name, list(values), ordered=False)
+
+
+class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
+    """The frozen-InceptionV3 transfer-learning model as KerasTuner sees it.
+
+    A search on radiographs asks it for the frozen backbone and the head apart, so that the
+    backbone sees each image once; `build` gives the whole model.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace | None = None,
+        *,
+        weights: str | Path = "imagenet",
+        flips: Flips = "horizontal_and_vertical",
+        image_size: int = IMAGE_SIZE,
+        resize: Resize = "squash",
+        masked_loss: bool = False,
+    ) -> None:
+        """Set what all trials share.
+
+        Args:
+            space: what the hyperparameters may be; the study's Regime I where None.
+            weights: `imagenet`, `random` or a path.
+            flips: random flips of the training images.
+            image_size: side of the square input in pixels.
+            resize: how a radiograph becomes square.
+            masked_loss: leave labels of invisible cortices out of the loss.
+        """
+        super().__init__()
+        protocol = Protocol.study()
+        self.space = space or SearchSpace(
+            batch_size=protocol.batch_size_range, dropout_rate=protocol.dropout_rate_range
+        )
+        self.weights = weights
+        self.flips = flips
+        self.image_size = image_size
+        self.resize: Resize = resize
+        self.masked_loss = masked_loss
+
+    @classmethod
+    def from_protocol(cls, protocol: Protocol, space: SearchSpace) -> "TransferLearningHyperModel":
+        """The hypermodel that a protocol describes, on a search space."""
+        return cls(
+            space,
+            weights=protocol.weights,
+            flips=protocol.flips,
+            image_size=protocol.image_size,
+            resize=protocol.resize,
+            masked_loss=protocol.masked_loss,
+        )
+
+    # Tells a tuner that it need not build a model to find hyperparameters.
+    declares_everything = True
+
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
+        """Declare every hyperparameter, without building anything."""
+        self.space.declare(hp)
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """Build and compile the whole model, backbone included."""
+        self.declare_hyperparameters(hp)
+        model = TransferLearningModel(
+            dropout_rate=hp.get("dropout_rate"),
+            weights=self.weights,
+            flips=self.flips,
+            image_size=self.image_size,
+        )
+        self.compile(model, hp)
+        return model
+
+    def build_head(
+        self,
+        hp: keras_tuner.HyperParameters,
+        num_features: int = NUM_FEATURES,
+        metrics: list[Any] | None = None,
+    ) -> keras.Model:
+        """Build and compile the head alone, for features of the frozen backbone."""
+        self.declare_hyperparameters(hp)
+        head = classifier_head(hp.get("dropout_rate"), num_features)
+        self.compile(head, hp, metrics)
+        return head
+
+    def feature_recipe(self) -> FeatureRecipe:
+        """The frozen backbone with its preprocessing, as features are made from it.
+
+        Raises:
+            WeightsError: where the weights cannot be had.
+        """
+        return FeatureRecipe(find_weights(self.weights), self.image_size, self.resize, self.flips)
+
+    def compile(
+        self,
+        model: keras.Model,
+        hp: keras_tuner.HyperParameters,
+        metrics: list[Any] | None = None,
+    ) -> None:
+        """Compile with the study's loss and Adam at the trial's learning rate and epsilon."""
+        model.compile(
+            optimizer=keras.optimizers.Adam(
+                learning_rate=hp.get("learning_rate"), epsilon=hp.get("epsilon")
+            ),
+            loss=masked_binary_crossentropy if self.masked_loss else "binary_crossentropy",
+            metrics=metrics,
+            jit_compile=False,
+        )

@@ -1,0 +1,39 @@
+"""How the numerical backend is started: so that the same trial twice is bitwise the same."""
+
+import importlib.metadata
+import logging
+import platform
+
+import keras
+
+_log = logging.getLogger(__name__)
+
+
+def start_backend() -> None:
+    """Set TensorFlow's inter-op threads to 1 before it runs its first operation.
+
+    With more, the order in which gradients are summed changes from run to run. Where TensorFlow
+    runs already with another setting, that is said in the log and left as it is.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow
+
+    threading = tensorflow.config.threading
+    if threading.get_inter_op_parallelism_threads() == 1:
+        return
+    try:
+        threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        _log.warning(
+            "TensorFlow was started with more than one inter-op thread before rust_tuner could "
+            "set it to 1; results repeat within 1e-3 only, not bitwise. Call "
+            "tensorflow.config.threading.set_inter_op_parallelism_threads(1) first thing."
+        )
+
+
+def versions() -> dict[str, str]:
+    """The versions that decide a score's last digits."""
+    names = ["rust-tuner", "keras", "keras-tuner", "numpy", keras.backend.backend()]
+    found = {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version(), "backend": keras.backend.backend()} | found

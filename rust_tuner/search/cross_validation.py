@@ -1,0 +1,243 @@
+"""k-fold cross-validation of one configuration, and the rule that turns its curves into a score.
+
+Each epoch's validation figure is averaged over the folds first; then the protocol's epoch of that
+mean curve is the score. Never each fold's own best epoch, which would be chosen on the rows that
+it is scored on.
+"""
+
+import gc
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.errors import SearchError
+from rust_tuner.metrics import macro_auroc
+from rust_tuner.models.fold_training import (
+    FoldPlace,
+    IntArray,
+    RunningPredictions,
+    TrainingData,
+    seeded_weights,
+    train_fold,
+)
+from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
+from rust_tuner.progress import Task
+from rust_tuner.search.records import Curves, FoldRecord, FoldStore
+
+BuildModel = Callable[[RunningPredictions | None], keras.Model]
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """The outcome of a cross-validation.
+
+    Attributes:
+        folds: one record a fold, in order.
+        mean: fold-averaged validation metrics, a value per epoch.
+    """
+
+    folds: tuple[FoldRecord, ...]
+    mean: Curves
+
+    def out_of_fold(self, epoch: int, num_rows: int) -> npt.NDArray[np.float32]:
+        """Each row's prediction by the fold that did not train on it.
+
+        Args:
+            epoch: from 0.
+            num_rows: rows of the data set.
+
+        Returns:
+            (num_rows, ...) float32; NaN in rows that no fold validates.
+        """
+        first = self.folds[0].predictions
+        assert first is not None
+        table = np.full((num_rows, *first.shape[2:]), np.nan, dtype=np.float32)
+        for record in self.folds:
+            assert record.predictions is not None
+            table[record.validation_indices] = record.predictions[epoch]
+        return table
+
+
+def cross_validate(
+    build_model: Callable[[], keras.Model],
+    x: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+    folds: Iterable[tuple[IntArray, IntArray]],
+    *,
+    epochs: int,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> CrossValidation:
+    """Cross-validate any compiled Keras model on arrays.
+
+    Args:
+        build_model: makes a compiled model; called once a fold, under the fold's own seed.
+        x: (n, ...) inputs.
+        y: (n, ...) targets.
+        folds: pairs of training and validation rows, such as `make_folds` gives.
+        epochs: epochs of each fold, from 1.
+        batch_size: rows of a batch; the last takes the rest.
+        seed: an integer from 0.
+
+    Returns:
+        Curves per fold, their means, and the predictions of every epoch. For 0-1 targets of
+        shape (n, labels), `auroc` is the exact macro AUROC.
+
+    Raises:
+        SearchError: for data that do not fit together.
+        TrialError: where the loss stops being finite.
+    """
+    data = TrainingData(x, y, array_metrics(y))
+    return run_folds(
+        lambda running: build_model(),
+        data,
+        list(folds),
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def run_folds(
+    build_model: BuildModel,
+    data: TrainingData,
+    folds: Sequence[tuple[IntArray, IntArray]],
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    trial: int = 0,
+    keep_running: bool = False,
+    store: FoldStore | None = None,
+    task: Task | None = None,
+) -> CrossValidation:
+    """Train the folds of a trial one after another; folds that `store` has are not trained again.
+
+    Args:
+        build_model: makes a compiled model, given the metric that keeps training predictions or
+            None.
+        data: inputs, targets and metrics.
+        folds: pairs of training and validation rows.
+        epochs: epochs of each fold.
+        batch_size: rows of a batch.
+        seed: of the search.
+        trial: number of the trial.
+        keep_running: whether `build_model` compiles with the metric it is given.
+        store: where records are kept; nowhere by default.
+        task: advanced once an epoch of a fold.
+    """
+    num_steps = max(steps_per_epoch(len(training), batch_size) for training, _ in folds)
+    records = []
+    for fold, (training, validation) in enumerate(folds):
+        record = store.load(fold) if store is not None else None
+        if record is None:
+            sizes = batch_sizes(len(training), batch_size, num_steps)
+            place = FoldPlace(seed, trial, fold)
+            running = None
+            if keep_running:
+                running = RunningPredictions(len(training), data.targets.shape[1])
+            with seeded_weights(place):
+                model = build_model(running)
+            curves = train_fold(
+                model,
+                data,
+                training,
+                validation,
+                sizes=sizes,
+                epochs=epochs,
+                place=place,
+                running=running,
+                on_epoch=task.advance if task is not None else lambda: None,
+            )
+            record = FoldRecord(
+                fold=fold,
+                training=curves.training,
+                validation=curves.validation,
+                validation_indices=validation,
+                predictions=curves.predictions,
+                steps_per_epoch=len(sizes),
+                seconds=curves.seconds,
+            )
+            if store is not None:
+                store.save(record)
+            del model, running
+            keras.utils.clear_session()
+            gc.collect()
+        elif task is not None:
+            task.advance(epochs)
+        records.append(record)
+    return CrossValidation(
+        tuple(records), calculate_mean_metrics([record.validation for record in records])
+    )
+
+
+def calculate_mean_metrics(
+    histories: Sequence[Mapping[str, Sequence[float]]],
+) -> dict[str, list[float]]:
+    """Average histories epoch by epoch.
+
+    Args:
+        histories: one a fold: metric -> value per epoch; all with the same metrics and epochs.
+
+    Returns:
+        metric -> mean per epoch.
+
+    Raises:
+        SearchError: where there is no history, or they differ in metrics or epochs.
+    """
+    if not histories:
+        raise SearchError("no histories to average; give one a fold")
+    first = histories[0]
+    for number, history in enumerate(histories):
+        if set(history) != set(first):
+            raise SearchError(
+                f"history {number} has the metrics {sorted(history)}, history 0 {sorted(first)}"
+            )
+        for metric, values in history.items():
+            if len(values) != len(first[metric]):
+                raise SearchError(
+                    f"history {number} has {len(values)} epochs of {metric}, history 0 "
+                    f"{len(first[metric])}"
+                )
+    return {
+        metric: [float(v) for v in np.mean([history[metric] for history in histories], axis=0)]
+        for metric in first
+    }
+
+
+def chosen_epoch(curve: Sequence[float], rule: str | int, direction: str = "max") -> int:
+    """The epoch whose fold-averaged value is the score.
+
+    Args:
+        curve: the objective's fold-averaged value per epoch.
+        rule: `best_mean` (the first best), `last`, or an epoch from 0.
+        direction: `max` or `min`, what is best.
+
+    Raises:
+        SearchError: where the rule names an epoch that was not trained.
+    """
+    if rule == "best_mean":
+        return int(np.argmax(curve) if direction == "max" else np.argmin(curve))
+    epoch = len(curve) - 1 if rule == "last" else int(rule)
+    if not 0 <= epoch < len(curve):
+        raise SearchError(f"score_epoch={rule!r} with {len(curve)} epochs; expected an epoch below")
+    return epoch
+
+
+def array_metrics(y: npt.NDArray[Any]) -> Callable[..., Mapping[str, float]]:
+    """The metrics that arrays allow: exact macro AUROC where targets are 0-1 labels."""
+    labels = y.reshape(len(y), -1) if y.ndim == 1 else y
+    if labels.ndim != 2 or not np.isin(labels, (0, 1)).all():
+        return lambda answers, rows, where: {}
+
+    def metrics(answers: npt.NDArray[Any], rows: IntArray, where: str) -> Mapping[str, float]:
+        scores = answers.reshape(len(answers), -1)
+        if scores.shape[1] != labels.shape[1]:
+            return {}
+        return {"auroc": macro_auroc(labels[rows], scores, where=where)}
+
+    return metrics

@@ -1,0 +1,348 @@
+"""KerasTuner's random and grid search oracles, made resumable and exhaustion-aware.
+
+The values of the n-th trial are a function of (seed, n, space), so nothing but the trials
+themselves has to survive a crash: `oracle.json` is kept for stock tools and never trusted here.
+The space must be declared before the first trial. Storage is atomic, and a trial that was
+running when a process died runs again under its own id.
+"""
+
+import itertools
+import json
+import math
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import numpy as np
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from rust_tuner.errors import SpaceError
+from rust_tuner.files import write_json
+from rust_tuner.search.records import TRIAL_ID_WIDTH
+from rust_tuner.seeds import generator, seed_word
+
+Values = dict[str, Any]
+
+# After so many draws in a row that were there already, a finite space is listed instead.
+_MAX_COLLISIONS = 200
+_MAX_LISTED = 100_000
+
+
+class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
+    """What both oracles share: ids, storage, retries and failures; not the order of values."""
+
+    def __init__(
+        self,
+        objective: keras_tuner.Objective,
+        max_trials: int | None = None,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        """Keep the seed as it is given, 0 included."""
+        super().__init__(
+            objective=objective,
+            max_trials=max_trials,
+            hyperparameters=hyperparameters,
+            seed=seed,
+            **kwargs,
+        )
+        # KerasTuner replaces seed 0 by a random one.
+        self.seed = self._seed_state = seed
+        self.verbose = 0
+        self._mutex = threading.RLock()
+        self._frozen_space: str | None = None
+        self.ongoing_trials: dict[str, Trial] = {}
+
+    def values_of(self, index: int) -> Values | None:
+        """The values of trial `index` (from 0), or None where the space has no more."""
+        raise NotImplementedError
+
+    def num_trials(self) -> int:
+        """How many trials the search will have: `max_trials`, or fewer where the space ends."""
+        index = 0
+        while (self.max_trials is None or index < self.max_trials) and self.values_of(index):
+            index += 1
+        return index
+
+    def freeze_space(self) -> None:
+        """Declare the space complete; from now on a hyperparameter that is new is refused."""
+        self._frozen_space = _space_key(self.hyperparameters)
+
+    def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
+        """Add hyperparameters while the space is being declared, refuse new ones afterwards.
+
+        Raises:
+            SpaceError: naming the hyperparameters that were not declared up front.
+        """
+        if self._frozen_space is not None:
+            new = [
+                hp.name
+                for hp in hyperparameters.space
+                if not self.hyperparameters._exists(hp.name, hp.conditions)
+            ]
+            if new:
+                raise SpaceError(
+                    f"hyperparameter {', '.join(new)} appeared in mid-search; declare every "
+                    "hyperparameter in HyperModel.declare_hyperparameters or in the first lines "
+                    "of build, under conditional scopes where it is conditional"
+                )
+            return
+        super().update_space(hyperparameters)
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """KerasTuner's form of `values_of`."""
+        values = self.values_of(int(trial_id))
+        if values is None:
+            return {"status": TrialStatus.STOPPED, "values": None}
+        return {"status": TrialStatus.RUNNING, "values": values}
+
+    def create_trial(self, tuner_id: str) -> Trial:
+        """The next trial to run: one that was interrupted, else a new one, else `STOPPED`."""
+        with self._mutex:
+            if self._frozen_space is None:
+                self.freeze_space()
+            if self._retry_queue:
+                trial = self.trials[self._retry_queue.pop(0)]
+                trial = self._blank_trial(trial.trial_id, trial.hyperparameters.values)
+            else:
+                trial_id = f"{len(self.trials):0{TRIAL_ID_WIDTH}d}"
+                full = self.max_trials is not None and len(self.trials) >= self.max_trials
+                values = None if full else self.values_of(len(self.trials))
+                if values is None:
+                    return self._blank_trial(trial_id, {}, status=TrialStatus.STOPPED)
+                trial = self._blank_trial(trial_id, values)
+                self.start_order.append(trial_id)
+            self._record_values(trial)
+            self.trials[trial.trial_id] = trial
+            self.ongoing_trials[tuner_id] = trial
+            self._save_trial(trial)
+            self.save()
+            return trial
+
+    def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Trial:
+        """Record the metrics of a trial; what an earlier run of it left is replaced."""
+        with self._mutex:
+            trial = self.trials[trial_id]
+            self._check_objective_found(metrics)
+            for name, value in metrics.items():
+                if trial.metrics.exists(name):
+                    trial.metrics.metrics.pop(name)
+                direction = self.objective.direction if name == self.objective.name else "min"
+                trial.metrics.register(name, direction=direction)
+                trial.metrics.update(name, value, step=step)
+            return trial
+
+    def end_trial(self, trial: Trial) -> None:
+        """Close a trial that is `COMPLETED`, or `FAILED` with its reason as its message."""
+        with self._mutex:
+            own = self.trials[trial.trial_id]
+            own.status, own.message = trial.status, trial.message
+            self.update_space(trial.hyperparameters)
+            if own.status == TrialStatus.COMPLETED:
+                self.score_trial(own)
+            else:
+                own.score = None
+            self.end_order.append(own.trial_id)
+            self.ongoing_trials = {
+                tuner_id: ongoing
+                for tuner_id, ongoing in self.ongoing_trials.items()
+                if ongoing.trial_id != own.trial_id
+            }
+            self._save_trial(own)
+            self.save()
+
+    def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
+        """The best completed trials, best first; never one that failed or still runs."""
+        completed = [
+            trial for trial in self.trials.values() if trial.status == TrialStatus.COMPLETED
+        ]
+        sign = -1 if self.objective.direction == "max" else 1
+        return sorted(completed, key=lambda trial: sign * trial.score)[:num_trials]
+
+    def adopt(self, trials: list[Trial]) -> None:
+        """Take over the trials of a project folder; those that were running will run again."""
+        with self._mutex:
+            self.trials = {trial.trial_id: trial for trial in trials}
+            self.start_order = list(self.trials)
+            ended = (TrialStatus.COMPLETED, TrialStatus.FAILED)
+            self.end_order = [t.trial_id for t in trials if t.status in ended]
+            self._retry_queue = [t.trial_id for t in trials if t.status not in ended]
+            self.ongoing_trials = {}
+            for trial in trials:
+                self._record_values(trial)
+
+    def save(self) -> None:
+        """Write `oracle.json`, from which stock KerasTuner reloads the project."""
+        state = self.get_state() | {"tried_so_far": sorted(self._tried_so_far)}
+        write_json(Path(self._get_oracle_fname()), plain(state))
+
+    def reload(self) -> None:
+        """Do nothing: the tuner adopts the trials themselves."""
+
+    def _save_trial(self, trial: Trial) -> None:
+        path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
+        write_json(path, plain(trial.get_state()))
+
+    def _blank_trial(
+        self, trial_id: str, values: Values, status: str = TrialStatus.RUNNING
+    ) -> Trial:
+        hyperparameters = self.hyperparameters.copy()
+        hyperparameters.values = dict(values)
+        return Trial(hyperparameters=hyperparameters, trial_id=trial_id, status=status)
+
+
+class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle):  # type: ignore[misc]
+    """Random search whose n-th trial is a function of (seed, n, space).
+
+    Draws are distinct. A small finite space is searched completely and then ends; a continuous
+    one ends at `max_trials`.
+    """
+
+    def __init__(
+        self,
+        objective: keras_tuner.Objective,
+        max_trials: int = 10,
+        seed: int = 0,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+    ) -> None:
+        """Set what to optimise and how often to try.
+
+        Args:
+            objective: the metric and its direction.
+            max_trials: how many trials at the most.
+            seed: an integer from 0.
+            hyperparameters: a space declared in advance, if any.
+        """
+        super().__init__(
+            objective=objective, max_trials=max_trials, seed=seed, hyperparameters=hyperparameters
+        )
+        self._draws: list[Values] = []
+        self._stream: Iterator[Values] | None = None
+        self._stream_space = ""
+
+    def values_of(self, index: int) -> Values | None:
+        """The values of trial `index`: the `index`-th distinct draw."""
+        space = _space_key(self.hyperparameters)
+        if self._stream is None or space != self._stream_space:
+            self._draws, self._stream = [], self._distinct_draws()
+            self._stream_space = space
+        needed = index + 1 - len(self._draws)
+        self._draws.extend(itertools.islice(self._stream, max(needed, 0)))
+        return self._draws[index] if index < len(self._draws) else None
+
+    def _distinct_draws(self) -> Iterator[Values]:
+        seen: set[str] = set()
+        collisions = 0
+        for draw in itertools.count():
+            values = self._draw(draw)
+            key = _values_key(values)
+            if key not in seen:
+                seen.add(key)
+                collisions = 0
+                yield values
+                continue
+            collisions += 1
+            if collisions == _MAX_COLLISIONS:
+                break
+        if _grid_size(self.hyperparameters) > _MAX_LISTED:
+            return
+        rest = [v for v in _grid(self.hyperparameters) if _values_key(v) not in seen]
+        for position in generator(self.seed, "remaining grid").permutation(len(rest)):
+            yield rest[position]
+
+    def _draw(self, draw: int) -> Values:
+        drawn = keras_tuner.HyperParameters()
+        for position, hp in enumerate(self.hyperparameters.space):
+            drawn.merge([hp])
+            if drawn.is_active(hp):
+                drawn.values[hp.name] = hp.random_sample(seed_word(self.seed, draw, position))
+        return dict(drawn.values)
+
+
+class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  # type: ignore[misc]
+    """Grid search whose n-th trial is a function of n and the space.
+
+    In KerasTuner's order: the defaults come first, and the hyperparameter that was declared last
+    varies fastest.
+    """
+
+    def __init__(
+        self,
+        objective: keras_tuner.Objective,
+        max_trials: int | None = None,
+        seed: int = 0,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+    ) -> None:
+        """Set what to optimise.
+
+        Args:
+            objective: the metric and its direction.
+            max_trials: how many trials at the most; the whole grid where None.
+            seed: decides nothing here; recorded with the search.
+            hyperparameters: a space declared in advance, if any.
+        """
+        super().__init__(
+            objective=objective, max_trials=max_trials, seed=seed, hyperparameters=hyperparameters
+        )
+
+    def values_of(self, index: int) -> Values | None:
+        """The values of trial `index`: the `index`-th point of the grid."""
+        return next(itertools.islice(_grid(self.hyperparameters), index, None), None)
+
+
+def _grid(space: keras_tuner.HyperParameters) -> Iterator[Values]:
+    """Every combination of active values, defaults first, the last declared varying fastest."""
+    return _extend_grid(space.space, {}, 0)
+
+
+def _extend_grid(parameters: list[Any], values: Values, position: int) -> Iterator[Values]:
+    if position == len(parameters):
+        yield dict(values)
+        return
+    hp = parameters[position]
+    active = all(condition.is_active(values) for condition in hp.conditions)
+    if not active or hp.name in values:
+        yield from _extend_grid(parameters, values, position + 1)
+        return
+    for value in _candidates(hp):
+        yield from _extend_grid(parameters, values | {hp.name: value}, position + 1)
+
+
+def _candidates(hp: Any) -> list[Any]:
+    candidates = list(hp.values)
+    if hp.default in candidates:
+        candidates.remove(hp.default)
+    return [hp.default, *candidates]
+
+
+def _grid_size(space: keras_tuner.HyperParameters) -> float:
+    """An upper bound on the number of grid points; infinite for a continuous space."""
+    size = 1.0
+    for hp in space.space:
+        kind = type(hp).__name__
+        if kind == "Float" and hp.step is None:
+            return math.inf
+        if kind == "Int" and hp.step is None and hp.sampling != "linear":
+            return math.inf
+        size *= len(_candidates(hp))
+    return size
+
+
+def _space_key(space: keras_tuner.HyperParameters) -> str:
+    return json.dumps(plain(space.get_config()["space"]), sort_keys=True)
+
+
+def _values_key(values: Values) -> str:
+    return json.dumps(plain(values), sort_keys=True)
+
+
+def plain(value: Any) -> Any:
+    """A value with NumPy's numbers turned into Python's, which JSON can hold."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value

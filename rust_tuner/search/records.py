@@ -1,0 +1,335 @@
+"""What a project folder holds: run manifest, trials, per-fold records, the best of them.
+
+It reads and writes files alone: no model code, no data and no TensorFlow. A project folder is
+
+    search.json                 what is searched, on what, with which versions (`RunManifest`)
+    oracle.json, tuner0.json    KerasTuner's own, kept so that stock tools can read the folder
+    trial_0000/trial.json       KerasTuner's trial: values, status, score, epoch, message
+    trial_0000/fold_0.json      histories of one fold, under a key of everything they depend on
+    trial_0000/fold_0.npz       its validation predictions of every epoch, while the trial runs
+    trial_0000/out_of_fold.npz  the predictions of the trial's chosen epoch
+"""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rust_tuner.errors import ResumeError, RustTunerError
+from rust_tuner.files import atomic_write, read_json, sha256_of_json, write_json
+
+TRIAL_ID_WIDTH = 4
+RUN_FILE = "search.json"
+SPLITS = ("training", "validation")
+
+_NO_ROWS = np.empty(0, dtype=np.int64)
+
+Curves = dict[str, list[float]]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldRecord:
+    """What one fold of one trial gave.
+
+    Attributes:
+        fold: its number, from 0.
+        training: metric -> value per epoch, on the training batches as they were trained.
+        validation: metric -> value per epoch, on the fold's validation rows.
+        validation_indices: (n_validation,) int64 rows of the development set; empty once the
+            trial is closed.
+        predictions: (epochs, n_validation, outputs) float32; None once the trial is closed.
+        steps_per_epoch: optimiser steps of each epoch.
+        seconds: how long the fold took.
+    """
+
+    fold: int
+    training: Curves
+    validation: Curves
+    validation_indices: npt.NDArray[np.int64]
+    predictions: npt.NDArray[np.float32] | None
+    steps_per_epoch: int
+    seconds: float
+
+
+class FoldStore:
+    """Per-fold records of one trial; a record of anything else is never returned."""
+
+    def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
+        """Keep records in a trial's folder.
+
+        Args:
+            folder: the trial's folder.
+            key: everything that the records depend on, as JSON values.
+        """
+        self._folder = folder
+        self._key = sha256_of_json(key)
+
+    def load(self, fold: int) -> FoldRecord | None:
+        """The record of a fold, or None where there is none for exactly this key."""
+        arrays = _read_arrays(self._arrays(fold), self._key)
+        return None if arrays is None else self._from_head(fold, arrays)
+
+    def load_closed(self, num_folds: int) -> list[FoldRecord] | None:
+        """All folds' records of a trial that `close` finished, without their predictions."""
+        if _read_arrays(self._out_of_fold, self._key) is None:
+            return None
+        records = [self._from_head(fold, {}) for fold in range(num_folds)]
+        found = [record for record in records if record is not None]
+        return found if len(found) == num_folds else None
+
+    def save(self, record: FoldRecord) -> None:
+        """Keep a record; it counts once its JSON is there, which is written last."""
+        _write_arrays(
+            self._arrays(record.fold),
+            self._key,
+            validation_indices=record.validation_indices,
+            predictions=record.predictions,
+        )
+        write_json(
+            self._head(record.fold),
+            {
+                "key": self._key,
+                "fold": record.fold,
+                "steps_per_epoch": record.steps_per_epoch,
+                "seconds": record.seconds,
+                "training": record.training,
+                "validation": record.validation,
+            },
+        )
+
+    def close(self, out_of_fold: npt.NDArray[np.float32], epoch: int) -> None:
+        """Keep the chosen epoch's out-of-fold predictions instead of every epoch's.
+
+        Args:
+            out_of_fold: (n, outputs), NaN in rows that no fold validates.
+            epoch: the chosen epoch, from 0.
+        """
+        _write_arrays(
+            self._out_of_fold,
+            self._key,
+            predictions=out_of_fold,
+            epoch=np.asarray(epoch),
+        )
+
+    def prune(self) -> None:
+        """Drop the predictions of every epoch, once the trial is recorded as completed."""
+        for path in self._folder.glob("fold_*.npz"):
+            path.unlink()
+
+    def _from_head(self, fold: int, arrays: Mapping[str, Any]) -> FoldRecord | None:
+        try:
+            head = read_json(self._head(fold))
+        except (FileNotFoundError, RustTunerError):
+            return None
+        if not isinstance(head, dict) or head.get("key") != self._key:
+            return None
+        return FoldRecord(
+            fold=fold,
+            training=head["training"],
+            validation=head["validation"],
+            predictions=arrays.get("predictions"),
+            validation_indices=arrays.get("validation_indices", _NO_ROWS),
+            steps_per_epoch=head["steps_per_epoch"],
+            seconds=head["seconds"],
+        )
+
+    @property
+    def _out_of_fold(self) -> Path:
+        return self._folder / "out_of_fold.npz"
+
+    def _head(self, fold: int) -> Path:
+        return self._folder / f"fold_{fold}.json"
+
+    def _arrays(self, fold: int) -> Path:
+        return self._folder / f"fold_{fold}.npz"
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as its folder tells it.
+
+    Attributes:
+        trial: its id, zero-padded to a fixed width.
+        status: `RUNNING`, `COMPLETED` or `FAILED`.
+        values: hyperparameter values.
+        score: the objective at the chosen epoch, averaged over folds; None unless completed.
+        epoch: the chosen epoch, from 0; None unless completed.
+        message: why it failed, or None.
+        metrics: fold-averaged metrics at the chosen epoch.
+        folds: the JSON of each fold that is there, in order.
+    """
+
+    trial: str
+    status: str
+    values: dict[str, Any]
+    score: float | None
+    epoch: int | None
+    message: str | None
+    metrics: dict[str, float]
+    folds: tuple[dict[str, Any], ...]
+
+    def spread(self, metric: str) -> float | None:
+        """Standard deviation over folds (n - 1) of a validation metric at the chosen epoch."""
+        if self.epoch is None or len(self.folds) < 2:
+            return None
+        values = [fold["validation"].get(metric) for fold in self.folds]
+        if any(curve is None for curve in values):
+            return None
+        return float(np.std([curve[self.epoch] for curve in values if curve], ddof=1))
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder as it stands.
+
+    Attributes:
+        folder: the folder.
+        run: its run manifest.
+        trials: the trials whose files can be read, by id.
+        problems: what cannot be read, a line each.
+    """
+
+    folder: Path
+    run: dict[str, Any]
+    trials: tuple[TrialRecord, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def objective(self) -> str:
+        """Name of the objective, such as `val_auroc`."""
+        return str(self.run["objective"]["name"])
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The completed trial with the best score, the first of equals; None where none is."""
+        completed = [trial for trial in self.trials if trial.score is not None]
+        sign = -1 if self.run["objective"]["direction"] == "max" else 1
+        return min(completed, key=lambda trial: sign * float(trial.score or 0), default=None)
+
+
+def read_project(folder: str | Path) -> Project:
+    """Read a project folder, also one whose search still runs or was killed.
+
+    Raises:
+        ResumeError: where the folder holds no search.
+    """
+    place = Path(folder)
+    run_file = place / RUN_FILE
+    if not run_file.is_file():
+        raise ResumeError(
+            f"{place} holds no search ({RUN_FILE} is missing); give the project folder itself, "
+            "such as STUDY/regime_1"
+        )
+    trials, problems = [], []
+    for path in sorted(place.glob("trial_*/trial.json")):
+        try:
+            trials.append(_trial_from(path))
+        except (RustTunerError, KeyError, TypeError, AttributeError) as error:
+            problems.append(f"{path.parent.name}: {error}")
+    return Project(place, read_json(run_file), tuple(trials), tuple(problems))
+
+
+def results_table(project: Project) -> pd.DataFrame:
+    """One row a trial, in the order of their ids.
+
+    Columns: `trial`, `status`, a column a hyperparameter, `score` (the objective at the chosen
+    epoch, averaged over folds), `score_std` (standard deviation over folds), `epoch` (from 0),
+    each validation metric and its `_std`, the view-only baseline of each where it is known
+    (`view_only_...`), `steps_per_epoch` (of the longest fold), `seconds`, `message`.
+    """
+    baseline = project.run.get("view_only_baseline") or {}
+    rows = []
+    for trial in project.trials:
+        row: dict[str, Any] = {"trial": trial.trial, "status": trial.status} | trial.values
+        row |= {
+            "score": trial.score,
+            "score_std": trial.spread(project.objective.removeprefix("val_")),
+            "epoch": trial.epoch,
+        }
+        for name, value in trial.metrics.items():
+            row |= {name: value, f"{name}_std": trial.spread(name.removeprefix("val_"))}
+        row |= {f"view_only_{name.removeprefix('val_')}": v for name, v in baseline.items()}
+        row["steps_per_epoch"] = max((f["steps_per_epoch"] for f in trial.folds), default=None)
+        row["seconds"] = sum(fold["seconds"] for fold in trial.folds)
+        row["message"] = trial.message
+        rows.append(row)
+    columns = ["trial", "status", "score", "score_std", "epoch"]
+    return pd.DataFrame(rows, columns=None if rows else columns)
+
+
+def history_table(project: Project) -> pd.DataFrame:
+    """Every value of every metric: `trial, fold, epoch, split, metric, value`.
+
+    `split` is `training` or `validation`, `metric` has no `val_`, folds and epochs count from 0.
+    """
+    rows = [
+        (trial.trial, fold["fold"], epoch, split, metric, value)
+        for trial in project.trials
+        for fold in trial.folds
+        for split in SPLITS
+        for metric, curve in fold[split].items()
+        for epoch, value in enumerate(curve)
+    ]
+    return pd.DataFrame(rows, columns=["trial", "fold", "epoch", "split", "metric", "value"])
+
+
+def read_out_of_fold(folder: str | Path, trial: str) -> npt.NDArray[np.float32]:
+    """Out-of-fold predictions (n, outputs) of a completed trial at its chosen epoch.
+
+    Raises:
+        ResumeError: where the trial has none.
+    """
+    path = Path(folder) / f"trial_{trial}" / "out_of_fold.npz"
+    arrays = _read_arrays(path, None)
+    if arrays is None:
+        raise ResumeError(f"{path} is missing or damaged; only completed trials have one")
+    return np.asarray(arrays["predictions"], dtype=np.float32)
+
+
+def _trial_from(path: Path) -> TrialRecord:
+    state = read_json(path)
+    folder = path.parent
+    folds = []
+    for head in sorted(folder.glob("fold_*.json"), key=lambda p: int(p.stem.split("_")[1])):
+        folds.append(read_json(head))
+    completed = state["status"] == "COMPLETED"
+    metrics = {
+        name: float(np.mean(history["observations"][-1]["value"]))
+        for name, history in state["metrics"]["metrics"].items()
+    }
+    return TrialRecord(
+        trial=state["trial_id"],
+        status=state["status"],
+        values=dict(state["hyperparameters"]["values"]),
+        score=float(state["score"]) if completed else None,
+        epoch=int(state["best_step"]) if completed else None,
+        message=state["message"],
+        metrics=metrics if completed else {},
+        folds=tuple(folds),
+    )
+
+
+def _write_arrays(path: Path, key: str, **arrays: Any) -> None:
+    buffer = io.BytesIO()
+    kept: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
+    np.savez(buffer, allow_pickle=False, key=np.frombuffer(bytes.fromhex(key), np.uint8), **kept)
+    with atomic_write(path) as stream:
+        stream.write(buffer.getvalue())
+
+
+def _read_arrays(path: Path, key: str | None) -> dict[str, Any] | None:
+    """The arrays of a file, or None where it is absent, damaged or of another key."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = dict(content)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None
+    if key is not None and arrays.pop("key").tobytes().hex() != key:
+        return None
+    return arrays

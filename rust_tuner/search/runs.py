@@ -1,0 +1,139 @@
+"""Does a project folder belong to the search that wants to go on in it, and what is left of it.
+
+A run manifest is written before the first trial. Starting again with anything changed is refused
+with a table of what differs; only `max_trials` may change. Trials are taken up from their own
+files: what cannot be read is made again from the seed, and what was running runs again.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from rust_tuner.errors import ResumeError, RustTunerError
+from rust_tuner.files import read_json, sha256_of_json, write_json
+from rust_tuner.search.oracles import ResumableOracle, Values, plain
+from rust_tuner.search.records import RUN_FILE, TRIAL_ID_WIDTH
+
+EXTENDABLE = "max_trials"
+
+
+def run_key(run: dict[str, Any]) -> str:
+    """The identity of a run: of everything but the number of trials."""
+    return sha256_of_json({name: value for name, value in run.items() if name != EXTENDABLE})
+
+
+def claim_folder(folder: Path, run: dict[str, Any]) -> None:
+    """Write a new search's manifest, or check that the folder's search is this one.
+
+    Raises:
+        ResumeError: with a table of what differs and what to do about it.
+    """
+    path = folder / RUN_FILE
+    try:
+        written = read_json(path)
+    except FileNotFoundError:
+        written = None
+        if any(folder.glob("trial_*/trial.json")):
+            raise ResumeError(
+                f"{folder} holds trials of a search without {RUN_FILE}, made by another program; "
+                "take a new folder or project_name"
+            ) from None
+    except RustTunerError:
+        # Every record carries the key of its run, so a damaged manifest costs no trust in them.
+        written = None
+    if written is not None:
+        differences = _differences(written, run)
+        if differences:
+            table = "\n".join(f"  {name}: was {old}, is {new}" for name, old, new in differences)
+            raise ResumeError(
+                f"{folder} holds a search that differs from this one:\n{table}\n"
+                "Go back to what it was to resume it, or take a new folder. Only max_trials may "
+                "change."
+            )
+    if written != run:
+        write_json(path, run)
+
+
+def recover_trials(
+    folder: Path, oracle: ResumableOracle, is_complete: Callable[[str, Values], bool]
+) -> list[str]:
+    """Give the oracle the trials that a folder holds.
+
+    Args:
+        folder: the project folder.
+        oracle: its space must be declared.
+        is_complete: whether the records of a completed trial are there, given its id and values.
+
+    Returns:
+        A line for each trial that was damaged and will be run again.
+
+    Raises:
+        ResumeError: where a trial has other values than its number has in this search.
+    """
+    found = {path.parent.name.removeprefix("trial_") for path in folder.glob("trial_*/")}
+    numbers = [int(name) for name in found if name.isdecimal()]
+    trials, notes = [], []
+    for number in range(max(numbers, default=-1) + 1):
+        trial_id = f"{number:0{TRIAL_ID_WIDTH}d}"
+        values = oracle.values_of(number)
+        if values is None:
+            raise ResumeError(
+                f"{folder}: trial {trial_id} is beyond the {number} points of the search space; "
+                "take a new folder"
+            )
+        trial = _load_trial(folder / f"trial_{trial_id}" / "trial.json")
+        if trial is not None and plain(trial.hyperparameters.values) != plain(values):
+            raise ResumeError(
+                f"{folder}: trial {trial_id} has the values {trial.hyperparameters.values}, but "
+                f"this search gives it {values}; restore its trial.json or take a new folder"
+            )
+        if trial is None:
+            trial = _blank(oracle, trial_id, values)
+            notes.append(f"trial {trial_id} has no readable trial.json; it is taken up again")
+        elif trial.status == TrialStatus.COMPLETED and not is_complete(trial_id, values):
+            trial = _blank(oracle, trial_id, values)
+            notes.append(f"trial {trial_id} has damaged fold records; it is run again")
+        trials.append(trial)
+    oracle.adopt(trials)
+    return notes
+
+
+def _load_trial(path: Path) -> Trial | None:
+    """A trial's file, or None where it is absent, cut short or otherwise no trial."""
+    try:
+        trial = Trial.from_state(read_json(path))
+    except (OSError, RustTunerError, KeyError, TypeError, AttributeError, ValueError):
+        return None
+    known = (TrialStatus.RUNNING, TrialStatus.COMPLETED, TrialStatus.FAILED)
+    unscored = trial.status == TrialStatus.COMPLETED and trial.score is None
+    if f"trial_{trial.trial_id}" != path.parent.name or trial.status not in known or unscored:
+        return None
+    return trial
+
+
+def _blank(oracle: ResumableOracle, trial_id: str, values: Values) -> Trial:
+    hyperparameters: keras_tuner.HyperParameters = oracle.get_space()
+    hyperparameters.values = dict(values)
+    return Trial(hyperparameters=hyperparameters, trial_id=trial_id, status=TrialStatus.RUNNING)
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str, str]]:
+    rows: list[tuple[str, str, str]] = []
+    for name in sorted(set(old) | set(new)):
+        was, now = old.get(name), new.get(name)
+        if name == EXTENDABLE or was == now:
+            continue
+        if isinstance(was, dict) and isinstance(now, dict):
+            inner = _differences(was, now)
+            rows.extend((f"{name}.{key}", before, after) for key, before, after in inner)
+        else:
+            rows.append((name, _short(was), _short(now)))
+    return rows
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,257 @@
+"""What a search trains on: inputs, targets, folds, metrics, and the proof of which they are.
+
+A subject is made from arrays or from the development set; the tuner treats both alike.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import GroupKFold, KFold
+
+from rust_tuner.data.splits import Development, Folds, make_folds
+from rust_tuner.data.stratify import stratify_patients
+from rust_tuner.errors import SearchError
+from rust_tuner.labels import NUM_VIEWS
+from rust_tuner.metrics import macro_auroc, view_only_baseline
+from rust_tuner.models.features import DEFAULT_CACHE, extract_features
+from rust_tuner.models.fold_training import IntArray, RunningPredictions, TrainingData
+from rust_tuner.models.hypermodels import TransferLearningHyperModel
+from rust_tuner.progress import Progress
+from rust_tuner.search.cross_validation import array_metrics
+from rust_tuner.seeds import seed_word
+
+Build = Callable[[keras_tuner.HyperParameters, RunningPredictions | None], keras.Model]
+FoldList = tuple[tuple[IntArray, IntArray], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What every trial of a search has in common.
+
+    Attributes:
+        data: inputs, targets and metrics.
+        folds: pairs of training and validation rows.
+        build: makes a compiled model from hyperparameters.
+        keeps_running: whether `build` compiles with the metric it is given.
+        identity: JSON values that name data, folds, weights and preprocessing exactly.
+        view_only: fold-averaged figures of a predictor that knows only the view; empty where
+            there are no views.
+    """
+
+    data: TrainingData
+    folds: FoldList
+    build: Build
+    keeps_running: bool
+    identity: dict[str, Any]
+    view_only: dict[str, float]
+
+
+def radiographs_subject(
+    hypermodel: TransferLearningHyperModel,
+    development: Development,
+    cv: Any,
+    *,
+    seed: int,
+    cache: Path = DEFAULT_CACHE,
+    progress: Progress,
+) -> Subject:
+    """The development set through a frozen backbone, each image once.
+
+    Args:
+        hypermodel: gives the backbone and the heads.
+        development: the development set.
+        cv: number of folds, `Folds`, or a scikit-learn splitter.
+        seed: for folds that are made from a number.
+        cache: folder of the feature cache.
+        progress: where the extraction reports to.
+
+    Raises:
+        SearchError: where a fold has nothing to score, before any long work begins.
+    """
+    radiographs = development.radiographs
+    labels, visible = radiographs.labels, radiographs.visible
+    folds = make_folds(development, cv, seed) if isinstance(cv, int) else cv
+    pairs = _pairs(folds, labels, labels, radiographs.patient_ids)
+    for fold, (training, validation) in enumerate(pairs):
+        shared = set(radiographs.patient_ids[training]) & set(radiographs.patient_ids[validation])
+        if shared:
+            raise SearchError(
+                f"fold {fold}: patient {min(shared)} is on both sides; use make_folds, or a "
+                "splitter that keeps groups together"
+            )
+    view_only = _view_only(labels, visible, pairs)
+    recipe = hypermodel.feature_recipe()
+    features = extract_features(
+        radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=progress
+    )
+    targets = labels.copy()
+    if hypermodel.masked_loss:
+        targets[:, NUM_VIEWS:][~visible] = -1
+
+    def metrics(answers: npt.NDArray[Any], rows: IntArray, where: str) -> Mapping[str, float]:
+        return {
+            "auroc": macro_auroc(labels[rows], answers, where=where),
+            "cortex_auroc": macro_auroc(
+                labels[rows, NUM_VIEWS:], answers[:, NUM_VIEWS:], visible[rows], where=where
+            ),
+        }
+
+    def build(hp: keras_tuner.HyperParameters, running: RunningPredictions | None) -> keras.Model:
+        return hypermodel.build_head(hp, metrics=[running] if running is not None else None)
+
+    return Subject(
+        data=TrainingData(features, targets, metrics),
+        folds=pairs,
+        build=build,
+        keeps_running=True,
+        identity={
+            "inputs": features.sha256,
+            "targets": _sha256_of_arrays(targets, visible),
+            "folds": _sha256_of_folds(pairs),
+            "num_folds": len(pairs),
+            "weights": recipe.weights.to_json(),
+            "image_size": recipe.image_size,
+            "resize": recipe.resize,
+            "flips": recipe.flips,
+            "masked_loss": hypermodel.masked_loss,
+        },
+        view_only=view_only,
+    )
+
+
+def arrays_subject(
+    hypermodel: keras_tuner.HyperModel,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    groups: npt.ArrayLike | None,
+    cv: Any,
+    *,
+    seed: int,
+) -> Subject:
+    """Arrays and any HyperModel that compiles its models.
+
+    Args:
+        hypermodel: makes compiled models.
+        x: (n, ...) inputs.
+        y: (n, ...) targets.
+        groups: (n,) such as patients; no group is on two sides of a fold.
+        cv: number of folds, `Folds`, or a scikit-learn splitter.
+        seed: for folds that are made from a number.
+
+    Raises:
+        SearchError: for arrays that do not fit together.
+    """
+    inputs, targets = np.asarray(x), np.asarray(y)
+    owners = None if groups is None else np.asarray(groups)
+    lengths = {"x": len(inputs), "y": len(targets)}
+    if owners is not None:
+        lengths["groups"] = len(owners)
+    if len(set(lengths.values())) != 1:
+        told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise SearchError(f"{told} rows; give each row of x its target and its group")
+    if type(hypermodel).fit is not keras_tuner.HyperModel.fit:
+        raise SearchError(
+            f"{type(hypermodel).__name__} overrides HyperModel.fit, which a fold's training does "
+            "not call; declare its hyperparameters in build (a hyperparameter named batch_size "
+            "is used as the batch size)"
+        )
+    pairs = _pairs(_array_folds(cv, targets, owners, seed), inputs, targets, owners)
+    return Subject(
+        data=TrainingData(inputs, targets, array_metrics(targets)),
+        folds=pairs,
+        build=lambda hp, running: hypermodel.build(hp),
+        keeps_running=False,
+        identity={
+            "inputs": _sha256_of_arrays(inputs),
+            "targets": _sha256_of_arrays(targets),
+            "folds": _sha256_of_folds(pairs),
+            "num_folds": len(pairs),
+        },
+        view_only={},
+    )
+
+
+def _array_folds(
+    cv: Any, targets: npt.NDArray[Any], owners: npt.NDArray[Any] | None, seed: int
+) -> Any:
+    if not isinstance(cv, int):
+        return cv
+    if owners is None:
+        return KFold(cv, shuffle=True, random_state=seed_word(seed, "folds"))
+    if targets.ndim == 2 and np.isin(targets, (0, 1)).all() and cv <= len(np.unique(owners)):
+        assignment = stratify_patients(
+            owners.astype(str).astype(object),
+            targets.astype(np.float32),
+            shares=np.full(cv, 1 / cv),
+            seed=seed,
+            place=("folds", cv),
+        )
+        return Folds(assignment=assignment, num_folds=cv, seed=seed)
+    return GroupKFold(cv)
+
+
+def _pairs(
+    cv: Any,
+    inputs: npt.NDArray[Any],
+    targets: npt.NDArray[Any],
+    owners: npt.NDArray[Any] | None,
+) -> FoldList:
+    """The folds as pairs of rows, whatever they were given as."""
+    if hasattr(cv, "split"):
+        try:
+            found: Iterable[Any] = list(cv.split(inputs, targets, owners))
+        except ValueError as error:
+            raise SearchError(f"the folds cannot be made: {error}") from error
+    elif isinstance(cv, Iterable):
+        found = cv
+    else:
+        raise SearchError(
+            f"cv={cv!r}; expected a number of folds, Folds or a scikit-learn splitter"
+        )
+    pairs = tuple(
+        (np.asarray(training, dtype=np.int64), np.asarray(validation, dtype=np.int64))
+        for training, validation in found
+    )
+    if len(pairs) < 2:
+        raise SearchError(f"{len(pairs)} folds; cross-validation needs at least 2")
+    for fold, (training, validation) in enumerate(pairs):
+        if not len(training) or not len(validation) or np.intersect1d(training, validation).size:
+            raise SearchError(
+                f"fold {fold} has {len(training)} training and {len(validation)} validation rows, "
+                "some of them shared or one side empty; give disjoint, filled sides"
+            )
+    return pairs
+
+
+def _view_only(
+    labels: npt.NDArray[np.float32], visible: npt.NDArray[np.bool_], folds: FoldList
+) -> dict[str, float]:
+    baselines = [
+        view_only_baseline(
+            labels[training], labels[validation], visible[validation], where=f"fold {fold}"
+        )
+        for fold, (training, validation) in enumerate(folds)
+    ]
+    return {
+        "val_auroc": float(np.mean([b.auroc for b in baselines])),
+        "val_cortex_auroc": float(np.mean([b.cortex_auroc for b in baselines])),
+    }
+
+
+def _sha256_of_arrays(*arrays: npt.NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _sha256_of_folds(folds: FoldList) -> str:
+    return _sha256_of_arrays(*(side for pair in folds for side in pair))

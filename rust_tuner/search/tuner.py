@@ -1,0 +1,351 @@
+"""`CrossValidationTuner`: a KerasTuner `Tuner` whose trial is a k-fold cross-validation.
+
+It owns the order of things within a search: claim the folder, take up what an earlier run left,
+run trials, write them down. How a fold is trained and how values are chosen is left to the rooms
+beside and below.
+"""
+
+import contextlib
+import gc
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy.typing as npt
+import pandas as pd
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from rust_tuner.data.splits import require_development
+from rust_tuner.errors import SearchError, SpaceError, TrialError
+from rust_tuner.files import hold_lock, write_json
+from rust_tuner.models.features import DEFAULT_CACHE
+from rust_tuner.models.fold_training import RunningPredictions
+from rust_tuner.models.runtime import start_backend, versions
+from rust_tuner.progress import Progress, Silent, Task
+from rust_tuner.search.cross_validation import calculate_mean_metrics, chosen_epoch, run_folds
+from rust_tuner.search.oracles import ResumableOracle, Values, plain
+from rust_tuner.search.records import (
+    FoldRecord,
+    FoldStore,
+    Project,
+    history_table,
+    read_project,
+    results_table,
+)
+from rust_tuner.search.runs import claim_folder, recover_trials, run_key
+from rust_tuner.search.subjects import Subject, arrays_subject, radiographs_subject
+
+_DEFAULT_EPOCHS = 20
+_DEFAULT_BATCH_SIZE = 32
+
+# What a trial may die of while the search goes on; everything else is a fault of program or data.
+_TRIAL_FAILURES = (TrialError, MemoryError, keras_tuner.errors.FailedTrialError)
+_BACKEND_FAILURES = ("ResourceExhaustedError", "DataLossError")
+
+
+class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
+    """Searches hyperparameters by k-fold cross-validation, resumably.
+
+    A trial's score is the validation objective averaged over the folds, at the epoch that
+    `score_epoch` names. Killed at any moment and started again with the same arguments, a search
+    goes on where it stopped.
+    """
+
+    def __init__(
+        self,
+        hypermodel: keras_tuner.HyperModel,
+        oracle: ResumableOracle,
+        cv: Any = 6,
+        seed: int = 1,
+        directory: str | Path | None = None,
+        project_name: str | None = None,
+        *,
+        score_epoch: str | int = "best_mean",
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        """Open a project folder, new or begun.
+
+        Args:
+            hypermodel: any Keras HyperModel whose `build` declares all its hyperparameters and
+                compiles; one named `batch_size` sets the batch size.
+            oracle: a `RandomSearchOracle` or `GridSearchOracle` of this package.
+            cv: number of folds, `Folds`, or any scikit-learn splitter.
+            seed: decides folds, initial weights, shuffling and dropout; an integer from 0.
+            directory: where project folders are; the current folder where None.
+            project_name: name of the project folder.
+            score_epoch: `best_mean`, `last`, or an epoch from 0.
+            overwrite: delete what the folder holds first.
+            progress: where to report; nowhere by default.
+
+        Raises:
+            SearchError: for an oracle that cannot be resumed.
+        """
+        if not isinstance(oracle, ResumableOracle):
+            raise SearchError(
+                f"oracle of type {type(oracle).__name__} cannot be resumed; take "
+                "rust_tuner.RandomSearchOracle or rust_tuner.GridSearchOracle"
+            )
+        start_backend()
+        self.cv = cv
+        self.seed = seed
+        self.score_epoch = score_epoch
+        self.progress = progress or Silent()
+        # KerasTuner announces on standard output that it reloads, which is not how it is done here.
+        with contextlib.redirect_stdout(None):
+            super().__init__(
+                oracle,
+                hypermodel,
+                directory=None if directory is None else str(directory),
+                project_name=project_name,
+                overwrite=overwrite,
+            )
+        self._declare_space()
+
+    @property
+    def project_folder(self) -> Path:
+        """The project folder."""
+        return Path(self.project_dir)
+
+    def search(
+        self,
+        x: Any,
+        y: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+        epochs: int = _DEFAULT_EPOCHS,
+        *,
+        batch_size: int = _DEFAULT_BATCH_SIZE,
+        cache: str | Path = DEFAULT_CACHE,
+        about: dict[str, Any] | None = None,
+    ) -> None:
+        """Run trials until the oracle has no more; go on with a search that was interrupted.
+
+        Args:
+            x: the development set, or (n, ...) inputs.
+            y: (n, ...) targets; only with arrays.
+            groups: (n,) such as patients; no group is on two sides of a fold; only with arrays.
+            epochs: epochs of each fold.
+            batch_size: for hypermodels without a hyperparameter of that name.
+            cache: folder of the feature cache; only with radiographs.
+            about: further JSON values that the run manifest records, such as a protocol.
+
+        Raises:
+            SearchError: before any long work, where data, folds and model do not fit together.
+            ResumeError: where the folder holds another search.
+            LockedError: where another process searches in the folder.
+        """
+        if y is None:
+            development = require_development(x)
+            if not hasattr(self.hypermodel, "build_head"):
+                raise SearchError(
+                    f"{type(self.hypermodel).__name__} has no frozen backbone; on radiographs the "
+                    "tuner takes TransferLearningHyperModel, on arrays any HyperModel"
+                )
+            subject = radiographs_subject(
+                self.hypermodel,
+                development,
+                self.cv,
+                seed=self.seed,
+                cache=Path(cache),
+                progress=self.progress,
+            )
+        else:
+            subject = arrays_subject(self.hypermodel, x, y, groups, self.cv, seed=self.seed)
+        run = self._describe(subject, epochs=epochs, batch_size=batch_size) | (about or {})
+        with hold_lock(self.project_folder, "searching hyperparameters"):
+            claim_folder(self.project_folder, run)
+            self._run = _Run(subject, run_key(run), epochs, batch_size)
+            for note in recover_trials(self.project_folder, self.oracle, self._is_complete):
+                self.progress.say(note)
+            self.save()
+            self._run_trials()
+
+    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Cross-validate one configuration and report its score to the oracle.
+
+        Args:
+            trial: its values and its id.
+            *args: not used.
+            **kwargs: `task`, advanced once an epoch of a fold.
+
+        Returns:
+            Each validation metric, averaged over the folds, at the epoch of the score.
+        """
+        run = self._run
+        store = self._store(trial.trial_id, trial.hyperparameters.values)
+        records = store.load_closed(len(run.subject.folds))
+        if records is None:
+            outcome = run_folds(
+                lambda running: self._build(trial, running),
+                run.subject.data,
+                run.subject.folds,
+                epochs=run.epochs,
+                batch_size=trial.hyperparameters.values.get("batch_size", run.batch_size),
+                seed=self.seed,
+                trial=int(trial.trial_id),
+                keep_running=run.subject.keeps_running,
+                store=store,
+                task=kwargs.get("task"),
+            )
+            epoch = self._chosen_epoch(list(outcome.folds))
+            num_rows = len(run.subject.data.targets)
+            store.close(outcome.out_of_fold(epoch, num_rows), epoch)
+            records = list(outcome.folds)
+        epoch = self._chosen_epoch(records)
+        mean = calculate_mean_metrics([record.validation for record in records])
+        metrics = {f"val_{name}": curve[epoch] for name, curve in mean.items()}
+        self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
+        return metrics
+
+    def on_trial_end(self, trial: Trial) -> None:
+        """Write down a trial that has ended."""
+        self.oracle.end_trial(trial)
+        if trial.status == TrialStatus.COMPLETED:
+            self._store(trial.trial_id, trial.hyperparameters.values).prune()
+
+    def results(self) -> pd.DataFrame:
+        """One row a trial; see `records.results_table`."""
+        return results_table(self.project)
+
+    def history(self) -> pd.DataFrame:
+        """Tidy `trial, fold, epoch, split, metric, value`; see `records.history_table`."""
+        return history_table(self.project)
+
+    @property
+    def project(self) -> Project:
+        """What the project folder holds now."""
+        return read_project(self.project_folder)
+
+    def save(self) -> None:
+        """Write KerasTuner's own state files, from which stock tools reload the project."""
+        self.oracle.save()
+        write_json(Path(self._get_tuner_fname()), self.get_state())
+
+    def reload(self) -> None:
+        """Do nothing: a search takes up the trials themselves."""
+
+    def load_model(self, trial: Trial) -> keras.Model:
+        """Refuse: cross-validation keeps predictions, not models.
+
+        Raises:
+            SearchError: always; it says what to do instead.
+        """
+        raise SearchError(
+            "a cross-validated trial has one model a fold and keeps none; take "
+            "get_best_hyperparameters and train a model with them"
+        )
+
+    def _populate_initial_space(self) -> None:
+        """Do nothing in KerasTuner's constructor; `_declare_space` follows it."""
+
+    def _declare_space(self) -> None:
+        space = self.oracle.get_space()
+        self.hypermodel.declare_hyperparameters(space)
+        self.oracle.update_space(space)
+        if not getattr(self.hypermodel, "declares_everything", False):
+            self._activate_all_conditions()
+        self.oracle.freeze_space()
+
+    def _build(self, trial: Trial, running: RunningPredictions | None) -> keras.Model:
+        hyperparameters = trial.hyperparameters.copy()
+        model = self._run.subject.build(hyperparameters, running)
+        self.oracle.update_space(hyperparameters)
+        if model.optimizer is None:
+            raise SpaceError(
+                f"{type(self.hypermodel).__name__}.build returned a model that is not compiled"
+            )
+        return model
+
+    def _describe(self, subject: Subject, *, epochs: int, batch_size: int) -> dict[str, Any]:
+        values = self.oracle.get_space().values
+        described: dict[str, Any] = plain(
+            {
+                "format": 1,
+                "oracle": type(self.oracle).__name__,
+                "objective": {
+                    "name": self.oracle.objective.name,
+                    "direction": self.oracle.objective.direction,
+                },
+                "space": self.oracle.get_space().get_config()["space"],
+                "max_trials": self.oracle.max_trials,
+                "seed": self.seed,
+                "oracle_seed": self.oracle.seed,
+                "score_epoch": self.score_epoch,
+                "epochs": epochs,
+                "batch_size": None if "batch_size" in values else batch_size,
+                "subject": subject.identity,
+                "view_only_baseline": subject.view_only,
+                "versions": versions(),
+            }
+        )
+        return described
+
+    def _store(self, trial_id: str, values: Values) -> FoldStore:
+        key = {"run": self._run.key, "trial": trial_id, "values": plain(values)}
+        return FoldStore(self.project_folder / f"trial_{trial_id}", key)
+
+    def _is_complete(self, trial_id: str, values: Values) -> bool:
+        store = self._store(trial_id, values)
+        if store.load_closed(len(self._run.subject.folds)) is None:
+            return False
+        store.prune()
+        return True
+
+    def _chosen_epoch(self, records: list[FoldRecord]) -> int:
+        name = self.oracle.objective.name
+        mean = calculate_mean_metrics([record.validation for record in records])
+        curve = mean.get(name.removeprefix("val_"))
+        if curve is None:
+            offered = ", ".join(f"val_{metric}" for metric in mean)
+            raise SearchError(f"objective {name} is not among the metrics: {offered}")
+        return chosen_epoch(curve, self.score_epoch, self.oracle.objective.direction)
+
+    def _run_trials(self) -> None:
+        run = self._run
+        per_trial = run.epochs * len(run.subject.folds)
+        open_trials = sum(t.status == TrialStatus.RUNNING for t in self.oracle.trials.values())
+        done = len(self.oracle.trials) - open_trials
+        total = self.oracle.num_trials()
+        with self.progress.task(
+            self.project_name, total * per_trial, done=done * per_trial
+        ) as task:
+            self.on_search_begin()
+            while True:
+                trial = self.oracle.create_trial(self.tuner_id)
+                if trial.status == TrialStatus.STOPPED:
+                    break
+                self.on_trial_begin(trial)
+                self._attempt(trial, task)
+                self.on_trial_end(trial)
+            self.on_search_end()
+
+    def _attempt(self, trial: Trial, task: Task) -> None:
+        """Run a trial; what it may die of becomes its status and message."""
+        try:
+            metrics = self.run_trial(trial, task=task)
+        except Exception as error:
+            if not _fails_the_trial(error):
+                raise
+            trial.status = TrialStatus.FAILED
+            trial.message = f"{type(error).__name__}: {error}"
+            self.progress.say(f"trial {trial.trial_id} failed: {trial.message}")
+        else:
+            trial.status = TrialStatus.COMPLETED
+            name = self.oracle.objective.name
+            task.advance(0, note=f"trial {trial.trial_id} {name} {metrics[name]:.4f}")
+        gc.collect()
+
+
+class _Run:
+    """What `search` hands to its trials."""
+
+    def __init__(self, subject: Subject, key: str, epochs: int, batch_size: int) -> None:
+        self.subject = subject
+        self.key = key
+        self.epochs = epochs
+        self.batch_size = batch_size
+
+
+def _fails_the_trial(error: Exception) -> bool:
+    return isinstance(error, _TRIAL_FAILURES) or type(error).__name__ in _BACKEND_FAILURES

@@ -1,0 +1,326 @@
+"""Splits: no patient on two sides, every label in proportion, and nothing left to chance."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.dummy import DummyClassifier
+from sklearn.model_selection import GroupKFold, cross_val_score
+
+from rust_tuner.data.manifest import Radiographs
+from rust_tuner.data.splits import (
+    Development,
+    Folds,
+    HoldOut,
+    fold_warnings,
+    make_folds,
+    require_development,
+    split_holdout,
+)
+from rust_tuner.errors import SplitError
+from rust_tuner.labels import CORTICES, LABELS
+
+# The published table: how many patients have how many radiographs, how often the two cortices of
+# a radiograph have which scores (by view), and how often only one of them has a score.
+PATIENT_SIZES = {2: 944, 6: 70, 4: 123, 3: 17, 5: 8, 1: 45}
+NUM_AP = 1493
+CORTICES_OF = {"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")}
+BOTH = {
+    "ap": [[79, 49, 28, 7], [17, 254, 89, 9], [11, 42, 392, 11], [1, 3, 11, 235]],
+    "lateral": [[81, 37, 22, 4], [27, 258, 75, 10], [7, 56, 379, 16], [3, 3, 10, 216]],
+}
+ALONE = {
+    "anterior": [6, 9, 8, 15],
+    "posterior": [7, 28, 31, 23],
+    "medial": [5, 34, 20, 19],
+    "lateral": [3, 11, 12, 11],
+}
+
+
+def published_table(seed: int) -> Radiographs:
+    """A table with exactly the published counts, healing being alike within a patient."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.permutation([size for size, many in PATIENT_SIZES.items() for _ in range(many)])
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    place = np.arange(len(owners)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    view = np.where(place % 2 == 0, "ap", "lateral").astype(object)
+    surplus = np.flatnonzero(np.isin(owners, np.flatnonzero(sizes % 2)) & (place % 2 == 0))
+    last = surplus[np.append(owners[surplus][1:] != owners[surplus][:-1], True)]
+    excess = int((view == "ap").sum()) - NUM_AP
+    view[rng.choice(last, excess, replace=False)] = "lateral"
+    scores = pd.DataFrame(np.nan, index=range(len(owners)), columns=list(CORTICES))
+    healing = rng.normal(size=len(sizes))[owners] + 0.3 * place + rng.normal(0, 0.5, len(owners))
+    for name, cortices in CORTICES_OF.items():
+        first, second = cortices
+        pairs = [
+            (a + 1.0, b + 1.0) for a in range(4) for b in range(4) for _ in range(BOTH[name][a][b])
+        ]
+        for a in range(4):
+            pairs += [(a + 1.0, np.nan)] * ALONE[first][a] + [(np.nan, a + 1.0)] * ALONE[second][a]
+        pairs.sort(key=lambda pair: np.nanmean(pair))
+        rows = rng.permutation(np.flatnonzero(view == name))[: len(pairs)]
+        rows = rows[np.argsort(healing[rows])]
+        scores.loc[rows, [first, second]] = np.array(pairs)
+    return Radiographs(
+        pd.DataFrame(
+            {
+                "image": [f"{n}.png" for n in range(len(owners))],
+                "patient_id": [f"p{owner}" for owner in owners],
+                "visit": (place // 2).astype(str),
+                "view": view,
+            }
+        ).join(scores)
+    )
+
+
+def small_table(patient_ids: list[str], *, seed: int = 0, medial: Any = None) -> Radiographs:
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(1, 5, len(patient_ids)) if medial is None else medial
+    return Radiographs(
+        pd.DataFrame(
+            {
+                "image": [f"{n}.png" for n in range(len(patient_ids))],
+                "patient_id": patient_ids,
+                "visit": "1",
+                "view": [("ap", "lateral")[n % 2] for n in range(len(patient_ids))],
+                "medial": drawn,
+                "lateral": None,
+                "anterior": None,
+                "posterior": None,
+            }
+        )
+    )
+
+
+def worst_deviation(labels: npt.NDArray[np.float32], assignment: npt.NDArray[np.int64]) -> float:
+    """The largest relative deviation of a label's prevalence in a fold from the whole."""
+    whole = labels.mean(axis=0, dtype=np.float64)
+    folds = [labels[assignment == fold].mean(axis=0, dtype=np.float64) for fold in set(assignment)]
+    return float(np.abs(np.stack(folds) / whole - 1).max())
+
+
+@pytest.fixture(scope="module", params=range(4))
+def published(request: pytest.FixtureRequest) -> Radiographs:
+    return published_table(request.param)
+
+
+def test_the_simulated_table_has_the_published_counts(published: Radiographs) -> None:
+    counts = dict(zip(LABELS, published.labels.sum(axis=0).astype(int).tolist(), strict=True))
+    assert len(published) == 2936
+    assert len(set(published.patient_ids)) == 1207
+    assert (counts["view_ap"], counts["view_lateral"]) == (1493, 1443)
+    assert [counts[f"medial_{n}"] for n in (1, 2, 3, 4)] == [149, 404, 478, 251]
+    assert [counts[f"lateral_{n}"] for n in (1, 2, 3, 4)] == [121, 365, 498, 257]
+    assert [counts[f"anterior_{n}"] for n in (1, 2, 3, 4)] == [169, 378, 464, 265]
+    assert [counts[f"posterior_{n}"] for n in (1, 2, 3, 4)] == [115, 376, 551, 285]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 1234567])
+def test_prevalences_of_six_folds_are_near_the_whole(published: Radiographs, seed: int) -> None:
+    folds = make_folds(published, 6, seed)
+    assert worst_deviation(published.labels, folds.assignment) < 0.10
+    sizes = np.bincount(folds.assignment)
+    assert np.abs(sizes / sizes.mean() - 1).max() < 0.02
+    assert folds.warnings == ()
+
+
+def test_folds_that_ignore_labels_are_far_from_the_whole() -> None:
+    deviations = []
+    for table in map(published_table, range(4)):
+        assignment = np.empty(len(table), dtype=np.int64)
+        folds = GroupKFold(6).split(table.labels, None, table.patient_ids)
+        for fold, (_, rows) in enumerate(folds):
+            assignment[rows] = fold
+        deviations.append(worst_deviation(table.labels, assignment))
+    assert min(deviations) > 0.30
+    assert max(deviations) > 0.40
+
+
+def test_prevalences_of_ten_folds_are_near_the_whole(published: Radiographs) -> None:
+    assert worst_deviation(published.labels, make_folds(published, 10, 0).assignment) < 0.15
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_prevalences_of_the_holdout_set_are_near_the_whole(
+    published: Radiographs, seed: int
+) -> None:
+    development, holdout = split_holdout(published, 0.15, seed)
+    for side, share in ((development, 0.85), (holdout, 0.15)):
+        prevalence = side.radiographs.labels.mean(axis=0) / published.labels.mean(axis=0)
+        assert np.abs(prevalence - 1).max() < 0.10
+        assert abs(len(side) / len(published) / share - 1) < 0.03
+        num_patients = len(set(side.radiographs.patient_ids))
+        assert abs(num_patients / 1207 / share - 1) < 0.03
+
+
+patients = st.lists(st.sampled_from("abcdefghijkl"), min_size=2, max_size=40).filter(
+    lambda ids: len(set(ids)) > 1
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ids=patients, data=st.data())
+def test_no_patient_straddles_a_fold(ids: list[str], data: st.DataObject) -> None:
+    num_folds = data.draw(st.integers(2, len(set(ids))))
+    radiographs = small_table(ids)
+    folds = make_folds(radiographs, num_folds, data.draw(st.integers(0, 9)))
+    assert len(folds) == len(list(folds)) == num_folds
+    validated = []
+    for train, validation in folds:
+        assert len(train) and len(validation)
+        assert train.dtype == validation.dtype == np.int64
+        assert (np.diff(train) > 0).all() and (np.diff(validation) > 0).all()
+        of_train, of_validation = (
+            radiographs.patient_ids[train],
+            radiographs.patient_ids[validation],
+        )
+        assert not set(of_train) & set(of_validation)
+        assert sorted([*train, *validation]) == list(range(len(ids)))
+        validated += validation.tolist()
+    assert sorted(validated) == list(range(len(ids)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(ids=patients, fraction=st.floats(0.01, 0.99), seed=st.integers(0, 9))
+def test_no_patient_is_on_both_sides_of_the_seal(
+    ids: list[str], fraction: float, seed: int
+) -> None:
+    radiographs = small_table(ids)
+    if not 0 < round(fraction * len(set(ids))) < len(set(ids)):
+        with pytest.raises(SplitError, match=r"leaves the (hold-out|development) set empty"):
+            split_holdout(radiographs, fraction, seed)
+        return
+    development, holdout = split_holdout(radiographs, fraction, seed)
+    sealed, seen = holdout.radiographs, development.radiographs
+    assert len(holdout) and len(development)
+    assert not set(sealed.patient_ids) & set(seen.patient_ids)
+    assert sorted([*sealed.rows, *seen.rows]) == list(radiographs.rows)
+
+
+@settings(max_examples=20, deadline=None)
+@given(ids=patients, data=st.data())
+def test_the_order_of_rows_does_not_matter(ids: list[str], data: st.DataObject) -> None:
+    order = np.array(data.draw(st.permutations(range(len(ids)))))
+    radiographs = small_table(ids)
+    folds = make_folds(radiographs, 2, 3)
+    shuffled = make_folds(radiographs.subset(order), 2, 3)
+    np.testing.assert_array_equal(shuffled.assignment, folds.assignment[order])
+
+
+def test_a_seed_decides_and_the_global_state_does_not() -> None:
+    radiographs = small_table([f"p{n % 30}" for n in range(90)])
+    results = []
+    for state in (0, 1):
+        np.random.seed(state)
+        before = np.random.get_state()[1].copy()  # type: ignore[union-attr,index]
+        development, _ = split_holdout(radiographs, seed=0)
+        results.append((development.radiographs.rows, *make_folds(radiographs, 3, 0).assignment))
+        np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]
+    assert results[0] == results[1]
+    assert split_holdout(radiographs, seed=1)[0].radiographs.rows != results[0][0]
+    assert tuple(make_folds(radiographs, 3, 1).assignment) != results[0][1:]
+
+
+def test_one_large_patient_does_not_unbalance_the_others() -> None:
+    ids = ["big"] * 60 + [f"p{n}" for n in range(60)]
+    sizes = np.bincount(make_folds(small_table(ids), 2, 0).assignment)
+    assert np.abs(sizes - 60).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda r: make_folds(r, 4, 0), r"4 folds for 3 patient\(s\); .* take at most 3 folds"),
+        (lambda r: make_folds(r, 1, 0), "num_folds=1; expected an integer from 2"),
+        (lambda r: make_folds(r, 2.0, 0), r"num_folds=2\.0; expected an integer from 2"),
+        (lambda r: make_folds(r, 2, -1), "seed=-1; expected an integer from 0"),
+        (lambda r: make_folds(r, 2, None), "seed=None; expected an integer from 0"),
+        (lambda r: make_folds(r, 2, True), "seed=True; expected an integer from 0"),
+        (lambda r: split_holdout(r, 0.0), r"fraction=0\.0; expected a number in 0 to 1"),
+        (lambda r: split_holdout(r, float("nan")), "fraction=nan; expected a number in 0 to 1"),
+        (
+            lambda r: split_holdout(r, 0.1),
+            r"fraction of 0\.1 with 3 patient\(s\) leaves the hold-out set",
+        ),
+        (lambda r: split_holdout(r, 0.9), r"with 3 patient\(s\) leaves the development set empty"),
+        (lambda r: split_holdout(Development(r)), "got Development, expected Radiographs"),
+        (lambda r: split_holdout(HoldOut(r)), "got HoldOut, expected Radiographs"),
+        (lambda r: make_folds(HoldOut(r), 2, 0), "the sealed hold-out set cannot be used"),
+        (lambda r: require_development(HoldOut(r)), "the sealed hold-out set cannot be used"),
+        (lambda r: require_development(r), "got Radiographs, expected Development"),
+    ],
+)
+def test_what_cannot_be_split_is_refused(
+    call: Callable[[Radiographs], object], message: str
+) -> None:
+    with pytest.raises(SplitError, match=message):
+        call(small_table(["a", "b", "c", "c"]))
+
+
+def test_a_single_patient_cannot_be_split() -> None:
+    alone = small_table(["a", "a"])
+    with pytest.raises(
+        SplitError, match=r"with 1 patient\(s\) .* at least two patients are needed"
+    ):
+        split_holdout(alone)
+    with pytest.raises(SplitError, match=r"2 folds for 1 patient\(s\).* two patients are needed"):
+        make_folds(alone, 2, 0)
+
+
+def test_the_two_sides_are_types_of_their_own() -> None:
+    assert not issubclass(HoldOut, Development | Radiographs)
+    assert not issubclass(Development, HoldOut | Radiographs)
+    development = Development(small_table(["a", "b"]))
+    assert require_development(development) is development
+    assert len(development) == 2
+    of_development = make_folds(development, 2, 0).assignment
+    np.testing.assert_array_equal(
+        of_development, make_folds(development.radiographs, 2, 0).assignment
+    )
+
+
+def test_labels_that_too_few_patients_have_are_told() -> None:
+    radiographs = small_table(["a", "b", "c", "d"], medial=[1, 1, 1, 2])
+    warnings = make_folds(radiographs, 2, 0).warnings
+    assert any(w.startswith("label medial_2 is set in 1 of 4 patients, fewer") for w in warnings)
+    assert any(w.startswith("label anterior_3 is set in 0 of 4 patients") for w in warnings)
+    assert not any(w.startswith("label medial_1 is set") for w in warnings)
+
+
+def test_a_side_without_a_label_is_told() -> None:
+    radiographs = small_table(["a", "b", "c", "d"], medial=[1, 1, 2, 2])
+    warnings = fold_warnings(radiographs, np.array([0, 0, 1, 1]), num_folds=2)
+    assert any(
+        "medial_1 is set in 2 patients, yet in no validation row of the folds [1]" in w
+        for w in warnings
+    )
+    assert any(
+        "medial_1 is set in 2 patients, yet in no training row of fold 0" in w for w in warnings
+    )
+    assert any(
+        "medial_1 is not set in 2 patients, yet in no training row of fold 1" in w for w in warnings
+    )
+
+
+def test_folds_serve_as_a_scikit_learn_splitter() -> None:
+    folds = make_folds(small_table([f"p{n}" for n in range(12)]), 3, 0)
+    assert folds.get_n_splits() == 3
+    features, target = np.zeros((12, 1)), np.arange(12) % 2
+    assert len(cross_val_score(DummyClassifier(), features, target, cv=folds)) == 3
+    with pytest.raises(SplitError, match="11 rows, but the folds were made for 12"):
+        list(folds.split(features[:11]))
+
+
+def test_folds_are_frozen_and_whole() -> None:
+    folds = Folds(assignment=np.array([0, 1]), num_folds=2, seed=0)
+    with pytest.raises(ValueError, match="read-only"):
+        folds.assignment[0] = 1
+    with pytest.raises(
+        SplitError, match=r"assigned to the folds \[0, 2\]; expected each of 0 to 2"
+    ):
+        Folds(assignment=np.array([0, 2]), num_folds=3, seed=0)
