@@ -29,7 +29,7 @@ _HOMES = {
     "CrossValidationTuner": "rust_tuner.search.tuner",
     "regime_1": "rust_tuner.search.regimes",
     "regime_2": "rust_tuner.search.regimes",
-    "export_best_hyperparameters": "rust_tuner.search.records",
+    "export_best_hyperparameters": "rust_tuner.report.export",
     "RustTunerError": "rust_tuner.errors",
     "Study": "rust_tuner.study",
     "metrics": "",

@@ -171,7 +171,6 @@ class _Leg:
         x, y: (1, w) and (h, 1) coordinates.
         axis: (h, 1) the tibia's axis.
         across: (h, w) signed distance from that axis.
-        is_left: (h, w) the first outline's side.
         half_widths: (h, 1) from the axis to the left and right surface.
         thicknesses: (h, 1) of the left and right cortex.
         crossings: where the fracture meets the left and right surface, in `y`.
@@ -186,16 +185,16 @@ class _Leg:
     y: FloatArray
     axis: FloatArray
     across: FloatArray
-    is_left: npt.NDArray[np.bool_]
     half_widths: tuple[FloatArray, FloatArray]
     thicknesses: tuple[FloatArray, FloatArray]
     crossings: tuple[float, float]
     share: FloatArray
     line: FloatArray
 
-    def by_side(self, left: FloatArray | float, right: FloatArray | float) -> FloatArray:
-        """The left value left of the axis, the right value right of it."""
-        return np.where(self.is_left, left, right)
+    def blend(self, left: FloatArray | float, right: FloatArray | float) -> FloatArray:
+        """The left value at the left cortex, the right one at the right, gradual in between."""
+        blended: FloatArray = left + (right - left) * self.share
+        return blended
 
 
 def _lay_out(
@@ -247,7 +246,6 @@ def _lay_out(
         y=y,
         axis=axis,
         across=across,
-        is_left=across < 0,
         half_widths=(half_widths[0], half_widths[1]),
         thicknesses=(thicknesses[0], thicknesses[1]),
         crossings=crossings,
@@ -277,7 +275,7 @@ def _fibula(leg: _Leg) -> FloatArray:
     anatomy = leg.anatomy
     radius = 0.40 * anatomy.half_width
     if leg.view == "lateral":
-        axis = leg.axis + anatomy.half_width * (1.35 - 0.8 * leg.y)
+        axis = leg.axis + anatomy.half_width * (1.3 - 1.7 * leg.y)
     else:
         away = 1.6 * anatomy.half_width + anatomy.fibula_gap
         axis = away + 0.012 * np.cos(2.2 * np.pi * leg.y) - 0.02 * leg.y
@@ -286,9 +284,9 @@ def _fibula(leg: _Leg) -> FloatArray:
 
 def _tibia(leg: _Leg) -> FloatArray:
     """The shaft as a tube, cut where a cortex still shows its fracture line."""
-    bone = _tube(leg.across, leg.by_side(*leg.half_widths), leg.by_side(*leg.thicknesses))
+    bone = _tube(leg.across, leg.blend(*leg.half_widths), leg.blend(*leg.thicknesses))
     left, right = (_LINE_DEPTH[outline.score] for outline in leg.outlines)
-    cut = (left + (right - left) * leg.share) * leg.line
+    cut = leg.blend(left, right) * leg.line
     severed: FloatArray = bone * (1 - cut)
     return severed
 
@@ -318,6 +316,7 @@ def _callus(leg: _Leg, rng: np.random.Generator) -> FloatArray:
         if outline.score == 2:
             reach = outside / np.maximum(anatomy.callus_height * rise * rag, 1e-3)
             bump = np.clip(1 - reach, 0, 1) ** 0.7 * (outside >= 0) + 0.8 * inside * rise
+            bump *= np.clip(4 * rise, 0, 1)
             total += 0.95 * bump * np.clip(fluff, 0.2, 2) * (1 - 0.75 * leg.line)
         else:
             reach = outside / np.maximum(0.85 * anatomy.callus_height * rise, 1e-3)
@@ -335,7 +334,7 @@ def _implant(leg: _Leg) -> FloatArray:
     if anatomy.implant == "nail":
         rod = 0.62 * radius * (1 - anatomy.cortex)
         tip = np.clip((0.97 - leg.y) / 0.03, 0, 1) ** 0.5
-        metal = 6.5 * _chord(leg.across, np.maximum(rod * tip, 1e-4))
+        metal = 6.5 * (tip > 0) * _chord(leg.across, np.maximum(rod * tip, 1e-4))
         for height in (0.05, 0.13, 0.86, 0.92):
             # Its screws run from side to side, so the lateral view looks along them.
             ends = (-1.6 * radius, 1.6 * radius)

@@ -187,7 +187,7 @@ def _check_form(image: ImageFile.ImageFile, fail: Callable[[str], ImageError]) -
         raise fail(f"{width} by {height} pixels; {_SAVE_AGAIN}")
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and width * height > limit:
-        raise fail(f"{width} by {height} pixels, more than any radiograph has; check the file")
+        raise fail(f"{width} by {height} pixels, which no radiograph has; check the file")
     raw_modes = [str(tile[3]) for tile in image.tile]
     if image.format == "PNG" and any(mode.endswith("16B") for mode in raw_modes):
         if image.mode not in _DEEP_MODES or "transparency" in image.info:

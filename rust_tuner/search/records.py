@@ -26,6 +26,8 @@ from rust_tuner.files import atomic_write, read_json, sha256_of_json, write_json
 
 TRIAL_ID_WIDTH = 4
 RUN_FILE = "search.json"
+REGIME_1 = "regime_1"
+REGIME_2 = "regime_2"
 SPLITS = ("training", "validation")
 
 _NO_ROWS = np.empty(0, dtype=np.int64)

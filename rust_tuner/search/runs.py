@@ -17,12 +17,12 @@ from rust_tuner.files import read_json, sha256_of_json, write_json
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
 from rust_tuner.search.records import RUN_FILE, TRIAL_ID_WIDTH
 
-EXTENDABLE = "max_trials"
+EXTENDABLE = ("max_trials", "num_trials")
 
 
 def run_key(run: dict[str, Any]) -> str:
     """The identity of a run: of everything but the number of trials."""
-    return sha256_of_json({name: value for name, value in run.items() if name != EXTENDABLE})
+    return sha256_of_json({name: value for name, value in run.items() if name not in EXTENDABLE})
 
 
 def claim_folder(folder: Path, run: dict[str, Any]) -> None:
@@ -124,7 +124,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, st
     rows: list[tuple[str, str, str]] = []
     for name in sorted(set(old) | set(new)):
         was, now = old.get(name), new.get(name)
-        if name == EXTENDABLE or was == now:
+        if name in EXTENDABLE or was == now:
             continue
         if isinstance(was, dict) and isinstance(now, dict):
             inner = _differences(was, now)

@@ -269,6 +269,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 },
                 "space": self.oracle.get_space().get_config()["space"],
                 "max_trials": self.oracle.max_trials,
+                "num_trials": self.oracle.num_trials(),
                 "seed": self.seed,
                 "oracle_seed": self.oracle.seed,
                 "score_epoch": self.score_epoch,

@@ -1,0 +1,228 @@
+"""The study's two searches, with its ranges as defaults.
+
+Regime I draws batch size and dropout rate at random, with Adam at its defaults; Regime II lays a
+grid over Adam's learning rate and epsilon, with Regime I's best fixed.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+from rust_tuner.data.splits import Development, Folds
+from rust_tuner.errors import SearchError
+from rust_tuner.models.features import DEFAULT_CACHE
+from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
+from rust_tuner.progress import Progress
+from rust_tuner.protocol import Protocol
+from rust_tuner.search.oracles import GridSearchOracle, RandomSearchOracle, ResumableOracle
+from rust_tuner.search.records import REGIME_1, REGIME_2, read_project
+from rust_tuner.search.tuner import CrossValidationTuner
+
+
+def regime_1(
+    development: Development,
+    directory: str | Path,
+    *,
+    trials: int | None = None,
+    num_folds: int | None = None,
+    epochs: int | None = None,
+    batch_size_range: tuple[int, int] | None = None,
+    dropout_rate_range: tuple[float, float] | None = None,
+    seed: int | None = None,
+    weights: str | Path | None = None,
+    protocol: Protocol | None = None,
+    folds: Folds | None = None,
+    cache: str | Path = DEFAULT_CACHE,
+    progress: Progress | None = None,
+) -> CrossValidationTuner:
+    """Regime I: random search over batch size and dropout rate, both linear.
+
+    Run again with the same arguments it goes on where it was interrupted.
+
+    Args:
+        development: the development set.
+        directory: the study's folder; the project is its subfolder `regime_1`.
+        trials: number of trials; the study's 100 where None.
+        num_folds: folds of a trial; 6 where None.
+        epochs: epochs of a fold; 20 where None.
+        batch_size_range: 16 to 2048 where None.
+        dropout_rate_range: 0 to 0.5 where None.
+        seed: decides everything; the protocol's where None.
+        weights: `imagenet`, `random` or a path; the protocol's where None.
+        protocol: the scientific choices; `Protocol.study()` where None. The arguments above
+            replace its fields.
+        folds: folds that were made before; made from the seed where None.
+        cache: folder of the feature cache.
+        progress: where to report; nowhere by default.
+
+    Returns:
+        The tuner, its search finished.
+
+    Raises:
+        ProtocolError: for a choice out of range.
+        SearchError, ResumeError, LockedError: as `CrossValidationTuner.search`.
+    """
+    chosen = _choose(
+        protocol,
+        trials=trials,
+        num_folds=num_folds,
+        epochs=epochs,
+        batch_size_range=batch_size_range,
+        dropout_rate_range=dropout_rate_range,
+        seed=seed,
+        weights=None if weights is None else str(weights),
+    )
+    oracle = RandomSearchOracle(_objective(chosen), max_trials=chosen.trials, seed=chosen.seed)
+    space = SearchSpace(batch_size=chosen.batch_size_range, dropout_rate=chosen.dropout_rate_range)
+    return _search(
+        REGIME_1,
+        oracle,
+        space,
+        development,
+        Path(directory),
+        chosen,
+        folds=folds,
+        cache=cache,
+        progress=progress,
+    )
+
+
+def regime_2(
+    development: Development,
+    directory: str | Path,
+    batch_size: int | None = None,
+    dropout_rate: float | None = None,
+    *,
+    learning_rates: tuple[float, ...] | None = None,
+    epsilons: tuple[float, ...] | None = None,
+    num_folds: int | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    weights: str | Path | None = None,
+    protocol: Protocol | None = None,
+    folds: Folds | None = None,
+    cache: str | Path = DEFAULT_CACHE,
+    progress: Progress | None = None,
+) -> CrossValidationTuner:
+    """Regime II: grid search over Adam's learning rate and epsilon.
+
+    Run again with the same arguments it goes on where it was interrupted.
+
+    Args:
+        development: the development set.
+        directory: the study's folder; the project is its subfolder `regime_2`.
+        batch_size: fixed; the best of the folder's Regime I where None.
+        dropout_rate: fixed; the best of the folder's Regime I where None.
+        learning_rates: 1e-1 to 1e-4 where None.
+        epsilons: 1e-1 to 1e-8 where None.
+        num_folds: folds of a trial; 6 where None.
+        epochs: epochs of a fold; 20 where None.
+        seed: decides everything; the protocol's where None.
+        weights: `imagenet`, `random` or a path; the protocol's where None.
+        protocol: the scientific choices; `Protocol.study()` where None. The arguments above
+            replace its fields.
+        folds: folds that were made before; made from the seed where None.
+        cache: folder of the feature cache.
+        progress: where to report; nowhere by default.
+
+    Returns:
+        The tuner, its search finished.
+
+    Raises:
+        SearchError: where Regime I is needed and has no completed trial.
+        ProtocolError: for a choice out of range.
+        ResumeError, LockedError: as `CrossValidationTuner.search`.
+    """
+    chosen = _choose(
+        protocol,
+        learning_rates=learning_rates,
+        epsilons=epsilons,
+        num_folds=num_folds,
+        epochs=epochs,
+        seed=seed,
+        weights=None if weights is None else str(weights),
+    )
+    if batch_size is None or dropout_rate is None:
+        best = best_of_regime_1(Path(directory))
+        batch_size = best["batch_size"] if batch_size is None else batch_size
+        dropout_rate = best["dropout_rate"] if dropout_rate is None else dropout_rate
+    space = SearchSpace(
+        batch_size=batch_size,
+        dropout_rate=dropout_rate,
+        learning_rates=chosen.learning_rates,
+        epsilons=chosen.epsilons,
+    )
+    oracle = GridSearchOracle(_objective(chosen), seed=chosen.seed)
+    return _search(
+        REGIME_2,
+        oracle,
+        space,
+        development,
+        Path(directory),
+        chosen,
+        folds=folds,
+        cache=cache,
+        progress=progress,
+    )
+
+
+def best_of_regime_1(directory: Path) -> dict[str, Any]:
+    """Regime I's best hyperparameters, from its project folder.
+
+    Raises:
+        SearchError: where no trial of it has completed, or trials are still open.
+    """
+    project = read_project(directory / REGIME_1)
+    best = project.best
+    if best is None:
+        raise SearchError(
+            f"{project.folder} has no completed trial; run Regime I first, or give batch size and "
+            "dropout rate"
+        )
+    open_trials = [trial.trial for trial in project.trials if trial.status == "RUNNING"]
+    if open_trials or len(project.trials) < project.run["num_trials"]:
+        raise SearchError(
+            f"{project.folder} has {len(project.trials) - len(open_trials)} of "
+            f"{project.run['num_trials']} trials; finish Regime I first, or give batch size and "
+            "dropout rate"
+        )
+    return best.values
+
+
+def _choose(protocol: Protocol | None, **changes: Any) -> Protocol:
+    given = {name: value for name, value in changes.items() if value is not None}
+    return dataclasses.replace(protocol or Protocol.study(), **given)
+
+
+def _objective(protocol: Protocol) -> keras_tuner.Objective:
+    return keras_tuner.Objective(protocol.objective, "max")
+
+
+def _search(
+    name: str,
+    oracle: ResumableOracle,
+    space: SearchSpace,
+    development: Development,
+    directory: Path,
+    protocol: Protocol,
+    *,
+    folds: Folds | None,
+    cache: str | Path,
+    progress: Progress | None,
+) -> CrossValidationTuner:
+    tuner = CrossValidationTuner(
+        TransferLearningHyperModel.from_protocol(protocol, space),
+        oracle,
+        cv=protocol.num_folds if folds is None else folds,
+        seed=protocol.seed,
+        directory=directory,
+        project_name=name,
+        score_epoch=protocol.score_epoch,
+        progress=progress,
+    )
+    # The number of trials may grow, so it is no part of what the run manifest compares.
+    recorded = {k: v for k, v in protocol.to_json().items() if k != "trials"}
+    tuner.search(development, epochs=protocol.epochs, cache=cache, about={"protocol": recorded})
+    return tuner

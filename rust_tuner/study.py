@@ -1,0 +1,228 @@
+"""`Study`: the steps from a manifest to the best hyperparameters, in order, in one directory.
+
+Each step is idempotent: run again, it goes on where it stopped.
+"""
+
+import importlib.metadata
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rust_tuner.data.images import check_content
+from rust_tuner.data.manifest import load_manifest
+from rust_tuner.data.radiographs import Radiographs, check_views
+from rust_tuner.data.split_file import load_or_make_folds, load_or_make_split, radiographs_sha256
+from rust_tuner.data.splits import Development, Folds
+from rust_tuner.errors import ResumeError
+from rust_tuner.files import hold_lock, read_json, sha256_of_json, write_json
+from rust_tuner.progress import Progress, Silent
+from rust_tuner.protocol import Protocol
+from rust_tuner.report.export import best_hyperparameters
+from rust_tuner.search.records import REGIME_1, REGIME_2, read_project
+
+if TYPE_CHECKING:
+    from rust_tuner.search.tuner import CrossValidationTuner
+
+STUDY_FILE = "study.json"
+SPLIT_FILE = "split.json"
+BEST_FILE = "best_hyperparameters.json"
+DEFAULT_CACHE = "~/.cache/rust_tuner"
+
+_RECORDED = ("keras", "keras-tuner", "numpy", "pandas", "scikit-learn", "tensorflow")
+
+# What a search may vary within a study; everything else is settled when the study is prepared.
+SEARCH_FIELDS = (
+    "num_folds",
+    "epochs",
+    "trials",
+    "batch_size_range",
+    "dropout_rate_range",
+    "learning_rates",
+    "epsilons",
+    "score_epoch",
+)
+
+
+class Study:
+    """A study in a directory."""
+
+    def __init__(
+        self,
+        directory: str | Path,
+        manifest: str | Path | None = None,
+        protocol: Protocol | None = None,
+        *,
+        cache: str | Path = DEFAULT_CACHE,
+        progress: Progress | None = None,
+    ) -> None:
+        """Open a study, new or begun; nothing is written yet.
+
+        Args:
+            directory: the study's folder.
+            manifest: CSV of the radiographs; a study that was prepared knows it.
+            protocol: the scientific choices; those the study was prepared with, or
+                `Protocol.study()` for a new one, where None.
+            cache: folder of the feature cache, which studies share.
+            progress: where to report; nowhere by default.
+
+        Raises:
+            ResumeError: where the study was prepared with another manifest or other choices.
+        """
+        self.directory = Path(directory)
+        self.cache = Path(cache)
+        self.progress = progress or Silent()
+        self._written = self._read()
+        if self._written is None:
+            self.protocol = protocol or Protocol.study()
+            self._manifest = None if manifest is None else Path(manifest).resolve()
+            return
+        prepared = Protocol.from_json(self._written["protocol"])
+        self.protocol = prepared if protocol is None else protocol
+        self._refuse_changes(prepared)
+        self._manifest = (self.directory / self._written["manifest"]).resolve()
+        if manifest is not None and Path(manifest).resolve() != self._manifest:
+            raise ResumeError(
+                f"{self.directory} was prepared from {self._manifest}, not from {manifest}; take "
+                "a new study folder for other radiographs"
+            )
+
+    def prepare(self) -> Development:
+        """Check manifest and pixels, seal the hold-out set, write `study.json`.
+
+        Returns:
+            The development set.
+
+        Raises:
+            ManifestError: with all faults of the manifest or of the images.
+            SplitError: where the split cannot be made or was tampered with.
+            ResumeError: where the manifest changed since the study was prepared.
+        """
+        if self._manifest is None:
+            raise ResumeError(
+                f"{self.directory} has not been prepared; give its manifest (--manifest M.csv)"
+            )
+        radiographs = load_manifest(self._manifest)
+        with hold_lock(self.directory, "preparing the study"):
+            if self._written is None:
+                self._prepare(radiographs)
+            elif radiographs_sha256(radiographs) != self._written["radiographs_sha256"]:
+                raise ResumeError(
+                    f"{self._manifest} changed since {self.directory} was prepared; restore it, or "
+                    "take a new study folder"
+                )
+        development, _ = load_or_make_split(
+            self.directory / SPLIT_FILE,
+            radiographs,
+            self.protocol.holdout_fraction,
+            self.protocol.seed,
+        )
+        return development
+
+    def regime_1(self) -> "CrossValidationTuner":
+        """Regime I; prepares first. See `search.regimes.regime_1`."""
+        from rust_tuner.search.regimes import regime_1
+
+        development, folds = self._development_and_folds()
+        with hold_lock(self.directory, "Regime I"):
+            tuner = regime_1(development, self.directory, **self._search_arguments(folds))
+            self._record(REGIME_1)
+        return tuner
+
+    def regime_2(
+        self, batch_size: int | None = None, dropout_rate: float | None = None
+    ) -> "CrossValidationTuner":
+        """Regime II; prepares first. See `search.regimes.regime_2`."""
+        from rust_tuner.search.regimes import regime_2
+
+        development, folds = self._development_and_folds()
+        with hold_lock(self.directory, "Regime II"):
+            tuner = regime_2(
+                development,
+                self.directory,
+                batch_size,
+                dropout_rate,
+                **self._search_arguments(folds),
+            )
+            self._record(REGIME_2)
+        return tuner
+
+    def _development_and_folds(self) -> tuple[Development, Folds]:
+        development = self.prepare()
+        folds = load_or_make_folds(
+            self.directory / SPLIT_FILE, development, self.protocol.num_folds, self.protocol.seed
+        )
+        for warning in folds.warnings:
+            self.progress.say(f"note: {warning}")
+        return development, folds
+
+    def _search_arguments(self, folds: Folds) -> dict[str, Any]:
+        return {
+            "protocol": self.protocol,
+            "folds": folds,
+            "cache": self.cache,
+            "progress": self.progress,
+        }
+
+    def _prepare(self, radiographs: Radiographs) -> None:
+        assert self._manifest is not None
+        for warning in check_views(radiographs, self.protocol.view_cortices):
+            self.progress.say(f"note: {warning}")
+        with self.progress.task("reading images", len(radiographs)) as task:
+            hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())
+        self._written = {
+            "format": 1,
+            # Relative where it can be, so that study and manifest can move together.
+            "manifest": os.path.relpath(self._manifest, self.directory.resolve()),
+            "protocol": self.protocol.to_json(),
+            "radiographs": len(radiographs),
+            "patients": len(set(radiographs.patient_ids)),
+            "radiographs_sha256": radiographs_sha256(radiographs),
+            "images_sha256": sha256_of_json(list(hashes)),
+            "weights": None,
+            "versions": {
+                name: importlib.metadata.version(name) for name in ("rust-tuner", *_RECORDED)
+            },
+        }
+        # The split is made first: a study that cannot be split is not a prepared one.
+        load_or_make_split(
+            self.directory / SPLIT_FILE,
+            radiographs,
+            self.protocol.holdout_fraction,
+            self.protocol.seed,
+        )
+        write_json(self.directory / STUDY_FILE, self._written)
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            written = read_json(self.directory / STUDY_FILE)
+        except FileNotFoundError:
+            return None
+        if not isinstance(written, dict) or written.get("format") != 1:
+            raise ResumeError(
+                f"{self.directory / STUDY_FILE} is of no format that this version knows; take the "
+                "version that wrote it, or a new study folder"
+            )
+        return written
+
+    def _refuse_changes(self, prepared: Protocol) -> None:
+        old, new = prepared.to_json(), self.protocol.to_json()
+        changed = [
+            f"  {name}: was {old[name]}, is {new[name]}"
+            for name in old
+            if name not in SEARCH_FIELDS and old[name] != new[name]
+        ]
+        if changed:
+            table = "\n".join(changed)
+            raise ResumeError(
+                f"{self.directory} was prepared with other choices:\n{table}\n"
+                "Go back to what they were, or take a new study folder."
+            )
+
+    def _record(self, regime: str) -> None:
+        """Write down the best so far, and the weights that were really used."""
+        project = read_project(self.directory / regime)
+        assert self._written is not None
+        self._written = self._written | {"weights": project.run["subject"]["weights"]}
+        write_json(self.directory / STUDY_FILE, self._written)
+        best = {"regime": regime} | best_hyperparameters(project)
+        write_json(self.directory / BEST_FILE, best)
