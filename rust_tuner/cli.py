@@ -1,34 +1,450 @@
 """The `rust-tuner` command: parse, call, print. What it does is done by the rooms below."""
 
+import contextlib
 import dataclasses
-import json
 import os
+import shlex
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from rust_tuner import __version__
-from rust_tuner.errors import RustTunerError
+from rust_tuner.errors import ResumeError, RustTunerError, WeightsError
 from rust_tuner.progress import ConsoleProgress
-from rust_tuner.protocol import PUBLISHED_VIEWS, Protocol
-from rust_tuner.study import DEFAULT_CACHE, Study
+from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
+from rust_tuner.report.export import export_best_hyperparameters
+from rust_tuner.report.terminal import best_trials_table, status_lines
+from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
+from rust_tuner.study import DEFAULT_CACHE, STUDY_FILE, Study
+
+_DEMO_PATIENTS = 24
+_DEMO_CHANGES: dict[str, Any] = {
+    "num_folds": 3,
+    "epochs": 5,
+    "trials": 4,
+    "batch_size_range": (8, 64),
+    "learning_rates": (1e-3, 1e-4),
+    "epsilons": (1e-1, 1e-7),
+}
+_INTERRUPTED = 130
+
+_out = Console()
+_err = Console(stderr=True)
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
     help=(
         "Cross-validated hyperparameter search for a frozen-InceptionV3 model that reads RUST "
         "scores from radiographs.\n\n"
-        "New here: `rust-tuner demo` runs everything on synthetic radiographs in a few minutes. "
-        "With your own: `rust-tuner prepare STUDY --manifest M.csv`, then `regime1`, `regime2` "
-        "and `export`. A command that was interrupted goes on when it is typed again."
+        "New here: 'rust-tuner demo' runs everything on synthetic radiographs in a few minutes. "
+        "With your own: prepare, regime1, regime2, export, in this order. A command that was "
+        "interrupted goes on where it stopped when it is typed again.\n\n"
+        "Research use only."
     ),
 )
+
+
+class Choices(StrEnum):
+    """Which set of scientific choices a study starts from."""
+
+    study = "study"
+    clinical = "clinical"
+
+
+class Views(StrEnum):
+    """Which cortices the two views are expected to show."""
+
+    anatomical = "anatomical"
+    published = "published"
+
+
+StudyDirectory = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="The study's folder, made where it is missing.")
+]
+Manifest = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV with image, patient_id, visit, view (ap or lateral), medial, lateral, anterior, "
+        "posterior (1-4 or empty); needed once, image paths are relative to it."
+    ),
+]
+ProtocolOption = Annotated[
+    Choices | None,
+    typer.Option(
+        "--protocol",
+        help="study: as published. clinical: trained and scored on visible cortices only, aspect "
+        "ratio kept, horizontal flips only.  [default: study]",
+    ),
+]
+ViewsOption = Annotated[
+    Views | None,
+    typer.Option(
+        "--views",
+        help="Which cortices a view shows, for the manifest's check: anatomical (AP shows medial "
+        "and lateral) or published (the other way round).  [default: anatomical]",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="imagenet (downloaded, or the file that RUST_TUNER_WEIGHTS names), random, or the "
+        "path of an InceptionV3 .h5 or .keras file without top.  [default: imagenet]"
+    ),
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Decides everything.  [default: 0]")]
+Holdout = Annotated[
+    float | None,
+    typer.Option("--holdout-fraction", help="Share of patients to seal.  [default: 0.15]"),
+]
+ImageSize = Annotated[
+    int | None, typer.Option(min=75, help="Side of the model's input.  [default: 299]")
+]
+NumFolds = Annotated[
+    int | None, typer.Option("--folds", min=2, help="Folds of a trial.  [default: 6]")
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of a fold.  [default: 20]")]
+Cache = Annotated[
+    Path, typer.Option(help="Folder of the feature cache, which studies share.", show_default=True)
+]
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        _out.print(__version__, highlight=False)
+        raise typer.Exit()
+
+
+@app.command()
+def demo(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where the demonstration is kept.")
+    ] = Path("rust-tuner-demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Decides everything.")] = 0,
+    cache: Cache = Path(DEFAULT_CACHE),
+) -> None:
+    """Run both regimes, scaled down, on synthetic radiographs; a few minutes."""
+    with _reporting():
+        _start_tensorflow()
+        from rust_tuner.data.phantoms import write_phantoms
+        from rust_tuner.models.backbones import find_weights
+
+        weights = "imagenet"
+        try:
+            find_weights(weights)
+        except WeightsError as error:
+            weights = "random"
+            _say(f"No pretrained weights: {error}", style="yellow")
+            _say(
+                "THE DEMONSTRATION GOES ON WITH A RANDOM BACKBONE. Its features have learned "
+                "nothing, so expect figures near chance (0.5 for cortices); they show how the "
+                "program works and say nothing about radiographs.",
+                style="bold yellow",
+            )
+        _say(f"1. {_DEMO_PATIENTS} synthetic patients -> {directory / 'radiographs'}")
+        manifest = write_phantoms(directory / "radiographs", patients=_DEMO_PATIENTS, seed=seed)
+        protocol = Protocol.study(seed=seed, weights=weights, **_DEMO_CHANGES)
+        folder = directory / "study"
+        study = Study(folder, manifest, protocol, cache=cache, progress=ConsoleProgress(_err))
+        _say("2. Regime I: random search over batch size and dropout rate")
+        study.regime_1()
+        _out.print(best_trials_table(read_project(folder / REGIME_1)))
+        _say("3. Regime II: grid over Adam's learning rate and epsilon, Regime I's best fixed")
+        study.regime_2()
+        _out.print(best_trials_table(read_project(folder / REGIME_2)))
+        target = directory / "best_hyperparameters.json"
+        export_best_hyperparameters(folder / REGIME_2, target)
+        _say(f"4. Best hyperparameters -> {target}")
+        if weights == "random":
+            _say("These figures come from a random backbone: see above.", style="bold yellow")
+        _next(f"rust-tuner status {shlex.quote(str(folder))}")
+
+
+@app.command()
+def phantoms(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the radiographs.")],
+    patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    views: Annotated[
+        Views, typer.Option(help="Which cortices the two views show.")
+    ] = Views.anatomical,
+) -> None:
+    """Make synthetic radiographs with known RUST scores, and their manifest."""
+    with _reporting():
+        from rust_tuner.data.phantoms import write_phantoms
+
+        with ConsoleProgress(_err).task("drawing", patients) as task:
+            drawn = 0
+
+            def advance(done: int, total: int) -> None:
+                nonlocal drawn
+                reached = done * patients // total
+                task.advance(reached - drawn)
+                drawn = reached
+
+            manifest = write_phantoms(
+                directory,
+                patients=patients,
+                seed=seed,
+                view_cortices=_view_cortices(views),
+                on_progress=advance,
+            )
+        _say(f"wrote {manifest}")
+        _next(f"rust-tuner prepare STUDY --manifest {shlex.quote(str(manifest))}")
+
+
+@app.command()
+def prepare(
+    study: StudyDirectory,
+    manifest: Manifest = None,
+    protocol: ProtocolOption = None,
+    views: ViewsOption = None,
+    weights: Weights = None,
+    seed: Seed = None,
+    holdout_fraction: Holdout = None,
+    image_size: ImageSize = None,
+) -> None:
+    """Check the manifest and every image, and seal the hold-out set."""
+    with _reporting():
+        opened = _open(
+            study,
+            manifest,
+            protocol=protocol,
+            views=views,
+            weights=weights,
+            seed=seed,
+            holdout_fraction=holdout_fraction,
+            image_size=image_size,
+        )
+        development = opened.prepare()
+        patients = len(set(development.radiographs.patient_ids))
+        _say(
+            f"{study} is prepared: {len(development)} radiographs of {patients} patients to "
+            "develop on; the rest is sealed"
+        )
+        _next(f"rust-tuner regime1 {shlex.quote(str(study))}")
+
+
+@app.command()
+def regime1(
+    study: StudyDirectory,
+    manifest: Manifest = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="How many configurations.  [default: 100]")
+    ] = None,
+    folds: NumFolds = None,
+    epochs: Epochs = None,
+    batch_sizes: Annotated[
+        str | None, typer.Option(help="Lowest and highest.  [default: 16,2048]")
+    ] = None,
+    dropout_rates: Annotated[
+        str | None, typer.Option(help="Lowest and highest.  [default: 0,0.5]")
+    ] = None,
+    protocol: ProtocolOption = None,
+    views: ViewsOption = None,
+    weights: Weights = None,
+    seed: Seed = None,
+    holdout_fraction: Holdout = None,
+    image_size: ImageSize = None,
+    cache: Cache = Path(DEFAULT_CACHE),
+) -> None:
+    """Regime I: random search over batch size and dropout rate."""
+    with _reporting():
+        opened = _open(
+            study,
+            manifest,
+            cache=cache,
+            trials=trials,
+            num_folds=folds,
+            epochs=epochs,
+            batch_size_range=_numbers("--batch-sizes", batch_sizes, int, count=2),
+            dropout_rate_range=_numbers("--dropout-rates", dropout_rates, float, count=2),
+            protocol=protocol,
+            views=views,
+            weights=weights,
+            seed=seed,
+            holdout_fraction=holdout_fraction,
+            image_size=image_size,
+        )
+        _start_tensorflow()
+        opened.regime_1()
+        _out.print(best_trials_table(read_project(study / REGIME_1)))
+        _next(f"rust-tuner regime2 {shlex.quote(str(study))}")
+
+
+@app.command()
+def regime2(
+    study: StudyDirectory,
+    manifest: Manifest = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Fixed; Regime I's best where not given.")
+    ] = None,
+    dropout_rate: Annotated[
+        float | None, typer.Option(help="Fixed; Regime I's best where not given.")
+    ] = None,
+    learning_rates: Annotated[
+        str | None, typer.Option(help="Adam's, with commas.  [default: 0.1,0.01,0.001,0.0001]")
+    ] = None,
+    epsilons: Annotated[
+        str | None, typer.Option(help="Adam's, with commas.  [default: 1e-1,1e-2,...,1e-8]")
+    ] = None,
+    folds: NumFolds = None,
+    epochs: Epochs = None,
+    protocol: ProtocolOption = None,
+    views: ViewsOption = None,
+    weights: Weights = None,
+    seed: Seed = None,
+    holdout_fraction: Holdout = None,
+    image_size: ImageSize = None,
+    cache: Cache = Path(DEFAULT_CACHE),
+) -> None:
+    """Regime II: grid search over Adam's learning rate and epsilon."""
+    with _reporting():
+        opened = _open(
+            study,
+            manifest,
+            cache=cache,
+            num_folds=folds,
+            epochs=epochs,
+            learning_rates=_numbers("--learning-rates", learning_rates, float),
+            epsilons=_numbers("--epsilons", epsilons, float),
+            protocol=protocol,
+            views=views,
+            weights=weights,
+            seed=seed,
+            holdout_fraction=holdout_fraction,
+            image_size=image_size,
+        )
+        _start_tensorflow()
+        opened.regime_2(batch_size, dropout_rate)
+        _out.print(best_trials_table(read_project(study / REGIME_2)))
+        _next(f"rust-tuner export {shlex.quote(str(study))} best.json")
+
+
+@app.command()
+def status(study: StudyDirectory) -> None:
+    """Show how far a study is; also while a search runs, and for a damaged folder."""
+    with _reporting():
+        for line in status_lines(study):
+            _out.print(line, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study or a project folder.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Ends in .json, .yaml, .yml or .csv.")
+    ],
+) -> None:
+    """Write the best hyperparameters to a file; Regime II's where there are any."""
+    with _reporting():
+        best = export_best_hyperparameters(_project_folder(study), path)
+        _say(f"trial {best['trial']}: {best['objective']} {best['score']:.4f} -> {path}")
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+def _open(
+    directory: Path,
+    manifest: Path | None,
+    *,
+    cache: Path = Path(DEFAULT_CACHE),
+    protocol: Choices | None,
+    views: Views | None,
+    **changes: Any,
+) -> Study:
+    """Open a study, what the user asked for laid over its own choices."""
+    progress = ConsoleProgress(_err)
+    written = Study(directory, manifest).protocol if (directory / STUDY_FILE).exists() else None
+    if protocol is not None or written is None:
+        start = Protocol.clinical() if protocol is Choices.clinical else Protocol.study()
+    else:
+        start = written
+    given = {name: value for name, value in changes.items() if value is not None}
+    if views is not None:
+        given["view_cortices"] = _view_cortices(views)
+    chosen = dataclasses.replace(start, **given)
+    return Study(directory, manifest, chosen, cache=cache, progress=progress)
+
+
+def _view_cortices(views: Views) -> dict[str, tuple[str, ...]]:
+    return dict(PUBLISHED_VIEWS if views is Views.published else ANATOMICAL_VIEWS)
+
+
+def _numbers(
+    option: str, text: str | None, kind: type[int] | type[float], count: int | None = None
+) -> tuple[Any, ...] | None:
+    if text is None:
+        return None
+    try:
+        values = tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or (count is not None and len(values) != count):
+        told = "numbers" if count is None else f"{count} numbers"
+        raise typer.BadParameter(f"{text!r}; expected {told} with commas", param_hint=option)
+    return values
+
+
+def _project_folder(folder: Path) -> Path:
+    if (folder / RUN_FILE).is_file():
+        return folder
+    for regime in (REGIME_2, REGIME_1):
+        if (folder / regime / RUN_FILE).is_file():
+            return folder / regime
+    raise ResumeError(f"{folder} holds no search; run regime1 or regime2 first")
+
+
+def _start_tensorflow() -> None:
+    """Start TensorFlow without its notes about the processor, which would bury our own."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            from rust_tuner.models.runtime import start_backend
+
+            start_backend()
+        except BaseException:
+            notes.seek(0)
+            os.write(kept, notes.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+@contextlib.contextmanager
+def _reporting() -> Iterator[None]:
+    """Turn expected errors and Ctrl-C into a message and an exit code."""
+    try:
+        yield
+    except RustTunerError as error:
+        _say(f"error: {error}", style="red")
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        _say("\ninterrupted; nothing finished is lost. To go on, type again:", style="yellow")
+        _say(f"  {shlex.join(['rust-tuner', *sys.argv[1:]])}")
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def _say(text: str, style: str | None = None) -> None:
+    _err.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _next(command: str) -> None:
+    _say(f"next: {command}", style="green")

@@ -3,6 +3,7 @@
 It owns the choices and their ranges; what is done with them belongs to the rooms above.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
@@ -168,7 +169,8 @@ class Protocol:
 
     def to_json(self) -> dict[str, Any]:
         """The protocol as a dictionary of JSON values; `from_json` reads it back."""
-        return asdict(self) | {"view_cortices": {k: list(v) for k, v in self.view_cortices.items()}}
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

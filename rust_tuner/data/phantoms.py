@@ -127,10 +127,10 @@ def phantom_table(
         cortex is not shown by the view or cannot be scored.
 
     Raises:
-        ManifestError: for fewer than one patient.
+        ManifestError: for fewer than one patient or a negative seed.
         ProtocolError: for a view that does not show exactly two cortices.
     """
-    _require_patients(patients)
+    _require_set(patients, seed)
     pairs = _outline_pairs(view_cortices)
     rows = [item.row() for index in range(1, patients + 1) for item in _plan(index, seed, pairs)]
     return _as_table(rows)
@@ -160,10 +160,11 @@ def write_phantoms(
         The path of `manifest.csv`.
 
     Raises:
-        ManifestError: for fewer than one patient, or where the directory holds another manifest.
+        ManifestError: for fewer than one patient, a negative seed, or a directory that holds
+            another manifest.
         ProtocolError: for a view that does not show exactly two cortices.
     """
-    _require_patients(patients)
+    _require_set(patients, seed)
     pairs = _outline_pairs(view_cortices)
     plan = [item for index in range(1, patients + 1) for item in _plan(index, seed, pairs)]
     text = _as_table([item.row() for item in plan]).to_csv(index=False, lineterminator="\n")
@@ -306,9 +307,11 @@ def _normal_cdf(value: float) -> float:
     return 0.5 * (1 + math.erf(value / math.sqrt(2)))
 
 
-def _require_patients(patients: int) -> None:
+def _require_set(patients: int, seed: int) -> None:
     if patients < 1:
         raise ManifestError(f"patients={patients}; a phantom set has at least 1 patient")
+    if seed < 0:
+        raise ManifestError(f"seed={seed}; a seed is an integer from 0")
 
 
 def _outline_pairs(view_cortices: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, str]]:

@@ -98,8 +98,7 @@ class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Append a batch."""
-        zero = ops.zeros_like(self.position)
-        start = ops.stack([ops.convert_to_tensor(self.position), zero])
+        start = ops.array([1, 0], dtype="int32") * self.position.value
         self.answers.assign(ops.slice_update(self.answers, start, y_pred))
         self.position.assign_add(ops.shape(y_pred)[0])
 

@@ -23,6 +23,8 @@ def start_backend() -> None:
     if threading.get_inter_op_parallelism_threads() == 1:
         return
     try:
+        # Asking for the devices starts what logs about them, here where a caller may expect it.
+        tensorflow.config.list_physical_devices()
         threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
         _log.warning(
