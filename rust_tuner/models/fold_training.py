@@ -90,15 +90,16 @@ class FoldCurves:
 class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
     """Keeps what the model answered for each row of an epoch, in the order of training."""
 
-    def __init__(self, num_rows: int, num_outputs: int) -> None:
-        """Make room for (num_rows, num_outputs) answers."""
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        """Make room for answers of `shape`, rows first."""
         super().__init__(name="running_predictions")
-        self.answers = self.add_variable((num_rows, num_outputs), "zeros", name="answers")
+        self.answers = self.add_variable(shape, "zeros", name="answers")
         self.position = self.add_variable((), "zeros", dtype="int32", name="position")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Append a batch."""
-        start = ops.array([1, 0], dtype="int32") * self.position.value
+        one_hot = [1] + [0] * (len(self.answers.shape) - 1)
+        start = ops.array(one_hot, dtype="int32") * self.position.value
         self.answers.assign(ops.slice_update(self.answers, start, y_pred))
         self.position.assign_add(ops.shape(y_pred)[0])
 
@@ -169,28 +170,24 @@ def train_fold(
         if not math.isfinite(figures["loss"]):
             raise TrialError(f"{where}: the training loss is {figures['loss']}")
         if running is not None:
-            figures.pop(running.name)
             answers = ops.convert_to_numpy(running.answers)
-            figures |= data.metrics(answers, order, f"{where}, training")
+            figures = dict(data.metrics(answers, order, f"{where}, training"))
         training_curves.append(figures)
 
         answers = np.asarray(model.predict(inputs, batch_size=max(sizes), verbose=0))
         if not np.isfinite(answers).all():
             raise TrialError(f"{where}: predictions on the validation rows are not finite")
-        if running is not None:
-            loss = model.compute_loss(x=None, y=targets, y_pred=answers, training=False)
-            figures = {"loss": float(loss)}
-        else:
-            figures = model.evaluate(
+        figures = dict(data.metrics(answers, validation, f"{where}, validation"))
+        if running is None:
+            figures |= model.evaluate(
                 inputs, targets, batch_size=max(sizes), verbose=0, return_dict=True
             )
-        figures |= data.metrics(answers, validation, f"{where}, validation")
         validation_curves.append(figures)
         predictions.append(answers.astype(np.float32))
         on_epoch()
     return FoldCurves(
-        training=_by_metric(training_curves),
-        validation=_by_metric(validation_curves),
+        training=curves_by_metric(training_curves),
+        validation=curves_by_metric(validation_curves),
         predictions=np.stack(predictions),
         seconds=time.monotonic() - start,
     )
@@ -234,5 +231,6 @@ def _reseed(model: keras.Model, place: FoldPlace, epoch: int) -> None:
         state.assign(ops.cast(words.reshape(tuple(state.shape)), state.dtype))
 
 
-def _by_metric(epochs: list[Mapping[str, float]]) -> dict[str, list[float]]:
+def curves_by_metric(epochs: list[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Figures of each epoch, turned into a curve for each metric."""
     return {name: [float(figures[name]) for figures in epochs] for name in epochs[0]}

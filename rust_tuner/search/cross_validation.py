@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 from rust_tuner.errors import SearchError
 from rust_tuner.metrics import macro_auroc
+from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
 from rust_tuner.models.fold_training import (
+    FoldCurves,
     FoldPlace,
     IntArray,
     RunningPredictions,
@@ -139,7 +141,7 @@ def run_folds(
             place = FoldPlace(seed, trial, fold)
             running = None
             if keep_running:
-                running = RunningPredictions(len(training), data.targets.shape[1])
+                running = RunningPredictions((len(training), data.targets.shape[1]))
             with seeded_weights(place):
                 model = build_model(running)
             curves = train_fold(
@@ -153,15 +155,7 @@ def run_folds(
                 running=running,
                 on_epoch=task.advance if task is not None else lambda: None,
             )
-            record = FoldRecord(
-                fold=fold,
-                training=curves.training,
-                validation=curves.validation,
-                validation_indices=validation,
-                predictions=curves.predictions,
-                steps_per_epoch=len(sizes),
-                seconds=curves.seconds,
-            )
+            record = _as_record(fold, curves, validation, steps=num_steps)
             if store is not None:
                 store.save(record)
             del model, running
@@ -172,6 +166,74 @@ def run_folds(
         records.append(record)
     return CrossValidation(
         tuple(records), calculate_mean_metrics([record.validation for record in records])
+    )
+
+
+def run_folds_together(
+    build_model: Callable[[], keras.Model],
+    trainer: FoldParallelTrainer,
+    folds: Sequence[tuple[IntArray, IntArray]],
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    trial: int = 0,
+    task: Task | None = None,
+) -> CrossValidation:
+    """Train the folds of a trial side by side; the same numbers as `run_folds`.
+
+    Args:
+        build_model: makes a compiled head.
+        trainer: holds the features.
+        folds: pairs of training and validation rows.
+        epochs: epochs of each fold.
+        batch_size: rows of a batch.
+        seed: of the search.
+        trial: number of the trial.
+        task: advanced once an epoch of a fold.
+
+    Raises:
+        MixedFolds: where the head, its optimiser or its loss would mix folds.
+    """
+    num_steps = max(steps_per_epoch(len(training), batch_size) for training, _ in folds)
+    rows = [
+        FoldRows(
+            training,
+            validation,
+            batch_sizes(len(training), batch_size, num_steps),
+            FoldPlace(seed, trial, fold),
+        )
+        for fold, (training, validation) in enumerate(folds)
+    ]
+
+    def head(fold: int) -> keras.Model:
+        with seeded_weights(rows[fold].place):
+            return build_model()
+
+    curves = trainer.train(
+        head,
+        rows,
+        epochs=epochs,
+        on_epoch=lambda: task.advance(len(folds)) if task is not None else None,
+    )
+    records = [
+        _as_record(fold, curve, rows[fold].validation, steps=num_steps)
+        for fold, curve in enumerate(curves)
+    ]
+    return CrossValidation(
+        tuple(records), calculate_mean_metrics([record.validation for record in records])
+    )
+
+
+def _as_record(fold: int, curves: FoldCurves, validation: IntArray, *, steps: int) -> FoldRecord:
+    return FoldRecord(
+        fold=fold,
+        training=curves.training,
+        validation=curves.validation,
+        validation_indices=validation,
+        predictions=curves.predictions,
+        steps_per_epoch=steps,
+        seconds=curves.seconds,
     )
 
 

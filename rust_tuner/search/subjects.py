@@ -27,6 +27,9 @@ from rust_tuner.progress import Progress
 from rust_tuner.search.cross_validation import array_metrics
 from rust_tuner.seeds import seed_word
 
+# Keras clips probabilities by as much.
+_EPSILON = 1e-7
+
 Build = Callable[[keras_tuner.HyperParameters, RunningPredictions | None], keras.Model]
 FoldList = tuple[tuple[IntArray, IntArray], ...]
 
@@ -97,6 +100,7 @@ def radiographs_subject(
 
     def metrics(answers: npt.NDArray[Any], rows: IntArray, where: str) -> Mapping[str, float]:
         return {
+            "loss": binary_crossentropy(targets[rows], answers),
             "auroc": macro_auroc(labels[rows], answers, where=where),
             "cortex_auroc": macro_auroc(
                 labels[rows, NUM_VIEWS:], answers[:, NUM_VIEWS:], visible[rows], where=where
@@ -228,6 +232,14 @@ def _pairs(
                 "some of them shared or one side empty; give disjoint, filled sides"
             )
     return pairs
+
+
+def binary_crossentropy(targets: npt.NDArray[np.float32], answers: npt.NDArray[Any]) -> float:
+    """Mean cross-entropy over rows of the mean over the labels that count (not -1), in float64."""
+    probability = np.clip(answers.astype(np.float64), _EPSILON, 1 - _EPSILON)
+    loss = -np.where(targets > 0, np.log(probability), np.log1p(-probability))
+    counted = targets >= 0
+    return float(np.mean((loss * counted).sum(axis=1) / counted.sum(axis=1)))
 
 
 def _view_only(

@@ -20,10 +20,17 @@ from rust_tuner.data.splits import require_development
 from rust_tuner.errors import SearchError, SpaceError, TrialError
 from rust_tuner.files import hold_lock, write_json
 from rust_tuner.models.features import DEFAULT_CACHE
+from rust_tuner.models.fold_parallel import FoldParallelTrainer, MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.runtime import start_backend, versions
 from rust_tuner.progress import Progress, Silent, Task
-from rust_tuner.search.cross_validation import calculate_mean_metrics, chosen_epoch, run_folds
+from rust_tuner.search.cross_validation import (
+    CrossValidation,
+    calculate_mean_metrics,
+    chosen_epoch,
+    run_folds,
+    run_folds_together,
+)
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
 from rust_tuner.search.records import (
     FoldRecord,
@@ -176,18 +183,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         store = self._store(trial.trial_id, trial.hyperparameters.values)
         records = store.load_closed(len(run.subject.folds))
         if records is None:
-            outcome = run_folds(
-                lambda running: self._build(trial, running),
-                run.subject.data,
-                run.subject.folds,
-                epochs=run.epochs,
-                batch_size=trial.hyperparameters.values.get("batch_size", run.batch_size),
-                seed=self.seed,
-                trial=int(trial.trial_id),
-                keep_running=run.subject.keeps_running,
-                store=store,
-                task=kwargs.get("task"),
-            )
+            outcome = self._cross_validate(trial, store, kwargs.get("task"))
             epoch = self._chosen_epoch(list(outcome.folds))
             num_rows = len(run.subject.data.targets)
             store.close(outcome.out_of_fold(epoch, num_rows), epoch)
@@ -246,6 +242,37 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if not getattr(self.hypermodel, "declares_everything", False):
             self._activate_all_conditions()
         self.oracle.freeze_space()
+
+    def _cross_validate(self, trial: Trial, store: FoldStore, task: Task | None) -> CrossValidation:
+        """Train the folds together where that gives the same numbers, else one by one."""
+        run = self._run
+        shared: dict[str, Any] = {
+            "epochs": run.epochs,
+            "batch_size": trial.hyperparameters.values.get("batch_size", run.batch_size),
+            "seed": self.seed,
+            "trial": int(trial.trial_id),
+            "task": task,
+        }
+        if run.trainer is not None:
+            try:
+                outcome = run_folds_together(
+                    lambda: self._build(trial, None), run.trainer, run.subject.folds, **shared
+                )
+            except MixedFolds as reason:
+                self.progress.say(f"folds are trained one after another: {reason}")
+                run.trainer = None
+            else:
+                for record in outcome.folds:
+                    store.save(record)
+                return outcome
+        return run_folds(
+            lambda running: self._build(trial, running),
+            run.subject.data,
+            run.subject.folds,
+            keep_running=run.subject.keeps_running,
+            store=store,
+            **shared,
+        )
 
     def _build(self, trial: Trial, running: RunningPredictions | None) -> keras.Model:
         hyperparameters = trial.hyperparameters.copy()
@@ -339,13 +366,16 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
 
 class _Run:
-    """What `search` hands to its trials."""
+    """What `search` hands to its trials; `trainer` is None where folds train one by one."""
 
     def __init__(self, subject: Subject, key: str, epochs: int, batch_size: int) -> None:
         self.subject = subject
         self.key = key
         self.epochs = epochs
         self.batch_size = batch_size
+        self.trainer: FoldParallelTrainer | None = None
+        if subject.keeps_running:
+            self.trainer = FoldParallelTrainer(subject.data)
 
 
 def _fails_the_trial(error: Exception) -> bool:

@@ -1,0 +1,431 @@
+"""Train all folds of a trial together: the head with a leading fold axis, as one Keras model.
+
+The sum of the folds' losses keeps their gradients apart, and every fold has its own initial
+weights, batches, flips and dropout masks, so the numbers are those of one fold after another.
+A head, optimiser or loss that would mix folds is refused with the reason, and is then trained
+by `fold_training`.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from rust_tuner.errors import TrialError
+from rust_tuner.models.architectures import masked_binary_crossentropy
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_layers import (
+    FoldBatchNormalization,
+    FoldDense,
+    FoldDropout,
+    GatherRows,
+)
+from rust_tuner.models.fold_training import (
+    FoldCurves,
+    FoldPlace,
+    IntArray,
+    RunningPredictions,
+    TrainingData,
+    curves_by_metric,
+)
+from rust_tuner.models.optimizers import FusedAdam, fused_adam
+from rust_tuner.seeds import derive_seed
+
+# Optimisers whose update of a weight looks at that weight's gradients alone.
+_ELEMENTWISE = ("Adam", "AdamW", "SGD", "RMSprop", "Nadam", "Adamax", "Adagrad", "Adadelta", "Lion")
+_CONSTRAINTS = (
+    "kernel_constraint",
+    "bias_constraint",
+    "gamma_constraint",
+    "beta_constraint",
+    "kernel_regularizer",
+    "bias_regularizer",
+    "activity_regularizer",
+    "gamma_regularizer",
+    "beta_regularizer",
+)
+_ROW_LOSSES = (
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "mean_squared_error",
+    "mean_absolute_error",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class FoldRows:
+    """The rows of one fold, and where the fold stands."""
+
+    training: IntArray
+    validation: IntArray
+    sizes: list[int]
+    place: FoldPlace
+
+
+class MixedFolds(Exception):  # noqa: N818 - no error, the reason to train otherwise
+    """Why a compiled head cannot be trained with its folds side by side."""
+
+
+class FoldParallelTrainer:
+    """Trains trials on one feature table; a graph is traced once for every kind of head."""
+
+    def __init__(self, data: TrainingData) -> None:
+        """Put the features where the backend can gather from them.
+
+        Args:
+            data: frozen features, targets of shape (n, outputs), and metrics.
+        """
+        assert isinstance(data.inputs, FrozenFeatures)
+        self._data = data
+        self._num_variants = data.inputs.num_variants
+        values = data.inputs.values
+        self._table = keras.Variable(
+            values.reshape(-1, values.shape[-1]), trainable=False, name="features"
+        )
+        self._twins: dict[str, _Twin] = {}
+
+    def train(
+        self,
+        heads: Callable[[int], keras.Model],
+        folds: Sequence[FoldRows],
+        *,
+        epochs: int,
+        on_epoch: Callable[[], None] = lambda: None,
+    ) -> list[FoldCurves]:
+        """Train the folds of one trial together.
+
+        Args:
+            heads: makes the compiled head of a fold, with that fold's initial weights.
+            folds: all with as many steps.
+            epochs: how many, from 1.
+            on_epoch: called after each epoch of all folds.
+
+        Raises:
+            MixedFolds: where head, optimiser or loss would mix folds.
+            TrialError: where loss or predictions stop being finite.
+        """
+        start = time.monotonic()
+        models = [heads(fold) for fold in range(len(folds))]
+        plan = _plan(models[0])
+        longest = sum(_step_sizes(folds))
+        key = json.dumps([plan.signature, len(folds), longest, self._data.targets.shape])
+        twin = self._twins.get(key)
+        if twin is None:
+            # One at a time, so that a search over many architectures does not keep them all.
+            self._twins.clear()
+            twin = self._twins[key] = _Twin(plan, models[0], self._table, len(folds), longest)
+        twin.reset(models, plan)
+        epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch)
+        batches = _Batches(self._data, folds, epochs, self._num_variants)
+        twin.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log])
+        return epoch_log.curves(time.monotonic() - start)
+
+
+class _Twin:
+    """A head with a fold axis, compiled; reused by trials that differ in numbers only."""
+
+    def __init__(
+        self,
+        plan: "_Plan",
+        head: keras.Model,
+        table: keras.Variable,
+        num_folds: int,
+        longest: int,
+    ) -> None:
+        rows = keras.Input((num_folds,), dtype="int32", name="rows")
+        counted = keras.Input((num_folds,), dtype="float32", name="counted")
+        self.layers: list[Any] = []
+        values = GatherRows(table)(rows)
+        for kind, config in plan.layers:
+            layer = _fold_layer(kind, config, num_folds)
+            self.layers.append(layer)
+            batch_norm = isinstance(layer, FoldBatchNormalization)
+            values = layer([values, counted]) if batch_norm else layer(values)
+        outputs = ops.transpose(values, (1, 0, 2))
+        self.model = keras.Model([rows, counted], outputs, name="fold_parallel_head")
+        self.running = RunningPredictions((longest, num_folds, outputs.shape[-1]))
+        self.model.compile(
+            optimizer=fused_adam(plan.optimizer),
+            loss=_summed(plan.loss),
+            metrics=[self.running],
+            jit_compile=False,
+        )
+
+    def reset(self, models: Sequence[keras.Model], plan: "_Plan") -> None:
+        """Take over the initial weights of each fold and the trial's numbers."""
+        sources = [[x for x in model.layers if type(x).__name__ in _KINDS] for model in models]
+        for position, layer in enumerate(self.layers):
+            if isinstance(layer, FoldDropout):
+                layer.rate.assign(plan.layers[position][1]["rate"])
+                continue
+            stacked = [
+                np.stack(weights)
+                for weights in zip(
+                    *(source[position].get_weights() for source in sources), strict=True
+                )
+            ]
+            layer.set_weights(
+                [
+                    weights.reshape(tuple(variable.shape))
+                    for weights, variable in zip(stacked, layer.variables, strict=True)
+                ]
+            )
+        optimizer = self.model.optimizer
+        if not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
+        for variable in optimizer.variables:
+            variable.assign(ops.zeros_like(variable))
+        optimizer.learning_rate = plan.optimizer.learning_rate
+        if isinstance(optimizer, FusedAdam):
+            optimizer.epsilon_value.assign(plan.optimizer.epsilon)
+
+    def reseed(self, folds: Sequence[FoldRows], epoch: int) -> None:
+        """Give each fold's dropout layers the seeds of this epoch."""
+        dropouts = [layer for layer in self.layers if isinstance(layer, FoldDropout)]
+        for position, layer in enumerate(dropouts):
+            for fold, generator in zip(folds, layer.generators, strict=True):
+                place = fold.place
+                seeds = derive_seed(place.seed, place.trial, place.fold, epoch, "layers", position)
+                state = generator.state
+                words = seeds.generate_state(2).astype(np.int64)
+                state.assign(ops.cast(words, state.dtype))
+
+
+class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
+    """Between epochs: new seeds, validation, figures of each fold.
+
+    All epochs are one pass of Keras over the batches; the epochs are counted here.
+    """
+
+    def __init__(
+        self,
+        trainer: FoldParallelTrainer,
+        twin: _Twin,
+        folds: Sequence[FoldRows],
+        epochs: int,
+        on_epoch: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self._data = trainer._data
+        self._num_variants = trainer._num_variants
+        self._twin = twin
+        self._folds = folds
+        self._epochs = epochs
+        self._on_epoch = on_epoch
+        self._steps = len(folds[0].sizes)
+        self._starts = _starts(folds)
+        self._training: list[list[Any]] = [[] for _ in folds]
+        self._validation: list[list[Any]] = [[] for _ in folds]
+        self._predictions: list[list[Any]] = [[] for _ in folds]
+        longest = max(len(fold.validation) for fold in folds)
+        self._rows = np.zeros((longest, len(folds)), dtype=np.int32)
+        for fold, rows in enumerate(folds):
+            self._rows[: len(rows.validation), fold] = rows.validation * self._num_variants
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._twin.reseed(self._folds, 0)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        epoch, step = divmod(batch, self._steps)
+        if step < self._steps - 1:
+            return
+        answers = ops.convert_to_numpy(self._twin.running.answers)
+        validation = np.asarray(
+            self._twin.model.predict_on_batch([self._rows, np.ones_like(self._rows, np.float32)])
+        )
+        for fold, rows in enumerate(self._folds):
+            where = f"{rows.place}, epoch {epoch}"
+            order = _order(rows, epoch)
+            given = np.concatenate(
+                [
+                    answers[start : start + size, fold]
+                    for start, size in zip(self._starts[:-1], rows.sizes, strict=True)
+                ]
+            )
+            expected = validation[: len(rows.validation), fold]
+            if not (np.isfinite(given).all() and np.isfinite(expected).all()):
+                raise TrialError(f"{where}: predictions are not finite")
+            self._training[fold].append(self._data.metrics(given, order, f"{where}, training"))
+            self._validation[fold].append(
+                self._data.metrics(expected, rows.validation, f"{where}, validation")
+            )
+            self._predictions[fold].append(expected.astype(np.float32))
+        self._twin.running.reset_state()
+        self._on_epoch()
+        if epoch + 1 < self._epochs:
+            self._twin.reseed(self._folds, epoch + 1)
+
+    def curves(self, seconds: float) -> list[FoldCurves]:
+        """What each fold gave; the time is shared among them."""
+        return [
+            FoldCurves(
+                training=curves_by_metric(self._training[fold]),
+                validation=curves_by_metric(self._validation[fold]),
+                predictions=np.stack(self._predictions[fold]),
+                seconds=seconds / len(self._folds),
+            )
+            for fold in range(len(self._folds))
+        ]
+
+
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """The batches of all epochs in a row, each a function of its index alone."""
+
+    def __init__(
+        self, data: TrainingData, folds: Sequence[FoldRows], epochs: int, num_variants: int
+    ) -> None:
+        super().__init__()
+        self._data = data
+        self._folds = folds
+        self._epochs = epochs
+        self._num_variants = num_variants
+        self._starts = _starts(folds)
+        self._steps = len(folds[0].sizes)
+        self._epoch = -1
+
+    def __len__(self) -> int:
+        return self._epochs * self._steps
+
+    def __getitem__(self, index: int) -> tuple[Any, npt.NDArray[Any], npt.NDArray[Any]]:
+        epoch, step = divmod(index, self._steps)
+        if epoch != self._epoch:
+            self._lay_out(epoch)
+        span = slice(self._starts[step], self._starts[step + 1])
+        counted = self._counted[span]
+        # Each fold's loss is the mean over its own rows of the batch; padding weighs nothing.
+        weights = counted / counted.sum(axis=0)
+        return (self._rows[span], counted), self._data.targets[self._images[span]], weights
+
+    def _lay_out(self, epoch: int) -> None:
+        shape = (self._starts[-1], len(self._folds))
+        self._images = np.zeros(shape, dtype=np.int64)
+        self._counted = np.zeros(shape, dtype=np.float32)
+        variants = np.zeros(shape, dtype=np.int64)
+        for fold, rows in enumerate(self._folds):
+            order = _order(rows, epoch)
+            draws = rows.place.generator(epoch, "flips").integers(
+                self._num_variants, size=len(order)
+            )
+            bounds = np.concatenate([[0], np.cumsum(rows.sizes)])
+            for step, start in enumerate(self._starts[:-1]):
+                span = slice(start, start + rows.sizes[step])
+                taken = slice(bounds[step], bounds[step + 1])
+                self._images[span, fold] = order[taken]
+                variants[span, fold] = draws[taken]
+                self._counted[span, fold] = 1
+        self._rows = (self._images * self._num_variants + variants).astype(np.int32)
+        self._epoch = epoch
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What a compiled head is made of."""
+
+    layers: list[tuple[str, dict[str, Any]]]
+    optimizer: Any
+    loss: Any
+    signature: str
+
+
+_KINDS = ("Dense", "Dropout", "Activation", "BatchNormalization")
+
+
+def _plan(head: keras.Model) -> _Plan:
+    """Read a compiled head.
+
+    Raises:
+        MixedFolds: where something in it would mix folds.
+    """
+    layers, shapes = [], []
+    for previous, layer in zip([None, *head.layers], head.layers, strict=False):
+        kind = type(layer).__name__
+        if kind == "InputLayer" and previous is None:
+            continue
+        if kind not in _KINDS or type(layer).__module__.split(".")[0] != "keras":
+            raise MixedFolds(f"layer {layer.name} is a {kind}, not one of {', '.join(_KINDS)}")
+        if len(layer._inbound_nodes) != 1 or layer.input is not previous.output:
+            raise MixedFolds(f"layer {layer.name} is not in one chain")
+        config = layer.get_config()
+        held = [name for name in _CONSTRAINTS if config.get(name) is not None]
+        if held:
+            raise MixedFolds(f"layer {layer.name} has a {held[0]}")
+        if config["dtype"] != keras.layers.Activation("linear").get_config()["dtype"]:
+            raise MixedFolds(f"layer {layer.name} has its own dtype")
+        if kind == "BatchNormalization" and config["axis"] not in (-1, 1):
+            raise MixedFolds(f"layer {layer.name} normalises axis {config['axis']}")
+        if kind == "Dropout" and config.get("noise_shape") is not None:
+            raise MixedFolds(f"layer {layer.name} has a noise shape")
+        layers.append((kind, config))
+        shapes.append({k: v for k, v in config.items() if k not in ("name", "rate", "seed")})
+    optimizer = head.optimizer
+    kind = type(optimizer).__name__
+    if kind not in _ELEMENTWISE or type(optimizer).__module__.split(".")[0] != "keras":
+        raise MixedFolds(f"optimizer {kind} is not known to treat each weight by itself")
+    settings = optimizer.get_config()
+    for name in ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps"):
+        if settings.get(name):
+            raise MixedFolds(f"optimizer {kind} has {name}={settings[name]}")
+    loss = head.loss
+    if loss is not masked_binary_crossentropy:
+        loss = keras.losses.get(loss)
+        if getattr(loss, "__name__", "") not in _ROW_LOSSES:
+            raise MixedFolds(f"loss {head.loss!r} is not known to treat each row by itself")
+    free = ("name", "learning_rate", *(("epsilon",) if kind == "Adam" else ()))
+    fixed = {key: value for key, value in settings.items() if key not in free}
+    if keras.backend.backend() != "tensorflow":
+        fixed["epsilon"] = settings.get("epsilon")
+    signature = json.dumps(
+        [
+            [kind for kind, _ in layers],
+            shapes,
+            kind,
+            fixed,
+            loss.__name__,
+            list(head.input_shape),
+        ],
+        default=str,
+    )
+    return _Plan(layers, optimizer, loss, signature)
+
+
+def _fold_layer(kind: str, config: dict[str, Any], num_folds: int) -> Any:
+    if kind == "Dense":
+        return FoldDense(num_folds, config["units"], config["activation"], config["use_bias"])
+    if kind == "Dropout":
+        return FoldDropout(num_folds)
+    if kind == "Activation":
+        return keras.layers.Activation(config["activation"])
+    return FoldBatchNormalization(num_folds, config)
+
+
+def _summed(loss: Callable[..., Any]) -> keras.losses.Loss:
+    """A loss that adds up what it is given, so that sample weights decide what a row counts."""
+    return _SummedLoss(loss)
+
+
+class _SummedLoss(keras.losses.Loss):  # type: ignore[misc]
+    def __init__(self, loss: Callable[..., Any]) -> None:
+        super().__init__(reduction="sum", name="summed_loss")
+        self._loss = loss
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self._loss(y_true, y_pred)
+
+
+def _order(rows: FoldRows, epoch: int) -> IntArray:
+    permutation = rows.place.generator(epoch, "order").permutation(len(rows.training))
+    return rows.training[permutation]
+
+
+def _step_sizes(folds: Sequence[FoldRows]) -> list[int]:
+    return [max(sizes) for sizes in zip(*(fold.sizes for fold in folds), strict=True)]
+
+
+def _starts(folds: Sequence[FoldRows]) -> list[int]:
+    return [0, *np.cumsum(_step_sizes(folds)).tolist()]
