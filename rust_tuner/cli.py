@@ -21,7 +21,7 @@ from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
 from rust_tuner.report.export import export_best_hyperparameters
 from rust_tuner.report.terminal import best_trials_table, status_lines
 from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
-from rust_tuner.study import DEFAULT_CACHE, STUDY_FILE, Study
+from rust_tuner.study import STUDY_FILE, Study
 
 _DEMO_PATIENTS = 24
 _DEMO_CHANGES: dict[str, Any] = {
@@ -112,7 +112,11 @@ NumFolds = Annotated[
 ]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of a fold.  [default: 20]")]
 Cache = Annotated[
-    Path, typer.Option(help="Folder of the feature cache, which studies share.", show_default=True)
+    Path | None,
+    typer.Option(
+        help="Folder of features that studies share.  [default: RUST_TUNER_CACHE, or "
+        "~/.cache/rust_tuner]"
+    ),
 ]
 
 
@@ -131,7 +135,7 @@ def demo(
         Path, typer.Argument(metavar="DIR", help="Where the demonstration is kept.")
     ] = Path("rust-tuner-demo"),
     seed: Annotated[int, typer.Option(min=0, help="Decides everything.")] = 0,
-    cache: Cache = Path(DEFAULT_CACHE),
+    cache: Cache = None,
 ) -> None:
     """Run both regimes, scaled down, on synthetic radiographs; a few minutes."""
     with _reporting():
@@ -256,7 +260,7 @@ def regime1(
     seed: Seed = None,
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
-    cache: Cache = Path(DEFAULT_CACHE),
+    cache: Cache = None,
 ) -> None:
     """Regime I: random search over batch size and dropout rate."""
     with _reporting():
@@ -306,7 +310,7 @@ def regime2(
     seed: Seed = None,
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
-    cache: Cache = Path(DEFAULT_CACHE),
+    cache: Cache = None,
 ) -> None:
     """Regime II: grid search over Adam's learning rate and epsilon."""
     with _reporting():
@@ -361,7 +365,7 @@ def _open(
     directory: Path,
     manifest: Path | None,
     *,
-    cache: Path = Path(DEFAULT_CACHE),
+    cache: Path | None = None,
     protocol: Choices | None,
     views: Views | None,
     **changes: Any,

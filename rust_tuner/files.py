@@ -18,7 +18,14 @@ import filelock
 
 from rust_tuner.errors import LockedError, RustTunerError
 
+CACHE_VARIABLE = "RUST_TUNER_CACHE"
+
 _CHUNK_BYTES = 1 << 20
+
+
+def default_cache() -> Path:
+    """The folder of features that studies share: `RUST_TUNER_CACHE`, or ~/.cache/rust_tuner."""
+    return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/rust_tuner").expanduser()
 
 
 @contextlib.contextmanager

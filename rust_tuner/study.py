@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 STUDY_FILE = "study.json"
 SPLIT_FILE = "split.json"
 BEST_FILE = "best_hyperparameters.json"
-DEFAULT_CACHE = "~/.cache/rust_tuner"
 
 _RECORDED = ("keras", "keras-tuner", "numpy", "pandas", "scikit-learn", "tensorflow")
 
@@ -52,7 +51,7 @@ class Study:
         manifest: str | Path | None = None,
         protocol: Protocol | None = None,
         *,
-        cache: str | Path = DEFAULT_CACHE,
+        cache: str | Path | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Open a study, new or begun; nothing is written yet.
@@ -62,14 +61,14 @@ class Study:
             manifest: CSV of the radiographs; a study that was prepared knows it.
             protocol: the scientific choices; those the study was prepared with, or
                 `Protocol.study()` for a new one, where None.
-            cache: folder of the feature cache, which studies share.
+            cache: folder of the feature cache, which studies share; the default one where None.
             progress: where to report; nowhere by default.
 
         Raises:
             ResumeError: where the study was prepared with another manifest or other choices.
         """
         self.directory = Path(directory)
-        self.cache = Path(cache)
+        self.cache = cache
         self.progress = progress or Silent()
         self._written = self._read()
         if self._written is None:

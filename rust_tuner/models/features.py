@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from rust_tuner.data.images import load_image
 from rust_tuner.errors import FeatureCacheError, ImageError
-from rust_tuner.files import atomic_write, sha256_of_file, sha256_of_json
+from rust_tuner.files import atomic_write, default_cache, sha256_of_file, sha256_of_json
 from rust_tuner.models.architectures import feature_extractor
 from rust_tuner.models.backbones import NUM_FEATURES, BackboneWeights, build_backbone
 from rust_tuner.progress import Progress, Silent
@@ -33,7 +33,6 @@ FLIP_VARIANTS: dict[Flips, tuple[tuple[bool, bool], ...]] = {
     "horizontal": ((False, False), (True, False)),
     "horizontal_and_vertical": ((False, False), (True, False), (False, True), (True, True)),
 }
-DEFAULT_CACHE = Path("~/.cache/rust_tuner")
 
 _FORMAT_VERSION = 1
 _FORWARD_BATCH = 32
@@ -99,7 +98,7 @@ def extract_features(
     images: Sequence[Path],
     recipe: FeatureRecipe,
     *,
-    cache: Path = DEFAULT_CACHE,
+    cache: str | Path | None = None,
     rows: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> FrozenFeatures:
@@ -111,7 +110,7 @@ def extract_features(
     Args:
         images: n image files.
         recipe: the backbone and the preprocessing.
-        cache: folder that studies share.
+        cache: folder that studies share; `files.default_cache()` where None.
         rows: the images' rows in their manifest, for error messages.
         progress: where to report; nowhere by default.
 
@@ -123,7 +122,8 @@ def extract_features(
         FeatureCacheError: where what was written cannot be read back.
     """
     report = progress or Silent()
-    folder = cache.expanduser() / recipe.sha256[:32]
+    place = default_cache() if cache is None else Path(cache).expanduser()
+    folder = place / recipe.sha256[:32]
     hashes = [_hash_of_image(path, _row(rows, index)) for index, path in enumerate(images)]
     entries = [folder / digest[:2] / f"{digest}.f32" for digest in hashes]
     shape = (len(images), len(FLIP_VARIANTS[recipe.flips]), NUM_FEATURES)

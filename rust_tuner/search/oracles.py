@@ -63,7 +63,9 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
     def num_trials(self) -> int:
         """How many trials the search will have: `max_trials`, or fewer where the space ends."""
         index = 0
-        while (self.max_trials is None or index < self.max_trials) and self.values_of(index):
+        while self.max_trials is None or index < self.max_trials:
+            if self.values_of(index) is None:
+                break
             index += 1
         return index
 
@@ -115,7 +117,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
                     return self._blank_trial(trial_id, {}, status=TrialStatus.STOPPED)
                 trial = self._blank_trial(trial_id, values)
                 self.start_order.append(trial_id)
-            self._record_values(trial)
+            self._remember(trial)
             self.trials[trial.trial_id] = trial
             self.ongoing_trials[tuner_id] = trial
             self._save_trial(trial)
@@ -172,7 +174,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             self._retry_queue = [t.trial_id for t in trials if t.status not in ended]
             self.ongoing_trials = {}
             for trial in trials:
-                self._record_values(trial)
+                self._remember(trial)
 
     def save(self) -> None:
         """Write `oracle.json`, from which stock KerasTuner reloads the project."""
@@ -185,6 +187,12 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
     def _save_trial(self, trial: Trial) -> None:
         path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
         write_json(path, plain(trial.get_state()))
+
+    def _remember(self, trial: Trial) -> None:
+        # Not `_record_values`: it drops a value whose name is also that of an inactive one.
+        digest = self._compute_values_hash(trial.hyperparameters.values)
+        self._tried_so_far.add(digest)
+        self._id_to_hash[trial.trial_id] = digest
 
     def _blank_trial(
         self, trial_id: str, values: Values, status: str = TrialStatus.RUNNING
@@ -291,6 +299,10 @@ class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  
     def values_of(self, index: int) -> Values | None:
         """The values of trial `index`: the `index`-th point of the grid."""
         return next(itertools.islice(_grid(self.hyperparameters), index, None), None)
+
+    def num_trials(self) -> int:
+        """How many trials the search will have: `max_trials`, or the grid's points where fewer."""
+        return sum(1 for _ in itertools.islice(_grid(self.hyperparameters), self.max_trials))
 
 
 def _grid(space: keras_tuner.HyperParameters) -> Iterator[Values]:

@@ -12,7 +12,6 @@ import keras_tuner
 
 from rust_tuner.data.splits import Development, Folds
 from rust_tuner.errors import SearchError
-from rust_tuner.models.features import DEFAULT_CACHE
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
@@ -34,7 +33,7 @@ def regime_1(
     weights: str | Path | None = None,
     protocol: Protocol | None = None,
     folds: Folds | None = None,
-    cache: str | Path = DEFAULT_CACHE,
+    cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> CrossValidationTuner:
     """Regime I: random search over batch size and dropout rate, both linear.
@@ -54,7 +53,7 @@ def regime_1(
         protocol: the scientific choices; `Protocol.study()` where None. The arguments above
             replace its fields.
         folds: folds that were made before; made from the seed where None.
-        cache: folder of the feature cache.
+        cache: folder of the feature cache; the default one where None.
         progress: where to report; nowhere by default.
 
     Returns:
@@ -103,7 +102,7 @@ def regime_2(
     weights: str | Path | None = None,
     protocol: Protocol | None = None,
     folds: Folds | None = None,
-    cache: str | Path = DEFAULT_CACHE,
+    cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> CrossValidationTuner:
     """Regime II: grid search over Adam's learning rate and epsilon.
@@ -124,7 +123,7 @@ def regime_2(
         protocol: the scientific choices; `Protocol.study()` where None. The arguments above
             replace its fields.
         folds: folds that were made before; made from the seed where None.
-        cache: folder of the feature cache.
+        cache: folder of the feature cache; the default one where None.
         progress: where to report; nowhere by default.
 
     Returns:
@@ -209,7 +208,7 @@ def _search(
     protocol: Protocol,
     *,
     folds: Folds | None,
-    cache: str | Path,
+    cache: str | Path | None,
     progress: Progress | None,
 ) -> CrossValidationTuner:
     tuner = CrossValidationTuner(

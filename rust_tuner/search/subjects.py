@@ -20,7 +20,7 @@ from rust_tuner.data.stratify import stratify_patients
 from rust_tuner.errors import SearchError
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, view_only_baseline
-from rust_tuner.models.features import DEFAULT_CACHE, extract_features
+from rust_tuner.models.features import extract_features
 from rust_tuner.models.fold_training import IntArray, RunningPredictions, TrainingData
 from rust_tuner.models.hypermodels import TransferLearningHyperModel
 from rust_tuner.progress import Progress
@@ -62,7 +62,7 @@ def radiographs_subject(
     cv: Any,
     *,
     seed: int,
-    cache: Path = DEFAULT_CACHE,
+    cache: str | Path | None = None,
     progress: Progress,
 ) -> Subject:
     """The development set through a frozen backbone, each image once.
@@ -72,7 +72,7 @@ def radiographs_subject(
         development: the development set.
         cv: number of folds, `Folds`, or a scikit-learn splitter.
         seed: for folds that are made from a number.
-        cache: folder of the feature cache.
+        cache: folder of the feature cache; the default one where None.
         progress: where the extraction reports to.
 
     Raises:

@@ -19,7 +19,6 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from rust_tuner.data.splits import require_development
 from rust_tuner.errors import SearchError, SpaceError, TrialError
 from rust_tuner.files import hold_lock, write_json
-from rust_tuner.models.features import DEFAULT_CACHE
 from rust_tuner.models.fold_parallel import FoldParallelTrainer, MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.runtime import start_backend, versions
@@ -123,7 +122,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         epochs: int = _DEFAULT_EPOCHS,
         *,
         batch_size: int = _DEFAULT_BATCH_SIZE,
-        cache: str | Path = DEFAULT_CACHE,
+        cache: str | Path | None = None,
         about: dict[str, Any] | None = None,
     ) -> None:
         """Run trials until the oracle has no more; go on with a search that was interrupted.
@@ -134,7 +133,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             groups: (n,) such as patients; no group is on two sides of a fold; only with arrays.
             epochs: epochs of each fold.
             batch_size: for hypermodels without a hyperparameter of that name.
-            cache: folder of the feature cache; only with radiographs.
+            cache: folder of the feature cache, the default one where None; only with radiographs.
             about: further JSON values that the run manifest records, such as a protocol.
 
         Raises:
@@ -154,7 +153,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 development,
                 self.cv,
                 seed=self.seed,
-                cache=Path(cache),
+                cache=cache,
                 progress=self.progress,
             )
         else:

@@ -402,8 +402,6 @@ def test_random_draws_of_a_seed_are_those_of_searches_begun_earlier() -> None:
     assert [oracle.values_of(number) for number in range(3)] == PINNED_DRAWS
 
 
-PINNED_DRAWS: list[Values] = []
-
 
 # ----------------------------------------------------------------------------- both, their spaces
 
