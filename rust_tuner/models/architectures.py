@@ -48,7 +48,11 @@ def TransferLearningModel(  # noqa: N802 - the study's own name
     """
     backbone = build_backbone(find_weights(weights), image_size=image_size, trainable=trainable)
     inputs = keras.Input((image_size, image_size, 3), name="radiograph")
-    flipped = inputs if flips == "none" else keras.layers.RandomFlip(flips)(inputs)
+    flipped = inputs
+    # One layer a direction: Keras 3's layer for both draws once, and turns by 180 degrees or not.
+    for mode in [] if flips == "none" else flips.split("_and_"):
+        # It flips unless told otherwise, also in `model(x)`; training tells it to.
+        flipped = keras.layers.RandomFlip(mode)(flipped, training=False)
     # A frozen BatchNormalization must not use its batch's statistics; one that trains must.
     maps = backbone(flipped) if trainable else backbone(flipped, training=False)
     pooled = keras.layers.GlobalMaxPooling2D(name="features")(maps)

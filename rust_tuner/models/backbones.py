@@ -5,9 +5,9 @@ It builds the convolutional part only; what stands on top belongs to `architectu
 
 import hashlib
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -127,31 +127,40 @@ def _imagenet_file() -> Path:
 
 
 def _load(model: keras.Model, path: Path) -> None:
-    before = [np.array(weight) for weight in model.get_weights()[:1]]
+    before = {layer.name: np.asarray(layer.kernel).copy() for layer in _convolutions(model)}
     try:
         model.load_weights(path)
-    except (ValueError, OSError, KeyError, TypeError) as error:
+    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise WeightsError(
             f"{path} does not hold the weights of InceptionV3 without its top: {error}"
         ) from error
-    after: list[Any] = model.get_weights()
-    if np.array_equal(before[0], after[0]):
+    # Keras may skip layers with a warning.
+    kept = [
+        layer.name
+        for layer in _convolutions(model)
+        if np.array_equal(before[layer.name], np.asarray(layer.kernel))
+    ]
+    if kept:
         raise WeightsError(
-            f"{path} left InceptionV3's first layer as it was; the file fits nothing"
+            f"{path} left {len(kept)} of InceptionV3's {len(before)} convolutions as they were, "
+            f"the first is {kept[0]}; it does not hold all weights of InceptionV3 without its top"
         )
-    if not all(np.isfinite(weight).all() for weight in after):
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise WeightsError(f"{path} holds weights that are not finite; get the file again")
 
 
 def _randomise(model: keras.Model) -> None:
     # Keras draws initial weights from global state; a record must be able to name these ones.
     rng = generator(_RANDOM_SEED, "backbone")
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            shape = tuple(layer.kernel.shape)
-            receptive = shape[0] * shape[1]
-            limit = np.sqrt(6 / (receptive * (shape[2] + shape[3])))
-            layer.kernel.assign(rng.uniform(-limit, limit, shape).astype(np.float32))
+    for layer in _convolutions(model):
+        shape = tuple(layer.kernel.shape)
+        # He's range: with Keras's own, features fade to 1e-4 behind so many ReLUs.
+        limit = np.sqrt(6 / np.prod(shape[:3]))
+        layer.kernel.assign(rng.uniform(-limit, limit, shape).astype(np.float32))
+
+
+def _convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
 
 
 def _sha256_of_text(text: str) -> str:

@@ -5,12 +5,13 @@ belongs to `search`.
 """
 
 import contextlib
+import json
 import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -87,6 +88,18 @@ class FoldCurves:
     seconds: float
 
 
+class Checkpoint(Protocol):
+    """Keeps the state of a fold between epochs."""
+
+    seconds_between: float
+
+    def load(self) -> dict[str, npt.NDArray[Any]] | None:
+        """The state that was kept, or None where there is none for exactly this fold."""
+
+    def save(self, state: dict[str, npt.NDArray[Any]]) -> None:
+        """Keep a state instead of the one before."""
+
+
 class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
     """Keeps what the model answered for each row of an epoch, in the order of training."""
 
@@ -135,6 +148,7 @@ def train_fold(
     place: FoldPlace,
     running: RunningPredictions | None = None,
     on_epoch: Callable[[], None] = lambda: None,
+    checkpoint: Checkpoint | None = None,
 ) -> FoldCurves:
     """Train a compiled model on one fold.
 
@@ -149,16 +163,29 @@ def train_fold(
         running: the metric that `model` was compiled with to keep its training predictions;
             without it the training curves are what the model's own metrics report.
         on_epoch: called after each epoch.
+        checkpoint: where a long fold's state is kept, to go on from its last epoch.
 
     Raises:
         TrialError: where loss or predictions stop being finite.
     """
-    start = time.monotonic()
+    start = last_save = time.monotonic()
     training_curves: list[Mapping[str, float]] = []
     validation_curves: list[Mapping[str, float]] = []
-    predictions = []
+    predictions: list[npt.NDArray[np.float32]] = []
+    elapsed = 0.0
+    # Else loading its state would find no variables to load into.
+    model.optimizer.build(model.trainable_variables)
+    state = checkpoint.load() if checkpoint is not None else None
+    if state is not None:
+        _restore(model, state)
+        past = json.loads(state["past"].tobytes())
+        training_curves, validation_curves = past["training"], past["validation"]
+        elapsed = past["seconds"]
+        predictions = list(state["predictions"])
+        for _ in predictions:
+            on_epoch()
     inputs, targets = data.unflipped(validation), data.targets[validation]
-    for epoch in range(epochs):
+    for epoch in range(len(predictions), epochs):
         where = f"{place}, epoch {epoch}"
         _reseed(model, place, epoch)
         order = training[place.generator(epoch, "order").permutation(len(training))]
@@ -184,13 +211,51 @@ def train_fold(
             )
         validation_curves.append(figures)
         predictions.append(answers.astype(np.float32))
+        if (
+            checkpoint is not None
+            and epoch + 1 < epochs
+            and time.monotonic() - last_save >= checkpoint.seconds_between
+        ):
+            seconds = elapsed + time.monotonic() - start
+            past = {
+                "training": training_curves,
+                "validation": validation_curves,
+                "seconds": seconds,
+            }
+            checkpoint.save(
+                {
+                    "past": np.frombuffer(json.dumps(past).encode(), np.uint8),
+                    "predictions": np.stack(predictions),
+                    **_state(model),
+                }
+            )
+            last_save = time.monotonic()
         on_epoch()
     return FoldCurves(
         training=curves_by_metric(training_curves),
         validation=curves_by_metric(validation_curves),
         predictions=np.stack(predictions),
-        seconds=time.monotonic() - start,
+        seconds=elapsed + time.monotonic() - start,
     )
+
+
+def _state(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
+    """All that the next epoch depends on: weights, statistics and the optimiser's state."""
+    return {
+        f"{owner}_{position}": np.asarray(ops.convert_to_numpy(variable))
+        for owner, variables in _stateful(model)
+        for position, variable in enumerate(variables)
+    }
+
+
+def _restore(model: keras.Model, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    for owner, variables in _stateful(model):
+        for position, variable in enumerate(variables):
+            variable.assign(state[f"{owner}_{position}"])
+
+
+def _stateful(model: keras.Model) -> tuple[tuple[str, list[Any]], ...]:
+    return (("model", model.variables), ("optimizer", model.optimizer.variables))
 
 
 class _EpochBatches(keras.utils.PyDataset):  # type: ignore[misc]

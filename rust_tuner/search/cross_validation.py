@@ -5,7 +5,6 @@ mean curve is the score. Never each fold's own best epoch, which would be chosen
 it is scored on.
 """
 
-import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -154,13 +153,13 @@ def run_folds(
                 place=place,
                 running=running,
                 on_epoch=task.advance if task is not None else lambda: None,
+                checkpoint=store.checkpoint(fold) if store is not None else None,
             )
             record = _as_record(fold, curves, validation, steps=num_steps)
             if store is not None:
                 store.save(record)
             del model, running
             keras.utils.clear_session()
-            gc.collect()
         elif task is not None:
             task.advance(epochs)
         records.append(record)

@@ -104,6 +104,11 @@ class FoldStore:
                 "validation": record.validation,
             },
         )
+        self.checkpoint(record.fold).clear()
+
+    def checkpoint(self, fold: int) -> "EpochCheckpoint":
+        """Where a fold that is being trained keeps its state between epochs."""
+        return EpochCheckpoint(self._folder / f"fold_{fold}.epoch.npz", self._key)
 
     def close(self, out_of_fold: npt.NDArray[np.float32], epoch: int) -> None:
         """Keep the chosen epoch's out-of-fold predictions instead of every epoch's.
@@ -120,7 +125,7 @@ class FoldStore:
         )
 
     def prune(self) -> None:
-        """Drop the predictions of every epoch, once the trial is recorded as completed."""
+        """Drop what only a running trial needs, once it is recorded as completed."""
         for path in self._folder.glob("fold_*.npz"):
             path.unlink()
 
@@ -150,6 +155,33 @@ class FoldStore:
 
     def _arrays(self, fold: int) -> Path:
         return self._folder / f"fold_{fold}.npz"
+
+
+class EpochCheckpoint:
+    """The state of one fold after its last finished epoch, in a file.
+
+    Attributes:
+        seconds_between: least time between two states; shorter folds are trained again whole.
+    """
+
+    seconds_between = 30.0
+
+    def __init__(self, path: Path, key: str) -> None:
+        """Keep states in `path`, under the key of the trial."""
+        self._path = path
+        self._key = key
+
+    def load(self) -> dict[str, Any] | None:
+        """The state that was kept, or None where there is none for exactly this key."""
+        return _read_arrays(self._path, self._key)
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep a state instead of the one before."""
+        _write_arrays(self._path, self._key, **state)
+
+    def clear(self) -> None:
+        """Drop the state."""
+        self._path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -328,7 +360,8 @@ def _write_arrays(path: Path, key: str, **arrays: Any) -> None:
 def _read_arrays(path: Path, key: str | None) -> dict[str, Any] | None:
     """The arrays of a file, or None where it is absent, damaged or of another key."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        # NumPy leaves a file open that it cannot read, so it is opened here.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             arrays = dict(content)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None

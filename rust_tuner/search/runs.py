@@ -55,6 +55,8 @@ def claim_folder(folder: Path, run: dict[str, Any]) -> None:
             )
     if written != run:
         write_json(path, run)
+    for leftover in (*folder.glob(".*.part"), *folder.glob("trial_*/.*.part")):
+        leftover.unlink()
 
 
 def recover_trials(
@@ -73,7 +75,7 @@ def recover_trials(
     Raises:
         ResumeError: where a trial has other values than its number has in this search.
     """
-    found = {path.parent.name.removeprefix("trial_") for path in folder.glob("trial_*/")}
+    found = {path.name.removeprefix("trial_") for path in folder.glob("trial_*/")}
     numbers = [int(name) for name in found if name.isdecimal()]
     trials, notes = [], []
     for number in range(max(numbers, default=-1) + 1):

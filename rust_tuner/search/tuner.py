@@ -6,7 +6,6 @@ beside and below.
 """
 
 import contextlib
-import gc
 from pathlib import Path
 from typing import Any
 
@@ -361,7 +360,6 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             trial.status = TrialStatus.COMPLETED
             name = self.oracle.objective.name
             task.advance(0, note=f"trial {trial.trial_id} {name} {metrics[name]:.4f}")
-        gc.collect()
 
 
 class _Run:

@@ -399,8 +399,11 @@ def test_seed_0_is_a_seed_like_any_other() -> None:
 
 def test_random_draws_of_a_seed_are_those_of_searches_begun_earlier() -> None:
     oracle = open_oracle(RandomSearchOracle, continuous, seed=0)
-    assert [oracle.values_of(number) for number in range(3)] == PINNED_DRAWS
-
+    assert [oracle.values_of(number) for number in range(3)] == [
+        {"batch_size": 523, "dropout_rate": 0.3671062177668475},
+        {"batch_size": 123, "dropout_rate": 0.14907572905013988},
+        {"batch_size": 411, "dropout_rate": 0.18347215179077708},
+    ]
 
 
 # ----------------------------------------------------------------------------- both, their spaces
@@ -433,9 +436,7 @@ def test_one_name_in_two_scopes_keeps_each_scopes_values(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=KIND_NAMES)
-def test_a_space_without_choices_has_one_trial(
-    kind: type[ResumableOracle], tmp_path: Path
-) -> None:
+def test_a_space_without_choices_has_one_trial(kind: type[ResumableOracle], tmp_path: Path) -> None:
     fixed = open_oracle(
         kind, lambda hp: hp.Fixed("batch_size", 32), tmp_path / "fixed", max_trials=5
     )
@@ -635,9 +636,7 @@ def state_files(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=KIND_NAMES)
-def test_files_are_valid_json_after_every_step(
-    kind: type[ResumableOracle], tmp_path: Path
-) -> None:
+def test_files_are_valid_json_after_every_step(kind: type[ResumableOracle], tmp_path: Path) -> None:
     oracle = open_oracle(kind, two_models, tmp_path, max_trials=4, seed=0)
     expected = ["project/oracle.json"]
     for number in range(4):

@@ -1,0 +1,369 @@
+"""Backbones: which weights are found, that they are loaded whole, and what a record says of them."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import numpy.typing as npt
+import pytest
+from keras.src.applications import inception_v3
+from keras.src.legacy.saving import legacy_h5_format
+
+from rust_tuner.errors import WeightsError
+from rust_tuner.models.backbones import (
+    WEIGHTS_VARIABLE,
+    BackboneWeights,
+    build_backbone,
+    find_weights,
+)
+
+# NumPy 2 asks for a keyword that Keras's variables do not know; Keras saves through it.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+SIZE = 75
+
+Arrays = list[npt.NDArray[np.float32]]
+
+
+def weights_of(model: keras.Model) -> Arrays:
+    return [np.asarray(weight) for weight in model.get_weights()]
+
+
+def are_equal(first: Arrays, second: Arrays) -> bool:
+    return len(first) == len(second) and all(map(np.array_equal, first, second))
+
+
+def write_legacy_weights(model: keras.Model, path: Path) -> None:
+    """Weights alone in the HDF5 form of Keras 2, in which Keras publishes ImageNet's."""
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+
+
+@pytest.fixture(scope="module")
+def random_backbone() -> keras.Model:
+    return build_backbone(find_weights("random"), image_size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def known() -> keras.Model:
+    """An InceptionV3 in which every weight, the moving statistics too, is its own."""
+    model = keras.applications.InceptionV3(
+        include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)
+    )
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.random(w.shape, dtype=np.float32) for w in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def files(
+    known: keras.Model, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Path]]:
+    """The same weights in every form."""
+    folder = tmp_path_factory.mktemp("weights")
+    found = {
+        "legacy weights": folder / "weights_only.h5",
+        "legacy model": folder / "whole_model.h5",
+        "weights": folder / "x.weights.h5",
+        "model": folder / "x.keras",
+    }
+    write_legacy_weights(known, found["legacy weights"])
+    # As RadImageNet's file was made.
+    known.save(found["legacy model"])
+    known.save_weights(found["weights"])
+    known.save(found["model"])
+    yield found
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def kept_backbone(
+    random_backbone: keras.Model, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[keras.Model]:
+    """Saves the two seconds of a new InceptionV3, whose initial weights do not matter here."""
+    monkeypatch.setattr(keras.applications, "InceptionV3", lambda **options: random_backbone)
+    before = [weight.copy() for weight in weights_of(random_backbone)]
+    yield random_backbone
+    random_backbone.set_weights(before)
+    random_backbone.trainable = False
+
+
+# ---------------------------------------------------------------------------------------- random
+
+
+def test_random_weights_are_the_same_twice(random_backbone: keras.Model) -> None:
+    keras.utils.set_random_seed(99)
+    again = build_backbone(find_weights("random"), image_size=SIZE)
+    assert are_equal(weights_of(again), weights_of(random_backbone))
+
+
+def test_random_weights_are_those_that_their_hash_stands_for(random_backbone: keras.Model) -> None:
+    digest = hashlib.sha256()
+    for weight in weights_of(random_backbone):
+        digest.update(weight.tobytes())
+    assert find_weights("random").sha256 == ("RECORDED")
+    assert digest.hexdigest() == "DRAWN"
+
+
+def test_random_weights_are_not_those_that_keras_drew(random_backbone: keras.Model) -> None:
+    keras.utils.set_random_seed(0)
+    drawn = keras.applications.InceptionV3(
+        include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)
+    )
+    ours = [layer for layer in random_backbone.layers if isinstance(layer, keras.layers.Conv2D)]
+    theirs = [layer for layer in drawn.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert len(ours) == len(theirs) == 94
+    for our, their in zip(ours, theirs, strict=True):
+        assert not np.array_equal(our.kernel, their.kernel)
+
+
+def test_random_features_tell_images_apart(random_backbone: keras.Model) -> None:
+    images = np.random.default_rng(2).uniform(-1, 1, (3, SIZE, SIZE, 3)).astype(np.float32)
+    features = np.asarray(random_backbone(images)).max(axis=(1, 2))
+    assert features.shape == (3, 2048)
+    assert np.isfinite(features).all()
+    spread = np.abs(features[0] - features[1]).max() / np.abs(features).max()
+    assert spread > 0.01
+    assert 0.01 < features.std() < 10
+
+
+# ----------------------------------------------------------------------------------------- hashes
+
+
+def test_the_hash_is_that_of_the_file_whatever_its_name(tmp_path: Path) -> None:
+    first, copy, other = (tmp_path / name for name in ("a.h5", "b.keras", "c.h5"))
+    first.write_bytes(b"weights")
+    copy.write_bytes(b"weights")
+    other.write_bytes(b"weightS")
+    digests = [find_weights(path).sha256 for path in (first, copy, other)]
+    assert digests[0] == digests[1] == hashlib.sha256(b"weights").hexdigest()
+    assert digests[2] == hashlib.sha256(b"weightS").hexdigest()
+    assert find_weights("random").sha256 not in digests
+
+
+def test_a_record_says_what_was_asked_and_what_was_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "stand_in.h5"
+    path.write_bytes(b"weights")
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(path))
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert find_weights("imagenet").to_json() == {
+        "asked": "imagenet",
+        "file": "stand_in.h5",
+        "sha256": digest,
+    }
+    assert find_weights(path).to_json()["asked"] == str(path)
+    random = find_weights("random")
+    assert random.to_json() == {"asked": "random", "file": None, "sha256": random.sha256}
+
+
+# ------------------------------------------------------------------------------- where they are
+
+
+def test_the_variable_serves_imagenet_without_a_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "stand_in.h5"
+    path.write_bytes(b"weights")
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(path))
+    monkeypatch.setattr(keras.utils, "get_file", lambda *args, **kwargs: pytest.fail("download"))
+    assert find_weights("imagenet").path == path
+
+
+@pytest.mark.parametrize("name", ["not_there.h5", "."])
+def test_a_variable_that_names_no_file_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path / name))
+    with pytest.raises(WeightsError, match=r"RUST_TUNER_WEIGHTS=.* names no file; correct it"):
+        find_weights("imagenet")
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_the_variable_imagenet_is_what_keras_downloads(
+    value: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "downloaded.h5"
+    path.write_bytes(b"weights")
+    asked: dict[str, Any] = {}
+
+    def get_file(name: str, origin: str, **options: Any) -> str:
+        asked.update(options, origin=origin)
+        return str(path)
+
+    if value is None:
+        monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
+    else:
+        monkeypatch.setenv(WEIGHTS_VARIABLE, value)
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    assert find_weights("imagenet").path == path
+    assert asked["origin"] == inception_v3.WEIGHTS_PATH_NO_TOP
+    assert asked["file_hash"] == "bcbd6486424b2319ff4ef7d526e38f63"
+
+
+def test_a_failed_download_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **kwargs: Any) -> str:
+        raise Exception("URL fetch failure on https://example.org: None -- Name not known")
+
+    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
+    monkeypatch.setattr(keras.utils, "get_file", fail)
+    with pytest.raises(WeightsError, match=r"URL fetch failure") as caught:
+        find_weights("imagenet")
+    assert "--weights random" in str(caught.value)
+    assert WEIGHTS_VARIABLE in str(caught.value)
+
+
+def test_an_interrupt_of_the_download_is_no_failed_download(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*args: Any, **kwargs: Any) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
+    monkeypatch.setattr(keras.utils, "get_file", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        find_weights("imagenet")
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"weights file .*not_there\.h5 is not there"):
+        find_weights(tmp_path / "not_there.h5")
+
+
+def test_another_suffix_is_refused_with_what_is_expected(tmp_path: Path) -> None:
+    (tmp_path / "x.pkl").write_bytes(b"weights")
+    with pytest.raises(WeightsError, match=r"expected 'imagenet', 'random' or a path"):
+        find_weights(tmp_path / "x.pkl")
+
+
+# ---------------------------------------------------------------------------------------- loading
+
+
+@pytest.mark.parametrize("form", ["legacy weights", "legacy model", "weights", "model"])
+def test_every_form_of_file_gives_the_same_weights(
+    form: str, files: dict[str, Path], known: keras.Model, kept_backbone: keras.Model
+) -> None:
+    loaded = build_backbone(find_weights(files[form]), image_size=SIZE)
+    assert are_equal(weights_of(loaded), weights_of(known))
+
+
+def test_a_suffix_of_hdf5_is_one_of_h5(
+    files: dict[str, Path], known: keras.Model, kept_backbone: keras.Model
+) -> None:
+    path = files["legacy weights"].with_suffix(".hdf5")
+    os.link(files["legacy weights"], path)
+    loaded = build_backbone(find_weights(path), image_size=SIZE)
+    assert are_equal(weights_of(loaded), weights_of(known))
+
+
+def test_a_backbone_trains_only_where_it_is_asked_to(kept_backbone: keras.Model) -> None:
+    frozen = build_backbone(find_weights("random"), image_size=SIZE)
+    assert frozen.trainable_weights == []
+    trained = build_backbone(find_weights("random"), image_size=SIZE, trainable=True)
+    assert len(trained.trainable_weights) == 2 * 94
+
+
+@pytest.mark.parametrize("form", ["legacy weights", "legacy model", "weights", "model"])
+def test_a_truncated_file_is_refused_by_name(
+    form: str, files: dict[str, Path], tmp_path: Path, kept_backbone: keras.Model
+) -> None:
+    path = tmp_path / files[form].name
+    shutil.copy(files[form], path)
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(WeightsError, match=rf"{path.name} does not hold the weights of Incep"):
+        build_backbone(find_weights(path), image_size=SIZE)
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights at all" * 100], ids=["empty", "text"])
+@pytest.mark.parametrize("name", ["x.h5", "x.weights.h5", "x.keras"])
+def test_a_file_that_is_no_weights_is_refused_by_name(
+    name: str, content: bytes, tmp_path: Path, kept_backbone: keras.Model
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"{name} does not hold the weights of InceptionV3"):
+        build_backbone(find_weights(tmp_path / name), image_size=SIZE)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container at:UserWarning")
+@pytest.mark.parametrize("name", ["legacy.h5", "model.h5", "x.weights.h5", "x.keras"])
+def test_another_architecture_is_refused_by_name(
+    name: str, tmp_path: Path, kept_backbone: keras.Model
+) -> None:
+    inputs = keras.Input((SIZE, SIZE, 3))
+    hidden = keras.layers.Conv2D(32, 3, use_bias=False)(inputs)
+    other = keras.Model(inputs, keras.layers.BatchNormalization(scale=False)(hidden))
+    path = tmp_path / name
+    if name == "legacy.h5":
+        write_legacy_weights(other, path)
+    elif name == "x.weights.h5":
+        other.save_weights(path)
+    else:
+        other.save(path)
+    with pytest.raises(WeightsError, match=rf"{name} does not hold the weights of InceptionV3"):
+        build_backbone(find_weights(path), image_size=SIZE)
+
+
+def test_weights_that_are_not_finite_are_refused(
+    files: dict[str, Path], tmp_path: Path, kept_backbone: keras.Model
+) -> None:
+    path = tmp_path / "x.h5"
+    shutil.copy(files["legacy weights"], path)
+    with h5py.File(path, "r+") as file:
+        datasets: list[h5py.Dataset] = []
+        file.visititems(
+            lambda name, item: datasets.append(item) if isinstance(item, h5py.Dataset) else None
+        )
+        datasets[40][...] = np.nan
+    with pytest.raises(WeightsError, match=r"x\.h5 holds weights that are not finite"):
+        build_backbone(find_weights(path), image_size=SIZE)
+
+
+@pytest.mark.parametrize(("skipped", "told"), [(94, "94 of"), (1, "1 of")])
+def test_a_file_that_leaves_layers_as_they_were_is_refused(
+    skipped: int,
+    told: str,
+    tmp_path: Path,
+    kept_backbone: keras.Model,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "x.h5").write_bytes(b"anything")
+    layers = [layer for layer in kept_backbone.layers if isinstance(layer, keras.layers.Conv2D)]
+
+    def load(path: Path) -> None:
+        for layer in layers[skipped:]:
+            layer.kernel.assign(np.asarray(layer.kernel) + 1)
+
+    monkeypatch.setattr(kept_backbone, "load_weights", load)
+    with pytest.raises(WeightsError, match=rf"{told} InceptionV3's 94 convolutions as they were"):
+        build_backbone(BackboneWeights("x.h5", tmp_path / "x.h5", ""), image_size=SIZE)
+
+
+@pytest.mark.skipif(
+    not os.environ.get(WEIGHTS_VARIABLE),
+    reason=f"needs pretrained weights; set {WEIGHTS_VARIABLE} to a file of InceptionV3 without top",
+)
+def test_real_weights_load_and_their_features_tell_images_apart() -> None:
+    weights = find_weights("imagenet")
+    named = Path(os.environ[WEIGHTS_VARIABLE])
+    assert weights.path == named
+    assert weights.sha256 == hashlib.sha256(named.read_bytes()).hexdigest()
+    backbone = build_backbone(weights, image_size=SIZE)
+    variances = [
+        np.asarray(layer.moving_variance)
+        for layer in backbone.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    assert all((variance != 1).any() for variance in variances)
+    images = np.random.default_rng(2).uniform(-1, 1, (4, SIZE, SIZE, 3)).astype(np.float32)
+    features = np.asarray(backbone(images)).max(axis=(1, 2))
+    assert np.isfinite(features).all()
+    assert not np.allclose(features[0], features[1], rtol=0.01)

@@ -1,0 +1,273 @@
+"""Folds trained side by side give the numbers of plain Keras `fit`, one fold after another."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from rust_tuner.metrics import macro_auroc
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows, MixedFolds
+from rust_tuner.models.fold_training import (
+    FoldPlace,
+    RunningPredictions,
+    TrainingData,
+    seeded_weights,
+    train_fold,
+)
+from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
+from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
+
+NUM_FOLDS, NUM_FEATURES, EPOCHS, SEED = 3, 12, 3, 0
+# Fold sizes 20, 21 and 25 give training sides of 46, 45 and 41 rows: schedules of unequal length.
+ASSIGNMENT = np.repeat([0, 1, 2], [20, 21, 25])
+
+
+def problem(num_variants=2):
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(66, num_variants, NUM_FEATURES)).astype(np.float32)
+    labels = (values[:, 0, :4] + rng.normal(size=(66, 4)) > 0).astype(np.float32)
+
+    def metrics(answers, rows, where):
+        return {"auroc": macro_auroc(labels[rows], answers, where=where)}
+
+    return TrainingData(FrozenFeatures(values, "x"), labels, metrics)
+
+
+def compiled(layers, optimizer="adam", loss="binary_crossentropy", metrics=None):
+    model = keras.Sequential([keras.Input((NUM_FEATURES,)), *layers])
+    if isinstance(optimizer, dict):
+        optimizer = keras.optimizers.Adam(**optimizer)
+    model.compile(optimizer, loss, metrics=metrics, jit_compile=False)
+    return model
+
+
+def dense_head(dropout=0.0, optimizer="adam"):
+    def build(metrics=None):
+        layers = [
+            keras.layers.Dense(8, activation="relu"),
+            keras.layers.Dropout(dropout),
+            keras.layers.Dense(4, activation="sigmoid"),
+        ]
+        return compiled(layers, optimizer, metrics=metrics)
+
+    return build
+
+
+def fold_rows(batch_size):
+    sides = [
+        (np.flatnonzero(fold != ASSIGNMENT), np.flatnonzero(fold == ASSIGNMENT))
+        for fold in range(NUM_FOLDS)
+    ]
+    steps = max(steps_per_epoch(len(training), batch_size) for training, _ in sides)
+    return [
+        FoldRows(
+            training,
+            validation,
+            batch_sizes(len(training), batch_size, steps),
+            FoldPlace(SEED, 7, fold),
+        )
+        for fold, (training, validation) in enumerate(sides)
+    ]
+
+
+def together(data, build, rows, epochs=EPOCHS, trainer=None):
+    def head(fold):
+        with seeded_weights(rows[fold].place):
+            return build()
+
+    trainer = trainer or FoldParallelTrainer(data)
+    return trainer.train(head, rows, epochs=epochs)
+
+
+def one_by_one(data, build, rows, epochs=EPOCHS):
+    curves = []
+    for row in rows:
+        running = RunningPredictions((len(row.training), data.targets.shape[1]))
+        with seeded_weights(row.place):
+            model = build([running])
+        curves.append(
+            train_fold(
+                model,
+                data,
+                row.training,
+                row.validation,
+                sizes=row.sizes,
+                epochs=epochs,
+                place=row.place,
+                running=running,
+            )
+        )
+    return curves
+
+
+def assert_same_curves(first, second, rtol=2e-5):
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(one.predictions, other.predictions, rtol=rtol, atol=1e-6)
+        for split in ("training", "validation"):
+            for metric, curve in getattr(other, split).items():
+                np.testing.assert_allclose(getattr(one, split)[metric], curve, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [5, 16, 45, 64])
+def test_without_dropout_the_numbers_are_those_of_one_fold_after_another(batch_size):
+    data, rows, build = problem(), fold_rows(batch_size), dense_head()
+    assert_same_curves(together(data, build, rows), one_by_one(data, build, rows))
+
+
+def test_each_fold_trains_as_plain_keras_fit_does():
+    # No schedule or loop of the package on this side: arrays, `fit`, `batch_size`.
+    data, build = problem(num_variants=1), dense_head()
+    rows = fold_rows(batch_size=23)
+    assert {len(row.sizes) for row in rows} == {2}
+    curves = together(data, build, rows)
+    for fold in (0, 1):
+        place, training = rows[fold].place, rows[fold].training
+        with seeded_weights(place):
+            model = build()
+        for epoch in range(EPOCHS):
+            order = training[place.generator(epoch, "order").permutation(len(training))]
+            model.fit(
+                data.inputs.values[order, 0],
+                data.targets[order],
+                batch_size=23,
+                shuffle=False,
+                verbose=0,
+            )
+            answers = model.predict(data.inputs.values[rows[fold].validation, 0], verbose=0)
+            np.testing.assert_allclose(
+                curves[fold].predictions[epoch], answers, rtol=2e-5, atol=1e-6
+            )
+
+
+def test_with_dropout_the_folds_draw_the_masks_that_they_would_draw_alone():
+    data, rows, build = problem(), fold_rows(16), dense_head(dropout=0.4)
+    assert_same_curves(together(data, build, rows), one_by_one(data, build, rows))
+    without = together(data, dense_head(), rows)
+    assert not np.allclose(without[0].predictions, together(data, build, rows)[0].predictions)
+
+
+def test_batch_normalization_keeps_to_its_own_fold():
+    def build(metrics=None):
+        layers = [
+            keras.layers.Dense(6),
+            keras.layers.BatchNormalization(momentum=0.8),
+            keras.layers.Activation("relu"),
+            keras.layers.Dense(4, activation="sigmoid"),
+        ]
+        return compiled(layers, metrics=metrics)
+
+    data, rows = problem(), fold_rows(16)
+    assert_same_curves(together(data, build, rows), one_by_one(data, build, rows), rtol=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", {"learning_rate": 0.05, "epsilon": 0.1}])
+def test_other_optimizers_and_settings_give_the_same_numbers(optimizer):
+    data, rows, build = problem(), fold_rows(16), dense_head(optimizer=optimizer)
+    assert_same_curves(together(data, build, rows), one_by_one(data, build, rows), rtol=1e-4)
+
+
+def test_a_fold_does_not_depend_on_the_folds_beside_it():
+    data, build = problem(), dense_head(dropout=0.3)
+    rows = fold_rows(16)
+    steps = len(rows[0].sizes)
+    assert all(len(row.sizes) == steps for row in rows)
+    alone = together(data, build, rows[:2])
+    beside = together(data, build, rows)
+    assert_same_curves(alone, beside[:2])
+
+
+def test_the_same_trial_twice_is_bitwise_the_same_also_on_a_used_trainer():
+    data, rows = problem(), fold_rows(16)
+    trainer = FoldParallelTrainer(data)
+    first = together(data, dense_head(dropout=0.2), rows, trainer=trainer)
+    other = dense_head(dropout=0.4, optimizer={"learning_rate": 0.1, "epsilon": 1e-2})
+    between = together(data, other, rows, trainer=trainer)
+    again = together(data, dense_head(dropout=0.2), rows, trainer=trainer)
+    fresh = together(data, other, rows)
+    for one, two in zip(first, again, strict=True):
+        assert one.predictions.tobytes() == two.predictions.tobytes()
+    for one, two in zip(between, fresh, strict=True):
+        assert one.predictions.tobytes() == two.predictions.tobytes()
+
+
+def test_trials_that_differ_in_numbers_only_share_a_graph(monkeypatch):
+    data = problem()
+    trainer = FoldParallelTrainer(data)
+    hypermodels = [
+        TransferLearningHyperModel(SearchSpace(batch, rate, (lr,), (epsilon,)))
+        for batch, rate, lr, epsilon in ((16, 0.1, 1e-3, 1e-7), (16, 0.4, 1e-2, 1e-3))
+    ]
+    graphs = []
+    for hypermodel in hypermodels:
+        hp = keras_tuner.HyperParameters()
+        hypermodel.declare_hyperparameters(hp)
+        targets = np.zeros((66, 18), dtype=np.float32)
+        trainer._data = TrainingData(data.inputs, targets, lambda *args: {})
+        together(
+            data,
+            lambda hm=hypermodel, hp=hp: hm.build_head(hp, NUM_FEATURES),
+            fold_rows(16),
+            epochs=1,
+            trainer=trainer,
+        )
+        graphs.append(list(trainer._twins.values()))
+    assert graphs[0] == graphs[1]
+
+
+def test_masked_labels_do_not_train():
+    data, rows = problem(), fold_rows(16)
+    from rust_tuner.models.architectures import masked_binary_crossentropy
+
+    def build(metrics=None):
+        return compiled(
+            [keras.layers.Dense(4, activation="sigmoid")],
+            loss=masked_binary_crossentropy,
+            metrics=metrics,
+        )
+
+    targets = data.targets.copy()
+    targets[:, 2] = -1
+    masked = TrainingData(data.inputs, targets, data.metrics)
+    curves = together(masked, build, rows)
+    assert_same_curves(curves, one_by_one(masked, build, rows))
+    flipped = targets.copy()
+    flipped[:, 0] = 1 - flipped[:, 0]
+    other = together(TrainingData(data.inputs, flipped, data.metrics), build, rows)
+    # Label 2 is trained by no row, so what is learned of label 0 leaves it where it was.
+    np.testing.assert_array_equal(curves[0].predictions[..., 2], other[0].predictions[..., 2])
+    assert not np.allclose(curves[0].predictions[..., 0], other[0].predictions[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("layers", "optimizer", "reason"),
+    [
+        ([keras.layers.LayerNormalization()], "adam", "LayerNormalization"),
+        ([keras.layers.Dense(4, kernel_constraint="max_norm")], "adam", "kernel_constraint"),
+        ([keras.layers.Dense(4, kernel_regularizer="l2")], "adam", "kernel_regularizer"),
+        ([], {"global_clipnorm": 1.0}, "global_clipnorm"),
+        ([], {"clipnorm": 1.0}, "clipnorm"),
+        ([], "adafactor", "Adafactor is not known"),
+    ],
+)
+def test_what_would_mix_folds_is_refused_with_the_reason(layers, optimizer, reason):
+    def build(metrics=None):
+        last = keras.layers.Dense(4, activation="sigmoid")
+        copies = [type(layer).from_config(layer.get_config()) for layer in layers]
+        return compiled([*copies, last], optimizer)
+
+    with pytest.raises(MixedFolds, match=reason):
+        together(problem(), build, fold_rows(16))
+
+
+def test_a_branching_head_is_refused():
+    def build(metrics=None):
+        inputs = keras.Input((NUM_FEATURES,))
+        first = keras.layers.Dense(4, activation="sigmoid")(inputs)
+        second = keras.layers.Dense(4, activation="sigmoid")(inputs)
+        model = keras.Model(inputs, keras.layers.Average()([first, second]))
+        model.compile("adam", "binary_crossentropy")
+        return model
+
+    with pytest.raises(MixedFolds, match="chain|Average"):
+        together(problem(), build, fold_rows(16))

@@ -1,0 +1,189 @@
+"""A search is killed before, during and after every single write, and ends as if it never was."""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from search_problems import run_search
+
+from rust_tuner.search.records import FoldStore, read_out_of_fold
+
+MOMENTS = ("before", "during", "after")
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing that cleans up may run after it."""
+
+
+class Killer:
+    """Counts the writes and removals below a folder, and strikes at one of them."""
+
+    def __init__(self, folder, monkeypatch, strike=None, moment="before"):
+        self.folder = str(folder)
+        self.strike = strike
+        self.moment = moment
+        self.writes = []
+        self.dead = False
+        self._replace, self._unlink = os.replace, os.unlink
+        monkeypatch.setattr(os, "replace", self.replace)
+        monkeypatch.setattr(os, "unlink", self.unlink)
+
+    def replace(self, source, target):
+        if not str(target).startswith(self.folder):
+            return self._replace(source, target)
+        self._count(Path(target).name, "before")
+        if self._is_now("during"):
+            # The bytes written aside were only half on disk, and never got their name.
+            with open(source, "r+b") as stream:
+                stream.truncate(os.path.getsize(source) // 2)
+            self._die()
+        self._replace(source, target)
+        if self._is_now("after"):
+            self._die()
+
+    def unlink(self, path, **kwargs):
+        if self.dead:
+            return
+        if not str(path).startswith(self.folder) or Path(path).name.startswith(".lock"):
+            return self._unlink(path, **kwargs)
+        if not os.path.lexists(path):
+            return self._unlink(path, **kwargs)
+        self._count(f"removal of {Path(path).name}", "before")
+        self._unlink(path, **kwargs)
+        if self._is_now("during") or self._is_now("after"):
+            self._die()
+
+    def _count(self, name, moment):
+        self.writes.append(name)
+        if self._is_now(moment):
+            self._die()
+
+    def _is_now(self, moment):
+        return len(self.writes) - 1 == self.strike and self.moment == moment and not self.dead
+
+    def _die(self):
+        self.dead = True
+        raise Killed
+
+
+def outcome(tuner):
+    """Everything that a search leaves: trials, values, scores, histories, predictions."""
+    project = tuner.project
+    assert project.problems == ()
+    results = tuner.results().drop(columns="seconds")
+    predictions = {t.trial: read_out_of_fold(project.folder, t.trial) for t in project.trials}
+    files = sorted(str(p.relative_to(project.folder)) for p in project.folder.rglob("*"))
+    return results, tuner.history(), predictions, files
+
+
+def assert_same(one, other):
+    pd.testing.assert_frame_equal(one[0], other[0], check_exact=True)
+    pd.testing.assert_frame_equal(one[1], other[1], check_exact=True)
+    assert {k: v.tobytes() for k, v in one[2].items()} == {
+        k: v.tobytes() for k, v in other[2].items()
+    }
+    assert one[3] == other[3]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    outcomes = {}
+    for kind in ("random", "grid"):
+        folder = tmp_path_factory.mktemp(kind)
+        with pytest.MonkeyPatch.context() as patch:
+            killer = Killer(folder, patch)
+            tuner = run_search(folder, kind)
+        outcomes[kind] = outcome(tuner), killer.writes
+    return outcomes
+
+
+def resume_after(folder, kind, strike, moment):
+    with pytest.MonkeyPatch.context() as patch:
+        killer = Killer(folder, patch, strike, moment)
+        with contextlib.suppress(Killed):
+            run_search(folder, kind)
+    assert killer.dead, f"the search made no write number {strike}"
+    return outcome(run_search(folder, kind))
+
+
+def test_every_kind_of_state_file_is_among_the_writes(uninterrupted):
+    _, writes = uninterrupted["random"]
+    assert {"search.json", "oracle.json", "tuner0.json", "trial.json", "out_of_fold.npz"} <= set(
+        writes
+    )
+    assert {"fold_0.json", "fold_0.npz", "fold_1.json", "removal of fold_1.npz"} <= set(writes)
+
+
+def test_a_search_killed_at_each_kind_of_write_ends_as_if_untouched(uninterrupted, tmp_path):
+    expected, writes = uninterrupted["grid"]
+    last_of_kind = {name: position for position, name in enumerate(writes)}
+    for name, strike in last_of_kind.items():
+        folder = tmp_path / str(strike)
+        assert_same(resume_after(folder, "grid", strike, "during"), expected)
+        shutil.rmtree(folder)
+        assert name == writes[strike]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("kind", ["random", "grid"])
+def test_a_search_killed_at_any_write_ends_as_if_untouched(kind, moment, uninterrupted, tmp_path):
+    expected, writes = uninterrupted[kind]
+    for strike in range(len(writes)):
+        folder = tmp_path / str(strike)
+        assert_same(resume_after(folder, kind, strike, moment), expected)
+        shutil.rmtree(folder)
+
+
+def test_a_search_killed_again_and_again_still_ends_as_if_untouched(uninterrupted, tmp_path):
+    expected, _ = uninterrupted["random"]
+    for strike in (9, 8, 7, 6):
+        with pytest.MonkeyPatch.context() as patch:
+            Killer(tmp_path, patch, strike, "after")
+            with contextlib.suppress(Killed):
+                run_search(tmp_path, "random")
+    assert_same(outcome(run_search(tmp_path, "random")), expected)
+
+
+def test_a_completed_fold_is_never_trained_again(tmp_path, monkeypatch):
+    saved = []
+    save = FoldStore.save
+
+    def counting_save(self, record):
+        saved.append((self._folder.name, record.fold))
+        save(self, record)
+        if saved == [("trial_0000", 0), ("trial_0000", 1), ("trial_0001", 0)]:
+            raise Killed
+
+    monkeypatch.setattr(FoldStore, "save", counting_save)
+    with contextlib.suppress(Killed):
+        run_search(tmp_path, "random")
+    run_search(tmp_path, "random")
+    assert saved == [("trial_0000", 0), ("trial_0000", 1), ("trial_0001", 0), ("trial_0001", 1)]
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "garbage", "absent"])
+def test_any_damaged_state_file_is_made_again(damage, uninterrupted, tmp_path):
+    expected, _ = uninterrupted["grid"]
+    whole = tmp_path / "whole"
+    run_search(whole, "grid")
+    names = ["search.json", "oracle.json", "tuner0.json"] + [
+        f"trial_0000/{name}" for name in ("trial.json", "fold_0.json", "out_of_fold.npz")
+    ]
+    if damage == "absent":
+        names.remove("search.json")  # refused instead, see the test below
+    for name in names:
+        folder = tmp_path / "damaged"
+        shutil.copytree(whole, folder)
+        path = folder / "search" / name
+        content = path.read_bytes()
+        if damage == "absent":
+            path.unlink()
+        else:
+            half = content[: len(content) // 2]
+            path.write_bytes({"empty": b"", "half": half, "garbage": b"\x00{" * 40}[damage])
+        assert_same(outcome(run_search(folder, "grid")), expected)
+        shutil.rmtree(folder)

@@ -1,0 +1,318 @@
+import json
+import warnings
+
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+import pytest
+from search_problems import TinyHyperModel, arrays, make_tuner, run_search
+from sklearn.model_selection import GroupKFold
+
+from rust_tuner.errors import (
+    LockedError,
+    ResumeError,
+    SearchError,
+    SpaceError,
+    SplitError,
+    TrialError,
+)
+from rust_tuner.files import hold_lock
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return run_search(tmp_path_factory.mktemp("finished"), "random", max_trials=2, cv=3, epochs=4)
+
+
+def test_the_score_is_the_best_epoch_of_the_mean_over_folds(finished):
+    history = finished.history()
+    curves = history.query("split == 'validation' and metric == 'auroc'")
+    means = curves.groupby(["trial", "epoch"])["value"].mean().groupby("trial").max()
+    results = finished.results().set_index("trial")
+    np.testing.assert_allclose(results["score"], means, rtol=1e-15)
+    per_fold_best = curves.groupby(["trial", "fold"])["value"].max().groupby("trial").mean()
+    assert (results["score"] <= per_fold_best).all()
+    assert (results["score"] < per_fold_best).any()
+
+
+def test_the_history_is_tidy(finished):
+    history = finished.history()
+    assert list(history) == ["trial", "fold", "epoch", "split", "metric", "value"]
+    assert set(history["split"]) == {"training", "validation"}
+    assert not history["metric"].str.startswith("val_").any()
+    assert sorted(history["fold"].unique()) == [0, 1, 2]
+    assert sorted(history["epoch"].unique()) == [0, 1, 2, 3]
+    assert not history.duplicated(["trial", "fold", "epoch", "split", "metric"]).any()
+
+
+def test_results_hold_the_spread_over_folds_at_the_epoch_of_the_score(finished):
+    row = finished.results().iloc[1]
+    at_epoch = finished.history().query(
+        f"trial == '{row.trial}' and split == 'validation' and metric == 'auroc' "
+        f"and epoch == {row.epoch}"
+    )
+    assert row["score_std"] == pytest.approx(at_epoch["value"].std(ddof=1), rel=1e-12)
+
+
+@pytest.mark.parametrize(("rule", "epoch"), [("last", 1), (0, 0)])
+def test_the_score_epoch_is_the_one_asked_for(rule, epoch, tmp_path):
+    tuner = run_search(tmp_path, "grid", max_trials=1, score_epoch=rule)
+    row = tuner.results().iloc[0]
+    curve = tuner.history().query("split == 'validation' and metric == 'auroc'")
+    expected = curve[curve["epoch"] == epoch]["value"].mean()
+    assert (row["epoch"], row["score"]) == (epoch, pytest.approx(expected, rel=1e-15))
+
+
+def test_the_same_seed_gives_the_same_search_bitwise_and_another_does_not(tmp_path):
+    one, same, other = (
+        run_search(tmp_path / name, "random", max_trials=1, seed=seed).history()
+        for name, seed in (("one", 0), ("same", 0), ("other", 1))
+    )
+    pd.testing.assert_frame_equal(one, same, check_exact=True)
+    assert not np.array_equal(one["value"], other["value"])
+
+
+def test_the_global_random_state_neither_matters_nor_moves(tmp_path, finished):
+    np.random.seed(123)
+    before = np.random.get_state()[1].copy()
+    again = run_search(tmp_path, "random", max_trials=2, cv=3, epochs=4)
+    assert np.array_equal(np.random.get_state()[1], before)
+    pd.testing.assert_frame_equal(again.history(), finished.history(), check_exact=True)
+
+
+def test_a_finished_search_started_again_adds_and_changes_nothing(tmp_path):
+    first = run_search(tmp_path, "grid")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("trial_*/*")}
+    again = run_search(tmp_path, "grid")
+    assert {p: p.read_bytes() for p in tmp_path.rglob("trial_*/*")} == before
+    pd.testing.assert_frame_equal(first.results(), again.results())
+
+
+def test_extending_keeps_what_is_there_and_the_width_of_ids(tmp_path):
+    short = run_search(tmp_path / "extended", "grid", max_trials=1, epochs=1).results()
+    extended = run_search(tmp_path / "extended", "grid", max_trials=3, epochs=1).results()
+    whole = run_search(tmp_path / "whole", "grid", max_trials=3, epochs=1).results()
+    columns = ["trial", "units", "dropout", "score"]
+    pd.testing.assert_frame_equal(extended[columns], whole[columns], check_exact=True)
+    pd.testing.assert_frame_equal(extended[columns][:1], short[columns], check_exact=True)
+    assert list(extended["trial"]) == ["0000", "0001", "0002"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"seed": 6}, "seed: was 5, is 6"),
+        ({"epochs": 3}, "epochs: was 2, is 3"),
+        ({"cv": 3}, "subject.num_folds: was 2, is 3"),
+        ({"score_epoch": "last"}, "score_epoch: was best_mean, is last"),
+    ],
+)
+def test_a_changed_search_is_refused_with_what_differs(changes, named, tmp_path):
+    run_search(tmp_path, "grid", max_trials=1)
+    with pytest.raises(ResumeError, match=named):
+        run_search(tmp_path, "grid", max_trials=1, **changes)
+
+
+def test_changed_data_are_refused(tmp_path):
+    run_search(tmp_path, "grid", max_trials=1)
+    x, y, groups = arrays()
+    x[0, 0] += 1
+    with pytest.raises(ResumeError, match=r"subject\.inputs: was"):
+        make_tuner(tmp_path, "grid", 1).search(x, y, groups, epochs=2, batch_size=16)
+
+
+def test_a_folder_of_another_program_is_refused(tmp_path):
+    folder = tmp_path / "search" / "trial_0000"
+    folder.mkdir(parents=True)
+    (folder / "trial.json").write_text("{}")
+    with pytest.raises(ResumeError, match="made by another program"):
+        run_search(tmp_path, "grid")
+
+
+def test_a_trial_with_values_of_another_search_is_refused(tmp_path):
+    run_search(tmp_path, "grid", max_trials=1)
+    path = tmp_path / "search" / "trial_0000" / "trial.json"
+    state = json.loads(path.read_text())
+    state["hyperparameters"]["values"]["units"] = 3
+    path.write_text(json.dumps(state))
+    with pytest.raises(ResumeError, match=r"trial 0000 has the values .*'units': 3"):
+        run_search(tmp_path, "grid", max_trials=1)
+
+
+def test_a_second_process_in_the_folder_is_refused_by_name(tmp_path):
+    with (
+        hold_lock(tmp_path / "search", "searching hyperparameters"),
+        pytest.raises(LockedError, match="searching hyperparameters"),
+    ):
+        run_search(tmp_path, "grid")
+
+
+class FailingHyperModel(TinyHyperModel):
+    """Fails by its number of units."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def build(self, hp):
+        if hp.get("units") == 3:
+            raise self.error
+        return super().build(hp)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("no room"), TrialError("broken batch"), keras_tuner.errors.FailedTrialError("x")],
+)
+def test_a_failed_trial_is_recorded_and_the_search_goes_on(error, tmp_path):
+    tuner = make_tuner(tmp_path, "grid", None, hypermodel=FailingHyperModel(error))
+    tuner.search(*arrays(), epochs=1, batch_size=16)
+    results = tuner.results().set_index("trial")
+    assert list(results["status"]) == ["COMPLETED", "COMPLETED", "FAILED", "FAILED"]
+    assert results.loc["0002", "message"].startswith(type(error).__name__)
+    assert results.loc[["0002", "0003"], "score"].isna().all()
+    assert [t.trial_id for t in tuner.oracle.get_best_trials(4)] == sorted(
+        ["0000", "0001"], key=lambda t: -results.loc[t, "score"]
+    )
+    # A failure is data: it is not tried again when the search is started again.
+    again = make_tuner(tmp_path, "grid", None, hypermodel=FailingHyperModel(RuntimeError("no")))
+    again.search(*arrays(), epochs=1, batch_size=16)
+    assert list(again.results()["status"]) == list(results["status"])
+
+
+def test_an_exhausted_backend_fails_the_trial(tmp_path):
+    import tensorflow as tf
+
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+    tuner = make_tuner(tmp_path, "grid", 3, hypermodel=FailingHyperModel(error))
+    tuner.search(*arrays(), epochs=1, batch_size=16)
+    assert tuner.results()["message"].iloc[2] == "ResourceExhaustedError: OOM when allocating"
+
+
+def test_a_programming_error_stops_at_once_and_leaves_the_trial_to_be_run(tmp_path):
+    tuner = make_tuner(tmp_path, "grid", None, hypermodel=FailingHyperModel(KeyError("typo")))
+    with pytest.raises(KeyError, match="typo"):
+        tuner.search(*arrays(), epochs=1, batch_size=16)
+    assert list(tuner.results()["status"]) == ["COMPLETED", "COMPLETED", "RUNNING"]
+    mended = make_tuner(tmp_path, "grid", None)
+    mended.search(*arrays(), epochs=1, batch_size=16)
+    assert list(mended.results()["status"]) == ["COMPLETED"] * 4
+
+
+class DivergingHyperModel(TinyHyperModel):
+    def build(self, hp):
+        model = super().build(hp)
+        model.compile(keras.optimizers.SGD(float("inf")), "binary_crossentropy", run_eagerly=True)
+        return model
+
+
+def test_a_trial_that_diverges_fails_with_its_place(tmp_path):
+    tuner = make_tuner(tmp_path, "grid", 1, hypermodel=DivergingHyperModel())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        tuner.search(*arrays(), epochs=1, batch_size=16)
+    row = tuner.results().iloc[0]
+    assert row["status"] == "FAILED"
+    assert "trial 0000, fold 0, epoch 0" in row["message"]
+
+
+def test_any_scikit_learn_splitter_will_do(tmp_path):
+    x, y, groups = arrays()
+    tuner = make_tuner(tmp_path, "grid", 1, cv=GroupKFold(4))
+    tuner.search(x, y, groups, epochs=1, batch_size=16)
+    assert sorted(tuner.history()["fold"].unique()) == [0, 1, 2, 3]
+
+
+def test_no_group_straddles_a_fold_made_from_a_number(tmp_path, monkeypatch):
+    x, y, groups = arrays()
+    tuner = make_tuner(tmp_path, "grid", 1, cv=3)
+    seen = {}
+    run_trials = type(tuner)._run_trials
+
+    def spy(self):
+        seen["folds"] = self._run.subject.folds
+        run_trials(self)
+
+    monkeypatch.setattr(type(tuner), "_run_trials", spy)
+    tuner.search(x, y, groups, epochs=1, batch_size=16)
+    for training, validation in seen["folds"]:
+        assert not set(groups[training]) & set(groups[validation])
+
+
+def test_out_of_fold_predictions_cover_every_row_once(finished):
+    from rust_tuner.search.records import read_out_of_fold
+
+    predictions = read_out_of_fold(finished.project_folder, "0001")
+    assert predictions.shape == (48, 2)
+    assert np.isfinite(predictions).all()
+
+
+def test_a_stock_oracle_is_refused(tmp_path):
+    stock = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_auroc", "max"))
+    from rust_tuner import CrossValidationTuner
+
+    with pytest.raises(SearchError, match="cannot be resumed"):
+        CrossValidationTuner(TinyHyperModel(), stock, directory=tmp_path)
+
+
+def test_arrays_that_do_not_fit_together_are_refused_before_work(tmp_path):
+    x, y, groups = arrays()
+    with pytest.raises(SearchError, match="x has 48, y has 47, groups has 48 rows"):
+        make_tuner(tmp_path, "grid").search(x, y[1:], groups)
+
+
+def test_anything_but_a_development_set_is_refused(tmp_path):
+    with pytest.raises(SplitError, match="expected Development"):
+        make_tuner(tmp_path, "grid").search(arrays()[0])
+
+
+def test_an_objective_that_is_not_reported_is_refused(tmp_path):
+    from rust_tuner import CrossValidationTuner, GridSearchOracle
+
+    oracle = GridSearchOracle(keras_tuner.Objective("val_kappa", "max"))
+    tuner = CrossValidationTuner(TinyHyperModel(), oracle, cv=2, directory=tmp_path)
+    with pytest.raises(SearchError, match=r"val_kappa is not among the metrics: .*val_auroc"):
+        tuner.search(*arrays(), epochs=1)
+
+
+class GrowingHyperModel(TinyHyperModel):
+    def build(self, hp):
+        model = super().build(hp)
+        if hp.get("dropout") > 0 and hp.get("units") == 3:
+            hp.Float("late", 0, 1)
+        return model
+
+
+def test_a_space_that_grows_in_mid_search_is_refused_by_name(tmp_path):
+    hypermodel = GrowingHyperModel()
+    hypermodel.declares_everything = True
+    tuner = make_tuner(tmp_path, "grid", None, hypermodel=hypermodel)
+    with pytest.raises(SpaceError, match="late appeared in mid-search"):
+        tuner.search(*arrays(), epochs=1, batch_size=16)
+
+
+class FittingHyperModel(TinyHyperModel):
+    def fit(self, hp, model, *args, **kwargs):
+        return model.fit(*args, batch_size=hp.Int("batch_size", 8, 16), **kwargs)
+
+
+def test_a_hypermodel_that_fits_by_itself_is_refused(tmp_path):
+    with pytest.raises(SearchError, match=r"overrides HyperModel\.fit"):
+        make_tuner(tmp_path, "grid", hypermodel=FittingHyperModel()).search(*arrays())
+
+
+@pytest.mark.filterwarnings("ignore:currentThread\\(\\) is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:getName\\(\\) is deprecated:DeprecationWarning")
+def test_stock_keras_tuner_reloads_the_folder_and_reports_the_same_best_trial(finished):
+    stock = keras_tuner.RandomSearch(
+        TinyHyperModel(),
+        objective=keras_tuner.Objective("val_auroc", "max"),
+        max_trials=2,
+        directory=finished.directory,
+        project_name=finished.project_name,
+    )
+    best = stock.oracle.get_best_trials(1)[0]
+    assert best.trial_id == finished.project.best.trial
+    assert best.score == finished.project.best.score
+    assert stock.get_best_hyperparameters()[0].values == finished.project.best.values

@@ -1,0 +1,64 @@
+"""A small search on arrays, shared by the tests of this folder: quick, real Keras, real folds."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle
+
+NUM_ROWS = 48
+
+
+class TinyHyperModel(keras_tuner.HyperModel):
+    """Logistic regression with dropout; eager, since tracing would cost more than training."""
+
+    def declare_hyperparameters(self, hp):
+        hp.Choice("units", [2, 3])
+        hp.Choice("dropout", [0.0, 0.25])
+
+    def build(self, hp):
+        self.declare_hyperparameters(hp)
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                keras.layers.Dense(hp.get("units"), activation="relu"),
+                keras.layers.Dropout(hp.get("dropout")),
+                keras.layers.Dense(2, activation="sigmoid"),
+            ]
+        )
+        model.compile(keras.optimizers.Adam(0.1), "binary_crossentropy", run_eagerly=True)
+        return model
+
+
+def arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(NUM_ROWS, 4)).astype(np.float32)
+    y = (x[:, :2] + rng.normal(size=(NUM_ROWS, 2)) > 0).astype(np.float32)
+    return x, y, np.repeat(np.arange(NUM_ROWS // 2), 2)
+
+
+def make_tuner(
+    directory: Path, kind: str, max_trials: int | None = 2, **changes: Any
+) -> CrossValidationTuner:
+    oracle_type = {"random": RandomSearchOracle, "grid": GridSearchOracle}[kind]
+    objective = keras_tuner.Objective("val_auroc", "max")
+    return CrossValidationTuner(
+        changes.pop("hypermodel", None) or TinyHyperModel(),
+        oracle_type(objective, max_trials=max_trials, seed=3),
+        cv=changes.pop("cv", 2),
+        seed=changes.pop("seed", 5),
+        directory=directory,
+        project_name="search",
+        **changes,
+    )
+
+
+def run_search(directory: Path, kind: str, **changes: Any) -> CrossValidationTuner:
+    epochs = changes.pop("epochs", 2)
+    tuner = make_tuner(directory, kind, **changes)
+    x, y, groups = arrays()
+    tuner.search(x, y, groups, epochs=epochs, batch_size=16)
+    return tuner
