@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import io
+import math
 import os
 import shlex
 import sys
@@ -141,20 +143,8 @@ def demo(
     with _reporting():
         _start_tensorflow()
         from rust_tuner.data.phantoms import write_phantoms
-        from rust_tuner.models.backbones import find_weights
 
-        weights = "imagenet"
-        try:
-            find_weights(weights)
-        except WeightsError as error:
-            weights = "random"
-            _say(f"No pretrained weights: {error}", style="yellow")
-            _say(
-                "THE DEMONSTRATION GOES ON WITH A RANDOM BACKBONE. Its features have learned "
-                "nothing, so expect figures near chance (0.5 for cortices); they show how the "
-                "program works and say nothing about radiographs.",
-                style="bold yellow",
-            )
+        weights = _demo_weights()
         _say(f"1. {_DEMO_PATIENTS} synthetic patients -> {directory / 'radiographs'}")
         manifest = write_phantoms(directory / "radiographs", patients=_DEMO_PATIENTS, seed=seed)
         protocol = Protocol.study(seed=seed, weights=weights, **_DEMO_CHANGES)
@@ -281,6 +271,8 @@ def regime1(
             image_size=image_size,
         )
         _start_tensorflow()
+        opened.prepare()
+        _fetch_weights(opened.protocol.weights)
         opened.regime_1()
         _out.print(best_trials_table(read_project(study / REGIME_1)))
         _next(f"rust-tuner regime2 {shlex.quote(str(study))}")
@@ -313,6 +305,10 @@ def regime2(
     cache: Cache = None,
 ) -> None:
     """Regime II: grid search over Adam's learning rate and epsilon."""
+    if dropout_rate is not None and not 0 <= dropout_rate < 1:
+        raise typer.BadParameter(
+            f"{dropout_rate}; expected a number from 0 to below 1", param_hint="--dropout-rate"
+        )
     with _reporting():
         opened = _open(
             study,
@@ -330,6 +326,8 @@ def regime2(
             image_size=image_size,
         )
         _start_tensorflow()
+        opened.prepare()
+        _fetch_weights(opened.protocol.weights)
         opened.regime_2(batch_size, dropout_rate)
         _out.print(best_trials_table(read_project(study / REGIME_2)))
         _next(f"rust-tuner export {shlex.quote(str(study))} best.json")
@@ -373,15 +371,21 @@ def _open(
     """Open a study, what the user asked for laid over its own choices."""
     progress = ConsoleProgress(_err)
     written = Study(directory, manifest).protocol if (directory / STUDY_FILE).exists() else None
-    if protocol is not None or written is None:
-        start = Protocol.clinical() if protocol is Choices.clinical else Protocol.study()
-    else:
-        start = written
+    start = written or Protocol.study()
     given = {name: value for name, value in changes.items() if value is not None}
+    if protocol is not None:
+        given |= _preset(protocol)
     if views is not None:
         given["view_cortices"] = _view_cortices(views)
     chosen = dataclasses.replace(start, **given)
     return Study(directory, manifest, chosen, cache=cache, progress=progress)
+
+
+def _preset(choices: Choices) -> dict[str, Any]:
+    """What the two sets of choices differ in; all else stays as it was prepared or asked for."""
+    study, clinical = Protocol.study().to_json(), Protocol.clinical().to_json()
+    chosen = clinical if choices is Choices.clinical else study
+    return {name: chosen[name] for name in study if study[name] != clinical[name]}
 
 
 def _view_cortices(views: Views) -> dict[str, tuple[str, ...]]:
@@ -397,7 +401,8 @@ def _numbers(
         values = tuple(kind(part) for part in text.split(","))
     except ValueError:
         values = ()
-    if not values or (count is not None and len(values) != count):
+    finite = all(math.isfinite(value) for value in values)
+    if not values or not finite or (count is not None and len(values) != count):
         told = "numbers" if count is None else f"{count} numbers"
         raise typer.BadParameter(f"{text!r}; expected {told} with commas", param_hint=option)
     return values
@@ -414,7 +419,7 @@ def _project_folder(folder: Path) -> Path:
 
 def _start_tensorflow() -> None:
     """Start TensorFlow without its notes about the processor, which would bury our own."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as notes:
@@ -432,12 +437,58 @@ def _start_tensorflow() -> None:
             os.close(kept)
 
 
+def _demo_weights() -> str:
+    """ImageNet weights where they can be had; without them the demonstration goes on, aloud."""
+    from rust_tuner.models.backbones import WEIGHTS_VARIABLE
+
+    try:
+        _fetch_weights("imagenet")
+    except WeightsError as refusal:
+        # A file that the user named and that will not do is no reason to take something else.
+        if os.environ.get(WEIGHTS_VARIABLE):
+            raise
+        # Keras's own words end in the reason, after the address.
+        reason = str(refusal.__cause__ or refusal).rpartition(" -- ")[2]
+        _say(f"The ImageNet weights could not be downloaded: {reason}.", style="yellow")
+        _say(
+            "THE DEMONSTRATION GOES ON WITH A RANDOM BACKBONE. Its features have learned "
+            "nothing, so expect figures near chance (0.5 for cortices); they show how the "
+            "program works and say nothing about radiographs. Where you have a file of "
+            f"InceptionV3 weights without top, name it in {WEIGHTS_VARIABLE}, and run the "
+            "demonstration in another folder.",
+            style="bold yellow",
+        )
+        return "random"
+    return "imagenet"
+
+
+def _fetch_weights(weights: str) -> None:
+    """Download the weights where they must be, with our own words in place of Keras's."""
+    from rust_tuner.models.backbones import find_weights
+
+    with contextlib.redirect_stdout(_OneNote("downloading the ImageNet weights (84 MB, once)")):
+        find_weights(weights)
+
+
+class _OneNote(io.TextIOBase):
+    """A stream that says one thing of its own when something is first written to it."""
+
+    def __init__(self, note: str) -> None:
+        self._note: str | None = note
+
+    def write(self, text: str) -> int:
+        if self._note is not None:
+            note, self._note = self._note, None
+            _say(note)
+        return len(text)
+
+
 @contextlib.contextmanager
 def _reporting() -> Iterator[None]:
     """Turn expected errors and Ctrl-C into a message and an exit code."""
     try:
         yield
-    except RustTunerError as error:
+    except (RustTunerError, OSError) as error:
         _say(f"error: {error}", style="red")
         raise typer.Exit(1) from error
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ Each step is idempotent: run again, it goes on where it stopped.
 
 import importlib.metadata
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,8 @@ from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.split_file import load_or_make_folds, load_or_make_split, radiographs_sha256
 from rust_tuner.data.splits import Development, Folds
-from rust_tuner.errors import ResumeError
-from rust_tuner.files import hold_lock, read_json, sha256_of_json, write_json
+from rust_tuner.errors import ImageError, ProtocolError, ResumeError
+from rust_tuner.files import hold_lock, read_json, sha256_of_file, sha256_of_json, write_json
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.report.export import best_hyperparameters
@@ -40,6 +41,16 @@ SEARCH_FIELDS = (
     "epsilons",
     "score_epoch",
 )
+
+_NEEDED = (
+    "manifest",
+    "protocol",
+    "radiographs",
+    "patients",
+    "radiographs_sha256",
+    "images_sha256",
+)
+_WARNINGS_SHOWN = 3
 
 
 class Study:
@@ -75,7 +86,7 @@ class Study:
             self.protocol = protocol or Protocol.study()
             self._manifest = None if manifest is None else Path(manifest).resolve()
             return
-        prepared = Protocol.from_json(self._written["protocol"])
+        prepared = self._prepared_protocol()
         self.protocol = prepared if protocol is None else protocol
         self._refuse_changes(prepared)
         self._manifest = (self.directory / self._written["manifest"]).resolve()
@@ -94,7 +105,7 @@ class Study:
         Raises:
             ManifestError: with all faults of the manifest or of the images.
             SplitError: where the split cannot be made or was tampered with.
-            ResumeError: where the manifest changed since the study was prepared.
+            ResumeError: where the manifest or an image changed since the study was prepared.
         """
         if self._manifest is None:
             raise ResumeError(
@@ -104,11 +115,8 @@ class Study:
         with hold_lock(self.directory, "preparing the study"):
             if self._written is None:
                 self._prepare(radiographs)
-            elif radiographs_sha256(radiographs) != self._written["radiographs_sha256"]:
-                raise ResumeError(
-                    f"{self._manifest} changed since {self.directory} was prepared; restore it, or "
-                    "take a new study folder"
-                )
+            else:
+                self._refuse_other_radiographs(radiographs)
         development, _ = load_or_make_split(
             self.directory / SPLIT_FILE,
             radiographs,
@@ -147,12 +155,20 @@ class Study:
 
     def _development_and_folds(self) -> tuple[Development, Folds]:
         development = self.prepare()
-        folds = load_or_make_folds(
-            self.directory / SPLIT_FILE, development, self.protocol.num_folds, self.protocol.seed
-        )
-        for warning in folds.warnings:
-            self.progress.say(f"note: {warning}")
+        split = self.directory / SPLIT_FILE
+        before = sha256_of_file(split)
+        folds = load_or_make_folds(split, development, self.protocol.num_folds, self.protocol.seed)
+        # Folds that were made before were commented on when they were made.
+        if sha256_of_file(split) != before:
+            self._say_warnings(folds.warnings)
         return development, folds
+
+    def _say_warnings(self, warnings: Sequence[str]) -> None:
+        if len(warnings) > _WARNINGS_SHOWN:
+            self.progress.say(f"note: {warnings[0]} ({len(warnings) - 1} more notes of this kind)")
+            return
+        for warning in warnings:
+            self.progress.say(f"note: {warning}")
 
     def _search_arguments(self, folds: Folds) -> dict[str, Any]:
         return {
@@ -164,11 +180,10 @@ class Study:
 
     def _prepare(self, radiographs: Radiographs) -> None:
         assert self._manifest is not None
-        for warning in check_views(radiographs, self.protocol.view_cortices):
-            self.progress.say(f"note: {warning}")
+        self._say_warnings(check_views(radiographs, self.protocol.view_cortices))
         with self.progress.task("reading images", len(radiographs)) as task:
             hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())
-        self._written = {
+        written = {
             "format": 1,
             # Relative where it can be, so that study and manifest can move together.
             "manifest": os.path.relpath(self._manifest, self.directory.resolve()),
@@ -176,7 +191,7 @@ class Study:
             "radiographs": len(radiographs),
             "patients": len(set(radiographs.patient_ids)),
             "radiographs_sha256": radiographs_sha256(radiographs),
-            "images_sha256": sha256_of_json(list(hashes)),
+            "images_sha256": _images_sha256(radiographs, hashes),
             "weights": None,
             "versions": {
                 name: importlib.metadata.version(name) for name in ("rust-tuner", *_RECORDED)
@@ -189,7 +204,41 @@ class Study:
             self.protocol.holdout_fraction,
             self.protocol.seed,
         )
-        write_json(self.directory / STUDY_FILE, self._written)
+        write_json(self.directory / STUDY_FILE, written)
+        self._written = written
+
+    def _prepared_protocol(self) -> Protocol:
+        assert self._written is not None
+        try:
+            return Protocol.from_json(self._written["protocol"])
+        except (ProtocolError, TypeError, ValueError, AttributeError) as error:
+            raise ResumeError(
+                f"{self.directory / STUDY_FILE}: its protocol cannot be read ({error}); restore "
+                "the file, or take a new study folder"
+            ) from error
+
+    def _refuse_other_radiographs(self, radiographs: Radiographs) -> None:
+        assert self._written is not None
+        mend = "restore it, or take a new study folder"
+        was, now = self._written["radiographs_sha256"], radiographs_sha256(radiographs)
+        if was != now:
+            counted = self._written["radiographs"], self._written["patients"]
+            raise ResumeError(
+                f"{self._manifest} changed since {self.directory} was prepared:\n"
+                f"  radiographs: was {_told(*counted, was)}, is "
+                f"{_told(len(radiographs), len(set(radiographs.patient_ids)), now)}\n{mend}"
+            )
+        try:
+            hashes = [sha256_of_file(image) for image in radiographs.images]
+        except OSError as error:
+            raise ImageError(f"{error.filename} cannot be read ({error.strerror})") from error
+        was, now = self._written["images_sha256"], _images_sha256(radiographs, hashes)
+        if was != now:
+            raise ResumeError(
+                f"image files of {self._manifest} changed since {self.directory} was prepared "
+                f"(SHA-256 of all: was {was[:12]}, is {now[:12]}); restore them, or take a new "
+                "study folder"
+            )
 
     def _read(self) -> dict[str, Any] | None:
         try:
@@ -200,6 +249,12 @@ class Study:
             raise ResumeError(
                 f"{self.directory / STUDY_FILE} is of no format that this version knows; take the "
                 "version that wrote it, or a new study folder"
+            )
+        missing = [name for name in _NEEDED if name not in written]
+        if missing:
+            raise ResumeError(
+                f"{self.directory / STUDY_FILE} lacks {', '.join(missing)}; restore the file, or "
+                "take a new study folder"
             )
         return written
 
@@ -225,3 +280,14 @@ class Study:
         write_json(self.directory / STUDY_FILE, self._written)
         best = {"regime": regime} | best_hyperparameters(project)
         write_json(self.directory / BEST_FILE, best)
+
+
+def _images_sha256(radiographs: Radiographs, hashes: Sequence[str]) -> str:
+    """Which file is whose radiograph, whatever the order of rows and the names of files."""
+    table = radiographs.table
+    owned = zip(table["patient_id"], table["visit"], table["view"], hashes, strict=True)
+    return sha256_of_json(sorted(owned))
+
+
+def _told(num_radiographs: int, num_patients: int, sha256: str) -> str:
+    return f"{num_radiographs} of {num_patients} patients (SHA-256 {sha256[:12]})"

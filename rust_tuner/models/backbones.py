@@ -60,7 +60,7 @@ def find_weights(weights: str | Path) -> BackboneWeights:
         WeightsError: where the file is not there or the download fails.
     """
     if str(weights) == "random":
-        description = f"InceptionV3 random weights, seed {_RANDOM_SEED}, version 1"
+        description = f"InceptionV3 random weights, seed {_RANDOM_SEED}, version 2"
         return BackboneWeights("random", None, _sha256_of_text(description))
     if str(weights) == "imagenet":
         path = _imagenet_file()

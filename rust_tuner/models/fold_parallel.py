@@ -32,13 +32,14 @@ from rust_tuner.models.fold_training import (
     IntArray,
     RunningPredictions,
     TrainingData,
+    as_numpy,
     curves_by_metric,
 )
-from rust_tuner.models.optimizers import FusedAdam, fused_adam
+from rust_tuner.models.optimizers import FusedAdam, fused
 from rust_tuner.seeds import derive_seed
 
-# Optimisers whose update of a weight looks at that weight's gradients alone.
-_ELEMENTWISE = ("Adam", "AdamW", "SGD", "RMSprop", "Nadam", "Adamax", "Adagrad", "Adadelta", "Lion")
+# Optimisers whose update of a weight looks at that weight's gradients alone, from a state of zeros.
+_ELEMENTWISE = ("Adam", "AdamW", "SGD", "RMSprop", "Adamax", "Adadelta", "Lion")
 _CONSTRAINTS = (
     "kernel_constraint",
     "bias_constraint",
@@ -151,7 +152,7 @@ class _Twin:
         self.model = keras.Model([rows, counted], outputs, name="fold_parallel_head")
         self.running = RunningPredictions((longest, num_folds, outputs.shape[-1]))
         self.model.compile(
-            optimizer=fused_adam(plan.optimizer),
+            optimizer=fused(plan.optimizer),
             loss=_summed(plan.loss),
             metrics=[self.running],
             jit_compile=False,
@@ -181,7 +182,7 @@ class _Twin:
             optimizer.build(self.model.trainable_variables)
         for variable in optimizer.variables:
             variable.assign(ops.zeros_like(variable))
-        optimizer.learning_rate = plan.optimizer.learning_rate
+        optimizer.learning_rate = plan.learning_rate
         if isinstance(optimizer, FusedAdam):
             optimizer.epsilon_value.assign(plan.optimizer.epsilon)
 
@@ -235,7 +236,7 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         epoch, step = divmod(batch, self._steps)
         if step < self._steps - 1:
             return
-        answers = ops.convert_to_numpy(self._twin.running.answers)
+        answers = as_numpy(self._twin.running.answers)
         validation = np.asarray(
             self._twin.model.predict_on_batch([self._rows, np.ones_like(self._rows, np.float32)])
         )
@@ -329,6 +330,7 @@ class _Plan:
 
     layers: list[tuple[str, dict[str, Any]]]
     optimizer: Any
+    learning_rate: float
     loss: Any
     signature: str
 
@@ -343,14 +345,16 @@ def _plan(head: keras.Model) -> _Plan:
         MixedFolds: where something in it would mix folds.
     """
     layers, shapes = [], []
-    for previous, layer in zip([None, *head.layers], head.layers, strict=False):
+    end = head.inputs[0]
+    for layer in head.layers:
         kind = type(layer).__name__
-        if kind == "InputLayer" and previous is None:
+        if kind == "InputLayer":
             continue
         if kind not in _KINDS or type(layer).__module__.split(".")[0] != "keras":
             raise MixedFolds(f"layer {layer.name} is a {kind}, not one of {', '.join(_KINDS)}")
-        if len(layer._inbound_nodes) != 1 or layer.input is not previous.output:
+        if layer.input is not end:
             raise MixedFolds(f"layer {layer.name} is not in one chain")
+        end = layer.output
         config = layer.get_config()
         held = [name for name in _CONSTRAINTS if config.get(name) is not None]
         if held:
@@ -363,6 +367,8 @@ def _plan(head: keras.Model) -> _Plan:
             raise MixedFolds(f"layer {layer.name} has a noise shape")
         layers.append((kind, config))
         shapes.append({k: v for k, v in config.items() if k not in ("name", "rate", "seed")})
+    if len(head.inputs) != 1 or len(head.outputs) != 1 or head.outputs[0] is not end:
+        raise MixedFolds("the head is not one chain from one input to one output")
     optimizer = head.optimizer
     kind = type(optimizer).__name__
     if kind not in _ELEMENTWISE or type(optimizer).__module__.split(".")[0] != "keras":
@@ -376,6 +382,8 @@ def _plan(head: keras.Model) -> _Plan:
         loss = keras.losses.get(loss)
         if getattr(loss, "__name__", "") not in _ROW_LOSSES:
             raise MixedFolds(f"loss {head.loss!r} is not known to treat each row by itself")
+    if isinstance(settings["learning_rate"], dict):
+        raise MixedFolds(f"optimizer {kind} has a learning-rate schedule")
     free = ("name", "learning_rate", *(("epsilon",) if kind == "Adam" else ()))
     fixed = {key: value for key, value in settings.items() if key not in free}
     if keras.backend.backend() != "tensorflow":
@@ -391,7 +399,7 @@ def _plan(head: keras.Model) -> _Plan:
         ],
         default=str,
     )
-    return _Plan(layers, optimizer, loss, signature)
+    return _Plan(layers, optimizer, float(settings["learning_rate"]), loss, signature)
 
 
 def _fold_layer(kind: str, config: dict[str, Any], num_folds: int) -> Any:

@@ -197,7 +197,7 @@ def train_fold(
         if not math.isfinite(figures["loss"]):
             raise TrialError(f"{where}: the training loss is {figures['loss']}")
         if running is not None:
-            answers = ops.convert_to_numpy(running.answers)
+            answers = as_numpy(running.answers)
             figures = dict(data.metrics(answers, order, f"{where}, training"))
         training_curves.append(figures)
 
@@ -242,7 +242,7 @@ def train_fold(
 def _state(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
     """All that the next epoch depends on: weights, statistics and the optimiser's state."""
     return {
-        f"{owner}_{position}": np.asarray(ops.convert_to_numpy(variable))
+        f"{owner}_{position}": as_numpy(variable)
         for owner, variables in _stateful(model)
         for position, variable in enumerate(variables)
     }
@@ -294,6 +294,11 @@ def _reseed(model: keras.Model, place: FoldPlace, epoch: int) -> None:
         seeds = derive_seed(place.seed, place.trial, place.fold, epoch, "layers", position)
         words = seeds.generate_state(int(np.prod(state.shape))).astype(np.int64)
         state.assign(ops.cast(words.reshape(tuple(state.shape)), state.dtype))
+
+
+def as_numpy(variable: keras.Variable) -> npt.NDArray[Any]:
+    """The value of a variable; `ops.convert_to_numpy` calls NumPy in a way that NumPy warns of."""
+    return np.asarray(variable)
 
 
 def curves_by_metric(epochs: list[Mapping[str, float]]) -> dict[str, list[float]]:

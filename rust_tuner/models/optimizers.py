@@ -9,16 +9,15 @@ from typing import Any
 import keras
 
 
-def fused_adam(adam: keras.optimizers.Adam) -> keras.optimizers.Adam:
-    """An Adam of the same configuration with a fused update, or the same one where there is none.
+def fused(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """A fresh optimiser of the same configuration, with a fused update where there is one.
 
-    TensorFlow has the kernel (`ResourceApplyAdam`); not for AMSGrad.
+    TensorFlow has the kernel (`ResourceApplyAdam`), for plain Adam without AMSGrad.
     """
-    if keras.backend.backend() != "tensorflow" or type(adam) is not keras.optimizers.Adam:
-        return adam
-    if adam.amsgrad:
-        return adam
-    return FusedAdam.from_config(adam.get_config())
+    plain = type(optimizer) is keras.optimizers.Adam and not optimizer.amsgrad
+    has_kernel = plain and keras.backend.backend() == "tensorflow"
+    kind = FusedAdam if has_kernel else type(optimizer)
+    return kind.from_config(optimizer.get_config())
 
 
 class FusedAdam(keras.optimizers.Adam):  # type: ignore[misc]

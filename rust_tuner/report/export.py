@@ -32,7 +32,8 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
         of trials, the weights really used, seed, protocol and versions.
 
     Raises:
-        SearchError: for another suffix, or where no trial has completed.
+        SearchError: for another suffix, where no trial has completed, or where a trial cannot be
+            read.
         ResumeError: where the folder holds no search.
     """
     target = Path(path)
@@ -52,8 +53,14 @@ def best_hyperparameters(project: Project) -> dict[str, Any]:
     """What `export_best_hyperparameters` writes, as JSON values.
 
     Raises:
-        SearchError: where no trial has completed.
+        SearchError: where no trial has completed, or a trial cannot be read.
     """
+    if project.problems:
+        # It may be the best one; the second best must not take its place unsaid.
+        raise SearchError(
+            f"{project.folder}: {'; '.join(project.problems)}; run the search again, which takes "
+            "up what is damaged, and export then"
+        )
     best = project.best
     if best is None:
         raise SearchError(f"{project.folder}: no trial has completed, so none is the best")
@@ -81,7 +88,11 @@ def best_hyperparameters(project: Project) -> dict[str, Any]:
 
 def _as_csv(best: dict[str, Any]) -> str:
     """A header and one row; nested values get dotted names, lists are JSON."""
-    flat = _flatten(best, "")
+    hyperparameters = best["hyperparameters"]
+    rest = _flatten({k: v for k, v in best.items() if k != "hyperparameters"}, "")
+    # Hyperparameters keep their plain names, which is what most readers look for.
+    flat = {f"hyperparameters.{k}" if k in rest else k: v for k, v in hyperparameters.items()}
+    flat |= rest
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(flat)
@@ -95,10 +106,8 @@ def _as_csv(best: dict[str, Any]) -> str:
 def _flatten(values: dict[str, Any], prefix: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        # The hyperparameters keep their plain names, which is what most readers look for.
-        full = name if prefix in ("", "hyperparameters.") else f"{prefix}{name}"
         if isinstance(value, dict):
-            flat |= _flatten(value, f"{full}.")
+            flat |= _flatten(value, f"{prefix}{name}.")
         else:
-            flat[full] = value
+            flat[f"{prefix}{name}"] = value
     return flat

@@ -1,7 +1,9 @@
 """What the command line shows of a study: the closing table of a search, and its status."""
 
+import textwrap
 from pathlib import Path
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -18,35 +20,39 @@ from rust_tuner.search.records import (
 )
 
 _BEST_SHOWN = 5
-_METRICS = {"val_auroc": "AUROC, 18 labels", "val_cortex_auroc": "AUROC, visible cortices"}
+_SEARCHES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
+# Two short lines each, so that the widest of our searches fits into 80 columns.
+_HEADERS = {"val_auroc": "AUROC,\n18 labels", "val_cortex_auroc": "AUROC,\ncortices"}
+_TABLE_WIDTH = 76
+_DAMAGED = (RustTunerError, KeyError, TypeError, ValueError, AttributeError)
 
 
 def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
-    """The best trials with mean and standard deviation over folds, and the view-only baseline."""
+    """The best trials with mean and standard deviation over folds, and the view-only baseline.
+
+    Hyperparameters that the search holds fixed are named above the table, once.
+    """
     results = results_table(project)
     done = results[results["status"] == "COMPLETED"]
     ascending = project.run["objective"]["direction"] == "min"
     best = done.sort_values("score", ascending=ascending, kind="stable").head(count)
-    names = list(project.trials[0].values) if project.trials else []
-    metrics = [name for name in project.trials[0].metrics if name in _METRICS] if names else []
-    folds = project.run["subject"]["num_folds"]
-    failed = int((results["status"] == "FAILED").sum())
+    completed = [trial for trial in project.trials if trial.status == "COMPLETED"]
+    fixed = _fixed_values(project)
+    names = [name for name in (completed[0].values if completed else {}) if name not in fixed]
+    metrics = [name for name in (completed[0].metrics if completed else {}) if name in _HEADERS]
     table = Table(
-        title=f"{project.folder.name}: best {len(best)} of {len(results)} trials"
-        + (f", {failed} failed" if failed else ""),
-        caption=(
-            f"mean ± standard deviation over {folds} folds at the epoch of the score (from 0). "
-            "The best of several trials is a selection score, not an estimate for new patients; "
-            "view only is what a predictor that knows nothing but the view scores."
-        ),
+        title=_title(project, num_best=len(best), num_trials=len(results), fixed=fixed),
+        caption=_caption(project, metrics),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
     )
-    table.add_column("trial")
+    table.add_column("trial", no_wrap=True, vertical="bottom")
     for name in names:
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
     for name in metrics:
         marker = " *" if name == project.objective else ""
-        table.add_column(_METRICS[name] + marker, justify="right")
-    table.add_column("epoch", justify="right")
+        table.add_column(_HEADERS[name] + marker, justify="right", no_wrap=True)
+    table.add_column("epoch", justify="right", no_wrap=True)
     for _, row in best.iterrows():
         table.add_row(
             row["trial"],
@@ -57,25 +63,67 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     baseline = project.run.get("view_only_baseline") or {}
     if baseline and metrics:
         table.add_section()
-        table.add_row(
-            "view only", *("" for _ in names), *(f"{baseline[name]:.3f}" for name in metrics), ""
-        )
+        # As wide as "0.000 ± 0.000", so that the figures stand below one another.
+        told = (f"{baseline[name]:.3f}        " for name in metrics)
+        table.add_row("view only", *("" for _ in names), *told, "")
     return table
+
+
+def _title(project: Project, *, num_best: int, num_trials: int, fixed: dict[str, object]) -> str:
+    name = _SEARCHES.get(project.folder.name, project.folder.name)
+    failed = sum(trial.status == "FAILED" for trial in project.trials)
+    lines = [
+        f"{name}: best {num_best} of {num_trials} trials" + (f", {failed} failed" if failed else "")
+    ]
+    if fixed:
+        told = (f"{key.replace('_', ' ')} {_number(value)}" for key, value in fixed.items())
+        lines.append(f"in all of them: {', '.join(told)}")
+    return "\n".join(lines)
+
+
+def _caption(project: Project, metrics: list[str]) -> str:
+    folds = project.run["subject"]["num_folds"]
+    sentences = [
+        f"Mean ± standard deviation over {folds} folds at the epoch of the score (from 0)."
+    ]
+    if project.objective in metrics:
+        sentences.append("* is what the search maximises.")
+    if "val_cortex_auroc" in metrics:
+        sentences.append("Cortices: 16 labels, each only where its cortex is visible.")
+    if project.run.get("view_only_baseline"):
+        sentences.append("View only: a predictor that knows nothing but the view.")
+    sentences.append(
+        "The best of several trials is a selection score, not an estimate for new patients."
+    )
+    # Wrapped here, since rich would wrap to the width of the table, which may be narrow.
+    return textwrap.fill(" ".join(sentences), _TABLE_WIDTH)
+
+
+def _fixed_values(project: Project) -> dict[str, object]:
+    space = project.run["space"]
+    return {
+        parameter["config"]["name"]: parameter["config"]["value"]
+        for parameter in space
+        if parameter["class_name"] == "Fixed"
+    }
 
 
 def status_lines(folder: Path) -> list[Text]:
     """How far a study is, a line each; also for a folder that is in use or damaged."""
-    lines = [Text(f"{folder}", style="bold"), *_study_lines(folder)]
+    lines = [Text(f"{folder}", style="bold")]
+    if not folder.is_dir():
+        return [*lines, Text("there is no such folder", style="yellow")]
+    lines.extend(_study_lines(folder))
     for regime in (REGIME_1, REGIME_2):
         if not (folder / regime).is_dir():
             lines.append(Text(f"{regime}: not begun"))
             continue
         try:
-            project = read_project(folder / regime)
+            lines.extend(_project_lines(regime, read_project(folder / regime)))
         except RustTunerError as error:
             lines.append(Text(f"{regime}: {error}", style="red"))
-            continue
-        lines.extend(_project_lines(regime, project))
+        except _DAMAGED as error:
+            lines.append(Text(f"{regime}: damaged records ({error!r})", style="red"))
     return lines
 
 
@@ -86,8 +134,10 @@ def _study_lines(folder: Path) -> list[Text]:
         return [Text(text)]
     except FileNotFoundError:
         return [Text("not prepared: study.json is missing", style="yellow")]
-    except (RustTunerError, KeyError, TypeError) as error:
+    except RustTunerError as error:
         return [Text(f"study.json is damaged: {error}", style="red")]
+    except _DAMAGED as error:
+        return [Text(f"study.json is damaged ({error!r})", style="red")]
 
 
 def _project_lines(name: str, project: Project) -> list[Text]:
@@ -118,11 +168,9 @@ def _project_lines(name: str, project: Project) -> list[Text]:
         spread = best.spread(project.objective.removeprefix("val_"))
         told = f" ± {spread:.4f}" if spread is not None else ""
         lines.append(
-            Text(
-                f"  best so far: trial {best.trial}, {project.objective} {best.score:.4f}{told} "
-                f"({values})"
-            )
+            Text(f"  best so far: trial {best.trial}, {project.objective} {best.score:.4f}{told}")
         )
+        lines.append(Text(f"    {values}"))
     return lines
 
 

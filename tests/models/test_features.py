@@ -330,8 +330,7 @@ def test_a_damaged_entry_is_computed_again_and_no_other(
 ) -> None:
     whole = extract_features(images, ALL_FLIPS, cache=tmp_path)
     content = entry_of(tmp_path, images[4]).read_bytes()
-    damage(entry_of(tmp_path, images[4]) if damage is not Path.unlink else
-           entry_of(tmp_path, images[4]))  # fmt: skip
+    damage(entry_of(tmp_path, images[4]))
     quick.take()
     mended = extract_features(images, ALL_FLIPS, cache=tmp_path)
     assert quick.take() == ["4.png"]

@@ -269,5 +269,5 @@ def test_a_branching_head_is_refused():
         model.compile("adam", "binary_crossentropy")
         return model
 
-    with pytest.raises(MixedFolds, match="chain|Average"):
+    with pytest.raises(MixedFolds, match=r"chain|Average"):
         together(problem(), build, fold_rows(16))

@@ -283,8 +283,8 @@ def test_grid_runs_from_the_defaults_with_the_last_declared_fastest(tmp_path: Pa
         hp.Choice("epsilon", [1e-1, 1e-4, 1e-7], default=1e-4)
 
     oracle = open_oracle(GridSearchOracle, declare, tmp_path)
-    order = [(t.hyperparameters["learning_rate"], t.hyperparameters["epsilon"]) for t in
-             run_to_the_end(oracle)]  # fmt: skip
+    values = [trial.hyperparameters.values for trial in run_to_the_end(oracle)]
+    order = [(point["learning_rate"], point["epsilon"]) for point in values]
     assert order == [
         (0.01, 1e-4),
         (0.01, 1e-1),
@@ -428,10 +428,9 @@ def test_one_name_in_two_scopes_keeps_each_scopes_values(
 ) -> None:
     oracle = open_oracle(kind, same_name_in_two_scopes, tmp_path, max_trials=100)
     run_to_the_end(oracle)
-    found = {(t.hyperparameters.values["model"], t.hyperparameters.values.get("units"))
-             for t in load_trials(tmp_path)}  # fmt: skip
-    assert found == {("wide", 512), ("wide", 1024), ("deep", 16), ("deep", 32), ("deep", 64)}
     recorded = [trial.hyperparameters.values for trial in load_trials(tmp_path)]
+    found = {(values["model"], values.get("units")) for values in recorded}
+    assert found == {("wide", 512), ("wide", 1024), ("deep", 16), ("deep", 32), ("deep", 64)}
     assert recorded == all_values(open_oracle(kind, same_name_in_two_scopes, max_trials=100))
 
 

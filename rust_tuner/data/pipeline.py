@@ -1,0 +1,286 @@
+"""Feeds radiographs to TensorFlow: decoded once, then ordered and batched anew for each epoch.
+
+Images are decoded in Python before any dataset is made, so that a damaged file is an `ImageError`
+that names it, never a fault of the graph in mid-training. Which rows are trained on belongs to
+`splits`; random flips belong to the model.
+"""
+
+import hashlib
+import itertools
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.data.images import load_image
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.errors import FeatureCacheError, ImageError, LabelError, ProtocolError, SplitError
+from rust_tuner.files import atomic_write, sha256_of_file, sha256_of_json
+from rust_tuner.progress import Progress, Silent
+from rust_tuner.protocol import Resize
+from rust_tuner.seeds import generator
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+FloatArray = npt.NDArray[np.float32]
+
+_FORMAT_VERSION = 1
+_IMAGES_AHEAD = 64
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImages:
+    """Radiographs as model input, all of one size.
+
+    Attributes:
+        values: (n, size, size, 3) float32 in [-1, 1], read-only; in memory, or mapped from a
+            file of the cache.
+        labels: (n, 18) float32, the label vectors of the same radiographs; read-only.
+    """
+
+    values: FloatArray
+    labels: FloatArray
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.values)
+
+
+def decode_images(
+    radiographs: Radiographs,
+    *,
+    image_size: int = 299,
+    resize: Resize = "squash",
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> DecodedImages:
+    """Decode every radiograph once, in parallel; the result serves all folds and epochs.
+
+    An image of 299 pixels takes 1.07 MB, the study's 2,936 take 3.1 GB: without a cache that is
+    memory, with one it is a file that the system reads in as needed. An entry's name is made from
+    the content of the images, their order and the preprocessing, so it cannot be stale. It takes
+    its name only once it is complete, and one that does not match its own hash is made anew.
+
+    Args:
+        radiographs: n radiographs.
+        image_size: side of the square model input in pixels.
+        resize: how a radiograph becomes square; see `images.load_image`.
+        cache: a folder that may be shared; None keeps the images in memory.
+        progress: where to report; nowhere by default.
+
+    Raises:
+        ImageError: naming file and row of the first radiograph that cannot be decoded.
+        FeatureCacheError: where what was written cannot be read back.
+    """
+    report = progress or Silent()
+    shape = (len(radiographs), image_size, image_size, 3)
+    images = _decoded(radiographs, image_size, resize, report)
+    if cache is None:
+        values = np.empty(shape, dtype=np.float32)
+        for index, image in enumerate(images):
+            values[index] = image
+        values.flags.writeable = False
+        return DecodedImages(values, radiographs.labels)
+    path = cache / f"{_identity(radiographs, image_size, resize)[:32]}.images"
+    entry = _read_entry(path, shape)
+    if entry is None:
+        _write_entry(path, images)
+        entry = _read_entry(path, shape)
+    if entry is None:
+        raise FeatureCacheError(
+            f"the images written to {path} cannot be read back; check the disk, or name another "
+            "cache folder"
+        )
+    return DecodedImages(entry, radiographs.labels)
+
+
+def image_dataset(
+    images: DecodedImages,
+    indices: npt.ArrayLike,
+    *,
+    batch_size: int,
+    training: bool,
+    seed: int = 0,
+    epoch: int = 0,
+    targets: npt.ArrayLike | None = None,
+) -> "tf.data.Dataset":
+    """The batches of one epoch.
+
+    Batches have the asked size and the last takes the rest. For training the rows come in an
+    order that is a function of seed and epoch alone, so a restarted run needs no state:
+
+        for epoch in range(epochs):
+            batches = image_dataset(images, rows, batch_size=32, training=True, epoch=epoch)
+            model.fit(batches, initial_epoch=epoch, epochs=epoch + 1)
+
+    Args:
+        images: n decoded radiographs.
+        indices: (rows,) integer positions in them, such as a fold's.
+        batch_size: rows of a batch, from 1.
+        training: whether to shuffle; otherwise the rows come in the given order.
+        seed: an integer from 0.
+        epoch: which epoch's order, from 0.
+        targets: (n, ...) what the loss compares with, row by row with the images; by default
+            the labels.
+
+    Returns:
+        A dataset of (images (rows, size, size, 3) float32, targets (rows, ...)), as many batches
+        as its cardinality says.
+
+    Raises:
+        ProtocolError: for a batch size below 1.
+        SplitError: for no rows, for a mask, or for positions outside the images.
+        LabelError: where there is not one row of targets for each image.
+    """
+    import tensorflow as tf
+
+    if batch_size < 1:
+        raise ProtocolError(f"batch_size={batch_size}; expected an integer from 1")
+    rows = _checked_rows(indices, len(images))
+    answers = np.asarray(images.labels if targets is None else targets)
+    if answers.ndim == 0 or len(answers) != len(images):
+        raise LabelError(
+            f"targets of shape {answers.shape} for {len(images)} images; give one row each"
+        )
+    if training:
+        rows = rows[generator(seed, epoch, "order").permutation(len(rows))]
+    inputs = images.values
+    kinds = (tf.as_dtype(inputs.dtype), tf.as_dtype(answers.dtype))
+
+    def gather(batch: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        return inputs[batch], answers[batch]
+
+    def load(batch: Any) -> tuple[Any, Any]:
+        x, y = tf.numpy_function(gather, [batch], kinds, stateful=False)
+        return (
+            tf.ensure_shape(x, (None, *inputs.shape[1:])),
+            tf.ensure_shape(y, (None, *answers.shape[1:])),
+        )
+
+    # A batch of the largest sizes takes 2 GB, so one is prepared ahead and not as many as fit.
+    return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size).map(load).prefetch(1)
+
+
+def k_fold_dataset(
+    ds: "tf.data.Dataset", k: int = 10
+) -> list[tuple["tf.data.Dataset", "tf.data.Dataset"]]:
+    """Divide the rows of a dataset into k pairs of training and validation, as published.
+
+    Fold i validates on every k-th row from row i on, and trains on the other folds one after
+    another. It divides by row and knows no patients: radiographs of one patient stand on both
+    sides, and the validation figures are too good. It is here to repeat the published study;
+    for anything else use `make_folds`, as `Study` does.
+
+    Args:
+        ds: a dataset of rows that comes in the same order each time; not batched, so that the
+            batch size is left to who trains.
+        k: number of folds, from 2.
+
+    Returns:
+        k pairs (training, validation), neither shuffled nor batched.
+
+    Raises:
+        SplitError: for fewer than 2 folds, for more folds than rows, or for a dataset without
+            end.
+    """
+    if k < 2:
+        raise SplitError(f"k={k}; a cross-validation has at least 2 folds")
+    cardinality = int(ds.cardinality())
+    # TensorFlow says -1 of a dataset without end, and -2 where it does not know.
+    if cardinality == -1:
+        raise SplitError("the dataset has no end; expected rows that can be divided, drop repeat()")
+    if 0 <= cardinality < k:
+        raise SplitError(f"k={k} folds of {cardinality} rows; expected at least a row for each")
+    folds = [ds.shard(k, index) for index in range(k)]
+    pairs = []
+    for index, validation in enumerate(folds):
+        first, *others = folds[:index] + folds[index + 1 :]
+        training = first
+        for other in others:
+            training = training.concatenate(other)
+        pairs.append((training, validation))
+    return pairs
+
+
+def _decoded(
+    radiographs: Radiographs, image_size: int, resize: Resize, report: Progress
+) -> Iterator[FloatArray]:
+    """The images in order, decoded by threads, never more than a few ahead of the reader."""
+
+    def decode(place: tuple[Path, int]) -> FloatArray:
+        path, row = place
+        return load_image(path, size=image_size, resize=resize, row=row)
+
+    places = iter(list(zip(radiographs.images, radiographs.rows, strict=True)))
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        report.task("images", len(radiographs)) as task,
+    ):
+        while chunk := list(itertools.islice(places, _IMAGES_AHEAD)):
+            for image in pool.map(decode, chunk):
+                yield image
+                task.advance()
+
+
+def _identity(radiographs: Radiographs, image_size: int, resize: Resize) -> str:
+    """The SHA-256 of everything that decides the decoded images."""
+    hashes = []
+    for path, row in zip(radiographs.images, radiographs.rows, strict=True):
+        try:
+            hashes.append(sha256_of_file(path))
+        except OSError as error:
+            raise ImageError(
+                f"{path} row {row}: cannot be read ({error.strerror}); check the path in the "
+                "manifest"
+            ) from error
+    return sha256_of_json(
+        {"format": _FORMAT_VERSION, "image_size": image_size, "resize": resize, "images": hashes}
+    )
+
+
+def _write_entry(path: Path, images: Iterator[FloatArray]) -> None:
+    """The images' float32 little-endian one after another, and the SHA-256 of it all."""
+    digest = hashlib.sha256()
+    with atomic_write(path) as stream:
+        for image in images:
+            content = np.ascontiguousarray(image, dtype="<f4").data.cast("B")
+            digest.update(content)
+            stream.write(content)
+        stream.write(digest.digest())
+
+
+def _read_entry(path: Path, shape: Sequence[int]) -> FloatArray | None:
+    """A mapped entry, or None where it is absent or does not match its own hash."""
+    if not path.is_file():
+        return None
+    if path.stat().st_size != 4 * math.prod(shape) + _DIGEST_BYTES:
+        return None
+    raw = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+    content, written = raw[:-_DIGEST_BYTES], raw[-_DIGEST_BYTES:]
+    if hashlib.sha256(content.data).digest() != written.tobytes():
+        return None
+    values: FloatArray = content.view("<f4").reshape(shape)
+    return values
+
+
+def _checked_rows(indices: npt.ArrayLike, num_images: int) -> npt.NDArray[np.int64]:
+    rows = np.asarray(indices)
+    if rows.size == 0:
+        raise SplitError("no rows to make batches of; expected at least one position")
+    if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
+        raise SplitError(
+            f"indices of {rows.dtype} and shape {rows.shape}; expected (rows,) integer positions, "
+            "for a mask numpy.flatnonzero(mask)"
+        )
+    outside = rows[(rows < 0) | (rows >= num_images)]
+    if len(outside):
+        raise SplitError(f"position {outside[0]}; expected 0-{num_images - 1}")
+    return rows.astype(np.int64)
