@@ -5,6 +5,7 @@ import dataclasses
 import io
 import math
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -144,11 +145,11 @@ def demo(
         _start_tensorflow()
         from rust_tuner.data.phantoms import write_phantoms
 
-        weights = _demo_weights()
+        folder = directory / "study"
+        weights = _demo_weights(folder)
         _say(f"1. {_DEMO_PATIENTS} synthetic patients -> {directory / 'radiographs'}")
         manifest = write_phantoms(directory / "radiographs", patients=_DEMO_PATIENTS, seed=seed)
         protocol = Protocol.study(seed=seed, weights=weights, **_DEMO_CHANGES)
-        folder = directory / "study"
         study = Study(folder, manifest, protocol, cache=cache, progress=ConsoleProgress(_err))
         _say("2. Regime I: random search over batch size and dropout rate")
         study.regime_1()
@@ -437,29 +438,39 @@ def _start_tensorflow() -> None:
             os.close(kept)
 
 
-def _demo_weights() -> str:
+def _demo_weights(folder: Path) -> str:
     """ImageNet weights where they can be had; without them the demonstration goes on, aloud."""
     from rust_tuner.models.backbones import WEIGHTS_VARIABLE
 
-    try:
-        _fetch_weights("imagenet")
-    except WeightsError as refusal:
-        # A file that the user named and that will not do is no reason to take something else.
-        if os.environ.get(WEIGHTS_VARIABLE):
-            raise
-        # Keras's own words end in the reason, after the address.
-        reason = str(refusal.__cause__ or refusal).rpartition(" -- ")[2]
-        _say(f"The ImageNet weights could not be downloaded: {reason}.", style="yellow")
-        _say(
-            "THE DEMONSTRATION GOES ON WITH A RANDOM BACKBONE. Its features have learned "
-            "nothing, so expect figures near chance (0.5 for cortices); they show how the "
-            "program works and say nothing about radiographs. Where you have a file of "
-            f"InceptionV3 weights without top, name it in {WEIGHTS_VARIABLE}, and run the "
-            "demonstration in another folder.",
-            style="bold yellow",
-        )
-        return "random"
-    return "imagenet"
+    # One that was interrupted goes on with the weights that it began with.
+    begun = Study(folder).protocol.weights if (folder / STUDY_FILE).exists() else None
+    if begun == "random":
+        _say("This demonstration was begun without pretrained weights.", style="yellow")
+    else:
+        try:
+            _fetch_weights("imagenet")
+            return "imagenet"
+        except WeightsError as refusal:
+            # A file that the user named and that will not do is no reason to take something else.
+            if begun is not None or os.environ.get(WEIGHTS_VARIABLE):
+                raise
+            reason = _download_reason(refusal)
+            _say(f"The ImageNet weights could not be downloaded: {reason}.", style="yellow")
+    _say(
+        "THE DEMONSTRATION GOES ON WITH A RANDOM BACKBONE. Its features have learned nothing, so "
+        "expect figures near chance (0.5 for cortices); they show how the program works and say "
+        "nothing about radiographs. With pretrained weights: run it in another folder, and where "
+        "they cannot be downloaded, name a file of InceptionV3 weights without top in "
+        f"{WEIGHTS_VARIABLE}.",
+        style="bold yellow",
+    )
+    return "random"
+
+
+def _download_reason(refusal: WeightsError) -> str:
+    """The last of Keras's words, which is the reason, without address and number."""
+    told = str(refusal.__cause__ or refusal).rpartition(" -- ")[2]
+    return re.sub(r"^\[Errno -?\d+\] ", "", told)
 
 
 def _fetch_weights(weights: str) -> None:

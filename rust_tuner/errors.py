@@ -8,6 +8,7 @@ RustTunerError
 ├── SplitError            a split that cannot be made, or does not match its file
 ├── WeightsError          backbone weights that cannot be had or do not fit
 ├── MetricError           a figure that is undefined for the data it was given
+├── StorageError          a file that cannot be written, such as on a full disk
 ├── LockedError           a folder that another process is working in
 ├── FeatureCacheError     cached features that do not match what they claim to be
 └── SearchError           a search that cannot start or go on
@@ -47,6 +48,10 @@ class WeightsError(RustTunerError, ValueError):
 
 class MetricError(RustTunerError, ValueError):
     """A figure is undefined for the data it was given."""
+
+
+class StorageError(RustTunerError, OSError):
+    """A file cannot be written; what was written before is whole."""
 
 
 class LockedError(RustTunerError, RuntimeError):

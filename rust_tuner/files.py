@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import filelock
 
-from rust_tuner.errors import LockedError, RustTunerError
+from rust_tuner.errors import LockedError, RustTunerError, StorageError
 
 CACHE_VARIABLE = "RUST_TUNER_CACHE"
 
@@ -37,20 +37,30 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
     Args:
         path: the file's final name; its folder is made where it is missing.
+
+    Raises:
+        StorageError: where it cannot be written, such as on a full disk.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    name = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+        sync_folder(path.parent)
+    except BaseException as error:
+        if name is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+        if isinstance(error, OSError) and not isinstance(error, RustTunerError):
+            raise StorageError(
+                f"{path} cannot be written ({error.strerror or error}); what was there before is "
+                "whole. Make room or mend the permissions, then start again"
+            ) from error
         raise
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -141,7 +141,7 @@ class Protocol:
             values = getattr(self, name)
             _require(
                 len(values) > 0
-                and all(value > 0 for value in values)
+                and all(0 < value < float("inf") for value in values)
                 and len(set(values)) == len(values),
                 name,
                 values,

@@ -14,12 +14,12 @@ from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.split_file import load_or_make_folds, load_or_make_split, radiographs_sha256
 from rust_tuner.data.splits import Development, Folds
-from rust_tuner.errors import ImageError, ProtocolError, ResumeError
+from rust_tuner.errors import ImageError, ProtocolError, ResumeError, SearchError
 from rust_tuner.files import hold_lock, read_json, sha256_of_file, sha256_of_json, write_json
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.report.export import best_hyperparameters
-from rust_tuner.search.records import REGIME_1, REGIME_2, read_project
+from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
 
 if TYPE_CHECKING:
     from rust_tuner.search.tuner import CrossValidationTuner
@@ -141,6 +141,12 @@ class Study:
         """Regime II; prepares first. See `search.regimes.regime_2`."""
         from rust_tuner.search.regimes import regime_2
 
+        given = batch_size is not None and dropout_rate is not None
+        if not given and not (self.directory / REGIME_1 / RUN_FILE).is_file():
+            raise SearchError(
+                f"{self.directory}: Regime I has not been run here; run it first, or give batch "
+                "size and dropout rate"
+            )
         development, folds = self._development_and_folds()
         with hold_lock(self.directory, "Regime II"):
             tuner = regime_2(

@@ -119,7 +119,7 @@ def image_dataset(
 
         for epoch in range(epochs):
             batches = image_dataset(images, rows, batch_size=32, training=True, epoch=epoch)
-            model.fit(batches, initial_epoch=epoch, epochs=epoch + 1)
+            model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False)
 
     Args:
         images: n decoded radiographs.

@@ -1,6 +1,5 @@
 """What the command line shows of a study: the closing table of a search, and its status."""
 
-import textwrap
 from pathlib import Path
 
 from rich import box
@@ -23,7 +22,7 @@ _BEST_SHOWN = 5
 _SEARCHES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
 # Two short lines each, so that the widest of our searches fits into 80 columns.
 _HEADERS = {"val_auroc": "AUROC,\n18 labels", "val_cortex_auroc": "AUROC,\ncortices"}
-_TABLE_WIDTH = 76
+_TABLE_WIDTH = 78
 _DAMAGED = (RustTunerError, KeyError, TypeError, ValueError, AttributeError)
 
 
@@ -44,15 +43,18 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
         title=_title(project, num_best=len(best), num_trials=len(results), fixed=fixed),
         caption=_caption(project, metrics),
         box=box.SIMPLE_HEAD,
-        padding=(0, 1),
+        # Title and caption are as wide as the table.
+        min_width=_TABLE_WIDTH,
+        title_justify="left",
+        caption_justify="left",
     )
-    table.add_column("trial", no_wrap=True, vertical="bottom")
+    table.add_column("trial")
     for name in names:
-        table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
+        table.add_column(name.replace("_", "\n"), justify="right")
     for name in metrics:
         marker = " *" if name == project.objective else ""
-        table.add_column(_HEADERS[name] + marker, justify="right", no_wrap=True)
-    table.add_column("epoch", justify="right", no_wrap=True)
+        table.add_column(_HEADERS[name] + marker, justify="right")
+    table.add_column("epoch", justify="right")
     for _, row in best.iterrows():
         table.add_row(
             row["trial"],
@@ -83,20 +85,15 @@ def _title(project: Project, *, num_best: int, num_trials: int, fixed: dict[str,
 
 def _caption(project: Project, metrics: list[str]) -> str:
     folds = project.run["subject"]["num_folds"]
-    sentences = [
-        f"Mean ± standard deviation over {folds} folds at the epoch of the score (from 0)."
-    ]
+    lines = [f"Mean ± standard deviation over {folds} folds at the epoch of the score (from 0)."]
     if project.objective in metrics:
-        sentences.append("* is what the search maximises.")
+        lines.append("* is what the search maximises.")
     if "val_cortex_auroc" in metrics:
-        sentences.append("Cortices: 16 labels, each only where its cortex is visible.")
+        lines.append("Cortices: 16 labels, each only where its cortex is visible.")
     if project.run.get("view_only_baseline"):
-        sentences.append("View only: a predictor that knows nothing but the view.")
-    sentences.append(
-        "The best of several trials is a selection score, not an estimate for new patients."
-    )
-    # Wrapped here, since rich would wrap to the width of the table, which may be narrow.
-    return textwrap.fill(" ".join(sentences), _TABLE_WIDTH)
+        lines.append("View only: a predictor that knows nothing but the view.")
+    lines.append("The best of several trials is a selection score, no estimate for new patients.")
+    return "\n".join(lines)
 
 
 def _fixed_values(project: Project) -> dict[str, object]:

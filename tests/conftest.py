@@ -1,0 +1,95 @@
+"""Shared by all tests: a few phantoms, their features, and one finished study on them.
+
+TensorFlow is imported only by the fixtures that need it.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rust_tuner import Protocol, Study
+from rust_tuner.data.manifest import load_manifest
+from rust_tuner.data.phantoms import write_phantoms
+
+# As the package sets it, but also where another test runs TensorFlow's first operation.
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A study, the manifest beside it, and the feature cache that it used."""
+
+    directory: Path
+    manifest: Path
+    cache: Path
+
+    def open(self, protocol: Protocol | None = None, **options) -> Study:
+        return Study(self.directory, protocol=protocol, cache=self.cache, **options)
+
+
+@pytest.fixture(scope="session")
+def phantom_manifest(tmp_path_factory) -> Path:
+    """28 synthetic radiographs of 12 patients; not to be written to."""
+    return write_phantoms(tmp_path_factory.mktemp("phantoms"), patients=12, seed=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_protocol() -> Protocol:
+    """The study's choices but for scale: random backbone, smallest images, a trial in a second."""
+    return Protocol.study(
+        weights="random",
+        image_size=75,
+        num_folds=3,
+        epochs=2,
+        trials=2,
+        batch_size_range=(4, 16),
+        learning_rates=(1e-2, 1e-3),
+        epsilons=(1e-7,),
+    )
+
+
+@pytest.fixture(scope="session")
+def feature_cache(tmp_path_factory, phantom_manifest, tiny_protocol) -> Path:
+    """Features of all the phantoms as `tiny_protocol` makes them."""
+    from rust_tuner.models.backbones import find_weights
+    from rust_tuner.models.features import FeatureRecipe, extract_features
+
+    cache = tmp_path_factory.mktemp("features")
+    recipe = FeatureRecipe(
+        find_weights(tiny_protocol.weights),
+        tiny_protocol.image_size,
+        tiny_protocol.resize,
+        tiny_protocol.flips,
+    )
+    extract_features(load_manifest(phantom_manifest).images, recipe, cache=cache)
+    return cache
+
+
+@pytest.fixture(scope="session")
+def finished_study(
+    tmp_path_factory, phantom_manifest, tiny_protocol, feature_cache
+) -> StudyFolder:
+    """Both regimes, run in a folder whose name is not a plain one; not to be written to."""
+    root = tmp_path_factory.mktemp("finished") / "Tibia [1] (größer) 脛骨 *"
+    manifest = root / "radiographs" / phantom_manifest.name
+    shutil.copytree(phantom_manifest.parent, manifest.parent)
+    study = Study(root / "a study", manifest, tiny_protocol, cache=feature_cache)
+    study.regime_1()
+    study.regime_2()
+    return StudyFolder(root / "a study", manifest, feature_cache)
+
+
+@pytest.fixture
+def finished_copy(tmp_path, finished_study) -> StudyFolder:
+    """The finished study and its manifest, moved elsewhere; may be written to."""
+    root = tmp_path / "moved here"
+    shutil.copytree(finished_study.directory.parent, root)
+    return StudyFolder(
+        root / finished_study.directory.name,
+        root / "radiographs" / finished_study.manifest.name,
+        finished_study.cache,
+    )

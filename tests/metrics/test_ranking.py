@@ -1,0 +1,249 @@
+"""AUROC: exactly scikit-learn's, invariant where it must be, and honest about the view."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from rust_tuner import metrics
+from rust_tuner.errors import MetricError
+from rust_tuner.labels import CORTICES, NUM_VIEWS, encode, visible_mask
+from rust_tuner.metrics import auroc, macro_auroc, view_only_baseline
+
+Array = npt.NDArray[np.float64]
+
+# The published label table: radiographs by view, and by how many of their two cortices are
+# scored; joint scores of the two cortices where both are.
+NUM_RADIOGRAPHS = 2936
+NUM_AP = 1493
+SHARE_BY_SCORED_CORTICES = {2: 2442 / 2936, 1: 242 / 2936, 0: 252 / 2936}
+PUBLISHED_PAIRS = {"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")}
+JOINT_SCORES = {
+    "lateral": ((81, 37, 22, 4), (27, 258, 75, 10), (7, 56, 379, 16), (3, 3, 10, 216)),
+    "ap": ((79, 49, 28, 7), (17, 254, 89, 9), (11, 42, 392, 11), (1, 3, 11, 235)),
+}
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
+    """Labels, scores with more or fewer ties, and a mask; some labels are of one class only."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = (draw(st.integers(1, 60)), draw(st.integers(1, 6)))
+    prevalence = rng.choice([0.0, 0.05, 0.5, 0.9, 1.0], size=shape[1])
+    truth = (rng.random(shape) < prevalence).astype(np.float64)
+    decimals = draw(st.sampled_from([0, 1, 2, 16]))
+    score = np.round(rng.normal(size=shape), decimals)
+    mask = rng.random(shape) < draw(st.sampled_from([0.2, 0.7, 1.0]))
+    return truth, score, mask
+
+
+def reference(truth: Array, score: Array, mask: npt.NDArray[np.bool_]) -> Array:
+    areas = np.full(truth.shape[1], np.nan)
+    for label in range(truth.shape[1]):
+        rows = mask[:, label]
+        if len(np.unique(truth[rows, label])) == 2:
+            areas[label] = roc_auc_score(truth[rows, label], score[rows, label])
+    return areas
+
+
+@given(problems())
+def test_each_label_agrees_with_scikit_learn(
+    problem: tuple[Array, Array, npt.NDArray[np.bool_]],
+) -> None:
+    truth, score, mask = problem
+    everything = np.ones_like(mask)
+    np.testing.assert_allclose(
+        auroc(truth, score), reference(truth, score, everything), rtol=0, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        auroc(truth, score, mask), reference(truth, score, mask), rtol=0, atol=1e-12
+    )
+
+
+def test_a_large_problem_agrees_with_scikit_learn() -> None:
+    rng = np.random.default_rng(3)
+    truth = (rng.random((20_000, 18)) < 0.1).astype(np.float64)
+    score = (truth + rng.normal(size=truth.shape)).astype(np.float32)
+    mask = rng.random(truth.shape) < 0.5
+    np.testing.assert_allclose(
+        auroc(truth, score, mask), reference(truth, score, mask), rtol=0, atol=1e-12
+    )
+
+
+@given(problems())
+def test_macro_is_the_mean_over_the_defined_labels(
+    problem: tuple[Array, Array, npt.NDArray[np.bool_]],
+) -> None:
+    truth, score, mask = problem
+    defined = [area for area in reference(truth, score, mask) if not np.isnan(area)]
+    if defined:
+        assert macro_auroc(truth, score, mask) == pytest.approx(np.mean(defined), abs=1e-12)
+    else:
+        with pytest.raises(MetricError, match=f"undefined for all {truth.shape[1]} labels"):
+            macro_auroc(truth, score, mask)
+
+
+@given(problems())
+def test_a_rising_transform_of_the_scores_changes_nothing(
+    problem: tuple[Array, Array, npt.NDArray[np.bool_]],
+) -> None:
+    truth, score, mask = problem
+    # Dense ranks are a rising transform that cannot merge neighbours by rounding.
+    levels = np.searchsorted(np.unique(score), score).astype(np.float64)
+    for transformed in (levels, levels**3 - 7, np.exp(levels / 400)):
+        np.testing.assert_array_equal(auroc(truth, transformed, mask), auroc(truth, score, mask))
+
+
+@given(problems())
+def test_reversed_scores_or_labels_give_the_complement(
+    problem: tuple[Array, Array, npt.NDArray[np.bool_]],
+) -> None:
+    truth, score, mask = problem
+    areas = auroc(truth, score, mask)
+    np.testing.assert_allclose(auroc(truth, -score, mask), 1 - areas, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(auroc(1 - truth, score, mask), 1 - areas, rtol=0, atol=1e-12)
+
+
+@given(problems(), st.integers(0, 2**32 - 1))
+def test_the_order_of_the_rows_does_not_matter(
+    problem: tuple[Array, Array, npt.NDArray[np.bool_]], seed: int
+) -> None:
+    truth, score, mask = problem
+    order = np.random.default_rng(seed).permutation(len(truth))
+    np.testing.assert_array_equal(
+        auroc(truth[order], score[order], mask[order]), auroc(truth, score, mask)
+    )
+
+
+@given(problems(), st.sampled_from([0.0, 1e300, -1e300, np.nan, np.inf, -np.inf]))
+def test_what_is_masked_does_not_count(
+    problem: tuple[Array, Array, npt.NDArray[np.bool_]], value: float
+) -> None:
+    truth, score, mask = problem
+    np.testing.assert_array_equal(
+        auroc(np.where(mask, truth, 1 - truth), np.where(mask, score, value), mask),
+        auroc(truth, score, mask),
+    )
+
+
+def test_hand_checked_areas() -> None:
+    truth = np.array([[0, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 0], [1, 0, 1, 0]])
+    score = np.array(
+        [[0.1, 0.1, 0.5, 0.1], [0.4, 0.2, 0.5, 0.2], [0.3, 0.3, 0.5, 0.3], [0.8, 0.4, 0.5, 0.4]]
+    )
+    np.testing.assert_array_equal(auroc(truth, score), [0.75, 0.0, 0.5, np.nan])
+
+
+def test_labels_and_scores_of_any_numeric_type_are_taken() -> None:
+    truth, score = [[0, 1], [1, 0], [0, 1]], [[1, 2], [3, 4], [2, 4]]
+    expected = [1.0, 0.25]
+    for kind in (bool, np.int8, np.float32):
+        np.testing.assert_array_equal(auroc(np.array(truth, dtype=kind), score), expected)
+    np.testing.assert_array_equal(auroc(truth, np.float16(score)), expected)
+
+
+def test_inputs_are_left_as_they_are() -> None:
+    truth, score = np.array([[0.0], [1.0]]), np.array([[2.0], [1.0]])
+    mask = np.array([[True], [False]])
+    before = truth.copy(), score.copy(), mask.copy()
+    auroc(truth, score, mask)
+    for now, then in zip((truth, score, mask), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+@pytest.mark.parametrize("where", ["fold 3", "trial 0007, fold 3, epoch 2, validation"])
+def test_an_undefined_macro_names_its_fold(where: str) -> None:
+    truth = np.array([[0, 1], [0, 1]])
+    with pytest.raises(
+        MetricError, match=f"^{where}: AUROC is undefined for all 2 labels: .*use fewer folds"
+    ):
+        macro_auroc(truth, np.zeros((2, 2)), where=where)
+
+
+def test_an_undefined_macro_without_a_place_says_so_without_one() -> None:
+    with pytest.raises(MetricError, match="^AUROC is undefined for all 1 labels"):
+        macro_auroc([[0]], [[0.5]])
+
+
+def test_no_rows_have_no_area() -> None:
+    np.testing.assert_array_equal(auroc(np.empty((0, 3)), np.empty((0, 3))), [np.nan] * 3)
+
+
+@pytest.mark.parametrize(
+    ("truth", "score", "mask", "message"),
+    [
+        ([[0, 1]], [[0.1]], None, r"y_true \(1, 2\), y_score \(1, 1\).*one shape"),
+        ([[0, 1]], [[0.1, 0.2]], [[True]], r"mask \(1, 1\); expected one shape"),
+        ([0, 1], [0.1, 0.2], None, r"y_true \(2,\).*one shape \(n, labels\)"),
+        ([[0], [2]], [[0.1], [0.2]], None, "y_true holds values other than 0 and 1"),
+        ([[0], [0.5]], [[0.1], [0.2]], None, "y_true holds values other than 0 and 1"),
+        ([[0], [np.nan]], [[0.1], [0.2]], None, "y_true holds values other than 0 and 1"),
+        ([[0], [1]], [[0.1], [np.nan]], None, "y_score holds nan at row 1, label 0"),
+        ([[0, 1]], [[0.1, np.inf]], None, "y_score holds inf at row 0, label 1"),
+        ([[0], [1]], [[0.1], [0.2]], [[1], [1]], "mask of dtype int64; expected bool"),
+    ],
+)
+def test_input_without_a_meaning_is_refused(
+    truth: object, score: object, mask: object, message: str
+) -> None:
+    for function in (auroc, macro_auroc):
+        with pytest.raises(MetricError, match=message):
+            function(truth, score, mask)
+
+
+def simulated_study(seed: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Label vectors and visibility of 2,936 radiographs with the published table's counts."""
+    rng = np.random.default_rng(seed)
+    views = ["ap"] * NUM_AP + ["lateral"] * (NUM_RADIOGRAPHS - NUM_AP)
+    scores = np.full((NUM_RADIOGRAPHS, len(CORTICES)), np.nan)
+    for row, view in enumerate(views):
+        joint = np.array(JOINT_SCORES[view], dtype=np.float64)
+        pair = np.divmod(rng.choice(16, p=joint.ravel() / joint.sum()), 4)
+        num_scored = rng.choice(
+            list(SHARE_BY_SCORED_CORTICES), p=list(SHARE_BY_SCORED_CORTICES.values())
+        )
+        for place in rng.permutation(2)[:num_scored]:
+            scores[row, CORTICES.index(PUBLISHED_PAIRS[view][place])] = pair[place] + 1
+    return encode(views, scores), visible_mask(scores)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_knowing_the_view_alone_scores_as_the_published_labels_let_it(seed: int) -> None:
+    labels, visible = simulated_study(seed)
+    baseline = view_only_baseline(labels, labels, visible)
+    assert baseline.auroc == pytest.approx(0.8057, abs=0.01)
+    # The simulated table is not the published one; its own figure is known exactly.
+    assert baseline.cortex_auroc == 0.5
+
+
+def test_the_view_only_baseline_is_what_its_definition_says() -> None:
+    labels, visible = simulated_study(0)
+    rng = np.random.default_rng(1)
+    order = rng.permutation(len(labels))
+    training, validation = order[:2000], order[2000:]
+    score = np.empty((len(validation), labels.shape[1]))
+    for position, row in enumerate(validation):
+        same_view = labels[training, 0] == labels[row, 0]
+        score[position] = labels[training][same_view].mean(axis=0, dtype=np.float64)
+    baseline = view_only_baseline(labels[training], labels[validation], visible[validation])
+    areas = [roc_auc_score(labels[validation, i], score[:, i]) for i in range(labels.shape[1])]
+    assert baseline.auroc == pytest.approx(np.mean(areas), abs=1e-12)
+    assert areas[:NUM_VIEWS] == [1.0, 1.0]
+    assert baseline.cortex_auroc == 0.5
+
+
+def test_a_view_that_was_not_trained_on_is_answered_with_the_overall_prevalence() -> None:
+    training = encode(["ap"] * 3, [[1, 2, np.nan, np.nan], [1, 3, np.nan, np.nan], [np.nan] * 4])
+    scores = [[1, 2, np.nan, np.nan], [2, 3, np.nan, np.nan]]
+    validation = encode(["ap", "lateral"], scores)
+    baseline = view_only_baseline(training, validation, visible_mask(scores))
+    # Both views are answered alike, so nothing is told apart.
+    assert baseline == metrics.ViewOnlyBaseline(auroc=0.5, cortex_auroc=0.5)
+
+
+def test_a_baseline_that_is_undefined_names_its_fold() -> None:
+    labels = encode(["ap"], [[1, 2, np.nan, np.nan]])
+    with pytest.raises(MetricError, match="^fold 5: AUROC is undefined for all 18 labels"):
+        view_only_baseline(labels, labels, np.ones((1, 16), dtype=bool), where="fold 5")

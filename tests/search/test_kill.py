@@ -1,0 +1,244 @@
+"""Real processes, really killed: the same search as one that was never touched."""
+
+import contextlib
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from search_problems import run_search
+
+from rust_tuner.data.phantoms import write_phantoms
+from rust_tuner.errors import ResumeError, StorageError
+from rust_tuner.search.records import (
+    REGIME_1,
+    REGIME_2,
+    history_table,
+    read_out_of_fold,
+    read_project,
+    results_table,
+)
+
+KILLS = 40
+TESTS = Path(__file__).parents[1]
+
+
+class Zygote:
+    """Starts searches in processes of their own."""
+
+    def __enter__(self):
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", str(TESTS / "kill_zygote.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._errors = []
+        threading.Thread(
+            target=lambda: self._errors.extend(self._process.stderr), daemon=True
+        ).start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(60)
+        self._process.stderr.close()
+
+    def start(self, **task):
+        print(json.dumps(task), file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+    def wait(self):
+        """The child's status: 0, or minus the signal that ended it."""
+        status = int(self._process.stdout.readline())
+        code = os.waitstatus_to_exitcode(status)
+        assert code in (0, -signal.SIGKILL), "".join(self._errors[-60:])
+        return code
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    with Zygote() as process:
+        yield process
+
+
+def kill_after(zygote, seconds, **task):
+    """Start a task and kill it so many seconds later; whether it was still alive."""
+    child = zygote.start(**task)
+    timer = threading.Timer(seconds, os.kill, (child, signal.SIGKILL))
+    timer.start()
+    code = zygote.wait()
+    timer.cancel()
+    return code != 0
+
+
+def assert_same_project(one, other):
+    one, other = read_project(one), read_project(other)
+    assert one.problems == other.problems == ()
+    pd.testing.assert_frame_equal(
+        results_table(one).drop(columns="seconds"),
+        results_table(other).drop(columns="seconds"),
+        check_exact=True,
+    )
+    pd.testing.assert_frame_equal(history_table(one), history_table(other), check_exact=True)
+    for trial in one.trials:
+        np.testing.assert_array_equal(
+            read_out_of_fold(one.folder, trial.trial), read_out_of_fold(other.folder, trial.trial)
+        )
+
+
+@pytest.mark.slow
+def test_a_soak_of_kills_loses_nothing_and_doubles_nothing(zygote, tmp_path, capsys):
+    manifest = write_phantoms(tmp_path / "radiographs", patients=18, seed=2)
+    task = {"do": "study", "manifest": str(manifest), "cache": str(tmp_path / "cache")}
+    zygote.start(folder=str(tmp_path / "whole"), **task)
+    start = time.monotonic()
+    assert zygote.wait() == 0
+    whole = time.monotonic() - start
+    rng = random.Random(0)
+    kills = in_vain = studies = 0
+    while kills < KILLS:
+        folder = tmp_path / f"study [{studies}] \u00e9"
+        # The feature cache of the first rounds is killed into being, too.
+        while kill_after(zygote, rng.uniform(0.05, 0.6 * whole), folder=str(folder), **task):
+            kills += 1
+            for regime in (REGIME_1, REGIME_2):
+                with contextlib.suppress(ResumeError):
+                    trials = read_project(folder / regime).trials
+                    in_vain += sum(trial.status == "RUNNING" for trial in trials)
+        for regime in (REGIME_1, REGIME_2):
+            assert_same_project(folder / regime, tmp_path / "whole" / regime)
+        studies += 1
+    with capsys.disabled():
+        print(f"\n{kills} kills over {studies} studies, {in_vain} trials computed in vain")
+    assert in_vain <= kills
+
+
+KINDS = [
+    "search.json",
+    "oracle.json",
+    "tuner0.json",
+    "trial_0000/trial.json",
+    "trial_0000/fold_0.npz",
+    "trial_0000/fold_0.json",
+    "trial_0000/out_of_fold.npz",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_kill_9_just_as_a_file_appears(name, zygote, tmp_path):
+    folder = tmp_path / "killed"
+    child = zygote.start(do="arrays", directory=str(folder), kind="grid")
+    deadline = time.monotonic() + 60
+    while not (folder / "search" / name).exists():
+        assert time.monotonic() < deadline
+    os.kill(child, signal.SIGKILL)
+    assert zygote.wait() == -signal.SIGKILL
+    zygote.start(do="arrays", directory=str(folder), kind="grid")
+    assert zygote.wait() == 0
+    zygote.start(do="arrays", directory=str(tmp_path / "whole"), kind="grid")
+    assert zygote.wait() == 0
+    assert_same_project(folder / "search", tmp_path / "whole" / "search")
+
+
+def test_a_full_disk_stops_with_a_clear_error_and_costs_nothing(tmp_path, monkeypatch):
+    whole = run_search(tmp_path / "whole", "grid", max_trials=1)
+    fsync, calls = os.fsync, []
+
+    def full(handle):
+        calls.append(handle)
+        if len(calls) > 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=r"cannot be written \(No space left on device\)"):
+        run_search(tmp_path / "full", "grid", max_trials=1)
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert not list(tmp_path.rglob("*.part"))
+    again = run_search(tmp_path / "full", "grid", max_trials=1)
+    assert_same_project(whole.project_folder, again.project_folder)
+
+
+def test_a_really_full_disk_stops_with_a_clear_error_and_costs_nothing(tmp_path):
+    mount = tmp_path / "small"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(mount)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a tmpfs cannot be mounted here")
+    try:
+        with pytest.raises(StorageError, match="No space left on device"):
+            run_search(mount, "grid", max_trials=2)
+        subprocess.run(["mount", "-o", "remount,size=8m", str(mount)], check=True)
+        again = run_search(mount, "grid", max_trials=2)
+        whole = run_search(tmp_path / "whole", "grid", max_trials=2)
+        assert_same_project(whole.project_folder, again.project_folder)
+    finally:
+        subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_a_hundred_trials(tmp_path):
+    script = """
+import resource, sys
+sys.path.insert(0, sys.argv[2])
+import keras_tuner, numpy as np
+from rust_tuner import CrossValidationTuner, RandomSearchOracle, TransferLearningHyperModel
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_training import TrainingData
+from rust_tuner.search import subjects, tuner as module
+
+rng = np.random.default_rng(0)
+labels = (rng.random((60, 18)) < 0.4).astype(np.float32)
+features = FrozenFeatures(rng.random((60, 2, 2048), dtype=np.float32), "features")
+pairs = tuple(
+    (np.flatnonzero(np.arange(60) % 3 != f), np.flatnonzero(np.arange(60) % 3 == f))
+    for f in range(3)
+)
+hypermodel = TransferLearningHyperModel()
+metrics = lambda answers, rows, where: {"auroc": float(answers.mean())}
+subject = subjects.Subject(
+    data=TrainingData(features, labels, metrics), folds=pairs,
+    build=lambda hp, running: hypermodel.build_head(hp), keeps_running=True,
+    identity={"num_folds": 3}, view_only={},
+)
+module.radiographs_subject = lambda *args, **kwargs: subject
+module.require_development = lambda value: value
+oracle = RandomSearchOracle(keras_tuner.Objective("val_auroc", "max"), max_trials=100)
+tuner = CrossValidationTuner(hypermodel, oracle, directory=sys.argv[1], project_name="p")
+sizes = []
+
+def resident():
+    with open("/proc/self/statm") as stream:
+        return int(stream.read().split()[1]) * resource.getpagesize()
+
+end = tuner.on_trial_end
+def on_trial_end(trial):
+    end(trial)
+    sizes.append(resident())
+tuner.on_trial_end = on_trial_end
+tuner.search("development", epochs=1)
+print(len(sizes), sizes[9], sizes[-1])
+"""
+    answer = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, str(tmp_path), str(TESTS)],
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    count, tenth, last = map(int, answer.stdout.split()[-3:])
+    assert count == 100
+    assert last < 1.1 * tenth

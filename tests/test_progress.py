@@ -1,0 +1,163 @@
+"""Progress: bars on a terminal, spaced lines in a log, nothing by default."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from rust_tuner import progress as progress_module
+from rust_tuner.progress import ConsoleProgress, Progress, Silent, duration
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(progress_module.time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def log() -> tuple[ConsoleProgress, io.StringIO]:
+    stream = io.StringIO()
+    return ConsoleProgress(Console(file=stream, width=60)), stream
+
+
+def terminal() -> tuple[ConsoleProgress, io.StringIO]:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=160, color_system=None)
+    return ConsoleProgress(console), stream
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (40, "40 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (60, "1 min 0 s"),
+        (200, "3 min 20 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h 0 min"),
+        (7500, "2 h 5 min"),
+        (172_800, "48 h 0 min"),
+    ],
+)
+def test_a_duration_is_said_as_a_person_says_it(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_silence_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    silent: Progress = Silent()
+    with silent.task("trials", 3) as outer, silent.task("folds", 2, done=1) as inner:
+        inner.advance(note="x")
+        outer.advance(2)
+    silent.say("x")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(clock: Clock) -> None:
+    progress, stream = log()
+    with progress.task("features", 100) as task:
+        for _ in range(100):
+            clock.now += 0.4
+            task.advance()
+    assert stream.getvalue().splitlines() == [
+        "features: 38/100, about 25 s left",
+        "features: 76/100, about 10 s left",
+        "features: 100/100 in 40 s",
+    ]
+
+
+def test_short_work_gets_one_line(clock: Clock) -> None:
+    progress, stream = log()
+    with progress.task("features", 2) as task:
+        clock.now += 1
+        task.advance(2)
+    assert stream.getvalue() == "features: 2/2 in 1 s\n"
+
+
+def test_the_time_left_is_judged_by_the_steps_of_this_run_alone(clock: Clock) -> None:
+    progress, stream = log()
+    with progress.task("trials", 100, done=90) as task:
+        clock.now += 100
+        task.advance(5)
+        clock.now += 100
+        task.advance(5)
+    assert stream.getvalue().splitlines() == [
+        "trials: 95/100, about 1 min 40 s left",
+        "trials: 100/100 in 3 min 20 s",
+    ]
+
+
+def test_a_note_stays_until_another_replaces_it(clock: Clock) -> None:
+    progress, stream = log()
+    with progress.task("trials", 4) as task:
+        for note in ("best 0.7", None, "best [0.8]", None):
+            clock.now += 20
+            task.advance(note=note)
+    assert [line.rpartition(" best ")[2] for line in stream.getvalue().splitlines()] == [
+        "0.7",
+        "0.7",
+        "[0.8]",
+        "[0.8]",
+    ]
+
+
+def test_work_that_fails_is_not_said_to_be_finished(clock: Clock) -> None:
+    progress, stream = log()
+    with pytest.raises(ValueError, match="damaged"), progress.task("features", 2) as task:
+        task.advance()
+        raise ValueError("damaged")
+    assert stream.getvalue() == ""
+
+
+def test_a_log_line_is_not_wrapped_nor_read_as_markup() -> None:
+    progress, stream = log()
+    text = "[bold]a message with a path /x/" + "y" * 100
+    progress.say(text)
+    assert stream.getvalue() == text + "\n"
+
+
+def test_a_terminal_shows_name_count_and_note() -> None:
+    progress, stream = terminal()
+    with progress.task("trials", 4, done=1) as task:
+        task.advance(note="best 0.81")
+    shown = stream.getvalue()
+    for part in ("trials", "2/4", "best 0.81"):
+        assert part in shown
+
+
+def test_nested_work_shows_two_bars_and_what_is_said_stands_above_them() -> None:
+    progress, stream = terminal()
+    with progress.task("trials", 2) as trials:
+        with progress.task("folds", 6) as folds:
+            folds.advance(5)
+            progress.say("trial 0 [failed]")
+        trials.advance()
+    shown = stream.getvalue()
+    for part in ("trials", "folds", "0/6", "1/2"):
+        assert part in shown
+    assert shown.index("trial 0 [failed]") < shown.rindex("folds")
+
+
+def test_after_an_error_the_next_work_has_bars_again() -> None:
+    progress, stream = terminal()
+    with pytest.raises(ValueError, match="inner"), progress.task("trials", 2):
+        with progress.task("folds", 6):
+            raise ValueError("inner")
+    with progress.task("final", 3) as task:
+        task.advance(3)
+    assert "3/3" in stream.getvalue()
+
+
+def test_progress_goes_to_standard_error_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    ConsoleProgress().say("hello")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "hello\n")

@@ -1,0 +1,169 @@
+"""Protocol: the published choices are the default, and no choice is out of range or lost."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rust_tuner.errors import ProtocolError
+from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
+
+
+def test_the_default_is_the_published_study() -> None:
+    assert Protocol() == Protocol.study()
+    assert dataclasses.asdict(Protocol.study()) == {
+        "objective": "val_auroc",
+        "score_epoch": "best_mean",
+        "seed": 0,
+        "holdout_fraction": 0.15,
+        "image_size": 299,
+        "resize": "squash",
+        "flips": "horizontal_and_vertical",
+        "masked_loss": False,
+        "weights": "imagenet",
+        "view_cortices": {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")},
+        "num_folds": 6,
+        "epochs": 20,
+        "trials": 100,
+        "batch_size_range": (16, 2048),
+        "dropout_rate_range": (0.0, 0.5),
+        "learning_rates": (1e-1, 1e-2, 1e-3, 1e-4),
+        "epsilons": (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8),
+    }
+
+
+def test_regime_2_has_the_published_32_points() -> None:
+    protocol = Protocol.study()
+    assert len(protocol.learning_rates) * len(protocol.epsilons) == 32
+
+
+def test_the_clinical_protocol_differs_in_four_choices_only() -> None:
+    study, clinical = Protocol.study(), Protocol.clinical()
+    changed = {
+        field.name: getattr(clinical, field.name)
+        for field in dataclasses.fields(Protocol)
+        if getattr(clinical, field.name) != getattr(study, field.name)
+    }
+    assert changed == {
+        "objective": "val_cortex_auroc",
+        "resize": "letterbox",
+        "flips": "horizontal",
+        "masked_loss": True,
+    }
+
+
+@pytest.mark.parametrize("make", [Protocol.study, Protocol.clinical])
+def test_changes_go_before_the_presets(make: Any) -> None:
+    protocol = make(num_folds=3, resize="squash", flips="none")
+    assert (protocol.num_folds, protocol.resize, protocol.flips) == (3, "squash", "none")
+
+
+def test_a_protocol_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Protocol().seed = 1  # type: ignore[misc]
+
+
+def test_two_protocols_share_nothing_that_can_be_changed() -> None:
+    assert Protocol().view_cortices is not Protocol().view_cortices
+    assert Protocol().view_cortices is not ANATOMICAL_VIEWS
+
+
+def test_the_two_conventions_of_views_mirror_each_other() -> None:
+    assert ANATOMICAL_VIEWS["ap"] == PUBLISHED_VIEWS["lateral"]
+    assert ANATOMICAL_VIEWS["lateral"] == PUBLISHED_VIEWS["ap"]
+
+
+protocols = st.builds(
+    Protocol,
+    objective=st.sampled_from(["val_auroc", "val_cortex_auroc"]),
+    score_epoch=st.sampled_from(["best_mean", "last", 0, 4]),
+    seed=st.integers(0, 2**64),
+    holdout_fraction=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    image_size=st.integers(75, 600),
+    resize=st.sampled_from(["squash", "letterbox"]),
+    flips=st.sampled_from(["horizontal_and_vertical", "horizontal", "none"]),
+    masked_loss=st.booleans(),
+    weights=st.text(),
+    view_cortices=st.sampled_from([ANATOMICAL_VIEWS, PUBLISHED_VIEWS, {"ap": (), "lateral": ()}]),
+    num_folds=st.integers(2, 20),
+    epochs=st.integers(5, 60),
+    trials=st.integers(1, 200),
+    batch_size_range=st.tuples(st.integers(1, 50), st.integers(50, 4096)),
+    dropout_rate_range=st.tuples(st.floats(0, 0.4), st.floats(0.4, 0.99)),
+    learning_rates=st.lists(st.floats(1e-12, 10), min_size=1, unique=True).map(tuple),
+    epsilons=st.lists(st.floats(1e-12, 10), min_size=1, unique=True).map(tuple),
+)
+
+
+@given(protocols)
+def test_every_protocol_survives_json(protocol: Protocol) -> None:
+    text = json.dumps(protocol.to_json(), allow_nan=False)
+    assert Protocol.from_json(json.loads(text)) == protocol
+
+
+def test_a_field_that_is_missing_from_json_has_its_default() -> None:
+    assert Protocol.from_json({"seed": 7}) == Protocol(seed=7)
+
+
+def test_an_unknown_field_is_named() -> None:
+    with pytest.raises(
+        ProtocolError, match=r"unknown protocol field 'folds'; this version knows .*num_folds"
+    ):
+        Protocol.from_json({"folds": 3})
+
+
+def test_json_out_of_range_is_refused() -> None:
+    with pytest.raises(ProtocolError, match=r"num_folds=1; expected an integer from 2"):
+        Protocol.from_json(Protocol().to_json() | {"num_folds": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("objective", "val_auc", "val_auroc or val_cortex_auroc"),
+        ("score_epoch", "best", "best_mean, last, or an epoch in 0-19"),
+        ("score_epoch", 20, "best_mean, last, or an epoch in 0-19"),
+        ("score_epoch", -1, "best_mean, last, or an epoch in 0-19"),
+        ("score_epoch", True, "best_mean, last, or an epoch in 0-19"),
+        ("seed", -1, "an integer from 0"),
+        ("seed", 1.0, "an integer from 0"),
+        ("seed", False, "an integer from 0"),
+        ("holdout_fraction", 0.0, "a number between 0 and 1, both excluded"),
+        ("holdout_fraction", 1.0, "a number between 0 and 1, both excluded"),
+        ("holdout_fraction", float("nan"), "a number between 0 and 1, both excluded"),
+        ("image_size", 74, "an integer from 75"),
+        ("resize", "crop", "squash or letterbox"),
+        ("flips", "vertical", "horizontal_and_vertical, horizontal or none"),
+        ("view_cortices", {"ap": ("medial",)}, "for each of ap, lateral some of medial"),
+        ("view_cortices", {"ap": ("front",), "lateral": ()}, "for each of ap, lateral some of"),
+        ("num_folds", 1, "an integer from 2"),
+        ("num_folds", 6.0, "an integer from 2"),
+        ("epochs", 0, "an integer from 1"),
+        ("trials", 0, "an integer from 1"),
+        ("batch_size_range", (0, 16), "two integers from 1, the lower one first"),
+        ("batch_size_range", (32, 16), "two integers from 1, the lower one first"),
+        ("batch_size_range", (16.0, 32), "two integers from 1, the lower one first"),
+        ("dropout_rate_range", (-0.1, 0.5), "two numbers from 0 to below 1"),
+        ("dropout_rate_range", (0.5, 0.1), "two numbers from 0 to below 1"),
+        ("dropout_rate_range", (0.5, 1.0), "two numbers from 0 to below 1"),
+        ("learning_rates", (), "one or more different positive numbers"),
+        ("learning_rates", (0.1, 0.0), "one or more different positive numbers"),
+        ("learning_rates", (0.1, 0.1), "one or more different positive numbers"),
+        ("learning_rates", (float("inf"),), "one or more different positive numbers"),
+        ("epsilons", (float("nan"),), "one or more different positive numbers"),
+        ("epsilons", (-1e-7,), "one or more different positive numbers"),
+    ],
+)
+def test_a_choice_out_of_range_is_refused_with_its_name_value_and_range(
+    name: str, value: Any, expected: str
+) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        Protocol(**{name: value})
+    assert str(caught.value).startswith(f"{name}={value!r}; expected {expected}")
+
+
+def test_0_is_a_seed_like_any_other() -> None:
+    assert Protocol(seed=0).to_json()["seed"] == 0

@@ -1,0 +1,492 @@
+"""Study: each step is idempotent, refuses what changed, and heals after a kill at any point."""
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rust_tuner import Protocol, Study
+from rust_tuner.data.manifest import load_manifest
+from rust_tuner.errors import (
+    LockedError,
+    ManifestError,
+    ResumeError,
+    RustTunerError,
+    SearchError,
+    SplitError,
+)
+from rust_tuner.files import read_json
+from rust_tuner.progress import Silent
+from rust_tuner.search.records import read_out_of_fold, read_project
+from rust_tuner.search.regimes import best_of_regime_1
+from rust_tuner.study import SEARCH_FIELDS
+
+
+class Notes(Silent):
+    """A progress that keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def contents(folder):
+    """Every file of a folder but the locks, by name."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".lock" not in path.name
+    }
+
+
+@pytest.fixture
+def radiographs(tmp_path, phantom_manifest):
+    """A manifest with its images that a test may change."""
+    shutil.copytree(phantom_manifest.parent, tmp_path / "radiographs")
+    return tmp_path / "radiographs" / "manifest.csv"
+
+
+@pytest.fixture
+def prepared(tmp_path, radiographs, tiny_protocol):
+    Study(tmp_path / "study", radiographs, tiny_protocol).prepare()
+    return tmp_path / "study"
+
+
+def test_prepare_writes_down_protocol_seed_versions_and_hashes(tmp_path, phantom_manifest):
+    protocol = Protocol.clinical(seed=3, weights="random", image_size=75)
+    development = Study(tmp_path / "study", phantom_manifest, protocol).prepare()
+    written = read_json(tmp_path / "study" / "study.json")
+    assert Protocol.from_json(written["protocol"]) == protocol
+    assert written["protocol"]["seed"] == 3
+    assert set(written["versions"]) == {
+        "rust-tuner",
+        "keras",
+        "keras-tuner",
+        "numpy",
+        "pandas",
+        "scikit-learn",
+        "tensorflow",
+    }
+    assert written["versions"]["numpy"] == np.__version__
+    assert (written["radiographs"], written["patients"]) == (28, 12)
+    for name in ("radiographs_sha256", "images_sha256"):
+        assert re.fullmatch("[0-9a-f]{64}", written[name])
+    split = read_json(tmp_path / "study" / "split.json")
+    assert split["seed"] == 3
+    assert set(split["development"]) == set(development.radiographs.patient_ids)
+    assert len(split["holdout"]) == 2
+    assert not set(split["development"]) & set(split["holdout"])
+    assert split["radiographs_sha256"] == written["radiographs_sha256"]
+
+
+def test_prepare_twice_writes_nothing_new_and_gives_the_same_development_set(
+    prepared, radiographs, tiny_protocol
+):
+    before = contents(prepared)
+    first = Study(prepared).prepare()
+    second = Study(prepared, radiographs, tiny_protocol).prepare()
+    assert contents(prepared) == before
+    pd.testing.assert_frame_equal(first.radiographs.table, second.radiographs.table)
+
+
+def test_no_patient_of_the_holdout_set_is_in_the_development_set(prepared, radiographs):
+    development = Study(prepared).prepare()
+    sealed = set(read_json(prepared / "split.json")["holdout"])
+    everyone = set(load_manifest(radiographs).patient_ids)
+    assert sealed | set(development.radiographs.patient_ids) == everyone
+    assert not sealed & set(development.radiographs.patient_ids)
+
+
+def test_a_prepared_study_knows_its_protocol(prepared, tiny_protocol):
+    assert Study(prepared).protocol == tiny_protocol
+
+
+def test_a_study_without_a_manifest_says_what_to_give(tmp_path):
+    with pytest.raises(ResumeError, match=r"has not been prepared; give its manifest"):
+        Study(tmp_path / "study").prepare()
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_changed_score_is_refused_with_what_was_and_is(prepared, radiographs):
+    table = pd.read_csv(radiographs, dtype=str)
+    row = table["medial"].first_valid_index()
+    table.loc[row, "medial"] = "1" if table.loc[row, "medial"] != "1" else "2"
+    table.to_csv(radiographs, index=False)
+    before = contents(prepared)
+    with pytest.raises(
+        ResumeError,
+        match=r"radiographs: was 28 of 12 patients \(SHA-256 (\w{12})\), "
+        r"is 28 of 12 patients \(SHA-256 (?!\1)\w{12}\)",
+    ):
+        Study(prepared).prepare()
+    assert contents(prepared) == before
+
+
+def test_a_removed_row_is_refused_with_both_counts(prepared, radiographs):
+    lines = radiographs.read_text().splitlines(keepends=True)
+    radiographs.write_text("".join(lines[:-1]))
+    with pytest.raises(ResumeError, match=r"was 28 of 12 patients .* is 27 of 11 patients"):
+        Study(prepared).prepare()
+
+
+def test_an_image_that_changed_is_refused(prepared, radiographs):
+    first, second = load_manifest(radiographs).images[:2]
+    shutil.copyfile(first, second)
+    with pytest.raises(ResumeError, match=r"image files of .* changed .* was \w{12}, is \w{12}"):
+        Study(prepared).prepare()
+
+
+def test_images_under_new_names_and_rows_in_another_order_are_the_same_study(prepared, radiographs):
+    table = pd.read_csv(radiographs, dtype=str).iloc[::-1]
+    for name in table["image"]:
+        (radiographs.parent / name).rename(radiographs.parent / f"{name[:-4]}_renamed.png")
+    table["image"] = table["image"].str.replace(".png", "_renamed.png")
+    table.to_csv(radiographs, index=False)
+    assert len(Study(prepared).prepare()) == len(read_development(prepared, radiographs))
+
+
+def read_development(study, manifest):
+    table = load_manifest(manifest).table
+    return table[table["patient_id"].isin(read_json(study / "split.json")["development"])]
+
+
+def test_another_manifest_is_refused_and_both_are_named(prepared, radiographs):
+    other = radiographs.with_name("other.csv")
+    shutil.copyfile(radiographs, other)
+    told = f"prepared from {re.escape(str(radiographs))}, not from {re.escape(str(other))}"
+    with pytest.raises(ResumeError, match=told):
+        Study(prepared, other)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("objective", "val_cortex_auroc"),
+        ("seed", 1),
+        ("holdout_fraction", 0.25),
+        ("image_size", 80),
+        ("resize", "letterbox"),
+        ("flips", "none"),
+        ("masked_loss", True),
+        ("weights", "imagenet"),
+        ("view_cortices", {"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")}),
+    ],
+)
+def test_another_choice_is_refused_with_what_was_and_is(prepared, tiny_protocol, field, value):
+    changed = dataclasses.replace(tiny_protocol, **{field: value})
+    was, now = tiny_protocol.to_json()[field], changed.to_json()[field]
+    told = re.escape(f"  {field}: was {was}, is {now}\n")
+    with pytest.raises(ResumeError, match=f"prepared with other choices:\n{told}Go back"):
+        Study(prepared, protocol=changed)
+
+
+def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol):
+    settled = {
+        "objective",
+        "seed",
+        "holdout_fraction",
+        "image_size",
+        "resize",
+        "flips",
+        "masked_loss",
+        "weights",
+        "view_cortices",
+    }
+    names = {field.name for field in dataclasses.fields(tiny_protocol)}
+    assert names == settled | set(SEARCH_FIELDS)
+
+
+def test_search_fields_may_change_between_calls(prepared, tiny_protocol):
+    changed = dataclasses.replace(
+        tiny_protocol,
+        num_folds=4,
+        epochs=9,
+        trials=7,
+        batch_size_range=(8, 9),
+        dropout_rate_range=(0.1, 0.2),
+        learning_rates=(0.5,),
+        epsilons=(0.5,),
+        score_epoch="last",
+    )
+    assert all(getattr(changed, name) != getattr(tiny_protocol, name) for name in SEARCH_FIELDS)
+    study = Study(prepared, protocol=changed)
+    study.prepare()
+    assert study.protocol == changed
+
+
+@pytest.mark.parametrize("side", ["development", "holdout"])
+def test_a_patient_moved_between_the_sides_of_the_split_is_noticed(prepared, side):
+    path = prepared / "split.json"
+    split = read_json(path)
+    other = "holdout" if side == "development" else "development"
+    split[other].append(split[side].pop())
+    path.write_text(json.dumps(split))
+    with pytest.raises(SplitError, match=r"split\.json"):
+        Study(prepared).prepare()
+
+
+def test_a_missing_split_of_a_prepared_study_is_made_again_and_is_the_same(prepared):
+    before = contents(prepared)
+    (prepared / "split.json").unlink()
+    Study(prepared).prepare()
+    assert contents(prepared) == before
+
+
+def test_a_bad_image_is_found_before_anything_is_written_and_mending_it_helps(
+    tmp_path, radiographs, tiny_protocol
+):
+    bad = load_manifest(radiographs).images[4]
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[: len(whole) // 2])
+    study = Study(tmp_path / "study", radiographs, tiny_protocol)
+    with pytest.raises(ManifestError, match=rf"row 6: .*{re.escape(bad.name)}.*truncated"):
+        study.prepare()
+    assert contents(tmp_path / "study") == {}
+    bad.write_bytes(whole)
+    study.prepare()
+    assert set(contents(tmp_path / "study")) == {"study.json", "split.json"}
+
+
+def test_a_study_that_cannot_be_split_is_not_prepared(tmp_path, radiographs, tiny_protocol):
+    too_small = dataclasses.replace(tiny_protocol, holdout_fraction=0.01)
+    study = Study(tmp_path / "study", radiographs, too_small)
+    for _ in range(2):
+        with pytest.raises(SplitError, match="leaves the hold-out set empty"):
+            study.prepare()
+        assert contents(tmp_path / "study") == {}
+
+
+@pytest.mark.parametrize("killed_at", ["before study.json", "before split.json"])
+def test_a_kill_while_preparing_heals(
+    tmp_path, radiographs, tiny_protocol, prepared, monkeypatch, killed_at
+):
+    def die(*arguments):
+        raise KeyboardInterrupt
+
+    name = "write_json" if killed_at == "before study.json" else "load_or_make_split"
+    with monkeypatch.context() as patched:
+        patched.setattr(f"rust_tuner.study.{name}", die)
+        with pytest.raises(KeyboardInterrupt):
+            Study(tmp_path / "killed", radiographs, tiny_protocol).prepare()
+    left = {"split.json"} if killed_at == "before study.json" else set()
+    assert set(contents(tmp_path / "killed")) == left
+    Study(tmp_path / "killed", radiographs, tiny_protocol).prepare()
+    assert contents(tmp_path / "killed") == contents(prepared)
+
+
+def test_a_study_killed_between_its_files_is_not_taken_up_with_another_seed(
+    prepared, radiographs, tiny_protocol
+):
+    (prepared / "study.json").unlink()
+    other = dataclasses.replace(tiny_protocol, seed=1)
+    with pytest.raises(SplitError, match="made with seed 0, asked for seed 1"):
+        Study(prepared, radiographs, other).prepare()
+    assert not (prepared / "study.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"format": 1, "man', "study.json is no valid JSON"),
+        ("[]", "study.json is of no format that this version knows"),
+        ('{"format": 2}', "study.json is of no format that this version knows"),
+        ('{"format": 1}', "study.json lacks manifest, protocol"),
+    ],
+)
+def test_a_damaged_study_file_is_named(prepared, text, told):
+    (prepared / "study.json").write_text(text)
+    with pytest.raises(RustTunerError, match=told):
+        Study(prepared)
+
+
+def test_a_study_of_a_newer_protocol_is_named(prepared):
+    path = prepared / "study.json"
+    written = read_json(path)
+    written["protocol"]["pooling"] = "mean"
+    path.write_text(json.dumps(written))
+    with pytest.raises(ResumeError, match=r"study\.json: its protocol .*unknown .*'pooling'"):
+        Study(prepared)
+
+
+def test_another_process_in_the_study_is_named(prepared):
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from rust_tuner.files import hold_lock\n"
+        "with hold_lock(Path(sys.argv[1]), 'Regime I'):\n"
+        "    print('locked', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(prepared)], stdout=subprocess.PIPE, text=True
+    ) as holder:
+        try:
+            assert holder.stdout.readline() == "locked\n"
+            with pytest.raises(LockedError, match=f"in use by process {holder.pid} .*Regime I"):
+                Study(prepared).prepare()
+        finally:
+            holder.kill()
+    Study(prepared).prepare()
+
+
+def test_a_study_moves_with_its_manifest(tmp_path, radiographs, tiny_protocol):
+    Study(tmp_path / "old" / "study", radiographs, tiny_protocol).prepare()
+    (tmp_path / "new").mkdir()
+    shutil.move(radiographs.parent, tmp_path / "new")
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    development = Study(tmp_path / "new" / "old" / "study").prepare()
+    assert all(image.is_relative_to(tmp_path / "new") for image in development.radiographs.images)
+
+
+@pytest.mark.parametrize("name", ["with spaces", "[brackets] {} (*?)", "größer 脛骨 é", "-dash"])
+def test_any_folder_name_will_do(tmp_path, radiographs, tiny_protocol, name):
+    Study(tmp_path / name, radiographs, tiny_protocol).prepare()
+    assert set(contents(tmp_path / name)) == {"study.json", "split.json"}
+    Study(tmp_path / name).prepare()
+
+
+def test_regime_2_without_regime_1_and_without_values_says_what_to_do(
+    tmp_path, radiographs, tiny_protocol
+):
+    study = Study(tmp_path / "study", radiographs, tiny_protocol)
+    for values in ({}, {"batch_size": 16}, {"dropout_rate": 0.2}):
+        with pytest.raises(SearchError, match="Regime I has not been run .*give batch size"):
+            study.regime_2(**values)
+
+
+def test_regime_2_after_an_unfinished_regime_1_says_how_far_it_is(finished_copy):
+    shutil.rmtree(finished_copy.directory / "regime_2")
+    shutil.rmtree(finished_copy.directory / "regime_1" / "trial_0001")
+    with pytest.raises(SearchError, match="has 1 of 2 trials; finish Regime I first, or give"):
+        finished_copy.open().regime_2()
+
+
+def test_both_regimes_complete_every_trial(finished_study):
+    for regime in ("regime_1", "regime_2"):
+        project = read_project(finished_study.directory / regime)
+        assert [trial.trial for trial in project.trials] == ["0000", "0001"]
+        assert [trial.status for trial in project.trials] == ["COMPLETED", "COMPLETED"]
+        assert project.problems == ()
+
+
+def test_regime_2_takes_the_best_of_regime_1_and_searches_only_adam(finished_study):
+    best = best_of_regime_1(finished_study.directory)
+    trials = read_project(finished_study.directory / "regime_2").trials
+    for trial in trials:
+        assert trial.values["batch_size"] == best["batch_size"]
+        assert trial.values["dropout_rate"] == best["dropout_rate"]
+        assert trial.values["epsilon"] == 1e-7
+    assert {trial.values["learning_rate"] for trial in trials} == {1e-2, 1e-3}
+    scores = {t.trial: t.score for t in read_project(finished_study.directory / "regime_1").trials}
+    best_trial = max(scores, key=scores.get)
+    values = {t.trial: t.values for t in read_project(finished_study.directory / "regime_1").trials}
+    assert values[best_trial] == best
+
+
+def test_the_best_hyperparameters_are_written_with_the_weights_really_used(finished_study):
+    from rust_tuner.models.backbones import find_weights
+
+    written = read_json(finished_study.directory / "best_hyperparameters.json")
+    project = read_project(finished_study.directory / "regime_2")
+    assert written["regime"] == "regime_2"
+    assert written["hyperparameters"] == project.best.values
+    assert written["score"] == max(trial.score for trial in project.trials)
+    used = {"asked": "random", "file": None, "sha256": find_weights("random").sha256}
+    assert written["weights"] == used
+    assert read_json(finished_study.directory / "study.json")["weights"] == used
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory, finished_study):
+    """Both regimes run again in a copy: what is there before and after, and the tuners."""
+    root = tmp_path_factory.mktemp("resumed") / "again"
+    shutil.copytree(finished_study.directory.parent, root)
+    directory = root / finished_study.directory.name
+    before = contents(directory)
+    notes = Notes()
+    study = Study(directory, cache=finished_study.cache, progress=notes)
+    start = time.monotonic()
+    tuners = {"regime_1": study.regime_1(), "regime_2": study.regime_2()}
+    return before, contents(directory), tuners, notes.said, time.monotonic() - start
+
+
+def test_running_again_adds_nothing_and_changes_no_byte(resumed):
+    before, after, _, said, _ = resumed
+    assert sorted(before) == sorted(after)
+    # KerasTuner's own state lists trials in the order in which this process met them.
+    assert {name for name in before if before[name] != after[name]} <= {
+        "regime_1/oracle.json",
+        "regime_2/oracle.json",
+        "regime_1/tuner0.json",
+        "regime_2/tuner0.json",
+    }
+    assert said == []
+
+
+def test_results_have_a_row_a_trial_with_score_spread_and_baseline(resumed):
+    for tuner in resumed[2].values():
+        results = tuner.results()
+        assert list(results["trial"]) == ["0000", "0001"]
+        assert np.isfinite(results[["score", "score_std", "seconds"]].to_numpy(float)).all()
+        assert (results["score"] == results["val_auroc"]).all()
+        assert (results["score_std"] == results["val_auroc_std"]).all()
+        for name in ("batch_size", "dropout_rate", "learning_rate", "epsilon"):
+            assert results[name].notna().all()
+        for name in ("view_only_auroc", "view_only_cortex_auroc"):
+            assert results[name].nunique() == 1
+        assert (results["view_only_cortex_auroc"].between(0.3, 0.7)).all()
+        assert results["message"].isna().all()
+
+
+def test_history_is_tidy_and_complete(resumed):
+    for tuner in resumed[2].values():
+        history = tuner.history()
+        assert list(history.columns) == ["trial", "fold", "epoch", "split", "metric", "value"]
+        keys = ["trial", "fold", "epoch", "split", "metric"]
+        assert not history.duplicated(keys).any()
+        expected = pd.MultiIndex.from_product(
+            [
+                ["0000", "0001"],
+                range(3),
+                range(2),
+                ["training", "validation"],
+                ["auroc", "cortex_auroc", "loss"],
+            ],
+            names=keys,
+        )
+        found = history.set_index(keys).index
+        assert set(found) == set(expected)
+        assert np.isfinite(history["value"]).all()
+
+
+def test_every_development_row_is_predicted_by_the_fold_that_left_it_out(resumed, finished_study):
+    rows = len(finished_study.open().prepare())
+    for tuner in resumed[2].values():
+        for trial in ("0000", "0001"):
+            predictions = read_out_of_fold(tuner.project_folder, trial)
+            assert predictions.shape == (rows, 18)
+            assert ((predictions > 0) & (predictions < 1)).all()
+
+
+def test_warnings_about_folds_come_once_and_many_in_one_line(
+    tmp_path, phantom_manifest, tiny_protocol, monkeypatch
+):
+    monkeypatch.setattr("rust_tuner.search.regimes.regime_1", lambda *_, **__: None)
+    monkeypatch.setattr(Study, "_record", lambda *_: None)
+    notes = Notes()
+    study = Study(tmp_path / "study", phantom_manifest, tiny_protocol, progress=notes)
+    study.regime_1()
+    (said,) = notes.said
+    assert re.match(r"note: label \w+ is set in .* \(\d+ more notes of this kind\)$", said)
+    study.regime_1()
+    Study(tmp_path / "study", progress=notes).regime_1()
+    assert notes.said == [said]
