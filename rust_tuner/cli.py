@@ -44,6 +44,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Rich would take "[default: ...]" for markup of its own and leave it out.
+    rich_markup_mode=None,
     help=(
         "Cross-validated hyperparameter search for a frozen-InceptionV3 model that reads RUST "
         "scores from radiographs.\n\n"
@@ -335,7 +337,9 @@ def regime2(
 
 
 @app.command()
-def status(study: StudyDirectory) -> None:
+def status(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
+) -> None:
     """Show how far a study is; also while a search runs, and for a damaged folder."""
     with _reporting():
         for line in status_lines(study):

@@ -194,8 +194,7 @@ def train_fold(
             batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0
         ).history
         figures = {name: float(values[-1]) for name, values in logs.items()}
-        if not math.isfinite(figures["loss"]):
-            raise TrialError(f"{where}: the training loss is {figures['loss']}")
+        _require_finite(figures, f"{where}, training")
         if running is not None:
             answers = as_numpy(running.answers)
             figures = dict(data.metrics(answers, order, f"{where}, training"))
@@ -209,6 +208,7 @@ def train_fold(
             figures |= model.evaluate(
                 inputs, targets, batch_size=max(sizes), verbose=0, return_dict=True
             )
+        _require_finite(figures, f"{where}, validation")
         validation_curves.append(figures)
         predictions.append(answers.astype(np.float32))
         if (
@@ -294,6 +294,12 @@ def _reseed(model: keras.Model, place: FoldPlace, epoch: int) -> None:
         seeds = derive_seed(place.seed, place.trial, place.fold, epoch, "layers", position)
         words = seeds.generate_state(int(np.prod(state.shape))).astype(np.int64)
         state.assign(ops.cast(words.reshape(tuple(state.shape)), state.dtype))
+
+
+def _require_finite(figures: Mapping[str, float], where: str) -> None:
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise TrialError(f"{where}: {name} is {value}")
 
 
 def as_numpy(variable: keras.Variable) -> npt.NDArray[Any]:

@@ -163,7 +163,7 @@ def test_an_undefined_macro_names_its_fold(where: str) -> None:
 
 
 def test_an_undefined_macro_without_a_place_says_so_without_one() -> None:
-    with pytest.raises(MetricError, match="^AUROC is undefined for all 1 labels"):
+    with pytest.raises(MetricError, match=r"^AUROC is undefined for all 1 labels"):
         macro_auroc([[0]], [[0.5]])
 
 
@@ -214,7 +214,7 @@ def test_knowing_the_view_alone_scores_as_the_published_labels_let_it(seed: int)
     labels, visible = simulated_study(seed)
     baseline = view_only_baseline(labels, labels, visible)
     assert baseline.auroc == pytest.approx(0.8057, abs=0.01)
-    # The simulated table is not the published one; its own figure is known exactly.
+    # Where a cortex is visible all rows are of one view here, so all scores are ties.
     assert baseline.cortex_auroc == 0.5
 
 
@@ -245,5 +245,5 @@ def test_a_view_that_was_not_trained_on_is_answered_with_the_overall_prevalence(
 
 def test_a_baseline_that_is_undefined_names_its_fold() -> None:
     labels = encode(["ap"], [[1, 2, np.nan, np.nan]])
-    with pytest.raises(MetricError, match="^fold 5: AUROC is undefined for all 18 labels"):
+    with pytest.raises(MetricError, match=r"^fold 5: AUROC is undefined for all 18 labels"):
         view_only_baseline(labels, labels, np.ones((1, 16), dtype=bool), where="fold 5")

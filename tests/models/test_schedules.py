@@ -99,8 +99,8 @@ def test_hand_checked_schedules(
     assert batch_sizes(num_rows, batch_size, steps) == expected
 
 
-@given(st.integers(2, 12), st.integers(24, 3000), st.integers(1, 2048))
-def test_folds_of_a_search_can_always_take_the_same_number_of_steps(
+@given(st.integers(2, 12), st.integers(24, 3000), st.integers(2, 2048))
+def test_folds_of_equal_shares_take_one_number_of_steps_from_batch_size_2_on(
     num_folds: int, num_rows: int, batch_size: int
 ) -> None:
     largest = num_rows - num_rows // num_folds
@@ -111,9 +111,12 @@ def test_folds_of_a_search_can_always_take_the_same_number_of_steps(
     assert schedules[1] == as_keras(largest, batch_size)
 
 
-def test_every_batch_size_of_regime_1_trains_as_keras_would_and_none_like_another_by_rounding() -> (
-    None
-):
+def test_batches_of_one_row_cannot_be_split_for_a_larger_fold() -> None:
+    with pytest.raises(SearchError, match="12 rows in batches of 1 cannot take 13 steps"):
+        batch_sizes(12, 1, steps_per_epoch(13, 1))
+
+
+def test_every_batch_size_of_regime_1_trains_as_keras_would_and_none_like_another() -> None:
     for num_rows in (2075, 2489):
         ours = {tuple(batch_sizes(num_rows, size)) for size in PUBLISHED_RANGE}
         keras_own = {tuple(as_keras(num_rows, size)) for size in PUBLISHED_RANGE}
