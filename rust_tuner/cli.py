@@ -104,7 +104,7 @@ Weights = Annotated[
         "path of an InceptionV3 .h5 or .keras file without top.  [default: imagenet]"
     ),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Decides everything.  [default: 0]")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Decides every random choice.  [default: 0]")]
 Holdout = Annotated[
     float | None,
     typer.Option("--holdout-fraction", help="Share of patients to seal.  [default: 0.15]"),
@@ -139,10 +139,13 @@ def demo(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="Where the demonstration is kept.")
     ] = Path("rust-tuner-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Decides everything.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
     cache: Cache = None,
 ) -> None:
-    """Run both regimes, scaled down, on synthetic radiographs; a few minutes."""
+    """Run both regimes, scaled down, on synthetic radiographs.
+
+    Takes a few minutes. Without a network it goes on with random weights, and says so.
+    """
     with _reporting():
         _start_tensorflow()
         from rust_tuner.data.phantoms import write_phantoms
@@ -176,7 +179,10 @@ def phantoms(
         Views, typer.Option(help="Which cortices the two views show.")
     ] = Views.anatomical,
 ) -> None:
-    """Make synthetic radiographs with known RUST scores, and their manifest."""
+    """Make synthetic radiographs with known RUST scores.
+
+    Their manifest is DIR/manifest.csv.
+    """
     with _reporting():
         from rust_tuner.data.phantoms import write_phantoms
 
@@ -211,7 +217,10 @@ def prepare(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
 ) -> None:
-    """Check the manifest and every image, and seal the hold-out set."""
+    """Check the manifest and every image, and seal the hold-out set.
+
+    What is chosen here stays as it is for the whole study.
+    """
     with _reporting():
         opened = _open(
             study,
@@ -255,7 +264,11 @@ def regime1(
     image_size: ImageSize = None,
     cache: Cache = None,
 ) -> None:
-    """Regime I: random search over batch size and dropout rate."""
+    """Regime I: random search over batch size and dropout rate.
+
+    Prepares the study first where that is not done. Interrupted, it goes on where it stopped
+    when it is typed again.
+    """
     with _reporting():
         opened = _open(
             study,
@@ -307,7 +320,11 @@ def regime2(
     image_size: ImageSize = None,
     cache: Cache = None,
 ) -> None:
-    """Regime II: grid search over Adam's learning rate and epsilon."""
+    """Regime II: grid search over Adam's learning rate and epsilon.
+
+    Prepares the study first where that is not done. Interrupted, it goes on where it stopped
+    when it is typed again.
+    """
     if dropout_rate is not None and not 0 <= dropout_rate < 1:
         raise typer.BadParameter(
             f"{dropout_rate}; expected a number from 0 to below 1", param_hint="--dropout-rate"
@@ -340,7 +357,10 @@ def regime2(
 def status(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
 ) -> None:
-    """Show how far a study is; also while a search runs, and for a damaged folder."""
+    """Show how far a study is, and its best so far.
+
+    Also while a search runs, and for a damaged folder.
+    """
     with _reporting():
         for line in status_lines(study):
             _out.print(line, highlight=False, soft_wrap=True)
@@ -353,7 +373,10 @@ def export(
         Path, typer.Argument(metavar="FILE", help="Ends in .json, .yaml, .yml or .csv.")
     ],
 ) -> None:
-    """Write the best hyperparameters to a file; Regime II's where there are any."""
+    """Write the best hyperparameters to a file.
+
+    Regime II's where there are any, else Regime I's.
+    """
     with _reporting():
         best = export_best_hyperparameters(_project_folder(study), path)
         _say(f"trial {best['trial']}: {best['objective']} {best['score']:.4f} -> {path}")

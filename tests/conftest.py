@@ -70,9 +70,7 @@ def feature_cache(tmp_path_factory, phantom_manifest, tiny_protocol) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished_study(
-    tmp_path_factory, phantom_manifest, tiny_protocol, feature_cache
-) -> StudyFolder:
+def finished_study(tmp_path_factory, phantom_manifest, tiny_protocol, feature_cache) -> StudyFolder:
     """Both regimes, run in a folder whose name is not a plain one; not to be written to."""
     root = tmp_path_factory.mktemp("finished") / "Tibia [1] (größer) 脛骨 *"
     manifest = root / "radiographs" / phantom_manifest.name

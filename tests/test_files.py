@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rust_tuner.errors import LockedError, RustTunerError
@@ -191,6 +191,7 @@ def test_two_writers_leave_one_whole_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_json_survives_writing_and_reading(
     tmp_path_factory: pytest.TempPathFactory, value: object

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
@@ -58,6 +58,7 @@ def test_a_radiograph_is_encoded_as_its_labels_say() -> None:
     assert vectors.shape == (2, 18)
 
 
+@settings(deadline=None)
 @given(rows)
 def test_decode_inverts_encode(drawn: list[tuple[str, list[float]]]) -> None:
     views, scores = [view for view, _ in drawn], np.array([score for _, score in drawn])
@@ -68,6 +69,7 @@ def test_decode_inverts_encode(drawn: list[tuple[str, list[float]]]) -> None:
     np.testing.assert_array_equal(encode(views_back, scores_back), vectors)
 
 
+@settings(deadline=None)
 @given(rows)
 def test_a_vector_has_one_view_and_one_score_for_each_visible_cortex(
     drawn: list[tuple[str, list[float]]],
@@ -134,6 +136,7 @@ def test_vectors_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
             function(np.zeros(shape))
 
 
+@settings(deadline=None)
 @given(rows)
 def test_probabilities_that_are_certain_decode_to_the_scores(
     drawn: list[tuple[str, list[float]]],
@@ -146,6 +149,7 @@ def test_probabilities_that_are_certain_decode_to_the_scores(
     np.testing.assert_array_equal(decoded.most_likely[scored], scores[scored])
 
 
+@settings(deadline=None)
 @given(
     stn.arrays(
         np.float64,

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rust_tuner.errors import ProtocolError
@@ -98,6 +98,7 @@ protocols = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(protocols)
 def test_every_protocol_survives_json(protocol: Protocol) -> None:
     text = json.dumps(protocol.to_json(), allow_nan=False)

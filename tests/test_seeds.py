@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rust_tuner.seeds import derive_seed, generator, seed_word
@@ -32,6 +32,7 @@ def test_a_place_has_the_same_draws_on_every_machine_and_in_every_version() -> N
     assert generator(0, 3, 1, "order").permutation(8).tolist() == GOLDEN_ORDER
 
 
+@settings(deadline=None)
 @given(seeds, places)
 def test_the_same_place_gives_the_same_draws(seed: int, place: tuple[int | str, ...]) -> None:
     assert words(seed, *place) == words(seed, *place)
@@ -39,6 +40,7 @@ def test_the_same_place_gives_the_same_draws(seed: int, place: tuple[int | str, 
     assert first.random(3).tolist() == second.random(3).tolist()
 
 
+@settings(deadline=None)
 @given(seeds, places, seeds, places)
 def test_different_places_give_different_draws(
     seed: int, place: tuple[int | str, ...], other_seed: int, other_place: tuple[int | str, ...]
@@ -69,6 +71,7 @@ def test_seed_0_is_a_seed_like_any_other() -> None:
     assert words(0, "order") != words(1, "order")
 
 
+@settings(deadline=None)
 @given(seeds, places)
 def test_a_word_fits_into_31_bits(seed: int, place: tuple[int | str, ...]) -> None:
     word = seed_word(seed, *place)

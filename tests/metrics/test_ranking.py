@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
@@ -48,6 +48,7 @@ def reference(truth: Array, score: Array, mask: npt.NDArray[np.bool_]) -> Array:
     return areas
 
 
+@settings(deadline=None)
 @given(problems())
 def test_each_label_agrees_with_scikit_learn(
     problem: tuple[Array, Array, npt.NDArray[np.bool_]],
@@ -72,6 +73,7 @@ def test_a_large_problem_agrees_with_scikit_learn() -> None:
     )
 
 
+@settings(deadline=None)
 @given(problems())
 def test_macro_is_the_mean_over_the_defined_labels(
     problem: tuple[Array, Array, npt.NDArray[np.bool_]],
@@ -85,6 +87,7 @@ def test_macro_is_the_mean_over_the_defined_labels(
             macro_auroc(truth, score, mask)
 
 
+@settings(deadline=None)
 @given(problems())
 def test_a_rising_transform_of_the_scores_changes_nothing(
     problem: tuple[Array, Array, npt.NDArray[np.bool_]],
@@ -96,6 +99,7 @@ def test_a_rising_transform_of_the_scores_changes_nothing(
         np.testing.assert_array_equal(auroc(truth, transformed, mask), auroc(truth, score, mask))
 
 
+@settings(deadline=None)
 @given(problems())
 def test_reversed_scores_or_labels_give_the_complement(
     problem: tuple[Array, Array, npt.NDArray[np.bool_]],
@@ -106,6 +110,7 @@ def test_reversed_scores_or_labels_give_the_complement(
     np.testing.assert_allclose(auroc(1 - truth, score, mask), 1 - areas, rtol=0, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(problems(), st.integers(0, 2**32 - 1))
 def test_the_order_of_the_rows_does_not_matter(
     problem: tuple[Array, Array, npt.NDArray[np.bool_]], seed: int
@@ -117,6 +122,7 @@ def test_the_order_of_the_rows_does_not_matter(
     )
 
 
+@settings(deadline=None)
 @given(problems(), st.sampled_from([0.0, 1e300, -1e300, np.nan, np.inf, -np.inf]))
 def test_what_is_masked_does_not_count(
     problem: tuple[Array, Array, npt.NDArray[np.bool_]], value: float

@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rust_tuner.errors import SearchError
@@ -46,6 +46,7 @@ def test_the_sizes_are_those_of_keras_fit(num_rows: int, batch_size: int) -> Non
     assert int(model.optimizer.iterations) == steps_per_epoch(num_rows, batch_size)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5000), st.integers(1, 5000))
 def test_batches_have_the_asked_size_and_the_last_takes_the_rest(
     num_rows: int, batch_size: int
@@ -55,6 +56,7 @@ def test_batches_have_the_asked_size_and_the_last_takes_the_rest(
     assert len(sizes) == steps_per_epoch(num_rows, batch_size) == math.ceil(num_rows / batch_size)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_schedule_with_more_steps_splits_as_little_as_it_can(data: st.DataObject) -> None:
     num_rows = data.draw(st.integers(1, 400), label="rows")
@@ -70,6 +72,7 @@ def test_a_schedule_with_more_steps_splits_as_little_as_it_can(data: st.DataObje
         assert sizes == as_keras(num_rows, batch_size)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_one_step_more_splits_the_last_full_batch_in_two_halves(data: st.DataObject) -> None:
     batch_size = data.draw(st.integers(2, 300), label="batch size")
@@ -99,6 +102,7 @@ def test_hand_checked_schedules(
     assert batch_sizes(num_rows, batch_size, steps) == expected
 
 
+@settings(deadline=None)
 @given(st.integers(2, 12), st.integers(24, 3000), st.integers(2, 2048))
 def test_folds_of_equal_shares_take_one_number_of_steps_from_batch_size_2_on(
     num_folds: int, num_rows: int, batch_size: int

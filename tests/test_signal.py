@@ -1,0 +1,66 @@
+"""A real backbone learns from phantoms what can be learned, and nothing from shuffled labels."""
+
+import os
+
+import numpy as np
+import pytest
+
+from rust_tuner import Protocol, Radiographs, load_manifest, regime_1, split_holdout
+from rust_tuner.data.phantoms import write_phantoms
+from rust_tuner.labels import CORTICES
+from rust_tuner.models.backbones import WEIGHTS_VARIABLE
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not os.environ.get(WEIGHTS_VARIABLE), reason=f"{WEIGHTS_VARIABLE} names no real weights"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("signal")
+    write_phantoms(folder / "radiographs", patients=200, seed=11)
+    return folder
+
+
+def search(radiographs, place, name, *, trials, batch_sizes):
+    development, _ = split_holdout(radiographs)
+    return regime_1(
+        development,
+        place / name,
+        protocol=Protocol.study(score_epoch="last"),
+        trials=trials,
+        num_folds=4,
+        epochs=20,
+        batch_size_range=batch_sizes,
+        cache=place / "cache",
+    )
+
+
+def test_pretrained_features_find_the_scores(place, capsys):
+    radiographs = load_manifest(place / "radiographs" / "manifest.csv")
+    tuner = search(radiographs, place, "true", trials=4, batch_sizes=(16, 256))
+    best = tuner.results().nlargest(1, "score").iloc[0]
+    with capsys.disabled():
+        print(
+            f"\nmasked AUROC {best['val_cortex_auroc']:.3f} ± {best['val_cortex_auroc_std']:.3f}, "
+            f"18 labels {best['val_auroc']:.3f}, view only {best['view_only_auroc']:.3f}"
+        )
+    assert best["val_cortex_auroc"] >= 0.75
+    assert best["val_auroc"] > best["view_only_auroc"] + 0.05
+
+
+def test_shuffled_labels_are_not_found(place, capsys):
+    table = load_manifest(place / "radiographs" / "manifest.csv").table.copy()
+    rng = np.random.default_rng(0)
+    scores = list(CORTICES)
+    for view in ("ap", "lateral"):
+        rows = np.flatnonzero(table["view"] == view)
+        table.loc[table.index[rows], scores] = table[scores].to_numpy()[rng.permutation(rows)]
+    tuner = search(Radiographs(table), place, "shuffled", trials=1, batch_sizes=(64, 64))
+    masked = tuner.results()["val_cortex_auroc"].iloc[0]
+    with capsys.disabled():
+        print(f"\nmasked AUROC with shuffled labels {masked:.3f}")
+    assert 0.45 <= masked <= 0.55
