@@ -1,6 +1,6 @@
 """A contact sheet of radiographs with their scores, to see at a glance what a manifest holds.
 
-    python experiments/contact_sheet.py MANIFEST.csv SHEET.png
+python experiments/contact_sheet.py MANIFEST.csv SHEET.png
 """
 
 import argparse

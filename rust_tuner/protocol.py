@@ -13,6 +13,7 @@ from rust_tuner.labels import CORTICES, VIEWS
 
 Objective = Literal["val_auroc", "val_cortex_auroc"]
 Resize = Literal["squash", "letterbox"]
+Precision = Literal["float32", "bfloat16"]
 Flips = Literal["horizontal_and_vertical", "horizontal", "none"]
 
 ANATOMICAL_VIEWS = {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")}
@@ -35,6 +36,8 @@ class Protocol:
         flips: which random flips augment the training radiographs.
         masked_loss: train only on the labels of visible cortices (and on the view).
         weights: backbone weights: `imagenet`, `random`, or a path to a file without top.
+        precision: `float32`, or `bfloat16` for the matrix products of backbone and head where the
+            processor has it; weights stay float32.
         view_cortices: the cortices that each view is expected to show. It serves phantoms and
             the manifest's checks only; what is visible in a row is what has a score there.
         num_folds: folds of a trial's cross-validation.
@@ -55,6 +58,7 @@ class Protocol:
     flips: Flips = "horizontal_and_vertical"
     masked_loss: bool = False
     weights: str = "imagenet"
+    precision: Precision = "float32"
     view_cortices: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: dict(ANATOMICAL_VIEWS)
     )
@@ -105,6 +109,12 @@ class Protocol:
             "flips",
             self.flips,
             "horizontal_and_vertical, horizontal or none",
+        )
+        _require(
+            self.precision in ("float32", "bfloat16"),
+            "precision",
+            self.precision,
+            "float32 or bfloat16",
         )
         _require(
             _are_views(self.view_cortices),

@@ -1,8 +1,10 @@
 """Files: whole or not there, and a folder has one holder at a time, whatever becomes of it."""
 
+import errno
 import hashlib
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -17,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rust_tuner.errors import LockedError, RustTunerError
+from rust_tuner.errors import LockedError, RustTunerError, StorageError
 from rust_tuner.files import (
     atomic_write,
     default_cache,
@@ -109,18 +111,27 @@ def test_an_error_while_writing_makes_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_while_renaming_leaves_no_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_full_disk_is_a_storage_error_that_leaves_the_old_content_and_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def refuse(*args: object) -> None:
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    (tmp_path / "x").write_bytes(b"old")
-    monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(OSError, match="no space left"):
-        write_text(tmp_path / "x", "new")
-    assert (tmp_path / "x").read_bytes() == b"old"
-    assert len(list(tmp_path.iterdir())) == 1
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, step, refuse)
+    told = rf"^{re.escape(str(path))} cannot be written \(No space left on device\); .* Make room"
+    with pytest.raises(StorageError, match=told):
+        write_text(path, "new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"in the way")
+    with pytest.raises(StorageError, match=r"x\.json cannot be written \("):
+        write_json(tmp_path / "file" / "x.json", 1)
 
 
 def test_a_kill_while_writing_leaves_the_old_content(tmp_path: Path) -> None:

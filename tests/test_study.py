@@ -359,7 +359,7 @@ def test_regime_2_without_regime_1_and_without_values_says_what_to_do(
 ):
     study = Study(tmp_path / "study", radiographs, tiny_protocol)
     for values in ({}, {"batch_size": 16}, {"dropout_rate": 0.2}):
-        with pytest.raises(SearchError, match="Regime I has not been run .*give batch size"):
+        with pytest.raises(SearchError, match=r"Regime I has not been run .*give batch size"):
             study.regime_2(**values)
 
 

@@ -11,12 +11,13 @@ from keras import ops
 
 from rust_tuner.labels import NUM_LABELS
 from rust_tuner.models.backbones import (
+    DTYPE_POLICIES,
     IMAGE_SIZE,
     NUM_FEATURES,
     build_backbone,
     find_weights,
 )
-from rust_tuner.protocol import Flips
+from rust_tuner.protocol import Flips, Precision
 
 HEAD_UNITS = (1024, 512, 256)
 
@@ -60,12 +61,15 @@ def TransferLearningModel(  # noqa: N802 - the study's own name
     return keras.Model(inputs, outputs, name="transfer_learning")
 
 
-def classifier_head(dropout_rate: float, num_features: int = NUM_FEATURES) -> keras.Model:
+def classifier_head(
+    dropout_rate: float, num_features: int = NUM_FEATURES, precision: Precision = "float32"
+) -> keras.Model:
     """The study's classifier: Dense 1024, 512, 256 with dropout after each, 18 sigmoids.
 
     Args:
         dropout_rate: in [0, 1).
         num_features: length of a pooled feature vector.
+        precision: of the hidden layers' products; weights and the last layer are float32.
 
     Returns:
         A functional model from float32 (n, num_features) to float32 (n, 18).
@@ -73,16 +77,19 @@ def classifier_head(dropout_rate: float, num_features: int = NUM_FEATURES) -> ke
     inputs = keras.Input((num_features,), name="features")
     hidden = inputs
     for units in HEAD_UNITS:
-        hidden = keras.layers.Dense(units, activation="relu")(hidden)
-        hidden = keras.layers.Dropout(dropout_rate)(hidden)
-    outputs = keras.layers.Dense(NUM_LABELS, activation="sigmoid", name="rust")(hidden)
+        dtype = DTYPE_POLICIES[precision]
+        hidden = keras.layers.Dense(units, activation="relu", dtype=dtype)(hidden)
+        hidden = keras.layers.Dropout(dropout_rate, dtype=dtype)(hidden)
+    last = keras.layers.Dense(NUM_LABELS, activation="sigmoid", dtype="float32", name="rust")
+    outputs = last(hidden)
     return keras.Model(inputs, outputs, name="classifier_head")
 
 
 def feature_extractor(backbone: keras.Model) -> keras.Model:
     """A frozen backbone with the study's global maximum pooling: images to (n, 2048) features."""
     inputs = keras.Input(backbone.input_shape[1:], name="radiograph")
-    pooled = keras.layers.GlobalMaxPooling2D(name="features")(backbone(inputs, training=False))
+    pooling = keras.layers.GlobalMaxPooling2D(dtype="float32", name="features")
+    pooled = pooling(backbone(inputs, training=False))
     return keras.Model(inputs, pooled, name="feature_extractor")
 
 

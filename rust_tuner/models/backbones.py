@@ -14,11 +14,13 @@ import numpy as np
 
 from rust_tuner.errors import WeightsError
 from rust_tuner.files import sha256_of_file
+from rust_tuner.protocol import Precision
 from rust_tuner.seeds import generator
 
 WEIGHTS_VARIABLE = "RUST_TUNER_WEIGHTS"
 IMAGE_SIZE = 299
 NUM_FEATURES = 2048
+DTYPE_POLICIES: dict[Precision, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 _IMAGENET_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _IMAGENET_URL = (
@@ -77,7 +79,11 @@ def find_weights(weights: str | Path) -> BackboneWeights:
 
 
 def build_backbone(
-    weights: BackboneWeights, *, image_size: int = IMAGE_SIZE, trainable: bool = False
+    weights: BackboneWeights,
+    *,
+    image_size: int = IMAGE_SIZE,
+    trainable: bool = False,
+    precision: Precision = "float32",
 ) -> keras.Model:
     """Build InceptionV3 without its top.
 
@@ -85,6 +91,7 @@ def build_backbone(
         weights: from `find_weights`.
         image_size: side of the square input in pixels, from 75.
         trainable: whether its weights are trained.
+        precision: of the convolutions; weights stay float32.
 
     Returns:
         A model from float32 (n, image_size, image_size, 3) in [-1, 1] to (n, h, w, 2048).
@@ -92,9 +99,15 @@ def build_backbone(
     Raises:
         WeightsError: where the file does not hold weights of this architecture.
     """
-    model = keras.applications.InceptionV3(
-        include_top=False, weights=None, input_shape=(image_size, image_size, 3)
-    )
+    # The application takes the policy from Keras's global setting alone.
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(DTYPE_POLICIES[precision])
+    try:
+        model = keras.applications.InceptionV3(
+            include_top=False, weights=None, input_shape=(image_size, image_size, 3)
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
     if weights.path is None:
         _randomise(model)
     else:

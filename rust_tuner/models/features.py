@@ -25,7 +25,7 @@ from rust_tuner.files import atomic_write, default_cache, sha256_of_file, sha256
 from rust_tuner.models.architectures import feature_extractor
 from rust_tuner.models.backbones import NUM_FEATURES, BackboneWeights, build_backbone
 from rust_tuner.progress import Progress, Silent
-from rust_tuner.protocol import Flips, Resize
+from rust_tuner.protocol import Flips, Precision, Resize
 
 # (flip left-right, flip up-down) of each variant; the unflipped one stands first.
 FLIP_VARIANTS: dict[Flips, tuple[tuple[bool, bool], ...]] = {
@@ -72,12 +72,14 @@ class FeatureRecipe:
         image_size: side of the square input in pixels.
         resize: how a radiograph becomes square.
         flips: which variants are kept.
+        precision: of the backbone's convolutions; features are float32.
     """
 
     weights: BackboneWeights
     image_size: int
     resize: Resize
     flips: Flips
+    precision: Precision = "float32"
 
     @property
     def sha256(self) -> str:
@@ -90,6 +92,7 @@ class FeatureRecipe:
                 "image_size": self.image_size,
                 "resize": self.resize,
                 "flips": self.flips,
+                "precision": self.precision,
             }
         )
 
@@ -171,7 +174,8 @@ def _extract(
     side = recipe.image_size
     images_per_batch = _FORWARD_BATCH // len(variants)
     batch = np.zeros((images_per_batch, len(variants), side, side, 3), dtype=np.float32)
-    extractor = feature_extractor(build_backbone(recipe.weights, image_size=side))
+    backbone = build_backbone(recipe.weights, image_size=side, precision=recipe.precision)
+    extractor = feature_extractor(backbone)
 
     def decode(index: int) -> FloatArray:
         return load_image(images[index], size=side, resize=recipe.resize, row=_row(rows, index))

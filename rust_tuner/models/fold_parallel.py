@@ -359,8 +359,6 @@ def _plan(head: keras.Model) -> _Plan:
         held = [name for name in _CONSTRAINTS if config.get(name) is not None]
         if held:
             raise MixedFolds(f"layer {layer.name} has a {held[0]}")
-        if config["dtype"] != keras.layers.Activation("linear").get_config()["dtype"]:
-            raise MixedFolds(f"layer {layer.name} has its own dtype")
         if kind == "BatchNormalization" and config["axis"] not in (-1, 1):
             raise MixedFolds(f"layer {layer.name} normalises axis {config['axis']}")
         if kind == "Dropout" and config.get("noise_shape") is not None:
@@ -403,13 +401,15 @@ def _plan(head: keras.Model) -> _Plan:
 
 
 def _fold_layer(kind: str, config: dict[str, Any], num_folds: int) -> Any:
+    dtype = config["dtype"]
     if kind == "Dense":
-        return FoldDense(num_folds, config["units"], config["activation"], config["use_bias"])
+        units, activation = config["units"], config["activation"]
+        return FoldDense(num_folds, units, activation, config["use_bias"], dtype=dtype)
     if kind == "Dropout":
-        return FoldDropout(num_folds)
+        return FoldDropout(num_folds, dtype=dtype)
     if kind == "Activation":
-        return keras.layers.Activation(config["activation"])
-    return FoldBatchNormalization(num_folds, config)
+        return keras.layers.Activation(config["activation"], dtype=dtype)
+    return FoldBatchNormalization(num_folds, config, dtype=dtype)
 
 
 def _summed(loss: Callable[..., Any]) -> keras.losses.Loss:

@@ -18,7 +18,7 @@ from rust_tuner.models.architectures import (
 )
 from rust_tuner.models.backbones import IMAGE_SIZE, NUM_FEATURES, find_weights
 from rust_tuner.models.features import FeatureRecipe
-from rust_tuner.protocol import Flips, Protocol, Resize
+from rust_tuner.protocol import Flips, Precision, Protocol, Resize
 
 ADAM_LEARNING_RATE = 1e-3
 ADAM_EPSILON = 1e-7
@@ -77,6 +77,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         image_size: int = IMAGE_SIZE,
         resize: Resize = "squash",
         masked_loss: bool = False,
+        precision: Precision = "float32",
     ) -> None:
         """Set what all trials share.
 
@@ -87,6 +88,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             image_size: side of the square input in pixels.
             resize: how a radiograph becomes square.
             masked_loss: leave labels of invisible cortices out of the loss.
+            precision: of frozen backbone and head, trained apart; `build` is float32.
         """
         super().__init__()
         protocol = Protocol.study()
@@ -98,6 +100,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         self.image_size = image_size
         self.resize: Resize = resize
         self.masked_loss = masked_loss
+        self.precision: Precision = precision
 
     @classmethod
     def from_protocol(cls, protocol: Protocol, space: SearchSpace) -> "TransferLearningHyperModel":
@@ -109,6 +112,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             image_size=protocol.image_size,
             resize=protocol.resize,
             masked_loss=protocol.masked_loss,
+            precision=protocol.precision,
         )
 
     # Tells a tuner that it need not build a model to find hyperparameters.
@@ -138,7 +142,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
     ) -> keras.Model:
         """Build and compile the head alone, for features of the frozen backbone."""
         self.declare_hyperparameters(hp)
-        head = classifier_head(hp.get("dropout_rate"), num_features)
+        head = classifier_head(hp.get("dropout_rate"), num_features, self.precision)
         self.compile(head, hp, metrics)
         return head
 
@@ -148,7 +152,9 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         Raises:
             WeightsError: where the weights cannot be had.
         """
-        return FeatureRecipe(find_weights(self.weights), self.image_size, self.resize, self.flips)
+        return FeatureRecipe(
+            find_weights(self.weights), self.image_size, self.resize, self.flips, self.precision
+        )
 
     def compile(
         self,

@@ -48,13 +48,14 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    table.add_column("trial")
+    table.add_column("trial", overflow="fold")
     for name in names:
-        table.add_column(name.replace("_", "\n"), justify="right")
+        table.add_column(name.replace("_", "\n"), justify="right", overflow="fold")
     for name in metrics:
         marker = " *" if name == project.objective else ""
-        table.add_column(_HEADERS[name] + marker, justify="right")
-    table.add_column("epoch", justify="right")
+        # To the left, so that the baseline's figure stands below the others.
+        table.add_column(_HEADERS[name] + marker, overflow="fold")
+    table.add_column("epoch", justify="right", overflow="fold")
     for _, row in best.iterrows():
         table.add_row(
             row["trial"],
@@ -65,8 +66,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     baseline = project.run.get("view_only_baseline") or {}
     if baseline and metrics:
         table.add_section()
-        # As wide as "0.000 ± 0.000", so that the figures stand below one another.
-        told = (f"{baseline[name]:.3f}        " for name in metrics)
+        told = (f"{baseline[name]:.3f}" for name in metrics)
         table.add_row("view only", *("" for _ in names), *told, "")
     return table
 

@@ -124,6 +124,7 @@ def radiographs_subject(
             "image_size": recipe.image_size,
             "resize": recipe.resize,
             "flips": recipe.flips,
+            "precision": recipe.precision,
             "masked_loss": hypermodel.masked_loss,
         },
         view_only=view_only,

@@ -1,0 +1,132 @@
+"""What the benchmarks share: synthetic features, the study's head, and how a table is printed."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras_tuner
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from rust_tuner.labels import NUM_LABELS, NUM_VIEWS
+from rust_tuner.metrics import macro_auroc
+from rust_tuner.models.architectures import HEAD_UNITS
+from rust_tuner.models.backbones import NUM_FEATURES
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_training import IntArray, TrainingData
+from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
+from rust_tuner.models.runtime import versions
+
+IMAGES = 2490
+NUM_FOLDS = 6
+EPOCHS = 20
+DROPOUT_RATE = 0.2
+
+
+def synthetic_data(num_images: int = IMAGES, num_variants: int = 4) -> TrainingData:
+    """Random features and labels of the study's shape, with its two metrics."""
+    rng = np.random.default_rng(0)
+    values = rng.random((num_images, num_variants, NUM_FEATURES), dtype=np.float32)
+    labels = (rng.random((num_images, NUM_LABELS)) < 0.3).astype(np.float32)
+    visible = rng.random((num_images, NUM_LABELS - NUM_VIEWS)) < 0.5
+
+    def metrics(answers: npt.NDArray[np.float32], rows: IntArray, where: str) -> dict[str, float]:
+        return {
+            "auroc": macro_auroc(labels[rows], answers),
+            "cortex_auroc": macro_auroc(
+                labels[rows, NUM_VIEWS:], answers[:, NUM_VIEWS:], visible[rows]
+            ),
+        }
+
+    return TrainingData(FrozenFeatures(values, "synthetic"), labels, metrics)
+
+
+def folds_of(
+    num_images: int = IMAGES, num_folds: int = NUM_FOLDS
+) -> list[tuple[IntArray, IntArray]]:
+    """Folds by row; the benchmark's images have no patients."""
+    assignment = np.arange(num_images) % num_folds
+    return [
+        (np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold))
+        for fold in range(num_folds)
+    ]
+
+
+def configuration(
+    batch_size: int, dropout_rate: float = DROPOUT_RATE
+) -> tuple[TransferLearningHyperModel, keras_tuner.HyperParameters]:
+    """The study's hypermodel at one batch size and dropout rate."""
+    hypermodel = TransferLearningHyperModel(SearchSpace(batch_size, dropout_rate))
+    hyperparameters = keras_tuner.HyperParameters()
+    hypermodel.declare_hyperparameters(hyperparameters)
+    return hypermodel, hyperparameters
+
+
+def needed_flops(num_images: int, num_folds: int, epochs: int) -> float:
+    """Floating-point operations of a trial's matrix products, validation included.
+
+    The first layer's input gradient is not needed and not counted.
+    """
+    sizes = [NUM_FEATURES, *HEAD_UNITS, NUM_LABELS]
+    products = [first * second for first, second in zip(sizes, sizes[1:], strict=False)]
+    forward, backward = sum(products), sum(products) + sum(products[1:])
+    training_rows = num_images * (num_folds - 1)
+    return 2.0 * epochs * (training_rows * (forward + backward) + num_images * forward)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Repeated timings of one thing, in seconds."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median time."""
+        return statistics.median(self.seconds)
+
+    def __str__(self) -> str:
+        """The median, and the range where there is more than one time."""
+        if len(self.seconds) == 1:
+            return f"{self.median:.1f}"
+        return f"{self.median:.1f} ({min(self.seconds):.1f}-{max(self.seconds):.1f})"
+
+
+def timed(work: Callable[[], object], repeats: int) -> Timing:
+    """Time a piece of work so many times."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return Timing(tuple(times))
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], notes: Sequence[str] = ()
+) -> None:
+    """Print one table with machine and versions below it."""
+    table = Table(title=title)
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="left" if position == 0 else "right")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    console = Console(width=max(Console().width, 120))
+    console.print(table)
+    told = ", ".join(f"{name} {version}" for name, version in versions().items())
+    for line in (*notes, f"{_processor()}, {os.cpu_count()} cores; {told}"):
+        console.print(line, markup=False, highlight=False)
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as stream:
+            names = [line.split(":")[1].strip() for line in stream if line.startswith("model name")]
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()

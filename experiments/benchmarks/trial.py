@@ -1,0 +1,194 @@
+"""One Regime I trial: folds together, against one after another, PyTorch, and the backbone.
+
+    python -m experiments.benchmarks.trial [--batch-sizes 32,128,512,1600] [--repeats 3]
+
+2,490 images, 6 folds, 20 epochs, the study's head, metrics included. PyTorch is timed where it is
+installed. The way with the backbone in the loop is measured on a few steps and extrapolated.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from experiments.benchmarks.common import (
+    EPOCHS,
+    IMAGES,
+    NUM_FOLDS,
+    Timing,
+    configuration,
+    folds_of,
+    needed_flops,
+    print_table,
+    synthetic_data,
+    timed,
+)
+from rust_tuner.metrics import macro_auroc
+from rust_tuner.models.architectures import TransferLearningModel
+from rust_tuner.models.fold_parallel import FoldParallelTrainer
+from rust_tuner.models.fold_training import TrainingData
+from rust_tuner.models.runtime import start_backend
+from rust_tuner.search.cross_validation import run_folds_together
+
+
+def folds_together(trainer: FoldParallelTrainer, batch_size: int) -> Callable[[], object]:
+    """The package's own way."""
+    hypermodel, hyperparameters = configuration(batch_size)
+    return lambda: run_folds_together(
+        lambda: hypermodel.build_head(hyperparameters),
+        trainer,
+        folds_of(),
+        epochs=EPOCHS,
+        batch_size=batch_size,
+        seed=0,
+    )
+
+
+def keras_fit(data: TrainingData, batch_size: int) -> None:
+    """Keras `fit`, one fold after another, on the cached features; validation AUROC only."""
+    hypermodel, hyperparameters = configuration(batch_size)
+    values = data.inputs.values
+    rng = np.random.default_rng(0)
+    for training, validation in folds_of():
+        model = hypermodel.build_head(hyperparameters)
+        for _ in range(EPOCHS):
+            variants = rng.integers(values.shape[1], size=len(training))
+            model.fit(
+                values[training, variants],
+                data.targets[training],
+                batch_size=batch_size,
+                verbose=0,
+            )
+            answers = model.predict(values[validation, 0], batch_size=batch_size, verbose=0)
+            macro_auroc(data.targets[validation], answers)
+        keras.utils.clear_session()
+
+
+def torch_loop(data: TrainingData, batch_size: int) -> None:
+    """A plain PyTorch loop with its fused Adam, one fold after another; validation AUROC only."""
+    import torch
+    from torch import nn
+
+    hypermodel, _ = configuration(batch_size)
+    rate = float(hypermodel.space.dropout_rate)
+    values = torch.from_numpy(data.inputs.values).flatten(0, 1)
+    num_variants = data.inputs.num_variants
+    targets = torch.from_numpy(data.targets)
+    for training, validation in folds_of():
+        layers: list[nn.Module] = []
+        sizes = [values.shape[1], 1024, 512, 256]
+        for first, second in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(first, second), nn.ReLU(), nn.Dropout(rate)]
+        model = nn.Sequential(*layers, nn.Linear(256, targets.shape[1]))
+        adam = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7, fused=True)
+        loss_of = nn.BCEWithLogitsLoss()
+        rows, held = torch.from_numpy(training), torch.from_numpy(validation)
+        for _ in range(EPOCHS):
+            model.train()
+            order = rows[torch.randperm(len(rows))]
+            variants = torch.randint(num_variants, (len(order),))
+            for batch, variant in zip(
+                order.split(batch_size), variants.split(batch_size), strict=True
+            ):
+                adam.zero_grad()
+                loss = loss_of(model(values[batch * num_variants + variant]), targets[batch])
+                loss.backward()
+                adam.step()
+            model.eval()
+            with torch.inference_mode():
+                answers = torch.sigmoid(model(values[held * num_variants])).numpy()
+            macro_auroc(data.targets[validation], answers)
+
+
+def backbone_images_per_second(batch_size: int = 32, steps: int = 3) -> float:
+    """Training steps with the frozen InceptionV3 in the loop, as published."""
+    model = TransferLearningModel(weights="random")
+    model.compile("adam", "binary_crossentropy", jit_compile=False)
+    images = np.random.default_rng(0).random((batch_size, 299, 299, 3), dtype=np.float32)
+    targets = np.zeros((batch_size, 18), dtype=np.float32)
+    model.train_on_batch(images, targets)
+    start = time.perf_counter()
+    for _ in range(steps):
+        model.train_on_batch(images, targets)
+    return steps * batch_size / (time.perf_counter() - start)
+
+
+def attainable_gflops(batch_size: int) -> float:
+    """The rate of the head's first and largest product, by itself."""
+    left = tf.random.uniform((NUM_FOLDS, min(batch_size, 2075), 2048))
+    right = tf.random.uniform((NUM_FOLDS, 2048, 1024))
+    product = tf.function(tf.matmul)
+    product(left, right)
+    repeats = max(2, round(200 / left.shape[1]) * 4)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        result = product(left, right)
+    float(result[0, 0, 0])
+    operations = 2.0 * repeats * NUM_FOLDS * left.shape[1] * 2048 * 1024
+    return operations / (time.perf_counter() - start) / 1e9
+
+
+def main() -> None:
+    """Time every way at every batch size and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--batch-sizes", default="1600,512,128,32")
+    parser.add_argument("--repeats", type=int, default=1)
+    arguments = parser.parse_args()
+    start_backend()
+    try:
+        import torch
+
+        torch_version = torch.__version__
+    except ImportError:
+        torch_version = None
+
+    data = synthetic_data()
+    trainer = FoldParallelTrainer(data)
+    speed = backbone_images_per_second()
+    # Each epoch of each fold sees all images once, for training or for validation.
+    backbone = IMAGES * NUM_FOLDS * EPOCHS / speed
+    folds_together(trainer, 2048)()
+    rows = []
+    for batch_size in map(int, arguments.batch_sizes.split(",")):
+        attainable = attainable_gflops(batch_size)
+        ours = timed(folds_together(trainer, batch_size), arguments.repeats)
+        fit = timed(lambda size=batch_size: keras_fit(data, size), arguments.repeats)
+        plain = Timing((float("nan"),))
+        if torch_version:
+            plain = timed(lambda size=batch_size: torch_loop(data, size), arguments.repeats)
+        attainable = max(attainable, attainable_gflops(batch_size))
+        achieved = needed_flops(IMAGES, NUM_FOLDS, EPOCHS) / ours.median / 1e9
+        rows.append(
+            (
+                batch_size,
+                ours,
+                f"{fit} = {fit.median / ours.median:.1f}x",
+                f"{plain} = {plain.median / ours.median:.1f}x" if torch_version else "-",
+                f"{backbone / 3600:.1f} h = {backbone / ours.median:.0f}x",
+                f"{achieved:.0f} of {attainable:.0f} = {achieved / attainable:.0%}",
+            )
+        )
+    print_table(
+        f"One trial: {IMAGES} images, {NUM_FOLDS} folds, {EPOCHS} epochs; seconds and ratios",
+        [
+            "batch size",
+            "folds together",
+            "Keras fit, fold by fold",
+            "PyTorch, fused Adam",
+            "backbone in the loop",
+            "GFLOP/s",
+        ],
+        rows,
+        [
+            f"Backbone in the loop: {speed:.1f} images/s in training steps of 32, extrapolated.",
+            f"PyTorch {torch_version or 'is not installed'}. GFLOP/s: needed matrix products of "
+            "the trial, of the rate of its first product by itself.",
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

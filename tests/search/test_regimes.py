@@ -1,0 +1,260 @@
+"""The two regimes: the published ranges, the seed, the objective, and what the score is."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rust_tuner import CrossValidationTuner, Protocol, load_manifest, regime_1, regime_2
+from rust_tuner.data.splits import Development, make_folds, split_holdout
+from rust_tuner.errors import ProtocolError, SearchError, SplitError
+from rust_tuner.metrics import view_only_baseline
+from rust_tuner.search.records import read_out_of_fold
+
+LEARNING_RATES = [1e-1, 1e-2, 1e-3, 1e-4]
+EPSILONS = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8]
+
+
+@pytest.fixture(scope="module")
+def sides(phantom_manifest):
+    return split_holdout(load_manifest(phantom_manifest), seed=0)
+
+
+@pytest.fixture(scope="module")
+def development(sides) -> Development:
+    return sides[0]
+
+
+@pytest.fixture
+def searches(monkeypatch):
+    """Searches are opened and not run; what they would have been called with."""
+    calls = []
+    monkeypatch.setattr(
+        CrossValidationTuner, "search", lambda self, *args, **kwargs: calls.append((args, kwargs))
+    )
+    return calls
+
+
+def space_of(tuner):
+    return {parameter.name: parameter for parameter in tuner.oracle.get_space().space}
+
+
+def kinds(tuner):
+    return {name: type(parameter).__name__ for name, parameter in space_of(tuner).items()}
+
+
+def test_regime_1_has_the_published_ranges_and_scale(tmp_path, development, searches):
+    tuner = regime_1(development, tmp_path)
+    space = space_of(tuner)
+    assert kinds(tuner) == {
+        "batch_size": "Int",
+        "dropout_rate": "Float",
+        "learning_rate": "Fixed",
+        "epsilon": "Fixed",
+    }
+    batch_size, dropout_rate = space["batch_size"], space["dropout_rate"]
+    assert (batch_size.min_value, batch_size.max_value) == (16, 2048)
+    assert (batch_size.sampling, batch_size.step) == ("linear", 1)
+    assert (dropout_rate.min_value, dropout_rate.max_value) == (0.0, 0.5)
+    assert (dropout_rate.sampling, dropout_rate.step) == ("linear", None)
+    assert (space["learning_rate"].value, space["epsilon"].value) == (1e-3, 1e-7)
+    assert (tuner.oracle.max_trials, tuner.oracle.num_trials()) == (100, 100)
+    assert (tuner.cv, tuner.score_epoch, tuner.seed) == (6, "best_mean", 0)
+    ((args, kwargs),) = searches
+    assert args == (development,)
+    assert kwargs["epochs"] == 20
+    assert tuner.project_folder == tmp_path / "regime_1"
+
+
+def test_regime_1_draws_over_the_whole_of_its_ranges(tmp_path, development, searches):
+    tuner = regime_1(development, tmp_path)
+    drawn = pd.DataFrame([tuner.oracle.values_of(trial) for trial in range(100)])
+    assert not drawn.duplicated().any()
+    assert drawn["batch_size"].between(16, 2048).all()
+    assert drawn["dropout_rate"].between(0, 0.5).all()
+    # Linear: a quarter of 100 draws lies in each quarter of a range, give or take four sigma.
+    for name, low, high in (("batch_size", 16, 2048), ("dropout_rate", 0, 0.5)):
+        counts, _ = np.histogram(drawn[name], bins=4, range=(low, high))
+        assert (np.abs(counts - 25) < 4 * np.sqrt(100 * 0.25 * 0.75)).all()
+
+
+def test_regime_2_is_the_published_grid_with_the_rest_fixed(tmp_path, development, searches):
+    tuner = regime_2(development, tmp_path, 1601, 0.14)
+    space = space_of(tuner)
+    assert kinds(tuner) == {
+        "batch_size": "Fixed",
+        "dropout_rate": "Fixed",
+        "learning_rate": "Choice",
+        "epsilon": "Choice",
+    }
+    assert (space["batch_size"].value, space["dropout_rate"].value) == (1601, 0.14)
+    assert list(space["learning_rate"].values) == LEARNING_RATES
+    assert list(space["epsilon"].values) == EPSILONS
+    assert tuner.oracle.num_trials() == 32
+    points = [tuner.oracle.values_of(trial) for trial in range(32)]
+    grid = {(point["learning_rate"], point["epsilon"]) for point in points}
+    assert grid == {(rate, epsilon) for rate in LEARNING_RATES for epsilon in EPSILONS}
+    assert tuner.oracle.values_of(32) is None
+    assert searches[0][1]["epochs"] == 20
+    assert tuner.project_folder == tmp_path / "regime_2"
+
+
+def test_arguments_replace_the_protocols_fields(tmp_path, development, searches):
+    tuner = regime_1(
+        development,
+        tmp_path,
+        trials=7,
+        num_folds=3,
+        epochs=4,
+        batch_size_range=(8, 9),
+        dropout_rate_range=(0.1, 0.2),
+        seed=5,
+        weights="random",
+        protocol=Protocol.study(seed=1, trials=50, score_epoch="last"),
+    )
+    assert (tuner.oracle.max_trials, tuner.cv, tuner.seed) == (7, 3, 5)
+    assert (tuner.oracle.seed, tuner.score_epoch) == (5, "last")
+    assert searches[0][1]["epochs"] == 4
+    assert tuner.hypermodel.weights == "random"
+    recorded = searches[0][1]["about"]["protocol"]
+    assert (recorded["seed"], recorded["num_folds"], recorded["weights"]) == (5, 3, "random")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "objective", "masked"),
+    [(Protocol.study(), "val_auroc", False), (Protocol.clinical(), "val_cortex_auroc", True)],
+)
+def test_the_protocol_decides_objective_loss_and_preprocessing(
+    tmp_path, development, searches, protocol, objective, masked
+):
+    for tuner in (
+        regime_1(development, tmp_path, protocol=protocol),
+        regime_2(development, tmp_path, 32, 0.5, protocol=protocol),
+    ):
+        assert (tuner.oracle.objective.name, tuner.oracle.objective.direction) == (objective, "max")
+        assert tuner.hypermodel.masked_loss is masked
+        assert tuner.hypermodel.resize == protocol.resize
+        assert tuner.hypermodel.flips == protocol.flips
+
+
+@pytest.mark.parametrize("regime", [regime_1, regime_2])
+def test_only_the_development_set_is_accepted(tmp_path, sides, regime):
+    given = {"batch_size": 32, "dropout_rate": 0.5} if regime is regime_2 else {}
+    development, holdout = sides
+    with pytest.raises(SplitError, match=r"got HoldOut, expected Development: the sealed"):
+        regime(holdout, tmp_path, weights="random", **given)
+    with pytest.raises(SplitError, match=r"got Radiographs, expected Development"):
+        regime(development.radiographs, tmp_path, weights="random", **given)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"trials": 0}, {"num_folds": 1}, {"batch_size_range": (9, 3)}, {"dropout_rate_range": (0, 1)}],
+)
+def test_a_choice_out_of_its_range_is_refused_by_name(tmp_path, development, changes):
+    (name,) = changes
+    with pytest.raises(ProtocolError, match=f"^{name}="):
+        regime_1(development, tmp_path, **changes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_regime_2_without_regime_1_and_without_values_is_refused(tmp_path, development):
+    with pytest.raises(SearchError, match="holds no search"):
+        regime_2(development, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def run(development, tiny_protocol, feature_cache, tmp_path_factory):
+    """Run a search of two trials; the tuner."""
+
+    def run(regime=regime_1, **changes):
+        protocol = dataclasses.replace(tiny_protocol, **changes.pop("protocol", {}))
+        folder = tmp_path_factory.mktemp("run")
+        return regime(development, folder, protocol=protocol, cache=feature_cache, **changes)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def first(run):
+    return run(seed=0)
+
+
+def bits(tuner):
+    """All that a search found out, but for how long it took."""
+    history = tuner.history()
+    results = tuner.results().drop(columns="seconds")
+    predictions = [read_out_of_fold(tuner.project_folder, t).tobytes() for t in results["trial"]]
+    return history, results, predictions
+
+
+def test_the_same_seed_gives_the_same_bits(run, first):
+    assert first.seed == 0
+    assert first.oracle.seed == 0
+    one, two = bits(first), bits(run(seed=0))
+    pd.testing.assert_frame_equal(one[0], two[0], check_exact=True)
+    pd.testing.assert_frame_equal(one[1], two[1], check_exact=True)
+    assert one[2] == two[2]
+
+
+def test_another_seed_gives_other_trials_folds_and_scores(run, first):
+    other = run(seed=1)
+    one, two = first.results(), other.results()
+    assert not set(one["dropout_rate"]) & set(two["dropout_rate"])
+    assert not set(one["score"]) & set(two["score"])
+    folds = [tuner.project.run["subject"]["folds"] for tuner in (first, other)]
+    assert folds[0] != folds[1]
+
+
+def score_by_hand(history, metric):
+    """Fold-averaged validation curves, and their best epoch, of each trial."""
+    curves = history[(history["split"] == "validation") & (history["metric"] == metric)]
+    mean = curves.groupby(["trial", "epoch"])["value"].mean().unstack()
+    return mean.max(axis=1), mean.idxmax(axis=1)
+
+
+def test_the_score_is_the_best_epoch_of_the_fold_averaged_auroc(first):
+    score, epoch = score_by_hand(first.history(), "auroc")
+    results = first.results().set_index("trial")
+    np.testing.assert_allclose(results["score"], score, rtol=1e-14)
+    assert list(results["epoch"]) == list(epoch)
+    best = first.get_best_hyperparameters()[0].values
+    assert best["dropout_rate"] == results.loc[score.idxmax(), "dropout_rate"]
+
+
+def test_the_clinical_score_is_that_of_visible_cortices(run):
+    clinical = Protocol.clinical()
+    differs = ("objective", "masked_loss")
+    changes = {name: getattr(clinical, name) for name in differs}
+    tuner = run(protocol=changes | {"epochs": 3}, trials=1)
+    score, epoch = score_by_hand(tuner.history(), "cortex_auroc")
+    results = tuner.results()
+    np.testing.assert_allclose(results["score"], score, rtol=1e-14)
+    assert list(results["epoch"]) == list(epoch)
+    assert (results["score"] == results["val_cortex_auroc"]).all()
+    assert set(tuner.history()["metric"]) == {"auroc", "cortex_auroc", "loss"}
+
+
+def test_every_results_table_carries_the_view_only_baseline(first, development):
+    radiographs = development.radiographs
+    folds = make_folds(development, 3, 0)
+    baselines = [
+        view_only_baseline(
+            radiographs.labels[training],
+            radiographs.labels[validation],
+            radiographs.visible[validation],
+        )
+        for training, validation in folds
+    ]
+    results = first.results()
+    for name in ("auroc", "cortex_auroc"):
+        expected = np.mean([getattr(baseline, name) for baseline in baselines])
+        np.testing.assert_allclose(results[f"view_only_{name}"], expected, rtol=1e-14)
+
+
+def test_the_steps_of_an_epoch_follow_from_the_batch_size(first, development):
+    largest = max(len(training) for training, _ in make_folds(development, 3, 0))
+    results = first.results()
+    expected = np.ceil(largest / results["batch_size"])
+    assert list(results["steps_per_epoch"]) == list(expected)

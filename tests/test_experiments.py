@@ -1,0 +1,81 @@
+"""The published experiments' scripts: they run as printed, resume, and write their best."""
+
+import dataclasses
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rust_tuner import Study
+from rust_tuner.files import read_json
+from rust_tuner.search.records import read_project
+
+SCRIPTS = Path(__file__).parent.parent / "experiments"
+
+
+@pytest.fixture
+def in_process(monkeypatch, capsys):
+    def call(script, *arguments):
+        monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+        runpy.run_path(str(script), run_name="__main__")
+        return capsys.readouterr().out
+
+    return call
+
+
+@pytest.fixture
+def in_a_process_of_its_own():
+    def call(script, *arguments):
+        command = [sys.executable, str(script), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "runner", ["in_process", pytest.param("in_a_process_of_its_own", marks=pytest.mark.slow)]
+)
+def test_both_scripts_run_and_run_again_adding_nothing(
+    tmp_path, phantom_manifest, tiny_protocol, feature_cache, monkeypatch, request, runner
+):
+    monkeypatch.setenv("RUST_TUNER_CACHE", str(feature_cache))
+    call = request.getfixturevalue(runner)
+    study = tmp_path / "study"
+    # The scripts have the published scale unless the study was prepared with another.
+    Study(study, phantom_manifest, tiny_protocol).prepare()
+    first = call(SCRIPTS / "regime_1.py", phantom_manifest, study)
+    second = call(SCRIPTS / "regime_2.py", study)
+    for regime, output in (("regime_1", first), ("regime_2", second)):
+        project = read_project(study / regime)
+        assert [trial.status for trial in project.trials] == ["COMPLETED"] * 2
+        exported = read_json(study / f"{regime}.json")
+        assert exported["hyperparameters"] == project.best.values
+        assert output.splitlines()[-1] == str(project.best.values)
+    best = read_json(study / "regime_1.json")["hyperparameters"]
+    used = read_json(study / "regime_2.json")["hyperparameters"]
+    for name in ("batch_size", "dropout_rate"):
+        assert used[name] == best[name]
+    before = {path: path.read_bytes() for path in study.rglob("trial_*/*")}
+    assert call(SCRIPTS / "regime_1.py", phantom_manifest, study) == first
+    assert call(SCRIPTS / "regime_2.py", study) == second
+    assert {path: path.read_bytes() for path in study.rglob("trial_*/*")} == before
+
+
+def test_regime_2_runs_on_a_study_of_its_own_with_given_values(
+    tmp_path, phantom_manifest, tiny_protocol, feature_cache, monkeypatch, in_process
+):
+    monkeypatch.setenv("RUST_TUNER_CACHE", str(feature_cache))
+    study = tmp_path / "study"
+    one_point = dataclasses.replace(tiny_protocol, learning_rates=(1e-2,))
+    Study(study, phantom_manifest, one_point).prepare()
+    values = ["--batch-size", 8, "--dropout-rate", 0.25]
+    in_process(SCRIPTS / "regime_2.py", study, phantom_manifest, *values)
+    (trial,) = read_project(study / "regime_2").trials
+    assert (trial.values["batch_size"], trial.values["dropout_rate"]) == (8, 0.25)
+    shutil.rmtree(study)
