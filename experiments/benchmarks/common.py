@@ -1,5 +1,6 @@
 """What the benchmarks share: synthetic features, the study's head, and how a table is printed."""
 
+import itertools
 import os
 import platform
 import statistics
@@ -28,10 +29,17 @@ EPOCHS = 20
 DROPOUT_RATE = 0.2
 
 
-def synthetic_data(num_images: int = IMAGES, num_variants: int = 4) -> TrainingData:
-    """Random features and labels of the study's shape, with its two metrics."""
+def synthetic_features(num_images: int = IMAGES, num_variants: int = 4) -> FrozenFeatures:
+    """Random features of the study's shape."""
     rng = np.random.default_rng(0)
     values = rng.random((num_images, num_variants, NUM_FEATURES), dtype=np.float32)
+    return FrozenFeatures(values, "synthetic")
+
+
+def synthetic_data(features: FrozenFeatures) -> TrainingData:
+    """Random labels for features, with the study's two metrics."""
+    rng = np.random.default_rng(1)
+    num_images = len(features)
     labels = (rng.random((num_images, NUM_LABELS)) < 0.3).astype(np.float32)
     visible = rng.random((num_images, NUM_LABELS - NUM_VIEWS)) < 0.5
 
@@ -43,7 +51,7 @@ def synthetic_data(num_images: int = IMAGES, num_variants: int = 4) -> TrainingD
             ),
         }
 
-    return TrainingData(FrozenFeatures(values, "synthetic"), labels, metrics)
+    return TrainingData(features, labels, metrics)
 
 
 def folds_of(
@@ -73,7 +81,7 @@ def needed_flops(num_images: int, num_folds: int, epochs: int) -> float:
     The first layer's input gradient is not needed and not counted.
     """
     sizes = [NUM_FEATURES, *HEAD_UNITS, NUM_LABELS]
-    products = [first * second for first, second in zip(sizes, sizes[1:], strict=False)]
+    products = [first * second for first, second in itertools.pairwise(sizes)]
     forward, backward = sum(products), sum(products) + sum(products[1:])
     training_rows = num_images * (num_folds - 1)
     return 2.0 * epochs * (training_rows * (forward + backward) + num_images * forward)

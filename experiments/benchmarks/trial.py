@@ -7,14 +7,17 @@ installed. The way with the backbone in the loop is measured on a few steps and 
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable
+from functools import partial
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from experiments.benchmarks.common import (
+    DROPOUT_RATE,
     EPOCHS,
     IMAGES,
     NUM_FOLDS,
@@ -24,10 +27,12 @@ from experiments.benchmarks.common import (
     needed_flops,
     print_table,
     synthetic_data,
+    synthetic_features,
     timed,
 )
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.architectures import TransferLearningModel
+from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_training import TrainingData
 from rust_tuner.models.runtime import start_backend
@@ -47,10 +52,10 @@ def folds_together(trainer: FoldParallelTrainer, batch_size: int) -> Callable[[]
     )
 
 
-def keras_fit(data: TrainingData, batch_size: int) -> None:
+def keras_fit(features: FrozenFeatures, data: TrainingData, batch_size: int) -> None:
     """Keras `fit`, one fold after another, on the cached features; validation AUROC only."""
     hypermodel, hyperparameters = configuration(batch_size)
-    values = data.inputs.values
+    values = features.values
     rng = np.random.default_rng(0)
     for training, validation in folds_of():
         model = hypermodel.build_head(hyperparameters)
@@ -67,21 +72,19 @@ def keras_fit(data: TrainingData, batch_size: int) -> None:
         keras.utils.clear_session()
 
 
-def torch_loop(data: TrainingData, batch_size: int) -> None:
+def torch_loop(features: FrozenFeatures, data: TrainingData, batch_size: int) -> None:
     """A plain PyTorch loop with its fused Adam, one fold after another; validation AUROC only."""
     import torch
     from torch import nn
 
-    hypermodel, _ = configuration(batch_size)
-    rate = float(hypermodel.space.dropout_rate)
-    values = torch.from_numpy(data.inputs.values).flatten(0, 1)
-    num_variants = data.inputs.num_variants
+    values = torch.from_numpy(features.values).flatten(0, 1)
+    num_variants = features.num_variants
     targets = torch.from_numpy(data.targets)
     for training, validation in folds_of():
         layers: list[nn.Module] = []
         sizes = [values.shape[1], 1024, 512, 256]
-        for first, second in zip(sizes, sizes[1:], strict=False):
-            layers += [nn.Linear(first, second), nn.ReLU(), nn.Dropout(rate)]
+        for first, second in itertools.pairwise(sizes):
+            layers += [nn.Linear(first, second), nn.ReLU(), nn.Dropout(DROPOUT_RATE)]
         model = nn.Sequential(*layers, nn.Linear(256, targets.shape[1]))
         adam = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-7, fused=True)
         loss_of = nn.BCEWithLogitsLoss()
@@ -113,7 +116,7 @@ def backbone_images_per_second(batch_size: int = 32, steps: int = 3) -> float:
     start = time.perf_counter()
     for _ in range(steps):
         model.train_on_batch(images, targets)
-    return steps * batch_size / (time.perf_counter() - start)
+    return float(steps * batch_size / (time.perf_counter() - start))
 
 
 def attainable_gflops(batch_size: int) -> float:
@@ -128,7 +131,7 @@ def attainable_gflops(batch_size: int) -> float:
         result = product(left, right)
     float(result[0, 0, 0])
     operations = 2.0 * repeats * NUM_FOLDS * left.shape[1] * 2048 * 1024
-    return operations / (time.perf_counter() - start) / 1e9
+    return float(operations / (time.perf_counter() - start) / 1e9)
 
 
 def main() -> None:
@@ -145,7 +148,8 @@ def main() -> None:
     except ImportError:
         torch_version = None
 
-    data = synthetic_data()
+    features = synthetic_features()
+    data = synthetic_data(features)
     trainer = FoldParallelTrainer(data)
     speed = backbone_images_per_second()
     # Each epoch of each fold sees all images once, for training or for validation.
@@ -155,10 +159,10 @@ def main() -> None:
     for batch_size in map(int, arguments.batch_sizes.split(",")):
         attainable = attainable_gflops(batch_size)
         ours = timed(folds_together(trainer, batch_size), arguments.repeats)
-        fit = timed(lambda size=batch_size: keras_fit(data, size), arguments.repeats)
+        fit = timed(partial(keras_fit, features, data, batch_size), arguments.repeats)
         plain = Timing((float("nan"),))
         if torch_version:
-            plain = timed(lambda size=batch_size: torch_loop(data, size), arguments.repeats)
+            plain = timed(partial(torch_loop, features, data, batch_size), arguments.repeats)
         attainable = max(attainable, attainable_gflops(batch_size))
         achieved = needed_flops(IMAGES, NUM_FOLDS, EPOCHS) / ours.median / 1e9
         rows.append(

@@ -94,7 +94,10 @@ class FoldBatchNormalization(keras.layers.Layer):  # type: ignore[misc]
         shape = (self.num_folds, 1, input_shape[0][-1])  # type: ignore[index]
 
         def weight(name: str, trainable: bool) -> Any:
-            return self.add_weight(shape=shape, initializer="zeros", trainable=trainable, name=name)
+            # Statistics of few bits would drift, so this layer works in float32 throughout.
+            return self.add_weight(
+                shape=shape, initializer="zeros", trainable=trainable, autocast=False, name=name
+            )
 
         if self.scale:
             self.gamma = weight("gamma", True)
@@ -105,7 +108,7 @@ class FoldBatchNormalization(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Normalise (F, rows, units) given the rows that count, (rows, F) zeros and ones."""
-        values, counted = inputs
+        values, counted = (ops.cast(part, "float32") for part in inputs)
         mean, variance = self.moving_mean, self.moving_variance
         if training:
             share = ops.expand_dims(ops.transpose(counted), -1)
@@ -117,4 +120,6 @@ class FoldBatchNormalization(keras.layers.Layer):  # type: ignore[misc]
         outputs = (values - mean) * ops.rsqrt(variance + self.epsilon)
         if self.scale:
             outputs = outputs * self.gamma
-        return outputs + self.beta if self.center else outputs
+        if self.center:
+            outputs = outputs + self.beta
+        return ops.cast(outputs, self.compute_dtype)
