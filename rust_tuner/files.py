@@ -50,7 +50,6 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(name, path)
-        sync_folder(path.parent)
     except BaseException as error:
         if name is not None:
             with contextlib.suppress(FileNotFoundError):
@@ -61,6 +60,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
                 "whole. Make room or mend the permissions, then start again"
             ) from error
         raise
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -198,6 +198,7 @@ def train_fold(
         if running is not None:
             answers = as_numpy(running.answers)
             figures = dict(data.metrics(answers, order, f"{where}, training"))
+            _require_finite(figures, f"{where}, training")
         training_curves.append(figures)
 
         answers = np.asarray(model.predict(inputs, batch_size=max(sizes), verbose=0))

@@ -26,7 +26,10 @@ def batch_sizes(num_rows: int, batch_size: int, num_steps: int | None = None) ->
     sizes = [batch_size] * full + [rest] * (rest > 0)
     steps = len(sizes) if num_steps is None else num_steps
     if not len(sizes) <= steps <= num_rows:
-        raise SearchError(f"{num_rows} rows in batches of {batch_size} cannot take {steps} steps")
+        raise SearchError(
+            f"{num_rows} rows in batches of {batch_size} cannot take {steps} steps; "
+            "use a batch size from 2, or folds of equal size"
+        )
     while len(sizes) < steps:
         position = _last_of_largest(sizes)
         parts = min(steps - len(sizes) + 1, sizes[position])

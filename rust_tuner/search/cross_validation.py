@@ -92,11 +92,17 @@ def cross_validate(
         SearchError: for data that do not fit together.
         TrialError: where the loss stops being finite.
     """
+    pairs = list(folds)
+    if len(x) != len(y) or not pairs:
+        raise SearchError(
+            f"x has {len(x)}, y has {len(y)} rows, and there are {len(pairs)} folds; give each row "
+            "of x its target, and at least one fold"
+        )
     data = TrainingData(x, y, array_metrics(y))
     return run_folds(
         lambda running: build_model(),
         data,
-        list(folds),
+        pairs,
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
@@ -279,14 +285,17 @@ def chosen_epoch(curve: Sequence[float], rule: str | int, direction: str = "max"
         direction: `max` or `min`, what is best.
 
     Raises:
-        SearchError: where the rule names an epoch that was not trained.
+        SearchError: where the rule is none, or names an epoch that was not trained.
     """
     if rule == "best_mean":
         return int(np.argmax(curve) if direction == "max" else np.argmin(curve))
-    epoch = len(curve) - 1 if rule == "last" else int(rule)
-    if not 0 <= epoch < len(curve):
-        raise SearchError(f"score_epoch={rule!r} with {len(curve)} epochs; expected an epoch below")
-    return epoch
+    epoch = len(curve) - 1 if rule == "last" else rule
+    if isinstance(epoch, str) or not 0 <= epoch < len(curve):
+        raise SearchError(
+            f"score_epoch={rule!r} with {len(curve)} epochs; expected best_mean, last, or an "
+            f"epoch in 0-{len(curve) - 1}"
+        )
+    return int(epoch)
 
 
 def array_metrics(y: npt.NDArray[Any]) -> Callable[..., Mapping[str, float]]:

@@ -31,6 +31,7 @@ REGIME_2 = "regime_2"
 SPLITS = ("training", "validation")
 
 _NO_ROWS = np.empty(0, dtype=np.int64)
+_FOLD_FIELDS = {"key", "fold", "training", "validation", "steps_per_epoch", "seconds"}
 
 Curves = dict[str, list[float]]
 
@@ -134,7 +135,7 @@ class FoldStore:
             head = read_json(self._head(fold))
         except (FileNotFoundError, RustTunerError):
             return None
-        if not isinstance(head, dict) or head.get("key") != self._key:
+        if not _is_fold_record(head) or head["key"] != self._key:
             return None
         return FoldRecord(
             fold=fold,
@@ -264,7 +265,7 @@ def read_project(folder: str | Path) -> Project:
     for path in sorted(place.glob("trial_*/trial.json")):
         try:
             trials.append(_trial_from(path))
-        except (RustTunerError, KeyError, TypeError, AttributeError) as error:
+        except (RustTunerError, LookupError, TypeError, AttributeError, ValueError) as error:
             problems.append(f"{path.parent.name}: {error}")
     return Project(place, read_json(run_file), tuple(trials), tuple(problems))
 
@@ -331,7 +332,10 @@ def _trial_from(path: Path) -> TrialRecord:
     folder = path.parent
     folds = []
     for head in sorted(folder.glob("fold_*.json"), key=lambda p: int(p.stem.split("_")[1])):
-        folds.append(read_json(head))
+        record = read_json(head)
+        if not _is_fold_record(record):
+            raise RustTunerError(f"{head} is no record of a fold; run the search again")
+        folds.append(record)
     completed = state["status"] == "COMPLETED"
     metrics = {
         name: float(np.mean(history["observations"][-1]["value"]))
@@ -349,10 +353,18 @@ def _trial_from(path: Path) -> TrialRecord:
     )
 
 
+def _is_fold_record(head: object) -> bool:
+    return isinstance(head, dict) and set(head) >= _FOLD_FIELDS
+
+
 def _write_arrays(path: Path, key: str, **arrays: Any) -> None:
     buffer = io.BytesIO()
     kept: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
-    np.savez(buffer, allow_pickle=False, key=np.frombuffer(bytes.fromhex(key), np.uint8), **kept)
+    signature = {
+        "key": np.frombuffer(bytes.fromhex(key), np.uint8),
+        "num_arrays": np.asarray(len(kept)),
+    }
+    np.savez(buffer, allow_pickle=False, **signature, **kept)
     with atomic_write(path) as stream:
         stream.write(buffer.getvalue())
 
@@ -363,8 +375,9 @@ def _read_arrays(path: Path, key: str | None) -> dict[str, Any] | None:
         # NumPy leaves a file open that it cannot read, so it is opened here.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             arrays = dict(content)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        own = arrays.pop("key").tobytes().hex()
+        # A damaged directory of a zip file may lack its last entries without a word.
+        is_whole = int(arrays.pop("num_arrays")) == len(arrays)
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile):
         return None
-    if key is not None and arrays.pop("key").tobytes().hex() != key:
-        return None
-    return arrays
+    return arrays if is_whole and key in (None, own) else None

@@ -42,9 +42,9 @@ def claim_folder(folder: Path, run: dict[str, Any]) -> None:
                 "take a new folder or project_name"
             ) from None
     except RustTunerError:
-        # Every record carries the key of its run, so a damaged manifest costs no trust in them.
         written = None
-    if written is not None:
+    # Every record carries the key of its run, so a damaged manifest costs no trust in them.
+    if isinstance(written, dict):
         differences = _differences(written, run)
         if differences:
             table = "\n".join(f"  {name}: was {old}, is {new}" for name, old, new in differences)

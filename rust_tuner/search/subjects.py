@@ -82,13 +82,7 @@ def radiographs_subject(
     labels, visible = radiographs.labels, radiographs.visible
     folds = make_folds(development, cv, seed) if isinstance(cv, int) else cv
     pairs = _pairs(folds, labels, labels, radiographs.patient_ids)
-    for fold, (training, validation) in enumerate(pairs):
-        shared = set(radiographs.patient_ids[training]) & set(radiographs.patient_ids[validation])
-        if shared:
-            raise SearchError(
-                f"fold {fold}: patient {min(shared)} is on both sides; use make_folds, or a "
-                "splitter that keeps groups together"
-            )
+    _require_apart(pairs, radiographs.patient_ids, "patient", "use make_folds, or a splitter")
     view_only = _view_only(labels, visible, pairs)
     recipe = hypermodel.feature_recipe()
     features = extract_features(
@@ -151,7 +145,7 @@ def arrays_subject(
         seed: for folds that are made from a number.
 
     Raises:
-        SearchError: for arrays that do not fit together.
+        SearchError: for arrays that do not fit together, or folds that do not keep groups apart.
     """
     inputs, targets = np.asarray(x), np.asarray(y)
     owners = None if groups is None else np.asarray(groups)
@@ -168,6 +162,8 @@ def arrays_subject(
             "is used as the batch size)"
         )
     pairs = _pairs(_array_folds(cv, targets, owners, seed), inputs, targets, owners)
+    if owners is not None:
+        _require_apart(pairs, owners, "group", "give a number of folds, or a splitter")
     return Subject(
         data=TrainingData(inputs, targets, array_metrics(targets)),
         folds=pairs,
@@ -188,6 +184,8 @@ def _array_folds(
 ) -> Any:
     if not isinstance(cv, int):
         return cv
+    if cv < 2:
+        raise SearchError(f"{cv} folds; cross-validation needs at least 2")
     if owners is None:
         return KFold(cv, shuffle=True, random_state=seed_word(seed, "folds"))
     if targets.ndim == 2 and np.isin(targets, (0, 1)).all() and cv <= len(np.unique(owners)):
@@ -233,6 +231,16 @@ def _pairs(
                 "some of them shared or one side empty; give disjoint, filled sides"
             )
     return pairs
+
+
+def _require_apart(folds: FoldList, owners: npt.NDArray[Any], kind: str, mend: str) -> None:
+    for fold, (training, validation) in enumerate(folds):
+        shared = set(owners[training]) & set(owners[validation])
+        if shared:
+            raise SearchError(
+                f"fold {fold}: {kind} {min(shared)} is on both sides; {mend} that keeps groups "
+                "together"
+            )
 
 
 def binary_crossentropy(targets: npt.NDArray[np.float32], answers: npt.NDArray[Any]) -> float:
