@@ -178,6 +178,7 @@ def test_another_manifest_is_refused_and_both_are_named(prepared, radiographs):
         ("flips", "none"),
         ("masked_loss", True),
         ("weights", "imagenet"),
+        ("precision", "bfloat16"),
         ("view_cortices", {"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")}),
     ],
 )
@@ -199,6 +200,7 @@ def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol):
         "flips",
         "masked_loss",
         "weights",
+        "precision",
         "view_cortices",
     }
     names = {field.name for field in dataclasses.fields(tiny_protocol)}

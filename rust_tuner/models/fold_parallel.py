@@ -181,7 +181,7 @@ class _Twin:
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
         for variable in optimizer.variables:
-            variable.assign(ops.zeros_like(variable))
+            variable.assign(ops.zeros(variable.shape, variable.dtype))
         optimizer.learning_rate = plan.learning_rate
         if isinstance(optimizer, FusedAdam):
             optimizer.epsilon_value.assign(plan.optimizer.epsilon)
@@ -236,6 +236,9 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         epoch, step = divmod(batch, self._steps)
         if step < self._steps - 1:
             return
+        if keras.backend.backend() == "jax":
+            # Keras's JAX trainer holds the variables elsewhere while it trains.
+            self._twin.model.jax_state_sync()
         answers = as_numpy(self._twin.running.answers)
         validation = np.asarray(
             self._twin.model.predict_on_batch([self._rows, np.ones_like(self._rows, np.float32)])

@@ -113,7 +113,7 @@ class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
         """Append a batch."""
         one_hot = [1] + [0] * (len(self.answers.shape) - 1)
         start = ops.array(one_hot, dtype="int32") * self.position.value
-        self.answers.assign(ops.slice_update(self.answers, start, y_pred))
+        self.answers.assign(ops.slice_update(self.answers.value, start, y_pred))
         self.position.assign_add(ops.shape(y_pred)[0])
 
     def result(self) -> Any:

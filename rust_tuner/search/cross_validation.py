@@ -30,6 +30,7 @@ from rust_tuner.progress import Task
 from rust_tuner.search.records import Curves, FoldRecord, FoldStore
 
 BuildModel = Callable[[RunningPredictions | None], keras.Model]
+FoldList = tuple[tuple[IntArray, IntArray], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,21 +93,49 @@ def cross_validate(
         SearchError: for data that do not fit together.
         TrialError: where the loss stops being finite.
     """
-    pairs = list(folds)
-    if len(x) != len(y) or not pairs:
-        raise SearchError(
-            f"x has {len(x)}, y has {len(y)} rows, and there are {len(pairs)} folds; give each row "
-            "of x its target, and at least one fold"
-        )
+    if len(x) != len(y):
+        raise SearchError(f"x has {len(x)}, y has {len(y)} rows; give each row of x its target")
     data = TrainingData(x, y, array_metrics(y))
     return run_folds(
         lambda running: build_model(),
         data,
-        pairs,
+        checked_folds(folds, len(x)),
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
     )
+
+
+def checked_folds(folds: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], num_rows: int) -> FoldList:
+    """Folds as arrays of rows.
+
+    Args:
+        folds: pairs of training and validation rows.
+        num_rows: rows of the data set.
+
+    Raises:
+        SearchError: for fewer than two folds, or one with an empty side, a row on both sides, or
+            a row that the data set has not.
+    """
+    pairs = tuple(
+        (np.asarray(training, dtype=np.int64), np.asarray(validation, dtype=np.int64))
+        for training, validation in folds
+    )
+    if len(pairs) < 2:
+        raise SearchError(f"{len(pairs)} folds; cross-validation needs at least 2")
+    for fold, (training, validation) in enumerate(pairs):
+        if not len(training) or not len(validation) or np.intersect1d(training, validation).size:
+            raise SearchError(
+                f"fold {fold} has {len(training)} training and {len(validation)} validation rows, "
+                "some of them shared or one side empty; give disjoint, filled sides"
+            )
+        rows = np.concatenate([training, validation])
+        if rows.min() < 0 or rows.max() >= num_rows:
+            raise SearchError(
+                f"fold {fold} has the rows {rows.min()} to {rows.max()}, but the data have "
+                f"{num_rows}, counted from 0; make folds for this data"
+            )
+    return pairs
 
 
 def run_folds(

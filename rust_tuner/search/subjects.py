@@ -24,14 +24,13 @@ from rust_tuner.models.features import extract_features
 from rust_tuner.models.fold_training import IntArray, RunningPredictions, TrainingData
 from rust_tuner.models.hypermodels import TransferLearningHyperModel
 from rust_tuner.progress import Progress
-from rust_tuner.search.cross_validation import array_metrics
+from rust_tuner.search.cross_validation import FoldList, array_metrics, checked_folds
 from rust_tuner.seeds import seed_word
 
 # Keras clips probabilities by as much.
 _EPSILON = 1e-7
 
 Build = Callable[[keras_tuner.HyperParameters, RunningPredictions | None], keras.Model]
-FoldList = tuple[tuple[IntArray, IntArray], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,19 +217,7 @@ def _pairs(
         raise SearchError(
             f"cv={cv!r}; expected a number of folds, Folds or a scikit-learn splitter"
         )
-    pairs = tuple(
-        (np.asarray(training, dtype=np.int64), np.asarray(validation, dtype=np.int64))
-        for training, validation in found
-    )
-    if len(pairs) < 2:
-        raise SearchError(f"{len(pairs)} folds; cross-validation needs at least 2")
-    for fold, (training, validation) in enumerate(pairs):
-        if not len(training) or not len(validation) or np.intersect1d(training, validation).size:
-            raise SearchError(
-                f"fold {fold} has {len(training)} training and {len(validation)} validation rows, "
-                "some of them shared or one side empty; give disjoint, filled sides"
-            )
-    return pairs
+    return checked_folds(found, len(inputs))
 
 
 def _require_apart(folds: FoldList, owners: npt.NDArray[Any], kind: str, mend: str) -> None:

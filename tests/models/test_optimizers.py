@@ -12,7 +12,8 @@ def test_the_fused_update_gives_the_numbers_of_keras_adam(settings):
     start = rng.normal(size=(5, 7)).astype(np.float32)
     gradients = rng.normal(size=(20, 5, 7)).astype(np.float32)
     trained = []
-    for optimizer in (keras.optimizers.Adam(**settings), FusedAdam(**settings)):
+    replaced = fused(keras.optimizers.Adam(**settings))
+    for optimizer in (keras.optimizers.Adam(**settings), replaced):
         variable = keras.Variable(start)
         optimizer.build([variable])
         for gradient in gradients:

@@ -1,0 +1,97 @@
+"""Patients are divided whole, in any shares, each label in proportion to its group's share."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rust_tuner.data.stratify import stratify_patients
+
+
+def divide(patient_ids, labels, shares, *, seed=0, place=("test",)):
+    return stratify_patients(
+        np.asarray(patient_ids, dtype=object),
+        np.asarray(labels, dtype=np.float32),
+        shares=shares,
+        seed=seed,
+        place=place,
+    )
+
+
+def cohort(num_patients, *, seed=0, prevalences=(0.5, 0.25, 0.1)):
+    """Patients of 1 to 6 radiographs, whose labels are alike within a patient."""
+    rng = np.random.default_rng(seed)
+    owners = np.repeat(np.arange(num_patients), rng.integers(1, 7, num_patients))
+    tendency = rng.uniform(size=(num_patients, len(prevalences)))[owners]
+    noise = rng.uniform(size=tendency.shape)
+    labels = 0.7 * tendency + 0.3 * noise < np.array(prevalences)
+    return [f"p{owner}" for owner in owners], labels.astype(np.float32)
+
+
+@pytest.mark.parametrize("shares", [(0.85, 0.15), (0.5, 0.3, 0.2), (0.25,) * 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_each_group_has_its_share_of_the_rows_and_of_every_label(shares, seed):
+    patients, labels = cohort(400)
+    groups = divide(patients, labels, shares, seed=seed)
+    for group, share in enumerate(shares):
+        rows = groups == group
+        assert rows.mean() == pytest.approx(share, rel=0.02)
+        np.testing.assert_allclose(labels[rows].sum(axis=0) / labels.sum(axis=0), share, rtol=0.03)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_patient_is_in_two_groups_and_no_group_is_empty(data):
+    owners = data.draw(st.lists(st.integers(0, 9), min_size=1, max_size=40))
+    num_groups = data.draw(st.integers(1, len(set(owners))))
+    weights = np.array(
+        data.draw(st.lists(st.integers(1, 9), min_size=num_groups, max_size=num_groups))
+    )
+    labels = data.draw(
+        st.lists(st.tuples(*[st.booleans()] * 3), min_size=len(owners), max_size=len(owners))
+    )
+    groups = divide([f"p{n}" for n in owners], labels, weights / weights.sum())
+    assert groups.shape == (len(owners),)
+    assert set(groups) == set(range(num_groups))
+    assert len(set(zip(owners, groups, strict=True))) == len(set(owners))
+
+
+def test_as_many_groups_as_patients_have_one_each():
+    patients, labels = cohort(9)
+    groups = divide(patients, labels, np.full(9, 1 / 9))
+    assert len(set(zip(patients, groups, strict=True))) == 9
+    assert len(set(groups)) == 9
+
+
+def test_a_patient_with_more_radiographs_than_are_told_apart_keeps_its_place():
+    # 30 radiographs with the label: more than the unary form of a count has levels.
+    patients = ["big"] * 30 + [f"p{n}" for n in range(30)]
+    groups = divide(patients, np.ones((60, 1)), (0.5, 0.5))
+    assert np.bincount(groups).tolist() == [30, 30]
+    assert len(set(groups[:30])) == 1
+
+
+def test_a_label_that_no_row_or_every_row_has_changes_nothing():
+    patients, labels = cohort(60)
+    constant = np.column_stack([labels, np.zeros(len(labels))])
+    np.testing.assert_array_equal(
+        divide(patients, constant, (0.5, 0.5)), divide(patients, labels, (0.5, 0.5))
+    )
+
+
+def test_seed_and_place_decide_and_the_names_of_patients_may_be_numbers():
+    patients, labels = cohort(60)
+    groups = divide(patients, labels, (0.5, 0.5))
+    np.testing.assert_array_equal(divide(patients, labels, (0.5, 0.5)), groups)
+    others = [
+        divide(patients, labels, (0.5, 0.5), seed=1),
+        divide(patients, labels, (0.5, 0.5), place=("elsewhere",)),
+        divide(patients, labels, (0.5, 0.5), place=("test", 2)),
+    ]
+    for other in others:
+        assert not np.array_equal(other, groups)
+    numbers = [int(name.removeprefix("p")) for name in patients]
+    as_text = [str(number) for number in numbers]
+    np.testing.assert_array_equal(
+        divide(numbers, labels, (0.5, 0.5)), divide(as_text, labels, (0.5, 0.5))
+    )

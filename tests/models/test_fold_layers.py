@@ -1,0 +1,148 @@
+"""A layer with a fold axis is so many of Keras's own layers side by side."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rust_tuner.models.fold_layers import (
+    FoldBatchNormalization,
+    FoldDense,
+    FoldDropout,
+    GatherRows,
+)
+from rust_tuner.models.fold_training import as_numpy
+
+NUM_FOLDS, NUM_ROWS, NUM_INPUTS = 3, 8, 5
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def answer(layer, *inputs, **options):
+    return np.asarray(layer(*inputs, **options))
+
+
+def test_gathered_rows_are_those_of_each_fold_and_the_table_is_not_trained():
+    table = keras.Variable(normal(20, NUM_INPUTS), trainable=False)
+    rows = np.random.default_rng(1).integers(20, size=(NUM_ROWS, NUM_FOLDS)).astype(np.int32)
+    layer = GatherRows(table)
+    gathered = answer(layer, rows)
+    assert gathered.shape == (NUM_FOLDS, NUM_ROWS, NUM_INPUTS)
+    for fold in range(NUM_FOLDS):
+        np.testing.assert_array_equal(gathered[fold], as_numpy(table)[rows[:, fold]])
+    assert layer.trainable_variables == []
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "linear", None])
+def test_fold_dense_is_a_dense_layer_a_fold(activation, use_bias):
+    values = normal(NUM_FOLDS, NUM_ROWS, NUM_INPUTS)
+    layer = FoldDense(NUM_FOLDS, 4, activation, use_bias)
+    layer.build(values.shape)
+    layer.set_weights([normal(*v.shape, seed=n) for n, v in enumerate(layer.variables, 1)])
+    assert len(layer.trainable_variables) == 1 + use_bias
+    answers = answer(layer, values)
+    for fold in range(NUM_FOLDS):
+        stock = keras.layers.Dense(4, activation=activation, use_bias=use_bias)
+        stock.build((None, NUM_INPUTS))
+        stock.set_weights(
+            [
+                w[fold].reshape(v.shape)
+                for w, v in zip(layer.get_weights(), stock.variables, strict=True)
+            ]
+        )
+        np.testing.assert_allclose(answers[fold], answer(stock, values[fold]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"momentum": 0.6, "epsilon": 0.1}, {"center": False}, {"scale": False}]
+)
+def test_fold_batch_normalization_is_a_layer_a_fold_on_the_rows_that_count(settings):
+    stocks = [keras.layers.BatchNormalization(**settings) for _ in range(NUM_FOLDS)]
+    layer = FoldBatchNormalization(NUM_FOLDS, stocks[0].get_config())
+    layer.build([(NUM_FOLDS, NUM_ROWS, NUM_INPUTS), (NUM_ROWS, NUM_FOLDS)])
+    layer.set_weights(
+        [np.abs(normal(*v.shape, seed=n)) + 0.1 for n, v in enumerate(layer.variables, 1)]
+    )
+    for fold, stock in enumerate(stocks):
+        stock.build((None, NUM_INPUTS))
+        assert len(stock.variables) == len(layer.variables)
+        stock.set_weights([weights[fold, 0] for weights in layer.get_weights()])
+    for step, num_counted in enumerate([(8, 6, 3), (5, 8, 1)]):
+        values = 3 * normal(NUM_FOLDS, NUM_ROWS, NUM_INPUTS, seed=10 + step) + 2
+        counted = (np.arange(NUM_ROWS)[:, None] < num_counted).astype(np.float32)
+        # What pads a batch may be anything.
+        values[~counted.T.astype(bool)] = 1e4
+        answers = answer(layer, [values, counted], training=True)
+        for fold, stock in enumerate(stocks):
+            own = slice(num_counted[fold])
+            expected = answer(stock, values[fold, own], training=True)
+            np.testing.assert_allclose(answers[fold, own], expected, rtol=1e-4, atol=1e-4)
+    values = normal(NUM_FOLDS, NUM_ROWS, NUM_INPUTS, seed=20)
+    answers = answer(layer, [values, np.ones((NUM_ROWS, NUM_FOLDS), np.float32)])
+    for fold, stock in enumerate(stocks):
+        for own, expected in zip(layer.get_weights(), stock.get_weights(), strict=True):
+            np.testing.assert_allclose(own[fold, 0], expected, rtol=1e-5)
+        np.testing.assert_allclose(answers[fold], answer(stock, values[fold]), rtol=1e-4, atol=1e-5)
+
+
+def dropout(rate, shape):
+    layer = FoldDropout(NUM_FOLDS)
+    layer.build(shape)
+    layer.rate.assign(rate)
+    return layer
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
+def test_fold_dropout_drops_its_share_and_keeps_the_expectation(rate):
+    ones = np.ones((NUM_FOLDS, 200, 300), dtype=np.float32)
+    answers = answer(dropout(rate, ones.shape), ones, training=True)
+    kept = np.float32(1) / (np.float32(1) - np.float32(rate))
+    assert set(np.unique(answers)) == ({0.0, kept} if rate else {1.0})
+    # Of 60,000 draws the mean is within five standard errors of 1 in every fold.
+    error = np.sqrt(rate / (1 - rate) / 60_000)
+    assert np.abs(answers.mean(axis=(1, 2)) - 1).max() <= 5 * error
+
+
+def test_each_fold_draws_the_mask_of_keras_dropout_with_its_own_seed():
+    values = normal(NUM_FOLDS, 40, NUM_INPUTS)
+    layer = dropout(0.4, values.shape)
+    states = [np.array([fold, 7], dtype=np.int64) for fold in range(NUM_FOLDS)]
+    for generator, state in zip(layer.generators, states, strict=True):
+        generator.state.assign(state)
+    answers = answer(layer, values, training=True)
+    masks = answers != 0
+    for fold, state in enumerate(states):
+        stock = keras.layers.Dropout(0.4)
+        stock.seed_generator.state.assign(state)
+        expected = answer(stock, values[fold], training=True)
+        np.testing.assert_allclose(answers[fold], expected, rtol=1e-6)
+        assert not np.array_equal(masks[fold], masks[fold - 1])
+    assert not np.array_equal(answer(layer, values, training=True) != 0, masks)
+
+
+def test_fold_dropout_does_nothing_outside_training():
+    values = normal(NUM_FOLDS, NUM_ROWS, NUM_INPUTS)
+    layer = dropout(0.9, values.shape)
+    before = [as_numpy(generator.state).tolist() for generator in layer.generators]
+    np.testing.assert_array_equal(answer(layer, values), values)
+    assert [as_numpy(generator.state).tolist() for generator in layer.generators] == before
+
+
+def test_the_dropout_rate_is_set_without_a_new_graph():
+    ones = np.ones((NUM_FOLDS, 100, 100), dtype=np.float32)
+    layer = dropout(0.0, ones.shape)
+    traces = []
+
+    @tf.function
+    def training(values):
+        traces.append(values)
+        return layer(values, training=True)
+
+    for rate in (0.1, 0.7, 0.0):
+        layer.rate.assign(rate)
+        assert np.mean(np.asarray(training(ones)) == 0) == pytest.approx(rate, abs=0.02)
+    assert len(traces) == 1
+    assert layer.trainable_variables == []

@@ -1,0 +1,409 @@
+"""Training one fold: a crash loses no epoch, every draw has its place, and faults are named."""
+
+import dataclasses
+import itertools
+import random
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from rust_tuner.errors import TrialError
+from rust_tuner.metrics import macro_auroc
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_training import (
+    FoldPlace,
+    RunningPredictions,
+    TrainingData,
+    as_numpy,
+    seeded_weights,
+    train_fold,
+)
+from rust_tuner.models.schedules import batch_sizes
+from rust_tuner.search.records import EpochCheckpoint, FoldStore
+
+EPOCHS = 3
+PLACE = FoldPlace(seed=0, trial=3, fold=2)
+TRAINING, VALIDATION = np.arange(26), np.arange(26, 40)
+SIZES = batch_sizes(len(TRAINING), 12)
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+def problem():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(40, 5)).astype(np.float32)
+    y = (x[:, :2] + rng.normal(size=(40, 2)) > 0).astype(np.float32)
+    return TrainingData(
+        x, y, lambda answers, rows, where: {"auroc": macro_auroc(y[rows], answers, where=where)}
+    )
+
+
+def built(place=PLACE):
+    """A model with every kind of state: weights, moving statistics, moments, dropout seeds."""
+    with seeded_weights(place):
+        model = keras.Sequential(
+            [
+                keras.Input((5,)),
+                keras.layers.Dense(6, activation="relu"),
+                keras.layers.BatchNormalization(momentum=0.8),
+                keras.layers.Dropout(0.3),
+                keras.layers.Dense(2, activation="sigmoid"),
+            ]
+        )
+        # Eager, since tracing would cost more than training.
+        model.compile(keras.optimizers.Adam(0.05), "binary_crossentropy", run_eagerly=True)
+    return model
+
+
+def train(model, *, checkpoint=None, on_epoch=lambda: None, data=None):
+    """The curves, and which epochs were trained for them."""
+    trained, fit = [], model.fit
+
+    def counting_fit(batches, **options):
+        trained.append(options["initial_epoch"])
+        return fit(batches, **options)
+
+    model.fit = counting_fit
+    curves = train_fold(
+        model,
+        data or problem(),
+        TRAINING,
+        VALIDATION,
+        sizes=SIZES,
+        epochs=EPOCHS,
+        place=PLACE,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint,
+    )
+    return curves, trained
+
+
+def at_every_epoch(folder, key=None) -> EpochCheckpoint:
+    checkpoint = FoldStore(folder, key or {"trial": 3}).checkpoint(PLACE.fold)
+    checkpoint.seconds_between = 0
+    return checkpoint
+
+
+def crash_after(epoch, folder, model=None):
+    """Train until the given epoch is finished, and no further."""
+    finished = []
+
+    def on_epoch():
+        finished.append(len(finished))
+        if finished[-1] == epoch:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(model or built(), checkpoint=at_every_epoch(folder), on_epoch=on_epoch)
+
+
+def end_state(model):
+    return [
+        as_numpy(variable).tobytes() for variable in (*model.variables, *model.optimizer.variables)
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """A training that nothing interrupted: its curves and the model's state at its end."""
+    model = built()
+    curves, trained = train(model)
+    assert trained == list(range(EPOCHS))
+    return curves, end_state(model)
+
+
+def assert_same_training(curves, model, whole):
+    expected, state = whole
+    assert curves.training == expected.training
+    assert curves.validation == expected.validation
+    assert curves.predictions.tobytes() == expected.predictions.tobytes()
+    assert end_state(model) == state
+
+
+@pytest.mark.parametrize("epoch", range(EPOCHS))
+def test_a_fold_goes_on_after_its_last_epoch_bitwise_as_if_untouched(epoch, whole, tmp_path):
+    crash_after(epoch, tmp_path)
+    # Other initial weights, so that every value must come from the checkpoint.
+    model = built(dataclasses.replace(PLACE, fold=9))
+    told = []
+    curves, trained = train(
+        model, checkpoint=at_every_epoch(tmp_path), on_epoch=lambda: told.append(1)
+    )
+    # The last epoch ends the fold, whose record then takes the checkpoint's place.
+    assert trained == list(range(min(epoch + 1, EPOCHS - 1), EPOCHS))
+    assert len(told) == EPOCHS
+    assert_same_training(curves, model, whole)
+
+
+def test_a_crash_inside_an_epoch_costs_that_epoch_alone(whole, tmp_path):
+    data = problem()
+
+    def dying(answers, rows, where):
+        if "epoch 1, validation" in where:
+            raise Killed
+        return data.metrics(answers, rows, where)
+
+    with pytest.raises(Killed):
+        train(
+            built(),
+            checkpoint=at_every_epoch(tmp_path),
+            data=dataclasses.replace(data, metrics=dying),
+        )
+    model = built()
+    curves, trained = train(model, checkpoint=at_every_epoch(tmp_path))
+    assert trained == [1, 2]
+    assert_same_training(curves, model, whole)
+
+
+def test_a_resumed_fold_depends_on_the_state_of_its_optimizer(whole, tmp_path):
+    crash_after(1, tmp_path)
+    checkpoint = at_every_epoch(tmp_path)
+    state = checkpoint.load()
+    fresh = built()
+    fresh.optimizer.build(fresh.trainable_variables)
+    dropped = {
+        f"optimizer_{position}": as_numpy(variable)
+        for position, variable in enumerate(fresh.optimizer.variables)
+    }
+    assert set(dropped) < set(state)
+    checkpoint.save(state | dropped)
+    curves, trained = train(built(), checkpoint=checkpoint)
+    assert trained == [2]
+    np.testing.assert_array_equal(curves.predictions[:2], whole[0].predictions[:2])
+    assert np.abs(curves.predictions[2:] - whole[0].predictions[2:]).max() > 1e-3
+
+
+class RecordingModel:
+    """Stands for a model: keeps the batches of each epoch, and answers what it is told to."""
+
+    variables = trainable_variables = ()
+    optimizer = SimpleNamespace(build=lambda variables: None, variables=())
+
+    def __init__(self, *, loss=(), answers=(), evaluated=()):
+        self.epochs = []
+        self.validated = []
+        self._loss, self._answers, self._evaluated = loss, answers, evaluated
+
+    def fit(self, batches, **options):
+        self.epochs.append([batches[index] for index in range(len(batches))])
+        return SimpleNamespace(history={"loss": [self._now(self._loss)]})
+
+    def predict(self, inputs, **options):
+        self.validated.append(inputs)
+        return np.full((len(inputs), 2), self._now(self._answers))
+
+    def evaluate(self, inputs, targets, **options):
+        return {"loss": self._now(self._evaluated)}
+
+    def _now(self, values):
+        return values[len(self.epochs) - 1] if values else 0.5
+
+
+def crash_and_resume(folder, then=lambda path: None, key=None):
+    """The epochs that are trained after a crash that followed epoch 1."""
+    crash_after(1, folder, RecordingModel())
+    (path,) = folder.iterdir()
+    then(path)
+    return train(RecordingModel(), checkpoint=at_every_epoch(folder, key))[1]
+
+
+def test_only_a_whole_checkpoint_of_the_same_key_is_used(tmp_path):
+    folders = [tmp_path / name for name in ("same", "other", "damaged")]
+    assert crash_and_resume(folders[0]) == [2]
+    assert crash_and_resume(folders[1], key={"trial": 4}) == [0, 1, 2]
+
+    def cut(path):
+        path.write_bytes(path.read_bytes()[:-30])
+
+    assert crash_and_resume(folders[2], cut) == [0, 1, 2]
+
+
+def test_a_short_fold_writes_no_checkpoint(tmp_path):
+    _, trained = train(RecordingModel(), checkpoint=FoldStore(tmp_path, {}).checkpoint(0))
+    assert trained == [0, 1, 2]
+    assert list(tmp_path.iterdir()) == []
+
+
+NUM_VARIANTS = 4
+
+
+def record(model=None, *, epochs=2, place=PLACE, frozen=True, figures=None, running=None):
+    """Train on inputs that say which row and which flip variant they are."""
+    rows, variants = np.indices((40, NUM_VARIANTS))
+    values = np.stack([rows, variants], axis=-1).astype(np.float32)
+    inputs = FrozenFeatures(values, "x") if frozen else values[:, 0]
+    data = TrainingData(
+        inputs, np.arange(40.0)[:, None], figures or (lambda answers, rows, where: {})
+    )
+    model = model or RecordingModel()
+    train_fold(
+        model,
+        data,
+        TRAINING,
+        VALIDATION,
+        sizes=SIZES,
+        epochs=epochs,
+        place=place,
+        running=running,
+    )
+    return model
+
+
+def joined(epoch):
+    return tuple(np.concatenate(parts) for parts in zip(*epoch, strict=True))
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_an_epoch_holds_each_training_row_once_with_its_target_in_batches_of_the_sizes(frozen):
+    model = record(frozen=frozen)
+    orders = []
+    for epoch in model.epochs:
+        assert [len(inputs) for inputs, _ in epoch] == [len(t) for _, t in epoch] == SIZES
+        inputs, targets = joined(epoch)
+        np.testing.assert_array_equal(inputs[:, 0], targets[:, 0])
+        assert sorted(targets[:, 0]) == TRAINING.tolist()
+        orders.append(targets[:, 0].tolist())
+    assert orders[0] != orders[1]
+    assert TRAINING.tolist() not in orders
+
+
+def test_validation_sees_its_rows_in_order_and_unflipped():
+    for frozen in (True, False):
+        for inputs in record(frozen=frozen).validated:
+            np.testing.assert_array_equal(inputs, np.stack([VALIDATION, 0 * VALIDATION], axis=1))
+
+
+def test_each_flip_variant_is_drawn_equally_often_for_every_row():
+    model = record(epochs=300)
+    drawn = np.zeros((len(TRAINING), NUM_VARIANTS))
+    for epoch in model.epochs:
+        inputs, _ = joined(epoch)
+        np.add.at(drawn, tuple(inputs.astype(int).T), 1)
+    assert (drawn.sum(axis=1) == 300).all()
+    assert chisquare(drawn.sum(axis=0)).pvalue > 0.01
+    # 75 are expected of each row and variant, with a standard deviation of 7.5.
+    assert np.abs(drawn - 75).max() < 5 * 7.5
+
+
+def test_order_and_flips_are_a_function_of_the_place_and_the_epoch():
+    def epochs(**changes):
+        place = dataclasses.replace(PLACE, **changes)
+        return [joined(epoch)[0].tobytes() for epoch in record(place=place, epochs=3).epochs]
+
+    first = epochs()
+    np.random.seed(7)
+    assert epochs() == first
+    others = [epochs(seed=1), epochs(trial=4), epochs(fold=1)]
+    assert len({*first, *itertools.chain(*others)}) == 4 * 3
+
+
+@pytest.mark.parametrize("shape", [(7, 2), (7,), (7, 2, 3)])
+def test_running_predictions_are_the_answers_in_the_order_of_training(shape):
+    answers = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    running = RunningPredictions(shape)
+    for _ in range(2):
+        for span in (slice(0, 4), slice(4, 6), slice(6, 7)):
+            running.update_state(None, keras.ops.convert_to_tensor(answers[span]))
+        np.testing.assert_array_equal(as_numpy(running.answers), answers)
+        assert float(running.result()) == 7
+        running.reset_state()
+
+
+def test_running_predictions_are_what_the_model_answered_in_training():
+    data = problem()
+    running = RunningPredictions((len(TRAINING), 2))
+    seen = []
+
+    def metrics(answers, rows, where):
+        seen.append((np.array(answers), rows, where))
+        return data.metrics(answers, rows, where)
+
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2, activation="sigmoid")])
+    # Without a step the model answers in training what it answers afterwards.
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy", metrics=[running])
+    curves = train_fold(
+        model,
+        dataclasses.replace(data, metrics=metrics),
+        TRAINING,
+        VALIDATION,
+        sizes=SIZES,
+        epochs=2,
+        place=PLACE,
+        running=running,
+    )
+    training = [entry for entry in seen if entry[2].endswith("training")]
+    assert [where for _, _, where in training] == [
+        f"trial 0003, fold 2, epoch {epoch}, training" for epoch in range(2)
+    ]
+    for answers, rows, _ in training:
+        assert sorted(rows) == TRAINING.tolist()
+        expected = model.predict(data.inputs[rows], verbose=0)
+        np.testing.assert_allclose(answers, expected, rtol=1e-5)
+    expected = [data.metrics(answers, rows, "")["auroc"] for answers, rows, _ in training]
+    assert curves.training == {"auroc": expected}
+
+
+def test_each_place_has_initial_weights_of_its_own():
+    def weights(place):
+        return np.concatenate([w.ravel() for w in built(place).get_weights()]).tobytes()
+
+    places = [PLACE] + [dataclasses.replace(PLACE, **{n: 7}) for n in ("seed", "trial", "fold")]
+    first = [weights(place) for place in places]
+    assert len(set(first)) == 4
+    assert [weights(place) for place in reversed(places)] == first[::-1]
+
+
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_seeded_weights_leave_the_global_random_states_as_they_were(error):
+    random.seed(5)
+    np.random.seed(5)
+    states = random.getstate(), np.random.get_state()
+    with pytest.raises(error) if error else seeded_weights(PLACE):
+        with seeded_weights(PLACE):
+            inside = random.random(), np.random.random()
+            if error:
+                raise error
+    assert random.getstate() == states[0]
+    np.testing.assert_equal(np.random.get_state(), states[1])
+    with seeded_weights(PLACE):
+        assert (random.random(), np.random.random()) == inside
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"),
+    [
+        ({"loss": [0.7, NAN]}, "epoch 1, training: loss is nan"),
+        ({"loss": [INF, 0.7]}, "epoch 0, training: loss is inf"),
+        ({"answers": [0.5, NAN]}, "epoch 1: predictions on the validation rows are not finite"),
+        ({"evaluated": [0.7, -INF]}, "epoch 1, validation: loss is -inf"),
+    ],
+)
+def test_a_model_that_diverges_is_named_with_trial_fold_epoch_and_figure(behaviour, message):
+    with pytest.raises(TrialError, match=f"^trial 0003, fold 2, {message}$"):
+        record(RecordingModel(**behaviour))
+
+
+@pytest.mark.parametrize("side", ["training", "validation"])
+def test_a_figure_that_is_not_finite_is_named_on_either_side(side):
+    def figures(answers, rows, where):
+        return {"auroc": 0.5, "kappa": NAN if f"epoch 1, {side}" in where else 0.1}
+
+    running = RunningPredictions((len(TRAINING), 1))
+    with pytest.raises(TrialError, match=f"^trial 0003, fold 2, epoch 1, {side}: kappa is nan$"):
+        record(figures=figures, running=running)
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(5, 6), (13, 2), (100, 1)])
+def test_the_number_of_optimizer_steps_follows_the_batch_size(batch_size, steps):
+    model = built()
+    sizes = batch_sizes(len(TRAINING), batch_size)
+    train_fold(model, problem(), TRAINING, VALIDATION, sizes=sizes, epochs=2, place=PLACE)
+    assert int(model.optimizer.iterations) == 2 * steps

@@ -1,0 +1,302 @@
+"""Cross-validation: each row is answered by a fold that never saw it, and epochs are averaged."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from search_problems import arrays
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold
+
+from rust_tuner.data.splits import Folds
+from rust_tuner.errors import SearchError, TrialError
+from rust_tuner.search.cross_validation import (
+    calculate_mean_metrics,
+    chosen_epoch,
+    cross_validate,
+)
+
+PUBLISHED = Path(__file__).parents[2] / ".." / "shared" / "published"
+EPOCHS = 2
+ASSIGNMENT = np.arange(48) % 2
+FOLDS = Folds(assignment=ASSIGNMENT, num_folds=2, seed=0)
+
+
+def build_model(outputs=2):
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(outputs, activation="sigmoid"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.1), "binary_crossentropy", run_eagerly=True)
+    return model
+
+
+def run(folds=FOLDS, *, y=None, build=build_model, **changes):
+    x, targets, _ = arrays()
+    settings = {"epochs": EPOCHS, "batch_size": 16, "seed": 0} | changes
+    return cross_validate(build, x, targets if y is None else y, folds, **settings)
+
+
+@pytest.fixture(scope="module")
+def outcome():
+    return run()
+
+
+def assert_same(one, other):
+    assert one.mean == other.mean
+    for record, twin in zip(one.folds, other.folds, strict=True):
+        assert (record.fold, record.training) == (twin.fold, twin.training)
+        assert record.validation == twin.validation
+        assert record.predictions.tobytes() == twin.predictions.tobytes()
+        np.testing.assert_array_equal(record.validation_indices, twin.validation_indices)
+
+
+def test_curves_and_predictions_have_a_value_an_epoch(outcome):
+    assert [record.fold for record in outcome.folds] == [0, 1]
+    for record, (_, validation) in zip(outcome.folds, FOLDS, strict=True):
+        assert record.predictions.shape == (EPOCHS, len(validation), 2)
+        assert record.predictions.dtype == np.float32
+        np.testing.assert_array_equal(record.validation_indices, validation)
+        assert set(record.validation) == {"auroc", "loss"}
+        assert set(record.training) == {"loss"}
+        for curve in (*record.training.values(), *record.validation.values()):
+            assert len(curve) == EPOCHS
+        assert record.steps_per_epoch == 2
+        assert record.seconds > 0
+    assert {name: len(curve) for name, curve in outcome.mean.items()} == {
+        "auroc": EPOCHS,
+        "loss": EPOCHS,
+    }
+
+
+def test_the_auroc_of_each_fold_and_epoch_is_that_of_scikit_learn(outcome):
+    _, y, _ = arrays()
+    for record in outcome.folds:
+        for epoch in range(EPOCHS):
+            expected = roc_auc_score(y[record.validation_indices], record.predictions[epoch])
+            assert record.validation["auroc"][epoch] == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_loss_of_each_fold_and_epoch_is_that_of_keras(outcome):
+    _, y, _ = arrays()
+    for record in outcome.folds:
+        for epoch in range(EPOCHS):
+            losses = keras.losses.binary_crossentropy(
+                y[record.validation_indices], record.predictions[epoch]
+            )
+            expected = float(np.mean(np.asarray(losses)))
+            assert record.validation["loss"][epoch] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_mean_is_that_of_the_folds(outcome):
+    for name, curve in outcome.mean.items():
+        per_fold = np.array([record.validation[name] for record in outcome.folds])
+        np.testing.assert_allclose(curve, per_fold.mean(axis=0), rtol=1e-15)
+
+
+def test_out_of_fold_predictions_take_each_row_once_from_its_own_fold(outcome):
+    for epoch in range(EPOCHS):
+        table = outcome.out_of_fold(epoch, 48)
+        assert table.shape == (48, 2)
+        assert table.dtype == np.float32
+        for record in outcome.folds:
+            np.testing.assert_array_equal(
+                table[ASSIGNMENT == record.fold], record.predictions[epoch]
+            )
+
+
+def test_a_rows_prediction_does_not_depend_on_its_own_target(outcome):
+    _, y, _ = arrays()
+    other = y.copy()
+    other[ASSIGNMENT == 1] = 1 - other[ASSIGNMENT == 1]
+    changed = run(y=other)
+    for fold, record in enumerate(changed.folds):
+        same = np.array_equal(record.predictions, outcome.folds[fold].predictions)
+        assert same == (fold == 1)
+
+
+def test_rows_that_no_fold_validates_have_no_prediction():
+    pairs = [(np.arange(20, 48), np.arange(10)), (np.arange(10), np.arange(10, 20))]
+    table = run(pairs, epochs=1).out_of_fold(0, 48)
+    assert np.isfinite(table[:20]).all()
+    assert np.isnan(table[20:]).all()
+
+
+def test_the_same_folds_and_seed_give_the_same_bits_however_the_folds_are_given(outcome):
+    np.random.seed(99)
+    assert_same(
+        run([(list(training), list(validation)) for training, validation in FOLDS]), outcome
+    )
+
+
+def test_another_seed_gives_other_numbers(outcome):
+    other = run(seed=1, epochs=1)
+    assert not np.array_equal(other.folds[0].predictions[0], outcome.folds[0].predictions[0])
+
+
+def test_folds_of_a_group_splitter_keep_groups_apart():
+    x, y, groups = arrays()
+    pairs = list(GroupKFold(2).split(x, y, groups))
+    outcome = run(GroupKFold(2).split(x, y, groups), epochs=1)
+    for record, (training, validation) in zip(outcome.folds, pairs, strict=True):
+        np.testing.assert_array_equal(record.validation_indices, validation)
+        assert not set(groups[record.validation_indices]) & set(groups[training])
+    assert np.isfinite(outcome.out_of_fold(0, 48)).all()
+
+
+def test_targets_of_one_dimension_have_an_auroc_too():
+    _, y, _ = arrays()
+    outcome = run(y=y[:, 0], build=lambda: build_model(1), epochs=1)
+    for record in outcome.folds:
+        expected = roc_auc_score(y[record.validation_indices, 0], record.predictions[0, :, 0])
+        assert record.validation["auroc"] == [pytest.approx(expected, rel=1e-12)]
+
+
+def test_targets_that_are_no_labels_have_the_models_metrics_alone():
+    x, _, _ = arrays()
+
+    def build():
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        model.compile("adam", "mean_squared_error", metrics=["mae"], run_eagerly=True)
+        return model
+
+    outcome = run(y=x[:, :1] * 3, build=build, epochs=1)
+    assert set(outcome.mean) == {"loss", "mae"}
+
+
+def test_data_that_do_not_fit_together_are_refused():
+    _, y, _ = arrays()
+    with pytest.raises(SearchError, match="x has 48, y has 47 rows"):
+        run(y=y[1:])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([], "0 folds; cross-validation needs at least 2"),
+        ([([0, 1], [2])], "1 folds; cross-validation needs at least 2"),
+        ([([0, 1], [2]), ([0, 2], [2, 3])], "fold 1 has 2 training and 2 validation rows, some of"),
+        ([([], [2]), ([0, 2], [1])], "fold 0 has 0 training and 1 validation rows, .* side empty"),
+        ([([0, 1], [2]), ([0, 48], [1])], "fold 1 has the rows 0 to 48, but the data have 48"),
+        ([([0, -1], [2]), ([0, 2], [1])], "fold 0 has the rows -1 to 2, but the data have 48"),
+    ],
+)
+def test_folds_that_cannot_be_trained_and_scored_apart_are_refused_by_number(pairs, message):
+    with pytest.raises(SearchError, match=f"^{message}"):
+        run(pairs)
+
+
+def test_a_fold_that_diverges_is_named():
+    _, y, _ = arrays()
+    with pytest.raises(TrialError, match=r"^trial 0000, fold 0, epoch 0, training: loss is nan$"):
+        run(y=y * np.float32("nan"))
+
+
+# Averages of curves.
+
+
+@given(
+    st.integers(1, 5).flatmap(
+        lambda epochs: st.lists(
+            st.fixed_dictionaries(
+                {
+                    name: st.lists(st.floats(0, 1), min_size=epochs, max_size=epochs)
+                    for name in ("auroc", "loss")
+                }
+            ),
+            min_size=1,
+            max_size=4,
+        )
+    )
+)
+def test_mean_metrics_are_the_group_means_of_the_tidy_table(histories):
+    means = calculate_mean_metrics(histories)
+    tidy = pd.DataFrame(
+        [
+            (fold, name, epoch, value)
+            for fold, history in enumerate(histories)
+            for name, curve in history.items()
+            for epoch, value in enumerate(curve)
+        ],
+        columns=["fold", "metric", "epoch", "value"],
+    )
+    expected = tidy.groupby(["metric", "epoch"])["value"].mean().unstack()
+    assert set(means) == {"auroc", "loss"}
+    for name, curve in means.items():
+        assert all(type(value) is float for value in curve)
+        np.testing.assert_allclose(curve, expected.loc[name], rtol=1e-12, atol=1e-15)
+
+
+def test_each_epoch_is_averaged_by_itself_and_the_histories_are_left_as_they_were():
+    histories = [{"auroc": [0.5, 0.9]}, {"auroc": [0.7, 0.1]}]
+    assert calculate_mean_metrics(histories) == {"auroc": [pytest.approx(0.6), pytest.approx(0.5)]}
+    assert histories == [{"auroc": [0.5, 0.9]}, {"auroc": [0.7, 0.1]}]
+
+
+@pytest.mark.parametrize(
+    ("histories", "message"),
+    [
+        ([], "no histories to average; give one a fold"),
+        (
+            [{"auroc": [0.5]}, {"loss": [0.5]}],
+            r"history 1 has the metrics \['loss'\], history 0 \['auroc'\]",
+        ),
+        (
+            [{"auroc": [0.5]}, {"auroc": [0.5]}, {"auroc": [0.5, 0.6]}],
+            "history 2 has 2 epochs of auroc, history 0 1",
+        ),
+    ],
+)
+def test_histories_that_do_not_fit_together_are_refused(histories, message):
+    with pytest.raises(SearchError, match=message):
+        calculate_mean_metrics(histories)
+
+
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published figures are not beside it")
+def test_the_best_of_the_mean_curve_gives_the_published_averages():
+    table = pd.read_csv(PUBLISHED / "initial_evaluation.csv")
+    best = {}
+    for model, rows in table[table["split"] == "validation"].groupby("model"):
+        curves = rows.pivot(index="fold", columns="epoch", values="auroc")
+        assert curves.shape == (10, 50)
+        (mean,) = calculate_mean_metrics(
+            [{"auroc": list(curve)} for curve in curves.to_numpy()]
+        ).values()
+        best[model] = round(mean[chosen_epoch(mean, "best_mean")], 3)
+    assert best == {
+        "lenet1998": 0.608,
+        "inceptionv3_end2end": 0.692,
+        "inceptionv3_radimagenet": 0.706,
+        "inceptionv3_imagenet": 0.784,
+    }
+
+
+@pytest.mark.parametrize(
+    ("rule", "direction", "epoch"),
+    [
+        ("best_mean", "max", 1),
+        ("best_mean", "min", 3),
+        ("last", "max", 4),
+        ("last", "min", 4),
+        (0, "max", 0),
+        (2, "min", 2),
+    ],
+)
+def test_the_rule_names_the_epoch_and_the_first_of_equals_is_best(rule, direction, epoch):
+    assert chosen_epoch([0.5, 0.8, 0.8, 0.4, 0.4], rule, direction) == epoch
+
+
+@pytest.mark.parametrize("rule", [5, -1, "first", "3"])
+def test_a_rule_that_names_no_epoch_is_refused(rule):
+    with pytest.raises(
+        SearchError,
+        match=rf"score_epoch={rule!r} with 5 epochs; expected best_mean, last, or an epoch in 0-4",
+    ):
+        chosen_epoch([0.5, 0.8, 0.8, 0.4, 0.4], rule)

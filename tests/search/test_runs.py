@@ -1,0 +1,275 @@
+"""A project folder belongs to one search, and what an earlier run left of it is taken up."""
+
+import json
+
+import keras_tuner
+import pytest
+from keras_tuner.engine.trial import TrialStatus
+
+from rust_tuner import GridSearchOracle
+from rust_tuner.errors import ResumeError
+from rust_tuner.search.runs import claim_folder, recover_trials, run_key
+
+RUN = {
+    "seed": 1,
+    "max_trials": 4,
+    "num_trials": 4,
+    "subject": {"inputs": "abc", "folds": "def"},
+    "space": [{"name": "units"}],
+}
+
+
+def manifest(folder):
+    return json.loads((folder / "search.json").read_text())
+
+
+def test_a_new_search_writes_its_manifest_once(tmp_path):
+    claim_folder(tmp_path, RUN)
+    assert manifest(tmp_path) == RUN
+    before = (tmp_path / "search.json").stat()
+    claim_folder(tmp_path, json.loads(json.dumps(RUN)))
+    after = (tmp_path / "search.json").stat()
+    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+    assert [path.name for path in tmp_path.iterdir()] == ["search.json"]
+
+
+def test_another_search_is_refused_with_a_table_of_all_that_differs(tmp_path):
+    claim_folder(tmp_path, RUN)
+    content = (tmp_path / "search.json").read_bytes()
+    other = RUN | {"seed": 2, "subject": {"inputs": "x" * 70, "folds": "def"}, "epochs": 3}
+    del other["space"]
+    with pytest.raises(ResumeError) as caught:
+        claim_folder(tmp_path, other)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{tmp_path} holds a search that differs from this one:"
+    assert lines[1:-1] == [
+        "  epochs: was absent, is 3",
+        "  seed: was 1, is 2",
+        "  space: was [{'name': 'units'}], is absent",
+        f"  subject.inputs: was abc, is {'x' * 57}...",
+    ]
+    assert "Only max_trials may change" in lines[-1]
+    assert (tmp_path / "search.json").read_bytes() == content
+
+
+def test_the_number_of_trials_may_change_and_is_no_part_of_the_key(tmp_path):
+    claim_folder(tmp_path, RUN)
+    longer = RUN | {"max_trials": 9, "num_trials": 6}
+    claim_folder(tmp_path, longer)
+    assert manifest(tmp_path) == longer
+    assert run_key(longer) == run_key(RUN)
+    assert run_key(RUN | {"seed": 2}) != run_key(RUN)
+
+
+@pytest.mark.parametrize("content", ["", '{"seed": 1', "\x00\x01", "[]", "null", "7"])
+def test_a_damaged_manifest_is_written_anew(content, tmp_path):
+    place = tmp_path / "trial_0000"
+    place.mkdir()
+    (place / "trial.json").write_text("{}")
+    (tmp_path / "search.json").write_text(content)
+    claim_folder(tmp_path, RUN)
+    assert manifest(tmp_path) == RUN
+
+
+def test_trials_without_a_manifest_are_those_of_another_program(tmp_path):
+    place = tmp_path / "trial_0000"
+    place.mkdir()
+    (place / "trial.json").write_text("{}")
+    with pytest.raises(ResumeError, match=r"trials of a search without search\.json, made by anot"):
+        claim_folder(tmp_path, RUN)
+    assert not (tmp_path / "search.json").exists()
+
+
+def test_what_was_written_aside_and_never_named_is_removed_and_nothing_else(tmp_path):
+    place = tmp_path / "trial_0000"
+    place.mkdir()
+    leftovers = [tmp_path / ".search.json.x1.part", place / ".fold_0.npz.y2.part"]
+    others = [tmp_path / "notes.part", place / "fold_0.npz", tmp_path / ".lock"]
+    for path in (*leftovers, *others):
+        path.write_bytes(b"half")
+    claim_folder(tmp_path, RUN)
+    assert not any(path.exists() for path in leftovers)
+    assert all(path.read_bytes() == b"half" for path in others)
+
+
+def test_a_refused_folder_keeps_even_its_leftovers(tmp_path):
+    claim_folder(tmp_path, RUN)
+    leftover = tmp_path / ".oracle.json.z.part"
+    leftover.write_bytes(b"half")
+    with pytest.raises(ResumeError, match="seed: was 1, is 2"):
+        claim_folder(tmp_path, RUN | {"seed": 2})
+    assert leftover.exists()
+
+
+# Trials.
+
+NUM_POINTS = 6
+
+
+def open_oracle(folder, max_trials=None):
+    oracle = GridSearchOracle(keras_tuner.Objective("val_auroc", "max"), max_trials=max_trials)
+    oracle._set_project_dir(str(folder.parent), folder.name)
+    space = keras_tuner.HyperParameters()
+    space.Choice("units", [2, 3, 4])
+    space.Choice("rate", [0.0, 0.5])
+    oracle.update_space(space)
+    oracle.freeze_space()
+    return oracle
+
+
+def leave(folder, statuses):
+    """A folder whose trials ended, or did not end, with the given statuses."""
+    oracle = open_oracle(folder)
+    for number, status in enumerate(statuses):
+        trial = oracle.create_trial(f"tuner{number}")
+        if status == TrialStatus.RUNNING:
+            continue
+        if status == TrialStatus.COMPLETED:
+            oracle.update_trial(trial.trial_id, {"val_auroc": 0.5 + number / 100}, step=1)
+        trial.status = status
+        trial.message = "MemoryError: no room" if status == TrialStatus.FAILED else None
+        oracle.end_trial(trial)
+
+
+def recover(folder, *, is_complete=lambda trial_id, values: True, max_trials=None):
+    oracle = open_oracle(folder, max_trials)
+    notes = recover_trials(folder, oracle, is_complete)
+    return oracle, notes
+
+
+def to_run(oracle):
+    """What the oracle hands out until it has no more."""
+    handed = []
+    while (trial := oracle.create_trial("tuner0")).status != TrialStatus.STOPPED:
+        assert trial.status == TrialStatus.RUNNING
+        assert trial.hyperparameters.values == oracle.values_of(int(trial.trial_id))
+        assert trial.metrics.metrics == {}
+        handed.append(trial.trial_id)
+    return handed
+
+
+RUNNING, COMPLETED, FAILED = TrialStatus.RUNNING, TrialStatus.COMPLETED, TrialStatus.FAILED
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "search"
+    place.mkdir()
+    return place
+
+
+def test_an_empty_folder_has_every_trial_before_it(folder):
+    oracle, notes = recover(folder)
+    assert notes == []
+    assert to_run(oracle) == [f"{number:04d}" for number in range(NUM_POINTS)]
+
+
+def test_running_trials_run_again_in_order_before_new_ones_and_ended_ones_never(folder):
+    leave(folder, [COMPLETED, RUNNING, FAILED, RUNNING])
+    oracle, notes = recover(folder)
+    assert notes == []
+    assert oracle.trials["0000"].score == 0.5
+    assert oracle.trials["0000"].best_step == 1
+    assert oracle.trials["0002"].message == "MemoryError: no room"
+    assert [trial.status for trial in oracle.trials.values()] == [
+        COMPLETED,
+        RUNNING,
+        FAILED,
+        RUNNING,
+    ]
+    assert to_run(oracle) == ["0001", "0003", "0004", "0005"]
+
+
+def test_a_finished_search_has_nothing_left(folder):
+    leave(folder, [COMPLETED] * NUM_POINTS)
+    oracle, notes = recover(folder)
+    assert (notes, to_run(oracle)) == ([], [])
+    assert [trial.trial_id for trial in oracle.get_best_trials(2)] == ["0005", "0004"]
+
+
+@pytest.mark.parametrize(
+    "damage", ["folder", "file", "empty", "half", "list", "stranger", "status"]
+)
+def test_a_trial_that_cannot_be_read_is_made_again_from_its_number(damage, folder):
+    leave(folder, [COMPLETED, COMPLETED, COMPLETED])
+    place = folder / "trial_0001"
+    path = place / "trial.json"
+    content = path.read_text()
+    if damage in ("folder", "file"):
+        path.unlink()
+    if damage == "folder":
+        place.rmdir()
+    damaged = {
+        "empty": "",
+        "half": content[: len(content) // 2],
+        "list": "[]",
+        "stranger": content.replace('"0001"', '"0002"'),
+        "status": content.replace("COMPLETED", "STOPPED"),
+    }
+    if damage in damaged:
+        path.write_text(damaged[damage])
+    oracle, notes = recover(folder)
+    assert notes == ["trial 0001 has no readable trial.json; it is taken up again"]
+    assert list(oracle.trials) == ["0000", "0001", "0002"]
+    assert to_run(oracle) == ["0001", "0003", "0004", "0005"]
+
+
+def test_a_completed_trial_without_a_score_runs_again(folder):
+    leave(folder, [COMPLETED])
+    path = folder / "trial_0000" / "trial.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"score": None}))
+    oracle, (note,) = recover(folder)
+    assert note.startswith("trial 0000 has no readable trial.json")
+    assert to_run(oracle)[0] == "0000"
+
+
+def test_a_completed_trial_whose_records_are_damaged_runs_again(folder):
+    leave(folder, [COMPLETED, FAILED, COMPLETED, RUNNING])
+    asked = {}
+
+    def is_complete(trial_id, values):
+        asked[trial_id] = values
+        return trial_id != "0002"
+
+    oracle, notes = recover(folder, is_complete=is_complete)
+    assert notes == ["trial 0002 has damaged fold records; it is run again"]
+    # Only what is said to be completed has records to look at.
+    assert asked == {trial_id: oracle.values_of(int(trial_id)) for trial_id in ("0000", "0002")}
+    assert oracle.trials["0002"].score is None
+    assert to_run(oracle) == ["0002", "0003", "0004", "0005"]
+
+
+@pytest.mark.parametrize("status", [COMPLETED, RUNNING, FAILED])
+def test_a_trial_with_foreign_values_is_refused_whatever_became_of_it(status, folder):
+    leave(folder, [COMPLETED, status])
+    path = folder / "trial_0001" / "trial.json"
+    state = json.loads(path.read_text())
+    state["hyperparameters"]["values"]["units"] = 4
+    path.write_text(json.dumps(state))
+    with pytest.raises(ResumeError, match=r"trial 0001 has the values .*'units': 4.*, but this se"):
+        recover(folder)
+
+
+def test_a_trial_beyond_the_space_is_refused(folder):
+    leave(folder, [COMPLETED])
+    (folder / "trial_0006").mkdir()
+    with pytest.raises(ResumeError, match="trial 0006 is beyond the 6 points of the search space"):
+        recover(folder)
+
+
+def test_a_shorter_search_keeps_the_trials_that_are_there_and_begins_no_more(folder):
+    leave(folder, [COMPLETED, COMPLETED, COMPLETED])
+    oracle, _ = recover(folder, max_trials=2)
+    assert list(oracle.trials) == ["0000", "0001", "0002"]
+    assert to_run(oracle) == []
+    oracle, _ = recover(folder, max_trials=4)
+    assert to_run(oracle) == ["0003"]
+
+
+def test_what_is_no_trial_in_the_folder_does_not_count(folder):
+    leave(folder, [COMPLETED])
+    (folder / "trial_notes").mkdir()
+    (folder / "trial_0005").write_text("a file, not a folder")
+    oracle, notes = recover(folder)
+    assert notes == []
+    assert list(oracle.trials) == ["0000"]

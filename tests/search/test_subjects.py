@@ -1,0 +1,295 @@
+"""Subjects: folds keep patients apart, figures are those of the reference, and all is named."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from search_problems import TinyHyperModel, arrays
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
+
+from rust_tuner import Protocol
+from rust_tuner.data.phantoms import phantom_table
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.splits import Development, Folds, make_folds
+from rust_tuner.errors import MetricError, SearchError
+from rust_tuner.labels import NUM_LABELS, NUM_VIEWS
+from rust_tuner.metrics import macro_auroc, view_only_baseline
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
+from rust_tuner.progress import Silent
+from rust_tuner.search import subjects
+from rust_tuner.search.subjects import arrays_subject, binary_crossentropy, radiographs_subject
+
+X, Y, GROUPS = arrays()
+
+
+def of_arrays(cv, *, x=X, y=Y, groups=GROUPS, seed=0):
+    return arrays_subject(TinyHyperModel(), x, y, groups, cv, seed=seed)
+
+
+def keras_crossentropy(targets, answers):
+    return float(np.mean(np.asarray(keras.losses.binary_crossentropy(targets, answers))))
+
+
+def test_the_cross_entropy_is_that_of_keras():
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 2, size=(50, 18)).astype(np.float32)
+    answers = rng.uniform(size=(50, 18)).astype(np.float32)
+    expected = keras_crossentropy(targets, answers)
+    assert binary_crossentropy(targets, answers) == pytest.approx(expected, rel=1e-5)
+    # Certainty, right and wrong, has to be clipped; in float32 Keras clips it less sharply.
+    answers[0], answers[1] = targets[0], 1 - targets[1]
+    expected = keras_crossentropy(targets.astype(np.float64), answers.astype(np.float64))
+    assert binary_crossentropy(targets, answers) == pytest.approx(expected, rel=1e-9)
+
+
+def test_labels_of_minus_one_do_not_count_in_the_cross_entropy():
+    rng = np.random.default_rng(1)
+    targets = rng.integers(0, 2, size=(20, 6)).astype(np.float32)
+    answers = rng.uniform(0.1, 0.9, size=(20, 6)).astype(np.float32)
+    hidden = rng.uniform(size=(20, 6)) < 0.5
+    hidden[:, 0] = False
+    masked = np.where(hidden, np.float32(-1), targets)
+    rows = [
+        float(np.asarray(keras.losses.binary_crossentropy(targets[n, seen], answers[n, seen])))
+        for n, seen in enumerate(~hidden)
+    ]
+    assert binary_crossentropy(masked, answers) == pytest.approx(np.mean(rows), rel=1e-5)
+    other = np.where(hidden, 1 - answers, answers)
+    assert binary_crossentropy(masked, other) == binary_crossentropy(masked, answers)
+
+
+def assert_each_row_is_validated_once(folds, num_rows):
+    validated = np.concatenate([validation for _, validation in folds])
+    assert sorted(validated) == list(range(num_rows))
+    for training, validation in folds:
+        assert sorted([*training, *validation]) == list(range(num_rows))
+
+
+@pytest.mark.parametrize("targets", ["labels", "one label", "numbers"])
+@pytest.mark.parametrize("names", [GROUPS, np.array([f"p{n}" for n in GROUPS])], ids=["int", "str"])
+def test_folds_made_from_a_number_keep_groups_together_for_any_targets(targets, names):
+    y = {"labels": Y, "one label": Y[:, 0], "numbers": X[:, :1]}[targets]
+    folds = of_arrays(5, y=y, groups=names).folds
+    assert len(folds) == 5
+    assert_each_row_is_validated_once(folds, 48)
+    for training, validation in folds:
+        assert not set(names[training]) & set(names[validation])
+
+
+def test_groups_with_labels_are_stratified_by_the_seed_and_others_are_those_of_group_k_fold():
+    # One group in four has the label; a fold of six groups takes its share of 1.5 of them.
+    y = np.zeros((48, 2), dtype=np.float32)
+    y[:, 0] = GROUPS % 4 == 0
+    y[:, 1] = 1 - y[:, 0]
+    stratified = of_arrays(3, y=y)
+    assert [y[validation, 0].sum() for _, validation in stratified.folds] == [4, 4, 4]
+    again, other = of_arrays(3, y=y), of_arrays(3, y=y, seed=1)
+    assert again.identity == stratified.identity
+    assert other.identity["folds"] != stratified.identity["folds"]
+    plain = of_arrays(3, y=X[:, :1]).folds
+    for pair, expected in zip(plain, GroupKFold(3).split(X, Y, GROUPS), strict=True):
+        for side, rows in zip(pair, expected, strict=True):
+            np.testing.assert_array_equal(side, rows)
+
+
+def test_without_groups_rows_are_shuffled_by_the_seed():
+    folds = of_arrays(4, groups=None).folds
+    assert_each_row_is_validated_once(folds, 48)
+    assert any((np.diff(validation) != 1).any() for _, validation in folds)
+    same, other = of_arrays(4, groups=None), of_arrays(4, groups=None, seed=1)
+    for pair, twin in zip(folds, same.folds, strict=True):
+        np.testing.assert_array_equal(pair[1], twin[1])
+    assert other.identity["folds"] != same.identity["folds"]
+
+
+def test_a_splitter_is_given_the_groups():
+    groups = np.arange(48) // 12
+    folds = of_arrays(LeaveOneGroupOut(), groups=groups).folds
+    assert [set(groups[validation]) for _, validation in folds] == [{0}, {1}, {2}, {3}]
+
+
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        (1, "1 folds; cross-validation needs at least 2"),
+        (0, "0 folds; cross-validation needs at least 2"),
+        (25, "the folds cannot be made: .*25"),
+        (None, "cv=None; expected a number of folds, Folds or a scikit-learn splitter"),
+        (2.0, r"cv=2\.0; expected a number of folds"),
+        ([([0], [1])], "1 folds; cross-validation needs at least 2"),
+        ([([0, 1], [2]), ([0, 4], [4, 6])], "fold 1 has 2 training and 2 validation rows, some"),
+        ([([0], [2]), ([4], [])], "fold 1 has 1 training and 0 validation rows, .* side empty"),
+        ([([0], [2]), ([4], [48])], "fold 1 has the rows 4 to 48, but the data have 48"),
+        ([([0], [2]), ([4], [5])], "fold 1: group 2 is on both sides; .* keeps groups together"),
+    ],
+)
+def test_folds_that_cannot_score_are_refused_by_number(cv, message):
+    with pytest.raises(SearchError, match=f"^{message}"):
+        of_arrays(cv)
+
+
+def test_folds_of_other_data_are_refused():
+    folds = Folds(assignment=np.arange(47) % 2, num_folds=2, seed=0)
+    with pytest.raises(
+        SearchError, match="cannot be made: 48 rows, but the folds were made for 47"
+    ):
+        of_arrays(folds)
+
+
+def test_the_identity_of_arrays_follows_every_value_type_and_fold():
+    other_x, other_y = X.copy(), Y.copy()
+    other_x[7, 3] += 1e-6
+    other_y[7, 1] = 1 - other_y[7, 1]
+    identity = of_arrays(GroupKFold(2)).identity
+    assert of_arrays(GroupKFold(2), x=X.copy(order="F")).identity == identity
+    assert of_arrays(GroupKFold(2), x=other_x).identity["inputs"] != identity["inputs"]
+    assert of_arrays(GroupKFold(2), x=X.astype(np.float64)).identity["inputs"] != identity["inputs"]
+    assert of_arrays(GroupKFold(2), x=X.reshape(48, 2, 2)).identity["inputs"] != identity["inputs"]
+    assert of_arrays(GroupKFold(2), y=other_y).identity["targets"] != identity["targets"]
+    assert of_arrays(GroupKFold(3)).identity["folds"] != identity["folds"]
+    assert of_arrays(GroupKFold(3)).identity["num_folds"] == 3
+
+
+# Radiographs.
+
+
+@pytest.fixture(scope="module")
+def development():
+    return Development(Radiographs(phantom_table(patients=40, seed=0)))
+
+
+@pytest.fixture(autouse=True)
+def features(monkeypatch):
+    """Features without images: what was asked for, instead of the backbone's answer."""
+    asked = []
+
+    def extract(images, recipe, *, cache, rows, progress):
+        asked.append((images, recipe, cache, rows))
+        values = np.random.default_rng(0).normal(size=(len(images), 4, 8))
+        return FrozenFeatures(values.astype(np.float32), "ab" * 32)
+
+    monkeypatch.setattr(subjects, "extract_features", extract)
+    return asked
+
+
+def of_radiographs(development, cv=3, *, seed=0, **changes):
+    protocol = Protocol.study(weights="random", image_size=75, **changes)
+    hypermodel = TransferLearningHyperModel.from_protocol(protocol, SearchSpace(16, 0.25))
+    return radiographs_subject(hypermodel, development, cv, seed=seed, progress=Silent())
+
+
+def test_folds_made_from_a_number_are_those_of_make_folds(development):
+    folds = make_folds(development, 3, 7)
+    for given in (3, folds):
+        subject = of_radiographs(development, given, seed=7)
+        for pair, expected in zip(subject.folds, folds, strict=True):
+            np.testing.assert_array_equal(pair[0], expected[0])
+            np.testing.assert_array_equal(pair[1], expected[1])
+        assert subject.identity["num_folds"] == 3
+
+
+@pytest.mark.parametrize("as_pairs", [False, True])
+def test_a_patient_on_both_sides_of_a_given_fold_is_refused_by_name(as_pairs, features):
+    table = phantom_table(patients=12, seed=1).sort_values("patient_id", ignore_index=True)
+    development = Development(Radiographs(table))
+    patients = development.radiographs.patient_ids
+    cut = 1 + int(np.flatnonzero((patients[1:] == patients[:-1])[5:])[0]) + 5
+    fold = (np.arange(len(patients)) >= cut).astype(int)
+    splitter = Folds(assignment=fold, num_folds=2, seed=0)
+    with pytest.raises(
+        SearchError, match=f"^fold 0: patient {patients[cut]} is on both sides; use make_folds"
+    ):
+        of_radiographs(development, list(splitter) if as_pairs else splitter)
+    assert features == []
+
+
+def test_a_group_splitter_is_given_the_patients(development):
+    patients = development.radiographs.patient_ids
+    for training, validation in of_radiographs(development, GroupKFold(4)).folds:
+        assert not set(patients[training]) & set(patients[validation])
+
+
+def test_the_view_only_figures_are_the_means_of_the_baseline_over_the_folds(development):
+    radiographs = development.radiographs
+    labels, visible = radiographs.labels, radiographs.visible
+    baselines = [
+        view_only_baseline(labels[training], labels[validation], visible[validation])
+        for training, validation in make_folds(development, 3, 0)
+    ]
+    assert of_radiographs(development).view_only == {
+        "val_auroc": pytest.approx(np.mean([b.auroc for b in baselines]), rel=1e-12),
+        "val_cortex_auroc": pytest.approx(np.mean([b.cortex_auroc for b in baselines]), rel=1e-12),
+    }
+
+
+@pytest.mark.parametrize("masked_loss", [False, True])
+def test_the_masked_loss_puts_minus_one_exactly_where_a_cortex_is_not_visible(
+    masked_loss, development
+):
+    radiographs = development.radiographs
+    targets = of_radiographs(development, masked_loss=masked_loss).data.targets
+    assert targets.dtype == np.float32
+    hidden = np.zeros(targets.shape, dtype=bool)
+    hidden[:, NUM_VIEWS:] = ~radiographs.visible
+    assert 0 < hidden.sum() < hidden.size
+    np.testing.assert_array_equal(targets == -1, hidden & masked_loss)
+    kept = ~hidden if masked_loss else np.ones_like(hidden)
+    np.testing.assert_array_equal(targets[kept], radiographs.labels[kept])
+
+
+def test_the_metrics_of_a_row_set_are_those_of_its_labels_and_its_visible_cortices(development):
+    radiographs = development.radiographs
+    subject = of_radiographs(development, masked_loss=True)
+    rows = subject.folds[1][1][::-1]
+    answers = np.random.default_rng(3).uniform(size=(len(rows), NUM_LABELS)).astype(np.float32)
+    labels, visible = radiographs.labels[rows], radiographs.visible[rows]
+    assert subject.data.metrics(answers, rows, "here") == {
+        "loss": binary_crossentropy(subject.data.targets[rows], answers),
+        "auroc": macro_auroc(labels, answers),
+        "cortex_auroc": macro_auroc(labels[:, NUM_VIEWS:], answers[:, NUM_VIEWS:], visible),
+    }
+
+
+def test_a_fold_with_nothing_to_score_is_named_before_any_long_work(features):
+    table = phantom_table(patients=8, seed=0)
+    rows = np.flatnonzero(table["view"] == "ap")[:4]
+    table = table.iloc[rows].reset_index(drop=True)
+    table["patient_id"] = [f"p{n}" for n in range(4)]
+    table[["medial", "lateral", "anterior", "posterior"]] = [1, 1, None, None]
+    folds = Folds(assignment=np.array([0, 0, 1, 1]), num_folds=2, seed=0)
+    with pytest.raises(MetricError, match=r"^fold 0: AUROC is undefined for all 18 labels"):
+        of_radiographs(Development(Radiographs(table)), folds)
+    assert features == []
+
+
+def test_the_identity_names_data_folds_weights_and_preprocessing(development, features):
+    subject = of_radiographs(development)
+    identity = subject.identity
+    ((images, recipe, cache, rows),) = features
+    assert (images, rows) == (development.radiographs.images, development.radiographs.rows)
+    assert cache is None
+    assert identity["inputs"] == "ab" * 32
+    assert identity["weights"] == recipe.weights.to_json()
+    assert (identity["image_size"], identity["resize"]) == (75, "squash")
+    assert identity["flips"] == "horizontal_and_vertical"
+    assert identity["masked_loss"] is False
+    assert of_radiographs(development).identity == identity
+    changed = {
+        "folds": of_radiographs(development, seed=1),
+        "targets": of_radiographs(development, masked_loss=True),
+        "flips": of_radiographs(development, flips="none"),
+        "resize": of_radiographs(development, resize="letterbox"),
+    }
+    for name, other in changed.items():
+        assert other.identity[name] != identity[name]
+
+
+def test_a_head_is_compiled_with_the_metric_that_it_is_given(development):
+    subject = of_radiographs(development)
+    hp = keras_tuner.HyperParameters()
+    model = subject.build(hp, None)
+    assert model.output_shape == (None, NUM_LABELS)
+    assert model.optimizer is not None
+    assert hp.values["batch_size"] == 16
+    assert subject.keeps_running
