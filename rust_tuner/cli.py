@@ -64,6 +64,13 @@ class Choices(StrEnum):
     clinical = "clinical"
 
 
+class Precisions(StrEnum):
+    """Precision of the matrix products."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 class Views(StrEnum):
     """Which cortices the two views are expected to show."""
 
@@ -111,6 +118,14 @@ Holdout = Annotated[
 ]
 ImageSize = Annotated[
     int | None, typer.Option(min=75, help="Side of the model's input.  [default: 299]")
+]
+PrecisionOption = Annotated[
+    Precisions | None,
+    typer.Option(
+        "--precision",
+        help="Of the matrix products; bfloat16 is quicker where the processor has it, and its "
+        "figures differ in the third digit.  [default: float32]",
+    ),
 ]
 NumFolds = Annotated[
     int | None, typer.Option("--folds", min=2, help="Folds of a trial.  [default: 6]")
@@ -216,6 +231,7 @@ def prepare(
     seed: Seed = None,
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
+    precision: PrecisionOption = None,
 ) -> None:
     """Check the manifest and every image, and seal the hold-out set.
 
@@ -231,6 +247,7 @@ def prepare(
             seed=seed,
             holdout_fraction=holdout_fraction,
             image_size=image_size,
+            precision=None if precision is None else precision.value,
         )
         development = opened.prepare()
         patients = len(set(development.radiographs.patient_ids))
@@ -262,6 +279,7 @@ def regime1(
     seed: Seed = None,
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
+    precision: PrecisionOption = None,
     cache: Cache = None,
 ) -> None:
     """Regime I: random search over batch size and dropout rate.
@@ -285,6 +303,7 @@ def regime1(
             seed=seed,
             holdout_fraction=holdout_fraction,
             image_size=image_size,
+            precision=None if precision is None else precision.value,
         )
         _start_tensorflow()
         opened.prepare()
@@ -318,6 +337,7 @@ def regime2(
     seed: Seed = None,
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
+    precision: PrecisionOption = None,
     cache: Cache = None,
 ) -> None:
     """Regime II: grid search over Adam's learning rate and epsilon.
@@ -344,6 +364,7 @@ def regime2(
             seed=seed,
             holdout_fraction=holdout_fraction,
             image_size=image_size,
+            precision=None if precision is None else precision.value,
         )
         _start_tensorflow()
         opened.prepare()

@@ -11,12 +11,12 @@ from typing import Any
 import keras_tuner
 
 from rust_tuner.data.splits import Development, Folds
-from rust_tuner.errors import SearchError
+from rust_tuner.errors import ProtocolError, SearchError
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
 from rust_tuner.search.oracles import GridSearchOracle, RandomSearchOracle, ResumableOracle
-from rust_tuner.search.records import REGIME_1, REGIME_2, read_project
+from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
 from rust_tuner.search.tuner import CrossValidationTuner
 
 
@@ -147,6 +147,11 @@ def regime_2(
         best = best_of_regime_1(Path(directory))
         batch_size = best["batch_size"] if batch_size is None else batch_size
         dropout_rate = best["dropout_rate"] if dropout_rate is None else dropout_rate
+    if batch_size < 1 or not 0 <= dropout_rate < 1:
+        raise ProtocolError(
+            f"batch_size={batch_size}, dropout_rate={dropout_rate}; expected a batch size from 1 "
+            "and a dropout rate from 0 to below 1"
+        )
     space = SearchSpace(
         batch_size=batch_size,
         dropout_rate=dropout_rate,
@@ -173,6 +178,11 @@ def best_of_regime_1(directory: Path) -> dict[str, Any]:
     Raises:
         SearchError: where no trial of it has completed, or trials are still open.
     """
+    if not (directory / REGIME_1 / RUN_FILE).is_file():
+        raise SearchError(
+            f"Regime I has not been run in {directory}; run it first, or give batch size and "
+            "dropout rate"
+        )
     project = read_project(directory / REGIME_1)
     best = project.best
     if best is None:

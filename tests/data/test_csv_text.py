@@ -92,7 +92,7 @@ def test_a_misspelled_column_is_one_fault_and_its_values_are_not_read(tmp_path):
     )
     assert columns == {"b": ["2"]}
     assert len(faults) == 1
-    with pytest.raises(ManifestError, match="there is 'patient'; rename it to 'patient_id'$"):
+    with pytest.raises(ManifestError, match=r"there is 'patient'; rename it to 'patient_id'$"):
         faults.raise_any()
 
 

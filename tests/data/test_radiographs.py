@@ -47,7 +47,7 @@ def test_an_index_of_row_numbers_is_kept_and_any_other_is_replaced():
     assert Radiographs(numbered).rows == (7, 3, 12)
     assert Radiographs(numbered.rename_axis("n")).rows == (2, 3, 4)
     assert Radiographs(table().set_index(pd.Index(list("abc"), name="row"))).rows == (2, 3, 4)
-    with pytest.raises(ManifestError, match="^table row 12: medial=9"):
+    with pytest.raises(ManifestError, match=r"^table row 12: medial=9"):
         Radiographs(numbered.assign(medial=[1, None, 9]))
 
 

@@ -35,8 +35,9 @@ def test_each_group_has_its_share_of_the_rows_and_of_every_label(shares, seed):
     groups = divide(patients, labels, shares, seed=seed)
     for group, share in enumerate(shares):
         rows = groups == group
-        assert rows.mean() == pytest.approx(share, rel=0.02)
-        np.testing.assert_allclose(labels[rows].sum(axis=0) / labels.sum(axis=0), share, rtol=0.03)
+        # Counts are whole, so the nearest to a share may be off by one radiograph.
+        assert abs(rows.sum() - share * len(rows)) <= 1
+        assert np.abs(labels[rows].sum(axis=0) - share * labels.sum(axis=0)).max() <= 1
 
 
 @settings(max_examples=60, deadline=None)

@@ -15,6 +15,7 @@ from sklearn.model_selection import GroupKFold
 from rust_tuner.data.splits import Folds
 from rust_tuner.errors import SearchError, TrialError
 from rust_tuner.search.cross_validation import (
+    array_metrics,
     calculate_mean_metrics,
     chosen_epoch,
     cross_validate,
@@ -26,22 +27,22 @@ ASSIGNMENT = np.arange(48) % 2
 FOLDS = Folds(assignment=ASSIGNMENT, num_folds=2, seed=0)
 
 
-def build_model(outputs=2):
+def build_model():
     model = keras.Sequential(
         [
             keras.Input((4,)),
             keras.layers.Dropout(0.2),
-            keras.layers.Dense(outputs, activation="sigmoid"),
+            keras.layers.Dense(2, activation="sigmoid"),
         ]
     )
     model.compile(keras.optimizers.Adam(0.1), "binary_crossentropy", run_eagerly=True)
     return model
 
 
-def run(folds=FOLDS, *, y=None, build=build_model, **changes):
+def run(folds=FOLDS, *, y=None, **changes):
     x, targets, _ = arrays()
     settings = {"epochs": EPOCHS, "batch_size": 16, "seed": 0} | changes
-    return cross_validate(build, x, targets if y is None else y, folds, **settings)
+    return cross_validate(build_model, x, targets if y is None else y, folds, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -153,22 +154,25 @@ def test_folds_of_a_group_splitter_keep_groups_apart():
 
 def test_targets_of_one_dimension_have_an_auroc_too():
     _, y, _ = arrays()
-    outcome = run(y=y[:, 0], build=lambda: build_model(1), epochs=1)
-    for record in outcome.folds:
-        expected = roc_auc_score(y[record.validation_indices, 0], record.predictions[0, :, 0])
-        assert record.validation["auroc"] == [pytest.approx(expected, rel=1e-12)]
+    rows = np.arange(40, 10, -1)
+    answers = np.random.default_rng(0).uniform(size=(30, 1)).astype(np.float32)
+    expected = roc_auc_score(y[rows, 0], answers[:, 0])
+    assert array_metrics(y[:, 0])(answers, rows, "") == {
+        "auroc": pytest.approx(expected, rel=1e-12)
+    }
 
 
-def test_targets_that_are_no_labels_have_the_models_metrics_alone():
-    x, _, _ = arrays()
+@pytest.mark.parametrize(
+    ("targets", "num_answers"),
+    [(np.linspace(0, 1, 48), 1), (np.arange(48) % 3, 3), (np.zeros((48, 2, 2)), 4)],
+)
+def test_targets_that_are_no_labels_have_no_auroc(targets, num_answers):
+    assert array_metrics(targets)(np.zeros((48, num_answers)), np.arange(48), "") == {}
 
-    def build():
-        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-        model.compile("adam", "mean_squared_error", metrics=["mae"], run_eagerly=True)
-        return model
 
-    outcome = run(y=x[:, :1] * 3, build=build, epochs=1)
-    assert set(outcome.mean) == {"loss", "mae"}
+def test_answers_that_are_not_one_a_label_have_no_auroc():
+    _, y, _ = arrays()
+    assert array_metrics(y)(np.zeros((48, 3)), np.arange(48), "") == {}
 
 
 def test_data_that_do_not_fit_together_are_refused():

@@ -12,6 +12,7 @@ from search_problems import run_search
 from rust_tuner.search.records import FoldStore, read_out_of_fold
 
 MOMENTS = ("before", "during", "after")
+OTHER_DAMAGES = ("empty", "garbage", "absent")
 
 
 class Killed(BaseException):
@@ -165,7 +166,9 @@ def test_a_completed_fold_is_never_trained_again(tmp_path, monkeypatch):
     assert saved == [("trial_0000", 0), ("trial_0000", 1), ("trial_0001", 0), ("trial_0001", 1)]
 
 
-@pytest.mark.parametrize("damage", ["empty", "half", "garbage", "absent"])
+@pytest.mark.parametrize(
+    "damage", ["half", *(pytest.param(kind, marks=pytest.mark.slow) for kind in OTHER_DAMAGES)]
+)
 def test_any_damaged_state_file_is_made_again(damage, uninterrupted, tmp_path):
     expected, _ = uninterrupted["grid"]
     whole = tmp_path / "whole"

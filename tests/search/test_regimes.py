@@ -160,7 +160,7 @@ def test_a_choice_out_of_its_range_is_refused_by_name(tmp_path, development, cha
 
 
 def test_regime_2_without_regime_1_and_without_values_is_refused(tmp_path, development):
-    with pytest.raises(SearchError, match="holds no search"):
+    with pytest.raises(SearchError, match="Regime I has not been run"):
         regime_2(development, tmp_path)
 
 
