@@ -157,6 +157,17 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             )
         else:
             subject = arrays_subject(self.hypermodel, x, y, groups, self.cv, seed=self.seed)
+        self.search_subject(subject, epochs=epochs, batch_size=batch_size, about=about)
+
+    def search_subject(
+        self,
+        subject: Subject,
+        *,
+        epochs: int = _DEFAULT_EPOCHS,
+        batch_size: int = _DEFAULT_BATCH_SIZE,
+        about: dict[str, Any] | None = None,
+    ) -> None:
+        """Search on a subject that was put together before; see `search`."""
         run = self._describe(subject, epochs=epochs, batch_size=batch_size) | (about or {})
         with hold_lock(self.project_folder, "searching hyperparameters"):
             claim_folder(self.project_folder, run)

@@ -350,8 +350,8 @@ def test_running_predictions_are_what_the_model_answered_in_training():
 
 def test_each_place_has_initial_weights_of_its_own():
     def weights(place):
-        layer = keras.layers.Dense(6)
         with seeded_weights(place):
+            layer = keras.layers.Dense(6)
             layer.build((None, 5))
         return as_numpy(layer.kernel).tobytes()
 

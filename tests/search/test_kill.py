@@ -199,7 +199,7 @@ import keras_tuner, numpy as np
 from rust_tuner import CrossValidationTuner, RandomSearchOracle, TransferLearningHyperModel
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_training import TrainingData
-from rust_tuner.search import subjects, tuner as module
+from rust_tuner.search import subjects
 
 rng = np.random.default_rng(0)
 labels = (rng.random((60, 18)) < 0.4).astype(np.float32)
@@ -215,8 +215,6 @@ subject = subjects.Subject(
     build=lambda hp, running: hypermodel.build_head(hp), keeps_running=True,
     identity={"num_folds": 3}, view_only={},
 )
-module.radiographs_subject = lambda *args, **kwargs: subject
-module.require_development = lambda value: value
 oracle = RandomSearchOracle(keras_tuner.Objective("val_auroc", "max"), max_trials=100)
 tuner = CrossValidationTuner(hypermodel, oracle, directory=sys.argv[1], project_name="p")
 sizes = []
@@ -230,7 +228,7 @@ def on_trial_end(trial):
     end(trial)
     sizes.append(resident())
 tuner.on_trial_end = on_trial_end
-tuner.search("development", epochs=1)
+tuner.search_subject(subject, epochs=1)
 print(len(sizes), sizes[9], sizes[-1])
 """
     answer = subprocess.run(
