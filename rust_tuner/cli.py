@@ -1,4 +1,7 @@
-"""The `rust-tuner` command: parse, call, print. What it does is done by the rooms below."""
+"""The `rust-tuner` command: parse, call, print. What it does is done by the rooms below.
+
+It is long because every command and the help of every option stands here, and nothing else.
+"""
 
 import contextlib
 import dataclasses

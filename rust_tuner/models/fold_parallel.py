@@ -18,7 +18,6 @@ import numpy.typing as npt
 from keras import ops
 
 from rust_tuner.errors import TrialError
-from rust_tuner.models.architectures import masked_binary_crossentropy
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_layers import (
     FoldBatchNormalization,
@@ -26,6 +25,7 @@ from rust_tuner.models.fold_layers import (
     FoldDropout,
     GatherRows,
 )
+from rust_tuner.models.fold_plan import LAYER_KINDS, HeadPlan, plan_head
 from rust_tuner.models.fold_training import (
     FoldCurves,
     FoldPlace,
@@ -38,26 +38,6 @@ from rust_tuner.models.fold_training import (
 from rust_tuner.models.optimizers import FusedAdam, fused
 from rust_tuner.seeds import derive_seed
 
-# Optimisers whose update of a weight looks at that weight's gradients alone, from a state of zeros.
-_ELEMENTWISE = ("Adam", "AdamW", "SGD", "RMSprop", "Adamax", "Adadelta", "Lion")
-_CONSTRAINTS = (
-    "kernel_constraint",
-    "bias_constraint",
-    "gamma_constraint",
-    "beta_constraint",
-    "kernel_regularizer",
-    "bias_regularizer",
-    "activity_regularizer",
-    "gamma_regularizer",
-    "beta_regularizer",
-)
-_ROW_LOSSES = (
-    "binary_crossentropy",
-    "categorical_crossentropy",
-    "mean_squared_error",
-    "mean_absolute_error",
-)
-
 
 @dataclass(frozen=True, eq=False)
 class FoldRows:
@@ -67,10 +47,6 @@ class FoldRows:
     validation: IntArray
     sizes: list[int]
     place: FoldPlace
-
-
-class MixedFolds(Exception):  # noqa: N818 - no error, the reason to train otherwise
-    """Why a compiled head cannot be trained with its folds side by side."""
 
 
 class FoldParallelTrainer:
@@ -113,7 +89,7 @@ class FoldParallelTrainer:
         """
         start = time.monotonic()
         models = [heads(fold) for fold in range(len(folds))]
-        plan = _plan(models[0])
+        plan = plan_head(models[0])
         longest = sum(_step_sizes(folds))
         key = json.dumps([plan.signature, len(folds), longest, self._data.targets.shape])
         twin = self._twins.get(key)
@@ -133,7 +109,7 @@ class _Twin:
 
     def __init__(
         self,
-        plan: "_Plan",
+        plan: HeadPlan,
         head: keras.Model,
         table: keras.Variable,
         num_folds: int,
@@ -158,9 +134,9 @@ class _Twin:
             jit_compile=False,
         )
 
-    def reset(self, models: Sequence[keras.Model], plan: "_Plan") -> None:
+    def reset(self, models: Sequence[keras.Model], plan: HeadPlan) -> None:
         """Take over the initial weights of each fold and the trial's numbers."""
-        sources = [[x for x in model.layers if type(x).__name__ in _KINDS] for model in models]
+        sources = [[x for x in model.layers if type(x).__name__ in LAYER_KINDS] for model in models]
         for position, layer in enumerate(self.layers):
             if isinstance(layer, FoldDropout):
                 layer.rate.assign(plan.layers[position][1]["rate"])
@@ -325,82 +301,6 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
                 self._counted[span, fold] = 1
         self._rows = (self._images * self._num_variants + variants).astype(np.int32)
         self._epoch = epoch
-
-
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """What a compiled head is made of."""
-
-    layers: list[tuple[str, dict[str, Any]]]
-    optimizer: Any
-    learning_rate: float
-    loss: Any
-    signature: str
-
-
-_KINDS = ("Dense", "Dropout", "Activation", "BatchNormalization")
-
-
-def _plan(head: keras.Model) -> _Plan:
-    """Read a compiled head.
-
-    Raises:
-        MixedFolds: where something in it would mix folds.
-    """
-    layers, shapes = [], []
-    end = head.inputs[0]
-    for layer in head.layers:
-        kind = type(layer).__name__
-        if kind == "InputLayer":
-            continue
-        if kind not in _KINDS or type(layer).__module__.split(".")[0] != "keras":
-            raise MixedFolds(f"layer {layer.name} is a {kind}, not one of {', '.join(_KINDS)}")
-        if layer.input is not end:
-            raise MixedFolds(f"layer {layer.name} is not in one chain")
-        end = layer.output
-        config = layer.get_config()
-        held = [name for name in _CONSTRAINTS if config.get(name) is not None]
-        if held:
-            raise MixedFolds(f"layer {layer.name} has a {held[0]}")
-        if kind == "BatchNormalization" and config["axis"] not in (-1, 1):
-            raise MixedFolds(f"layer {layer.name} normalises axis {config['axis']}")
-        if kind == "Dropout" and config.get("noise_shape") is not None:
-            raise MixedFolds(f"layer {layer.name} has a noise shape")
-        layers.append((kind, config))
-        shapes.append({k: v for k, v in config.items() if k not in ("name", "rate", "seed")})
-    if len(head.inputs) != 1 or len(head.outputs) != 1 or head.outputs[0] is not end:
-        raise MixedFolds("the head is not one chain from one input to one output")
-    optimizer = head.optimizer
-    kind = type(optimizer).__name__
-    if kind not in _ELEMENTWISE or type(optimizer).__module__.split(".")[0] != "keras":
-        raise MixedFolds(f"optimizer {kind} is not known to treat each weight by itself")
-    settings = optimizer.get_config()
-    for name in ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps"):
-        if settings.get(name):
-            raise MixedFolds(f"optimizer {kind} has {name}={settings[name]}")
-    loss = head.loss
-    if loss is not masked_binary_crossentropy:
-        loss = keras.losses.get(loss)
-        if getattr(loss, "__name__", "") not in _ROW_LOSSES:
-            raise MixedFolds(f"loss {head.loss!r} is not known to treat each row by itself")
-    if isinstance(settings["learning_rate"], dict):
-        raise MixedFolds(f"optimizer {kind} has a learning-rate schedule")
-    free = ("name", "learning_rate", *(("epsilon",) if kind == "Adam" else ()))
-    fixed = {key: value for key, value in settings.items() if key not in free}
-    if keras.backend.backend() != "tensorflow":
-        fixed["epsilon"] = settings.get("epsilon")
-    signature = json.dumps(
-        [
-            [kind for kind, _ in layers],
-            shapes,
-            kind,
-            fixed,
-            loss.__name__,
-            list(head.input_shape),
-        ],
-        default=str,
-    )
-    return _Plan(layers, optimizer, float(settings["learning_rate"]), loss, signature)
 
 
 def _fold_layer(kind: str, config: dict[str, Any], num_folds: int) -> Any:

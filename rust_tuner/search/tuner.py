@@ -18,7 +18,8 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from rust_tuner.data.splits import require_development
 from rust_tuner.errors import SearchError, SpaceError, TrialError
 from rust_tuner.files import hold_lock, write_json
-from rust_tuner.models.fold_parallel import FoldParallelTrainer, MixedFolds
+from rust_tuner.models.fold_parallel import FoldParallelTrainer
+from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.runtime import start_backend, versions
 from rust_tuner.progress import Progress, Silent, Task

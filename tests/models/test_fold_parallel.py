@@ -7,7 +7,7 @@ import pytest
 
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.features import FrozenFeatures
-from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows, MixedFolds
+from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
 from rust_tuner.models.fold_training import (
     FoldPlace,
     RunningPredictions,
@@ -256,37 +256,3 @@ def test_masked_labels_do_not_train():
     # Label 2 is trained by no row, so what is learned of label 0 leaves it where it was.
     np.testing.assert_array_equal(curves[0].predictions[..., 2], other[0].predictions[..., 2])
     assert not np.allclose(curves[0].predictions[..., 0], other[0].predictions[..., 0])
-
-
-@pytest.mark.parametrize(
-    ("layers", "optimizer", "reason"),
-    [
-        ([keras.layers.LayerNormalization()], "adam", "LayerNormalization"),
-        ([keras.layers.Dense(4, kernel_constraint="max_norm")], "adam", "kernel_constraint"),
-        ([keras.layers.Dense(4, kernel_regularizer="l2")], "adam", "kernel_regularizer"),
-        ([], {"global_clipnorm": 1.0}, "global_clipnorm"),
-        ([], {"clipnorm": 1.0}, "clipnorm"),
-        ([], "adafactor", "Adafactor is not known"),
-    ],
-)
-def test_what_would_mix_folds_is_refused_with_the_reason(layers, optimizer, reason):
-    def build(metrics=None):
-        last = keras.layers.Dense(4, activation="sigmoid")
-        copies = [type(layer).from_config(layer.get_config()) for layer in layers]
-        return compiled([*copies, last], optimizer)
-
-    with pytest.raises(MixedFolds, match=reason):
-        together(problem(), build, fold_rows(16))
-
-
-def test_a_branching_head_is_refused():
-    def build(metrics=None):
-        inputs = keras.Input((NUM_FEATURES,))
-        first = keras.layers.Dense(4, activation="sigmoid")(inputs)
-        second = keras.layers.Dense(4, activation="sigmoid")(inputs)
-        model = keras.Model(inputs, keras.layers.Average()([first, second]))
-        model.compile("adam", "binary_crossentropy")
-        return model
-
-    with pytest.raises(MixedFolds, match=r"chain|Average"):
-        together(problem(), build, fold_rows(16))

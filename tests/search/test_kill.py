@@ -112,7 +112,7 @@ def test_a_soak_of_kills_loses_nothing_and_doubles_nothing(zygote, tmp_path, cap
     while kills < KILLS:
         folder = tmp_path / f"study [{studies}] \u00e9"
         # The feature cache of the first rounds is killed into being, too.
-        while kill_after(zygote, rng.uniform(0.05, 0.6 * whole), folder=str(folder), **task):
+        while kill_after(zygote, rng.uniform(0.05, 0.3 * whole), folder=str(folder), **task):
             kills += 1
             for regime in (REGIME_1, REGIME_2):
                 with contextlib.suppress(ResumeError):

@@ -1,0 +1,121 @@
+"""Can a compiled head be trained with its folds side by side, and what is it made of.
+
+Whatever would mix folds (norms over a weight, statistics over rows of several folds, branches) is
+refused with the reason.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from rust_tuner.models.architectures import masked_binary_crossentropy
+
+# Optimisers whose update of a weight looks at that weight's gradients alone, from a state of zeros.
+_ELEMENTWISE = ("Adam", "AdamW", "SGD", "RMSprop", "Adamax", "Adadelta", "Lion")
+_CONSTRAINTS = (
+    "kernel_constraint",
+    "bias_constraint",
+    "gamma_constraint",
+    "beta_constraint",
+    "kernel_regularizer",
+    "bias_regularizer",
+    "activity_regularizer",
+    "gamma_regularizer",
+    "beta_regularizer",
+)
+_ROW_LOSSES = (
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "mean_squared_error",
+    "mean_absolute_error",
+)
+
+
+class MixedFolds(Exception):  # noqa: N818 - no error, the reason to train otherwise
+    """Why a compiled head cannot be trained with its folds side by side."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadPlan:
+    """What a compiled head is made of.
+
+    Attributes:
+        layers: kind and configuration of each layer, in order.
+        optimizer: the head's own.
+        learning_rate: of it.
+        loss: function of targets and answers, (..., outputs) to (...).
+        signature: equal for heads that differ in numbers only which need no new graph.
+    """
+
+    layers: list[tuple[str, dict[str, Any]]]
+    optimizer: Any
+    learning_rate: float
+    loss: Any
+    signature: str
+
+
+LAYER_KINDS = ("Dense", "Dropout", "Activation", "BatchNormalization")
+
+
+def plan_head(head: keras.Model) -> HeadPlan:
+    """Read a compiled head.
+
+    Raises:
+        MixedFolds: where something in it would mix folds.
+    """
+    layers, shapes = [], []
+    end = head.inputs[0]
+    for layer in head.layers:
+        kind = type(layer).__name__
+        if kind == "InputLayer":
+            continue
+        if kind not in LAYER_KINDS or type(layer).__module__.split(".")[0] != "keras":
+            raise MixedFolds(f"layer {layer.name} is a {kind}, not one of {', '.join(LAYER_KINDS)}")
+        if layer.input is not end:
+            raise MixedFolds(f"layer {layer.name} is not in one chain")
+        end = layer.output
+        config = layer.get_config()
+        held = [name for name in _CONSTRAINTS if config.get(name) is not None]
+        if held:
+            raise MixedFolds(f"layer {layer.name} has a {held[0]}")
+        if kind == "BatchNormalization" and config["axis"] not in (-1, 1):
+            raise MixedFolds(f"layer {layer.name} normalises axis {config['axis']}")
+        if kind == "Dropout" and config.get("noise_shape") is not None:
+            raise MixedFolds(f"layer {layer.name} has a noise shape")
+        layers.append((kind, config))
+        shapes.append({k: v for k, v in config.items() if k not in ("name", "rate", "seed")})
+    if len(head.inputs) != 1 or len(head.outputs) != 1 or head.outputs[0] is not end:
+        raise MixedFolds("the head is not one chain from one input to one output")
+    optimizer = head.optimizer
+    kind = type(optimizer).__name__
+    if kind not in _ELEMENTWISE or type(optimizer).__module__.split(".")[0] != "keras":
+        raise MixedFolds(f"optimizer {kind} is not known to treat each weight by itself")
+    settings = optimizer.get_config()
+    for name in ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps"):
+        if settings.get(name):
+            raise MixedFolds(f"optimizer {kind} has {name}={settings[name]}")
+    loss = head.loss
+    if loss is not masked_binary_crossentropy:
+        loss = keras.losses.get(loss)
+        if getattr(loss, "__name__", "") not in _ROW_LOSSES:
+            raise MixedFolds(f"loss {head.loss!r} is not known to treat each row by itself")
+    if isinstance(settings["learning_rate"], dict):
+        raise MixedFolds(f"optimizer {kind} has a learning-rate schedule")
+    free = ("name", "learning_rate", *(("epsilon",) if kind == "Adam" else ()))
+    fixed = {key: value for key, value in settings.items() if key not in free}
+    if keras.backend.backend() != "tensorflow":
+        fixed["epsilon"] = settings.get("epsilon")
+    signature = json.dumps(
+        [
+            [kind for kind, _ in layers],
+            shapes,
+            kind,
+            fixed,
+            loss.__name__,
+            list(head.input_shape),
+        ],
+        default=str,
+    )
+    return HeadPlan(layers, optimizer, float(settings["learning_rate"]), loss, signature)

@@ -1,0 +1,66 @@
+"""What would mix folds is refused with the reason; numbers that need no new graph share one."""
+
+import keras
+import pytest
+
+from rust_tuner.models.fold_plan import MixedFolds, plan_head
+
+
+def head(layers=(), optimizer="adam", loss="binary_crossentropy"):
+    last = keras.layers.Dense(4, activation="sigmoid", name="last")
+    model = keras.Sequential([keras.Input((5,)), *layers, last])
+    if isinstance(optimizer, dict):
+        optimizer = keras.optimizers.Adam(**optimizer)
+    model.compile(optimizer, loss)
+    return model
+
+
+def dense(**settings):
+    return keras.layers.Dense(4, name="dense", **settings)
+
+
+@pytest.mark.parametrize(
+    ("layers", "optimizer", "loss", "reason"),
+    [
+        (lambda: [keras.layers.LayerNormalization()], "adam", None, "is a LayerNormalization"),
+        (lambda: [dense(kernel_constraint="max_norm")], "adam", None, "has a kernel_constraint"),
+        (lambda: [dense(kernel_regularizer="l2")], "adam", None, "has a kernel_regularizer"),
+        (lambda: [keras.layers.Dropout(0.1, noise_shape=(None, 1))], "adam", None, "noise shape"),
+        (list, {"global_clipnorm": 1.0}, None, "has global_clipnorm=1.0"),
+        (list, {"clipnorm": 1.0}, None, "has clipnorm=1.0"),
+        (list, {"use_ema": True}, None, "has use_ema=True"),
+        (list, "adafactor", None, "Adafactor is not known"),
+        (
+            list,
+            {"learning_rate": keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)},
+            None,
+            "learning-rate schedule",
+        ),
+        (list, "adam", lambda y, p: p, "is not known to treat each row by itself"),
+    ],
+)
+def test_what_would_mix_folds_is_refused_with_the_reason(layers, optimizer, loss, reason):
+    with pytest.raises(MixedFolds, match=reason):
+        plan_head(head(layers(), optimizer, loss or "binary_crossentropy"))
+
+
+def test_a_branching_head_is_refused():
+    inputs = keras.Input((5,))
+    first = keras.layers.Dense(4, activation="sigmoid")(inputs)
+    second = keras.layers.Dense(4, activation="sigmoid")(inputs)
+    model = keras.Model(inputs, [first, second])
+    model.compile("adam", "binary_crossentropy")
+    with pytest.raises(MixedFolds, match="chain"):
+        plan_head(model)
+
+
+def test_numbers_share_a_signature_and_shapes_do_not():
+    def signature(rate=0.1, units=4, **adam):
+        layers = [keras.layers.Dense(units), keras.layers.Dropout(rate)]
+        return plan_head(head(layers, adam)).signature
+
+    assert signature(0.1) == signature(0.4, learning_rate=0.1)
+    assert signature(units=4) != signature(units=5)
+    assert signature() != signature(beta_1=0.5)
+    shared = keras.backend.backend() == "tensorflow"
+    assert (signature() == signature(epsilon=0.1)) is shared
