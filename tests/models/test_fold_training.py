@@ -302,6 +302,27 @@ def test_order_and_flips_are_a_function_of_the_place_and_the_epoch():
     assert len({*first, *itertools.chain(*others)}) == 4 * 3
 
 
+def test_random_layers_get_the_seed_of_their_place_epoch_and_position():
+    def seeds(*initial, **changes):
+        """What two random layers start each epoch from."""
+        model, seen = RecordingModel(), []
+        model.variables = [keras.random.SeedGenerator(seed).state for seed in initial]
+        fit = model.fit
+
+        def watching_fit(batches, **options):
+            seen.extend(tuple(as_numpy(state)) for state in model.variables)
+            return fit(batches, **options)
+
+        model.fit = watching_fit
+        record(model, place=dataclasses.replace(PLACE, **changes))
+        return seen
+
+    first = seeds(5, 6)
+    assert seeds(7, 8) == first
+    others = [seeds(5, 6, seed=1), seeds(5, 6, trial=4), seeds(5, 6, fold=1)]
+    assert len({*first, *itertools.chain(*others)}) == 4 * 2 * 2
+
+
 @pytest.mark.parametrize("shape", [(7, 2), (7,), (7, 2, 3)])
 def test_running_predictions_are_the_answers_in_the_order_of_training(shape):
     answers = np.random.default_rng(0).normal(size=shape).astype(np.float32)
