@@ -6,6 +6,7 @@ A head, optimiser or loss that would mix folds is refused with the reason, and i
 by `fold_training`.
 """
 
+import gc
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ from rust_tuner.models.fold_training import (
 )
 from rust_tuner.models.optimizers import FusedAdam, fused
 from rust_tuner.seeds import derive_seed
+
+_Weights = list[list[npt.NDArray[Any]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,16 +91,19 @@ class FoldParallelTrainer:
             TrialError: where loss or predictions stop being finite.
         """
         start = time.monotonic()
-        models = [heads(fold) for fold in range(len(folds))]
-        plan = plan_head(models[0])
+        first = heads(0)
+        plan = plan_head(first)
         longest = sum(_step_sizes(folds))
         key = json.dumps([plan.signature, len(folds), longest, self._data.targets.shape])
         twin = self._twins.get(key)
         if twin is None:
             # One at a time, so that a search over many architectures does not keep them all.
             self._twins.clear()
-            twin = self._twins[key] = _Twin(plan, models[0], self._table, len(folds), longest)
-        twin.reset(models, plan)
+            twin = self._twins[key] = _Twin(plan, first, self._table, len(folds), longest)
+        twin.reset(plan, [_weights(heads(fold)) for fold in range(len(folds))])
+        del first
+        # Keras's models refer to themselves, and a search makes hundreds of them.
+        gc.collect()
         epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch)
         batches = _Batches(self._data, folds, epochs, self._num_variants)
         twin.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log])
@@ -134,18 +140,15 @@ class _Twin:
             jit_compile=False,
         )
 
-    def reset(self, models: Sequence[keras.Model], plan: HeadPlan) -> None:
-        """Take over the initial weights of each fold and the trial's numbers."""
-        sources = [[x for x in model.layers if type(x).__name__ in LAYER_KINDS] for model in models]
+    def reset(self, plan: HeadPlan, sources: Sequence[_Weights]) -> None:
+        """Take over the trial's numbers and the initial weights of each fold, by layer."""
         for position, layer in enumerate(self.layers):
             if isinstance(layer, FoldDropout):
                 layer.rate.assign(plan.layers[position][1]["rate"])
                 continue
             stacked = [
                 np.stack(weights)
-                for weights in zip(
-                    *(source[position].get_weights() for source in sources), strict=True
-                )
+                for weights in zip(*(source[position] for source in sources), strict=True)
             ]
             layer.set_weights(
                 [
@@ -327,6 +330,11 @@ class _SummedLoss(keras.losses.Loss):  # type: ignore[misc]
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return self._loss(y_true, y_pred)
+
+
+def _weights(head: keras.Model) -> _Weights:
+    layers = [layer for layer in head.layers if type(layer).__name__ in LAYER_KINDS]
+    return [layer.get_weights() for layer in layers]
 
 
 def _order(rows: FoldRows, epoch: int) -> IntArray:

@@ -94,17 +94,15 @@ class FoldStore:
             validation_indices=record.validation_indices,
             predictions=record.predictions,
         )
-        write_json(
-            self._head(record.fold),
-            {
-                "key": self._key,
-                "fold": record.fold,
-                "steps_per_epoch": record.steps_per_epoch,
-                "seconds": record.seconds,
-                "training": record.training,
-                "validation": record.validation,
-            },
-        )
+        head = {
+            "key": self._key,
+            "fold": record.fold,
+            "steps_per_epoch": record.steps_per_epoch,
+            "seconds": record.seconds,
+            "training": record.training,
+            "validation": record.validation,
+        }
+        write_json(self._head(record.fold), head | {"sha256": sha256_of_json(head)})
         self.checkpoint(record.fold).clear()
 
     def checkpoint(self, fold: int) -> "EpochCheckpoint":
@@ -136,6 +134,8 @@ class FoldStore:
         except (FileNotFoundError, RustTunerError):
             return None
         if not _is_fold_record(head) or head["key"] != self._key:
+            return None
+        if head.pop("sha256", None) != sha256_of_json(head):
             return None
         return FoldRecord(
             fold=fold,

@@ -79,7 +79,7 @@ def radiographs_subject(
     """
     radiographs = development.radiographs
     labels, visible = radiographs.labels, radiographs.visible
-    folds = make_folds(development, cv, seed) if isinstance(cv, int) else cv
+    folds = make_folds(development, int(cv), seed) if isinstance(cv, int | np.integer) else cv
     pairs = _pairs(folds, labels, labels, radiographs.patient_ids)
     _require_apart(pairs, radiographs.patient_ids, "patient", "use make_folds, or a splitter")
     view_only = _view_only(labels, visible, pairs)
@@ -181,22 +181,23 @@ def arrays_subject(
 def _array_folds(
     cv: Any, targets: npt.NDArray[Any], owners: npt.NDArray[Any] | None, seed: int
 ) -> Any:
-    if not isinstance(cv, int):
+    if not isinstance(cv, int | np.integer):
         return cv
-    if cv < 2:
-        raise SearchError(f"{cv} folds; cross-validation needs at least 2")
+    num_folds = int(cv)
+    if num_folds < 2:
+        raise SearchError(f"{num_folds} folds; cross-validation needs at least 2")
     if owners is None:
-        return KFold(cv, shuffle=True, random_state=seed_word(seed, "folds"))
-    if targets.ndim == 2 and np.isin(targets, (0, 1)).all() and cv <= len(np.unique(owners)):
+        return KFold(num_folds, shuffle=True, random_state=seed_word(seed, "folds"))
+    if targets.ndim == 2 and np.isin(targets, (0, 1)).all() and num_folds <= len(np.unique(owners)):
         assignment = stratify_patients(
             owners.astype(str).astype(object),
             targets.astype(np.float32),
-            shares=np.full(cv, 1 / cv),
+            shares=np.full(num_folds, 1 / num_folds),
             seed=seed,
-            place=("folds", cv),
+            place=("folds", num_folds),
         )
-        return Folds(assignment=assignment, num_folds=cv, seed=seed)
-    return GroupKFold(cv)
+        return Folds(assignment=assignment, num_folds=num_folds, seed=seed)
+    return GroupKFold(num_folds)
 
 
 def _pairs(

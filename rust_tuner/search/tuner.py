@@ -169,6 +169,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         about: dict[str, Any] | None = None,
     ) -> None:
         """Search on a subject that was put together before; see `search`."""
+        # A rule that names no epoch of this search is refused before the first trial.
+        chosen_epoch([0.0] * epochs, self.score_epoch)
         run = self._describe(subject, epochs=epochs, batch_size=batch_size) | (about or {})
         with hold_lock(self.project_folder, "searching hyperparameters"):
             claim_folder(self.project_folder, run)
