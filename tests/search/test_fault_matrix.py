@@ -12,7 +12,7 @@ from search_problems import run_search
 from rust_tuner.search.records import FoldStore, read_out_of_fold
 
 MOMENTS = ("before", "during", "after")
-OTHER_DAMAGES = ("empty", "garbage", "absent")
+OTHER_DAMAGES = ("empty", "one byte", "all but two bytes", "garbage", "absent")
 
 
 class Killed(BaseException):
@@ -186,7 +186,13 @@ def test_any_damaged_state_file_is_made_again(damage, uninterrupted, tmp_path):
         if damage == "absent":
             path.unlink()
         else:
-            half = content[: len(content) // 2]
-            path.write_bytes({"empty": b"", "half": half, "garbage": b"\x00{" * 40}[damage])
+            damaged = {
+                "empty": b"",
+                "one byte": content[:1],
+                "half": content[: len(content) // 2],
+                "all but two bytes": content[:-2],
+                "garbage": b"\x00{" * 40,
+            }
+            path.write_bytes(damaged[damage])
         assert_same(outcome(run_search(folder, "grid")), expected)
         shutil.rmtree(folder)
