@@ -295,6 +295,7 @@ def regime1(
             study,
             manifest,
             cache=cache,
+            begun=(REGIME_1,),
             trials=trials,
             num_folds=folds,
             epochs=epochs,
@@ -357,6 +358,7 @@ def regime2(
             study,
             manifest,
             cache=cache,
+            begun=(REGIME_2, REGIME_1),
             num_folds=folds,
             epochs=epochs,
             learning_rates=_numbers("--learning-rates", learning_rates, float),
@@ -416,14 +418,23 @@ def _open(
     manifest: Path | None,
     *,
     cache: Path | None = None,
+    begun: tuple[str, ...] = (),
     protocol: Choices | None,
     views: Views | None,
     **changes: Any,
 ) -> Study:
-    """Open a study, what the user asked for laid over its own choices."""
+    """Open a study, what the user asked for laid over its own choices.
+
+    What a search of `begun` was started with stands for what is not asked for, so that a bare
+    command resumes it, and Regime II goes on as Regime I was.
+    """
     progress = ConsoleProgress(_err)
     written = Study(directory, manifest).protocol if (directory / STUDY_FILE).exists() else None
     start = written or Protocol.study()
+    for regime in begun:
+        if (directory / regime / RUN_FILE).is_file():
+            start = dataclasses.replace(start, **_searched_with(directory / regime, regime))
+            break
     given = {name: value for name, value in changes.items() if value is not None}
     if protocol is not None:
         given |= _preset(protocol)
@@ -431,6 +442,22 @@ def _open(
         given["view_cortices"] = _view_cortices(views)
     chosen = dataclasses.replace(start, **given)
     return Study(directory, manifest, chosen, cache=cache, progress=progress)
+
+
+def _searched_with(folder: Path, regime: str) -> dict[str, Any]:
+    try:
+        run = read_project(folder).run
+        searched = Protocol.from_json(run["protocol"])
+        max_trials = run["max_trials"]
+    except (RustTunerError, KeyError, TypeError):
+        return {}  # The search itself says what is wrong with its folder.
+    names = ["num_folds", "epochs", "score_epoch"]
+    if regime == REGIME_1:
+        names += ["batch_size_range", "dropout_rate_range"]
+    else:
+        names += ["learning_rates", "epsilons"]
+    found = {name: getattr(searched, name) for name in names}
+    return found | ({"trials": max_trials} if max_trials is not None else {})
 
 
 def _preset(choices: Choices) -> dict[str, Any]:
@@ -464,9 +491,12 @@ def _project_folder(folder: Path) -> Path:
     if (folder / RUN_FILE).is_file():
         return folder
     for regime in (REGIME_2, REGIME_1):
-        if (folder / regime / RUN_FILE).is_file():
-            return folder / regime
-    raise ResumeError(f"{folder} holds no search; run regime1 or regime2 first")
+        project = folder / regime
+        if (project / RUN_FILE).is_file() and read_project(project).best is not None:
+            return project
+    raise ResumeError(
+        f"{folder} holds no search with a completed trial; run regime1 or regime2 first"
+    )
 
 
 def _start_tensorflow() -> None:

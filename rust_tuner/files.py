@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import platform
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +22,17 @@ from rust_tuner.errors import LockedError, RustTunerError, StorageError
 CACHE_VARIABLE = "RUST_TUNER_CACHE"
 
 _CHUNK_BYTES = 1 << 20
+
+
+def empty_folder(folder: Path) -> None:
+    """Remove everything in a folder but the lock that the caller holds on it."""
+    for path in folder.iterdir():
+        if path.name.startswith(".lock"):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def default_cache() -> Path:
@@ -44,7 +56,11 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     name = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        name = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
+        # With the permissions of any new file, since studies and caches are shared.
+        handle = os.open(
+            name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
+        )
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()

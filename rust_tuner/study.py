@@ -14,7 +14,7 @@ from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.split_file import load_or_make_folds, load_or_make_split, radiographs_sha256
 from rust_tuner.data.splits import Development, Folds
-from rust_tuner.errors import ImageError, ProtocolError, ResumeError, SearchError
+from rust_tuner.errors import ImageError, ProtocolError, ResumeError, SearchError, SplitError
 from rust_tuner.files import hold_lock, read_json, sha256_of_file, sha256_of_json, write_json
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
@@ -43,6 +43,7 @@ SEARCH_FIELDS = (
 )
 
 _NEEDED = (
+    "development_sha256",
     "manifest",
     "protocol",
     "radiographs",
@@ -123,6 +124,12 @@ class Study:
             self.protocol.holdout_fraction,
             self.protocol.seed,
         )
+        assert self._written is not None
+        if radiographs_sha256(development.radiographs) != self._written["development_sha256"]:
+            raise SplitError(
+                f"{self.directory / SPLIT_FILE} seals other patients than {STUDY_FILE} says; "
+                "restore the file, or take a new study folder"
+            )
         return development
 
     def regime_1(self) -> "CrossValidationTuner":
@@ -189,7 +196,7 @@ class Study:
         self._say_warnings(check_views(radiographs, self.protocol.view_cortices))
         with self.progress.task("reading images", len(radiographs)) as task:
             hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())
-        written = {
+        written: dict[str, Any] = {
             "format": 1,
             # Relative where it can be, so that study and manifest can move together.
             "manifest": os.path.relpath(self._manifest, self.directory.resolve()),
@@ -204,12 +211,13 @@ class Study:
             },
         }
         # The split is made first: a study that cannot be split is not a prepared one.
-        load_or_make_split(
+        development, _ = load_or_make_split(
             self.directory / SPLIT_FILE,
             radiographs,
             self.protocol.holdout_fraction,
             self.protocol.seed,
         )
+        written["development_sha256"] = radiographs_sha256(development.radiographs)
         write_json(self.directory / STUDY_FILE, written)
         self._written = written
 
@@ -265,11 +273,15 @@ class Study:
         return written
 
     def _refuse_changes(self, prepared: Protocol) -> None:
+        assert self._written is not None
         old, new = prepared.to_json(), self.protocol.to_json()
+        # Weights are settled by the first search that found and used them.
+        unused = self._written["weights"] is None
+        free = (*SEARCH_FIELDS, "weights") if unused else SEARCH_FIELDS
         changed = [
             f"  {name}: was {old[name]}, is {new[name]}"
             for name in old
-            if name not in SEARCH_FIELDS and old[name] != new[name]
+            if name not in free and old[name] != new[name]
         ]
         if changed:
             table = "\n".join(changed)
@@ -282,7 +294,10 @@ class Study:
         """Write down the best so far, and the weights that were really used."""
         project = read_project(self.directory / regime)
         assert self._written is not None
-        self._written = self._written | {"weights": project.run["subject"]["weights"]}
+        self._written = self._written | {
+            "weights": project.run["subject"]["weights"],
+            "protocol": self._written["protocol"] | {"weights": self.protocol.weights},
+        }
         write_json(self.directory / STUDY_FILE, self._written)
         best = {"regime": regime} | best_hyperparameters(project)
         write_json(self.directory / BEST_FILE, best)

@@ -231,7 +231,10 @@ def _read_own(path: Path) -> Split:
     try:
         content = read_json(path)
     except RustTunerError as error:
-        raise SplitError(f"{path.name}: no valid JSON; {_MEND}") from error
+        raise SplitError(
+            f"{path.name}: no valid JSON; restore the file, or remove it: it is made again from "
+            "the seed, and refused where it comes out otherwise than study.json says"
+        ) from error
     if not isinstance(content, dict) or content.get("version") != _VERSION:
         raise SplitError(f"{path.name}: no split of version {_VERSION}; {_MEND}")
     try:

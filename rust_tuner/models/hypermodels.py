@@ -44,21 +44,25 @@ class SearchSpace:
 
     def declare(self, hp: keras_tuner.HyperParameters) -> None:
         """Declare all four hyperparameters on `hp`."""
-        if isinstance(self.batch_size, tuple):
-            low, high = self.batch_size
-            hp.Int("batch_size", low, high)
+        low, high = _as_range(self.batch_size)
+        if low < high:
+            hp.Int("batch_size", int(low), int(high))
         else:
-            hp.Fixed("batch_size", self.batch_size)
-        if isinstance(self.dropout_rate, tuple):
-            lowest, highest = self.dropout_rate
+            hp.Fixed("batch_size", int(low))
+        lowest, highest = _as_range(self.dropout_rate)
+        if lowest < highest:
             hp.Float("dropout_rate", lowest, highest)
         else:
-            hp.Fixed("dropout_rate", self.dropout_rate)
+            hp.Fixed("dropout_rate", float(lowest))
         for name, values in (("learning_rate", self.learning_rates), ("epsilon", self.epsilons)):
             if len(values) == 1:
                 hp.Fixed(name, values[0])
             else:
                 hp.Choice(name, list(values), ordered=False)
+
+
+def _as_range(value: float | tuple[float, float]) -> tuple[float, float]:
+    return value if isinstance(value, tuple) else (value, value)
 
 
 class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]

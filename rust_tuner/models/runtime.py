@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import logging
+import os
 import platform
 
 import keras
@@ -20,7 +21,8 @@ def start_backend() -> None:
     import tensorflow
 
     threading = tensorflow.config.threading
-    if threading.get_inter_op_parallelism_threads() == 1:
+    told = os.environ.get("TF_NUM_INTEROP_THREADS")
+    if threading.get_inter_op_parallelism_threads() == 1 or told == "1":
         return
     try:
         # Asking for the devices starts what logs about them, here where a caller may expect it.

@@ -1,6 +1,6 @@
 """How the rows of an epoch are cut into batches."""
 
-from rust_tuner.errors import SearchError
+from rust_tuner.errors import SearchError, TrialError
 
 
 def batch_sizes(num_rows: int, batch_size: int, num_steps: int | None = None) -> list[int]:
@@ -18,7 +18,8 @@ def batch_sizes(num_rows: int, batch_size: int, num_steps: int | None = None) ->
         Positive sizes that add up to `num_rows`.
 
     Raises:
-        SearchError: where there are fewer rows than steps, or nothing to train on.
+        TrialError: where there are fewer rows than steps.
+        SearchError: where there is nothing to train on.
     """
     if num_rows < 1 or batch_size < 1:
         raise SearchError(f"{num_rows} training rows in batches of {batch_size}; both start at 1")
@@ -26,7 +27,7 @@ def batch_sizes(num_rows: int, batch_size: int, num_steps: int | None = None) ->
     sizes = [batch_size] * full + [rest] * (rest > 0)
     steps = len(sizes) if num_steps is None else num_steps
     if not len(sizes) <= steps <= num_rows:
-        raise SearchError(
+        raise TrialError(
             f"{num_rows} rows in batches of {batch_size} cannot take {steps} steps; "
             "use a batch size from 2, or folds of equal size"
         )

@@ -100,7 +100,7 @@ def _fixed_values(project: Project) -> dict[str, object]:
     space = project.run["space"]
     return {
         parameter["config"]["name"]: parameter["config"]["value"]
-        for parameter in space
+        for parameter in space.values()
         if parameter["class_name"] == "Fixed"
     }
 

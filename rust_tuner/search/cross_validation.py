@@ -95,11 +95,12 @@ def cross_validate(
     """
     if len(x) != len(y):
         raise SearchError(f"x has {len(x)}, y has {len(y)} rows; give each row of x its target")
-    data = TrainingData(x, y, array_metrics(y))
+    pairs = checked_folds(folds, len(x))
+    data = TrainingData(x, y, array_metrics(y, pairs))
     return run_folds(
         lambda running: build_model(),
         data,
-        checked_folds(folds, len(x)),
+        pairs,
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
@@ -171,7 +172,7 @@ def run_folds(
     for fold, (training, validation) in enumerate(folds):
         record = store.load(fold) if store is not None else None
         if record is None:
-            sizes = batch_sizes(len(training), batch_size, num_steps)
+            sizes = batch_sizes(len(training), batch_size, num_steps if keep_running else None)
             place = FoldPlace(seed, trial, fold)
             running = None
             if keep_running:
@@ -190,7 +191,7 @@ def run_folds(
                 on_epoch=task.advance if task is not None else lambda: None,
                 checkpoint=store.checkpoint(fold) if store is not None else None,
             )
-            record = _as_record(fold, curves, validation, steps=num_steps)
+            record = _as_record(fold, curves, validation, steps=len(sizes))
             if store is not None:
                 store.save(record)
             del model, running
@@ -327,10 +328,21 @@ def chosen_epoch(curve: Sequence[float], rule: str | int, direction: str = "max"
     return int(epoch)
 
 
-def array_metrics(y: npt.NDArray[Any]) -> Callable[..., Mapping[str, float]]:
-    """The metrics that arrays allow: exact macro AUROC where targets are 0-1 labels."""
+def array_metrics(
+    y: npt.NDArray[Any], folds: Sequence[tuple[IntArray, IntArray]] = ()
+) -> Callable[..., Mapping[str, float]]:
+    """The metrics that arrays allow: exact macro AUROC, for 0-1 labels.
+
+    Args:
+        y: (n, ...) targets.
+        folds: pairs of training and validation rows; where some side of a fold has no label with
+            both classes, as in leave-one-out, there is no AUROC.
+    """
     labels = y.reshape(len(y), -1) if y.ndim == 1 else y
     if labels.ndim != 2 or not np.isin(labels, (0, 1)).all():
+        return lambda answers, rows, where: {}
+    sides = [labels[rows] for training, validation in folds for rows in (training, validation)]
+    if not all((side.min(axis=0) < side.max(axis=0)).any() for side in sides):
         return lambda answers, rows, where: {}
 
     def metrics(answers: npt.NDArray[Any], rows: IntArray, where: str) -> Mapping[str, float]:

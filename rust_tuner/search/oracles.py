@@ -224,6 +224,8 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
             seed: an integer from 0.
             hyperparameters: a space declared in advance, if any.
         """
+        if isinstance(max_trials, bool) or not isinstance(max_trials, int) or max_trials < 1:
+            raise SpaceError(f"max_trials={max_trials!r}; a random search needs an integer from 1")
         super().__init__(
             objective=objective, max_trials=max_trials, seed=seed, hyperparameters=hyperparameters
         )

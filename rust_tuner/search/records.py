@@ -105,6 +105,17 @@ class FoldStore:
         write_json(self._head(record.fold), head | {"sha256": sha256_of_json(head)})
         self.checkpoint(record.fold).clear()
 
+    def is_foreign(self) -> bool:
+        """Whether whole records of another key lie in the folder."""
+        for path in self._folder.glob("fold_*.json"):
+            try:
+                head = read_json(path)
+            except RustTunerError:
+                continue
+            if _is_fold_record(head) and _is_whole(head) and head["key"] != self._key:
+                return True
+        return False
+
     def checkpoint(self, fold: int) -> "EpochCheckpoint":
         """Where a fold that is being trained keeps its state between epochs."""
         return EpochCheckpoint(self._folder / f"fold_{fold}.epoch.npz", self._key)
@@ -135,7 +146,7 @@ class FoldStore:
             return None
         if not _is_fold_record(head) or head["key"] != self._key:
             return None
-        if head.pop("sha256", None) != sha256_of_json(head):
+        if not _is_whole(head):
             return None
         return FoldRecord(
             fold=fold,
@@ -261,13 +272,23 @@ def read_project(folder: str | Path) -> Project:
             f"{place} holds no search ({RUN_FILE} is missing); give the project folder itself, "
             "such as STUDY/regime_1"
         )
+    run = read_json(run_file)
     trials, problems = [], []
-    for path in sorted(place.glob("trial_*/trial.json")):
+    for path in (folder / "trial.json" for folder in sorted(place.glob("trial_*"))):
         try:
-            trials.append(_trial_from(path))
+            trial = _trial_from(path)
+            num_folds = _num_folds(run, default=len(trial.folds))
+            if trial.score is not None and len(trial.folds) != num_folds:
+                raise RustTunerError(
+                    f"{len(trial.folds)} of {num_folds} fold records are there; run the search "
+                    "again"
+                )
+            trials.append(trial)
+        except FileNotFoundError:
+            problems.append(f"{path.parent.name}: trial.json is missing; run the search again")
         except (RustTunerError, LookupError, TypeError, AttributeError, ValueError) as error:
             problems.append(f"{path.parent.name}: {error}")
-    return Project(place, read_json(run_file), tuple(trials), tuple(problems))
+    return Project(place, run, tuple(trials), tuple(problems))
 
 
 def results_table(project: Project) -> pd.DataFrame:
@@ -327,13 +348,25 @@ def read_out_of_fold(folder: str | Path, trial: str) -> npt.NDArray[np.float32]:
     return np.asarray(arrays["predictions"], dtype=np.float32)
 
 
+def _num_folds(run: Any, *, default: int) -> int:
+    """The folds of a run as its manifest tells them; a damaged one tells nothing."""
+    subject = run.get("subject") if isinstance(run, dict) else None
+    told = subject.get("num_folds") if isinstance(subject, dict) else None
+    return told if isinstance(told, int) else default
+
+
+def _is_whole(head: dict[str, Any]) -> bool:
+    content = {name: value for name, value in head.items() if name != "sha256"}
+    return head.get("sha256", "") in ("", sha256_of_json(content))
+
+
 def _trial_from(path: Path) -> TrialRecord:
     state = read_json(path)
     folder = path.parent
     folds = []
     for head in sorted(folder.glob("fold_*.json"), key=lambda p: int(p.stem.split("_")[1])):
         record = read_json(head)
-        if not _is_fold_record(record):
+        if not _is_fold_record(record) or not _is_whole(record):
             raise RustTunerError(f"{head} is no record of a fold; run the search again")
         folds.append(record)
     completed = state["status"] == "COMPLETED"

@@ -153,8 +153,9 @@ def regime_2(
             "and a dropout rate from 0 to below 1"
         )
     space = SearchSpace(
-        batch_size=batch_size,
-        dropout_rate=dropout_rate,
+        # NumPy's numbers, as a results table holds them, are no JSON.
+        batch_size=int(batch_size),
+        dropout_rate=float(dropout_rate),
         learning_rates=chosen.learning_rates,
         epsilons=chosen.epsilons,
     )

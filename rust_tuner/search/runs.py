@@ -36,7 +36,7 @@ def claim_folder(folder: Path, run: dict[str, Any]) -> None:
         written = read_json(path)
     except FileNotFoundError:
         written = None
-        if any(folder.glob("trial_*/trial.json")):
+        if any(folder.glob("trial_*/trial.json")) and not any(folder.glob("trial_*/fold_*.json")):
             raise ResumeError(
                 f"{folder} holds trials of a search without {RUN_FILE}, made by another program; "
                 "take a new folder or project_name"
@@ -52,6 +52,14 @@ def claim_folder(folder: Path, run: dict[str, Any]) -> None:
                 f"{folder} holds a search that differs from this one:\n{table}\n"
                 "Go back to what it was to resume it, or take a new folder. Only max_trials may "
                 "change."
+            )
+        before = written.get("max_trials")
+        asked = run.get("max_trials")
+        if asked is not None and (before is None or asked < before):
+            raise ResumeError(
+                f"{folder} holds a search of {before or 'all'} trials, asked for are {asked}; the "
+                f"number of trials may only grow: ask for {before or 'all'} or more, or take a "
+                "new folder"
             )
     if written != run:
         write_json(path, run)
@@ -101,6 +109,12 @@ def recover_trials(
         trials.append(trial)
     oracle.adopt(trials)
     return notes
+
+
+def readable_trials(folder: Path) -> list[Trial]:
+    """The trials of a folder whose files can be read, to look at; nothing is changed."""
+    found = (_load_trial(path) for path in sorted(folder.glob("trial_*/trial.json")))
+    return [trial for trial in found if trial is not None]
 
 
 def _load_trial(path: Path) -> Trial | None:

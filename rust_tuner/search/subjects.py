@@ -18,10 +18,17 @@ from sklearn.model_selection import GroupKFold, KFold
 from rust_tuner.data.splits import Development, Folds, make_folds
 from rust_tuner.data.stratify import stratify_patients
 from rust_tuner.errors import SearchError
+from rust_tuner.files import sha256_of_json
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, view_only_baseline
 from rust_tuner.models.features import extract_features
-from rust_tuner.models.fold_training import IntArray, RunningPredictions, TrainingData
+from rust_tuner.models.fold_training import (
+    FoldPlace,
+    IntArray,
+    RunningPredictions,
+    TrainingData,
+    seeded_weights,
+)
 from rust_tuner.models.hypermodels import TransferLearningHyperModel
 from rust_tuner.progress import Progress
 from rust_tuner.search.cross_validation import FoldList, array_metrics, checked_folds
@@ -132,6 +139,8 @@ def arrays_subject(
     cv: Any,
     *,
     seed: int,
+    space: keras_tuner.HyperParameters | None = None,
+    objective: str = "val_auroc",
 ) -> Subject:
     """Arrays and any HyperModel that compiles its models.
 
@@ -142,8 +151,11 @@ def arrays_subject(
         groups: (n,) such as patients; no group is on two sides of a fold.
         cv: number of folds, `Folds`, or a scikit-learn splitter.
         seed: for folds that are made from a number.
+        space: the declared hyperparameters; those that `build` declares where None.
+        objective: what is searched for; a fold that cannot score it is found before any work.
 
     Raises:
+        MetricError: where the objective is `val_auroc` and a fold has no label with both classes.
         SearchError: for arrays that do not fit together, or folds that do not keep groups apart.
     """
     inputs, targets = np.asarray(x), np.asarray(y)
@@ -163,8 +175,13 @@ def arrays_subject(
     pairs = _pairs(_array_folds(cv, targets, owners, seed), inputs, targets, owners)
     if owners is not None:
         _require_apart(pairs, owners, "group", "give a number of folds, or a splitter")
+    if objective == "val_auroc":
+        labels = targets.reshape(len(targets), -1)
+        for fold, (_, validation) in enumerate(pairs):
+            if np.isin(labels, (0, 1)).all():
+                macro_auroc(labels[validation], labels[validation], where=f"fold {fold}")
     return Subject(
-        data=TrainingData(inputs, targets, array_metrics(targets)),
+        data=TrainingData(inputs, targets, array_metrics(targets, pairs)),
         folds=pairs,
         build=lambda hp, running: hypermodel.build(hp),
         keeps_running=False,
@@ -173,8 +190,27 @@ def arrays_subject(
             "targets": _sha256_of_arrays(targets),
             "folds": _sha256_of_folds(pairs),
             "num_folds": len(pairs),
+            "model": _sha256_of_model(hypermodel, space or keras_tuner.HyperParameters()),
         },
         view_only={},
+    )
+
+
+def _sha256_of_model(hypermodel: keras_tuner.HyperModel, space: keras_tuner.HyperParameters) -> str:
+    """Which model is built at the defaults: its layers and shapes, optimiser and loss."""
+    with seeded_weights(FoldPlace(0, 0, 0)):
+        model = hypermodel.build(space)
+    optimizer = getattr(model, "optimizer", None)
+    loss = getattr(model, "loss", None)
+    return sha256_of_json(
+        [
+            [
+                [type(layer).__name__, [list(weight.shape) for weight in layer.weights]]
+                for layer in model.layers
+            ],
+            type(optimizer).__name__,
+            loss if isinstance(loss, str) else type(loss).__name__,
+        ]
     )
 
 

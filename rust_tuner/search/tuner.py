@@ -11,13 +11,14 @@ from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.data.splits import require_development
-from rust_tuner.errors import SearchError, SpaceError, TrialError
-from rust_tuner.files import hold_lock, write_json
+from rust_tuner.errors import ResumeError, SearchError, SpaceError, TrialError
+from rust_tuner.files import empty_folder, hold_lock, write_json
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
@@ -39,7 +40,7 @@ from rust_tuner.search.records import (
     read_project,
     results_table,
 )
-from rust_tuner.search.runs import claim_folder, recover_trials, run_key
+from rust_tuner.search.runs import claim_folder, readable_trials, recover_trials, run_key
 from rust_tuner.search.subjects import Subject, arrays_subject, radiographs_subject
 
 _DEFAULT_EPOCHS = 20
@@ -93,9 +94,16 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 f"oracle of type {type(oracle).__name__} cannot be resumed; take "
                 "rust_tuner.RandomSearchOracle or rust_tuner.GridSearchOracle"
             )
+        if not str(oracle.objective.name).startswith("val_"):
+            raise SearchError(
+                f"objective {oracle.objective.name!r}; expected a validation metric, such as "
+                "val_auroc or val_loss"
+            )
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise SearchError(f"seed={seed!r}; expected an integer from 0")
         start_backend()
         self.cv = cv
-        self.seed = seed
+        self.seed = int(seed)
         self.score_epoch = score_epoch
         self.progress = progress or Silent()
         # KerasTuner announces on standard output that it reloads, which is not how it is done here.
@@ -105,9 +113,13 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 hypermodel,
                 directory=None if directory is None else str(directory),
                 project_name=project_name,
-                overwrite=overwrite,
             )
+        if overwrite:
+            with hold_lock(self.project_folder, "overwriting the search"):
+                empty_folder(self.project_folder)
         self._declare_space()
+        # What an earlier run found can be asked for before the search goes on.
+        oracle.adopt(readable_trials(self.project_folder))
 
     @property
     def project_folder(self) -> Path:
@@ -157,7 +169,16 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 progress=self.progress,
             )
         else:
-            subject = arrays_subject(self.hypermodel, x, y, groups, self.cv, seed=self.seed)
+            subject = arrays_subject(
+                self.hypermodel,
+                x,
+                y,
+                groups,
+                self.cv,
+                seed=self.seed,
+                space=self.oracle.get_space(),
+                objective=self.oracle.objective.name,
+            )
         self.search_subject(subject, epochs=epochs, batch_size=batch_size, about=about)
 
     def search_subject(
@@ -169,6 +190,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         about: dict[str, Any] | None = None,
     ) -> None:
         """Search on a subject that was put together before; see `search`."""
+        if epochs < 1 or batch_size < 1:
+            raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both start at 1")
         # A rule that names no epoch of this search is refused before the first trial.
         chosen_epoch([0.0] * epochs, self.score_epoch)
         run = self._describe(subject, epochs=epochs, batch_size=batch_size) | (about or {})
@@ -290,7 +313,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         hyperparameters = trial.hyperparameters.copy()
         model = self._run.subject.build(hyperparameters, running)
         self.oracle.update_space(hyperparameters)
-        if model.optimizer is None:
+        if getattr(model, "optimizer", None) is None:
             raise SpaceError(
                 f"{type(self.hypermodel).__name__}.build returned a model that is not compiled"
             )
@@ -306,7 +329,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     "name": self.oracle.objective.name,
                     "direction": self.oracle.objective.direction,
                 },
-                "space": self.oracle.get_space().get_config()["space"],
+                "space": _by_name(self.oracle.get_space().get_config()["space"]),
                 "max_trials": self.oracle.max_trials,
                 "num_trials": self.oracle.num_trials(),
                 "seed": self.seed,
@@ -328,6 +351,12 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def _is_complete(self, trial_id: str, values: Values) -> bool:
         store = self._store(trial_id, values)
         if store.load_closed(len(self._run.subject.folds)) is None:
+            if store.is_foreign():
+                raise ResumeError(
+                    f"{self.project_folder}: the records of trial {trial_id} are those of another "
+                    "search (other data, choices or versions); go back to what it was to resume "
+                    "it, or take a new folder"
+                )
             return False
         store.prune()
         return True
@@ -374,6 +403,17 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             trial.status = TrialStatus.COMPLETED
             name = self.oracle.objective.name
             task.advance(0, note=f"trial {trial.trial_id} {name} {metrics[name]:.4f}")
+
+
+def _by_name(space: list[dict[str, Any]]) -> dict[str, Any]:
+    """A space under its hyperparameters' names, so that a difference can be named by them."""
+    named: dict[str, Any] = {}
+    for hyperparameter in space:
+        name = hyperparameter["config"]["name"]
+        while name in named:
+            name = f"{name}'"
+        named[name] = hyperparameter
+    return named
 
 
 class _Run:
