@@ -43,13 +43,13 @@ SEARCH_FIELDS = (
 )
 
 _NEEDED = (
-    "development_sha256",
     "manifest",
     "protocol",
     "radiographs",
     "patients",
     "radiographs_sha256",
     "images_sha256",
+    "development_sha256",
 )
 _WARNINGS_SHOWN = 3
 

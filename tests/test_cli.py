@@ -331,7 +331,7 @@ def test_status_of_a_failed_trial_tells_the_reason(finished_copy):
         (["regime1", "{study}", "--dropout-rates", "0,1"], "dropout_rate_range=(0.0, 1.0)"),
         (["regime2", "{study}"], "Regime I has not been run here; run it first, or give"),
         (["regime2", "{study}", "--learning-rates", "0.1,-1"], "learning_rates=(0.1, -1.0)"),
-        (["export", "{study}", "{tmp}/best.json"], "holds no search; run regime1 or regime2"),
+        (["export", "{study}", "{tmp}/best.json"], "holds no search with a completed trial; run"),
         (["phantoms", "{tmp}/file.txt"], "file.txt"),
     ],
 )
@@ -454,7 +454,15 @@ def test_demo_goes_on_with_random_weights_calmly_where_none_can_be_had(
     if begun:
         (folder / "study").mkdir(parents=True)
         written = dict.fromkeys(
-            ("radiographs", "patients", "radiographs_sha256", "images_sha256"), 0
+            (
+                "radiographs",
+                "patients",
+                "radiographs_sha256",
+                "images_sha256",
+                "development_sha256",
+                "weights",
+            ),
+            0,
         )
         protocol = Protocol.study(weights="random").to_json()
         written |= {"format": 1, "manifest": "../../manifest.csv", "protocol": protocol}

@@ -177,7 +177,6 @@ def test_another_manifest_is_refused_and_both_are_named(prepared, radiographs):
         ("resize", "letterbox"),
         ("flips", "none"),
         ("masked_loss", True),
-        ("weights", "imagenet"),
         ("precision", "bfloat16"),
         ("view_cortices", {"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")}),
     ],
@@ -188,6 +187,13 @@ def test_another_choice_is_refused_with_what_was_and_is(prepared, tiny_protocol,
     told = re.escape(f"  {field}: was {was}, is {now}\n")
     with pytest.raises(ResumeError, match=f"prepared with other choices:\n{told}Go back"):
         Study(prepared, protocol=changed)
+
+
+def test_weights_may_change_until_a_search_has_used_them(prepared, finished_study, tiny_protocol):
+    changed = dataclasses.replace(tiny_protocol, weights="imagenet")
+    assert Study(prepared, protocol=changed).protocol.weights == "imagenet"
+    with pytest.raises(ResumeError, match="weights: was random, is imagenet"):
+        finished_study.open(changed)
 
 
 def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol):

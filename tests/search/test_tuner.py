@@ -11,6 +11,7 @@ from sklearn.model_selection import GroupKFold
 
 from rust_tuner.errors import (
     LockedError,
+    MetricError,
     ResumeError,
     SearchError,
     SpaceError,
@@ -112,6 +113,64 @@ def test_a_changed_search_is_refused_with_what_differs(changes, named, tmp_path)
     run_search(tmp_path, "grid", max_trials=1)
     with pytest.raises(ResumeError, match=named):
         run_search(tmp_path, "grid", max_trials=1, **changes)
+
+
+def test_the_number_of_trials_never_shrinks(tmp_path):
+    run_search(tmp_path, "grid", max_trials=2, epochs=1)
+    with pytest.raises(ResumeError, match=r"of 2 trials, asked for are 1; .* may only grow"):
+        run_search(tmp_path, "grid", max_trials=1, epochs=1)
+
+
+def test_another_model_on_the_same_space_is_refused(tmp_path):
+    class Wider(TinyHyperModel):
+        def build(self, hp):
+            super().build(hp)
+            wide = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+            wide.compile("adam", "binary_crossentropy", run_eagerly=True)
+            return wide
+
+    run_search(tmp_path, "grid", max_trials=1, epochs=1)
+    with pytest.raises(ResumeError, match=r"subject\.model: was"):
+        run_search(tmp_path, "grid", max_trials=1, epochs=1, hypermodel=Wider())
+
+
+def test_records_of_another_search_are_never_written_over(tmp_path):
+    run_search(tmp_path, "grid", max_trials=1, epochs=1)
+    (tmp_path / "search" / "search.json").unlink()
+    before = (tmp_path / "search" / "trial_0000" / "fold_0.json").read_bytes()
+    with pytest.raises(ResumeError, match="trial 0000 are those of another search"):
+        run_search(tmp_path, "grid", max_trials=1, epochs=2)
+    assert (tmp_path / "search" / "trial_0000" / "fold_0.json").read_bytes() == before
+
+
+def test_overwriting_asks_the_lock_first(tmp_path):
+    run_search(tmp_path, "grid", max_trials=1, epochs=1)
+    with (
+        hold_lock(tmp_path / "search", "searching"),
+        pytest.raises(LockedError, match="searching"),
+    ):
+        make_tuner(tmp_path, "grid", overwrite=True)
+    assert len(make_tuner(tmp_path, "grid").oracle.get_best_trials(3)) == 1
+    assert make_tuner(tmp_path, "grid", overwrite=True).oracle.get_best_trials(3) == []
+
+
+def test_folds_that_cannot_be_scored_stop_an_auroc_search_alone(tmp_path):
+    from sklearn.model_selection import LeaveOneOut
+
+    from rust_tuner import CrossValidationTuner, GridSearchOracle
+
+    x, y, _ = (part[:6] for part in arrays())
+    for name, kind in (("val_auroc", "max"), ("val_loss", "min")):
+        oracle = GridSearchOracle(keras_tuner.Objective(name, kind), max_trials=1)
+        tuner = CrossValidationTuner(
+            TinyHyperModel(), oracle, cv=LeaveOneOut(), directory=tmp_path, project_name=name
+        )
+        if name == "val_auroc":
+            with pytest.raises(MetricError, match="fold 0"):
+                tuner.search(x, y, epochs=1)
+        else:
+            tuner.search(x, y, epochs=1)
+            assert list(tuner.results()["status"]) == ["COMPLETED"]
 
 
 def test_changed_data_are_refused(tmp_path):
