@@ -207,7 +207,9 @@ def test_any_change_by_hand_is_noticed(
 def test_a_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "split.json"
     path.write_text(content)
-    with pytest.raises(SplitError, match=r"^split\.json: .*(restore the file, or start a new)"):
+    with pytest.raises(
+        SplitError, match=r"^split\.json: .*(restore the file, or (start a new|remove it))"
+    ):
         load_or_make_split(path, table(), 0.25, 0)
 
 
