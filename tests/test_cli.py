@@ -1,4 +1,7 @@
-"""The command line: what it says, where it says it, with which exit code, and that it resumes."""
+"""The command line: what it says, where it says it, with which exit code, and that it resumes.
+
+Long because it mirrors one module, and its tests share their fixtures.
+"""
 
 import csv
 import json

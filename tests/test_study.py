@@ -1,4 +1,7 @@
-"""Study: each step is idempotent, refuses what changed, and heals after a kill at any point."""
+"""Study: each step is idempotent, refuses what changed, and heals after a kill at any point.
+
+Long because it mirrors one module, and its tests share their fixtures.
+"""
 
 import dataclasses
 import json

@@ -8,6 +8,8 @@ It reads and writes files alone: no model code, no data and no TensorFlow. A pro
     trial_0000/fold_0.json      histories of one fold, under a key of everything they depend on
     trial_0000/fold_0.npz       its validation predictions of every epoch, while the trial runs
     trial_0000/out_of_fold.npz  the predictions of the trial's chosen epoch
+
+It is long because whoever writes a file of the folder and whoever reads it stand side by side here.
 """
 
 import io

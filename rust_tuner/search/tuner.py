@@ -3,6 +3,8 @@
 It owns the order of things within a search: claim the folder, take up what an earlier run left,
 run trials, write them down. How a fold is trained and how values are chosen is left to the rooms
 beside and below.
+
+It is long because KerasTuner's tuner interface is wide: half of it overrides, each a few lines.
 """
 
 import contextlib

@@ -1,4 +1,7 @@
-"""Manifests: what is accepted, what is refused, and what the refusal says."""
+"""Manifests: what is accepted, what is refused, and what the refusal says.
+
+Long because it mirrors one module, and its tests share their fixtures.
+"""
 
 import re
 from pathlib import Path

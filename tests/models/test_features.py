@@ -1,4 +1,7 @@
-"""Frozen features: equal to the uncached model, cached by content, resumable, bounded in memory."""
+"""Frozen features: equal to the uncached model, cached by content, resumable, bounded in memory.
+
+Long because it mirrors one module, and its tests share their fixtures.
+"""
 
 import dataclasses
 import hashlib

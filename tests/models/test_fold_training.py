@@ -1,4 +1,7 @@
-"""Training one fold: a crash loses no epoch, every draw has its place, and faults are named."""
+"""Training one fold: a crash loses no epoch, every draw has its place, and faults are named.
+
+Long because it mirrors one module, and its tests share their fixtures.
+"""
 
 import dataclasses
 import itertools

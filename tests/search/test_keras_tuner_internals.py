@@ -1,4 +1,7 @@
-"""What the package leans on inside KerasTuner; a failure here names what a new version changed."""
+"""What the package leans on inside KerasTuner; a failure here names what a new version changed.
+
+Long because it mirrors one module, and its tests share their fixtures.
+"""
 
 import importlib.metadata
 import inspect

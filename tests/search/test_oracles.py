@@ -1,4 +1,7 @@
-"""Oracles: order, completeness, repeatability, retries, failures, and files others can read."""
+"""Oracles: order, completeness, repeatability, retries, failures, and files others can read.
+
+Long because it mirrors one module, and its tests share their fixtures.
+"""
 
 import contextlib
 import itertools

@@ -1,4 +1,7 @@
-"""Records: what is read is what was written, or it is not read at all."""
+"""Records: what is read is what was written, or it is not read at all.
+
+Long because it mirrors one module, and its tests share their fixtures.
+"""
 
 import json
 import subprocess
