@@ -40,6 +40,13 @@ def arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x, y, np.repeat(np.arange(NUM_ROWS // 2), 2)
 
 
+def each_fold(metrics):
+    """Metrics of many folds from a function of one."""
+    return lambda answers, rows, where: [
+        metrics(*fold) for fold in zip(answers, rows, where, strict=True)
+    ]
+
+
 def make_tuner(
     directory: Path, kind: str, max_trials: int | None = 2, **changes: Any
 ) -> CrossValidationTuner:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rust_tuner.labels import NUM_LABELS, NUM_VIEWS
-from rust_tuner.metrics import macro_auroc
+from rust_tuner.metrics import macro_aurocs
 from rust_tuner.models.architectures import HEAD_UNITS
 from rust_tuner.models.backbones import NUM_FEATURES
 from rust_tuner.models.features import FrozenFeatures
@@ -43,13 +43,21 @@ def synthetic_data(features: FrozenFeatures) -> TrainingData:
     labels = (rng.random((num_images, NUM_LABELS)) < 0.3).astype(np.float32)
     visible = rng.random((num_images, NUM_LABELS - NUM_VIEWS)) < 0.5
 
-    def metrics(answers: npt.NDArray[np.float32], rows: IntArray, where: str) -> dict[str, float]:
-        return {
-            "auroc": macro_auroc(labels[rows], answers),
-            "cortex_auroc": macro_auroc(
-                labels[rows, NUM_VIEWS:], answers[:, NUM_VIEWS:], visible[rows]
-            ),
-        }
+    cortices = np.concatenate([np.zeros((num_images, NUM_VIEWS), np.bool_), visible], axis=1)
+
+    def metrics(
+        answers: Sequence[npt.NDArray[np.float32]], rows: Sequence[IntArray], where: Sequence[str]
+    ) -> list[dict[str, float]]:
+        whole, cortex = macro_aurocs(
+            [labels[own] for own in rows],
+            answers,
+            [[counted[own] for own in rows] for counted in (np.ones_like(cortices), cortices)],
+            where=where,
+        )
+        return [
+            {"auroc": first, "cortex_auroc": second}
+            for first, second in zip(whole, cortex, strict=True)
+        ]
 
     return TrainingData(features, labels, metrics)
 

@@ -4,7 +4,8 @@ from rust_tuner.metrics.ranking import (
     ViewOnlyBaseline,
     auroc,
     macro_auroc,
+    macro_aurocs,
     view_only_baseline,
 )
 
-__all__ = ["ViewOnlyBaseline", "auroc", "macro_auroc", "view_only_baseline"]
+__all__ = ["ViewOnlyBaseline", "auroc", "macro_auroc", "macro_aurocs", "view_only_baseline"]

@@ -3,16 +3,18 @@
 Labels are columns. A figure is NaN where it is undefined, never a substitute value.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from rust_tuner.errors import MetricError
 from rust_tuner.labels import NUM_VIEWS
 
 FloatArray = npt.NDArray[np.float64]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 def auroc(
@@ -36,17 +38,7 @@ def auroc(
             finite.
     """
     truth, score, counted = _checked(y_true, y_score, mask)
-    # What does not count is ranked behind everything else, where it moves no other rank.
-    ranks = rankdata(np.where(counted, score, np.inf), axis=0)
-    positive = truth & counted
-    num_positive = positive.sum(axis=0, dtype=np.float64)
-    num_negative = counted.sum(axis=0, dtype=np.float64) - num_positive
-    pairs = num_positive * num_negative
-    rank_sum = np.where(positive, ranks, 0.0).sum(axis=0)
-    area = np.full(truth.shape[1], np.nan)
-    wins = rank_sum - num_positive * (num_positive + 1) / 2
-    np.divide(wins, pairs, out=area, where=pairs > 0)
-    return area
+    return _Ranking(np.where(counted, score, 0.0)).areas(truth & counted, ~truth & counted)
 
 
 def macro_auroc(
@@ -68,14 +60,50 @@ def macro_auroc(
         MetricError: where no label has both a positive and a negative; and as `auroc`.
     """
     areas = auroc(y_true, y_score, mask)
-    defined = ~np.isnan(areas)
-    if not defined.any():
-        place = f"{where}: " if where else ""
-        raise MetricError(
-            f"{place}AUROC is undefined for all {len(areas)} labels: none has both a positive "
-            "and a negative row; use fewer folds or more patients"
+    return _mean_of_defined(areas, len(areas), where)
+
+
+def macro_aurocs(
+    y_true: Sequence[npt.NDArray[np.floating]],
+    y_score: Sequence[npt.NDArray[np.floating]],
+    masks: Sequence[Sequence[npt.NDArray[np.bool_]]],
+    *,
+    where: Sequence[str],
+) -> list[list[float]]:
+    """`macro_auroc` of several folds under several masks at once; each score is ranked once.
+
+    Args:
+        y_true: for each fold (n, labels) zeros and ones; folds may differ in n.
+        y_score: for each fold (n, labels) finite scores.
+        masks: for each kind of figure and each fold (n, labels) bool.
+        where: the name of each fold, for the error message.
+
+    Returns:
+        For each mask the macro AUROC of each fold.
+
+    Raises:
+        MetricError: as `macro_auroc`.
+    """
+    for truth, score, place in zip(y_true, y_score, where, strict=True):
+        if truth.shape != score.shape:
+            raise MetricError(f"{place}: y_true {truth.shape}, y_score {score.shape}; they differ")
+        if not np.isfinite(score).all():
+            raise MetricError(f"{place}: y_score holds values that are not finite")
+    # Rows that only fill up a shorter fold equal nothing, and are in no mask.
+    ranking = _Ranking(_stack(y_score, fill=np.nan))
+    truth = _stack([np.asarray(labels == 1, np.bool_) for labels in y_true], fill=False)
+    figures = []
+    for mask in masks:
+        counted = _stack(mask, fill=False)
+        areas = ranking.areas(truth & counted, ~truth & counted)
+        num_labels = [int(np.any(rows, axis=0).sum()) for rows in mask]
+        figures.append(
+            [
+                _mean_of_defined(areas[fold], num_labels[fold], place)
+                for fold, place in enumerate(where)
+            ]
         )
-    return float(areas[defined].mean())
+    return figures
 
 
 @dataclass(frozen=True)
@@ -125,6 +153,59 @@ def view_only_baseline(
     )
 
 
+class _Ranking:
+    """Scores (..., n, labels) in ascending order, to count pairs of any positives and negatives."""
+
+    def __init__(self, score: npt.NDArray[np.floating]) -> None:
+        self._order = np.argsort(score, axis=-2)
+        ordered = np.take_along_axis(score, self._order, axis=-2)
+        is_new = np.ones(score.shape, dtype=np.bool_)
+        is_new[..., 1:, :] = ordered[..., 1:, :] != ordered[..., :-1, :]
+        self._first = self._last = None
+        if not is_new.all():
+            place = np.arange(score.shape[-2])[:, None]
+            self._first = np.maximum.accumulate(np.where(is_new, place, 0), axis=-2)
+            ends = np.roll(is_new, -1, axis=-2)
+            behind = np.where(ends, place, score.shape[-2])[..., ::-1, :]
+            self._last = np.minimum.accumulate(behind, axis=-2)[..., ::-1, :]
+
+    def areas(self, positive: npt.NDArray[np.bool_], negative: npt.NDArray[np.bool_]) -> FloatArray:
+        """The AUROC of each label; what is neither positive nor negative does not count."""
+        won = np.take_along_axis(positive, self._order, axis=-2)
+        lost = np.take_along_axis(negative, self._order, axis=-2)
+        through: FloatArray = np.cumsum(lost, axis=-2, dtype=np.float64)
+        if self._first is None or self._last is None:
+            below = through
+        else:
+            # Of what has the same score, half is counted as below.
+            before = np.take_along_axis(through - lost, self._first, axis=-2)
+            below = (before + np.take_along_axis(through, self._last, axis=-2)) / 2
+        pairs = won.sum(axis=-2, dtype=np.float64) * lost.sum(axis=-2, dtype=np.float64)
+        area = np.full(pairs.shape, np.nan)
+        np.divide(np.where(won, below, 0.0).sum(axis=-2), pairs, out=area, where=pairs > 0)
+        return area
+
+
+def _mean_of_defined(areas: FloatArray, num_labels: int, where: str) -> float:
+    defined = ~np.isnan(areas)
+    if not defined.any():
+        place = f"{where}: " if where else ""
+        raise MetricError(
+            f"{place}AUROC is undefined for all {num_labels} labels: none has both a positive "
+            "and a negative row; use fewer folds or more patients"
+        )
+    return float(areas[defined].mean())
+
+
+def _stack(parts: Sequence[npt.NDArray[_Scalar]], *, fill: float) -> npt.NDArray[_Scalar]:
+    """Arrays (n, labels) of different n as one, the shorter ones filled up."""
+    shape = (len(parts), max(len(part) for part in parts), parts[0].shape[1])
+    stacked = np.full(shape, fill, dtype=parts[0].dtype)
+    for filled, part in zip(stacked, parts, strict=True):
+        filled[: len(part)] = part
+    return stacked
+
+
 def _checked(
     y_true: npt.ArrayLike, y_score: npt.ArrayLike, mask: npt.ArrayLike | None
 ) -> tuple[npt.NDArray[np.bool_], FloatArray, npt.NDArray[np.bool_]]:
@@ -138,7 +219,7 @@ def _checked(
         )
     if counted.dtype != np.bool_:
         raise MetricError(f"mask of dtype {counted.dtype}; expected bool")
-    if not np.isin(truth, (0, 1)).all():
+    if not ((truth == 0) | (truth == 1)).all():
         raise MetricError("y_true holds values other than 0 and 1")
     if not np.isfinite(score[counted]).all():
         rows, columns = np.nonzero(~np.isfinite(score) & counted)

@@ -222,23 +222,33 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         validation = np.asarray(
             self._twin.model.predict_on_batch([self._rows, np.ones_like(self._rows, np.float32)])
         )
-        for fold, rows in enumerate(self._folds):
-            where = f"{rows.place}, epoch {epoch}"
-            order = _order(rows, epoch)
-            given = np.concatenate(
+        places = [f"{rows.place}, epoch {epoch}" for rows in self._folds]
+        trained = [
+            np.concatenate(
                 [
                     answers[start : start + size, fold]
                     for start, size in zip(self._starts[:-1], rows.sizes, strict=True)
                 ]
             )
-            expected = validation[: len(rows.validation), fold]
-            if not (np.isfinite(given).all() and np.isfinite(expected).all()):
-                raise TrialError(f"{where}: predictions are not finite")
-            self._training[fold].append(self._data.metrics(given, order, f"{where}, training"))
-            self._validation[fold].append(
-                self._data.metrics(expected, rows.validation, f"{where}, validation")
-            )
-            self._predictions[fold].append(expected.astype(np.float32))
+            for fold, rows in enumerate(self._folds)
+        ]
+        validated = [
+            validation[: len(rows.validation), fold] for fold, rows in enumerate(self._folds)
+        ]
+        for found, place in zip((*trained, *validated), 2 * places, strict=True):
+            if not np.isfinite(found).all():
+                raise TrialError(f"{place}: predictions are not finite")
+        orders = [_order(rows, epoch) for rows in self._folds]
+        held = [rows.validation for rows in self._folds]
+        for curves, split, answered, asked in (
+            (self._training, "training", trained, orders),
+            (self._validation, "validation", validated, held),
+        ):
+            figures = self._data.metrics(answered, asked, [f"{place}, {split}" for place in places])
+            for curve, values in zip(curves, figures, strict=True):
+                curve.append(values)
+        for kept, expected in zip(self._predictions, validated, strict=True):
+            kept.append(expected.astype(np.float32))
         self._twin.running.reset_state()
         self._on_epoch()
         if epoch + 1 < self._epochs:

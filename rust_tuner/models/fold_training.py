@@ -9,7 +9,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,7 +23,9 @@ from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.seeds import derive_seed, generator, seed_word
 
 IntArray = npt.NDArray[np.int64]
-Metrics = Callable[[npt.NDArray[Any], IntArray, str], Mapping[str, float]]
+Metrics = Callable[
+    [Sequence[npt.NDArray[Any]], Sequence[IntArray], Sequence[str]], Sequence[Mapping[str, float]]
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +35,8 @@ class TrainingData:
     Attributes:
         inputs: (n, ...) array, or the frozen features of n images.
         targets: (n, ...) what the loss compares with.
-        metrics: function of predictions, their rows and a place for error messages, to named
-            figures; it is asked about training and validation predictions alike.
+        metrics: function of each fold's predictions, their rows and a place for error messages,
+            to each fold's named figures; asked about training and validation alike.
     """
 
     inputs: npt.NDArray[Any] | FrozenFeatures
@@ -197,14 +199,14 @@ def train_fold(
         _require_finite(figures, f"{where}, training")
         if running is not None:
             answers = as_numpy(running.answers)
-            figures = dict(data.metrics(answers, order, f"{where}, training"))
+            figures = dict(data.metrics([answers], [order], [f"{where}, training"])[0])
             _require_finite(figures, f"{where}, training")
         training_curves.append(figures)
 
         answers = np.asarray(model.predict(inputs, batch_size=max(sizes), verbose=0))
         if not np.isfinite(answers).all():
             raise TrialError(f"{where}: predictions on the validation rows are not finite")
-        figures = dict(data.metrics(answers, validation, f"{where}, validation"))
+        figures = dict(data.metrics([answers], [validation], [f"{where}, validation"])[0])
         if running is None:
             figures |= model.evaluate(
                 inputs, targets, batch_size=max(sizes), verbose=0, return_dict=True

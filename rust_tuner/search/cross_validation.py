@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.errors import SearchError
-from rust_tuner.metrics import macro_auroc
+from rust_tuner.metrics import macro_aurocs
 from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
 from rust_tuner.models.fold_training import (
     FoldCurves,
     FoldPlace,
     IntArray,
+    Metrics,
     RunningPredictions,
     TrainingData,
     seeded_weights,
@@ -328,9 +329,7 @@ def chosen_epoch(curve: Sequence[float], rule: str | int, direction: str = "max"
     return int(epoch)
 
 
-def array_metrics(
-    y: npt.NDArray[Any], folds: Sequence[tuple[IntArray, IntArray]] = ()
-) -> Callable[..., Mapping[str, float]]:
+def array_metrics(y: npt.NDArray[Any], folds: Sequence[tuple[IntArray, IntArray]] = ()) -> Metrics:
     """The metrics that arrays allow: exact macro AUROC, for 0-1 labels.
 
     Args:
@@ -339,16 +338,21 @@ def array_metrics(
             both classes, as in leave-one-out, there is no AUROC.
     """
     labels = y.reshape(len(y), -1) if y.ndim == 1 else y
-    if labels.ndim != 2 or not np.isin(labels, (0, 1)).all():
-        return lambda answers, rows, where: {}
-    sides = [labels[rows] for training, validation in folds for rows in (training, validation)]
-    if not all((side.min(axis=0) < side.max(axis=0)).any() for side in sides):
-        return lambda answers, rows, where: {}
+    is_scored = labels.ndim == 2 and bool(np.isin(labels, (0, 1)).all())
+    if is_scored:
+        sides = [labels[rows] for training, validation in folds for rows in (training, validation)]
+        is_scored = all((side.min(axis=0) < side.max(axis=0)).any() for side in sides)
 
-    def metrics(answers: npt.NDArray[Any], rows: IntArray, where: str) -> Mapping[str, float]:
-        scores = answers.reshape(len(answers), -1)
-        if scores.shape[1] != labels.shape[1]:
-            return {}
-        return {"auroc": macro_auroc(labels[rows], scores, where=where)}
+    def metrics(
+        answers: Sequence[npt.NDArray[Any]], rows: Sequence[IntArray], where: Sequence[str]
+    ) -> list[dict[str, float]]:
+        scores = [given.reshape(len(given), -1) for given in answers]
+        if not is_scored or scores[0].shape[1] != labels.shape[1]:
+            return [{} for _ in rows]
+        truth = [labels[own] for own in rows]
+        (areas,) = macro_aurocs(
+            truth, scores, [[np.ones(t.shape, bool) for t in truth]], where=where
+        )
+        return [{"auroc": area} for area in areas]
 
     return metrics

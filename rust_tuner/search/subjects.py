@@ -4,7 +4,7 @@ A subject is made from arrays or from the development set; the tuner treats both
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from rust_tuner.data.stratify import stratify_patients
 from rust_tuner.errors import SearchError
 from rust_tuner.files import sha256_of_json
 from rust_tuner.labels import NUM_VIEWS
-from rust_tuner.metrics import macro_auroc, view_only_baseline
+from rust_tuner.metrics import macro_auroc, macro_aurocs, view_only_baseline
 from rust_tuner.models.features import extract_features
 from rust_tuner.models.fold_training import (
     FoldPlace,
@@ -98,14 +98,26 @@ def radiographs_subject(
     if hypermodel.masked_loss:
         targets[:, NUM_VIEWS:][~visible] = -1
 
-    def metrics(answers: npt.NDArray[Any], rows: IntArray, where: str) -> Mapping[str, float]:
-        return {
-            "loss": binary_crossentropy(targets[rows], answers),
-            "auroc": macro_auroc(labels[rows], answers, where=where),
-            "cortex_auroc": macro_auroc(
-                labels[rows, NUM_VIEWS:], answers[:, NUM_VIEWS:], visible[rows], where=where
-            ),
-        }
+    everything = np.ones(labels.shape, dtype=np.bool_)
+    cortices = np.concatenate([np.zeros((len(labels), NUM_VIEWS), np.bool_), visible], axis=1)
+
+    def metrics(
+        answers: Sequence[npt.NDArray[Any]], rows: Sequence[IntArray], where: Sequence[str]
+    ) -> list[dict[str, float]]:
+        whole, cortex = macro_aurocs(
+            [labels[own] for own in rows],
+            answers,
+            [[counted[own] for own in rows] for counted in (everything, cortices)],
+            where=where,
+        )
+        losses = [
+            binary_crossentropy(targets[own], given)
+            for given, own in zip(answers, rows, strict=True)
+        ]
+        return [
+            {"loss": loss, "auroc": of_all, "cortex_auroc": of_cortices}
+            for loss, of_all, of_cortices in zip(losses, whole, cortex, strict=True)
+        ]
 
     def build(hp: keras_tuner.HyperParameters, running: RunningPredictions | None) -> keras.Model:
         return hypermodel.build_head(hp, metrics=[running] if running is not None else None)

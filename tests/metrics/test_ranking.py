@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from rust_tuner import metrics
 from rust_tuner.errors import MetricError
 from rust_tuner.labels import CORTICES, NUM_VIEWS, encode, visible_mask
-from rust_tuner.metrics import auroc, macro_auroc, view_only_baseline
+from rust_tuner.metrics import auroc, macro_auroc, macro_aurocs, view_only_baseline
 
 Array = npt.NDArray[np.float64]
 
@@ -71,6 +71,34 @@ def test_a_large_problem_agrees_with_scikit_learn() -> None:
     np.testing.assert_allclose(
         auroc(truth, score, mask), reference(truth, score, mask), rtol=0, atol=1e-12
     )
+
+
+@settings(deadline=None)
+@given(st.lists(problems(), min_size=1, max_size=4))
+def test_folds_at_once_are_the_folds_one_by_one(found) -> None:
+    # Folds of one search differ in rows, not in labels.
+    num_labels = min(truth.shape[1] for truth, _, _ in found)
+    folds = [tuple(part[:, :num_labels] for part in parts) for parts in found]
+    places = [f"fold {number}" for number in range(len(folds))]
+    truths, scores, masks = (list(parts) for parts in zip(*folds, strict=True))
+    everything = [np.ones_like(mask) for mask in masks]
+    try:
+        expected = [
+            [macro_auroc(*fold, where=place) for fold, place in zip(folds, places, strict=True)]
+            for folds in (zip(truths, scores, kind, strict=True) for kind in (everything, masks))
+        ]
+    except MetricError:
+        with pytest.raises(MetricError, match=r"^fold .: AUROC is undefined"):
+            macro_aurocs(truths, scores, [everything, masks], where=places)
+    else:
+        assert macro_aurocs(truths, scores, [everything, masks], where=places) == expected
+
+
+def test_scores_of_a_fold_that_are_not_finite_are_refused_by_name() -> None:
+    truth = np.array([[0.0], [1.0]])
+    score, mask = np.array([[0.1], [0.2]]), np.ones((2, 1), dtype=bool)
+    with pytest.raises(MetricError, match=r"^fold 1: y_score holds values that are not finite"):
+        macro_aurocs([truth] * 2, [score, score * np.nan], [[mask] * 2], where=["fold 0", "fold 1"])
 
 
 @settings(deadline=None)

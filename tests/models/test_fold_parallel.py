@@ -4,6 +4,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from search_problems import each_fold
 
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.features import FrozenFeatures
@@ -31,7 +32,7 @@ def problem(num_variants=2):
     def metrics(answers, rows, where):
         return {"auroc": macro_auroc(labels[rows], answers, where=where)}
 
-    return TrainingData(FrozenFeatures(values, "x"), labels, metrics)
+    return TrainingData(FrozenFeatures(values, "x"), labels, each_fold(metrics))
 
 
 def compiled(layers, optimizer="adam", loss="binary_crossentropy", metrics=None):
@@ -222,7 +223,7 @@ def test_trials_that_differ_in_numbers_only_share_a_graph(monkeypatch):
         hp = keras_tuner.HyperParameters()
         hypermodel.declare_hyperparameters(hp)
         targets = np.zeros((66, 18), dtype=np.float32)
-        trainer._data = TrainingData(data.inputs, targets, lambda *args: {})
+        trainer._data = TrainingData(data.inputs, targets, each_fold(lambda *fold: {}))
         together(
             data,
             lambda hm=hypermodel, hp=hp: hm.build_head(hp, NUM_FEATURES),

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 from scipy.stats import chisquare
+from search_problems import each_fold
 
 from rust_tuner.errors import TrialError
 from rust_tuner.metrics import macro_auroc
@@ -41,9 +42,11 @@ def problem():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(40, 5)).astype(np.float32)
     y = (x[:, :2] + rng.normal(size=(40, 2)) > 0).astype(np.float32)
-    return TrainingData(
-        x, y, lambda answers, rows, where: {"auroc": macro_auroc(y[rows], answers, where=where)}
-    )
+
+    def metrics(answers, rows, where):
+        return {"auroc": macro_auroc(y[rows], answers, where=where)}
+
+    return TrainingData(x, y, each_fold(metrics))
 
 
 def built(place=PLACE):
@@ -147,7 +150,7 @@ def test_a_crash_inside_an_epoch_costs_that_epoch_alone(whole, tmp_path):
     data = problem()
 
     def dying(answers, rows, where):
-        if "epoch 1, validation" in where:
+        if "epoch 1, validation" in where[0]:
             raise Killed
         return data.metrics(answers, rows, where)
 
@@ -240,9 +243,7 @@ def record(model=None, *, epochs=2, place=PLACE, frozen=True, figures=None, runn
     rows, variants = np.indices((40, NUM_VARIANTS))
     values = np.stack([rows, variants], axis=-1).astype(np.float32)
     inputs = FrozenFeatures(values, "x") if frozen else values[:, 0]
-    data = TrainingData(
-        inputs, np.arange(40.0)[:, None], figures or (lambda answers, rows, where: {})
-    )
+    data = TrainingData(inputs, np.arange(40.0)[:, None], each_fold(figures or (lambda *fold: {})))
     model = model or RecordingModel()
     train_fold(
         model,
@@ -344,7 +345,7 @@ def test_running_predictions_are_what_the_model_answered_in_training():
     seen = []
 
     def metrics(answers, rows, where):
-        seen.append((np.array(answers), rows, where))
+        seen.append((np.array(answers[0]), rows[0], where[0]))
         return data.metrics(answers, rows, where)
 
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2, activation="sigmoid")])
@@ -368,7 +369,7 @@ def test_running_predictions_are_what_the_model_answered_in_training():
         assert sorted(rows) == TRAINING.tolist()
         expected = model.predict(data.inputs[rows], verbose=0)
         np.testing.assert_allclose(answers, expected, rtol=1e-5)
-    expected = [data.metrics(answers, rows, "")["auroc"] for answers, rows, _ in training]
+    expected = [data.metrics([answers], [rows], [""])[0]["auroc"] for answers, rows, _ in training]
     assert curves.training == {"auroc": expected}
 
 

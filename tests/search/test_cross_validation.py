@@ -157,7 +157,7 @@ def test_targets_of_one_dimension_have_an_auroc_too():
     rows = np.arange(40, 10, -1)
     answers = np.random.default_rng(0).uniform(size=(30, 1)).astype(np.float32)
     expected = roc_auc_score(y[rows, 0], answers[:, 0])
-    assert array_metrics(y[:, 0])(answers, rows, "") == {
+    assert array_metrics(y[:, 0])([answers], [rows], [""])[0] == {
         "auroc": pytest.approx(expected, rel=1e-12)
     }
 
@@ -167,12 +167,12 @@ def test_targets_of_one_dimension_have_an_auroc_too():
     [(np.linspace(0, 1, 48), 1), (np.arange(48) % 3, 3), (np.zeros((48, 2, 2)), 4)],
 )
 def test_targets_that_are_no_labels_have_no_auroc(targets, num_answers):
-    assert array_metrics(targets)(np.zeros((48, num_answers)), np.arange(48), "") == {}
+    assert array_metrics(targets)([np.zeros((48, num_answers))], [np.arange(48)], [""])[0] == {}
 
 
 def test_answers_that_are_not_one_a_label_have_no_auroc():
     _, y, _ = arrays()
-    assert array_metrics(y)(np.zeros((48, 3)), np.arange(48), "") == {}
+    assert array_metrics(y)([np.zeros((48, 3))], [np.arange(48)], [""])[0] == {}
 
 
 def test_data_that_do_not_fit_together_are_refused():

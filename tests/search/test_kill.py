@@ -1,6 +1,5 @@
 """Real processes, really killed: the same search as one that was never touched."""
 
-import contextlib
 import errno
 import json
 import os
@@ -19,17 +18,19 @@ import pytest
 from search_problems import run_search
 
 from rust_tuner.data.phantoms import write_phantoms
-from rust_tuner.errors import ResumeError, StorageError
+from rust_tuner.errors import StorageError
 from rust_tuner.search.records import (
     REGIME_1,
     REGIME_2,
+    RUN_FILE,
     history_table,
     read_out_of_fold,
     read_project,
     results_table,
 )
 
-KILLS = 40
+KILLS_PER_REGIME = 21
+REGIMES = (REGIME_1, REGIME_2)
 TESTS = Path(__file__).parents[1]
 
 
@@ -99,30 +100,50 @@ def assert_same_project(one, other):
         )
 
 
+def kill_once_there(zygote, path, **task):
+    """Start a task and kill it as soon as a file is there."""
+    child = zygote.start(**task)
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline
+    os.kill(child, signal.SIGKILL)
+    assert zygote.wait() == -signal.SIGKILL
+
+
+def timed_run(zygote, **task):
+    start = time.monotonic()
+    zygote.start(**task)
+    assert zygote.wait() == 0
+    return time.monotonic() - start
+
+
 @pytest.mark.slow
 def test_a_soak_of_kills_loses_nothing_and_doubles_nothing(zygote, tmp_path, capsys):
     manifest = write_phantoms(tmp_path / "radiographs", patients=18, seed=2)
     task = {"do": "study", "manifest": str(manifest), "cache": str(tmp_path / "cache")}
-    zygote.start(folder=str(tmp_path / "whole"), **task)
-    start = time.monotonic()
-    assert zygote.wait() == 0
-    whole = time.monotonic() - start
+    whole = str(tmp_path / "whole")
+    timed_run(zygote, folder=whole, **task)
+    start_up = timed_run(zygote, folder=whole, **task)
+    trials = [trial for regime in REGIMES for trial in read_project(Path(whole) / regime).trials]
+    per_trial = sum(fold["seconds"] for trial in trials for fold in trial.folds) / len(trials)
+    folder = tmp_path / "study [killed] \u00e9"
     rng = random.Random(0)
-    kills = in_vain = studies = 0
-    while kills < KILLS:
-        folder = tmp_path / f"study [{studies}] \u00e9"
-        # The feature cache of the first rounds is killed into being, too.
-        while kill_after(zygote, rng.uniform(0.05, 0.3 * whole), folder=str(folder), **task):
-            kills += 1
-            for regime in (REGIME_1, REGIME_2):
-                with contextlib.suppress(ResumeError):
-                    trials = read_project(folder / regime).trials
-                    in_vain += sum(trial.status == "RUNNING" for trial in trials)
-        for regime in (REGIME_1, REGIME_2):
-            assert_same_project(folder / regime, tmp_path / "whole" / regime)
-        studies += 1
+    in_vain = 0
+    for regime in REGIMES:
+        kill_once_there(zygote, folder / regime / RUN_FILE, folder=str(folder), **task)
+        for _ in range(KILLS_PER_REGIME):
+            # About one trial is finished between two kills, so that none comes too late.
+            moment = rng.uniform(0.05, start_up + 2 * per_trial)
+            assert kill_after(zygote, moment, folder=str(folder), **task), "it ended too soon"
+            found = read_project(folder / regime)
+            assert len(found.trials) < found.run["num_trials"]
+            in_vain += sum(trial.status == "RUNNING" for trial in found.trials)
+    timed_run(zygote, folder=str(folder), **task)
+    for regime in REGIMES:
+        assert_same_project(folder / regime, Path(whole) / regime)
+    kills = len(REGIMES) * (1 + KILLS_PER_REGIME)
     with capsys.disabled():
-        print(f"\n{kills} kills over {studies} studies, {in_vain} trials computed in vain")
+        print(f"\n{kills} kills, {len(trials)} trials, {in_vain} more computed in vain")
     assert in_vain <= kills
 
 
@@ -141,12 +162,8 @@ KINDS = [
 @pytest.mark.parametrize("name", KINDS)
 def test_kill_9_just_as_a_file_appears(name, zygote, tmp_path):
     folder = tmp_path / "killed"
-    child = zygote.start(do="arrays", directory=str(folder), kind="grid")
-    deadline = time.monotonic() + 60
-    while not (folder / "search" / name).exists():
-        assert time.monotonic() < deadline
-    os.kill(child, signal.SIGKILL)
-    assert zygote.wait() == -signal.SIGKILL
+    task = {"do": "arrays", "directory": str(folder), "kind": "grid"}
+    kill_once_there(zygote, folder / "search" / name, **task)
     zygote.start(do="arrays", directory=str(folder), kind="grid")
     assert zygote.wait() == 0
     zygote.start(do="arrays", directory=str(tmp_path / "whole"), kind="grid")
@@ -209,7 +226,7 @@ pairs = tuple(
     for f in range(3)
 )
 hypermodel = TransferLearningHyperModel()
-metrics = lambda answers, rows, where: {"auroc": float(answers.mean())}
+metrics = lambda answers, *rest: [{"auroc": float(fold.mean())} for fold in answers]
 subject = subjects.Subject(
     data=TrainingData(features, labels, metrics), folds=pairs,
     build=lambda hp, running: hypermodel.build_head(hp), keeps_running=True,

@@ -248,7 +248,7 @@ def test_the_metrics_of_a_row_set_are_those_of_its_labels_and_its_visible_cortic
     rows = subject.folds[1][1][::-1]
     answers = np.random.default_rng(3).uniform(size=(len(rows), NUM_LABELS)).astype(np.float32)
     labels, visible = radiographs.labels[rows], radiographs.visible[rows]
-    assert subject.data.metrics(answers, rows, "here") == {
+    assert subject.data.metrics([answers], [rows], ["here"])[0] == {
         "loss": binary_crossentropy(subject.data.targets[rows], answers),
         "auroc": macro_auroc(labels, answers),
         "cortex_auroc": macro_auroc(labels[:, NUM_VIEWS:], answers[:, NUM_VIEWS:], visible),
