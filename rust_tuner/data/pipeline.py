@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -166,7 +166,46 @@ def image_dataset(
         )
 
     # A batch of the largest sizes takes 2 GB, so one is prepared ahead and not as many as fit.
-    return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size).map(load).prefetch(1)
+    dataset = tf.data.Dataset.from_tensor_slices(rows).batch(batch_size).map(load).prefetch(1)
+    return dataset.with_options(_untuned())
+
+
+class Batches(Protocol):
+    """Batches by their index, each a tuple as Keras `fit` takes it; sizes may differ."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """One of them, arrays or nested tuples of arrays with rows first."""
+
+
+def as_dataset(batches: Batches) -> "tf.data.Dataset":
+    """Batches as a dataset that prepares one ahead in a thread of its own.
+
+    Keras hands what it is given to tf.data's automatic tuning, whose thread sleeps for ever
+    longer spans: after some minutes of training, ending the iterator may wait minutes more.
+    """
+    import tensorflow as tf
+
+    def produce() -> Iterator[tuple[Any, ...]]:
+        for index in range(len(batches)):
+            yield batches[index]
+
+    signature = tf.nest.map_structure(
+        lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), batches[0]
+    )
+    dataset = tf.data.Dataset.from_generator(produce, output_signature=signature)
+    known = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
+    return known.prefetch(1).with_options(_untuned())
+
+
+def _untuned() -> "tf.data.Options":
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def k_fold_dataset(

@@ -5,7 +5,7 @@ Labels are columns. A figure is NaN where it is undefined, never a substitute va
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,6 @@ from rust_tuner.errors import MetricError
 from rust_tuner.labels import NUM_VIEWS
 
 FloatArray = npt.NDArray[np.float64]
-_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 def auroc(
@@ -91,10 +90,10 @@ def macro_aurocs(
             raise MetricError(f"{place}: y_score holds values that are not finite")
     # Rows that only fill up a shorter fold equal nothing, and are in no mask.
     ranking = _Ranking(_stack(y_score, fill=np.nan))
-    truth = _stack([np.asarray(labels == 1, np.bool_) for labels in y_true], fill=False)
+    truth: npt.NDArray[np.bool_] = _stack([labels == 1 for labels in y_true], fill=False)
     figures = []
     for mask in masks:
-        counted = _stack(mask, fill=False)
+        counted: npt.NDArray[np.bool_] = _stack(mask, fill=False)
         areas = ranking.areas(truth & counted, ~truth & counted)
         num_labels = [int(np.any(rows, axis=0).sum()) for rows in mask]
         figures.append(
@@ -197,7 +196,7 @@ def _mean_of_defined(areas: FloatArray, num_labels: int, where: str) -> float:
     return float(areas[defined].mean())
 
 
-def _stack(parts: Sequence[npt.NDArray[_Scalar]], *, fill: float) -> npt.NDArray[_Scalar]:
+def _stack(parts: Sequence[npt.NDArray[Any]], *, fill: float) -> npt.NDArray[Any]:
     """Arrays (n, labels) of different n as one, the shorter ones filled up."""
     shape = (len(parts), max(len(part) for part in parts), parts[0].shape[1])
     stacked = np.full(shape, fill, dtype=parts[0].dtype)

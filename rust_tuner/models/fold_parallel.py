@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from rust_tuner.data.pipeline import as_dataset
 from rust_tuner.errors import TrialError
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_layers import (
@@ -106,7 +107,9 @@ class FoldParallelTrainer:
         gc.collect()
         epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch)
         batches = _Batches(self._data, folds, epochs, self._num_variants)
-        twin.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log])
+        twin.model.fit(
+            as_dataset(batches), epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log]
+        )
         return epoch_log.curves(time.monotonic() - start)
 
 
@@ -267,13 +270,12 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         ]
 
 
-class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+class _Batches:
     """The batches of all epochs in a row, each a function of its index alone."""
 
     def __init__(
         self, data: TrainingData, folds: Sequence[FoldRows], epochs: int, num_variants: int
     ) -> None:
-        super().__init__()
         self._data = data
         self._folds = folds
         self._epochs = epochs

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from rust_tuner.data.pipeline import as_dataset
 from rust_tuner.errors import TrialError
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.seeds import derive_seed, generator, seed_word
@@ -186,14 +187,14 @@ def train_fold(
         predictions = list(state["predictions"])
         for _ in predictions:
             on_epoch()
-    inputs, targets = data.unflipped(validation), data.targets[validation]
+    held = _ValidationBatches(data, validation, max(sizes))
     for epoch in range(len(predictions), epochs):
         where = f"{place}, epoch {epoch}"
         _reseed(model, place, epoch)
         order = training[place.generator(epoch, "order").permutation(len(training))]
         batches = _EpochBatches(data, order, sizes, place.generator(epoch, "flips"))
         logs = model.fit(
-            batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0
+            as_dataset(batches), initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0
         ).history
         figures = {name: float(values[-1]) for name, values in logs.items()}
         _require_finite(figures, f"{where}, training")
@@ -203,14 +204,12 @@ def train_fold(
             _require_finite(figures, f"{where}, training")
         training_curves.append(figures)
 
-        answers = np.asarray(model.predict(inputs, batch_size=max(sizes), verbose=0))
+        answers = np.asarray(model.predict(as_dataset(held), verbose=0))
         if not np.isfinite(answers).all():
             raise TrialError(f"{where}: predictions on the validation rows are not finite")
         figures = dict(data.metrics([answers], [validation], [f"{where}, validation"])[0])
         if running is None:
-            figures |= model.evaluate(
-                inputs, targets, batch_size=max(sizes), verbose=0, return_dict=True
-            )
+            figures |= model.evaluate(as_dataset(held), verbose=0, return_dict=True)
         _require_finite(figures, f"{where}, validation")
         validation_curves.append(figures)
         predictions.append(answers.astype(np.float32))
@@ -261,7 +260,7 @@ def _stateful(model: keras.Model) -> tuple[tuple[str, list[Any]], ...]:
     return (("model", model.variables), ("optimizer", model.optimizer.variables))
 
 
-class _EpochBatches(keras.utils.PyDataset):  # type: ignore[misc]
+class _EpochBatches:
     """The batches of one epoch, each a function of its index alone."""
 
     def __init__(
@@ -271,7 +270,6 @@ class _EpochBatches(keras.utils.PyDataset):  # type: ignore[misc]
         sizes: list[int],
         flips: np.random.Generator,
     ) -> None:
-        super().__init__()
         self._data = data
         self._order = order
         self._bounds = np.concatenate([[0], np.cumsum(sizes)])
@@ -288,6 +286,22 @@ class _EpochBatches(keras.utils.PyDataset):  # type: ignore[misc]
         if isinstance(inputs, FrozenFeatures):
             return inputs.values[rows, self._variants[span]], self._data.targets[rows]
         return inputs[rows], self._data.targets[rows]
+
+
+class _ValidationBatches:
+    """The rows of a fold's validation side, in order."""
+
+    def __init__(self, data: TrainingData, rows: IntArray, batch_size: int) -> None:
+        self._data = data
+        self._rows = rows
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._rows) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
+        return self._data.unflipped(rows), self._data.targets[rows]
 
 
 def _reseed(model: keras.Model, place: FoldPlace, epoch: int) -> None:
