@@ -90,11 +90,11 @@ def macro_aurocs(
             raise MetricError(f"{place}: y_score holds values that are not finite")
     # Rows that only fill up a shorter fold equal nothing, and are in no mask.
     ranking = _Ranking(_stack(y_score, fill=np.nan))
-    truth: npt.NDArray[np.bool_] = _stack([labels == 1 for labels in y_true], fill=False)
+    positive: npt.NDArray[np.bool_] = _stack([labels == 1 for labels in y_true], fill=False)
     figures = []
     for mask in masks:
         counted: npt.NDArray[np.bool_] = _stack(mask, fill=False)
-        areas = ranking.areas(truth & counted, ~truth & counted)
+        areas = ranking.areas(positive & counted, ~positive & counted)
         num_labels = [int(np.any(rows, axis=0).sum()) for rows in mask]
         figures.append(
             [
