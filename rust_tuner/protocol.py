@@ -47,6 +47,12 @@ class Protocol:
         dropout_rate_range: lowest and highest dropout rate of Regime I.
         learning_rates: Adam's learning rates on the grid of Regime II.
         epsilons: Adam's epsilons on the grid of Regime II.
+        baseline_folds: folds of the first models' cross-validation.
+        baseline_epochs: epochs of each of their folds.
+        baseline_batch_size: their batch size; the published code's was 128.
+        baseline_dropout_rate: of those with the transfer-learning head.
+        final_folds: folds of the tuned model's own cross-validation.
+        final_epochs: epochs of each of its folds, and the most of its refit.
     """
 
     objective: Objective = "val_auroc"
@@ -69,6 +75,12 @@ class Protocol:
     dropout_rate_range: tuple[float, float] = (0.0, 0.5)
     learning_rates: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
     epsilons: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+    baseline_folds: int = 10
+    baseline_epochs: int = 50
+    baseline_batch_size: int = 128
+    baseline_dropout_rate: float = 0.5
+    final_folds: int = 10
+    final_epochs: int = 40
 
     def __post_init__(self) -> None:
         """Refuse choices outside their range.
@@ -122,17 +134,23 @@ class Protocol:
             self.view_cortices,
             f"for each of {', '.join(VIEWS)} some of {', '.join(CORTICES)}",
         )
+        for name in ("num_folds", "baseline_folds", "final_folds"):
+            value = getattr(self, name)
+            _require(_is_int(value) and value >= 2, name, value, "an integer from 2")
+        for name in (
+            "epochs",
+            "trials",
+            "baseline_epochs",
+            "baseline_batch_size",
+            "final_epochs",
+        ):
+            value = getattr(self, name)
+            _require(_is_int(value) and value >= 1, name, value, "an integer from 1")
         _require(
-            _is_int(self.num_folds) and self.num_folds >= 2,
-            "num_folds",
-            self.num_folds,
-            "an integer from 2",
-        )
-        _require(
-            _is_int(self.epochs) and self.epochs >= 1, "epochs", self.epochs, "an integer from 1"
-        )
-        _require(
-            _is_int(self.trials) and self.trials >= 1, "trials", self.trials, "an integer from 1"
+            0 <= self.baseline_dropout_rate < 1,
+            "baseline_dropout_rate",
+            self.baseline_dropout_rate,
+            "a number from 0 to below 1",
         )
         low, high = self.batch_size_range
         _require(

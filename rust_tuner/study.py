@@ -40,6 +40,12 @@ SEARCH_FIELDS = (
     "learning_rates",
     "epsilons",
     "score_epoch",
+    "baseline_folds",
+    "baseline_epochs",
+    "baseline_batch_size",
+    "baseline_dropout_rate",
+    "final_folds",
+    "final_epochs",
 )
 
 _NEEDED = (
