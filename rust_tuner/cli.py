@@ -12,8 +12,7 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,11 +20,40 @@ import typer
 from rich.console import Console
 
 from rust_tuner import __version__
+from rust_tuner.cli_options import (
+    Cache,
+    Choices,
+    Epochs,
+    Holdout,
+    ImageSize,
+    Manifest,
+    NumFolds,
+    PrecisionOption,
+    ProtocolOption,
+    RadImageNet,
+    Scale,
+    Scales,
+    Seed,
+    StudyDirectory,
+    Views,
+    ViewsOption,
+    Weights,
+)
 from rust_tuner.errors import ResumeError, RustTunerError, WeightsError
+from rust_tuner.files import write_text
+from rust_tuner.plan import plan_study
 from rust_tuner.progress import ConsoleProgress
-from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
+from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, SMALL_SCALE, Protocol
 from rust_tuner.report.export import export_best_hyperparameters
-from rust_tuner.report.terminal import best_trials_table, status_lines
+from rust_tuner.report.terminal import (
+    baselines_table,
+    best_trials_table,
+    holdout_table,
+    plan_table,
+    predictions_table,
+    status_lines,
+)
+from rust_tuner.search.baseline_table import BASELINES
 from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
 from rust_tuner.study import STUDY_FILE, Study
 
@@ -58,89 +86,6 @@ app = typer.Typer(
         "Research use only."
     ),
 )
-
-
-class Choices(StrEnum):
-    """Which set of scientific choices a study starts from."""
-
-    study = "study"
-    clinical = "clinical"
-
-
-class Precisions(StrEnum):
-    """Precision of the matrix products."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-
-class Views(StrEnum):
-    """Which cortices the two views are expected to show."""
-
-    anatomical = "anatomical"
-    published = "published"
-
-
-StudyDirectory = Annotated[
-    Path, typer.Argument(metavar="STUDY", help="The study's folder, made where it is missing.")
-]
-Manifest = Annotated[
-    Path | None,
-    typer.Option(
-        help="CSV with image, patient_id, visit, view (ap or lateral), medial, lateral, anterior, "
-        "posterior (1-4 or empty); needed once, image paths are relative to it."
-    ),
-]
-ProtocolOption = Annotated[
-    Choices | None,
-    typer.Option(
-        "--protocol",
-        help="study: as published. clinical: trained and scored on visible cortices only, aspect "
-        "ratio kept, horizontal flips only.  [default: study]",
-    ),
-]
-ViewsOption = Annotated[
-    Views | None,
-    typer.Option(
-        "--views",
-        help="Which cortices a view shows, for the manifest's check: anatomical (AP shows medial "
-        "and lateral) or published (the other way round).  [default: anatomical]",
-    ),
-]
-Weights = Annotated[
-    str | None,
-    typer.Option(
-        help="imagenet (downloaded, or the file that RUST_TUNER_WEIGHTS names), random, or the "
-        "path of an InceptionV3 .h5 or .keras file without top.  [default: imagenet]"
-    ),
-]
-Seed = Annotated[int | None, typer.Option(min=0, help="Decides every random choice.  [default: 0]")]
-Holdout = Annotated[
-    float | None,
-    typer.Option("--holdout-fraction", help="Share of patients to seal.  [default: 0.15]"),
-]
-ImageSize = Annotated[
-    int | None, typer.Option(min=75, help="Side of the model's input.  [default: 299]")
-]
-PrecisionOption = Annotated[
-    Precisions | None,
-    typer.Option(
-        "--precision",
-        help="Of the matrix products; bfloat16 is quicker where the processor has it, and its "
-        "figures differ in the third digit.  [default: float32]",
-    ),
-]
-NumFolds = Annotated[
-    int | None, typer.Option("--folds", min=2, help="Folds of a trial.  [default: 6]")
-]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of a fold.  [default: 20]")]
-Cache = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder of features that studies share.  [default: RUST_TUNER_CACHE, or "
-        "~/.cache/rust_tuner]"
-    ),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -380,6 +325,155 @@ def regime2(
 
 
 @app.command()
+def baselines(
+    study: StudyDirectory,
+    manifest: Manifest = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help=f"One of {', '.join(BASELINES)}; may be repeated.  [default: all]"),
+    ] = None,
+    radimagenet_weights: RadImageNet = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=2, help="Folds of each model.  [default: 10]")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 50]")] = None,
+    protocol: ProtocolOption = None,
+    views: ViewsOption = None,
+    weights: Weights = None,
+    seed: Seed = None,
+    holdout_fraction: Holdout = None,
+    image_size: ImageSize = None,
+    precision: PrecisionOption = None,
+    cache: Cache = None,
+) -> None:
+    """Cross-validate the first models: LeNet, InceptionV3 end to end, frozen ones.
+
+    Prepares the study first where that is not done. Interrupted, it goes on where it stopped
+    when it is typed again.
+    """
+    with _reporting():
+        opened = _open(
+            study,
+            manifest,
+            cache=cache,
+            baseline_folds=folds,
+            baseline_epochs=epochs,
+            protocol=protocol,
+            views=views,
+            weights=weights,
+            seed=seed,
+            holdout_fraction=holdout_fraction,
+            image_size=image_size,
+            precision=None if precision is None else precision.value,
+        )
+        _start_tensorflow()
+        _run_baselines(opened, model, radimagenet_weights)
+        _next(f"rust-tuner regime1 {shlex.quote(str(study))}")
+
+
+@app.command()
+def final(study: StudyDirectory, cache: Cache = None) -> None:
+    """Fit the tuned model on all development data and look at the hold-out set, once.
+
+    It is cross-validated first, which decides for how many epochs it is fitted. Typed again,
+    it shows what was found, with its date.
+    """
+    with _reporting():
+        opened = _open(study, None, cache=cache, protocol=None, views=None)
+        _start_tensorflow()
+        _run_final(opened)
+        _next(f"rust-tuner report {shlex.quote(str(study))}")
+
+
+@app.command()
+def report(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
+) -> None:
+    """Draw tables, figures and the HTML report from what is there.
+
+    Also for a study that is not finished.
+    """
+    with _reporting():
+        _say(f"report -> {Study(study).report()}")
+
+
+@app.command("study")
+def whole_study(
+    study: StudyDirectory,
+    manifest: Manifest = None,
+    scale: Scale = None,
+    radimagenet_weights: RadImageNet = None,
+    protocol: ProtocolOption = None,
+    views: ViewsOption = None,
+    weights: Weights = None,
+    seed: Seed = None,
+    holdout_fraction: Holdout = None,
+    image_size: ImageSize = None,
+    precision: PrecisionOption = None,
+    cache: Cache = None,
+) -> None:
+    """Run the whole study: prepare, baselines, Regime I, Regime II, final, report.
+
+    Prints what it will do and about how long that takes. What is done is skipped; interrupted,
+    it goes on where it stopped when it is typed again.
+    """
+    with _reporting():
+        shared: dict[str, Any] = {
+            "protocol": protocol,
+            "views": views,
+            "weights": weights,
+            "seed": seed,
+            "holdout_fraction": holdout_fraction,
+            "precision": None if precision is None else precision.value,
+        }
+        shared |= _scaled(scale) | ({} if image_size is None else {"image_size": image_size})
+        opened = _open(study, manifest, cache=cache, **shared)
+        models = tuple(
+            name for name in BASELINES if radimagenet_weights or not name.endswith("radimagenet")
+        )
+        _out.print(plan_table(plan_study(opened.protocol, opened.count_radiographs(), models)))
+        _start_tensorflow()
+        _run_baselines(opened, models, radimagenet_weights)
+        _say("Regime I: random search over batch size and dropout rate")
+        _open(study, None, cache=cache, begun=(REGIME_1,), protocol=None, views=None).regime_1()
+        _out.print(best_trials_table(read_project(study / REGIME_1)))
+        _say("Regime II: grid over Adam's learning rate and epsilon, Regime I's best fixed")
+        begun = (REGIME_2, REGIME_1)
+        _open(study, None, cache=cache, begun=begun, protocol=None, views=None).regime_2()
+        _out.print(best_trials_table(read_project(study / REGIME_2)))
+        _say("the tuned model")
+        _run_final(opened)
+        _say(f"report -> {opened.report()}")
+        _next(f"rust-tuner status {shlex.quote(str(study))}")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="model.keras of a study.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG or JPEG.")],
+    pairs: Annotated[
+        bool,
+        typer.Option(
+            "--pairs", help="Each two images are the views of one visit; adds its RUST total."
+        ),
+    ] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write all probabilities to this file.")] = None,
+) -> None:
+    """Read RUST scores from radiographs with a study's final model. Research use only."""
+    with _reporting():
+        _start_tensorflow()
+        from rust_tuner.inference import NOTICE, predict_radiographs
+
+        found = predict_radiographs(model, images, pairs=pairs)
+        if csv is not None:
+            write_text(csv, found.to_csv(index=False))
+            _say(f"{len(found)} images -> {csv}")
+        else:
+            _out.print(predictions_table(found))
+        _say(NOTICE, style="yellow")
+
+
+@app.command()
 def status(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
 ) -> None:
@@ -411,6 +505,29 @@ def export(
 def main() -> None:
     """Run the command."""
     app()
+
+
+def _run_baselines(
+    study: Study, models: Sequence[str] | None, radimagenet_weights: Path | None
+) -> None:
+    study.prepare()
+    if not models or any(name.endswith("imagenet") for name in models):
+        _fetch_weights(study.protocol.weights)
+    _say("first models")
+    found = study.baselines(models or None, radimagenet_weights)
+    _out.print(baselines_table(found, study.protocol.objective))
+
+
+def _run_final(study: Study) -> None:
+    found = study.final()
+    _out.print(holdout_table(found))
+    _say(f"evaluated on {found['date']}; the hold-out set is looked at once")
+
+
+def _scaled(scale: Scales | None) -> dict[str, Any]:
+    if scale is None:
+        return {}
+    return dict(SMALL_SCALE) if scale is Scales.small else {"scale": "full"}
 
 
 def _open(

@@ -79,6 +79,31 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     sync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A path aside, with the same suffix, that takes its final name once it is complete.
+
+    For libraries that write to a path and not to a stream; else as `atomic_write`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
+    try:
+        yield aside
+        with aside.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        if isinstance(error, RustTunerError):
+            raise
+        raise StorageError(
+            f"{path} cannot be written ({error.strerror or error}); make room or mend the "
+            "permissions, then start again"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable, where the system can do that."""
     if os.name != "posix":

@@ -16,6 +16,25 @@ Resize = Literal["squash", "letterbox"]
 Precision = Literal["float32", "bfloat16"]
 Flips = Literal["horizontal_and_vertical", "horizontal", "none"]
 
+Scale = Literal["full", "small"]
+
+# What a study of small scale does less of, to try everything within minutes on two cores.
+SMALL_SCALE: dict[str, Any] = {
+    "scale": "small",
+    "image_size": 150,
+    "num_folds": 3,
+    "epochs": 5,
+    "trials": 8,
+    "batch_size_range": (8, 64),
+    "learning_rates": (1e-2, 1e-3, 1e-4),
+    "epsilons": (1e-1, 1e-4, 1e-7),
+    "baseline_folds": 3,
+    "baseline_epochs": 6,
+    "baseline_batch_size": 32,
+    "final_folds": 5,
+    "final_epochs": 10,
+}
+
 ANATOMICAL_VIEWS = {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")}
 PUBLISHED_VIEWS = {"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")}
 
@@ -53,6 +72,7 @@ class Protocol:
         baseline_dropout_rate: of those with the transfer-learning head.
         final_folds: folds of the tuned model's own cross-validation.
         final_epochs: epochs of each of its folds, and the most of its refit.
+        scale: `full`, or `small` where `SMALL_SCALE` was laid over the choices; a label only.
     """
 
     objective: Objective = "val_auroc"
@@ -81,6 +101,7 @@ class Protocol:
     baseline_dropout_rate: float = 0.5
     final_folds: int = 10
     final_epochs: int = 40
+    scale: Scale = "full"
 
     def __post_init__(self) -> None:
         """Refuse choices outside their range.
@@ -134,6 +155,7 @@ class Protocol:
             self.view_cortices,
             f"for each of {', '.join(VIEWS)} some of {', '.join(CORTICES)}",
         )
+        _require(self.scale in ("full", "small"), "scale", self.scale, "full or small")
         for name in ("num_folds", "baseline_folds", "final_folds"):
             value = getattr(self, name)
             _require(_is_int(value) and value >= 2, name, value, "an integer from 2")

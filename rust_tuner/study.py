@@ -1,4 +1,4 @@
-"""`Study`: the steps from a manifest to the best hyperparameters, in order, in one directory.
+"""`Study`: the steps from a manifest to the report, in order, in one directory.
 
 Each step is idempotent: run again, it goes on where it stopped.
 """
@@ -9,16 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from rust_tuner.data.images import check_content
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.split_file import load_or_make_folds, load_or_make_split, radiographs_sha256
-from rust_tuner.data.splits import Development, Folds
+from rust_tuner.data.splits import Development, Folds, HoldOut
 from rust_tuner.errors import ImageError, ProtocolError, ResumeError, SearchError, SplitError
 from rust_tuner.files import hold_lock, read_json, sha256_of_file, sha256_of_json, write_json
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.report.export import best_hyperparameters
+from rust_tuner.search.baseline_table import baseline_results
 from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
 
 if TYPE_CHECKING:
@@ -103,6 +106,12 @@ class Study:
                 "a new study folder for other radiographs"
             )
 
+    def count_radiographs(self) -> int:
+        """How many radiographs the manifest has; it is read, nothing is written."""
+        if self._written is not None:
+            return int(self._written["radiographs"])
+        return len(load_manifest(self._known_manifest()))
+
     def prepare(self) -> Development:
         """Check manifest and pixels, seal the hold-out set, write `study.json`.
 
@@ -114,17 +123,16 @@ class Study:
             SplitError: where the split cannot be made or was tampered with.
             ResumeError: where the manifest or an image changed since the study was prepared.
         """
-        if self._manifest is None:
-            raise ResumeError(
-                f"{self.directory} has not been prepared; give its manifest (--manifest M.csv)"
-            )
-        radiographs = load_manifest(self._manifest)
+        return self._split()[0]
+
+    def _split(self) -> tuple[Development, HoldOut]:
+        radiographs = load_manifest(self._known_manifest())
         with hold_lock(self.directory, "preparing the study"):
             if self._written is None:
                 self._prepare(radiographs)
             else:
                 self._refuse_other_radiographs(radiographs)
-        development, _ = load_or_make_split(
+        development, holdout = load_or_make_split(
             self.directory / SPLIT_FILE,
             radiographs,
             self.protocol.holdout_fraction,
@@ -136,13 +144,46 @@ class Study:
                 f"{self.directory / SPLIT_FILE} seals other patients than {STUDY_FILE} says; "
                 "restore the file, or take a new study folder"
             )
-        return development
+        return development, holdout
+
+    def _known_manifest(self) -> Path:
+        if self._manifest is None:
+            raise ResumeError(
+                f"{self.directory} has not been prepared; give its manifest (--manifest M.csv)"
+            )
+        return self._manifest
+
+    def baselines(
+        self, models: Sequence[str] | None = None, radimagenet_weights: str | Path | None = None
+    ) -> pd.DataFrame:
+        """The first models; prepares first. See `search.baselines.run_baselines`.
+
+        Args:
+            models: some of `search.baselines.BASELINES`; all that can be had where None.
+            radimagenet_weights: the file of RadImageNet's InceptionV3 without top; its model is
+                left out where None.
+
+        Returns:
+            One row a model, chance and the view-only baseline among them.
+        """
+        from rust_tuner.search.baselines import run_baselines
+
+        development, folds = self._development_and_folds(self.protocol.baseline_folds)
+        with hold_lock(self.directory, "the baselines"):
+            run_baselines(
+                development,
+                self.directory,
+                models=models,
+                radimagenet_weights=radimagenet_weights,
+                **self._search_arguments(folds),
+            )
+        return baseline_results(self.directory)
 
     def regime_1(self) -> "CrossValidationTuner":
         """Regime I; prepares first. See `search.regimes.regime_1`."""
         from rust_tuner.search.regimes import regime_1
 
-        development, folds = self._development_and_folds()
+        development, folds = self._development_and_folds(self.protocol.num_folds)
         with hold_lock(self.directory, "Regime I"):
             tuner = regime_1(development, self.directory, **self._search_arguments(folds))
             self._record(REGIME_1)
@@ -160,7 +201,7 @@ class Study:
                 f"{self.directory}: Regime I has not been run here; run it first, or give batch "
                 "size and dropout rate"
             )
-        development, folds = self._development_and_folds()
+        development, folds = self._development_and_folds(self.protocol.num_folds)
         with hold_lock(self.directory, "Regime II"):
             tuner = regime_2(
                 development,
@@ -172,11 +213,66 @@ class Study:
             self._record(REGIME_2)
         return tuner
 
-    def _development_and_folds(self) -> tuple[Development, Folds]:
+    def final(self) -> dict[str, Any]:
+        """The tuned model: cross-validated, refitted on all development data, evaluated once.
+
+        Returns:
+            The content of `final/holdout.json`; a second call reads it and computes nothing.
+
+        Raises:
+            SearchError: where one of the two searches is missing or not finished.
+            ResumeError: where the hold-out set was evaluated with another model.
+        """
+        from rust_tuner.evaluation import (
+            cross_validate_final,
+            evaluate_holdout,
+            fit_final_model,
+            read_holdout,
+            tuned_values,
+        )
+
+        seen = read_holdout(self.directory)
+        if seen is not None:
+            return seen
+        for regime in (REGIME_1, REGIME_2):
+            if not (self.directory / regime / RUN_FILE).is_file():
+                raise SearchError(f"{self.directory}: {regime} has not been run; run it first")
+            values = tuned_values(read_project(self.directory / regime))
+        development, folds = self._development_and_folds(self.protocol.final_folds)
+        _, holdout = self._split()
+        shared: dict[str, Any] = {
+            "protocol": self.protocol,
+            "cache": self.cache,
+            "progress": self.progress,
+        }
+        with hold_lock(self.directory, "the final model"):
+            project = cross_validate_final(
+                development, self.directory, values, folds=folds, **shared
+            )
+            best = project.best
+            if best is None or best.epoch is None:
+                reason = project.trials[0].message if project.trials else "no trial"
+                raise SearchError(f"{project.folder}: the tuned configuration failed ({reason})")
+            fit_final_model(development, self.directory, values, epochs=best.epoch + 1, **shared)
+            return evaluate_holdout(
+                self.directory,
+                development,
+                holdout,
+                epoch=best.epoch,
+                progress=self.progress,
+            )
+
+    def report(self) -> Path:
+        """Draw tables, figures and the HTML report from what is there; returns its path."""
+        from rust_tuner.report.html import write_report
+
+        return write_report(self.directory)
+
+    def _development_and_folds(self, num_folds: int) -> tuple[Development, Folds]:
         development = self.prepare()
         split = self.directory / SPLIT_FILE
         before = sha256_of_file(split)
-        folds = load_or_make_folds(split, development, self.protocol.num_folds, self.protocol.seed)
+        folds = load_or_make_folds(split, development, num_folds, self.protocol.seed)
         # Folds that were made before were commented on when they were made.
         if sha256_of_file(split) != before:
             self._say_warnings(folds.warnings)

@@ -49,6 +49,11 @@ def tiny_protocol() -> Protocol:
         batch_size_range=(4, 16),
         learning_rates=(1e-2, 1e-3),
         epsilons=(1e-7,),
+        baseline_folds=3,
+        baseline_epochs=2,
+        baseline_batch_size=8,
+        final_folds=3,
+        final_epochs=2,
     )
 
 

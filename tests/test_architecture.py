@@ -21,14 +21,16 @@ FLOORS = (
     ("errors",),
     ("labels",),
     ("protocol",),
-    ("files", "seeds", "progress"),
+    ("files", "seeds", "progress", "plan"),
     ("metrics",),
     ("data",),
     ("models",),
     ("search",),
     ("report",),
     ("evaluation", "nested", "checks"),
+    ("inference",),
     ("study",),
+    ("cli_options",),
     ("cli",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

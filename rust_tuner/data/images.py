@@ -25,6 +25,10 @@ from rust_tuner.protocol import Resize
 
 FloatImage = npt.NDArray[np.float32]
 
+# What `load_image` does to intensities, as records name it: black -1, white 1. InceptionV3's
+# ImageNet weights expect it, and so do RadImageNet's, whose own code says (x - 127.5) * 2 / 255.
+PREPROCESSING = "minus_one_to_one"
+
 _FORMATS = ("PNG", "JPEG")
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _MAX_8_BIT, _MAX_16_BIT = 255, 65535

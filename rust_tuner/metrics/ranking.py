@@ -1,4 +1,4 @@
-"""Exact ranking figures: AUROC per label and macro, masked or not, and the view-only baseline.
+"""Exact ranking figures, masked or not: AUROC, average precision, and the view-only baseline.
 
 Labels are columns. A figure is NaN where it is undefined, never a substitute value.
 """
@@ -36,7 +36,7 @@ def auroc(
         MetricError: for shapes that differ, labels other than 0 and 1, or scores that are not
             finite.
     """
-    truth, score, counted = _checked(y_true, y_score, mask)
+    truth, score, counted = checked_labels(y_true, y_score, mask)
     return _Ranking(np.where(counted, score, 0.0)).areas(truth & counted, ~truth & counted)
 
 
@@ -105,6 +105,53 @@ def macro_aurocs(
     return figures
 
 
+def micro_auroc(
+    y_true: npt.ArrayLike, y_score: npt.ArrayLike, mask: npt.ArrayLike | None = None
+) -> float:
+    """The AUROC of all entries of all labels in one ranking.
+
+    It asks of the scores that they are comparable between labels, and frequent labels weigh more.
+
+    Args:
+        y_true: (n, labels) zeros and ones.
+        y_score: (n, labels) finite scores of one scale.
+        mask: (n, labels) bool, or None for all.
+
+    Returns:
+        A number in [0, 1]; NaN where there is no positive or no negative at all.
+
+    Raises:
+        MetricError: as `auroc`.
+    """
+    truth, score, counted = checked_labels(y_true, y_score, mask)
+    return float(auroc(truth[counted][:, None], score[counted][:, None])[0])
+
+
+def average_precision(
+    y_true: npt.ArrayLike, y_score: npt.ArrayLike, mask: npt.ArrayLike | None = None
+) -> FloatArray:
+    """Average precision of each label: its precision-recall curve summed up, not interpolated.
+
+    The sum over the distinct scores of (gain in recall) x (precision of all rows that score at
+    least as high), as in scikit-learn; rows of one score come in together.
+
+    Args:
+        y_true: (n, labels) zeros and ones.
+        y_score: (n, labels) finite scores of any scale.
+        mask: (n, labels) bool, or None for all; entries that are False do not count.
+
+    Returns:
+        (labels,) float64 in (0, 1]; NaN where a label has no positive. Chance is the label's
+        prevalence, not 0.5.
+
+    Raises:
+        MetricError: as `auroc`.
+    """
+    truth, score, counted = checked_labels(y_true, y_score, mask)
+    ranking = _Ranking(np.where(counted, score, 0.0))
+    return ranking.average_precisions(truth & counted, ~truth & counted)
+
+
 @dataclass(frozen=True)
 class ViewOnlyBaseline:
     """What a predictor that knows nothing but the view would score.
@@ -152,6 +199,56 @@ def view_only_baseline(
     )
 
 
+def checked_labels(
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    mask: npt.ArrayLike | None,
+    *,
+    score_name: str = "y_score",
+    unit: bool = False,
+) -> tuple[npt.NDArray[np.bool_], FloatArray, npt.NDArray[np.bool_]]:
+    """Labels, scores and mask as (n, labels) bool, float64 and bool.
+
+    Args:
+        y_true: (n, labels) zeros and ones.
+        y_score: (n, labels) scores, finite where they count.
+        mask: (n, labels) bool, or None for all.
+        score_name: what the caller calls its scores, for the error message.
+        unit: whether the scores that count must be in [0, 1].
+
+    Raises:
+        MetricError: naming what is at fault.
+    """
+    truth = np.asarray(y_true)
+    score = np.asarray(y_score, dtype=np.float64)
+    counted = np.ones(truth.shape, dtype=np.bool_) if mask is None else np.asarray(mask)
+    if truth.ndim != 2 or truth.shape != score.shape or truth.shape != counted.shape:
+        raise MetricError(
+            f"y_true {truth.shape}, {score_name} {score.shape}, mask {counted.shape}; expected "
+            "one shape (n, labels)"
+        )
+    if counted.dtype != np.bool_:
+        raise MetricError(f"mask of dtype {counted.dtype}; expected bool")
+    if not ((truth == 0) | (truth == 1)).all():
+        raise MetricError("y_true holds values other than 0 and 1")
+    legal = (score >= 0) & (score <= 1) if unit else np.isfinite(score)
+    if not legal[counted].all():
+        row, column = np.argwhere(~legal & counted)[0]
+        expected = "probabilities in [0, 1]" if unit else "finite scores"
+        raise MetricError(
+            f"{score_name} holds {score[row, column]} at row {row}, label {column}; "
+            f"expected {expected}"
+        )
+    return truth == 1, score, counted
+
+
+def ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> FloatArray:
+    """Part through whole, element by element, of arrays of one shape; NaN where whole is 0."""
+    share = np.full(whole.shape, np.nan)
+    np.divide(part, whole, out=share, where=whole != 0)
+    return share
+
+
 class _Ranking:
     """Scores (..., n, labels) in ascending order, to count pairs of any positives and negatives."""
 
@@ -180,9 +277,24 @@ class _Ranking:
             before = np.take_along_axis(through - lost, self._first, axis=-2)
             below = (before + np.take_along_axis(through, self._last, axis=-2)) / 2
         pairs = won.sum(axis=-2, dtype=np.float64) * lost.sum(axis=-2, dtype=np.float64)
-        area = np.full(pairs.shape, np.nan)
-        np.divide(np.where(won, below, 0.0).sum(axis=-2), pairs, out=area, where=pairs > 0)
-        return area
+        return ratio(np.where(won, below, 0.0).sum(axis=-2), pairs)
+
+    def average_precisions(
+        self, positive: npt.NDArray[np.bool_], negative: npt.NDArray[np.bool_]
+    ) -> FloatArray:
+        """The average precision of each label; what is neither does not count."""
+        won = np.take_along_axis(positive, self._order, axis=-2)
+        lost = np.take_along_axis(negative, self._order, axis=-2)
+        hits, misses = self._from_here(won), self._from_here(lost)
+        # Every positive row is one step of recall.
+        precision = np.where(won, ratio(hits, hits + misses), 0.0)
+        return ratio(precision.sum(axis=-2), won.sum(axis=-2))
+
+    def _from_here(self, ordered: npt.NDArray[np.bool_]) -> FloatArray:
+        """How many of the rows in ascending order score at least as high as each."""
+        above: FloatArray = np.cumsum(ordered[..., ::-1, :], axis=-2, dtype=np.float64)
+        above = above[..., ::-1, :]
+        return above if self._first is None else np.take_along_axis(above, self._first, axis=-2)
 
 
 def _mean_of_defined(areas: FloatArray, num_labels: int, where: str) -> float:
@@ -203,27 +315,3 @@ def _stack(parts: Sequence[npt.NDArray[Any]], *, fill: float) -> npt.NDArray[Any
     for filled, part in zip(stacked, parts, strict=True):
         filled[: len(part)] = part
     return stacked
-
-
-def _checked(
-    y_true: npt.ArrayLike, y_score: npt.ArrayLike, mask: npt.ArrayLike | None
-) -> tuple[npt.NDArray[np.bool_], FloatArray, npt.NDArray[np.bool_]]:
-    truth = np.asarray(y_true)
-    score = np.asarray(y_score, dtype=np.float64)
-    counted = np.ones(truth.shape, dtype=np.bool_) if mask is None else np.asarray(mask)
-    if truth.ndim != 2 or truth.shape != score.shape or truth.shape != counted.shape:
-        raise MetricError(
-            f"y_true {truth.shape}, y_score {score.shape}, mask {counted.shape}; expected one "
-            "shape (n, labels)"
-        )
-    if counted.dtype != np.bool_:
-        raise MetricError(f"mask of dtype {counted.dtype}; expected bool")
-    if not ((truth == 0) | (truth == 1)).all():
-        raise MetricError("y_true holds values other than 0 and 1")
-    if not np.isfinite(score[counted]).all():
-        rows, columns = np.nonzero(~np.isfinite(score) & counted)
-        raise MetricError(
-            f"y_score holds {score[rows[0], columns[0]]} at row {rows[0]}, label {columns[0]}; "
-            "expected finite scores"
-        )
-    return truth == 1, score, counted

@@ -20,6 +20,43 @@ from rust_tuner.models.backbones import (
 from rust_tuner.protocol import Flips, Precision
 
 HEAD_UNITS = (1024, 512, 256)
+LENET_FILTERS = (6, 16)
+LENET_UNITS = 1024
+
+
+def LeNet1998(  # noqa: N802 - the study's own name
+    flips: Flips = "horizontal_and_vertical",
+    image_size: int = IMAGE_SIZE,
+    *,
+    precision: Precision = "float32",
+) -> keras.Model:
+    """The study's small network, after LeNet-5 (LeCun et al., Proceedings of the IEEE, 1998).
+
+    Random flip, 6 filters of 5x5 (padded) and 16 of 5x5 (not padded) with tanh, average pooling
+    by 2 after each, Dense 1024 with ReLU as published (LeNet-5 itself has tanh there), 18
+    sigmoids. Nothing in it is pretrained.
+
+    Args:
+        flips: the random flips in front, active in training only.
+        image_size: side of the square input in pixels; the study's is 299.
+        precision: of convolutions and products; weights and the last layer are float32.
+
+    Returns:
+        A functional model from float32 (n, image_size, image_size, 3) in [-1, 1] to float32
+        (n, 18).
+    """
+    dtype = DTYPE_POLICIES[precision]
+    inputs = keras.Input((image_size, image_size, 3), name="radiograph")
+    maps = _flipped(inputs, flips)
+    for filters, padding in zip(LENET_FILTERS, ("same", "valid"), strict=True):
+        convolution = keras.layers.Conv2D(
+            filters, 5, padding=padding, activation="tanh", dtype=dtype
+        )
+        maps = keras.layers.AveragePooling2D(2, dtype=dtype)(convolution(maps))
+    hidden = keras.layers.Flatten(dtype=dtype)(maps)
+    hidden = keras.layers.Dense(LENET_UNITS, activation="relu", dtype=dtype)(hidden)
+    last = keras.layers.Dense(NUM_LABELS, activation="sigmoid", dtype="float32", name="rust")
+    return keras.Model(inputs, last(hidden), name="lenet1998")
 
 
 def TransferLearningModel(  # noqa: N802 - the study's own name
@@ -28,6 +65,8 @@ def TransferLearningModel(  # noqa: N802 - the study's own name
     trainable: bool = False,
     flips: Flips = "horizontal_and_vertical",
     image_size: int = IMAGE_SIZE,
+    *,
+    precision: Precision = "float32",
 ) -> keras.Model:
     """The study's transfer-learning model.
 
@@ -40,6 +79,7 @@ def TransferLearningModel(  # noqa: N802 - the study's own name
         trainable: whether InceptionV3 is trained end to end.
         flips: the random flips in front, active in training only.
         image_size: side of the square input in pixels; the study's is 299.
+        precision: of convolutions and products; weights and the last layer are float32.
 
     Returns:
         A functional model from float32 (n, size, size, 3) in [-1, 1] to float32 (n, 18).
@@ -47,17 +87,15 @@ def TransferLearningModel(  # noqa: N802 - the study's own name
     Raises:
         WeightsError: where the weights cannot be had.
     """
-    backbone = build_backbone(find_weights(weights), image_size=image_size, trainable=trainable)
+    backbone = build_backbone(
+        find_weights(weights), image_size=image_size, trainable=trainable, precision=precision
+    )
     inputs = keras.Input((image_size, image_size, 3), name="radiograph")
-    flipped = inputs
-    # One layer a direction: Keras 3's layer for both draws once, and turns by 180 degrees or not.
-    for mode in [] if flips == "none" else flips.split("_and_"):
-        # It flips unless told otherwise, also in `model(x)`; training tells it to.
-        flipped = keras.layers.RandomFlip(mode)(flipped, training=False)
+    flipped = _flipped(inputs, flips)
     # A frozen BatchNormalization must not use its batch's statistics; one that trains must.
     maps = backbone(flipped) if trainable else backbone(flipped, training=False)
-    pooled = keras.layers.GlobalMaxPooling2D(name="features")(maps)
-    outputs = classifier_head(dropout_rate)(pooled)
+    pooled = keras.layers.GlobalMaxPooling2D(dtype="float32", name="features")(maps)
+    outputs = classifier_head(dropout_rate, precision=precision)(pooled)
     return keras.Model(inputs, outputs, name="transfer_learning")
 
 
@@ -109,3 +147,11 @@ def masked_binary_crossentropy(y_true: keras.KerasTensor, y_pred: keras.KerasTen
     positive = ops.cast(ops.greater(y_true, 0), y_pred.dtype)
     loss = -(positive * ops.log(clipped) + (1 - positive) * ops.log(1 - clipped))
     return ops.sum(loss * counted, axis=-1) / ops.sum(counted, axis=-1)
+
+
+def _flipped(images: keras.KerasTensor, flips: Flips) -> keras.KerasTensor:
+    # One layer a direction: Keras 3's layer for both draws once, and turns by 180 degrees or not.
+    for mode in [] if flips == "none" else flips.split("_and_"):
+        # It flips unless told otherwise, also in `model(x)`; training tells it to.
+        images = keras.layers.RandomFlip(mode)(images, training=False)
+    return images

@@ -10,6 +10,7 @@ import gc
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,16 +102,18 @@ class FoldParallelTrainer:
             # One at a time, so that a search over many architectures does not keep them all.
             self._twins.clear()
             twin = self._twins[key] = _Twin(plan, first, self._table, len(folds), longest)
-        twin.reset(plan, [_weights(heads(fold)) for fold in range(len(folds))])
+        twin.reset(
+            plan, [_weights(first), *(_weights(heads(fold)) for fold in range(1, len(folds)))]
+        )
         del first
         # Keras's models refer to themselves, and a search makes hundreds of them.
         gc.collect()
-        epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch)
-        batches = _Batches(self._data, folds, epochs, self._num_variants)
-        twin.model.fit(
-            as_dataset(batches), epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log]
-        )
-        return epoch_log.curves(time.monotonic() - start)
+        batches = as_dataset(_Batches(self._data, folds, epochs, self._num_variants))
+        # Figures of an epoch are computed beside the next one's training.
+        with ThreadPoolExecutor(1) as pool:
+            epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch, pool)
+            twin.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log])
+            return epoch_log.curves(start)
 
 
 class _Twin:
@@ -193,6 +196,7 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         folds: Sequence[FoldRows],
         epochs: int,
         on_epoch: Callable[[], None],
+        pool: ThreadPoolExecutor,
     ) -> None:
         super().__init__()
         self._data = trainer._data
@@ -203,8 +207,8 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         self._on_epoch = on_epoch
         self._steps = len(folds[0].sizes)
         self._starts = _starts(folds)
-        self._training: list[list[Any]] = [[] for _ in folds]
-        self._validation: list[list[Any]] = [[] for _ in folds]
+        self._pool = pool
+        self._figures: dict[str, list[Future[Any]]] = {"training": [], "validation": []}
         self._predictions: list[list[Any]] = [[] for _ in folds]
         longest = max(len(fold.validation) for fold in folds)
         self._rows = np.zeros((longest, len(folds)), dtype=np.int32)
@@ -243,13 +247,13 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
                 raise TrialError(f"{place}: predictions are not finite")
         orders = [_order(rows, epoch) for rows in self._folds]
         held = [rows.validation for rows in self._folds]
-        for curves, split, answered, asked in (
-            (self._training, "training", trained, orders),
-            (self._validation, "validation", validated, held),
+        for split, answered, asked in (
+            ("training", trained, orders),
+            ("validation", validated, held),
         ):
-            figures = self._data.metrics(answered, asked, [f"{place}, {split}" for place in places])
-            for curve, values in zip(curves, figures, strict=True):
-                curve.append(values)
+            where = [f"{place}, {split}" for place in places]
+            asking = self._pool.submit(self._data.metrics, answered, asked, where)
+            self._figures[split].append(asking)
         for kept, expected in zip(self._predictions, validated, strict=True):
             kept.append(expected.astype(np.float32))
         self._twin.running.reset_state()
@@ -257,12 +261,17 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         if epoch + 1 < self._epochs:
             self._twin.reseed(self._folds, epoch + 1)
 
-    def curves(self, seconds: float) -> list[FoldCurves]:
-        """What each fold gave; the time is shared among them."""
+    def curves(self, start: float) -> list[FoldCurves]:
+        """What each fold gave; the time since `start` is shared among them."""
+        training, validation = (
+            [asking.result() for asking in self._figures[split]]
+            for split in ("training", "validation")
+        )
+        seconds = time.monotonic() - start
         return [
             FoldCurves(
-                training=curves_by_metric(self._training[fold]),
-                validation=curves_by_metric(self._validation[fold]),
+                training=curves_by_metric([figures[fold] for figures in training]),
+                validation=curves_by_metric([figures[fold] for figures in validation]),
                 predictions=np.stack(self._predictions[fold]),
                 seconds=seconds / len(self._folds),
             )

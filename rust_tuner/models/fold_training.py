@@ -190,14 +190,7 @@ def train_fold(
     held = _ValidationBatches(data, validation, max(sizes))
     for epoch in range(len(predictions), epochs):
         where = f"{place}, epoch {epoch}"
-        _reseed(model, place, epoch)
-        order = training[place.generator(epoch, "order").permutation(len(training))]
-        batches = _EpochBatches(data, order, sizes, place.generator(epoch, "flips"))
-        logs = model.fit(
-            as_dataset(batches), initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0
-        ).history
-        figures = {name: float(values[-1]) for name, values in logs.items()}
-        _require_finite(figures, f"{where}, training")
+        figures, order = _train_epoch(model, data, training, sizes, place, epoch)
         if running is not None:
             answers = as_numpy(running.answers)
             figures = dict(data.metrics([answers], [order], [f"{where}, training"])[0])
@@ -239,6 +232,54 @@ def train_fold(
         predictions=np.stack(predictions),
         seconds=elapsed + time.monotonic() - start,
     )
+
+
+def train_all(
+    model: keras.Model,
+    data: TrainingData,
+    *,
+    sizes: list[int],
+    epochs: int,
+    place: FoldPlace,
+    on_epoch: Callable[[], None] = lambda: None,
+) -> None:
+    """Train a compiled model on every row, as `train_fold` does, with nothing to validate on.
+
+    Args:
+        model: freshly built and compiled.
+        data: the rows.
+        sizes: sizes of an epoch's batches, in order.
+        epochs: how many, from 1.
+        place: decides order, flips and dropout of each epoch.
+        on_epoch: called after each epoch.
+
+    Raises:
+        TrialError: where the loss stops being finite.
+    """
+    rows = np.arange(len(data.targets))
+    for epoch in range(epochs):
+        _train_epoch(model, data, rows, sizes, place, epoch)
+        on_epoch()
+
+
+def _train_epoch(
+    model: keras.Model,
+    data: TrainingData,
+    training: IntArray,
+    sizes: list[int],
+    place: FoldPlace,
+    epoch: int,
+) -> tuple[dict[str, float], IntArray]:
+    """Train one epoch; what the model's own metrics say, and the order of the rows."""
+    _reseed(model, place, epoch)
+    order = training[place.generator(epoch, "order").permutation(len(training))]
+    batches = _EpochBatches(data, order, sizes, place.generator(epoch, "flips"))
+    logs = model.fit(
+        as_dataset(batches), initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0
+    ).history
+    figures = {name: float(values[-1]) for name, values in logs.items()}
+    _require_finite(figures, f"{place}, epoch {epoch}, training")
+    return figures, order
 
 
 def _state(model: keras.Model) -> dict[str, npt.NDArray[Any]]:

@@ -1,22 +1,31 @@
-"""The HyperModel of the study: which hyperparameters exist, and the model that they make.
+"""The HyperModels of the study: which hyperparameters exist, and the model that they make.
 
 Every hyperparameter is declared up front; one that a regime does not search is fixed, so that
 each trial records all four.
 """
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 import keras_tuner
 
+from rust_tuner.data.images import PREPROCESSING
+from rust_tuner.errors import ProtocolError
 from rust_tuner.models.architectures import (
+    LeNet1998,
     TransferLearningModel,
     classifier_head,
     masked_binary_crossentropy,
 )
-from rust_tuner.models.backbones import IMAGE_SIZE, NUM_FEATURES, find_weights
+from rust_tuner.models.backbones import (
+    IMAGE_SIZE,
+    NUM_FEATURES,
+    BackboneWeights,
+    find_weights,
+)
 from rust_tuner.models.features import FeatureRecipe
 from rust_tuner.protocol import Flips, Precision, Protocol, Resize
 
@@ -25,6 +34,8 @@ ADAM_EPSILON = 1e-7
 DEFAULT_BATCH_SIZE = 32
 DEFAULT_DROPOUT_RATE = 0.5
 
+ImageModel = Literal["lenet1998", "inceptionv3_end2end"]
+
 
 @dataclass(frozen=True)
 class SearchSpace:
@@ -32,28 +43,30 @@ class SearchSpace:
 
     Attributes:
         batch_size: a number, or the lowest and highest of a range.
-        dropout_rate: a number in [0, 1), or the lowest and highest of a range.
+        dropout_rate: a number in [0, 1), or the lowest and highest of a range; None for a model
+            without dropout, which then has no such hyperparameter.
         learning_rates: Adam's learning rates; one fixes it.
         epsilons: Adam's epsilons; one fixes it.
     """
 
     batch_size: int | tuple[int, int] = DEFAULT_BATCH_SIZE
-    dropout_rate: float | tuple[float, float] = DEFAULT_DROPOUT_RATE
+    dropout_rate: float | tuple[float, float] | None = DEFAULT_DROPOUT_RATE
     learning_rates: tuple[float, ...] = (ADAM_LEARNING_RATE,)
     epsilons: tuple[float, ...] = (ADAM_EPSILON,)
 
     def declare(self, hp: keras_tuner.HyperParameters) -> None:
-        """Declare all four hyperparameters on `hp`."""
+        """Declare the hyperparameters on `hp`."""
         low, high = _as_range(self.batch_size)
         if low < high:
             hp.Int("batch_size", int(low), int(high))
         else:
             hp.Fixed("batch_size", int(low))
-        lowest, highest = _as_range(self.dropout_rate)
-        if lowest < highest:
-            hp.Float("dropout_rate", lowest, highest)
-        else:
-            hp.Fixed("dropout_rate", float(lowest))
+        if self.dropout_rate is not None:
+            lowest, highest = _as_range(self.dropout_rate)
+            if lowest < highest:
+                hp.Float("dropout_rate", lowest, highest)
+            else:
+                hp.Fixed("dropout_rate", float(lowest))
         for name, values in (("learning_rate", self.learning_rates), ("epsilon", self.epsilons)):
             if len(values) == 1:
                 hp.Fixed(name, values[0])
@@ -167,11 +180,172 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         metrics: list[Any] | None = None,
     ) -> None:
         """Compile with the study's loss and Adam at the trial's learning rate and epsilon."""
-        model.compile(
-            optimizer=keras.optimizers.Adam(
-                learning_rate=hp.get("learning_rate"), epsilon=hp.get("epsilon")
-            ),
-            loss=masked_binary_crossentropy if self.masked_loss else "binary_crossentropy",
-            metrics=metrics,
-            jit_compile=False,
+        _compile(model, hp, masked_loss=self.masked_loss, metrics=metrics)
+
+
+@dataclass(frozen=True)
+class ImageRecipe:
+    """How radiographs become the input of a model that is trained on images.
+
+    Attributes:
+        weights: what the model starts from.
+        image_size: side of the square input in pixels.
+        resize: how a radiograph becomes square.
+        flips: random flips of the training images, made by the model itself.
+        precision: of the model's convolutions and products.
+        preprocessing: what happens to intensities.
+    """
+
+    weights: BackboneWeights
+    image_size: int
+    resize: Resize
+    flips: Flips
+    precision: Precision = "float32"
+    preprocessing: str = PREPROCESSING
+
+
+class ImageHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
+    """A model that is trained on images from scratch, as KerasTuner sees it.
+
+    Its initial weights are those of Keras's global seed, with one exception: the convolutions of
+    `inceptionv3_end2end` are drawn from a fixed seed (`backbones.find_weights`), the same ones in
+    every fold, so that a record can name them; its classifier is seeded as everything else.
+
+    Where the machine has several GPUs, the model is built for all of them (TensorFlow's
+    `MirroredStrategy`); BatchNormalization then sees each GPU's share of a batch.
+    """
+
+    def __init__(
+        self,
+        kind: ImageModel,
+        space: SearchSpace | None = None,
+        *,
+        flips: Flips = "horizontal_and_vertical",
+        image_size: int = IMAGE_SIZE,
+        resize: Resize = "squash",
+        masked_loss: bool = False,
+        precision: Precision = "float32",
+    ) -> None:
+        """Set what all trials share.
+
+        Args:
+            kind: `lenet1998`, or `inceptionv3_end2end` (InceptionV3 with the study's classifier,
+                all of it trained).
+            space: what the hyperparameters may be; where None the batch size of the study's first
+                models, its dropout rate where the model has dropout, and Adam at its defaults.
+            flips: random flips of the training images.
+            image_size: side of the square input in pixels.
+            resize: how a radiograph becomes square.
+            masked_loss: leave labels of invisible cortices out of the loss.
+            precision: of convolutions and products; bfloat16 is Keras's `mixed_bfloat16`.
+
+        Raises:
+            ProtocolError: for a kind that there is not.
+        """
+        super().__init__()
+        if kind not in get_args(ImageModel):
+            raise ProtocolError(f"kind={kind!r}; expected {' or '.join(get_args(ImageModel))}")
+        protocol = Protocol.study()
+        self.kind: ImageModel = kind
+        self.space = space or self._fixed(protocol)
+        self.flips = flips
+        self.image_size = image_size
+        self.resize: Resize = resize
+        self.masked_loss = masked_loss
+        self.precision: Precision = precision
+
+    @classmethod
+    def from_protocol(cls, protocol: Protocol, kind: ImageModel) -> "ImageHyperModel":
+        """The hypermodel that a protocol describes, every hyperparameter fixed."""
+        made = cls(
+            kind,
+            flips=protocol.flips,
+            image_size=protocol.image_size,
+            resize=protocol.resize,
+            masked_loss=protocol.masked_loss,
+            precision=protocol.precision,
         )
+        made.space = made._fixed(protocol)
+        return made
+
+    # Tells a tuner that it need not build a model to find hyperparameters.
+    declares_everything = True
+
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
+        """Declare every hyperparameter, without building anything."""
+        self.space.declare(hp)
+
+    def build(
+        self, hp: keras_tuner.HyperParameters, metrics: list[Any] | None = None
+    ) -> keras.Model:
+        """Build and compile the model, on all GPUs of the machine where there are several."""
+        self.declare_hyperparameters(hp)
+        with _on_all_gpus():
+            if self.kind == "lenet1998":
+                model = LeNet1998(self.flips, self.image_size, precision=self.precision)
+            else:
+                model = TransferLearningModel(
+                    dropout_rate=hp.get("dropout_rate"),
+                    weights="random",
+                    trainable=True,
+                    flips=self.flips,
+                    image_size=self.image_size,
+                    precision=self.precision,
+                )
+            _compile(model, hp, masked_loss=self.masked_loss, metrics=metrics)
+            # The optimiser's state has to lie where the weights lie.
+            model.optimizer.build(model.trainable_variables)
+        return model
+
+    def image_recipe(self) -> ImageRecipe:
+        """How radiographs become the model's input."""
+        return ImageRecipe(
+            find_weights("random"), self.image_size, self.resize, self.flips, self.precision
+        )
+
+    @property
+    def num_replicas(self) -> int:
+        """On how many devices a model is trained at once."""
+        return max(1, _num_gpus())
+
+    def _fixed(self, protocol: Protocol) -> SearchSpace:
+        has_dropout = self.kind != "lenet1998"
+        return SearchSpace(
+            batch_size=protocol.baseline_batch_size,
+            dropout_rate=protocol.baseline_dropout_rate if has_dropout else None,
+        )
+
+
+def _compile(
+    model: keras.Model,
+    hp: keras_tuner.HyperParameters,
+    *,
+    masked_loss: bool,
+    metrics: list[Any] | None,
+) -> None:
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            learning_rate=hp.get("learning_rate"), epsilon=hp.get("epsilon")
+        ),
+        loss=masked_binary_crossentropy if masked_loss else "binary_crossentropy",
+        metrics=metrics,
+        jit_compile=False,
+    )
+
+
+def _num_gpus() -> int:
+    """GPUs that a model can be built for at once; 0 on any backend but TensorFlow."""
+    if keras.backend.backend() != "tensorflow":
+        return 0
+    import tensorflow as tf
+
+    return len(tf.config.list_logical_devices("GPU"))
+
+
+def _on_all_gpus() -> contextlib.AbstractContextManager[Any]:
+    if _num_gpus() < 2:
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    scope: contextlib.AbstractContextManager[Any] = tf.distribute.MirroredStrategy().scope()
+    return scope

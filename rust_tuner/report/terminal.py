@@ -1,17 +1,24 @@
 """What the command line shows of a study: the closing table of a search, and its status."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from rust_tuner.errors import RustTunerError
 from rust_tuner.files import read_json
+from rust_tuner.labels import CORTICES
+from rust_tuner.plan import PlannedStep
 from rust_tuner.progress import duration
+from rust_tuner.search.baseline_table import BASELINES_FOLDER, suggested_backbone
 from rust_tuner.search.records import (
     REGIME_1,
     REGIME_2,
+    RUN_FILE,
     Project,
     TrialRecord,
     read_project,
@@ -105,23 +112,136 @@ def _fixed_values(project: Project) -> dict[str, object]:
     }
 
 
+def baselines_table(found: pd.DataFrame, objective: str) -> Table:
+    """The first models side by side, with chance and the view-only baseline."""
+    suggested = suggested_backbone(found, objective)
+    lines = ["Mean ± standard deviation over folds at the epoch of the best mean (from 0)."]
+    if suggested is not None:
+        lines.append(f"Best of the frozen backbones by {objective}: {suggested}.")
+    table = _plain_table("First models", "\n".join(lines))
+    for name in ("model", "AUROC,\n18 labels", "AUROC,\ncortices", "epoch"):
+        table.add_column(name, overflow="fold")
+    for row in found.to_dict("records"):
+        table.add_row(
+            str(row["model"]),
+            _mean_and_spread(row["auroc"], row["auroc_std"]),
+            _mean_and_spread(row["cortex_auroc"], row["cortex_auroc_std"]),
+            "" if pd.isna(row["epoch"]) else str(int(row["epoch"])),
+        )
+    return table
+
+
+def holdout_table(found: dict[str, Any]) -> Table:
+    """What the one look at the hold-out set found."""
+    metrics, baseline = found["metrics"], found["view_only_baseline"]
+    table = _plain_table(
+        f"Hold-out set: {found['radiographs']} radiographs of {found['patients']} patients",
+        f"Macro averages over the labels where defined; threshold {found['threshold']:g}.\n"
+        "Cortices: 16 labels, each only where its cortex is visible.",
+    )
+    for name in ("", "18 labels", "cortices"):
+        table.add_column(name)
+    for name in ("auroc", "precision", "recall", "f1"):
+        told = (metrics[name], metrics[f"cortex_{name}"])
+        title = name.upper() if name in ("auroc", "f1") else name
+        table.add_row(title, *("undefined" if v is None else f"{v:.3f}" for v in told))
+    table.add_section()
+    table.add_row(
+        "AUROC of the view alone", f"{baseline['auroc']:.3f}", f"{baseline['cortex_auroc']:.3f}"
+    )
+    return table
+
+
+def plan_table(steps: Sequence[PlannedStep]) -> Table:
+    """What a study will do, and about how long each step takes."""
+    table = _plain_table(
+        "Plan",
+        "Times are magnitudes, for steps of which nothing is there yet; what is done is skipped.",
+    )
+    table.add_column("step")
+    table.add_column("what", overflow="fold")
+    table.add_column("about", justify="right")
+    for step in steps:
+        table.add_row(step.name, step.what, duration(step.seconds))
+    table.add_section()
+    table.add_row("all", "", duration(sum(step.seconds for step in steps)))
+    return table
+
+
+def predictions_table(found: pd.DataFrame) -> Table:
+    """One row an image: the view, and the scores of the cortices that it shows."""
+    table = _plain_table(
+        "RUST scores", "Most likely score (its probability) of each cortex that the view shows."
+    )
+    totals = "rust_total" in found
+    for name in ("image", "view", *CORTICES, *(["RUST"] if totals else [])):
+        table.add_column(name, overflow="fold")
+    for row in found.to_dict("records"):
+        scores = (
+            f"{row[name]} ({row[f'{name}_probability']:.2f})" if row[f"{name}_shown"] else "-"
+            for name in CORTICES
+        )
+        cells = [Path(row["image"]).name, f"{row['view']} ({row['view_probability']:.2f})", *scores]
+        if totals:
+            cells.append("-" if pd.isna(row["rust_total"]) else str(row["rust_total"]))
+        table.add_row(*cells)
+    return table
+
+
+def _plain_table(title: str, caption: str) -> Table:
+    return Table(
+        title=title,
+        caption=caption,
+        box=box.SIMPLE_HEAD,
+        min_width=_TABLE_WIDTH,
+        title_justify="left",
+        caption_justify="left",
+    )
+
+
+def _mean_and_spread(mean: float, spread: float | None) -> str:
+    if pd.isna(mean):
+        return "-"
+    return f"{mean:.3f}" if pd.isna(spread) else f"{mean:.3f} ± {spread:.3f}"
+
+
 def status_lines(folder: Path) -> list[Text]:
     """How far a study is, a line each; also for a folder that is in use or damaged."""
     lines = [Text(f"{folder}", style="bold")]
     if not folder.is_dir():
         return [*lines, Text("there is no such folder", style="yellow")]
+    if (folder / RUN_FILE).is_file():
+        return [*lines, *_search_lines(folder.name, folder)]
     lines.extend(_study_lines(folder))
+    for path in sorted((folder / BASELINES_FOLDER).glob("*")):
+        if path.is_dir():
+            lines.extend(_search_lines(f"{BASELINES_FOLDER}/{path.name}", path))
     for regime in (REGIME_1, REGIME_2):
-        if not (folder / regime).is_dir():
+        if (folder / regime).is_dir():
+            lines.extend(_search_lines(regime, folder / regime))
+        else:
             lines.append(Text(f"{regime}: not begun"))
-            continue
+    final = folder / "final"
+    if (final / "cross_validation").is_dir():
+        lines.extend(_search_lines("final/cross_validation", final / "cross_validation"))
+    if final.is_dir():
         try:
-            lines.extend(_project_lines(regime, read_project(folder / regime)))
-        except RustTunerError as error:
-            lines.append(Text(f"{regime}: {error}", style="red"))
+            found = read_json(final / "holdout.json")
+            lines.append(Text(f"hold-out set: evaluated on {found['date']}"))
+        except FileNotFoundError:
+            lines.append(Text("hold-out set: sealed"))
         except _DAMAGED as error:
-            lines.append(Text(f"{regime}: damaged records ({error!r})", style="red"))
+            lines.append(Text(f"final/holdout.json is damaged ({error!r})", style="red"))
     return lines
+
+
+def _search_lines(name: str, folder: Path) -> list[Text]:
+    try:
+        return _project_lines(name, read_project(folder))
+    except RustTunerError as error:
+        return [Text(f"{name}: {error}", style="red")]
+    except _DAMAGED as error:
+        return [Text(f"{name}: damaged records ({error!r})", style="red")]
 
 
 def _study_lines(folder: Path) -> list[Text]:

@@ -201,6 +201,18 @@ def best_of_regime_1(directory: Path) -> dict[str, Any]:
     return best.values
 
 
+def recorded_protocol(protocol: Protocol) -> dict[str, Any]:
+    """The choices that a search is compared by when it is resumed.
+
+    The number of trials may grow, and what baselines and final model do is no part of a search.
+    """
+    return {
+        name: value
+        for name, value in protocol.to_json().items()
+        if name != "trials" and not name.startswith(("baseline_", "final_"))
+    }
+
+
 def _choose(protocol: Protocol | None, **changes: Any) -> Protocol:
     given = {name: value for name, value in changes.items() if value is not None}
     return dataclasses.replace(protocol or Protocol.study(), **given)
@@ -232,7 +244,6 @@ def _search(
         score_epoch=protocol.score_epoch,
         progress=progress,
     )
-    # The number of trials may grow, so it is no part of what the run manifest compares.
-    recorded = {k: v for k, v in protocol.to_json().items() if k != "trials"}
-    tuner.search(development, epochs=protocol.epochs, cache=cache, about={"protocol": recorded})
+    about = {"protocol": recorded_protocol(protocol)}
+    tuner.search(development, epochs=protocol.epochs, cache=cache, about=about)
     return tuner

@@ -15,21 +15,29 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import GroupKFold, KFold
 
+from rust_tuner.data.images import PREPROCESSING
+from rust_tuner.data.pipeline import decode_images
+from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development, Folds, make_folds
 from rust_tuner.data.stratify import stratify_patients
 from rust_tuner.errors import SearchError
-from rust_tuner.files import sha256_of_json
+from rust_tuner.files import default_cache, sha256_of_file, sha256_of_json
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, macro_aurocs, view_only_baseline
 from rust_tuner.models.features import extract_features
 from rust_tuner.models.fold_training import (
     FoldPlace,
     IntArray,
+    Metrics,
     RunningPredictions,
     TrainingData,
     seeded_weights,
 )
-from rust_tuner.models.hypermodels import TransferLearningHyperModel
+from rust_tuner.models.hypermodels import (
+    ImageHyperModel,
+    ImageRecipe,
+    TransferLearningHyperModel,
+)
 from rust_tuner.progress import Progress
 from rust_tuner.search.cross_validation import FoldList, array_metrics, checked_folds
 from rust_tuner.seeds import seed_word
@@ -85,59 +93,102 @@ def radiographs_subject(
         SearchError: where a fold has nothing to score, before any long work begins.
     """
     radiographs = development.radiographs
-    labels, visible = radiographs.labels, radiographs.visible
-    folds = make_folds(development, int(cv), seed) if isinstance(cv, int | np.integer) else cv
-    pairs = _pairs(folds, labels, labels, radiographs.patient_ids)
-    _require_apart(pairs, radiographs.patient_ids, "patient", "use make_folds, or a splitter")
-    view_only = _view_only(labels, visible, pairs)
+    pairs, view_only = _folds_of(development, cv, seed)
     recipe = hypermodel.feature_recipe()
     features = extract_features(
         radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=progress
     )
-    targets = labels.copy()
-    if hypermodel.masked_loss:
-        targets[:, NUM_VIEWS:][~visible] = -1
-
-    everything = np.ones(labels.shape, dtype=np.bool_)
-    cortices = np.concatenate([np.zeros((len(labels), NUM_VIEWS), np.bool_), visible], axis=1)
-
-    def metrics(
-        answers: Sequence[npt.NDArray[Any]], rows: Sequence[IntArray], where: Sequence[str]
-    ) -> list[dict[str, float]]:
-        whole, cortex = macro_aurocs(
-            [labels[own] for own in rows],
-            answers,
-            [[counted[own] for own in rows] for counted in (everything, cortices)],
-            where=where,
-        )
-        losses = [
-            binary_crossentropy(targets[own], given)
-            for given, own in zip(answers, rows, strict=True)
-        ]
-        return [
-            {"loss": loss, "auroc": of_all, "cortex_auroc": of_cortices}
-            for loss, of_all, of_cortices in zip(losses, whole, cortex, strict=True)
-        ]
+    targets = _targets(radiographs, masked_loss=hypermodel.masked_loss)
 
     def build(hp: keras_tuner.HyperParameters, running: RunningPredictions | None) -> keras.Model:
         return hypermodel.build_head(hp, metrics=[running] if running is not None else None)
 
     return Subject(
-        data=TrainingData(features, targets, metrics),
+        data=TrainingData(features, targets, _radiograph_metrics(radiographs, targets)),
         folds=pairs,
         build=build,
         keeps_running=True,
         identity={
             "inputs": features.sha256,
-            "targets": _sha256_of_arrays(targets, visible),
+            "targets": _sha256_of_arrays(targets, radiographs.visible),
             "folds": _sha256_of_folds(pairs),
             "num_folds": len(pairs),
             "weights": recipe.weights.to_json(),
             "image_size": recipe.image_size,
             "resize": recipe.resize,
+            "preprocessing": PREPROCESSING,
             "flips": recipe.flips,
             "precision": recipe.precision,
             "masked_loss": hypermodel.masked_loss,
+        },
+        view_only=view_only,
+    )
+
+
+def images_subject(
+    hypermodel: ImageHyperModel,
+    development: Development,
+    cv: Any,
+    *,
+    seed: int,
+    cache: str | Path | None = None,
+    progress: Progress,
+) -> Subject:
+    """The development set for a model that is trained on the images themselves.
+
+    They are decoded once for all folds, into a file of the cache that the system reads in as
+    needed.
+
+    Args:
+        hypermodel: gives the models and what their input is.
+        development: the development set.
+        cv: number of folds, `Folds`, or a scikit-learn splitter.
+        seed: for folds that are made from a number.
+        cache: folder of the feature cache, whose `images` holds the file; the default one where
+            None.
+        progress: where the decoding reports to.
+
+    Raises:
+        SearchError: where a fold has nothing to score, before any long work begins.
+        ImageError: naming the first image that cannot be decoded.
+    """
+    radiographs = development.radiographs
+    pairs, view_only = _folds_of(development, cv, seed)
+    recipe = hypermodel.image_recipe()
+    place = default_cache() if cache is None else Path(cache).expanduser()
+    images = decode_images(
+        radiographs,
+        image_size=recipe.image_size,
+        resize=recipe.resize,
+        cache=place / "images",
+        progress=progress,
+    )
+    targets = _targets(radiographs, masked_loss=hypermodel.masked_loss)
+    # Several devices share a batch, and each would keep answers of its own in an order of its own.
+    keeps_running = hypermodel.num_replicas == 1
+
+    def build(hp: keras_tuner.HyperParameters, running: RunningPredictions | None) -> keras.Model:
+        return hypermodel.build(hp, metrics=[running] if running is not None else None)
+
+    return Subject(
+        data=TrainingData(images.values, targets, _radiograph_metrics(radiographs, targets)),
+        folds=pairs,
+        build=build,
+        keeps_running=keeps_running,
+        identity={
+            "inputs": _sha256_of_images(radiographs, recipe),
+            "targets": _sha256_of_arrays(targets, radiographs.visible),
+            "folds": _sha256_of_folds(pairs),
+            "num_folds": len(pairs),
+            "model": hypermodel.kind,
+            "weights": recipe.weights.to_json(),
+            "image_size": recipe.image_size,
+            "resize": recipe.resize,
+            "preprocessing": recipe.preprocessing,
+            "flips": recipe.flips,
+            "precision": recipe.precision,
+            "masked_loss": hypermodel.masked_loss,
+            "num_replicas": hypermodel.num_replicas,
         },
         view_only=view_only,
     )
@@ -206,6 +257,57 @@ def arrays_subject(
         },
         view_only={},
     )
+
+
+def _folds_of(development: Development, cv: Any, seed: int) -> tuple[FoldList, dict[str, float]]:
+    """The folds of a development set, patients kept apart, and what the view alone scores there."""
+    radiographs = development.radiographs
+    labels = radiographs.labels
+    folds = make_folds(development, int(cv), seed) if isinstance(cv, int | np.integer) else cv
+    pairs = _pairs(folds, labels, labels, radiographs.patient_ids)
+    _require_apart(pairs, radiographs.patient_ids, "patient", "use make_folds, or a splitter")
+    return pairs, _view_only(labels, radiographs.visible, pairs)
+
+
+def _targets(radiographs: Radiographs, *, masked_loss: bool) -> npt.NDArray[np.float32]:
+    """The labels, with -1 where a label does not count in the loss."""
+    targets = radiographs.labels.copy()
+    if masked_loss:
+        targets[:, NUM_VIEWS:][~radiographs.visible] = -1
+    return targets
+
+
+def _radiograph_metrics(radiographs: Radiographs, targets: npt.NDArray[np.float32]) -> Metrics:
+    """Loss, AUROC of all labels, and AUROC of the cortices where they are visible."""
+    labels, visible = radiographs.labels, radiographs.visible
+    everything = np.ones(labels.shape, dtype=np.bool_)
+    cortices = np.concatenate([np.zeros((len(labels), NUM_VIEWS), np.bool_), visible], axis=1)
+
+    def metrics(
+        answers: Sequence[npt.NDArray[Any]], rows: Sequence[IntArray], where: Sequence[str]
+    ) -> list[dict[str, float]]:
+        whole, cortex = macro_aurocs(
+            [labels[own] for own in rows],
+            answers,
+            [[counted[own] for own in rows] for counted in (everything, cortices)],
+            where=where,
+        )
+        losses = [
+            binary_crossentropy(targets[own], given)
+            for given, own in zip(answers, rows, strict=True)
+        ]
+        return [
+            {"loss": loss, "auroc": of_all, "cortex_auroc": of_cortices}
+            for loss, of_all, of_cortices in zip(losses, whole, cortex, strict=True)
+        ]
+
+    return metrics
+
+
+def _sha256_of_images(radiographs: Radiographs, recipe: ImageRecipe) -> str:
+    """The content of the images, in order, and all that decides what is decoded from it."""
+    hashes = [sha256_of_file(image) for image in radiographs.images]
+    return sha256_of_json([hashes, recipe.image_size, recipe.resize, recipe.preprocessing])
 
 
 def _sha256_of_model(hypermodel: keras_tuner.HyperModel, space: keras_tuner.HyperParameters) -> str:

@@ -18,9 +18,10 @@ import numpy.typing as npt
 import pandas as pd
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from rust_tuner.data.splits import require_development
+from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ResumeError, SearchError, SpaceError, TrialError
 from rust_tuner.files import empty_folder, hold_lock, write_json
+from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
@@ -43,7 +44,12 @@ from rust_tuner.search.records import (
     results_table,
 )
 from rust_tuner.search.runs import claim_folder, readable_trials, recover_trials, run_key
-from rust_tuner.search.subjects import Subject, arrays_subject, radiographs_subject
+from rust_tuner.search.subjects import (
+    Subject,
+    arrays_subject,
+    images_subject,
+    radiographs_subject,
+)
 
 _DEFAULT_EPOCHS = 20
 _DEFAULT_BATCH_SIZE = 32
@@ -157,19 +163,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         if y is None:
             development = require_development(x)
-            if not hasattr(self.hypermodel, "build_head"):
-                raise SearchError(
-                    f"{type(self.hypermodel).__name__} has no frozen backbone; on radiographs the "
-                    "tuner takes TransferLearningHyperModel, on arrays any HyperModel"
-                )
-            subject = radiographs_subject(
-                self.hypermodel,
-                development,
-                self.cv,
-                seed=self.seed,
-                cache=cache,
-                progress=self.progress,
-            )
+            subject = self._subject_of(development, cache)
         else:
             subject = arrays_subject(
                 self.hypermodel,
@@ -182,6 +176,19 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 objective=self.oracle.objective.name,
             )
         self.search_subject(subject, epochs=epochs, batch_size=batch_size, about=about)
+
+    def _subject_of(self, development: Development, cache: str | Path | None) -> Subject:
+        """Radiographs as the hypermodel takes them: frozen features once, or images."""
+        shared: dict[str, Any] = {"seed": self.seed, "cache": cache, "progress": self.progress}
+        if hasattr(self.hypermodel, "feature_recipe"):
+            return radiographs_subject(self.hypermodel, development, self.cv, **shared)
+        if hasattr(self.hypermodel, "image_recipe"):
+            return images_subject(self.hypermodel, development, self.cv, **shared)
+        raise SearchError(
+            f"{type(self.hypermodel).__name__} has no frozen backbone and no recipe for images; on "
+            "radiographs the tuner takes TransferLearningHyperModel or ImageHyperModel, on arrays "
+            "any HyperModel"
+        )
 
     def search_subject(
         self,
@@ -427,7 +434,7 @@ class _Run:
         self.epochs = epochs
         self.batch_size = batch_size
         self.trainer: FoldParallelTrainer | None = None
-        if subject.keeps_running:
+        if isinstance(subject.data.inputs, FrozenFeatures):
             self.trainer = FoldParallelTrainer(subject.data)
 
 

@@ -5,12 +5,19 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from rust_tuner import metrics
 from rust_tuner.errors import MetricError
 from rust_tuner.labels import CORTICES, NUM_VIEWS, encode, visible_mask
-from rust_tuner.metrics import auroc, macro_auroc, macro_aurocs, view_only_baseline
+from rust_tuner.metrics import (
+    auroc,
+    average_precision,
+    macro_auroc,
+    macro_aurocs,
+    micro_auroc,
+    view_only_baseline,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -162,6 +169,59 @@ def test_what_is_masked_does_not_count(
     )
 
 
+@settings(deadline=None)
+@given(problems())
+def test_each_average_precision_agrees_with_scikit_learn(
+    problem: tuple[Array, Array, npt.NDArray[np.bool_]],
+) -> None:
+    truth, score, mask = problem
+    for counted, given_mask in ((mask, mask), (np.ones_like(mask), None)):
+        expected = np.full(truth.shape[1], np.nan)
+        for label in range(truth.shape[1]):
+            rows = counted[:, label]
+            if truth[rows, label].any():
+                expected[label] = average_precision_score(truth[rows, label], score[rows, label])
+        found = average_precision(truth, score, given_mask)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+@settings(deadline=None)
+@given(problems())
+def test_micro_is_scikit_learns_area_of_all_entries_at_once(
+    problem: tuple[Array, Array, npt.NDArray[np.bool_]],
+) -> None:
+    truth, score, mask = problem
+    for counted, given_mask in ((mask, mask), (np.ones_like(mask), None)):
+        area = micro_auroc(truth, score, given_mask)
+        if len(np.unique(truth[counted])) == 2:
+            assert area == pytest.approx(roc_auc_score(truth[counted], score[counted]), abs=1e-12)
+        else:
+            assert np.isnan(area)
+
+
+@settings(deadline=None)
+@given(problems(), st.integers(0, 2**32 - 1))
+def test_average_precision_depends_on_the_order_of_the_scores_only(
+    problem: tuple[Array, Array, npt.NDArray[np.bool_]], seed: int
+) -> None:
+    truth, score, mask = problem
+    expected = average_precision(truth, score, mask)
+    levels = np.searchsorted(np.unique(score), score).astype(np.float64)
+    hidden = np.where(mask, levels**3, np.nan)
+    np.testing.assert_array_equal(average_precision(truth, hidden, mask), expected)
+    order = np.random.default_rng(seed).permutation(len(truth))
+    shuffled = average_precision(truth[order], score[order], mask[order])
+    np.testing.assert_allclose(shuffled, expected, rtol=0, atol=1e-12)
+
+
+def test_hand_checked_average_precisions() -> None:
+    # By column: right, wrong, all tied, nothing positive, everything positive.
+    truth = [[0, 1, 1, 0, 1], [0, 0, 0, 0, 1], [1, 0, 0, 0, 1], [1, 0, 0, 0, 1]]
+    score = [[1, 1, 5, 1, 1], [2, 2, 5, 2, 2], [3, 3, 5, 3, 3], [4, 4, 5, 4, 4]]
+    expected = [1.0, 0.25, 0.25, np.nan, 1.0]
+    np.testing.assert_array_equal(average_precision(truth, score), expected)
+
+
 def test_hand_checked_areas() -> None:
     truth = np.array([[0, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 0], [1, 0, 1, 0]])
     score = np.array(
@@ -202,7 +262,10 @@ def test_an_undefined_macro_without_a_place_says_so_without_one() -> None:
 
 
 def test_no_rows_have_no_area() -> None:
-    np.testing.assert_array_equal(auroc(np.empty((0, 3)), np.empty((0, 3))), [np.nan] * 3)
+    nothing = np.empty((0, 3))
+    np.testing.assert_array_equal(auroc(nothing, nothing), [np.nan] * 3)
+    np.testing.assert_array_equal(average_precision(nothing, nothing), [np.nan] * 3)
+    assert np.isnan(micro_auroc(nothing, nothing))
 
 
 @pytest.mark.parametrize(
@@ -222,7 +285,7 @@ def test_no_rows_have_no_area() -> None:
 def test_input_without_a_meaning_is_refused(
     truth: object, score: object, mask: object, message: str
 ) -> None:
-    for function in (auroc, macro_auroc):
+    for function in (auroc, macro_auroc, micro_auroc, average_precision):
         with pytest.raises(MetricError, match=message):
             function(truth, score, mask)
 

@@ -7,9 +7,16 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from rust_tuner.models import hypermodels
+from rust_tuner.errors import ProtocolError
+from rust_tuner.models import architectures, hypermodels
 from rust_tuner.models.architectures import masked_binary_crossentropy
-from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
+from rust_tuner.models.fold_training import FoldPlace, seeded_weights
+from rust_tuner.models.hypermodels import (
+    ImageHyperModel,
+    ImageModel,
+    SearchSpace,
+    TransferLearningHyperModel,
+)
 from rust_tuner.protocol import Protocol
 
 NAMES = ["batch_size", "dropout_rate", "learning_rate", "epsilon"]
@@ -24,11 +31,14 @@ def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a model was built")
 
     monkeypatch.setattr(hypermodels, "TransferLearningModel", refuse)
+    monkeypatch.setattr(hypermodels, "LeNet1998", refuse)
     monkeypatch.setattr(hypermodels, "classifier_head", refuse)
     monkeypatch.setattr(keras.applications, "InceptionV3", refuse)
 
 
-def declared(hypermodel: TransferLearningHyperModel) -> keras_tuner.HyperParameters:
+def declared(
+    hypermodel: TransferLearningHyperModel | ImageHyperModel,
+) -> keras_tuner.HyperParameters:
     hp = keras_tuner.HyperParameters()
     hypermodel.declare_hyperparameters(hp)
     return hp
@@ -140,3 +150,115 @@ def test_the_head_alone_answers_as_the_head_of_the_whole_model() -> None:
     assert type(whole.optimizer) is keras.optimizers.Adam
     assert float(whole.optimizer.learning_rate) == pytest.approx(1e-2, rel=1e-6)
     assert whole.optimizer.epsilon == 1e-4
+
+
+# ------------------------------------------------------------------- models that train on images
+
+
+@pytest.fixture
+def small_backbone(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """A stand-in for InceptionV3, which takes seconds to build; what it was asked for."""
+    asked = []
+
+    def build(weights: Any, **options: Any) -> keras.Model:
+        asked.append({"weights": weights.asked} | options)
+        layers = [
+            keras.Input((75, 75, 3)),
+            keras.layers.Conv2D(2048, 9, strides=9),
+            keras.layers.BatchNormalization(),
+        ]
+        return keras.Sequential(layers)
+
+    monkeypatch.setattr(architectures, "build_backbone", build)
+    return asked
+
+
+@pytest.mark.usefixtures("no_models")
+@pytest.mark.parametrize("kind", ["lenet1998", "inceptionv3_end2end"])
+def test_an_image_models_hyperparameters_are_fixed_at_the_protocols_and_adams(
+    kind: ImageModel,
+) -> None:
+    protocol = Protocol(baseline_batch_size=7, baseline_dropout_rate=0.25)
+    hp = declared(ImageHyperModel.from_protocol(protocol, kind))
+    assert {type(p).__name__ for p in hp.space} == {"Fixed"}
+    dropout = {} if kind == "lenet1998" else {"dropout_rate": 0.25}
+    assert hp.values == {"batch_size": 7, "learning_rate": 1e-3, "epsilon": 1e-7} | dropout
+    published = declared(ImageHyperModel(kind)).values
+    assert published["batch_size"] == 128
+    assert published.get("dropout_rate") == (None if kind == "lenet1998" else 0.5)
+    assert ImageHyperModel.declares_everything
+
+
+def test_an_image_model_that_there_is_not_is_refused_by_name() -> None:
+    with pytest.raises(
+        ProtocolError, match=r"^kind='lenet5'; expected lenet1998 or inceptionv3_end2end$"
+    ):
+        ImageHyperModel("lenet5")  # type: ignore[arg-type]
+
+
+def test_a_protocols_choices_reach_the_images_and_the_model() -> None:
+    protocol = Protocol(
+        image_size=80, resize="letterbox", flips="horizontal", masked_loss=True, weights="/x.h5"
+    )
+    hypermodel = ImageHyperModel.from_protocol(protocol, "lenet1998")
+    recipe = hypermodel.image_recipe()
+    assert (recipe.image_size, recipe.resize, recipe.flips) == (80, "letterbox", "horizontal")
+    assert (recipe.precision, recipe.preprocessing) == ("float32", "minus_one_to_one")
+    record = recipe.weights.to_json()
+    assert (record["asked"], record["file"]) == ("random", None)
+    model = hypermodel.build(declared(hypermodel))
+    assert model.input_shape == (None, 80, 80, 3)
+    assert model.loss is masked_binary_crossentropy
+    assert [type(layer).__name__ for layer in model.layers].count("RandomFlip") == 1
+
+
+@pytest.mark.parametrize("kind", ["lenet1998", "inceptionv3_end2end"])
+def test_an_image_model_is_compiled_with_adam_at_its_defaults_ready_to_train(
+    kind: ImageModel, small_backbone: list[dict[str, Any]]
+) -> None:
+    hypermodel = ImageHyperModel(kind, image_size=75)
+    model = hypermodel.build(declared(hypermodel), metrics=["mae"])
+    assert type(model.optimizer) is keras.optimizers.Adam
+    assert float(model.optimizer.learning_rate) == pytest.approx(1e-3, rel=1e-6)
+    assert model.optimizer.epsilon == 1e-7
+    assert model.loss == "binary_crossentropy"
+    assert model.optimizer.built
+    assert {id(weight) for weight in model.trainable_weights} == {
+        id(weight) for weight in model.weights if "moving" not in weight.path
+    }
+    logs = model.train_on_batch(
+        np.zeros((2, 75, 75, 3)), np.zeros((2, 18), np.float32), return_dict=True
+    )
+    assert set(logs) == {"loss", "mae"}
+    assert hypermodel.num_replicas == 1
+
+
+def test_the_end_to_end_model_is_the_studys_with_random_weights_and_everything_trained(
+    small_backbone: list[dict[str, Any]],
+) -> None:
+    hypermodel = ImageHyperModel(
+        "inceptionv3_end2end", SearchSpace(8, 0.125), image_size=75, precision="bfloat16"
+    )
+    model = hypermodel.build(declared(hypermodel))
+    assert small_backbone == [
+        {"weights": "random", "image_size": 75, "trainable": True, "precision": "bfloat16"}
+    ]
+    head = model.get_layer("classifier_head")
+    rates = [layer.rate for layer in head.layers if isinstance(layer, keras.layers.Dropout)]
+    assert rates == [0.125] * 3
+    *hidden, last = [layer for layer in head.layers if layer.weights]
+    assert {layer.compute_dtype for layer in hidden} == {"bfloat16"}
+    assert last.compute_dtype == "float32"
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_the_initial_weights_of_an_image_model_follow_from_the_folds_place() -> None:
+    hypermodel = ImageHyperModel("lenet1998", image_size=75)
+    drawn = []
+    for place in (FoldPlace(0, 0, 0), FoldPlace(0, 0, 0), FoldPlace(0, 0, 1)):
+        with seeded_weights(place):
+            model = hypermodel.build(declared(hypermodel))
+        drawn.append([np.asarray(weight) for weight in model.trainable_weights])
+    kernels = slice(0, None, 2)
+    assert all(map(np.array_equal, drawn[0], drawn[1]))
+    assert not any(map(np.array_equal, drawn[0][kernels], drawn[2][kernels]))

@@ -7,7 +7,8 @@ import pytest
 from search_problems import TinyHyperModel, arrays
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
-from rust_tuner import Protocol
+from rust_tuner import CrossValidationTuner, GridSearchOracle, Protocol, load_manifest
+from rust_tuner.data.images import load_image
 from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development, Folds, make_folds
@@ -15,10 +16,20 @@ from rust_tuner.errors import MetricError, SearchError
 from rust_tuner.labels import NUM_LABELS, NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, view_only_baseline
 from rust_tuner.models.features import FrozenFeatures
-from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
+from rust_tuner.models.fold_training import RunningPredictions
+from rust_tuner.models.hypermodels import (
+    ImageHyperModel,
+    SearchSpace,
+    TransferLearningHyperModel,
+)
 from rust_tuner.progress import Silent
 from rust_tuner.search import subjects
-from rust_tuner.search.subjects import arrays_subject, binary_crossentropy, radiographs_subject
+from rust_tuner.search.subjects import (
+    arrays_subject,
+    binary_crossentropy,
+    images_subject,
+    radiographs_subject,
+)
 
 X, Y, GROUPS = arrays()
 
@@ -277,6 +288,7 @@ def test_the_identity_names_data_folds_weights_and_preprocessing(development, fe
     assert identity["weights"] == recipe.weights.to_json()
     assert (identity["image_size"], identity["resize"]) == (75, "squash")
     assert identity["flips"] == "horizontal_and_vertical"
+    assert identity["preprocessing"] == "minus_one_to_one"
     assert identity["masked_loss"] is False
     assert of_radiographs(development).identity == identity
     changed = {
@@ -297,3 +309,136 @@ def test_a_head_is_compiled_with_the_metric_that_it_is_given(development):
     assert model.optimizer is not None
     assert hp.values["batch_size"] == 16
     assert subject.keeps_running
+
+
+# Radiographs as images.
+
+
+@pytest.fixture(scope="module")
+def pictures(phantom_manifest):
+    return Development(load_manifest(phantom_manifest))
+
+
+@pytest.fixture(scope="module")
+def image_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def of_images(pictures, image_cache):
+    def make(cv=3, *, seed=0, development=pictures, kind="lenet1998", **changes):
+        protocol = Protocol.study(image_size=75, **changes)
+        hypermodel = ImageHyperModel.from_protocol(protocol, kind)
+        return images_subject(
+            hypermodel, development, cv, seed=seed, cache=image_cache, progress=Silent()
+        )
+
+    return make
+
+
+def test_images_come_decoded_in_the_order_of_the_radiographs(of_images, pictures):
+    inputs = of_images(resize="letterbox").data.inputs
+    assert inputs.shape == (len(pictures.radiographs), 75, 75, 3)
+    for row in (0, 5, -1):
+        path = pictures.radiographs.images[row]
+        np.testing.assert_array_equal(inputs[row], load_image(path, size=75, resize="letterbox"))
+
+
+def test_images_are_decoded_once_into_a_file_that_is_mapped(of_images, image_cache, monkeypatch):
+    first = of_images().data.inputs
+    kept = list((image_cache / "images").iterdir())
+    again = of_images(seed=1).data.inputs
+    assert list((image_cache / "images").iterdir()) == kept
+    owner = again
+    while not isinstance(owner, np.memmap):
+        owner = owner.base
+    assert not again.flags.writeable
+    np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("masked_loss", [False, True])
+def test_images_have_the_folds_targets_figures_and_baseline_of_the_features(
+    of_images, pictures, masked_loss
+):
+    ours = of_images(masked_loss=masked_loss)
+    theirs = of_radiographs(pictures, masked_loss=masked_loss)
+    for name in ("folds", "targets", "num_folds", "masked_loss", "image_size", "preprocessing"):
+        assert ours.identity[name] == theirs.identity[name]
+    assert ours.view_only == theirs.view_only
+    np.testing.assert_array_equal(ours.data.targets, theirs.data.targets)
+    rows = ours.folds[1][1]
+    answers = np.random.default_rng(3).uniform(size=(len(rows), NUM_LABELS)).astype(np.float32)
+    asked = ([answers], [rows], ["here"])
+    assert ours.data.metrics(*asked) == theirs.data.metrics(*asked)
+    assert set(ours.data.metrics(*asked)[0]) == {"loss", "auroc", "cortex_auroc"}
+
+
+def test_the_identity_of_images_follows_content_model_and_preprocessing(
+    of_images, pictures, tmp_path
+):
+    identity = of_images().identity
+    assert of_images().identity == identity
+    assert identity["model"] == "lenet1998"
+    assert (identity["weights"]["asked"], identity["weights"]["file"]) == ("random", None)
+    assert len(identity["weights"]["sha256"]) == 64
+    assert identity["num_replicas"] == 1
+    table = pictures.radiographs.table.copy()
+    table["image"] = table["image"].to_numpy()[::-1]
+    changed = {
+        "inputs": of_images(development=Development(Radiographs(table))),
+        "folds": of_images(seed=1),
+        "targets": of_images(masked_loss=True),
+        "resize": of_images(resize="letterbox"),
+        "flips": of_images(flips="none"),
+        "precision": of_images(precision="bfloat16"),
+        "model": of_images(kind="inceptionv3_end2end"),
+    }
+    for name, other in changed.items():
+        assert other.identity[name] != identity[name], name
+    assert changed["resize"].identity["inputs"] != identity["inputs"]
+    assert changed["flips"].identity["inputs"] == identity["inputs"]
+
+
+def test_an_image_model_is_compiled_with_the_metric_that_it_is_given(of_images):
+    subject = of_images()
+    running = RunningPredictions((4, NUM_LABELS))
+    hp = keras_tuner.HyperParameters()
+    model = subject.build(hp, running)
+    model.train_on_batch(subject.data.inputs[:4], subject.data.targets[:4])
+    assert float(running.result()) == 4
+    assert hp.values["batch_size"] == 128
+    assert subject.keeps_running
+
+
+def test_several_devices_keep_no_training_predictions(of_images, monkeypatch):
+    monkeypatch.setattr(ImageHyperModel, "num_replicas", 2)
+    subject = of_images()
+    assert not subject.keeps_running
+    assert subject.identity["num_replicas"] == 2
+
+
+def test_a_fold_of_images_with_nothing_to_score_is_named_before_any_is_decoded(tmp_path):
+    table = phantom_table(patients=8, seed=0)
+    rows = np.flatnonzero(table["view"] == "ap")[:4]
+    table = table.iloc[rows].reset_index(drop=True)
+    table["patient_id"] = [f"p{n}" for n in range(4)]
+    table[["medial", "lateral", "anterior", "posterior"]] = [1, 1, None, None]
+    folds = Folds(assignment=np.array([0, 0, 1, 1]), num_folds=2, seed=0)
+    development = Development(Radiographs(table))
+    with pytest.raises(MetricError, match=r"^fold 0: AUROC is undefined for all 18 labels"):
+        images_subject(
+            ImageHyperModel("lenet1998", image_size=75),
+            development,
+            folds,
+            seed=0,
+            cache=tmp_path,
+            progress=Silent(),
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_radiographs_need_a_hypermodel_that_says_how_it_takes_them(tmp_path, pictures):
+    oracle = GridSearchOracle(keras_tuner.Objective("val_auroc", "max"))
+    tuner = CrossValidationTuner(TinyHyperModel(), oracle, cv=2, directory=tmp_path)
+    with pytest.raises(SearchError, match="TinyHyperModel has no frozen backbone and no recipe"):
+        tuner.search(pictures)

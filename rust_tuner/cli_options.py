@@ -1,0 +1,111 @@
+"""The options that several commands of `rust-tuner` share: their types, names and help."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Choices(StrEnum):
+    """Which set of scientific choices a study starts from."""
+
+    study = "study"
+    clinical = "clinical"
+
+
+class Precisions(StrEnum):
+    """Precision of the matrix products."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class Views(StrEnum):
+    """Which cortices the two views are expected to show."""
+
+    anatomical = "anatomical"
+    published = "published"
+
+
+class Scales(StrEnum):
+    """How much a study does."""
+
+    full = "full"
+    small = "small"
+
+
+StudyDirectory = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="The study's folder, made where it is missing.")
+]
+Manifest = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV with image, patient_id, visit, view (ap or lateral), medial, lateral, anterior, "
+        "posterior (1-4 or empty); needed once, image paths are relative to it."
+    ),
+]
+ProtocolOption = Annotated[
+    Choices | None,
+    typer.Option(
+        "--protocol",
+        help="study: as published. clinical: trained and scored on visible cortices only, aspect "
+        "ratio kept, horizontal flips only.  [default: study]",
+    ),
+]
+ViewsOption = Annotated[
+    Views | None,
+    typer.Option(
+        "--views",
+        help="Which cortices a view shows, for the manifest's check: anatomical (AP shows medial "
+        "and lateral) or published (the other way round).  [default: anatomical]",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help="imagenet (downloaded, or the file that RUST_TUNER_WEIGHTS names), random, or the "
+        "path of an InceptionV3 .h5 or .keras file without top.  [default: imagenet]"
+    ),
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Decides every random choice.  [default: 0]")]
+Holdout = Annotated[
+    float | None,
+    typer.Option("--holdout-fraction", help="Share of patients to seal.  [default: 0.15]"),
+]
+ImageSize = Annotated[
+    int | None, typer.Option(min=75, help="Side of the model's input.  [default: 299]")
+]
+PrecisionOption = Annotated[
+    Precisions | None,
+    typer.Option(
+        "--precision",
+        help="Of the matrix products; bfloat16 is quicker where the processor has it, and its "
+        "figures differ in the third digit.  [default: float32]",
+    ),
+]
+NumFolds = Annotated[
+    int | None, typer.Option("--folds", min=2, help="Folds of a trial.  [default: 6]")
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of a fold.  [default: 20]")]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of features that studies share.  [default: RUST_TUNER_CACHE, or "
+        "~/.cache/rust_tuner]"
+    ),
+]
+Scale = Annotated[
+    Scales | None,
+    typer.Option(
+        help="full: as published, for a GPU or a long wait. small: fewer trials, folds and epochs "
+        "and smaller images, to see everything within minutes.  [default: full]"
+    ),
+]
+RadImageNet = Annotated[
+    Path | None,
+    typer.Option(
+        "--radimagenet-weights",
+        help="RadImageNet-InceptionV3_notop.h5; without it that baseline is left out.",
+    ),
+]

@@ -1,0 +1,133 @@
+"""How far probabilities can be taken at their word: Brier score, calibration error, reliability.
+
+Labels are columns. A figure is NaN where it is undefined, never a substitute value.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.errors import MetricError
+from rust_tuner.metrics.ranking import checked_labels, ratio
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+NUM_BINS = 10
+
+
+def brier_score(
+    y_true: npt.ArrayLike, y_prob: npt.ArrayLike, mask: npt.ArrayLike | None = None
+) -> FloatArray:
+    """The mean squared difference of probability and outcome of each label.
+
+    Brier, Monthly Weather Review 1950; here the two-class form, half of Brier's own.
+
+    Args:
+        y_true: (n, labels) zeros and ones.
+        y_prob: (n, labels) probabilities in [0, 1].
+        mask: (n, labels) bool, or None for all; entries that are False do not count.
+
+    Returns:
+        (labels,) float64 in [0, 1], 0 the best; NaN where no row counts.
+
+    Raises:
+        MetricError: for shapes that differ, labels other than 0 and 1, or probabilities outside
+            [0, 1].
+    """
+    truth, prob, counted = checked_labels(y_true, y_prob, mask, score_name="y_prob", unit=True)
+    squares = np.where(counted, np.where(counted, prob, 0.0) - truth, 0.0) ** 2
+    return ratio(squares.sum(axis=0), counted.sum(axis=0))
+
+
+@dataclass(frozen=True)
+class ReliabilityTable:
+    """Probabilities in bins of equal width beside what came true; a reliability diagram's data.
+
+    Bin b holds the probabilities p with `edges[b] < p <= edges[b + 1]`, the first one 0 as well.
+
+    Attributes:
+        edges: (bins + 1,) float64 from 0 to 1.
+        rows: (labels, bins) int64, the rows counted.
+        mean_probability: (labels, bins) float64; NaN where a bin is empty.
+        share_positive: (labels, bins) float64; NaN where a bin is empty.
+    """
+
+    edges: FloatArray
+    rows: IntArray
+    mean_probability: FloatArray
+    share_positive: FloatArray
+
+    @property
+    def expected_calibration_error(self) -> FloatArray:
+        """(labels,) float64: the bins' distances between both, weighted by their rows."""
+        distance = np.abs(self.mean_probability - self.share_positive)
+        total = np.where(self.rows > 0, distance * self.rows, 0.0).sum(axis=1)
+        return ratio(total, self.rows.sum(axis=1))
+
+
+def reliability_table(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    mask: npt.ArrayLike | None = None,
+    *,
+    num_bins: int = NUM_BINS,
+) -> ReliabilityTable:
+    """Sort the probabilities of each label into bins of equal width.
+
+    Args:
+        y_true: (n, labels) zeros and ones.
+        y_prob: (n, labels) probabilities in [0, 1].
+        mask: (n, labels) bool, or None for all; entries that are False do not count.
+        num_bins: how many bins, at least 1.
+
+    Raises:
+        MetricError: as `brier_score`, or for fewer bins than one.
+    """
+    if num_bins < 1:
+        raise MetricError(f"num_bins={num_bins}; expected at least 1")
+    truth, prob, counted = checked_labels(y_true, y_prob, mask, score_name="y_prob", unit=True)
+    edges = np.linspace(0.0, 1.0, num_bins + 1)
+    labels = np.nonzero(counted)[1]
+    places = labels * num_bins + np.searchsorted(edges[1:-1], prob[counted])
+    shape = (truth.shape[1], num_bins)
+
+    def sums(weights: FloatArray | None) -> npt.NDArray[np.float64 | np.int64]:
+        return np.bincount(places, weights, minlength=shape[0] * num_bins).reshape(shape)
+
+    rows = sums(None).astype(np.int64)
+    return ReliabilityTable(
+        edges=edges,
+        rows=rows,
+        mean_probability=ratio(sums(prob[counted]), rows),
+        share_positive=ratio(sums(truth[counted].astype(np.float64)), rows),
+    )
+
+
+def expected_calibration_error(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    mask: npt.ArrayLike | None = None,
+    *,
+    num_bins: int = NUM_BINS,
+) -> FloatArray:
+    """The expected calibration error of each label, from bins of equal width.
+
+    The mean distance between a bin's mean probability and its share of positives, weighted by
+    rows (Naeini et al., AAAI 2015, applied to the probability of the positive class). It depends
+    on the bins and is biased upwards where they hold few rows: state `num_bins` beside it.
+
+    Args:
+        y_true: (n, labels) zeros and ones.
+        y_prob: (n, labels) probabilities in [0, 1].
+        mask: (n, labels) bool, or None for all; entries that are False do not count.
+        num_bins: how many bins, at least 1.
+
+    Returns:
+        (labels,) float64 in [0, 1], 0 the best; NaN where no row counts.
+
+    Raises:
+        MetricError: as `reliability_table`.
+    """
+    return reliability_table(y_true, y_prob, mask, num_bins=num_bins).expected_calibration_error

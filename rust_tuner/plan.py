@@ -1,0 +1,103 @@
+"""What a study will do, step by step, and about how long each step takes on this machine.
+
+The rates are those of two cores of a server processor, scaled to the cores that are there; a
+machine of another kind may be several times as quick or slow, so an estimate is a magnitude.
+"""
+
+import itertools
+import os
+from dataclasses import dataclass
+
+from rust_tuner.labels import NUM_LABELS
+from rust_tuner.protocol import Protocol
+
+# Measured by experiments.benchmarks on two cores.
+_IMAGES_PER_SECOND = 15.0
+_PRODUCTS_PER_SECOND = 1.5e11
+_TRAINED_IMAGES_PER_SECOND = {"lenet1998": 45.0, "inceptionv3_end2end": 4.0}
+_CORES, _SIDE = 2, 299
+_HEAD = (2048, 1024, 512, 256, NUM_LABELS)
+_VARIANTS = {"none": 1, "horizontal": 2, "horizontal_and_vertical": 4}
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """One step of a study.
+
+    Attributes:
+        name: as the command line calls it.
+        what: what it does, in a few words.
+        seconds: about how long it takes, where nothing of it is there yet.
+    """
+
+    name: str
+    what: str
+    seconds: float
+
+
+def plan_study(
+    protocol: Protocol, num_radiographs: int, models: tuple[str, ...]
+) -> list[PlannedStep]:
+    """The steps of a study.
+
+    Args:
+        protocol: the scientific choices.
+        num_radiographs: radiographs of the manifest.
+        models: the first models that will be trained.
+    """
+    development = num_radiographs * (1 - protocol.holdout_fraction)
+    share = min(1.0, (protocol.image_size / _SIDE) ** 2) * _CORES / (os.cpu_count() or _CORES)
+    variants = _VARIANTS[protocol.flips]
+    points = len(protocol.learning_rates) * len(protocol.epsilons)
+    baselines = sum(
+        development
+        * protocol.baseline_folds
+        * protocol.baseline_epochs
+        * share
+        / _TRAINED_IMAGES_PER_SECOND[model]
+        if model in _TRAINED_IMAGES_PER_SECOND
+        else _head_seconds(development, protocol.baseline_folds, protocol.baseline_epochs)
+        for model in models
+    )
+    trial = _head_seconds(development, protocol.num_folds, protocol.epochs)
+    final = _head_seconds(development, protocol.final_folds, protocol.final_epochs)
+    return [
+        PlannedStep("prepare", f"check {num_radiographs} radiographs", num_radiographs / 100),
+        PlannedStep(
+            "features",
+            f"{variants} flip variants of each, once",
+            development * variants * share / _IMAGES_PER_SECOND,
+        ),
+        PlannedStep(
+            "baselines",
+            f"{len(models)} models, {protocol.baseline_folds} folds, "
+            f"{protocol.baseline_epochs} epochs",
+            baselines,
+        ),
+        PlannedStep(
+            "regime1",
+            f"{protocol.trials} trials, {protocol.num_folds} folds, {protocol.epochs} epochs",
+            protocol.trials * trial,
+        ),
+        PlannedStep(
+            "regime2",
+            f"{points} trials, {protocol.num_folds} folds, {protocol.epochs} epochs",
+            points * trial,
+        ),
+        PlannedStep(
+            "final",
+            f"{protocol.final_folds} folds, {protocol.final_epochs} epochs, one refit, one look "
+            "at the hold-out set",
+            final * (1 + 1 / protocol.final_folds),
+        ),
+        PlannedStep("report", "tables, figures, one HTML file", 30.0),
+    ]
+
+
+def _head_seconds(num_images: float, num_folds: int, epochs: int) -> float:
+    """Seconds of a cross-validation of the head on cached features."""
+    products = sum(first * second for first, second in itertools.pairwise(_HEAD))
+    operations = 2.0 * epochs * num_images * products * (3 * (num_folds - 1) + 1)
+    cores = (os.cpu_count() or _CORES) / _CORES
+    # Tracing a new graph takes a second or two, however small the data.
+    return 2.0 + operations / _PRODUCTS_PER_SECOND / cores

@@ -1,0 +1,157 @@
+"""The building blocks of the page: sections with tables and figures, and how they become text."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.figure import Figure, FigureBase
+
+from rust_tuner.report.figures import save_figure, short_number
+from rust_tuner.report.study_records import DAMAGED
+from rust_tuner.report.tables import write_table
+
+Cell = tuple[str, float | None]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page.
+
+    Attributes:
+        name: of its files, without suffix.
+        caption: what is seen.
+        alt: what it shows, for who cannot see it.
+        svg: inline SVG.
+    """
+
+    name: str
+    caption: str
+    alt: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table of the page.
+
+    Attributes:
+        caption: what it is.
+        header: names of its columns.
+        rows: cells: (text, number to sort by or None).
+        file: of the whole table in `tables/`, or None.
+    """
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    file: str | None = None
+
+
+@dataclass
+class Section:
+    """A section of the page, filled as it is drawn.
+
+    Attributes:
+        anchor: its id on the page.
+        title: its heading.
+        lead: sentences above.
+        missing: what is not there or could not be drawn.
+        tables: its tables.
+        pictures: its figures.
+    """
+
+    anchor: str
+    title: str
+    lead: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    tables: list[PageTable] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where the report's files go.
+
+    Attributes:
+        folder: STUDY/report.
+    """
+
+    folder: Path
+
+    def table(self, name: str, table: pd.DataFrame) -> str:
+        """Write a table; returns its path as the page names it."""
+        write_table(table, self.folder / "tables" / f"{name}.csv")
+        return f"tables/{name}.csv"
+
+    def picture(
+        self, name: str, figure: FigureBase | None, data: pd.DataFrame, *, caption: str, alt: str
+    ) -> Picture:
+        """Save a figure with the table behind it; returns it for the page."""
+        assert isinstance(figure, Figure)
+        _, svg, _ = save_figure(figure, self.folder / "figures" / name, data)
+        return Picture(name, caption, alt, inline_svg(svg.read_text(), prefix=name))
+
+
+def inline_svg(text: str, *, prefix: str) -> Markup:
+    """An SVG file's text as an element of a page; its ids get a prefix, so that none is twice."""
+    body = text[text.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
+    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
+    body = re.sub(r'\bid="', f'id="{prefix}-', body)
+    body = re.sub(r'href="#', f'href="#{prefix}-', body)
+    body = re.sub(r"url\(#", f"url(#{prefix}-", body)
+    return Markup(body)
+
+
+def attempt(section: Section, what: str, step: Callable[[], object]) -> None:
+    """Do a step; where records do not allow it, the page says so in its place."""
+    try:
+        step()
+    except DAMAGED as error:
+        section.missing.append(f"{what} could not be made: {error or repr(error)}")
+
+
+def facts_table(caption: str, facts: Mapping[str, Any]) -> PageTable:
+    """Names and values below each other."""
+    rows = [
+        [(str(name).replace("_", " "), None), (as_text(value), None)]
+        for name, value in facts.items()
+    ]
+    return PageTable(caption, (), rows)
+
+
+def as_text(value: object) -> str:
+    """A recorded JSON value as a reader takes it."""
+    if value is None:
+        return "not recorded"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {as_text(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(as_text, value))
+    return str(value)
+
+
+def text(value: object) -> Cell:
+    """A cell that is sorted as text."""
+    return ("" if value is None else str(value)), None
+
+
+def whole(value: Any, *, plus: int = 0) -> Cell:
+    """A cell with a whole number, counted up by `plus`; empty where there is none."""
+    return ("", None) if pd.isna(value) else (str(int(value) + plus), float(value))
+
+
+def decimal(value: Any, *, digits: int = 3) -> Cell:
+    """A cell with a number of fixed digits; empty where there is none."""
+    return ("", None) if pd.isna(value) else (f"{value:.{digits}f}", float(value))
+
+
+def short(value: Any) -> Cell:
+    """A cell with a hyperparameter's value."""
+    is_number = isinstance(value, int | float) and not pd.isna(value)
+    return short_number(value), float(value) if is_number else None

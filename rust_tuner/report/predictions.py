@@ -1,0 +1,196 @@
+"""Hold-out predictions and what the final figures show of them, as tidy tables.
+
+A cortex counts only in the rows where it has a score. What is undefined is NaN or left out, never
+a substitute value.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
+
+from rust_tuner.errors import RustTunerError
+from rust_tuner.labels import CORTICES, LABELS, SCORES, decode_probabilities
+from rust_tuner.metrics import auroc
+
+_TEXTS = ("image", "patient_id", "visit", "view")
+_PROBABILITIES = tuple(f"probability_{label}" for label in LABELS)
+_INTERVAL = 0.95
+
+
+def read_predictions(path: str | Path) -> pd.DataFrame:
+    """Read `final/predictions.csv`: one row a radiograph, true scores and 18 probabilities.
+
+    Raises:
+        RustTunerError: where columns are missing or values are out of range.
+    """
+    source = Path(path)
+    try:
+        table = pd.read_csv(source, dtype=dict.fromkeys(_TEXTS, "str"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise RustTunerError(f"{source.name} is no CSV ({error}); restore it") from error
+    missing = [name for name in (*_TEXTS, *CORTICES, *_PROBABILITIES) if name not in table.columns]
+    if missing:
+        raise RustTunerError(f"{source.name} lacks the column {missing[0]}; restore it")
+    columns = [*CORTICES, *_PROBABILITIES]
+    numbers = table[columns].apply(pd.to_numeric, errors="coerce")
+    probabilities = numbers[list(_PROBABILITIES)].to_numpy(dtype=np.float64)
+    wrong = np.argwhere(~((probabilities >= 0) & (probabilities <= 1)))
+    if len(wrong):
+        row, column = wrong[0]
+        raise RustTunerError(
+            f"{source.name} row {row + 1}: {_PROBABILITIES[column]}="
+            f"{table[_PROBABILITIES[column]].iloc[row]}; a probability is in 0-1"
+        )
+    scores = numbers[list(CORTICES)].to_numpy(dtype=np.float64)
+    given = table[list(CORTICES)].notna().to_numpy()
+    wrong = np.argwhere(given & ~np.isin(scores, SCORES))
+    if len(wrong):
+        row, column = wrong[0]
+        raise RustTunerError(
+            f"{source.name} row {row + 1}: {CORTICES[column]}="
+            f"{table[CORTICES[column]].iloc[row]}; a RUST score is 1-4 or empty"
+        )
+    return table.assign(**{name: numbers[name].astype("float64") for name in columns})
+
+
+def label_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """One row a radiograph, visible cortex and score.
+
+    Args:
+        predictions: from `read_predictions`.
+
+    Returns:
+        `image, cortex, score, positive, probability`: whether the cortex has this score, and the
+        predicted probability that it has.
+    """
+    parts: list[pd.DataFrame] = []
+    for cortex in CORTICES:
+        shown = predictions[predictions[cortex].notna()]
+        parts.extend(
+            pd.DataFrame(
+                {
+                    "image": shown["image"],
+                    "cortex": cortex,
+                    "score": score,
+                    "positive": shown[cortex] == score,
+                    "probability": shown[f"probability_{cortex}_{score}"],
+                }
+            )
+            for score in SCORES
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def roc_table(labels: pd.DataFrame) -> pd.DataFrame:
+    """ROC curves: `cortex, score, false_positive_rate, true_positive_rate, auroc, positives, rows`.
+
+    A label with one class only has no curve, but one row that counts it.
+
+    Args:
+        labels: from `label_table`.
+    """
+    parts = []
+    for (cortex, score), rows in labels.groupby(["cortex", "score"], sort=False):
+        truth, probability = _of(rows)
+        curve = {"false_positive_rate": [np.nan], "true_positive_rate": [np.nan]}
+        if _has_both(truth):
+            false_rate, true_rate, _ = roc_curve(truth, probability)
+            curve = {"false_positive_rate": false_rate, "true_positive_rate": true_rate}
+        area = float(auroc(truth[:, None], probability[:, None])[0])
+        counted = {"auroc": area, "positives": int(truth.sum()), "rows": len(rows)}
+        parts.append(pd.DataFrame({"cortex": cortex, "score": score, **curve, **counted}))
+    return _joined(parts)
+
+
+def precision_recall_table(labels: pd.DataFrame) -> pd.DataFrame:
+    """Curves: `cortex, score, recall, precision, average_precision, positives, rows`.
+
+    A label with one class only has no curve, but one row that counts it.
+
+    Args:
+        labels: from `label_table`.
+    """
+    parts = []
+    for (cortex, score), rows in labels.groupby(["cortex", "score"], sort=False):
+        truth, probability = _of(rows)
+        curve, area = {"recall": [np.nan], "precision": [np.nan]}, np.nan
+        if _has_both(truth):
+            precision, recall, _ = precision_recall_curve(truth, probability)
+            curve = {"recall": recall, "precision": precision}
+            area = float(average_precision_score(truth, probability))
+        counted = {
+            "average_precision": area,
+            "positives": int(truth.sum()),
+            "rows": len(rows),
+        }
+        parts.append(pd.DataFrame({"cortex": cortex, "score": score, **curve, **counted}))
+    return _joined(parts)
+
+
+def confusion_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Most likely score against true score: `cortex, true_score, predicted_score, count, share`.
+
+    `share` is that of the true score's rows; NaN where it has none.
+
+    Args:
+        predictions: from `read_predictions`.
+    """
+    answers = predictions[list(_PROBABILITIES)].to_numpy(dtype=np.float64)
+    likeliest = decode_probabilities(answers).most_likely
+    rows = []
+    for column, cortex in enumerate(CORTICES):
+        truth = predictions[cortex].to_numpy(dtype=np.float64)
+        for true_score in SCORES:
+            of_score = truth == true_score
+            for predicted in SCORES:
+                count = int((of_score & (likeliest[:, column] == predicted)).sum())
+                share = count / of_score.sum() if of_score.any() else np.nan
+                rows.append((cortex, true_score, predicted, count, share))
+    names = ["cortex", "true_score", "predicted_score", "count", "share"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def calibration_table(labels: pd.DataFrame, *, num_bins: int = 10) -> pd.DataFrame:
+    """Predicted probability against observed share, in bins of about equal size.
+
+    All visible cortex labels are pooled. Equal probabilities are never on two sides of a bin's
+    edge, so there may be fewer bins.
+
+    Args:
+        labels: from `label_table`.
+        num_bins: how many bins at most.
+
+    Returns:
+        `predicted` (mean probability), `observed` (share of positives), `low` and `high` (its
+        Wilson 95 % interval, which takes rows as independent), `rows`.
+    """
+    names = ["predicted", "observed", "low", "high", "rows"]
+    if labels.empty:
+        return pd.DataFrame(columns=names)
+    edges = np.unique(np.quantile(labels["probability"], np.linspace(0, 1, num_bins + 1)))
+    place = np.searchsorted(edges[1:-1], labels["probability"], side="left")
+    rows = []
+    for _, part in labels.groupby(place):
+        positives = int(part["positive"].sum())
+        interval = stats.binomtest(positives, len(part)).proportion_ci(_INTERVAL, method="wilson")
+        observed = positives / len(part)
+        rows.append((part["probability"].mean(), observed, interval.low, interval.high, len(part)))
+    return pd.DataFrame(rows, columns=names)
+
+
+def _of(rows: pd.DataFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    return rows["positive"].to_numpy(dtype=np.int64), rows["probability"].to_numpy(np.float64)
+
+
+def _has_both(truth: npt.NDArray[np.int64]) -> bool:
+    return 0 < int(truth.sum()) < len(truth)
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    if not parts:
+        raise RustTunerError("no radiograph has a visible cortex; nothing can be drawn of them")
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,442 @@
+"""What a study asked, what came out, and what that is worth: summary, warnings, reproduction.
+
+A search's best score is a selection score and is never called anything else.
+"""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
+from rust_tuner.report.figures import METRICS, short_number
+from rust_tuner.report.study_records import StudyRecords
+from rust_tuner.search.baseline_table import CHANCE, FROZEN_BASELINES, VIEW_ONLY
+from rust_tuner.search.records import REGIME_1, REGIME_2, Project, TrialRecord
+
+SEARCH_NAMES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
+MODEL_NAMES = {
+    "lenet1998": "LeNet",
+    "inceptionv3_end2end": "InceptionV3, end to end",
+    "inceptionv3_radimagenet": "InceptionV3, RadImageNet",
+    "inceptionv3_imagenet": "InceptionV3, ImageNet",
+    CHANCE: "chance",
+    VIEW_ONLY: "view only",
+}
+
+_FIGURES = ("auroc", "cortex_auroc")
+_FEW_POSITIVES = 10
+# What the choices `--protocol` stands for differ in.
+_PRESET_FIELDS = ("objective", "resize", "flips", "masked_loss")
+_RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One result: what it is, its figures as text, and what they are worth."""
+
+    what: str
+    auroc: str
+    cortex_auroc: str
+    worth: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was asked, and the results from the least to the most that can be relied on."""
+
+    asked: list[str]
+    rows: list[SummaryRow]
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """Commands that make the study again, what they do not say, and what to cite."""
+
+    commands: list[str]
+    notes: list[str]
+    cite: list[str]
+
+
+def view_only_of(project: Project) -> dict[str, float]:
+    """The view-only baseline that a project records, by metric without `val_`."""
+    known = project.run.get("view_only_baseline") or {}
+    return {name.removeprefix("val_"): value for name, value in known.items()}
+
+
+def summary(records: StudyRecords) -> Summary:
+    """What was asked and what came out of it."""
+    rows = [SummaryRow("Chance", "0.500", "0.500", "what guessing reaches")]
+    known = next((view_only_of(item) for item in records.projects.values()), {})
+    if known:
+        worth = "knows the view and nothing else; a model has to beat it"
+        rows.append(SummaryRow("View only", *_pair(known), worth))
+    done = {name: item.best for name, item in records.baselines.items() if item.best is not None}
+    if done:
+        objective = next(iter(records.baselines.values())).objective
+        name, best = max(done.items(), key=lambda item: item[1].metrics.get(objective, 0.0))
+        worth = f"cross-validation; the best of {len(done)} models, so a little too good"
+        rows.append(SummaryRow(f"Best first model: {MODEL_NAMES[name]}", *_spread(best), worth))
+    for key, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
+        if project is None or project.best is None:
+            continue
+        number = sum(trial.score is not None for trial in project.trials)
+        worth = (
+            f"selection score: the best of {number} trials, which chance helped; it says which "
+            "values to take, not how well they will do"
+        )
+        title = f"{SEARCH_NAMES[key]}: best trial"
+        rows.append(SummaryRow(title, *_spread(project.best), worth))
+    final = records.cross_validation
+    if final is not None and final.best is not None:
+        folds = final.run["subject"]["num_folds"]
+        worth = f"{folds}-fold cross-validation on the patients it was tuned on, so still too good"
+        rows.append(SummaryRow("Tuned model, cross-validated", *_spread(final.best), worth))
+    if records.holdout is not None:
+        number = records.holdout["patients"]
+        worth = f"one look at {number} patients that nothing had seen: the figure to report"
+        figures = _pair(records.holdout["metrics"])
+        rows.append(SummaryRow("Tuned model, hold-out set", *figures, worth))
+        beside = _pair(records.holdout["view_only_baseline"])
+        worth = "what the view alone reaches on the same radiographs"
+        rows.append(SummaryRow("View only, hold-out set", *beside, worth))
+    return Summary(_asked(records), rows)
+
+
+def warnings_of(records: StudyRecords) -> list[str]:
+    """What a reader must know before believing a figure, the gravest first."""
+    return [
+        *_weights_warnings(records),
+        *_view_only_warnings(records),
+        *_holdout_warnings(records),
+        *_search_warnings(records),
+        *_difference_warnings(records),
+        *(f"Damaged: {problem}" for problem in records.problems),
+    ]
+
+
+def reproduction(records: StudyRecords) -> Reproduction:
+    """How to make the study again, and what to cite."""
+    study = records.study or {}
+    protocol = study.get("protocol") or {}
+    notes = [
+        "The same seed gives the same trials and scores: bitwise with the same machine, versions "
+        "and thread count, else within 0.001.",
+    ]
+    hashes = {
+        weights["sha256"]: weights.get("file") or weights.get("asked")
+        for project in records.projects.values()
+        if isinstance(weights := project.run["subject"].get("weights"), Mapping)
+        and "sha256" in weights
+    }
+    notes += [f"Weights {name} had the SHA-256 {sha256}." for sha256, name in hashes.items()]
+    if not protocol:
+        notes.append("study.json is missing, so the commands are not known.")
+        return Reproduction([], notes, _cite(records))
+    odd = _without_option(protocol)
+    if odd:
+        notes.append(
+            f"{', '.join(odd)} cannot be said on the command line. From Python: "
+            'Study("STUDY", "MANIFEST.csv", Protocol.from_json(protocol)), with the protocol of '
+            "study.json."
+        )
+    return Reproduction(_commands(records, study, protocol), notes, _cite(records))
+
+
+def _asked(records: StudyRecords) -> list[str]:
+    protocol = (records.study or {}).get("protocol") or {}
+    if not protocol:
+        return ["The study's choices are not known: study.json is missing or damaged."]
+    objective = str(protocol.get("objective", "")).removeprefix("val_")
+    preset = _preset(protocol)
+    rule = protocol.get("score_epoch")
+    epoch = {"best_mean": "its best epoch", "last": "its last epoch"}.get(
+        str(rule), f"epoch {rule} (from 0)"
+    )
+    asked = [
+        f"Which hyperparameters give a frozen InceptionV3 with a new head the best "
+        f"{METRICS.get(objective, objective)}, in cross-validation grouped by patient?",
+        f"Protocol: {preset or 'own choices'}. A trial's score averages each epoch's validation "
+        f"figure over the folds and takes {epoch}.",
+    ]
+    if protocol.get("scale") == "small":
+        asked.append("Scale: small, made to try things out; not the published study's.")
+    return asked
+
+
+def _pair(figures: Mapping[str, Any]) -> tuple[str, str]:
+    first, second = (_decimal(figures.get(name)) for name in _FIGURES)
+    return first, second
+
+
+def _spread(trial: TrialRecord) -> tuple[str, str]:
+    told = []
+    for name in _FIGURES:
+        spread = trial.spread(name)
+        text = _decimal(trial.metrics.get(f"val_{name}"))
+        told.append(text if spread is None else f"{text} ± {spread:.3f}")
+    return told[0], told[1]
+
+
+def _decimal(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _searches(records: StudyRecords) -> dict[str, Project]:
+    found = {"Regime I": records.regime_1, "Regime II": records.regime_2}
+    found["The tuned model's cross-validation"] = records.cross_validation
+    return {name: project for name, project in found.items() if project is not None}
+
+
+def _weights_warnings(records: StudyRecords) -> list[str]:
+    projects = _searches(records)
+    projects |= {
+        MODEL_NAMES[name]: project
+        for name, project in records.baselines.items()
+        if name in FROZEN_BASELINES
+    }
+    names = [
+        name
+        for name, project in projects.items()
+        if (project.run["subject"].get("weights") or {}).get("asked") == _RANDOM
+    ]
+    if not names:
+        return []
+    return [
+        f"Random weights: the frozen backbone of {', '.join(names)} was never trained, so its "
+        "figures say nothing about radiographs. Use ImageNet's or RadImageNet's weights."
+    ]
+
+
+def _view_only_warnings(records: StudyRecords) -> list[str]:
+    found: list[str] = []
+    for name, project in _searches(records).items():
+        best = project.best
+        if best is None:
+            continue
+        known = view_only_of(project)
+        for metric in _FIGURES:
+            value, view_only = best.metrics.get(f"val_{metric}"), known.get(metric)
+            found += _against_view_only(name, metric, value, view_only, best.spread(metric))
+    if records.holdout is not None:
+        for metric in _FIGURES:
+            value = records.holdout["metrics"][metric]
+            view_only = records.holdout["view_only_baseline"][metric]
+            found += _against_view_only("Hold-out set", metric, value, view_only, None)
+    return found
+
+
+def _against_view_only(
+    name: str, metric: str, value: float | None, view_only: float | None, spread: float | None
+) -> list[str]:
+    if value is None or view_only is None:
+        return []
+    figure = f"{name}: {METRICS[metric]} {value:.3f}"
+    if value <= view_only:
+        return [
+            f"{figure} is not above the view-only baseline, {view_only:.3f}: a predictor that "
+            "never sees the fracture does as well."
+        ]
+    if spread is not None and value - view_only < spread:
+        return [
+            f"{figure} is above the view-only baseline, {view_only:.3f}, by less than its own "
+            f"standard deviation over folds, {spread:.3f}."
+        ]
+    return []
+
+
+def _holdout_warnings(records: StudyRecords) -> list[str]:
+    if records.holdout is None:
+        return [
+            "The hold-out set has not been evaluated: nothing here says how well the model does "
+            "on new patients."
+        ]
+    few = [row for row in records.holdout["labels"] if row["positives"] < _FEW_POSITIVES]
+    if not few:
+        return []
+    told = ", ".join(f"{row['label']} {row['positives']}" for row in few)
+    return [
+        f"Hold-out set: {len(few)} labels have fewer than {_FEW_POSITIVES} positives, so their "
+        f"figures are very uncertain or undefined ({told})."
+    ]
+
+
+def _search_warnings(records: StudyRecords) -> list[str]:
+    found: list[str] = []
+    if records.study is None:
+        found.append("study.json is missing or damaged: data and choices are not known.")
+    elif (records.study["protocol"]).get("scale") == "small":
+        found.append("Scale small: fewer trials, folds and epochs and smaller images than needed.")
+    for name, project in _searches(records).items():
+        statuses = [trial.status for trial in project.trials]
+        ended = sum(status in ("COMPLETED", "FAILED") for status in statuses)
+        total = project.run["num_trials"]
+        if ended < total:
+            found.append(f"{name} is not finished: {ended} of {total} trials.")
+        failed = [trial for trial in project.trials if trial.status == "FAILED"]
+        if failed:
+            reason = (failed[0].message or "no reason recorded").splitlines()[0]
+            found.append(
+                f"{name}: {len(failed)} of {total} trials failed and have no score, such as "
+                f"{failed[0].trial} ({reason})."
+            )
+        found += [f"{name}: {text}" for text in _at_the_edge(project)]
+    missing = [
+        title
+        for title, part in (
+            ("First models", records.baselines or None),
+            ("Regime I", records.regime_1),
+            ("Regime II", records.regime_2),
+            ("The tuned model's cross-validation", records.cross_validation),
+        )
+        if part is None
+    ]
+    if missing:
+        found.append(f"Not there yet: {', '.join(missing)}.")
+    return found
+
+
+def _at_the_edge(project: Project) -> list[str]:
+    """Grid values that the best trial has at one end of the grid."""
+    if project.best is None:
+        return []
+    found = []
+    for name, item in project.run["space"].items():
+        values = item["config"].get("values") if item["class_name"] == "Choice" else None
+        best = project.best.values.get(name)
+        if values and len(values) > 1 and best in (min(values), max(values)):
+            found.append(
+                f"the best {name.replace('_', ' ')}, {short_number(best)}, is at the edge of what "
+                "was searched; the best may lie beyond."
+            )
+    return found
+
+
+def _difference_warnings(records: StudyRecords) -> list[str]:
+    searches = _searches(records)
+    found = []
+    for title, told in (
+        ("weights", lambda run: (run["subject"].get("weights") or {}).get("sha256")),
+        ("radiographs", lambda run: run["subject"].get("targets")),
+        ("versions", lambda run: tuple(sorted(run["versions"].items()))),
+    ):
+        if len({told(project.run) for project in searches.values()}) > 1:
+            found.append(
+                f"{', '.join(searches)} were not made with the same {title}; see Provenance."
+            )
+    return found
+
+
+def _preset(protocol: Mapping[str, Any]) -> str | None:
+    for name, choices in (("study", Protocol.study()), ("clinical", Protocol.clinical())):
+        known = choices.to_json()
+        if all(protocol.get(item) == known[item] for item in _PRESET_FIELDS):
+            return name
+    return None
+
+
+def _views(protocol: Mapping[str, Any]) -> str | None:
+    given = {view: tuple(names) for view, names in (protocol.get("view_cortices") or {}).items()}
+    known = {"anatomical": ANATOMICAL_VIEWS, "published": PUBLISHED_VIEWS}
+    return next((name for name, views in known.items() if views == given), None)
+
+
+def _without_option(protocol: Mapping[str, Any]) -> list[str]:
+    """Choices that differ from the defaults and that no option can make."""
+    odd = []
+    if _preset(protocol) is None:
+        odd += list(_PRESET_FIELDS)
+    if _views(protocol) is None:
+        odd.append("view_cortices")
+    known = Protocol.study().to_json()
+    names = ["score_epoch", "baseline_batch_size", "baseline_dropout_rate"]
+    if protocol.get("scale") != "small":
+        names += ["final_folds", "final_epochs"]
+    else:
+        names = names[:1]
+    return odd + [name for name in names if protocol.get(name, known[name]) != known[name]]
+
+
+def _commands(
+    records: StudyRecords, study: Mapping[str, Any], protocol: Mapping[str, Any]
+) -> list[str]:
+    manifest = PurePath(str(study.get("manifest", "MANIFEST.csv"))).name
+    shared = ["--manifest", manifest]
+    for option, value in (
+        ("--protocol", _preset(protocol)),
+        ("--views", _views(protocol)),
+        ("--weights", protocol.get("weights")),
+        ("--seed", protocol.get("seed")),
+        ("--holdout-fraction", protocol.get("holdout_fraction")),
+        ("--image-size", protocol.get("image_size")),
+        ("--precision", protocol.get("precision")),
+    ):
+        if value is not None:
+            shared += [option, str(value)]
+    if protocol.get("scale") == "small":
+        return [_line("study", "--scale", "small", *shared)]
+    lines = [_line("prepare", *shared)]
+    if records.baselines:
+        run = next(iter(records.baselines.values())).run
+        folds, epochs = run["subject"]["num_folds"], run["epochs"]
+        lines.append(_line("baselines", "--folds", folds, "--epochs", epochs))
+    if records.regime_1 is not None:
+        run = records.regime_1.run
+        ranges = _ranges(run, ("batch_size_range", "dropout_rate_range"))
+        lines.append(_line("regime1", "--trials", run["num_trials"], *_scale(run), *ranges))
+    if records.regime_2 is not None:
+        run = records.regime_2.run
+        fixed = _fixed_otherwise(records.regime_1, records.regime_2)
+        ranges = _ranges(run, ("learning_rates", "epsilons"))
+        lines.append(_line("regime2", *fixed, *_scale(run), *ranges))
+    return [*lines, _line("final"), _line("report")]
+
+
+def _line(command: str, *options: object) -> str:
+    return shlex.join(["rust-tuner", command, "STUDY", *map(str, options)])
+
+
+def _scale(run: Mapping[str, Any]) -> list[object]:
+    return ["--folds", run["subject"]["num_folds"], "--epochs", run["epochs"]]
+
+
+def _ranges(run: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
+    options = []
+    for name in names:
+        values = (run.get("protocol") or {}).get(name)
+        if values:
+            option = f"--{name.removesuffix('_range').replace('_', '-')}"
+            option += "s" if name.endswith("_range") else ""
+            options += [option, ",".join(map(str, values))]
+    return options
+
+
+def _fixed_otherwise(first: Project | None, second: Project) -> list[object]:
+    """Regime II's fixed values, where they are not those of Regime I's best."""
+    taken = second.best or (second.trials[0] if second.trials else None)
+    if taken is None:
+        return []
+    names = ("batch_size", "dropout_rate")
+    values = [taken.values.get(name) for name in names]
+    best = first.best if first is not None else None
+    if best is not None and [best.values.get(name) for name in names] == values:
+        return []
+    return ["--batch-size", values[0], "--dropout-rate", values[1]]
+
+
+def _cite(records: StudyRecords) -> list[str]:
+    versions = next((item.run["versions"] for item in records.projects.values()), None)
+    versions = versions or (records.study or {}).get("versions") or {}
+    software = ", ".join(f"{name} {version}" for name, version in versions.items())
+    cite = [
+        f"Software: {software or 'rust_tuner'}.",
+        "RUST score: Whelan et al., J Trauma 2010, doi:10.1097/TA.0b013e3181a7c16d.",
+        "InceptionV3: Szegedy et al., CVPR 2016, doi:10.1109/CVPR.2016.308.",
+    ]
+    if "inceptionv3_radimagenet" in records.baselines:
+        cite.append(
+            "RadImageNet: Mei et al., Radiology: Artificial Intelligence 2022, "
+            "doi:10.1148/ryai.210315."
+        )
+    return cite

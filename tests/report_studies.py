@@ -1,0 +1,268 @@
+"""Study folders written by hand, so that the report's tests need no TensorFlow.
+
+Every figure is a formula of trial, fold and epoch, so that a test can compute it by itself.
+"""
+
+import numpy as np
+import pandas as pd
+
+from rust_tuner import Protocol
+from rust_tuner.files import sha256_of_json, write_json
+from rust_tuner.labels import CORTICES, LABELS, SCORES
+
+VIEW_ONLY = {"val_auroc": 0.7, "val_cortex_auroc": 0.5}
+VERSIONS = {"python": "3.11.7", "rust-tuner": "0.1.0", "keras": "3.15.1"}
+SHA = "ab" * 32
+
+
+def curve_value(metric, trial, fold, epoch, *, split="validation"):
+    """Rises to epoch 2 and falls again; differs between folds and trials, and never by a tie."""
+    base = {"auroc": 0.75, "cortex_auroc": 0.6, "loss": 0.4}[metric]
+    gain = -0.01 * (epoch - 2) ** 2 if split == "validation" else 0.02 * epoch
+    return base + gain - 0.01 * trial + 0.004 * fold
+
+
+def write_trial(folder, number, values, *, num_folds, epochs, metrics, objective="val_auroc"):
+    place = folder / f"trial_{number:04d}"
+    for fold in range(num_folds):
+        curves = {
+            split: {
+                metric: [
+                    curve_value(metric, number, fold, epoch, split=split) for epoch in range(epochs)
+                ]
+                for metric in metrics
+            }
+            for split in ("training", "validation")
+        }
+        head = {
+            "key": SHA,
+            "fold": fold,
+            "steps_per_epoch": 5 + number,
+            "seconds": 1.5,
+            **curves,
+        }
+        write_json(place / f"fold_{fold}.json", head | {"sha256": sha256_of_json(head)})
+    means = {
+        metric: [
+            float(np.mean([curve_value(metric, number, f, epoch) for f in range(num_folds)]))
+            for epoch in range(epochs)
+        ]
+        for metric in metrics
+    }
+    target = means[objective.removeprefix("val_")]
+    epoch = int(np.argmax(target))
+    observed = {
+        f"val_{metric}": {"direction": "max", "observations": [{"value": [mean[epoch]], "step": 0}]}
+        for metric, mean in means.items()
+    }
+    state = {
+        "trial_id": f"{number:04d}",
+        "hyperparameters": {"space": [], "values": values},
+        "metrics": {"metrics": observed},
+        "score": target[epoch],
+        "best_step": epoch,
+        "status": "COMPLETED",
+        "message": None,
+    }
+    write_json(place / "trial.json", state)
+
+
+def write_project(
+    folder,
+    trials,
+    *,
+    space=None,
+    num_folds=3,
+    epochs=5,
+    num_trials=None,
+    metrics=("auroc", "cortex_auroc", "loss"),
+    objective="val_auroc",
+    view_only=VIEW_ONLY,
+    weights="imagenet",
+):
+    """A project folder whose trials have these hyperparameter values, the first one is the best."""
+    protocol = Protocol.study(epochs=epochs, num_folds=num_folds).to_json()
+    run = {
+        "format": 1,
+        "oracle": "RandomSearchOracle",
+        "objective": {"name": objective, "direction": "max"},
+        "space": space or {},
+        "max_trials": num_trials,
+        "num_trials": len(trials) if num_trials is None else num_trials,
+        "seed": 0,
+        "oracle_seed": 0,
+        "score_epoch": "best_mean",
+        "epochs": epochs,
+        "batch_size": None,
+        "subject": {
+            "inputs": SHA,
+            "targets": SHA,
+            "folds": SHA,
+            "num_folds": num_folds,
+            "weights": {"asked": weights, "file": None, "sha256": SHA},
+        },
+        "view_only_baseline": view_only,
+        "versions": VERSIONS,
+        "protocol": protocol,
+    }
+    write_json(folder / "search.json", run)
+    for number, values in enumerate(trials):
+        write_trial(
+            folder,
+            number,
+            values,
+            num_folds=num_folds,
+            epochs=epochs,
+            metrics=metrics,
+            objective=objective,
+        )
+    return folder
+
+
+def dimension(name, kind, **config):
+    return {name: {"class_name": kind, "config": {"name": name, **config}}}
+
+
+def write_regime_1(folder, *, count=12, **options):
+    space = dimension("batch_size", "Int", min_value=16, max_value=2048)
+    space |= dimension("dropout_rate", "Float", min_value=0.0, max_value=0.5)
+    space |= dimension("learning_rate", "Fixed", value=1e-3)
+    space |= dimension("epsilon", "Fixed", value=1e-7)
+    trials = [
+        {
+            "batch_size": 16 + 31 * number,
+            "dropout_rate": 0.5 * (number * 5 % count) / count,
+            "learning_rate": 1e-3,
+            "epsilon": 1e-7,
+        }
+        for number in range(count)
+    ]
+    return write_project(folder, trials, space=space, **options)
+
+
+def write_regime_2(folder, *, rates=(1e-1, 1e-3, 1e-2), epsilons=(1e-7, 1e-1), **options):
+    space = dimension("batch_size", "Fixed", value=16)
+    space |= dimension("dropout_rate", "Fixed", value=0.0)
+    space |= dimension("learning_rate", "Choice", values=list(rates))
+    space |= dimension("epsilon", "Choice", values=list(epsilons))
+    trials = [
+        {"batch_size": 16, "dropout_rate": 0.0, "learning_rate": rate, "epsilon": epsilon}
+        for rate in rates
+        for epsilon in epsilons
+    ]
+    return write_project(folder, trials, space=space, **options)
+
+
+def write_baselines(folder, models, **options):
+    for model in models:
+        write_project(folder / model, [{"batch_size": 128}], **({"num_folds": 4} | options))
+
+
+def make_predictions(rows=60, seed=0):
+    """Predictions of hold-out radiographs that are right more often than not."""
+    rng = np.random.default_rng(seed)
+    views = np.where(np.arange(rows) % 2 == 0, "ap", "lateral")
+    table = pd.DataFrame(
+        {
+            "image": [f"images/{number}.png" for number in range(rows)],
+            "patient_id": [f"{number // 2:03d}" for number in range(rows)],
+            "visit": "6 weeks",
+            "view": views,
+        }
+    )
+    for cortex in CORTICES:
+        shown = (views == "ap") == (cortex in ("medial", "lateral"))
+        table[cortex] = np.where(shown, rng.choice(SCORES, rows), np.nan)
+    for label in LABELS:
+        cortex, _, score = label.partition("_")
+        if cortex == "view":
+            table[f"probability_{label}"] = (views == score) * 0.9 + 0.05
+            continue
+        logit = rng.normal(-1, 1, rows) + 2 * (table[cortex] == int(score))
+        table[f"probability_{label}"] = 1 / (1 + np.exp(-logit))
+    return table
+
+
+def holdout_record(**changes):
+    record = {
+        "format": 1,
+        "date": "2026-11-24T12:00:00+00:00",
+        "radiographs": 60,
+        "patients": 30,
+        "threshold": 0.5,
+        "epoch": 2,
+        "metrics": {
+            "auroc": 0.81,
+            "cortex_auroc": 0.66,
+            "precision": 0.6,
+            "recall": 0.4,
+            "f1": 0.48,
+            "cortex_precision": 0.5,
+            "cortex_recall": 0.4,
+            "cortex_f1": 0.44,
+        },
+        "view_only_baseline": {"auroc": 0.72, "cortex_auroc": 0.5},
+        "labels": [
+            {
+                "label": label,
+                "positives": 3 if label == "medial_4" else 20,
+                "rows": 60,
+                "auroc": None if label == "posterior_4" else 0.8,
+                "precision": 0.5,
+                "recall": 0.5,
+                "f1": 0.5,
+            }
+            for label in LABELS
+        ],
+        "model_sha256": SHA,
+    }
+    return record | changes
+
+
+def write_split(path, *, num_folds=3):
+    development = [f"{number:03d}" for number in range(30, 60)]
+    content = {
+        "version": 1,
+        "seed": 0,
+        "fraction": 0.15,
+        "radiographs_sha256": SHA,
+        "development_sha256": SHA,
+        "development": development,
+        "holdout": [f"{number:03d}" for number in range(30)],
+        "folds": {
+            str(num_folds): {
+                "seed": 0,
+                "patients": {name: n % num_folds for n, name in enumerate(development)},
+            }
+        },
+    }
+    write_json(path, content | {"sha256": sha256_of_json(content)})
+
+
+def study_record(**changes):
+    record = {
+        "format": 1,
+        "manifest": "../radiographs/manifest.csv",
+        "protocol": Protocol.study(num_folds=3, epochs=5, trials=12).to_json(),
+        "radiographs": 120,
+        "patients": 60,
+        "radiographs_sha256": SHA,
+        "images_sha256": SHA,
+        "development_sha256": SHA,
+        "weights": {"asked": "imagenet", "file": None, "sha256": SHA},
+        "versions": VERSIONS,
+    }
+    return record | changes
+
+
+def write_study(folder):
+    """A finished study with everything that a report can tell of."""
+    write_json(folder / "study.json", study_record())
+    write_split(folder / "split.json")
+    write_baselines(folder / "baselines", ("lenet1998", "inceptionv3_imagenet"))
+    write_regime_1(folder / "regime_1")
+    write_regime_2(folder / "regime_2")
+    write_project(folder / "final" / "cross_validation", [{"batch_size": 16}], num_folds=4)
+    write_json(folder / "final" / "holdout.json", holdout_record())
+    make_predictions().to_csv(folder / "final" / "predictions.csv", index=False)
+    return folder

@@ -1,0 +1,465 @@
+"""The first models: what each is, that it resumes, and what their table says."""
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from rust_tuner import Protocol, load_manifest, make_folds, run_baselines
+from rust_tuner.data.phantoms import write_phantoms
+from rust_tuner.data.splits import split_holdout
+from rust_tuner.errors import ProtocolError, ResumeError, SearchError, SplitError, WeightsError
+from rust_tuner.files import read_json, write_json
+from rust_tuner.metrics import view_only_baseline
+from rust_tuner.models import architectures, features
+from rust_tuner.models.backbones import WEIGHTS_VARIABLE, build_backbone, find_weights
+from rust_tuner.models.hypermodels import ImageHyperModel
+from rust_tuner.progress import Silent
+from rust_tuner.search.baseline_table import (
+    BASELINES,
+    baseline_results,
+    read_baselines,
+    suggested_backbone,
+)
+from rust_tuner.search.records import (
+    EpochCheckpoint,
+    history_table,
+    read_out_of_fold,
+    read_project,
+)
+
+LENET, END_TO_END, RADIMAGENET, IMAGENET = BASELINES
+
+# NumPy 2 asks for a keyword that Keras's variables do not know; Keras saves through it.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+
+class Killed(BaseException):
+    """What no code may catch, as a kill."""
+
+
+class Told(Silent):
+    """Keeps what is said; may kill the process at an epoch of a model."""
+
+    def __init__(self, dies_after=None):
+        self.said = []
+        self.left = dies_after
+
+    def say(self, text):
+        self.said.append(text)
+
+    def advance(self, steps=1, *, note=None):
+        # The end of a trial is told by an advance of nothing.
+        if self.left is not None and note is None:
+            self.left -= steps
+            if self.left < 0:
+                raise Killed
+
+
+@pytest.fixture(scope="module")
+def sides(phantom_manifest):
+    return split_holdout(load_manifest(phantom_manifest), seed=0)
+
+
+@pytest.fixture(scope="module")
+def development(sides):
+    return sides[0]
+
+
+@pytest.fixture(scope="module")
+def protocol(tiny_protocol):
+    return dataclasses.replace(tiny_protocol, weights="imagenet", baseline_dropout_rate=0.25)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def stand_in(weights, *, image_size, trainable=False, precision="float32"):
+    """A backbone that is quick to build and train, with statistics of its batches as the real."""
+    layers = [
+        keras.Input((image_size, image_size, 3)),
+        keras.layers.Conv2D(64, 9, strides=9, activation="relu"),
+        keras.layers.BatchNormalization(),
+        keras.layers.Conv2D(2048, 3, strides=3, activation="relu"),
+    ]
+    model = keras.Sequential(layers)
+    model.trainable = trainable
+    return model
+
+
+@pytest.fixture(scope="module")
+def radimagenet(tmp_path_factory):
+    """A whole model in HDF5 at another image size, as RadImageNet's file is one."""
+    model = build_backbone(find_weights("random"), image_size=96)
+    rng = np.random.default_rng(7)
+    model.set_weights([w * rng.uniform(0.9, 1.1) for w in model.get_weights()])
+    path = tmp_path_factory.mktemp("weights") / "RadImageNet-InceptionV3_notop.h5"
+    model.save(path)
+    yield path
+    path.unlink()
+
+
+@pytest.fixture(scope="module")
+def finished(development, protocol, cache, radimagenet, tmp_path_factory):
+    """All four; not to be written to. The end-to-end one has a stand-in for InceptionV3."""
+    folder = tmp_path_factory.mktemp("study")
+    told = Told()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(architectures, "build_backbone", stand_in)
+        patch.setenv(WEIGHTS_VARIABLE, str(radimagenet))
+        projects = run_baselines(
+            development,
+            folder,
+            radimagenet_weights=radimagenet,
+            protocol=protocol,
+            cache=cache,
+            progress=told,
+        )
+    return folder, projects, told.said
+
+
+def run_lenet(development, folder, protocol, cache, **changes):
+    shared = {"models": [LENET], "protocol": protocol, "cache": cache}
+    return run_baselines(development, folder, **(shared | changes))[LENET]
+
+
+def test_each_model_is_a_finished_project_of_one_trial_at_the_protocols_values(finished):
+    folder, projects, said = finished
+    assert tuple(projects) == BASELINES
+    assert said == []
+    for model, project in projects.items():
+        assert project.folder == folder / "baselines" / model
+        assert project.problems == ()
+        (trial,) = read_project(project.folder).trials
+        assert (trial.trial, trial.status) == ("0000", "COMPLETED")
+        dropout = {} if model == LENET else {"dropout_rate": 0.25}
+        expected = {"batch_size": 8, "learning_rate": 1e-3, "epsilon": 1e-7}
+        assert trial.values == expected | dropout
+        assert len(trial.folds) == 3
+        for fold in trial.folds:
+            for split in ("training", "validation"):
+                assert set(fold[split]) == {"loss", "auroc", "cortex_auroc"}
+                assert all(len(curve) == 2 for curve in fold[split].values())
+        assert np.isfinite(read_out_of_fold(project.folder, "0000")).all()
+
+
+def test_records_say_which_model_weights_and_preprocessing_it_was(finished, radimagenet):
+    _, projects, _ = finished
+    subjects = {model: project.run["subject"] for model, project in projects.items()}
+    assert {s["preprocessing"] for s in subjects.values()} == {"minus_one_to_one"}
+    assert len({s["folds"] for s in subjects.values()}) == 1
+    assert [subjects[m].get("model") for m in BASELINES] == [LENET, END_TO_END, None, None]
+    asked = {m: (s["weights"]["asked"], s["weights"]["file"]) for m, s in subjects.items()}
+    assert asked == {
+        LENET: ("random", None),
+        END_TO_END: ("random", None),
+        RADIMAGENET: (str(radimagenet), radimagenet.name),
+        IMAGENET: ("imagenet", radimagenet.name),
+    }
+
+
+def test_a_radimagenet_file_is_loaded_whole(finished):
+    # One file served both, so that what they learnt has to be the same.
+    _, projects, _ = finished
+    one, other = (history_table(projects[model]) for model in (RADIMAGENET, IMAGENET))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    lenet = history_table(projects[LENET])
+    assert not np.array_equal(one["value"], lenet["value"])
+
+
+def test_a_second_run_trains_nothing_and_changes_no_record(
+    finished, development, protocol, cache, radimagenet, monkeypatch
+):
+    folder, projects, _ = finished
+    before = {path: path.read_bytes() for path in folder.rglob("trial_*/*")}
+    monkeypatch.setattr(ImageHyperModel, "build", lambda *a, **k: pytest.fail("a model was built"))
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(radimagenet))
+    again = run_baselines(
+        development, folder, radimagenet_weights=radimagenet, protocol=protocol, cache=cache
+    )
+    assert again == projects
+    assert {path: path.read_bytes() for path in folder.rglob("trial_*/*")} == before
+    searches_differ = dataclasses.replace(protocol, trials=99, epsilons=(0.1,), num_folds=4)
+    assert run_lenet(development, folder, searches_differ, cache).best == projects[LENET].best
+
+
+def test_another_choice_of_the_baselines_is_refused_on_resuming(
+    finished, development, protocol, cache
+):
+    folder, *_ = finished
+    other = dataclasses.replace(protocol, baseline_batch_size=4)
+    with pytest.raises(ResumeError, match=r"batch_size"):
+        run_lenet(development, folder, other, cache)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
+    epochs, finished, development, protocol, cache, tmp_path, monkeypatch
+):
+    # A fold keeps its state after each epoch here, as a long one does.
+    monkeypatch.setattr(EpochCheckpoint, "seconds_between", 0.0)
+    with pytest.raises(Killed):
+        run_lenet(development, tmp_path, protocol, cache, progress=Told(dies_after=epochs))
+    trained = []
+    fit = keras.Model.fit
+    monkeypatch.setattr(
+        keras.Model, "fit", lambda self, *a, **k: (trained.append(1), fit(self, *a, **k))[1]
+    )
+    resumed = run_lenet(development, tmp_path, protocol, cache)
+    # The epoch in flight counts as trained only where its state was kept before the kill.
+    assert len(trained) == 6 - epochs - (epochs % 2 == 0)
+    untouched = finished[1][LENET]
+    pd.testing.assert_frame_equal(
+        history_table(resumed), history_table(untouched), check_exact=True
+    )
+    assert resumed.best.score == untouched.best.score
+    np.testing.assert_array_equal(
+        read_out_of_fold(resumed.folder, "0000"), read_out_of_fold(untouched.folder, "0000")
+    )
+    assert not list(resumed.folder.rglob("*.epoch.npz"))
+
+
+def test_an_end_to_end_model_resumes_with_its_statistics_and_optimiser(
+    finished, development, protocol, cache, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(EpochCheckpoint, "seconds_between", 0.0)
+    monkeypatch.setattr(architectures, "build_backbone", stand_in)
+    shared = {"models": [END_TO_END], "protocol": protocol, "cache": cache}
+    with pytest.raises(Killed):
+        run_baselines(development, tmp_path, **shared, progress=Told(dies_after=2))
+    resumed = run_baselines(development, tmp_path, **shared)[END_TO_END]
+    pd.testing.assert_frame_equal(
+        history_table(resumed), history_table(finished[1][END_TO_END]), check_exact=True
+    )
+
+
+# ------------------------------------------------------------------------------ what is run at all
+
+
+@pytest.fixture
+def nothing_trains(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("something was trained or decoded")
+
+    monkeypatch.setattr(keras.Model, "fit", refuse)
+    monkeypatch.setattr(features, "build_backbone", refuse)
+
+
+@pytest.mark.usefixtures("nothing_trains")
+def test_only_the_development_set_is_accepted(sides, tmp_path, protocol):
+    with pytest.raises(SplitError, match="got HoldOut, expected Development"):
+        run_baselines(sides[1], tmp_path, protocol=protocol)
+
+
+@pytest.mark.usefixtures("nothing_trains")
+def test_a_model_that_there_is_not_is_refused_by_name(development, tmp_path, protocol):
+    with pytest.raises(ProtocolError, match=r"models='resnet'; expected some of lenet1998, incep"):
+        run_baselines(development, tmp_path, models=[LENET, "resnet"], protocol=protocol)
+
+
+@pytest.mark.usefixtures("nothing_trains")
+def test_weights_that_are_missing_are_found_before_anything_is_trained(
+    development, tmp_path, protocol, monkeypatch
+):
+    with pytest.raises(WeightsError, match=r"inceptionv3_radimagenet needs its weights: request"):
+        run_baselines(development, tmp_path, models=[RADIMAGENET], protocol=protocol)
+    with pytest.raises(WeightsError, match=r"nowhere\.h5 is not there"):
+        run_baselines(development, tmp_path, radimagenet_weights="/nowhere.h5", protocol=protocol)
+    monkeypatch.setenv(WEIGHTS_VARIABLE, "/nowhere.h5")
+    with pytest.raises(WeightsError, match=f"{WEIGHTS_VARIABLE}=/nowhere.h5 names no file"):
+        run_baselines(development, tmp_path, protocol=protocol)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_left_out_is_said_with_how_to_add_it(
+    finished, development, tmp_path, protocol, cache
+):
+    folder, found, _ = finished
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    told = Told()
+    at_random = dataclasses.replace(protocol, weights="random")
+    projects = run_baselines(development, tmp_path, protocol=at_random, cache=cache, progress=told)
+    assert {model: project.trials for model, project in projects.items()} == {
+        model: found[model].trials for model in (LENET, END_TO_END)
+    }
+    first, second = told.said
+    assert first.startswith(f"{RADIMAGENET} is left out; to add it, request the files at https://")
+    assert "RadImageNet-InceptionV3_notop.h5 as radimagenet_weights" in first
+    assert second.startswith(f"{IMAGENET} is left out, since the protocol's weights are random")
+
+
+def test_a_model_that_fails_is_said_each_time_and_the_others_go_on(
+    development, tmp_path, protocol, cache, monkeypatch
+):
+    def too_large(*args, **kwargs):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(architectures, "build_backbone", stand_in)
+    short = dataclasses.replace(protocol, baseline_epochs=1, baseline_folds=2)
+    shared = {"models": [END_TO_END, LENET], "protocol": short, "cache": cache}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rust_tuner.models.hypermodels.LeNet1998", too_large)
+        run_baselines(development, tmp_path, **shared)
+    told = Told()
+    projects = run_baselines(development, tmp_path, **shared, progress=told)
+    assert projects[LENET].best is None
+    assert projects[END_TO_END].best is not None
+    assert told.said == [
+        f"lenet1998 failed (MemoryError: no room); delete {tmp_path / 'baselines' / LENET} to try "
+        "it again"
+    ]
+    table = baseline_results(tmp_path).set_index("model")
+    assert table["auroc"].isna().to_dict() == {
+        "chance": False,
+        "view_only": False,
+        LENET: True,
+        END_TO_END: False,
+    }
+
+
+# -------------------------------------------------------------------------------------- the table
+
+
+def test_the_table_has_chance_the_view_alone_and_each_model(finished, development):
+    folder, projects, _ = finished
+    table = baseline_results(folder)
+    assert list(table) == [
+        "model",
+        "auroc",
+        "auroc_std",
+        "cortex_auroc",
+        "cortex_auroc_std",
+        "epoch",
+        "folds",
+        "epochs",
+        "seconds",
+    ]
+    assert list(table["model"]) == ["chance", "view_only", *BASELINES]
+    rows = table.set_index("model")
+    assert list(rows.loc["chance", ["auroc", "cortex_auroc"]]) == [0.5, 0.5]
+    radiographs = development.radiographs
+    known = [
+        view_only_baseline(
+            radiographs.labels[training],
+            radiographs.labels[validation],
+            radiographs.visible[validation],
+        )
+        for training, validation in make_folds(development, 3, 0)
+    ]
+    for name in ("auroc", "cortex_auroc"):
+        expected = np.mean([getattr(one, name) for one in known])
+        assert rows.loc["view_only", name] == pytest.approx(expected, rel=1e-12)
+        for model, project in projects.items():
+            history = history_table(project).query("split == 'validation'")
+            curves = history[history["metric"] == name].pivot(
+                index="epoch", columns="fold", values="value"
+            )
+            scored = history[history["metric"] == "auroc"].groupby("epoch")["value"].mean()
+            at_best = curves.loc[scored.idxmax()]
+            row = rows.loc[model]
+            assert row["epoch"] == scored.idxmax()
+            assert row[name] == pytest.approx(at_best.mean(), rel=1e-12)
+            assert row[f"{name}_std"] == pytest.approx(at_best.std(ddof=1), rel=1e-9)
+            assert (row["folds"], row["epochs"]) == (3, 2)
+            assert row["seconds"] > 0
+    assert table.attrs["objective"] == "val_auroc"
+
+
+def test_no_models_give_no_rows(tmp_path):
+    table = baseline_results(tmp_path)
+    assert table.empty
+    assert suggested_backbone(table) is None
+    assert read_baselines(tmp_path) == {}
+
+
+def test_a_model_in_flight_has_no_figures_yet(development, protocol, cache, tmp_path):
+    with pytest.raises(Killed):
+        run_lenet(development, tmp_path, protocol, cache, progress=Told(dies_after=3))
+    row = baseline_results(tmp_path).set_index("model").loc[LENET]
+    assert row[["auroc", "auroc_std", "cortex_auroc", "epoch"]].isna().all()
+    assert (row["folds"], row["epochs"]) == (1, 2)
+
+
+def made_table(**aurocs):
+    rows = [{"model": model, "auroc": a, "cortex_auroc": c} for model, (a, c) in aurocs.items()]
+    return pd.DataFrame(rows)
+
+
+def test_the_suggested_backbone_is_the_best_frozen_one_by_the_objective():
+    table = made_table(
+        view_only=(0.99, 0.5),
+        inceptionv3_end2end=(0.95, 0.95),
+        inceptionv3_radimagenet=(0.8, 0.6),
+        inceptionv3_imagenet=(0.7, 0.7),
+    )
+    assert suggested_backbone(table) == RADIMAGENET
+    assert suggested_backbone(table, "val_cortex_auroc") == IMAGENET
+    table.attrs["objective"] = "val_cortex_auroc"
+    assert suggested_backbone(table) == IMAGENET
+    unfinished = made_table(
+        inceptionv3_radimagenet=(np.nan, np.nan), inceptionv3_imagenet=(0.4, 0.4)
+    )
+    assert suggested_backbone(unfinished) == IMAGENET
+    assert suggested_backbone(made_table(lenet1998=(0.9, 0.9))) is None
+
+
+@pytest.mark.parametrize("name", ["folds", "targets"])
+def test_models_of_other_folds_or_labels_are_not_compared(name, finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "baselines" / END_TO_END / "search.json"
+    run = read_json(path)
+    run["subject"][name] = "0" * 64
+    write_json(path, run)
+    told = f"{END_TO_END} was trained on other {name} than .*{LENET} .SHA-256 000000000000 and"
+    with pytest.raises(SearchError, match=told):
+        baseline_results(tmp_path)
+
+
+def test_the_table_needs_no_tensorflow(finished):
+    code = (
+        "import sys; from rust_tuner.search.baseline_table import *\n"
+        f"table = baseline_results({str(finished[0])!r})\n"
+        "print(len(table), {'tensorflow', 'keras', 'keras_tuner'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "6 set()\n", done.stderr
+
+
+# ---------------------------------------------------------------------------------- at some length
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not os.environ.get(WEIGHTS_VARIABLE),
+    reason=f"needs pretrained weights; set {WEIGHTS_VARIABLE} to a file of InceptionV3 without top",
+)
+def test_frozen_pretrained_features_beat_lenet_and_end_to_end_at_equal_data(tmp_path, capsys):
+    manifest = write_phantoms(tmp_path / "phantoms", patients=60, seed=0)
+    development, _ = split_holdout(load_manifest(manifest), seed=0)
+    protocol = Protocol.clinical(
+        image_size=100,
+        baseline_folds=3,
+        baseline_epochs=12,
+        baseline_batch_size=16,
+        baseline_dropout_rate=0.2,
+    )
+    run_baselines(development, tmp_path / "study", protocol=protocol, cache=tmp_path / "cache")
+    table = baseline_results(tmp_path / "study")
+    with capsys.disabled():
+        print(f"\n{len(development.radiographs)} radiographs")
+        print(table.to_string(index=False, float_format="{:.3f}".format))
+    scores = table.set_index("model")["cortex_auroc"]
+    assert scores[IMAGENET] > scores[LENET]
+    assert scores[IMAGENET] > scores[END_TO_END]
+    assert scores[IMAGENET] > scores["view_only"] == scores["chance"] == 0.5
+    assert suggested_backbone(table) == IMAGENET
