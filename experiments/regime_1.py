@@ -10,6 +10,8 @@ import argparse
 
 from rust_tuner import Study, export_best_hyperparameters
 from rust_tuner.progress import ConsoleProgress
+from rust_tuner.report.tables import write_published_regime_1
+from rust_tuner.search.records import read_project
 
 
 def main() -> None:
@@ -22,6 +24,8 @@ def main() -> None:
     study = Study(arguments.study, arguments.manifest, progress=ConsoleProgress())
     tuner = study.regime_1()
     print(tuner.results().nlargest(10, "score").to_string(index=False))
+    project = read_project(tuner.project_folder)
+    write_published_regime_1(project, study.directory / "regime_1.csv")
     best = export_best_hyperparameters(tuner.project_folder, f"{arguments.study}/regime_1.json")
     print(best["hyperparameters"])
 

@@ -10,6 +10,8 @@ import argparse
 
 from rust_tuner import Study, export_best_hyperparameters
 from rust_tuner.progress import ConsoleProgress
+from rust_tuner.report.tables import write_published_regime_2
+from rust_tuner.search.records import read_project
 
 
 def main() -> None:
@@ -24,6 +26,8 @@ def main() -> None:
     study = Study(arguments.study, arguments.manifest, progress=ConsoleProgress())
     tuner = study.regime_2(arguments.batch_size, arguments.dropout_rate)
     print(tuner.results().nlargest(10, "score").to_string(index=False))
+    project = read_project(tuner.project_folder)
+    write_published_regime_2(project, study.directory / "regime_2.csv")
     best = export_best_hyperparameters(tuner.project_folder, f"{arguments.study}/regime_2.json")
     print(best["hyperparameters"])
 

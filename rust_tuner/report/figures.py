@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rust_tuner.files import atomic_write
-from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
+from rust_tuner.labels import NUM_LABELS
 from rust_tuner.report.tables import write_table
 
 # A journal's single and double column, in inches.
@@ -63,10 +63,9 @@ SEQUENTIAL = "cividis"
 
 METRICS = {
     "auroc": f"AUROC, {NUM_LABELS} labels",
-    "cortex_auroc": f"AUROC, {len(CORTEX_LABELS)} labels of visible cortices",
+    "cortex_auroc": "AUROC, visible cortices",
     "loss": "Loss",
 }
-SHORT_METRICS = {"auroc": "AUROC", "cortex_auroc": "AUROC, visible cortices", "loss": "Loss"}
 
 _REFERENCE: dict[str, Any] = {
     "color": VERMILION,

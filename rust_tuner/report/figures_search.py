@@ -13,7 +13,6 @@ from rust_tuner.report.figures import (
     METRICS,
     ORANGE,
     SEQUENTIAL,
-    SHORT_METRICS,
     VERMILION,
     draw_reference,
     legend_below,
@@ -261,7 +260,7 @@ def draw_fold_boxes(
         draw_reference(axes, view_only, label=f"view only: {view_only:.3f}")
     below = f"Rank{': ' if names else ''}{', '.join(map(words, names))}"
     axes.set_xlabel(below)
-    axes.set_ylabel(f"Validation {SHORT_METRICS.get(metric, metric)}")
+    axes.set_ylabel(f"Validation {METRICS.get(metric, metric)}")
     folds = best.groupby("rank")["fold"].nunique().max()
     axes.set_title(f"Best {len(ranks)} trials, n = {folds} folds each (◇ mean)")
     legend_below(axes, num_columns=2)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from rust_tuner import __version__
 from rust_tuner.files import write_text
+from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
 from rust_tuner.report.page import Room
 from rust_tuner.report.sections import (
     baselines_section,
@@ -85,6 +86,8 @@ def write_report(directory: str | Path) -> Path:
     text = page.render(
         name=records.directory.resolve().name,
         version=__version__,
+        num_labels=NUM_LABELS,
+        num_cortex_labels=len(CORTEX_LABELS),
         summary=summary(records),
         warnings=warnings_of(records),
         sections=sections,

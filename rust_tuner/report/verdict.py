@@ -255,10 +255,10 @@ def _holdout_warnings(records: StudyRecords) -> list[str]:
     few = [row for row in records.holdout["labels"] if row["positives"] < _FEW_POSITIVES]
     if not few:
         return []
-    told = ", ".join(f"{row['label']} {row['positives']}" for row in few)
+    told = ", ".join(f"{row['label']} ({row['positives']})" for row in few)
     return [
-        f"Hold-out set: {len(few)} labels have fewer than {_FEW_POSITIVES} positives, so their "
-        f"figures are very uncertain or undefined ({told})."
+        f"Hold-out set, labels with fewer than {_FEW_POSITIVES} positives: {told}. Their figures "
+        "are very uncertain or undefined."
     ]
 
 

@@ -352,7 +352,7 @@ def covered(seed: int, *, num_datasets: int, num_patients: int) -> tuple[float, 
         of_patient = truth * effects + np.sqrt(0.6) * rng.normal(size=truth.shape)
         score = of_patient[patients] + np.sqrt(0.4) * rng.normal(size=(len(patients), 3))
         for way, drawn in enumerate((patients, np.arange(len(patients)))):
-            found = auroc_intervals(truth[patients], score, drawn, rng=rng, num_resamples=500)
+            found = auroc_intervals(truth[patients], score, drawn, rng=rng, num_resamples=1000)
             hits[way] += found.macro.low <= true_macro <= found.macro.high
     by_patients, by_rows = hits / num_datasets
     return float(by_patients), float(by_rows)

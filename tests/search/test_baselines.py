@@ -202,22 +202,24 @@ def test_another_choice_of_the_baselines_is_refused_on_resuming(
         run_lenet(development, folder, other, cache)
 
 
-@pytest.mark.parametrize("epochs", [1, 2])
 def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
-    epochs, finished, development, protocol, cache, tmp_path, monkeypatch
+    finished, development, protocol, cache, tmp_path, monkeypatch
 ):
     # A fold keeps its state after each epoch here, as a long one does.
     monkeypatch.setattr(EpochCheckpoint, "seconds_between", 0.0)
     with pytest.raises(Killed):
-        run_lenet(development, tmp_path, protocol, cache, progress=Told(dies_after=epochs))
+        run_lenet(development, tmp_path, protocol, cache, progress=Told(dies_after=2))
+    row = baseline_results(tmp_path).set_index("model").loc[LENET]
+    assert row[["auroc", "auroc_std", "cortex_auroc", "epoch"]].isna().all()
+    assert (row["folds"], row["epochs"]) == (1, 2)
     trained = []
     fit = keras.Model.fit
     monkeypatch.setattr(
         keras.Model, "fit", lambda self, *a, **k: (trained.append(1), fit(self, *a, **k))[1]
     )
     resumed = run_lenet(development, tmp_path, protocol, cache)
-    # The epoch in flight counts as trained only where its state was kept before the kill.
-    assert len(trained) == 6 - epochs - (epochs % 2 == 0)
+    # Both epochs of fold 0 and the first of fold 1 were kept.
+    assert len(trained) == 3 * 2 - 3
     untouched = finished[1][LENET]
     pd.testing.assert_frame_equal(
         history_table(resumed), history_table(untouched), check_exact=True
@@ -236,7 +238,7 @@ def test_an_end_to_end_model_resumes_with_its_statistics_and_optimiser(
     monkeypatch.setattr(architectures, "build_backbone", stand_in)
     shared = {"models": [END_TO_END], "protocol": protocol, "cache": cache}
     with pytest.raises(Killed):
-        run_baselines(development, tmp_path, **shared, progress=Told(dies_after=2))
+        run_baselines(development, tmp_path, **shared, progress=Told(dies_after=1))
     resumed = run_baselines(development, tmp_path, **shared)[END_TO_END]
     pd.testing.assert_frame_equal(
         history_table(resumed), history_table(finished[1][END_TO_END]), check_exact=True
@@ -382,14 +384,6 @@ def test_no_models_give_no_rows(tmp_path):
     assert read_baselines(tmp_path) == {}
 
 
-def test_a_model_in_flight_has_no_figures_yet(development, protocol, cache, tmp_path):
-    with pytest.raises(Killed):
-        run_lenet(development, tmp_path, protocol, cache, progress=Told(dies_after=3))
-    row = baseline_results(tmp_path).set_index("model").loc[LENET]
-    assert row[["auroc", "auroc_std", "cortex_auroc", "epoch"]].isna().all()
-    assert (row["folds"], row["epochs"]) == (1, 2)
-
-
 def made_table(**aurocs):
     rows = [{"model": model, "auroc": a, "cortex_auroc": c} for model, (a, c) in aurocs.items()]
     return pd.DataFrame(rows)
@@ -436,6 +430,44 @@ def test_the_table_needs_no_tensorflow(finished):
 
 
 # ---------------------------------------------------------------------------------- at some length
+
+
+SEVERAL_DEVICES = """
+import sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from rust_tuner import Protocol, load_manifest, make_folds, run_baselines, split_holdout
+from rust_tuner.models import hypermodels
+if sys.argv[3] == "2":
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    hypermodels._num_gpus = lambda: 2
+    hypermodels._on_all_gpus = strategy.scope
+development, _ = split_holdout(load_manifest(sys.argv[1]), seed=0)
+protocol = Protocol.study(
+    image_size=75, baseline_folds=2, baseline_epochs=2, baseline_batch_size=8, flips="none"
+)
+run_baselines(development, sys.argv[2], models=["lenet1998"], protocol=protocol, cache=sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_several_devices_share_a_batch_and_learn_the_same(tmp_path, phantom_manifest):
+    curves = []
+    for num_devices in ("1", "2"):
+        folder = tmp_path / num_devices
+        code = [sys.executable, "-W", "ignore", "-c", SEVERAL_DEVICES]
+        done = subprocess.run(
+            [*code, str(phantom_manifest), str(folder), num_devices], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        project = read_baselines(folder)[LENET]
+        assert project.run["subject"]["num_replicas"] == int(num_devices)
+        curves.append(history_table(project).query("metric == 'loss'"))
+    one, two = curves
+    assert list(one["split"]) == list(two["split"])
+    np.testing.assert_allclose(two["value"], one["value"], rtol=1e-4)
+    assert one["value"].nunique() == 8
 
 
 @pytest.mark.slow
