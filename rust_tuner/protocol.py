@@ -21,18 +21,18 @@ Scale = Literal["full", "small"]
 # What a study of small scale does less of, to try everything within minutes on two cores.
 SMALL_SCALE: dict[str, Any] = {
     "scale": "small",
-    "image_size": 150,
+    "image_size": 224,
     "num_folds": 3,
-    "epochs": 5,
+    "epochs": 15,
     "trials": 8,
     "batch_size_range": (8, 64),
     "learning_rates": (1e-2, 1e-3, 1e-4),
     "epsilons": (1e-1, 1e-4, 1e-7),
     "baseline_folds": 3,
-    "baseline_epochs": 6,
+    "baseline_epochs": 8,
     "baseline_batch_size": 32,
     "final_folds": 5,
-    "final_epochs": 10,
+    "final_epochs": 20,
 }
 
 ANATOMICAL_VIEWS = {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")}
@@ -174,15 +174,16 @@ class Protocol:
             self.baseline_dropout_rate,
             "a number from 0 to below 1",
         )
-        low, high = self.batch_size_range
         _require(
-            _is_int(low) and _is_int(high) and 1 <= low <= high,
+            _is_range(self.batch_size_range)
+            and all(_is_int(size) and size >= 1 for size in self.batch_size_range),
             "batch_size_range",
             self.batch_size_range,
             "two integers from 1, the lower one first",
         )
         _require(
-            0 <= self.dropout_rate_range[0] <= self.dropout_rate_range[1] < 1,
+            _is_range(self.dropout_rate_range)
+            and all(0 <= rate < 1 for rate in self.dropout_rate_range),
             "dropout_rate_range",
             self.dropout_rate_range,
             "two numbers from 0 to below 1, the lower one first",
@@ -190,7 +191,8 @@ class Protocol:
         for name in ("learning_rates", "epsilons"):
             values = getattr(self, name)
             _require(
-                len(values) > 0
+                _are_numbers(values)
+                and len(values) > 0
                 and all(0 < value < float("inf") for value in values)
                 and len(set(values)) == len(values),
                 name,
@@ -254,6 +256,16 @@ def _require(holds: bool, name: str, value: object, expected: str) -> None:
 
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_numbers(values: object) -> bool:
+    return isinstance(values, tuple) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in values
+    )
+
+
+def _is_range(values: tuple[float, ...]) -> bool:
+    return _are_numbers(values) and len(values) == 2 and values[0] <= values[1]
 
 
 def _is_score_epoch(value: str | int, epochs: int) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rust_tuner.errors import ProtocolError
-from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
+from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, SMALL_SCALE, Protocol
 
 
 def test_the_default_is_the_published_study() -> None:
@@ -33,6 +33,13 @@ def test_the_default_is_the_published_study() -> None:
         "dropout_rate_range": (0.0, 0.5),
         "learning_rates": (1e-1, 1e-2, 1e-3, 1e-4),
         "epsilons": (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8),
+        "baseline_folds": 10,
+        "baseline_epochs": 50,
+        "baseline_batch_size": 128,
+        "baseline_dropout_rate": 0.5,
+        "final_folds": 10,
+        "final_epochs": 40,
+        "scale": "full",
     }
 
 
@@ -54,6 +61,17 @@ def test_the_clinical_protocol_differs_in_four_choices_only() -> None:
         "flips": "horizontal",
         "masked_loss": True,
     }
+
+
+def test_small_scale_is_less_of_everything_that_takes_time() -> None:
+    full, small = Protocol.study(), Protocol.study(**SMALL_SCALE)
+    assert small.scale == "small"
+    for name in SMALL_SCALE:
+        before, after = getattr(full, name), getattr(small, name)
+        if isinstance(before, int):
+            assert after < before
+        elif name.endswith("s"):
+            assert set(after) < set(before)
 
 
 @pytest.mark.parametrize("make", [Protocol.study, Protocol.clinical])
@@ -150,6 +168,14 @@ def test_json_out_of_range_is_refused() -> None:
         ("batch_size_range", (0, 16), "two integers from 1, the lower one first"),
         ("batch_size_range", (32, 16), "two integers from 1, the lower one first"),
         ("batch_size_range", (16.0, 32), "two integers from 1, the lower one first"),
+        ("batch_size_range", (16,), "two integers from 1, the lower one first"),
+        ("batch_size_range", "16,32", "two integers from 1, the lower one first"),
+        ("dropout_rate_range", ("0", "0.5"), "two numbers from 0 to below 1"),
+        ("learning_rates", ("0.1",), "one or more different positive numbers"),
+        ("baseline_folds", 1, "an integer from 2"),
+        ("final_epochs", 0, "an integer from 1"),
+        ("baseline_dropout_rate", 1.0, "a number from 0 to below 1"),
+        ("scale", "medium", "full or small"),
         ("dropout_rate_range", (-0.1, 0.5), "two numbers from 0 to below 1"),
         ("dropout_rate_range", (0.5, 0.1), "two numbers from 0 to below 1"),
         ("dropout_rate_range", (0.5, 1.0), "two numbers from 0 to below 1"),

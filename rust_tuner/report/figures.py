@@ -304,7 +304,7 @@ def short_number(value: object) -> str:
 
 def power_number(value: float) -> str:
     """A value of a logarithmic axis, such as 1e-7 or 2.5e-4; no raised digits, which are small."""
-    return _bare(f"{value:.1e}".replace(".0e", "e"))
+    return _bare(f"{value:.1e}")
 
 
 def write_cells(axes: Axes, texts: npt.NDArray[np.str_]) -> None:
@@ -332,7 +332,8 @@ def write_cells(axes: Axes, texts: npt.NDArray[np.str_]) -> None:
 
 
 def _bare(number: str) -> str:
-    return number.replace("e-0", "e-").replace("e+0", "e+")
+    mantissa, _, exponent = number.partition("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}" if exponent else number
 
 
 def words(name: str) -> str:

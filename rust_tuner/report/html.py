@@ -15,6 +15,7 @@ from rust_tuner import __version__
 from rust_tuner.files import write_text
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
 from rust_tuner.report.page import Room
+from rust_tuner.report.reproduction import reproduction
 from rust_tuner.report.sections import (
     baselines_section,
     data_section,
@@ -24,7 +25,7 @@ from rust_tuner.report.sections import (
 )
 from rust_tuner.report.sections_final import final_section
 from rust_tuner.report.study_records import read_study
-from rust_tuner.report.verdict import reproduction, summary, warnings_of
+from rust_tuner.report.verdict import summary, warnings_of
 from rust_tuner.search.records import REGIME_1, REGIME_2
 
 REPORT = "report"

@@ -1,16 +1,14 @@
-"""What a study asked, what came out, and what that is worth: summary, warnings, reproduction.
+"""What a study asked, what came out, and what that is worth: summary and warnings.
 
 A search's best score is a selection score and is never called anything else.
 """
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
-from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
 from rust_tuner.report.figures import METRICS, short_number
+from rust_tuner.report.reproduction import preset_of
 from rust_tuner.report.study_records import StudyRecords
 from rust_tuner.search.baseline_table import CHANCE, FROZEN_BASELINES, VIEW_ONLY
 from rust_tuner.search.records import REGIME_1, REGIME_2, Project, TrialRecord
@@ -27,8 +25,6 @@ MODEL_NAMES = {
 
 _FIGURES = ("auroc", "cortex_auroc")
 _FEW_POSITIVES = 10
-# What the choices `--protocol` stands for differ in.
-_PRESET_FIELDS = ("objective", "resize", "flips", "masked_loss")
 _RANDOM = "random"
 
 
@@ -48,15 +44,6 @@ class Summary:
 
     asked: list[str]
     rows: list[SummaryRow]
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """Commands that make the study again, what they do not say, and what to cite."""
-
-    commands: list[str]
-    notes: list[str]
-    cite: list[str]
 
 
 def view_only_of(project: Project) -> dict[str, float]:
@@ -116,40 +103,12 @@ def warnings_of(records: StudyRecords) -> list[str]:
     ]
 
 
-def reproduction(records: StudyRecords) -> Reproduction:
-    """How to make the study again, and what to cite."""
-    study = records.study or {}
-    protocol = study.get("protocol") or {}
-    notes = [
-        "The same seed gives the same trials and scores: bitwise with the same machine, versions "
-        "and thread count, else within 0.001.",
-    ]
-    hashes = {
-        weights["sha256"]: weights.get("file") or weights.get("asked")
-        for project in records.projects.values()
-        if isinstance(weights := project.run["subject"].get("weights"), Mapping)
-        and "sha256" in weights
-    }
-    notes += [f"Weights {name} had the SHA-256 {sha256}." for sha256, name in hashes.items()]
-    if not protocol:
-        notes.append("study.json is missing, so the commands are not known.")
-        return Reproduction([], notes, _cite(records))
-    odd = _without_option(protocol)
-    if odd:
-        notes.append(
-            f"{', '.join(odd)} cannot be said on the command line. From Python: "
-            'Study("STUDY", "MANIFEST.csv", Protocol.from_json(protocol)), with the protocol of '
-            "study.json."
-        )
-    return Reproduction(_commands(records, study, protocol), notes, _cite(records))
-
-
 def _asked(records: StudyRecords) -> list[str]:
     protocol = (records.study or {}).get("protocol") or {}
     if not protocol:
         return ["The study's choices are not known: study.json is missing or damaged."]
     objective = str(protocol.get("objective", "")).removeprefix("val_")
-    preset = _preset(protocol)
+    preset = preset_of(protocol)
     rule = protocol.get("score_epoch")
     epoch = {"best_mean": "its best epoch", "last": "its last epoch"}.get(
         str(rule), f"epoch {rule} (from 0)"
@@ -326,117 +285,3 @@ def _difference_warnings(records: StudyRecords) -> list[str]:
                 f"{', '.join(searches)} were not made with the same {title}; see Provenance."
             )
     return found
-
-
-def _preset(protocol: Mapping[str, Any]) -> str | None:
-    for name, choices in (("study", Protocol.study()), ("clinical", Protocol.clinical())):
-        known = choices.to_json()
-        if all(protocol.get(item) == known[item] for item in _PRESET_FIELDS):
-            return name
-    return None
-
-
-def _views(protocol: Mapping[str, Any]) -> str | None:
-    given = {view: tuple(names) for view, names in (protocol.get("view_cortices") or {}).items()}
-    known = {"anatomical": ANATOMICAL_VIEWS, "published": PUBLISHED_VIEWS}
-    return next((name for name, views in known.items() if views == given), None)
-
-
-def _without_option(protocol: Mapping[str, Any]) -> list[str]:
-    """Choices that differ from the defaults and that no option can make."""
-    odd = []
-    if _preset(protocol) is None:
-        odd += list(_PRESET_FIELDS)
-    if _views(protocol) is None:
-        odd.append("view_cortices")
-    known = Protocol.study().to_json()
-    names = ["score_epoch", "baseline_batch_size", "baseline_dropout_rate"]
-    if protocol.get("scale") != "small":
-        names += ["final_folds", "final_epochs"]
-    else:
-        names = names[:1]
-    return odd + [name for name in names if protocol.get(name, known[name]) != known[name]]
-
-
-def _commands(
-    records: StudyRecords, study: Mapping[str, Any], protocol: Mapping[str, Any]
-) -> list[str]:
-    manifest = PurePath(str(study.get("manifest", "MANIFEST.csv"))).name
-    shared = ["--manifest", manifest]
-    for option, value in (
-        ("--protocol", _preset(protocol)),
-        ("--views", _views(protocol)),
-        ("--weights", protocol.get("weights")),
-        ("--seed", protocol.get("seed")),
-        ("--holdout-fraction", protocol.get("holdout_fraction")),
-        ("--image-size", protocol.get("image_size")),
-        ("--precision", protocol.get("precision")),
-    ):
-        if value is not None:
-            shared += [option, str(value)]
-    if protocol.get("scale") == "small":
-        return [_line("study", "--scale", "small", *shared)]
-    lines = [_line("prepare", *shared)]
-    if records.baselines:
-        run = next(iter(records.baselines.values())).run
-        folds, epochs = run["subject"]["num_folds"], run["epochs"]
-        lines.append(_line("baselines", "--folds", folds, "--epochs", epochs))
-    if records.regime_1 is not None:
-        run = records.regime_1.run
-        ranges = _ranges(run, ("batch_size_range", "dropout_rate_range"))
-        lines.append(_line("regime1", "--trials", run["num_trials"], *_scale(run), *ranges))
-    if records.regime_2 is not None:
-        run = records.regime_2.run
-        fixed = _fixed_otherwise(records.regime_1, records.regime_2)
-        ranges = _ranges(run, ("learning_rates", "epsilons"))
-        lines.append(_line("regime2", *fixed, *_scale(run), *ranges))
-    return [*lines, _line("final"), _line("report")]
-
-
-def _line(command: str, *options: object) -> str:
-    return shlex.join(["rust-tuner", command, "STUDY", *map(str, options)])
-
-
-def _scale(run: Mapping[str, Any]) -> list[object]:
-    return ["--folds", run["subject"]["num_folds"], "--epochs", run["epochs"]]
-
-
-def _ranges(run: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
-    options = []
-    for name in names:
-        values = (run.get("protocol") or {}).get(name)
-        if values:
-            option = f"--{name.removesuffix('_range').replace('_', '-')}"
-            option += "s" if name.endswith("_range") else ""
-            options += [option, ",".join(map(str, values))]
-    return options
-
-
-def _fixed_otherwise(first: Project | None, second: Project) -> list[object]:
-    """Regime II's fixed values, where they are not those of Regime I's best."""
-    taken = second.best or (second.trials[0] if second.trials else None)
-    if taken is None:
-        return []
-    names = ("batch_size", "dropout_rate")
-    values = [taken.values.get(name) for name in names]
-    best = first.best if first is not None else None
-    if best is not None and [best.values.get(name) for name in names] == values:
-        return []
-    return ["--batch-size", values[0], "--dropout-rate", values[1]]
-
-
-def _cite(records: StudyRecords) -> list[str]:
-    versions = next((item.run["versions"] for item in records.projects.values()), None)
-    versions = versions or (records.study or {}).get("versions") or {}
-    software = ", ".join(f"{name} {version}" for name, version in versions.items())
-    cite = [
-        f"Software: {software or 'rust_tuner'}.",
-        "RUST score: Whelan et al., J Trauma 2010, doi:10.1097/TA.0b013e3181a7c16d.",
-        "InceptionV3: Szegedy et al., CVPR 2016, doi:10.1109/CVPR.2016.308.",
-    ]
-    if "inceptionv3_radimagenet" in records.baselines:
-        cite.append(
-            "RadImageNet: Mei et al., Radiology: Artificial Intelligence 2022, "
-            "doi:10.1148/ryai.210315."
-        )
-    return cite

@@ -254,6 +254,8 @@ def test_trials_that_differ_in_no_fold_or_by_the_same_in_each() -> None:
     assert astuple(corrected_t_test(scores, scores, 2, 1)) == (0.0, 0.0, 1.0, 2)
     whole = np.array([1, 2, 3])
     assert astuple(corrected_t_test(whole - 1, whole, 2, 1)) == (-1.0, -np.inf, 0.0, 2)
+    # The mean of six times 0.1 is not 0.1 in float64.
+    assert astuple(corrected_t_test([0.1] * 6, [0.0] * 6, 5, 1)) == (0.1, np.inf, 0.0, 5)
 
 
 def test_a_hand_checked_test() -> None:

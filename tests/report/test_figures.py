@@ -1,4 +1,4 @@
-"""Figures: what is drawn is the table, nothing is cut off or too small, equal tables give equal files.
+"""Figures: what is drawn is the table, and nothing of it is cut off or too small.
 
 Long because every figure of three modules is drawn here once and looked at from several sides.
 """
@@ -455,7 +455,14 @@ def test_an_undefined_figure_is_no_number(predictions):
 
 @pytest.mark.parametrize(
     ("value", "told"),
-    [(1382, "1382"), (0.06812, "0.0681"), (1e-7, "1e-7"), (2.5e-10, "2.5e-10"), (0.0, "0")],
+    [
+        (1382, "1382"),
+        (0.06812, "0.0681"),
+        (1e-7, "1e-7"),
+        (2.5e-10, "2.5e-10"),
+        (0.0, "0"),
+        (123456.0, "1.23e5"),
+    ],
 )
 def test_hyperparameters_are_told_in_three_digits(value, told):
     assert short_number(value) == told

@@ -1,0 +1,370 @@
+"""The page: self-contained, whole, honest, and there also where the study is not."""
+
+import base64
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from report_studies import (
+    make_predictions,
+    study_record,
+    write_baselines,
+    write_json,
+    write_regime_1,
+    write_regime_2,
+    write_study,
+)
+
+from rust_tuner.errors import ResumeError, StorageError
+from rust_tuner.files import read_json
+from rust_tuner.labels import CORTICES
+from rust_tuner.report.html import write_report
+from rust_tuner.report.page import inline_svg
+
+NAME = "<script>alert(1)<script>"
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, the text outside scripts, and whether tags are balanced."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.elements, self.text, self.open = [], "", []
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def read_page(index):
+    return Page(index.read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished study of an unfriendly name, and its report; not to be written to."""
+    study = write_study(tmp_path_factory.mktemp("reports") / NAME)
+    write_report(study)
+    return study
+
+
+@pytest.fixture(scope="module")
+def source(finished):
+    return (finished / "report" / "index.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def page(source):
+    return Page(source)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """The least study with a search."""
+    study = tmp_path / "study"
+    write_json(study / "study.json", study_record())
+    write_regime_2(study / "regime_2")
+    return study
+
+
+def test_the_summary_stands_first_and_nothing_is_missing(page):
+    headings = re.findall(r"Summary|Data|Split|First models|Regime II?|Final model", page.text)
+    assert headings[0] == "Summary"
+    assert [a["id"] for a in page.all("section")] == [
+        "summary",
+        "data",
+        "split",
+        "baselines",
+        "regime-1",
+        "regime-2",
+        "final",
+        "provenance",
+        "reproduce",
+    ]
+    assert not [a for a in page.all("p") if a.get("class") == "missing"]
+    assert page.open == []
+
+
+def test_every_link_of_the_page_leads_somewhere(finished, page):
+    anchors = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    links = [attributes["href"] for attributes in page.all("a")]
+    assert len(links) > 50
+    for link in links:
+        if link.startswith("#"):
+            assert link[1:] in anchors
+        else:
+            assert (finished / "report" / link).is_file(), link
+
+
+def test_every_written_file_is_linked_or_named(finished, page):
+    written = {
+        str(path.relative_to(finished / "report"))
+        for path in (finished / "report").rglob("*")
+        if path.is_file()
+    }
+    linked = {attributes["href"] for attributes in page.all("a")} | {"index.html"}
+    published = {
+        f"tables/as_published_{name}.csv"
+        for name in (
+            "initial_evaluation",
+            "regime_1",
+            "regime_2",
+            "final_model_kfold",
+        )
+    }
+    assert written - linked == published
+    assert "Files that begin with as_published" in page.text
+
+
+def test_nothing_is_loaded_from_a_network_or_another_file(page, source):
+    assert not page.all("link")
+    assert not page.all("img")
+    assert not page.all("iframe")
+    assert not [a for tag, a in page.elements if "src" in a]
+    assert "@import" not in source
+    for target in re.findall(r"url\(([^)]*)\)", source):
+        assert target.startswith("#")
+    for name in re.findall(r'(?:xlink:)?href="([^"]*)"', source):
+        # Colour bars are pictures within the page itself.
+        assert name.startswith("data:image/png;base64,") or not re.match(r"[a-z]+:|//", name)
+
+
+def test_only_its_own_script_may_run(page, source):
+    (script,) = re.findall(r"<script>(.*?)</script>", source, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = [
+        a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'")
+    assert "img-src data:;" in policy
+    assert not [a for _, a in page.elements if any(name.startswith("on") for name in a)]
+
+
+def test_a_study_named_as_a_script_shows_as_text(page, source):
+    assert f"Report of {NAME}" in page.text
+    assert "<script>alert" not in source
+    assert len(page.all("script")) == 1
+
+
+def test_text_of_records_shows_as_text(small):
+    path = small / "regime_2" / "trial_0003" / "trial.json"
+    hostile = "TrialError: <img src=x onerror=alert(1)> & \"'"
+    failed = {"status": "FAILED", "score": None, "best_step": None, "message": hostile}
+    write_json(path, read_json(path) | failed)
+    record = study_record(manifest="<b>m</b>.csv")
+    record["protocol"]["weights"] = "</td><script>x</script>"
+    write_json(small / "study.json", record)
+    page = read_page(write_report(small))
+    assert hostile in page.text
+    assert "<b>m</b>.csv" in page.text
+    assert "</td><script>x</script>" in page.text
+    assert not page.all("img")
+    assert not page.all("b")
+    assert len(page.all("script")) == 1
+
+
+def test_every_figure_has_words_with_figures_for_who_cannot_see_it(page):
+    papers = [a for a in page.all("div") if a.get("role") == "img"]
+    assert len(papers) == len(page.all("figure")) == 20
+    for paper in papers:
+        assert re.search(r"\d", paper["aria-label"]), paper
+        assert "nan" not in paper["aria-label"].lower()
+    labels = " ".join(paper["aria-label"] for paper in papers)
+    assert "12 trials, the best 0.754 at batch_size 16, dropout_rate 0" in labels
+
+
+def test_ids_are_unique_and_references_within_a_figure_resolve(page):
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) > 100
+    assert len(set(ids)) == len(ids)
+    for _, attributes in page.elements:
+        for name, value in attributes.items():
+            for target in re.findall(r"url\(#([^)]*)\)", value or ""):
+                assert target in ids, (name, value)
+            if name == "xlink:href" and value.startswith("#"):
+                assert value.removeprefix("#") in ids
+
+
+def test_the_files_of_figures_are_whole_svg_and_the_tables_behind(finished):
+    svg = (finished / "report" / "figures" / "regime_1.svg").read_text()
+    assert svg.startswith("<?xml")
+    table = pd.read_csv(finished / "report" / "figures" / "regime_1.csv")
+    assert len(table) == 12
+    assert {"batch_size", "dropout_rate", "score", "rank"} <= set(table)
+
+
+def test_the_published_layouts_lie_among_the_tables(finished):
+    heads = {
+        "regime_1": "batch_size,dropout_rate,max_val_auroc",
+        "regime_2": "learning_rate,epsilon,max_val_auroc",
+        "initial_evaluation": "model,split,epoch,fold,auroc",
+        "final_model_kfold": "model,split,epoch,fold,auroc",
+    }
+    for name, head in heads.items():
+        path = finished / "report" / "tables" / f"as_published_{name}.csv"
+        assert path.read_text().splitlines()[0] == head
+    final = pd.read_csv(finished / "report" / "tables" / "as_published_final_model_kfold.csv")
+    assert set(final["model"]) == {"final"}
+
+
+def test_a_selection_score_is_called_so_and_never_an_estimate(page):
+    assert page.text.count("selection score") == 4
+    assert "estimate" not in page.text
+
+
+def test_hold_out_and_view_only_figures_stand_in_the_summary(page):
+    start = page.text.index("What came out")
+    told = page.text[start : page.text.index("Macro averages")]
+    for figure in ("0.810", "0.660", "0.720", "0.754 ± 0.004", "0.700"):
+        assert figure in told
+
+
+def test_epochs_count_from_1_on_the_page(source):
+    rows = re.findall(r"<tr>.*?0000</td>.*?</tr>", source, flags=re.DOTALL)
+    assert len(rows) == 2
+    for row in rows:
+        cells = re.findall(r'data-value="([^"]*)">([^<]*)<', row)
+        assert ("2.0", "3") in cells
+
+
+def test_every_heading_of_a_sortable_table_is_a_button(page, source):
+    heads = re.findall(r"<thead>.*?</thead>", source, flags=re.DOTALL)
+    assert len(heads) == 8
+    for head in heads[1:]:
+        assert head.count('scope="col"><button type="button">') == head.count("<th ")
+
+
+def test_equal_records_give_an_equal_report_but_for_the_studys_name(small, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(small, moved)
+    pages = [write_report(small), write_report(moved)]
+    files = [sorted(path for path in page.parent.rglob("*.*")) for page in pages]
+    assert len(files[0]) == 1 + 4 * 3 + 2
+    for one, other in zip(*files, strict=True):
+        assert one.name == other.name
+        if one.name != "index.html":
+            assert one.read_bytes() == other.read_bytes(), one
+    first, second = (page.read_text() for page in pages)
+    assert first.count("study: report") == first.count("Report of study") == 1
+    named = first.replace("study: report", "moved: report")
+    assert named.replace("Report of study", "Report of moved") == second
+
+
+def test_a_study_that_is_only_prepared_has_a_page(tmp_path):
+    write_json(tmp_path / "study.json", study_record())
+    page = read_page(write_report(tmp_path))
+    for told in (
+        "split.json is not there",
+        "No first model has been run",
+        "Regime I is not there",
+        "Regime II is not there",
+        "The final model has not been cross-validated",
+        "The hold-out set has not been evaluated; it is sealed",
+        "nothing here says how well the model does on new patients",
+        "Not there yet: First models, Regime I, Regime II",
+    ):
+        assert told in page.text
+    assert "120 radiographs of 60 patients" in page.text
+
+
+def test_a_search_that_has_just_begun_has_a_page(tmp_path):
+    write_regime_1(tmp_path / "regime_1", count=0, num_trials=100)
+    page = read_page(write_report(tmp_path))
+    assert "0 of 100 trials have a score" in page.text
+    assert "No trial has a score yet, so nothing is drawn." in page.text
+    assert "study.json is missing or damaged" in page.text
+
+
+def test_a_single_trial_of_two_folds_and_one_epoch_is_drawn(tmp_path):
+    write_regime_1(tmp_path / "regime_1", count=1, num_folds=2, epochs=1)
+    page = read_page(write_report(tmp_path))
+    assert len(page.all("figure")) == 4
+    assert "could not be made" not in page.text
+
+
+def test_a_damaged_part_is_named_and_the_rest_is_drawn(small):
+    write_regime_1(small / "regime_1", count=2)
+    (small / "regime_1" / "search.json").write_text('{"format": 1')
+    (small / "regime_2" / "trial_0001" / "fold_0.json").write_text("")
+    page = read_page(write_report(small))
+    assert "Damaged: regime_1: " in page.text
+    assert "Damaged: regime_2: trial_0001: " in page.text
+    assert "Regime I is not there or cannot be read." in page.text
+    assert "5 of 6 trials have a score" in page.text
+    assert len(page.all("figure")) == 4
+
+
+def test_first_models_on_different_data_are_not_drawn_side_by_side(tmp_path):
+    write_baselines(tmp_path / "baselines", ("lenet1998", "inceptionv3_imagenet"), epochs=2)
+    path = tmp_path / "baselines" / "lenet1998" / "search.json"
+    run = read_json(path)
+    run["subject"]["targets"] = "cd" * 32
+    write_json(path, run)
+    page = read_page(write_report(tmp_path))
+    assert "so their figures cannot be compared" in page.text
+    assert not (tmp_path / "report" / "figures" / "baselines_auroc.png").exists()
+    assert len(page.all("figure")) == 4
+
+
+def test_predictions_that_cannot_be_drawn_leave_the_page_whole(tmp_path):
+    blind = make_predictions(rows=4).assign(**dict.fromkeys(CORTICES, None))
+    (tmp_path / "final").mkdir()
+    blind.to_csv(tmp_path / "final" / "predictions.csv", index=False)
+    page = read_page(write_report(tmp_path))
+    assert "ROC curves could not be made: no radiograph has a visible cortex" in page.text
+
+
+def test_a_report_that_cannot_be_written_is_an_error_and_no_page(small):
+    (small / "report").write_text("in the way")
+    with pytest.raises(StorageError, match="cannot be written"):
+        write_report(small)
+
+
+def test_a_folder_without_a_study_is_refused_and_stays_as_it_is(tmp_path):
+    with pytest.raises(ResumeError, match="holds nothing of a study"):
+        write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_prefix_goes_to_every_id_and_reference_of_a_drawing():
+    text = (
+        '<?xml version="1.0"?><!DOCTYPE svg><svg width="1pt" height="2pt" viewBox="0 0 1 2">'
+        '<metadata>x</metadata><g id="a"><use xlink:href="#a" clip-path="url(#b)"/></g></svg>'
+    )
+    assert inline_svg(text, prefix="p") == (
+        '<svg viewBox="0 0 1 2"><g id="p-a">'
+        '<use xlink:href="#p-a" clip-path="url(#p-b)"/></g></svg>'
+    )
+
+
+def test_a_report_needs_no_tensorflow(small):
+    code = (
+        "import sys; from rust_tuner.report.html import write_report; "
+        f"write_report({str(small)!r}); "
+        "print(sorted({'tensorflow', 'keras', 'keras_tuner', 'torch', 'jax'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

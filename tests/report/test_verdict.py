@@ -1,0 +1,170 @@
+"""What a study is worth: the warnings come when they must, and only then."""
+
+import pytest
+from report_studies import (
+    holdout_record,
+    study_record,
+    write_baselines,
+    write_regime_1,
+    write_regime_2,
+    write_study,
+)
+
+from rust_tuner import Protocol
+from rust_tuner.files import read_json, write_json
+from rust_tuner.report.study_records import read_study
+from rust_tuner.report.verdict import summary, warnings_of
+
+
+@pytest.fixture
+def study(tmp_path):
+    return write_study(tmp_path / "study")
+
+
+def change(path, **changes):
+    write_json(path, read_json(path) | changes)
+
+
+def warned(study, part):
+    return [line for line in warnings_of(read_study(study)) if part in line]
+
+
+def test_every_result_stands_in_the_summary_with_its_worth(study):
+    rows = {row.what: row for row in summary(read_study(study)).rows}
+    assert list(rows) == [
+        "Chance",
+        "View only",
+        "Best first model: LeNet",
+        "Regime I: best trial",
+        "Regime II: best trial",
+        "Tuned model, cross-validated",
+        "Tuned model, hold-out set",
+        "View only, hold-out set",
+    ]
+    assert (rows["View only"].auroc, rows["View only"].cortex_auroc) == ("0.700", "0.500")
+    assert rows["Regime I: best trial"].auroc == "0.754 ± 0.004"
+    assert rows["Tuned model, hold-out set"].cortex_auroc == "0.660"
+    for name in ("Regime I: best trial", "Regime II: best trial"):
+        assert rows[name].worth.startswith("selection score: the best of ")
+    assert "12 trials" in rows["Regime I: best trial"].worth
+
+
+def test_a_selection_score_is_never_called_an_estimate(study):
+    for row in summary(read_study(study)).rows:
+        assert "estimate" not in row.worth
+
+
+def test_a_figure_that_is_undefined_is_no_number(study):
+    metrics = holdout_record()["metrics"] | {"auroc": None}
+    change(study / "final" / "holdout.json", metrics=metrics)
+    rows = {row.what: row for row in summary(read_study(study)).rows}
+    assert rows["Tuned model, hold-out set"].auroc == "undefined"
+    assert warned(study, "Hold-out set: AUROC, 18") == []
+
+
+def test_a_summary_of_nothing_has_chance_alone(tmp_path):
+    write_json(tmp_path / "study.json", study_record())
+    assert [row.what for row in summary(read_study(tmp_path)).rows] == ["Chance"]
+
+
+def test_the_question_names_objective_and_protocol(tmp_path):
+    protocol = Protocol.clinical(score_epoch=4).to_json()
+    write_json(tmp_path / "study.json", study_record(protocol=protocol))
+    asked = " ".join(summary(read_study(tmp_path)).asked)
+    assert "the best AUROC, visible cortices" in asked
+    assert "Protocol: clinical" in asked
+    assert "takes epoch 4 (from 0)" in asked
+
+
+def test_a_sound_study_has_no_grave_warning(study):
+    told = " ".join(warnings_of(read_study(study)))
+    for word in ("Random", "not above", "by less than", "not finished", "failed", "Damaged", "Not"):
+        assert word not in told
+
+
+@pytest.mark.parametrize(("known", "count"), [(0.754, 1), (0.7539, 0), (0.76, 1)])
+def test_a_score_not_above_the_view_only_baseline_is_said_first(known, count, study):
+    view_only = {"val_auroc": known, "val_cortex_auroc": 0.5}
+    change(study / "regime_1" / "search.json", view_only_baseline=view_only)
+    lines = warned(study, "Regime I: AUROC, 18 labels 0.754 is not above the view-only baseline")
+    assert len(lines) == count
+    if count:
+        assert warnings_of(read_study(study))[0] == lines[0]
+
+
+def test_a_score_above_the_baseline_by_less_than_its_spread_is_said(study):
+    view_only = {"val_auroc": 0.752, "val_cortex_auroc": 0.5}
+    change(study / "regime_1" / "search.json", view_only_baseline=view_only)
+    (line,) = warned(study, "Regime I: AUROC")
+    assert line.endswith("by less than its own standard deviation over folds, 0.004.")
+
+
+def test_a_hold_out_figure_not_above_the_view_alone_is_said(study):
+    change(study / "final" / "holdout.json", view_only_baseline={"auroc": 0.9, "cortex_auroc": 0.5})
+    (line,) = warned(study, "Hold-out set: AUROC")
+    assert "0.810 is not above the view-only baseline, 0.900" in line
+
+
+def test_random_weights_are_said_of_frozen_backbones_alone(tmp_path):
+    write_baselines(tmp_path / "baselines", ("lenet1998", "inceptionv3_end2end"), weights="random")
+    write_regime_1(tmp_path / "regime_1", count=2)
+    assert warned(tmp_path, "Random weights") == []
+    write_regime_1(tmp_path / "regime_1", count=2, weights="random")
+    (line,) = warned(tmp_path, "Random weights")
+    assert "the frozen backbone of Regime I was never trained" in line
+
+
+def test_a_sealed_hold_out_set_is_said(study):
+    (study / "final" / "holdout.json").unlink()
+    (line,) = warned(study, "The hold-out set has not been evaluated")
+    assert "nothing here says how well the model does on new patients" in line
+
+
+def test_labels_with_few_positives_are_named(study):
+    (line,) = warned(study, "fewer than 10 positives")
+    assert "medial_4 (3)." in line
+
+
+def test_an_unfinished_search_and_its_failures_are_said(tmp_path):
+    write_regime_1(tmp_path / "regime_1", count=3, num_trials=100)
+    change(
+        tmp_path / "regime_1" / "trial_0001" / "trial.json",
+        status="FAILED",
+        message="TrialError: the loss is not finite\nat epoch 2",
+        score=None,
+        best_step=None,
+    )
+    assert warned(tmp_path, "not finished") == ["Regime I is not finished: 3 of 100 trials."]
+    (line,) = warned(tmp_path, "failed")
+    assert "1 of 100 trials failed" in line
+    assert line.endswith("such as 0001 (TrialError: the loss is not finite).")
+    (line,) = warned(tmp_path, "Not there yet")
+    assert line.endswith("First models, Regime II, The tuned model's cross-validation.")
+
+
+@pytest.mark.parametrize(
+    ("rates", "named"),
+    [((1e-1, 1e-2, 1e-3), True), ((1e-2, 1e-1, 1e-3), False), ((1e-2,), False)],
+)
+def test_a_best_value_at_the_edge_of_the_grid_is_said(rates, named, tmp_path):
+    # The first trial, so the first of the rates, is the best.
+    write_regime_2(tmp_path / "regime_2", rates=rates)
+    lines = warned(tmp_path, "best learning rate")
+    assert bool(lines) == named
+    if named:
+        assert "the best learning rate, 0.1, is at the edge" in lines[0]
+
+
+def test_parts_made_with_different_weights_or_versions_are_said(study):
+    subject = read_json(study / "regime_2" / "search.json")["subject"]
+    subject["weights"]["sha256"] = "cd" * 32
+    change(study / "regime_2" / "search.json", subject=subject, versions={"keras": "4"})
+    assert len(warned(study, "were not made with the same weights")) == 1
+    assert len(warned(study, "were not made with the same versions")) == 1
+    assert warned(study, "were not made with the same radiographs") == []
+
+
+def test_a_small_scale_is_said(study):
+    protocol = Protocol.study(scale="small").to_json()
+    change(study / "study.json", protocol=protocol)
+    assert len(warned(study, "Scale small")) == 1
