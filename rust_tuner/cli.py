@@ -81,8 +81,8 @@ app = typer.Typer(
         "Cross-validated hyperparameter search for a frozen-InceptionV3 model that reads RUST "
         "scores from radiographs.\n\n"
         "New here: 'rust-tuner demo' runs everything on synthetic radiographs in a few minutes. "
-        "With your own: prepare, regime1, regime2, export, in this order. A command that was "
-        "interrupted goes on where it stopped when it is typed again.\n\n"
+        "With your own: study, or prepare, baselines, regime1, regime2, final and report one by "
+        "one. A command that was interrupted goes on where it stopped when it is typed again.\n\n"
         "Research use only."
     ),
 )
@@ -207,6 +207,53 @@ def prepare(
 
 
 @app.command()
+def baselines(
+    study: StudyDirectory,
+    manifest: Manifest = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help=f"One of {', '.join(BASELINES)}; may be repeated.  [default: all]"),
+    ] = None,
+    radimagenet_weights: RadImageNet = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=2, help="Folds of each model.  [default: 10]")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 50]")] = None,
+    protocol: ProtocolOption = None,
+    views: ViewsOption = None,
+    weights: Weights = None,
+    seed: Seed = None,
+    holdout_fraction: Holdout = None,
+    image_size: ImageSize = None,
+    precision: PrecisionOption = None,
+    cache: Cache = None,
+) -> None:
+    """Cross-validate the study's first models.
+
+    LeNet, InceptionV3 end to end, and frozen with pretrained weights. Prepares the study first
+    where that is not done. Interrupted, it goes on where it stopped when it is typed again.
+    """
+    with _reporting():
+        opened = _open(
+            study,
+            manifest,
+            cache=cache,
+            baseline_folds=folds,
+            baseline_epochs=epochs,
+            protocol=protocol,
+            views=views,
+            weights=weights,
+            seed=seed,
+            holdout_fraction=holdout_fraction,
+            image_size=image_size,
+            precision=None if precision is None else precision.value,
+        )
+        _start_tensorflow()
+        _run_baselines(opened, model, radimagenet_weights)
+        _next(f"rust-tuner regime1 {shlex.quote(str(study))}")
+
+
+@app.command()
 def regime1(
     study: StudyDirectory,
     manifest: Manifest = None,
@@ -325,76 +372,17 @@ def regime2(
 
 
 @app.command()
-def baselines(
-    study: StudyDirectory,
-    manifest: Manifest = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help=f"One of {', '.join(BASELINES)}; may be repeated.  [default: all]"),
-    ] = None,
-    radimagenet_weights: RadImageNet = None,
-    folds: Annotated[
-        int | None, typer.Option("--folds", min=2, help="Folds of each model.  [default: 10]")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 50]")] = None,
-    protocol: ProtocolOption = None,
-    views: ViewsOption = None,
-    weights: Weights = None,
-    seed: Seed = None,
-    holdout_fraction: Holdout = None,
-    image_size: ImageSize = None,
-    precision: PrecisionOption = None,
-    cache: Cache = None,
-) -> None:
-    """Cross-validate the first models: LeNet, InceptionV3 end to end, frozen ones.
-
-    Prepares the study first where that is not done. Interrupted, it goes on where it stopped
-    when it is typed again.
-    """
-    with _reporting():
-        opened = _open(
-            study,
-            manifest,
-            cache=cache,
-            baseline_folds=folds,
-            baseline_epochs=epochs,
-            protocol=protocol,
-            views=views,
-            weights=weights,
-            seed=seed,
-            holdout_fraction=holdout_fraction,
-            image_size=image_size,
-            precision=None if precision is None else precision.value,
-        )
-        _start_tensorflow()
-        _run_baselines(opened, model, radimagenet_weights)
-        _next(f"rust-tuner regime1 {shlex.quote(str(study))}")
-
-
-@app.command()
 def final(study: StudyDirectory, cache: Cache = None) -> None:
-    """Fit the tuned model on all development data and look at the hold-out set, once.
+    """Fit the tuned model, and look at the hold-out set once.
 
-    It is cross-validated first, which decides for how many epochs it is fitted. Typed again,
-    it shows what was found, with its date.
+    It is cross-validated first, which decides for how many epochs it is fitted on all
+    development data. Typed again, it shows what was found, with its date.
     """
     with _reporting():
         opened = _open(study, None, cache=cache, protocol=None, views=None)
         _start_tensorflow()
         _run_final(opened)
         _next(f"rust-tuner report {shlex.quote(str(study))}")
-
-
-@app.command()
-def report(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
-) -> None:
-    """Draw tables, figures and the HTML report from what is there.
-
-    Also for a study that is not finished.
-    """
-    with _reporting():
-        _say(f"report -> {Study(study).report()}")
 
 
 @app.command("study")
@@ -412,7 +400,7 @@ def whole_study(
     precision: PrecisionOption = None,
     cache: Cache = None,
 ) -> None:
-    """Run the whole study: prepare, baselines, Regime I, Regime II, final, report.
+    """Run all steps in order, from prepare to report.
 
     Prints what it will do and about how long that takes. What is done is skipped; interrupted,
     it goes on where it stopped when it is typed again.
@@ -448,32 +436,6 @@ def whole_study(
 
 
 @app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="model.keras of a study.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG or JPEG.")],
-    pairs: Annotated[
-        bool,
-        typer.Option(
-            "--pairs", help="Each two images are the views of one visit; adds its RUST total."
-        ),
-    ] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write all probabilities to this file.")] = None,
-) -> None:
-    """Read RUST scores from radiographs with a study's final model. Research use only."""
-    with _reporting():
-        _start_tensorflow()
-        from rust_tuner.inference import NOTICE, predict_radiographs
-
-        found = predict_radiographs(model, images, pairs=pairs)
-        if csv is not None:
-            write_text(csv, found.to_csv(index=False))
-            _say(f"{len(found)} images -> {csv}")
-        else:
-            _out.print(predictions_table(found))
-        _say(NOTICE, style="yellow")
-
-
-@app.command()
 def status(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
 ) -> None:
@@ -500,6 +462,50 @@ def export(
     with _reporting():
         best = export_best_hyperparameters(_project_folder(study), path)
         _say(f"trial {best['trial']}: {best['objective']} {best['score']:.4f} -> {path}")
+
+
+@app.command()
+def report(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
+) -> None:
+    """Draw tables, figures and the HTML report from what is there.
+
+    Also for a study that is not finished.
+    """
+    with _reporting():
+        from rust_tuner.report.html import write_report
+
+        # Not through `Study`, which does not open a damaged one.
+        _say(f"report -> {write_report(study)}")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="model.keras of a study.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG or JPEG.")],
+    pairs: Annotated[
+        bool,
+        typer.Option(
+            "--pairs", help="Each two images are the views of one visit; adds its RUST total."
+        ),
+    ] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write all probabilities to this file.")] = None,
+) -> None:
+    """Read RUST scores from radiographs by a final model.
+
+    Research use only; not a medical device.
+    """
+    with _reporting():
+        _start_tensorflow()
+        from rust_tuner.inference import NOTICE, predict_radiographs
+
+        found = predict_radiographs(model, images, pairs=pairs)
+        if csv is not None:
+            write_text(csv, found.to_csv(index=False))
+            _say(f"{len(found)} images -> {csv}")
+        else:
+            _out.print(predictions_table(found))
+        _say(NOTICE, style="yellow")
 
 
 def main() -> None:

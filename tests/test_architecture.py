@@ -241,6 +241,7 @@ def test_no_pickle_is_ever_read() -> None:
     "module",
     [
         "rust_tuner",
+        "rust_tuner.report.html",
         "rust_tuner.cli",
         "rust_tuner.data.manifest",
         "rust_tuner.data.phantoms",

@@ -26,7 +26,10 @@ from rust_tuner.files import read_json
 from rust_tuner.search.records import read_project
 
 TINY = ["--folds", "3", "--epochs", "2", "--weights", "random", "--image-size", "75"]
-COMMANDS = ("demo", "phantoms", "prepare", "regime1", "regime2", "status", "export")
+COMMANDS = (
+    *("demo", "phantoms", "prepare", "baselines", "regime1", "regime2", "final", "study"),
+    *("status", "export", "report", "predict"),
+)
 # Where a shell has put the tests into the background, their children ignore Ctrl-C.
 PROGRAM = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -63,7 +66,14 @@ def prepared(tmp_path, phantom_manifest, tiny_protocol):
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        ("", [*COMMANDS, "prepare, regime1, regime2, export, in this order", "Research use only"]),
+        (
+            "",
+            [
+                *COMMANDS,
+                "study, or prepare, baselines, regime1, regime2, final",
+                "Research use only",
+            ],
+        ),
         ("demo", ["synthetic", "a few minutes", "random weights", "default: rust-tuner-demo"]),
         ("phantoms", ["--patients", "default: 60", "known RUST scores", "DIR/manifest.csv"]),
         (

@@ -211,6 +211,7 @@ def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol):
         "weights",
         "precision",
         "view_cortices",
+        "scale",
     }
     names = {field.name for field in dataclasses.fields(tiny_protocol)}
     assert names == settled | set(SEARCH_FIELDS)
@@ -227,6 +228,12 @@ def test_search_fields_may_change_between_calls(prepared, tiny_protocol):
         learning_rates=(0.5,),
         epsilons=(0.5,),
         score_epoch="last",
+        baseline_folds=4,
+        baseline_epochs=9,
+        baseline_batch_size=9,
+        baseline_dropout_rate=0.1,
+        final_folds=4,
+        final_epochs=9,
     )
     assert all(getattr(changed, name) != getattr(tiny_protocol, name) for name in SEARCH_FIELDS)
     study = Study(prepared, protocol=changed)

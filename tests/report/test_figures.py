@@ -340,7 +340,7 @@ def test_cells_hold_their_scores_both_axes_ascend_and_the_best_is_framed(project
     table = trials_table(projects["regime_2"])
     table.loc[5, "score"] = np.nan
     # The best is neither in a corner nor in the first row.
-    best = (table["learning_rate"] == 0.01) & (table["epsilon"] == 1e-7)
+    best = (table["learning_rate"] == 0.001) & (table["epsilon"] == 1e-7)
     table.loc[best, "score"] = 0.9
     axes = new_axes()
     draw_regime_2(table, axes=axes)
@@ -359,7 +359,7 @@ def test_cells_hold_their_scores_both_axes_ascend_and_the_best_is_framed(project
         told = "-" if np.isnan(row["score"]) else f"{row['score']:.3f}"
         assert cells[row["learning_rate"], row["epsilon"]] == told
     (frame,) = axes.patches
-    assert (rows[frame.get_y()], columns[frame.get_x()]) == (0.01, 1e-7)
+    assert (rows[frame.get_y()], columns[frame.get_x()]) == (0.001, 1e-7)
 
 
 def test_what_is_written_in_a_cell_contrasts_with_it(projects):
