@@ -26,6 +26,7 @@ from rust_tuner.models.fold_training import (
     seeded_weights,
     train_fold,
 )
+from rust_tuner.models.runtime import release
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 from rust_tuner.progress import Task
 from rust_tuner.search.records import Curves, FoldRecord, FoldStore
@@ -150,6 +151,7 @@ def run_folds(
     seed: int,
     trial: int = 0,
     keep_running: bool = False,
+    owns_models: bool = False,
     store: FoldStore | None = None,
     task: Task | None = None,
 ) -> CrossValidation:
@@ -165,6 +167,8 @@ def run_folds(
         seed: of the search.
         trial: number of the trial.
         keep_running: whether `build_model` compiles with the metric it is given.
+        owns_models: whether nothing else uses what `build_model` makes, so that a fold's memory
+            can be given back after it.
         store: where records are kept; nowhere by default.
         task: advanced once an epoch of a fold.
     """
@@ -195,6 +199,8 @@ def run_folds(
             record = _as_record(fold, curves, validation, steps=len(sizes))
             if store is not None:
                 store.save(record)
+            if owns_models:
+                release(model)
             del model, running
             keras.utils.clear_session()
         elif task is not None:

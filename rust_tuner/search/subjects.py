@@ -60,6 +60,8 @@ class Subject:
         identity: JSON values that name data, folds, weights and preprocessing exactly.
         view_only: fold-averaged figures of a predictor that knows only the view; empty where
             there are no views.
+        owns_models: whether nothing else uses the models that `build` makes, so that their memory
+            can be given back.
     """
 
     data: TrainingData
@@ -68,6 +70,7 @@ class Subject:
     keeps_running: bool
     identity: dict[str, Any]
     view_only: dict[str, float]
+    owns_models: bool = False
 
 
 def radiographs_subject(
@@ -191,6 +194,7 @@ def images_subject(
             "num_replicas": hypermodel.num_replicas,
         },
         view_only=view_only,
+        owns_models=True,
     )
 
 

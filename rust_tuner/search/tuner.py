@@ -314,6 +314,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             run.subject.data,
             run.subject.folds,
             keep_running=run.subject.keeps_running,
+            owns_models=run.subject.owns_models,
             store=store,
             **shared,
         )

@@ -2,16 +2,18 @@
 
 import dataclasses
 import os
+import resource
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from rust_tuner import Protocol, load_manifest, make_folds, run_baselines
+from rust_tuner import LeNet1998, Protocol, load_manifest, make_folds, run_baselines
 from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.data.splits import split_holdout
 from rust_tuner.errors import ProtocolError, ResumeError, SearchError, SplitError, WeightsError
@@ -430,6 +432,24 @@ def test_the_table_needs_no_tensorflow(finished):
 
 
 # ---------------------------------------------------------------------------------- at some length
+
+
+def test_memory_does_not_grow_with_the_folds(development, protocol, cache, tmp_path):
+    sizes = []
+
+    class Watching(Silent):
+        def advance(self, steps=1, *, note=None):
+            if note is None and steps:
+                pages = int(Path("/proc/self/statm").read_text().split()[1])
+                sizes.append(pages * resource.getpagesize())
+
+    wide = dataclasses.replace(
+        protocol, image_size=150, baseline_folds=4, baseline_epochs=1, flips="none"
+    )
+    run_lenet(development, tmp_path, wide, tmp_path / "cache", progress=Watching())
+    # Weights and Adam's state of one such LeNet are 240 MB.
+    one_model = 3 * 4 * LeNet1998(image_size=150).count_params()
+    assert sizes[-1] - sizes[-3] < one_model
 
 
 SEVERAL_DEVICES = """
