@@ -31,6 +31,8 @@ FLOORS = (
     ("inference",),
     ("study",),
     ("cli_options",),
+    ("cli_support",),
+    ("cli_steps",),
     ("cli",),
     ("__main__",),
 )
