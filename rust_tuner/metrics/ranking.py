@@ -3,6 +3,7 @@
 Labels are columns. A figure is NaN where it is undefined, never a substitute value.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -250,51 +251,65 @@ def ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> FloatArray:
 
 
 class _Ranking:
-    """Scores (..., n, labels) in ascending order, to count pairs of any positives and negatives."""
+    """Scores (..., n, labels) in ascending order, to count pairs of any positives and negatives.
+
+    A column of the input is a row here, which a processor's cache holds as it is gone through.
+    """
 
     def __init__(self, score: npt.NDArray[np.floating]) -> None:
-        self._order = np.argsort(score, axis=-2)
-        ordered = np.take_along_axis(score, self._order, axis=-2)
-        is_new = np.ones(score.shape, dtype=np.bool_)
-        is_new[..., 1:, :] = ordered[..., 1:, :] != ordered[..., :-1, :]
-        self._first = self._last = None
-        if not is_new.all():
-            place = np.arange(score.shape[-2])[:, None]
-            self._first = np.maximum.accumulate(np.where(is_new, place, 0), axis=-2)
-            ends = np.roll(is_new, -1, axis=-2)
-            behind = np.where(ends, place, score.shape[-2])[..., ::-1, :]
-            self._last = np.minimum.accumulate(behind, axis=-2)[..., ::-1, :]
+        columns = _columns(score)
+        self._shape = (*score.shape[:-2], score.shape[-1])
+        starts = columns.shape[1] * np.arange(len(columns))[:, None]
+        self._order = np.argsort(columns, axis=1) + starts
+        ordered = columns.ravel()[self._order]
+        is_first, is_last = np.ones((2, *columns.shape), dtype=np.bool_)
+        is_first[:, 1:] = is_last[:, :-1] = ordered[:, 1:] != ordered[:, :-1]
+        # Places that share their score with another, and the first and last place of that score.
+        self._tied = np.flatnonzero(~(is_first & is_last))
+        group = np.cumsum(is_first.ravel()[self._tied]) - 1
+        self._first = self._tied[is_first.ravel()[self._tied]][group]
+        self._last = self._tied[is_last.ravel()[self._tied]][group]
 
     def areas(self, positive: npt.NDArray[np.bool_], negative: npt.NDArray[np.bool_]) -> FloatArray:
         """The AUROC of each label; what is neither positive nor negative does not count."""
-        won = np.take_along_axis(positive, self._order, axis=-2)
-        lost = np.take_along_axis(negative, self._order, axis=-2)
-        through: FloatArray = np.cumsum(lost, axis=-2, dtype=np.float64)
-        if self._first is None or self._last is None:
-            below = through
-        else:
+        won, lost = self._ordered(positive), self._ordered(negative)
+        through: FloatArray = np.cumsum(lost, axis=1, dtype=np.float64)
+        below = through
+        if len(self._tied):
             # Of what has the same score, half is counted as below.
-            before = np.take_along_axis(through - lost, self._first, axis=-2)
-            below = (before + np.take_along_axis(through, self._last, axis=-2)) / 2
-        pairs = won.sum(axis=-2, dtype=np.float64) * lost.sum(axis=-2, dtype=np.float64)
-        return ratio(np.where(won, below, 0.0).sum(axis=-2), pairs)
+            reached, own = through.ravel(), lost.ravel()
+            shared = (reached[self._first] - own[self._first] + reached[self._last]) / 2
+            below = through.copy()
+            below.ravel()[self._tied] = shared
+        pairs = np.count_nonzero(won, axis=1) * np.count_nonzero(lost, axis=1)
+        return ratio(np.einsum("ij,ij->i", won, below), pairs).reshape(self._shape)
 
     def average_precisions(
         self, positive: npt.NDArray[np.bool_], negative: npt.NDArray[np.bool_]
     ) -> FloatArray:
         """The average precision of each label; what is neither does not count."""
-        won = np.take_along_axis(positive, self._order, axis=-2)
-        lost = np.take_along_axis(negative, self._order, axis=-2)
+        won, lost = self._ordered(positive), self._ordered(negative)
         hits, misses = self._from_here(won), self._from_here(lost)
         # Every positive row is one step of recall.
         precision = np.where(won, ratio(hits, hits + misses), 0.0)
-        return ratio(precision.sum(axis=-2), won.sum(axis=-2))
+        whole = np.count_nonzero(won, axis=1)
+        return ratio(precision.sum(axis=1), whole).reshape(self._shape)
+
+    def _ordered(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        ordered: npt.NDArray[np.bool_] = _columns(flags).ravel()[self._order]
+        return ordered
 
     def _from_here(self, ordered: npt.NDArray[np.bool_]) -> FloatArray:
         """How many of the rows in ascending order score at least as high as each."""
-        above: FloatArray = np.cumsum(ordered[..., ::-1, :], axis=-2, dtype=np.float64)
-        above = above[..., ::-1, :]
-        return above if self._first is None else np.take_along_axis(above, self._first, axis=-2)
+        above: FloatArray = np.cumsum(ordered[:, ::-1], axis=1, dtype=np.float64)[:, ::-1].copy()
+        above.ravel()[self._tied] = above.ravel()[self._first]
+        return above
+
+
+def _columns(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(..., n, labels) to (... x labels, n)."""
+    turned = np.ascontiguousarray(np.swapaxes(values, -1, -2))
+    return turned.reshape(math.prod(turned.shape[:-1]), turned.shape[-1])
 
 
 def _mean_of_defined(areas: FloatArray, num_labels: int, where: str) -> float:
