@@ -1,10 +1,12 @@
 """One Regime I trial: folds together, against one after another, PyTorch, and the backbone.
 
     python -m experiments.benchmarks.trial [--batch-sizes 32,128,512,1600] [--repeats 2]
+        [--figure docs/benchmark]
 
 2,490 images, 6 folds, 20 epochs, the study's head, metrics included. PyTorch is timed where it is
 installed. The way with the backbone in the loop is measured on a few steps and extrapolated.
-Below it, where the time of the package's own way goes.
+Below it, where the time of the package's own way goes. With `--figure` the times are drawn, to
+PNG, SVG and CSV.
 """
 
 import argparse
@@ -12,10 +14,13 @@ import itertools
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from experiments.benchmarks.common import (
     DROPOUT_RATE,
@@ -38,7 +43,24 @@ from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_training import TrainingData
 from rust_tuner.models.runtime import start_backend
+from rust_tuner.report.figures import (
+    DOUBLE_WIDTH,
+    GREY,
+    PALETTE,
+    SMALLEST_TEXT,
+    new_figure,
+    save_figure,
+    styled,
+)
 from rust_tuner.search.cross_validation import run_folds_together
+
+WAYS = (
+    "folds together",
+    "PyTorch, fused Adam",
+    "Keras fit, fold by fold",
+    "backbone in the loop (extrapolated)",
+)
+MARKERS = ("o", "s", "^", "D")
 
 
 def folds_together(trainer: FoldParallelTrainer, batch_size: int) -> Callable[[], object]:
@@ -136,11 +158,37 @@ def attainable_gflops(batch_size: int) -> float:
     return float(operations / (time.perf_counter() - start) / 1e9)
 
 
+@styled
+def draw_times(times: pd.DataFrame, *, figure: Figure) -> None:
+    """Seconds a trial on a logarithmic axis, by batch size and way."""
+    axes = figure.subplots()
+    ways = [way for way in WAYS if way in set(times["way"])]
+    sizes = sorted(times["batch_size"].unique())
+    for place, way in enumerate(ways):
+        own = times[times["way"] == way].set_index("batch_size")["seconds"][sizes]
+        heights = np.arange(len(sizes)) + 0.19 * place
+        axes.plot(own, heights, MARKERS[place], markersize=4, label=way, color=PALETTE[place])
+        for height, seconds in zip(heights, own, strict=True):
+            told = f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 3600:.1f} h"
+            axes.text(1.12 * seconds, height, told, va="center", fontsize=SMALLEST_TEXT)
+    for between in range(1, len(sizes)):
+        axes.axhline(between - 0.215, color=GREY, linewidth=0.3)
+    axes.set_xscale("log")
+    axes.set_xlim(right=4 * times["seconds"].max())
+    axes.set_yticks(np.arange(len(sizes)) + 0.285, [str(size) for size in sizes])
+    axes.invert_yaxis()
+    axes.set_ylabel("batch size")
+    axes.set_xlabel("seconds a trial, logarithmic")
+    axes.set_title(f"One trial: {IMAGES:,} images, {NUM_FOLDS} folds, {EPOCHS} epochs")
+    figure.legend(loc="outside lower center", ncols=len(ways))
+
+
 def main() -> None:
     """Time every way at every batch size and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--batch-sizes", default="1600,512,128,32")
     parser.add_argument("--repeats", type=int, default=2, help="of folds together; others once")
+    parser.add_argument("--figure", type=Path, help="path without suffix")
     arguments = parser.parse_args()
     start_backend()
     try:
@@ -157,7 +205,7 @@ def main() -> None:
     # Each epoch of each fold sees all images once, for training or for validation.
     backbone = IMAGES * NUM_FOLDS * EPOCHS / speed
     folds_together(trainer, 2048)()
-    rows = []
+    rows, drawn = [], []
     batch_sizes = [int(part) for part in arguments.batch_sizes.split(",")]
     for batch_size in batch_sizes:
         attainable = attainable_gflops(batch_size)
@@ -167,6 +215,8 @@ def main() -> None:
         if torch_version:
             plain = timed(partial(torch_loop, features, data, batch_size), 1)
         attainable = max(attainable, attainable_gflops(batch_size))
+        seconds = (ours.median, plain.median, fit.median, backbone)
+        drawn += [(batch_size, *pair) for pair in zip(WAYS, seconds, strict=True)]
         achieved = needed_flops(IMAGES, NUM_FOLDS, EPOCHS) / ours.median / 1e9
         rows.append(
             (
@@ -195,6 +245,11 @@ def main() -> None:
             "the trial, of the rate of its first product by itself.",
         ],
     )
+    if arguments.figure is not None:
+        table = pd.DataFrame(drawn, columns=["batch_size", "way", "seconds"]).dropna()
+        figure = new_figure(width=DOUBLE_WIDTH, height=2.6)
+        draw_times(table, figure=figure)
+        save_figure(figure, arguments.figure, table)
     print_profile({batch_size: profile(data, batch_size) for batch_size in batch_sizes})
 
 
