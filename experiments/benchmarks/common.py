@@ -113,14 +113,11 @@ class Timing:
         return f"{self.median:.1f} ({min(self.seconds):.1f}-{max(self.seconds):.1f})"
 
 
-def timed(work: Callable[[], object], repeats: int) -> Timing:
-    """Time a piece of work so many times."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return Timing(tuple(times))
+def timed(work: Callable[[], object]) -> float:
+    """The seconds that a piece of work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def print_table(

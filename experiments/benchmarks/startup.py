@@ -4,8 +4,10 @@ python -m experiments.benchmarks.startup [--repeats 3]
 """
 
 import argparse
+import statistics
 import subprocess
 import sys
+from functools import partial
 
 from experiments.benchmarks.common import print_table, timed
 
@@ -28,11 +30,9 @@ def main() -> None:
     rows = []
     for name, statement in STATEMENTS.items():
         command = [sys.executable, "-c", statement]
-        timing = timed(
-            lambda command=command: subprocess.run(command, capture_output=True, check=True),  # type: ignore[misc]
-            arguments.repeats,
-        )
-        rows.append((name, f"{timing.median:.2f}", f"{max(timing.seconds):.2f}"))
+        run = partial(subprocess.run, command, capture_output=True, check=True)
+        times = [timed(run) for _ in range(arguments.repeats)]
+        rows.append((name, f"{statistics.median(times):.2f}", f"{max(times):.2f}"))
     print_table("Start-up: seconds of a whole process", ["what", "median", "worst"], rows)
 
 
