@@ -7,7 +7,10 @@ import keras
 import keras_tuner
 import numpy as np
 
-from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle
+from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle, metrics
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_training import TrainingData
+from rust_tuner.search.subjects import Subject
 
 NUM_ROWS = 48
 
@@ -68,4 +71,27 @@ def run_search(directory: Path, kind: str, **changes: Any) -> CrossValidationTun
     tuner = make_tuner(directory, kind, **changes)
     x, y, groups = arrays()
     tuner.search(x, y, groups, epochs=epochs, batch_size=16)
+    return tuner
+
+
+def run_search_of_folds_together(directory: Path, kind: str) -> CrossValidationTuner:
+    """The same search with the arrays as frozen features, so that its folds train together."""
+    tuner = make_tuner(directory, kind)
+    x, y, groups = arrays()
+    sides = [np.flatnonzero(groups % 2 == side) for side in range(2)]
+    subject = Subject(
+        data=TrainingData(
+            FrozenFeatures(x[:, None], "arrays"),
+            y,
+            each_fold(
+                lambda answers, rows, where: {"auroc": metrics.macro_auroc(y[rows], answers)}
+            ),
+        ),
+        folds=((sides[0], sides[1]), (sides[1], sides[0])),
+        build=lambda hp, running: tuner.hypermodel.build(hp),
+        keeps_running=True,
+        identity={"num_folds": 2},
+        view_only={},
+    )
+    tuner.search_subject(subject, epochs=2)
     return tuner

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from search_problems import run_search
+from search_problems import run_search, run_search_of_folds_together
 
 from rust_tuner.search.records import FoldStore, read_out_of_fold
 
@@ -101,13 +101,13 @@ def uninterrupted(tmp_path_factory):
     return outcomes
 
 
-def resume_after(folder, kind, strike, moment):
+def resume_after(folder, kind, strike, moment, run=run_search):
     with pytest.MonkeyPatch.context() as patch:
         killer = Killer(folder, patch, strike, moment)
         with contextlib.suppress(Killed):
-            run_search(folder, kind)
+            run(folder, kind)
     assert killer.dead, f"the search made no write number {strike}"
-    return outcome(run_search(folder, kind))
+    return outcome(run(folder, kind))
 
 
 def test_every_kind_of_state_file_is_among_the_writes(uninterrupted):
@@ -136,6 +136,20 @@ def test_a_search_killed_at_any_write_ends_as_if_untouched(kind, moment, uninter
     for strike in range(len(writes)):
         folder = tmp_path / str(strike)
         assert_same(resume_after(folder, kind, strike, moment), expected)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_search_of_folds_together_killed_at_any_write_ends_as_if_untouched(moment, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        killer = Killer(tmp_path / "whole", patch)
+        expected = outcome(run_search_of_folds_together(tmp_path / "whole", "random"))
+    assert {"fold_0.json", "fold_1.json", "out_of_fold.npz", "trial.json"} <= set(killer.writes)
+    for strike in range(len(killer.writes)):
+        folder = tmp_path / str(strike)
+        run = run_search_of_folds_together
+        assert_same(resume_after(folder, "random", strike, moment, run), expected)
         shutil.rmtree(folder)
 
 
