@@ -6,10 +6,11 @@ A head, optimiser or loss that would mix folds is refused with the reason, and i
 by `fold_training`.
 """
 
+import contextlib
 import gc
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -93,27 +94,30 @@ class FoldParallelTrainer:
             TrialError: where loss or predictions stop being finite.
         """
         start = time.monotonic()
-        first = heads(0)
-        plan = plan_head(first)
-        longest = sum(_step_sizes(folds))
-        key = json.dumps([plan.signature, len(folds), longest, self._data.targets.shape])
-        twin = self._twins.get(key)
-        if twin is None:
-            # One at a time, so that a search over many architectures does not keep them all.
-            self._twins.clear()
-            twin = self._twins[key] = _Twin(plan, first, self._table, len(folds), longest)
-        twin.reset(
-            plan, [_weights(first), *(_weights(heads(fold)) for fold in range(1, len(folds)))]
-        )
-        del first
-        # Keras's models refer to themselves, and a search makes hundreds of them.
-        gc.collect()
+        with _new_garbage_collected():
+            twin = self._prepare(heads, len(folds), sum(_step_sizes(folds)))
         batches = as_dataset(_Batches(self._data, folds, epochs, self._num_variants))
         # Figures of an epoch are computed beside the next one's training.
         with ThreadPoolExecutor(1) as pool:
             epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch, pool)
             twin.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log])
             return epoch_log.curves(start)
+
+    def _prepare(
+        self, heads: Callable[[int], keras.Model], num_folds: int, longest: int
+    ) -> "_Twin":
+        """The twin of such heads, with their initial weights."""
+        first = heads(0)
+        plan = plan_head(first)
+        key = json.dumps([plan.signature, num_folds, longest, self._data.targets.shape])
+        twin = self._twins.get(key)
+        if twin is None:
+            # One at a time, so that a search over many architectures does not keep them all.
+            self._twins.clear()
+            twin = self._twins[key] = _Twin(plan, first, self._table, num_folds, longest)
+        others = (_weights(heads(fold)) for fold in range(1, num_folds))
+        twin.reset(plan, [_weights(first), *others])
+        return twin
 
 
 class _Twin:
@@ -325,6 +329,23 @@ class _Batches:
                 self._counted[span, fold] = 1
         self._rows = (self._images * self._num_variants + variants).astype(np.int32)
         self._epoch = epoch
+
+
+@contextlib.contextmanager
+def _new_garbage_collected() -> Iterator[None]:
+    """Collect what the block makes and drops, without a walk through all that was there before.
+
+    Keras's models refer to themselves, and a search makes hundreds of them.
+    """
+    is_own = gc.get_freeze_count() == 0
+    if is_own:
+        gc.freeze()
+    try:
+        yield
+        gc.collect()
+    finally:
+        if is_own:
+            gc.unfreeze()
 
 
 def _fold_layer(kind: str, config: dict[str, Any], num_folds: int) -> Any:
