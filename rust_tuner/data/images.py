@@ -146,7 +146,8 @@ def _read_bytes(path: Path, *, row: int | None) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise fail("no such file; check the path in the manifest") from error
+        told = "the path" if row is None else "the path in the manifest"
+        raise fail(f"no such file; check {told}") from error
     except (OSError, ValueError) as error:
         raise fail(f"cannot be read ({error}); check the path and its permissions") from error
     if not content:
