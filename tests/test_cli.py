@@ -253,7 +253,8 @@ def test_export_writes_the_best_of_regime_2(tmp_path, finished_study, suffix):
         written = yaml.safe_load(target.read_text())
     assert written["hyperparameters"] == best.values
     assert written["score"] == best.score
-    assert f"trial {best.trial}: val_auroc {best.score:.4f} -> {target}" in result.stderr
+    told = f"trial {best.trial}: val_auroc {best.score:.4f}, a selection score -> {target}"
+    assert told in result.stderr
 
 
 def test_export_takes_regime_1_where_that_is_all_and_a_project_folder(tmp_path, finished_copy):
