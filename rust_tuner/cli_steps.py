@@ -272,13 +272,13 @@ def nested(
     precision: PrecisionOption = None,
     cache: Cache = None,
 ) -> None:
-    """Nested cross-validation: what the searches promise, and what comes of it.
+    """Nested cross-validation: selection score against estimate.
 
-    Both regimes inside every outer fold of the development set, on its training patients alone;
-    what they choose is refitted and scored once on the fold's own patients: an estimate. The gap
-    to the selection score is the optimism of a search. What is not given is taken from the
-    study's own searches, where they have been run. Interrupted, it goes on where it stopped when
-    it is typed again.
+    Both regimes inside every outer fold of the development set, on its training patients alone.
+    What they promise is a selection score; what they choose is refitted and scored once on the
+    fold's own patients: an estimate. The gap is the optimism of the search. Choices that are not
+    given are those of the study's own searches, where they have been run. Interrupted, it goes on
+    where it stopped when it is typed again.
     """
     with reporting():
         opened = open_study(

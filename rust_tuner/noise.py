@@ -86,7 +86,7 @@ def measure_noise(
     _require_same_data(source, development, folds, chosen)
     run = _describe(source, chosen) | {"repeats": count}
     with hold_lock(folder, "repeating the best configuration"):
-        claim_record(folder / NOISE_FILE, run, what="repeats", free=("repeats",))
+        claim_record(folder / NOISE_FILE, run, what="a noise floor", free=("repeats",))
         assignments = _assignments(development, folds.num_folds, chosen.seed, count)
         places = [assignment_folder(folder, repeat) for repeat in range(count)]
         per_trial = chosen.num_folds * chosen.epochs
