@@ -43,6 +43,7 @@ from rust_tuner.cli_support import (
     say_next,
     start_tensorflow,
 )
+from rust_tuner.noise import best_project
 from rust_tuner.plan import plan_nested, plan_noise, plan_study
 from rust_tuner.protocol import SMALL_SCALE
 from rust_tuner.report.noise import begun_repeats
@@ -326,7 +327,7 @@ def noise(
     stopped when it is typed again.
     """
     with reporting():
-        begun = (REGIME_2, REGIME_1)
+        begun = (best_project(study).folder.name,)
         opened = open_study(study, None, cache=cache, begun=begun, protocol=None, views=None)
         steps = plan_noise(
             opened.protocol,

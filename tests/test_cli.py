@@ -120,7 +120,7 @@ def prepared(tmp_path, phantom_manifest, tiny_protocol):
                 "an estimate",
                 "goes on where it stopped",
                 "--outer-folds",
-                "Inner folds of a trial.  [default: 6]",
+                "Inner folds of a trial. [default: 6]",
                 "[default: 5]",
                 "[default: 100]",
                 "[default: 20]",

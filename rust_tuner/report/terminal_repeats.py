@@ -84,7 +84,7 @@ def _summary_table(nested: Nested) -> Table:
     assert nested.summary is not None
     table = plain_table(
         f"Selection score and estimate: {nested.summary['radiographs']} radiographs of "
-        f"{nested.summary['patients']} patients",
+        f"{nested.summary['patients']} patients\nthe searches maximise {nested.run['objective']}",
         SUMMARY_CAPTION,
     )
     table.add_column("")
