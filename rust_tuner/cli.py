@@ -10,7 +10,16 @@ import typer
 
 from rust_tuner import __version__
 from rust_tuner.cli_options import Cache, Views
-from rust_tuner.cli_steps import baselines, final, prepare, regime1, regime2, whole_study
+from rust_tuner.cli_steps import (
+    baselines,
+    final,
+    nested,
+    noise,
+    prepare,
+    regime1,
+    regime2,
+    whole_study,
+)
 from rust_tuner.cli_support import (
     err,
     fetch_weights,
@@ -142,6 +151,8 @@ app.command()(prepare)
 app.command()(baselines)
 app.command()(regime1)
 app.command()(regime2)
+app.command()(nested)
+app.command()(noise)
 app.command()(final)
 app.command("study")(whole_study)
 
@@ -172,7 +183,8 @@ def export(
     """
     with reporting():
         best = export_best_hyperparameters(_project_folder(study), path)
-        say(f"trial {best['trial']}: {best['objective']} {best['score']:.4f} -> {path}")
+        told = f"{best['objective']} {best['score']:.4f}, a selection score"
+        say(f"trial {best['trial']}: {told} -> {path}")
 
 
 @app.command()

@@ -84,6 +84,16 @@ PrecisionOption = Annotated[
         "figures differ in the third digit.  [default: float32]",
     ),
 ]
+Trials = Annotated[int | None, typer.Option(min=1, help="How many configurations.  [default: 100]")]
+BatchSizes = Annotated[str | None, typer.Option(help="Lowest and highest.  [default: 16,2048]")]
+DropoutRates = Annotated[str | None, typer.Option(help="Lowest and highest.  [default: 0,0.5]")]
+LearningRates = Annotated[
+    str | None,
+    typer.Option(help="Adam's, with commas.  [default: 0.1,0.01,0.001,0.0001]"),
+]
+Epsilons = Annotated[
+    str | None, typer.Option(help="Adam's, with commas.  [default: 1e-1,1e-2,...,1e-8]")
+]
 NumFolds = Annotated[
     int | None, typer.Option("--folds", min=2, help="Folds of a trial.  [default: 6]")
 ]

@@ -11,10 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from rust_tuner.cli_options import (
+    BatchSizes,
     Cache,
+    DropoutRates,
     Epochs,
+    Epsilons,
     Holdout,
     ImageSize,
+    LearningRates,
     Manifest,
     NumFolds,
     PrecisionOption,
@@ -24,11 +28,13 @@ from rust_tuner.cli_options import (
     Scales,
     Seed,
     StudyDirectory,
+    Trials,
     ViewsOption,
     Weights,
 )
 from rust_tuner.cli_support import (
     fetch_weights,
+    nested_choices,
     open_study,
     out,
     parse_numbers,
@@ -37,15 +43,19 @@ from rust_tuner.cli_support import (
     say_next,
     start_tensorflow,
 )
-from rust_tuner.plan import plan_study
+from rust_tuner.noise import best_project
+from rust_tuner.plan import plan_nested, plan_noise, plan_study
 from rust_tuner.protocol import SMALL_SCALE
+from rust_tuner.report.noise import begun_repeats
 from rust_tuner.report.terminal import (
     baselines_table,
     best_trials_table,
     holdout_table,
     plan_table,
 )
+from rust_tuner.report.terminal_repeats import nested_table, noise_table
 from rust_tuner.search.baseline_table import BASELINES
+from rust_tuner.search.nested_records import NESTED, read_nested
 from rust_tuner.search.records import REGIME_1, REGIME_2, read_project
 from rust_tuner.study import Study
 
@@ -135,17 +145,11 @@ def baselines(
 def regime1(
     study: StudyDirectory,
     manifest: Manifest = None,
-    trials: Annotated[
-        int | None, typer.Option(min=1, help="How many configurations.  [default: 100]")
-    ] = None,
+    trials: Trials = None,
     folds: NumFolds = None,
     epochs: Epochs = None,
-    batch_sizes: Annotated[
-        str | None, typer.Option(help="Lowest and highest.  [default: 16,2048]")
-    ] = None,
-    dropout_rates: Annotated[
-        str | None, typer.Option(help="Lowest and highest.  [default: 0,0.5]")
-    ] = None,
+    batch_sizes: BatchSizes = None,
+    dropout_rates: DropoutRates = None,
     protocol: ProtocolOption = None,
     views: ViewsOption = None,
     weights: Weights = None,
@@ -196,12 +200,8 @@ def regime2(
     dropout_rate: Annotated[
         float | None, typer.Option(help="Fixed; Regime I's best where not given.")
     ] = None,
-    learning_rates: Annotated[
-        str | None, typer.Option(help="Adam's, with commas.  [default: 0.1,0.01,0.001,0.0001]")
-    ] = None,
-    epsilons: Annotated[
-        str | None, typer.Option(help="Adam's, with commas.  [default: 1e-1,1e-2,...,1e-8]")
-    ] = None,
+    learning_rates: LearningRates = None,
+    epsilons: Epsilons = None,
     folds: NumFolds = None,
     epochs: Epochs = None,
     protocol: ProtocolOption = None,
@@ -246,6 +246,99 @@ def regime2(
         opened.regime_2(batch_size, dropout_rate)
         out.print(best_trials_table(read_project(study / REGIME_2)))
         say_next(f"rust-tuner export {shlex.quote(str(study))} best.json")
+
+
+def nested(
+    study: StudyDirectory,
+    manifest: Manifest = None,
+    outer_folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Each holds both searches.  [default: 5]"),
+    ] = None,
+    trials: Trials = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=2, help="Inner folds of a trial.  [default: 6]")
+    ] = None,
+    epochs: Epochs = None,
+    batch_sizes: BatchSizes = None,
+    dropout_rates: DropoutRates = None,
+    learning_rates: LearningRates = None,
+    epsilons: Epsilons = None,
+    protocol: ProtocolOption = None,
+    views: ViewsOption = None,
+    weights: Weights = None,
+    seed: Seed = None,
+    holdout_fraction: Holdout = None,
+    image_size: ImageSize = None,
+    precision: PrecisionOption = None,
+    cache: Cache = None,
+) -> None:
+    """Nested cross-validation: selection score against estimate.
+
+    Both regimes inside every outer fold of the development set, on its training patients alone.
+    What they promise is a selection score; what they choose is refitted and scored once on the
+    fold's own patients: an estimate. The gap is the optimism of the search. Choices that are not
+    given are those of the study's own searches, where they have been run. Interrupted, it goes on
+    where it stopped when it is typed again.
+    """
+    with reporting():
+        opened = open_study(
+            study,
+            manifest,
+            cache=cache,
+            begun_with=nested_choices(study),
+            outer_folds=outer_folds,
+            trials=trials,
+            num_folds=folds,
+            epochs=epochs,
+            batch_size_range=parse_numbers("--batch-sizes", batch_sizes, int, count=2),
+            dropout_rate_range=parse_numbers("--dropout-rates", dropout_rates, float, count=2),
+            learning_rates=parse_numbers("--learning-rates", learning_rates, float),
+            epsilons=parse_numbers("--epsilons", epsilons, float),
+            protocol=protocol,
+            views=views,
+            weights=weights,
+            seed=seed,
+            holdout_fraction=holdout_fraction,
+            image_size=image_size,
+            precision=None if precision is None else precision.value,
+        )
+        out.print(plan_table(plan_nested(opened.protocol, opened.count_radiographs())))
+        start_tensorflow()
+        opened.prepare()
+        fetch_weights(opened.protocol.weights)
+        opened.nested()
+        out.print(nested_table(read_nested(study / NESTED)))
+        say_next(f"rust-tuner report {shlex.quote(str(study))}")
+
+
+def noise(
+    study: StudyDirectory,
+    repeats: Annotated[
+        int | None,
+        typer.Option(min=2, help="How many of each kind; may grow later.  [default: 10]"),
+    ] = None,
+    cache: Cache = None,
+) -> None:
+    """Noise floor: repeat the best configuration of the searches.
+
+    Under other seeds on the same folds, and under other assignments of the patients to folds. What
+    its score then varies by is what a difference has to exceed. Interrupted, it goes on where it
+    stopped when it is typed again.
+    """
+    with reporting():
+        begun = (best_project(study).folder.name,)
+        opened = open_study(study, None, cache=cache, begun=begun, protocol=None, views=None)
+        steps = plan_noise(
+            opened.protocol,
+            opened.count_radiographs(),
+            begun_repeats(study) if repeats is None else repeats,
+        )
+        out.print(plan_table(steps))
+        start_tensorflow()
+        fetch_weights(opened.protocol.weights)
+        out.print(noise_table(opened.noise(repeats)))
+        say_next(f"rust-tuner report {shlex.quote(str(study))}")
 
 
 def final(study: StudyDirectory, cache: Cache = None) -> None:

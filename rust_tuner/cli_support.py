@@ -22,10 +22,20 @@ from rust_tuner.cli_options import Choices, Views
 from rust_tuner.errors import RustTunerError
 from rust_tuner.progress import ConsoleProgress
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
-from rust_tuner.search.records import REGIME_1, RUN_FILE, read_project
+from rust_tuner.search.nested_records import NESTED, read_nested
+from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
 from rust_tuner.study import STUDY_FILE, Study
 
 _INTERRUPTED = 130
+_NESTED_CHOICES = (
+    "num_folds",
+    "epochs",
+    "score_epoch",
+    "batch_size_range",
+    "dropout_rate_range",
+    "learning_rates",
+    "epsilons",
+)
 
 out = Console()
 err = Console(stderr=True)
@@ -37,14 +47,15 @@ def open_study(
     *,
     cache: Path | None = None,
     begun: tuple[str, ...] = (),
+    begun_with: dict[str, Any] | None = None,
     protocol: Choices | None,
     views: Views | None,
     **changes: Any,
 ) -> Study:
     """Open a study, what the user asked for laid over its own choices.
 
-    What a search of `begun` was started with stands for what is not asked for, so that a bare
-    command resumes it, and Regime II goes on as Regime I was.
+    What a search of `begun` was started with, or what `begun_with` says, stands for what is not
+    asked for, so that a bare command resumes it, and Regime II goes on as Regime I was.
     """
     progress = ConsoleProgress(err)
     written = Study(directory, manifest).protocol if (directory / STUDY_FILE).exists() else None
@@ -53,6 +64,7 @@ def open_study(
         if (directory / regime / RUN_FILE).is_file():
             start = dataclasses.replace(start, **_searched_with(directory / regime, regime))
             break
+    start = dataclasses.replace(start, **(begun_with or {}))
     given = {name: value for name, value in changes.items() if value is not None}
     if protocol is not None:
         given |= _preset(protocol)
@@ -76,6 +88,22 @@ def _searched_with(folder: Path, regime: str) -> dict[str, Any]:
         names += ["learning_rates", "epsilons"]
     found = {name: getattr(searched, name) for name in names}
     return found | ({"trials": max_trials} if max_trials is not None else {})
+
+
+def nested_choices(directory: Path) -> dict[str, Any]:
+    """What a nested cross-validation was begun with; else what the study's own searches were."""
+    try:
+        run = read_nested(directory / NESTED).run
+        searched = Protocol.from_json(run["protocol"])
+        found = {name: getattr(searched, name) for name in _NESTED_CHOICES}
+        return found | {"trials": run["trials"][REGIME_1], "outer_folds": run["outer_folds"]}
+    except (RustTunerError, KeyError, TypeError):
+        pass  # The step itself says what is wrong with its folder.
+    found = {}
+    for regime in (REGIME_1, REGIME_2):
+        if (directory / regime / RUN_FILE).is_file():
+            found |= _searched_with(directory / regime, regime)
+    return found
 
 
 def _preset(choices: Choices) -> dict[str, Any]:

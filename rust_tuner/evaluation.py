@@ -1,7 +1,7 @@
 """The final model: cross-validated, refitted on all development data, then the hold-out set.
 
-The only module that takes a `HoldOut`. What it finds there is written once and never computed
-again; training and the choice of the epoch see the development set alone.
+The only module that takes a `HoldOut`. What it finds there is an estimate: it is written once and
+never computed again; training and the choice of the epoch see the development set alone.
 """
 
 import datetime
@@ -29,6 +29,7 @@ from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.metrics import auroc, decisions, macro_auroc, view_only_baseline
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
+from rust_tuner.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
 from rust_tuner.search.records import Project, read_project
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ HOLDOUT_FILE = "holdout.json"
 THRESHOLD = 0.5
 
 _PREDICTION_BATCH = 32
-_VALUES = ("batch_size", "dropout_rate", "learning_rate", "epsilon")
 
 
 def cross_validate_final(
@@ -60,7 +60,7 @@ def cross_validate_final(
 ) -> Project:
     """Cross-validate the tuned configuration; its epoch is that of the refit.
 
-    The configuration was chosen on the same patients, so this figure is still too good.
+    The configuration was chosen on the same patients, so this figure is a selection score.
 
     Args:
         development: the development set.
@@ -84,7 +84,7 @@ def cross_validate_final(
     from rust_tuner.search.tuner import CrossValidationTuner
 
     tuner = CrossValidationTuner(
-        _hypermodel(protocol, values),
+        tuned_hypermodel(protocol, values),
         GridSearchOracle(keras_tuner.Objective(protocol.objective, "max"), seed=protocol.seed),
         cv=folds,
         seed=protocol.seed,
@@ -137,26 +137,21 @@ def fit_final_model(
         TrialError: where the training diverges.
     """
     from rust_tuner.models.features import extract_features
-    from rust_tuner.models.fold_training import (
-        FoldPlace,
-        TrainingData,
-        seeded_weights,
-        train_all,
-    )
+    from rust_tuner.models.fold_training import FoldPlace
     from rust_tuner.models.runtime import start_backend, versions
-    from rust_tuner.models.schedules import batch_sizes
+    from rust_tuner.search.subjects import training_targets
 
     radiographs = require_development(development).radiographs
     report = progress or Silent()
     start_backend()
-    hypermodel = _hypermodel(protocol, values)
+    hypermodel = tuned_hypermodel(protocol, values)
     recipe = hypermodel.feature_recipe()
     folder = Path(directory) / FINAL
     key = sha256_of_json(
         {
             "development": radiographs_sha256(radiographs),
             "recipe": recipe.sha256,
-            "values": {name: values[name] for name in _VALUES},
+            "values": {name: values[name] for name in HYPERPARAMETERS},
             "epochs": epochs,
             "masked_loss": protocol.masked_loss,
             "seed": protocol.seed,
@@ -172,22 +167,12 @@ def fit_final_model(
     features = extract_features(
         radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=report
     )
-    targets = radiographs.labels.copy()
-    if protocol.masked_loss:
-        targets[:, NUM_VIEWS:][~radiographs.visible] = -1
-    data = TrainingData(features, targets, lambda answers, rows, where: [{} for _ in rows])
+    targets = training_targets(radiographs, masked_loss=protocol.masked_loss)
     # A place of its own: no fold of the cross-validation has this number.
     place = FoldPlace(protocol.seed, 0, protocol.final_folds)
-    with seeded_weights(place):
-        head = hypermodel.build_head(_declared(hypermodel))
     with report.task("final model", epochs) as task:
-        train_all(
-            head,
-            data,
-            sizes=batch_sizes(len(radiographs), int(values["batch_size"])),
-            epochs=epochs,
-            place=place,
-            on_epoch=task.advance,
+        head = fit_head(
+            hypermodel, features, targets, epochs=epochs, place=place, on_epoch=task.advance
         )
     with atomic_path(folder / MODEL_FILE) as path:
         assemble(hypermodel, head).save(path)
@@ -204,7 +189,7 @@ def fit_final_model(
         },
         "output": list(LABELS),
         "view_cortices": {view: list(names) for view, names in protocol.view_cortices.items()},
-        "hyperparameters": {name: values[name] for name in _VALUES},
+        "hyperparameters": {name: values[name] for name in HYPERPARAMETERS},
         "epochs": epochs,
         "radiographs": len(radiographs),
         "patients": len(set(radiographs.patient_ids)),
@@ -241,7 +226,7 @@ def evaluate_holdout(
     epoch: int,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Look at the hold-out set, once.
+    """Look at the hold-out set, once; what it gives is an estimate.
 
     Writes `predictions.csv`, one row a radiograph, and `holdout.json`; where the latter is there
     it is read and returned as it is, with its date, and nothing is computed.
@@ -282,6 +267,7 @@ def evaluate_holdout(
     write_text(folder / PREDICTIONS_FILE, pd.concat([table, named], axis=1).to_csv(index=False))
     found = {
         "format": 1,
+        "kind": "estimate: of patients that nothing which was chosen had seen",
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "radiographs": len(radiographs),
         "patients": len(set(radiographs.patient_ids)),
@@ -383,42 +369,6 @@ def predict_probabilities(model: Path, images: DecodedImages) -> npt.NDArray[np.
         for start in starts
     ]
     return np.concatenate(parts).astype(np.float32)
-
-
-def tuned_values(project: Project) -> dict[str, Any]:
-    """The best trial's four hyperparameters.
-
-    Raises:
-        SearchError: where the search is not finished.
-    """
-    best = project.best
-    done = sum(trial.status in ("COMPLETED", "FAILED") for trial in project.trials)
-    if best is None or project.problems or done < project.run["num_trials"]:
-        raise SearchError(
-            f"{project.folder} has {done} of {project.run['num_trials']} trials; finish the "
-            "search first, so that the final model is that of all of them"
-        )
-    return {name: best.values[name] for name in _VALUES}
-
-
-def _hypermodel(protocol: Protocol, values: dict[str, Any]) -> "TransferLearningHyperModel":
-    from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
-
-    space = SearchSpace(
-        batch_size=int(values["batch_size"]),
-        dropout_rate=float(values["dropout_rate"]),
-        learning_rates=(float(values["learning_rate"]),),
-        epsilons=(float(values["epsilon"]),),
-    )
-    return TransferLearningHyperModel.from_protocol(protocol, space)
-
-
-def _declared(hypermodel: "TransferLearningHyperModel") -> Any:
-    import keras_tuner
-
-    hyperparameters = keras_tuner.HyperParameters()
-    hypermodel.declare_hyperparameters(hyperparameters)
-    return hyperparameters
 
 
 def _score_epoch(protocol: Protocol) -> str | int:

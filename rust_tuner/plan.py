@@ -1,7 +1,7 @@
 """What a study will do, step by step, and about how long each step takes on this machine.
 
 The rates are those of two cores of a server processor, scaled to the cores that are there; a
-machine of another kind may be several times as quick or slow, so an estimate is a magnitude.
+machine of another kind may be several times as quick or slow, so a time is a magnitude.
 """
 
 import itertools
@@ -46,9 +46,8 @@ def plan_study(
         models: the first models that will be trained.
     """
     development = num_radiographs * (1 - protocol.holdout_fraction)
-    share = min(1.0, (protocol.image_size / _SIDE) ** 2) * _CORES / (os.cpu_count() or _CORES)
-    variants = _VARIANTS[protocol.flips]
-    points = len(protocol.learning_rates) * len(protocol.epsilons)
+    share = _share_of_pixels_and_cores(protocol)
+    points = _grid_points(protocol)
     baselines = sum(
         development
         * protocol.baseline_folds
@@ -63,11 +62,7 @@ def plan_study(
     final = _head_seconds(development, protocol.final_folds, protocol.final_epochs)
     return [
         PlannedStep("prepare", f"check {num_radiographs} radiographs", num_radiographs / 100),
-        PlannedStep(
-            "features",
-            f"{variants} flip variants of each, once",
-            development * variants * share / _IMAGES_PER_SECOND,
-        ),
+        _features(protocol, development),
         PlannedStep(
             "baselines",
             f"{len(models)} models, {protocol.baseline_folds} folds, "
@@ -92,6 +87,68 @@ def plan_study(
         ),
         PlannedStep("report", "tables, figures, one HTML file", 30.0),
     ]
+
+
+def plan_nested(protocol: Protocol, num_radiographs: int) -> list[PlannedStep]:
+    """The steps of a nested cross-validation.
+
+    Args:
+        protocol: the scientific choices.
+        num_radiographs: radiographs of the manifest.
+    """
+    development = num_radiographs * (1 - protocol.holdout_fraction)
+    outer, points = protocol.outer_folds, _grid_points(protocol)
+    inside = development * (1 - 1 / outer)
+    trial = _head_seconds(inside, protocol.num_folds, protocol.epochs)
+    scale = f"{protocol.num_folds} folds, {protocol.epochs} epochs, in each of {outer} outer folds"
+    # A refit trains on what all inner folds but one train on, at most as long.
+    refit = trial / (protocol.num_folds - 1)
+    return [
+        _features(protocol, development),
+        PlannedStep(
+            "regime1", f"{protocol.trials} trials, {scale}", outer * protocol.trials * trial
+        ),
+        PlannedStep("regime2", f"{points} trials, {scale}", outer * points * trial),
+        PlannedStep(
+            "outer scores",
+            f"one refit and one look at its own patients, in each of {outer} outer folds",
+            outer * refit,
+        ),
+    ]
+
+
+def plan_noise(protocol: Protocol, num_radiographs: int, repeats: int) -> list[PlannedStep]:
+    """The steps of measuring the noise floor.
+
+    Args:
+        protocol: the scientific choices, as the repeated search had them.
+        num_radiographs: radiographs of the manifest.
+        repeats: how many of each kind.
+    """
+    development = num_radiographs * (1 - protocol.holdout_fraction)
+    trial = _head_seconds(development, protocol.num_folds, protocol.epochs)
+    scale = f"{protocol.num_folds} folds, {protocol.epochs} epochs"
+    return [
+        _features(protocol, development),
+        PlannedStep("other seeds", f"{repeats} repeats, {scale}", repeats * trial),
+        PlannedStep("other assignments", f"{repeats} repeats, {scale}", repeats * trial),
+    ]
+
+
+def _features(protocol: Protocol, num_images: float) -> PlannedStep:
+    variants = _VARIANTS[protocol.flips]
+    seconds = num_images * variants * _share_of_pixels_and_cores(protocol) / _IMAGES_PER_SECOND
+    return PlannedStep("features", f"{variants} flip variants of each, once", seconds)
+
+
+def _share_of_pixels_and_cores(protocol: Protocol) -> float:
+    """How long an image takes, as a share of what it took where the rates were measured."""
+    pixels = min(1.0, (protocol.image_size / _SIDE) ** 2)
+    return pixels * _CORES / (os.cpu_count() or _CORES)
+
+
+def _grid_points(protocol: Protocol) -> int:
+    return len(protocol.learning_rates) * len(protocol.epsilons)
 
 
 def _head_seconds(num_images: float, num_folds: int, epochs: int) -> float:

@@ -1,4 +1,4 @@
-"""Progress of long work, with an estimate of the time left.
+"""Progress of long work, with the time that is left.
 
 A terminal gets a bar; a log file gets a line now and then. Library code takes a `Progress` and
 never prints.
@@ -55,6 +55,56 @@ class Silent:
 
     def say(self, text: str) -> None:
         """Say nothing."""
+
+
+class Part:
+    """A progress for one part of long work, whose own tasks also move the whole forward.
+
+    Attributes:
+        advanced: by how many steps the part has moved the whole.
+    """
+
+    def __init__(
+        self, progress: Progress, whole: Task, *, name: str, counted: tuple[str, ...]
+    ) -> None:
+        """Report to `progress` under a name.
+
+        Args:
+            progress: where the part's tasks are shown.
+            whole: what their steps are counted for, too.
+            name: of the part; stands before what its tasks are called.
+            counted: the names of the tasks that count for the whole.
+        """
+        self._progress = progress
+        self._whole = whole
+        self._name = name
+        self._counted = counted
+        self.advanced = 0
+
+    @contextlib.contextmanager
+    def task(self, name: str, total: int, *, done: int = 0) -> Iterator[Task]:
+        """Show a task under the part's name."""
+        with self._progress.task(f"{self._name}, {name}", total, done=done) as task:
+            yield _Counted(self, task) if name in self._counted else task
+
+    def say(self, text: str) -> None:
+        """Say it under the part's name."""
+        self._progress.say(f"{self._name}: {text}")
+
+    def move(self, steps: int) -> None:
+        """Move the whole forward."""
+        self.advanced += steps
+        self._whole.advance(steps)
+
+
+class _Counted:
+    def __init__(self, part: Part, task: Task) -> None:
+        self._part = part
+        self._task = task
+
+    def advance(self, steps: int = 1, *, note: str | None = None) -> None:
+        self._task.advance(steps, note=note)
+        self._part.move(steps)
 
 
 class ConsoleProgress:

@@ -33,6 +33,7 @@ SMALL_SCALE: dict[str, Any] = {
     "baseline_batch_size": 32,
     "final_folds": 5,
     "final_epochs": 20,
+    "outer_folds": 3,
 }
 
 ANATOMICAL_VIEWS = {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")}
@@ -72,6 +73,9 @@ class Protocol:
         baseline_dropout_rate: of those with the transfer-learning head.
         final_folds: folds of the tuned model's own cross-validation.
         final_epochs: epochs of each of its folds, and the most of its refit.
+        outer_folds: outer folds of the nested cross-validation; each holds both searches. With 5,
+            a search inside sees four fifths of the patients, and all of it takes about four times
+            as long as the study's own two searches.
         scale: `full`, or `small` where `SMALL_SCALE` was laid over the choices; a label only.
     """
 
@@ -101,6 +105,7 @@ class Protocol:
     baseline_dropout_rate: float = 0.5
     final_folds: int = 10
     final_epochs: int = 40
+    outer_folds: int = 5
     scale: Scale = "full"
 
     def __post_init__(self) -> None:
@@ -156,7 +161,7 @@ class Protocol:
             f"for each of {', '.join(VIEWS)} some of {', '.join(CORTICES)}",
         )
         _require(self.scale in ("full", "small"), "scale", self.scale, "full or small")
-        for name in ("num_folds", "baseline_folds", "final_folds"):
+        for name in ("num_folds", "baseline_folds", "final_folds", "outer_folds"):
             value = getattr(self, name)
             _require(_is_int(value) and value >= 2, name, value, "an integer from 2")
         for name in (

@@ -1,6 +1,9 @@
 """`Study`: the steps from a manifest to the report, in order, in one directory.
 
 Each step is idempotent: run again, it goes on where it stopped.
+
+It is long because all the steps stand here, with what makes a study refuse what changed; what a
+step does is done by the rooms below.
 """
 
 import importlib.metadata
@@ -21,7 +24,9 @@ from rust_tuner.files import hold_lock, read_json, sha256_of_file, sha256_of_jso
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.report.export import best_hyperparameters
+from rust_tuner.report.noise import NoiseFloor
 from rust_tuner.search.baseline_table import baseline_results
+from rust_tuner.search.nested_records import NESTED, read_nested
 from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
 
 if TYPE_CHECKING:
@@ -49,6 +54,7 @@ SEARCH_FIELDS = (
     "baseline_dropout_rate",
     "final_folds",
     "final_epochs",
+    "outer_folds",
 )
 
 _NEEDED = (
@@ -213,6 +219,41 @@ class Study:
             self._record(REGIME_2)
         return tuner
 
+    def nested(self) -> dict[str, Any]:
+        """Nested cross-validation; prepares first. See `nested.nested_cross_validation`.
+
+        It needs neither of the study's own searches: both are run inside each outer fold.
+
+        Returns:
+            The content of `nested/summary.json`: selection score, estimate, and their gap.
+        """
+        from rust_tuner.nested import nested_cross_validation
+
+        development, folds = self._development_and_folds(self.protocol.outer_folds)
+        with hold_lock(self.directory, "nested cross-validation"):
+            found = nested_cross_validation(
+                development, self.directory, **self._search_arguments(folds)
+            )
+            run = read_nested(self.directory / NESTED).run
+            self._record_weights(run["subject"]["weights"])
+        return found
+
+    def noise(self, repeats: int | None = None) -> NoiseFloor:
+        """Repeat the best configuration; after a search. See `noise.measure_noise`.
+
+        Args:
+            repeats: how many under other seeds, and how many under other assignments to folds;
+                as many as were begun where None, else 10.
+        """
+        from rust_tuner.noise import best_project, measure_noise
+
+        num_folds = int(best_project(self.directory).run["subject"]["num_folds"])
+        development, folds = self._development_and_folds(num_folds)
+        with hold_lock(self.directory, "the noise floor"):
+            return measure_noise(
+                development, self.directory, repeats=repeats, **self._search_arguments(folds)
+            )
+
     def final(self) -> dict[str, Any]:
         """The tuned model: cross-validated, refitted on all development data, evaluated once.
 
@@ -228,8 +269,8 @@ class Study:
             evaluate_holdout,
             fit_final_model,
             read_holdout,
-            tuned_values,
         )
+        from rust_tuner.refit import tuned_values
 
         seen = read_holdout(self.directory)
         if seen is not None:
@@ -395,14 +436,17 @@ class Study:
     def _record(self, regime: str) -> None:
         """Write down the best so far, and the weights that were really used."""
         project = read_project(self.directory / regime)
+        self._record_weights(project.run["subject"]["weights"])
+        best = {"regime": regime} | best_hyperparameters(project)
+        write_json(self.directory / BEST_FILE, best)
+
+    def _record_weights(self, used: dict[str, Any]) -> None:
         assert self._written is not None
         self._written = self._written | {
-            "weights": project.run["subject"]["weights"],
+            "weights": used,
             "protocol": self._written["protocol"] | {"weights": self.protocol.weights},
         }
         write_json(self.directory / STUDY_FILE, self._written)
-        best = {"regime": regime} | best_hyperparameters(project)
-        write_json(self.directory / BEST_FILE, best)
 
 
 def _images_sha256(radiographs: Radiographs, hashes: Sequence[str]) -> str:

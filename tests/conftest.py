@@ -3,6 +3,7 @@
 TensorFlow is imported only by the fixtures that need it.
 """
 
+import dataclasses
 import os
 import shutil
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ def tiny_protocol() -> Protocol:
         baseline_batch_size=8,
         final_folds=3,
         final_epochs=2,
+        outer_folds=2,
     )
 
 
@@ -84,6 +86,34 @@ def finished_study(tmp_path_factory, phantom_manifest, tiny_protocol, feature_ca
     study.regime_1()
     study.regime_2()
     return StudyFolder(root / "a study", manifest, feature_cache)
+
+
+@pytest.fixture(scope="session")
+def repeated_study(tmp_path_factory, finished_study, tiny_protocol) -> StudyFolder:
+    """The finished study, nested and with its noise floor; not to be written to."""
+    root = tmp_path_factory.mktemp("repeated")
+    shutil.copytree(finished_study.directory.parent, root / "moved")
+    folder = StudyFolder(
+        root / "moved" / finished_study.directory.name,
+        root / "moved" / "radiographs" / finished_study.manifest.name,
+        finished_study.cache,
+    )
+    # Three inner folds of five patients would leave one with nothing to score.
+    folder.open(dataclasses.replace(tiny_protocol, num_folds=2)).nested()
+    folder.open().noise(repeats=2)
+    return folder
+
+
+@pytest.fixture
+def repeated_copy(tmp_path, repeated_study) -> StudyFolder:
+    """The repeated study, moved elsewhere; may be written to."""
+    root = tmp_path / "repeats moved here"
+    shutil.copytree(repeated_study.directory.parent, root)
+    return StudyFolder(
+        root / repeated_study.directory.name,
+        root / "radiographs" / repeated_study.manifest.name,
+        repeated_study.cache,
+    )
 
 
 @pytest.fixture

@@ -11,6 +11,13 @@ import pandas as pd
 from rust_tuner import Protocol
 from rust_tuner.files import sha256_of_json
 from rust_tuner.labels import CORTICES, LABELS, SCORES
+from rust_tuner.report.nested import nested_summary
+from rust_tuner.search.nested_records import (
+    OuterRecord,
+    outer_folder,
+    write_outer,
+    write_summary,
+)
 
 VIEW_ONLY = {"val_auroc": 0.7, "val_cortex_auroc": 0.5}
 VERSIONS = {"python": "3.11.7", "rust-tuner": "0.1.0", "keras": "3.15.1"}
@@ -247,6 +254,87 @@ def write_split(path, *, num_folds=3):
     write_json(path, content | {"sha256": sha256_of_json(content)})
 
 
+def make_out_of_fold(rows=60, outer_folds=3, seed=1):
+    """Out-of-fold predictions, each patient in one outer fold."""
+    table = make_predictions(rows, seed)
+    owner = table["patient_id"].astype(int) % outer_folds
+    return table.assign(outer_fold=owner)
+
+
+def outer_record(number, **changes):
+    """What outer fold `number` gave; the first two chose the same batch size."""
+    record = {
+        "outer_fold": number,
+        "trials": {"regime_1": "0003", "regime_2": f"{number:04d}"},
+        "hyperparameters": {
+            "batch_size": 64 if number < 2 else 128,
+            "dropout_rate": 0.1 * (number + 1),
+            "learning_rate": 1e-3,
+            "epsilon": 1e-7,
+        },
+        "epoch": 3 + number,
+        "selection_score": {"auroc": 0.80 + 0.01 * number, "cortex_auroc": 0.64},
+        "estimate": {"auroc": 0.77 + 0.005 * number, "cortex_auroc": 0.60 - 0.01 * number},
+        "view_only_baseline": {"auroc": 0.7, "cortex_auroc": 0.5},
+        "training": {"radiographs": 40, "patients": 20, "sha256": SHA},
+        "validation": {"radiographs": 20, "patients": 10, "sha256": SHA},
+    }
+    return record | changes
+
+
+def nested_run(outer_folds=3, **changes):
+    protocol = Protocol.study(epochs=5, num_folds=3).to_json()
+    run = {
+        "format": 1,
+        "objective": "val_auroc",
+        "seed": 0,
+        "outer_folds": outer_folds,
+        "trials": {"regime_1": 12, "regime_2": 6},
+        "subject": {
+            "development": SHA,
+            "inputs": SHA,
+            "folds": SHA,
+            "weights": {"asked": "imagenet", "file": None, "sha256": SHA},
+        },
+        "protocol": protocol,
+        "versions": VERSIONS,
+    }
+    return run | changes
+
+
+def write_nested(folder, *, outer_folds=3, finished=3, **changes):
+    """A nested cross-validation of which some outer folds are finished."""
+    run = nested_run(outer_folds, **changes)
+    write_json(folder / "nested.json", run)
+    records = [OuterRecord(**outer_record(number)) for number in range(finished)]
+    for record in records:
+        place = outer_folder(folder, record.outer_fold)
+        write_outer(place, record, key=SHA, predictions="patient_id\n")
+    if finished == outer_folds:
+        write_summary(folder, run, nested_summary(run, records, make_out_of_fold()))
+    return folder
+
+
+def write_noise(folder, *, repeats=4, **changes):
+    """Repeats under other seeds, whose scores fall by 0.01 each, and under other assignments."""
+    values = {"batch_size": 16, "dropout_rate": 0.0, "learning_rate": 0.1, "epsilon": 1e-7}
+    run = {
+        "format": 1,
+        "regime": "regime_2",
+        "trial": "0000",
+        "configuration": values,
+        "selection_score": {"auroc": 0.754, "cortex_auroc": 0.604},
+        "objective": "val_auroc",
+        "seed": 0,
+        "repeats": repeats,
+    }
+    write_json(folder / "noise.json", run | changes)
+    write_project(folder / "seeds", [values] * repeats)
+    for repeat in range(repeats):
+        write_project(folder / f"assignment_{repeat:03d}", [values], num_folds=3 + repeat % 2)
+    return folder
+
+
 def study_record(**changes):
     record = {
         "format": 1,
@@ -270,6 +358,8 @@ def write_study(folder):
     write_baselines(folder / "baselines", ("lenet1998", "inceptionv3_imagenet"))
     write_regime_1(folder / "regime_1")
     write_regime_2(folder / "regime_2")
+    write_nested(folder / "nested")
+    write_noise(folder / "noise")
     write_project(folder / "final" / "cross_validation", [{"batch_size": 16}], num_folds=4)
     write_json(folder / "final" / "holdout.json", holdout_record())
     make_predictions().to_csv(folder / "final" / "predictions.csv", index=False)

@@ -27,8 +27,8 @@ from rust_tuner.search.records import read_project
 
 TINY = ["--folds", "3", "--epochs", "2", "--weights", "random", "--image-size", "75"]
 COMMANDS = (
-    *("demo", "phantoms", "prepare", "baselines", "regime1", "regime2", "final", "study"),
-    *("status", "export", "report", "predict"),
+    *("demo", "phantoms", "prepare", "baselines", "regime1", "regime2", "nested", "noise"),
+    *("final", "study", "status", "export", "report", "predict"),
 )
 # Where a shell has put the tests into the background, their children ignore Ctrl-C.
 PROGRAM = (
@@ -113,6 +113,20 @@ def prepared(tmp_path, phantom_manifest, tiny_protocol):
                 "[default: 1e-1,1e-2,...,1e-8]",
             ],
         ),
+        (
+            "nested",
+            [
+                "selection score",
+                "an estimate",
+                "goes on where it stopped",
+                "--outer-folds",
+                "Inner folds of a trial. [default: 6]",
+                "[default: 5]",
+                "[default: 100]",
+                "[default: 20]",
+            ],
+        ),
+        ("noise", ["repeat the best configuration", "--repeats", "[default: 10]"]),
         ("status", ["how far a study is", "damaged folder"]),
         ("export", [".json, .yaml, .yml or .csv", "Regime II's where there are any"]),
     ],
@@ -253,7 +267,8 @@ def test_export_writes_the_best_of_regime_2(tmp_path, finished_study, suffix):
         written = yaml.safe_load(target.read_text())
     assert written["hyperparameters"] == best.values
     assert written["score"] == best.score
-    assert f"trial {best.trial}: val_auroc {best.score:.4f} -> {target}" in result.stderr
+    told = f"trial {best.trial}: val_auroc {best.score:.4f}, a selection score -> {target}"
+    assert told in result.stderr
 
 
 def test_export_takes_regime_1_where_that_is_all_and_a_project_folder(tmp_path, finished_copy):
@@ -344,6 +359,8 @@ def test_status_of_a_failed_trial_tells_the_reason(finished_copy):
         (["regime1", "{study}", "--dropout-rates", "0,1"], "dropout_rate_range=(0.0, 1.0)"),
         (["regime2", "{study}"], "Regime I has not been run here; run it first, or give"),
         (["regime2", "{study}", "--learning-rates", "0.1,-1"], "learning_rates=(0.1, -1.0)"),
+        (["noise", "{study}"], "has no search with a completed trial; run regime1 or regime2"),
+        (["nested", "{study}", "--seed", "5"], "seed: was 0, is 5"),
         (["export", "{study}", "{tmp}/best.json"], "holds no search with a completed trial; run"),
         (["phantoms", "{tmp}/file.txt"], "file.txt"),
     ],
@@ -396,6 +413,9 @@ def test_a_faulty_manifest_is_told_by_row(tmp_path, phantom_manifest):
         ["prepare", "study", "--image-size", "74"],
         ["prepare", "study", "--protocol", "mine"],
         ["phantoms", "folder", "--patients", "0"],
+        ["nested", "study", "--outer-folds", "1"],
+        ["nested", "study", "--folds", "1"],
+        ["noise", "study", "--repeats", "1"],
     ],
 )
 def test_a_usage_error_is_code_2_and_touches_nothing(tmp_path, monkeypatch, arguments):

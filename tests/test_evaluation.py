@@ -22,10 +22,10 @@ from rust_tuner.evaluation import (
     fit_final_model,
     read_card,
     read_holdout,
-    tuned_values,
 )
 from rust_tuner.files import read_json, write_json
 from rust_tuner.labels import LABELS, NUM_VIEWS
+from rust_tuner.refit import tuned_values
 from rust_tuner.search.records import read_project
 
 PROBABILITIES = [f"probability_{label}" for label in LABELS]

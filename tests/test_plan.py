@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from rust_tuner import Protocol
-from rust_tuner.plan import plan_study
+from rust_tuner.plan import plan_nested, plan_noise, plan_study
 from rust_tuner.protocol import SMALL_SCALE
 
 MODELS = ("lenet1998", "inceptionv3_imagenet")
@@ -52,3 +52,29 @@ def test_training_end_to_end_dwarfs_the_rest_and_small_scale_is_small(monkeypatc
     assert full["baselines"] > 10 * full["regime1"]
     small = Protocol.study(**SMALL_SCALE)
     assert sum(seconds(small, 140, (*MODELS, "inceptionv3_end2end")).values()) < 20 * 60
+
+
+def test_nested_runs_both_searches_in_every_outer_fold_on_its_share_of_the_patients():
+    protocol = Protocol.study()
+    steps = {step.name: step for step in plan_nested(protocol, 3000)}
+    assert list(steps) == ["features", "regime1", "regime2", "outer scores"]
+    assert "100 trials, 6 folds, 20 epochs, in each of 5 outer folds" in steps["regime1"].what
+    assert "32 trials" in steps["regime2"].what
+    whole = seconds(protocol, 3000)
+    # Five times four fifths of the patients.
+    assert steps["regime1"].seconds == pytest.approx(4 * whole["regime1"], rel=0.1)
+    assert steps["features"].seconds == whole["features"]
+    assert steps["outer scores"].seconds < 0.05 * steps["regime2"].seconds
+    more = dataclasses.replace(protocol, outer_folds=10)
+    (longer,) = [step for step in plan_nested(more, 3000) if step.name == "regime1"]
+    assert longer.seconds == pytest.approx(9 / 4 * steps["regime1"].seconds, rel=0.1)
+
+
+def test_the_noise_floor_takes_as_long_as_that_many_trials_of_both_kinds():
+    protocol = Protocol.study()
+    steps = {step.name: step for step in plan_noise(protocol, 3000, 10)}
+    assert list(steps) == ["features", "other seeds", "other assignments"]
+    whole = seconds(protocol, 3000)
+    for name in ("other seeds", "other assignments"):
+        assert "10 repeats, 6 folds, 20 epochs" in steps[name].what
+        assert steps[name].seconds == pytest.approx(whole["regime1"] / 10)

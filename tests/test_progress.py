@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from rust_tuner import progress as progress_module
-from rust_tuner.progress import ConsoleProgress, Progress, Silent, duration
+from rust_tuner.progress import ConsoleProgress, Part, Progress, Silent, duration
 
 
 class Clock:
@@ -161,3 +161,23 @@ def test_progress_goes_to_standard_error_by_default(capsys: pytest.CaptureFixtur
     ConsoleProgress().say("hello")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "hello\n")
+
+
+def test_a_part_moves_the_whole_by_the_steps_of_the_tasks_that_count(clock: Clock) -> None:
+    progress, stream = log()
+    with progress.task("all", 10, done=2) as whole:
+        part = Part(progress, whole, name="fold 1", counted=("search",))
+        with part.task("features", 7) as other:
+            other.advance(7)
+        with part.task("search", 5, done=1) as search:
+            search.advance(3, note="best 0.8")
+            search.advance()
+        part.say("hello")
+        assert part.advanced == 4
+    lines = stream.getvalue().splitlines()
+    assert lines == [
+        "fold 1, features: 7/7 in 0 s",
+        "fold 1, search: 5/5 in 0 s best 0.8",
+        "fold 1: hello",
+        "all: 6/10 in 0 s",
+    ]

@@ -39,6 +39,7 @@ def test_the_default_is_the_published_study() -> None:
         "baseline_dropout_rate": 0.5,
         "final_folds": 10,
         "final_epochs": 40,
+        "outer_folds": 5,
         "scale": "full",
     }
 

@@ -234,6 +234,7 @@ def test_search_fields_may_change_between_calls(prepared, tiny_protocol):
         baseline_dropout_rate=0.1,
         final_folds=4,
         final_epochs=9,
+        outer_folds=7,
     )
     assert all(getattr(changed, name) != getattr(tiny_protocol, name) for name in SEARCH_FIELDS)
     study = Study(prepared, protocol=changed)

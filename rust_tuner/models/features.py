@@ -127,7 +127,7 @@ def extract_features(
     report = progress or Silent()
     place = default_cache() if cache is None else Path(cache).expanduser()
     folder = place / recipe.sha256[:32]
-    hashes = [_hash_of_image(path, _row(rows, index)) for index, path in enumerate(images)]
+    hashes = _hashes_of_images(images, rows)
     entries = [folder / digest[:2] / f"{digest}.f32" for digest in hashes]
     shape = (len(images), len(FLIP_VARIANTS[recipe.flips]), NUM_FEATURES)
     values = np.empty(shape, dtype=np.float32)
@@ -145,7 +145,23 @@ def extract_features(
                 f"{len(damaged)} features written to {folder} cannot be read back, the first is "
                 f"{entries[damaged[0]].name}; check the disk, or name another cache folder"
             )
-    return FrozenFeatures(values, sha256_of_json([recipe.sha256, hashes]))
+    return FrozenFeatures(values, _identity(recipe, hashes))
+
+
+def features_sha256(
+    images: Sequence[Path], recipe: FeatureRecipe, *, rows: Sequence[int] | None = None
+) -> str:
+    """What `FrozenFeatures.sha256` of these images is, without their features.
+
+    Args:
+        images: n image files.
+        recipe: the backbone and the preprocessing.
+        rows: the images' rows in their manifest, for error messages.
+
+    Raises:
+        ImageError: naming the first file that cannot be read.
+    """
+    return _identity(recipe, _hashes_of_images(images, rows))
 
 
 def _load(entries: Sequence[Path], values: FloatArray) -> list[int]:
@@ -226,6 +242,14 @@ def _flip(picture: FloatArray, left_right: bool, up_down: bool) -> FloatArray:
 
 def _row(rows: Sequence[int] | None, index: int) -> int | None:
     return None if rows is None else rows[index]
+
+
+def _identity(recipe: FeatureRecipe, hashes: list[str]) -> str:
+    return sha256_of_json([recipe.sha256, hashes])
+
+
+def _hashes_of_images(images: Sequence[Path], rows: Sequence[int] | None) -> list[str]:
+    return [_hash_of_image(path, _row(rows, index)) for index, path in enumerate(images)]
 
 
 def _hash_of_image(path: Path, row: int | None) -> str:

@@ -40,6 +40,7 @@ from rust_tuner.models.fold_training import (
     curves_by_metric,
 )
 from rust_tuner.models.optimizers import FusedAdam, fused
+from rust_tuner.models.runtime import release
 from rust_tuner.seeds import derive_seed
 
 _Weights = list[list[npt.NDArray[Any]]]
@@ -103,6 +104,18 @@ class FoldParallelTrainer:
             twin.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log])
             return epoch_log.curves(start)
 
+    def release(self) -> None:
+        """Give back the memory of features and heads; the trainer is of no use afterwards."""
+        self._release_twins()
+        release([self._table])
+
+    def _release_twins(self) -> None:
+        for twin in self._twins.values():
+            # The features are among the variables of every head that gathers from them.
+            variables = (*twin.model.variables, *twin.model.optimizer.variables)
+            release(variable for variable in variables if variable is not self._table)
+        self._twins.clear()
+
     def _prepare(
         self, heads: Callable[[int], keras.Model], num_folds: int, longest: int
     ) -> "_Twin":
@@ -113,7 +126,7 @@ class FoldParallelTrainer:
         twin = self._twins.get(key)
         if twin is None:
             # One at a time, so that a search over many architectures does not keep them all.
-            self._twins.clear()
+            self._release_twins()
             twin = self._twins[key] = _Twin(plan, first, self._table, num_folds, longest)
         others = (_weights(heads(fold)) for fold in range(1, num_folds))
         twin.reset(plan, [_weights(first), *others])

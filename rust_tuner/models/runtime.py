@@ -4,6 +4,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+from collections.abc import Iterable
 
 import keras
 
@@ -36,8 +37,8 @@ def start_backend() -> None:
         )
 
 
-def release(model: keras.Model) -> None:
-    """Give back the memory of a compiled model's weights and optimiser; it is of no use afterwards.
+def release(variables: Iterable[keras.Variable]) -> None:
+    """Give back the memory of variables, such as a model's; they are of no use afterwards.
 
     TensorFlow 2.21 keeps the variables that a traced function used, for as long as the process
     lives and whoever has let go of the model: a gigabyte a fold for a LeNet of the study's size.
@@ -46,7 +47,7 @@ def release(model: keras.Model) -> None:
         return
     import tensorflow as tf
 
-    for variable in (*model.variables, *model.optimizer.variables):
+    for variable in variables:
         value = variable.value
         parts = value.values if isinstance(value, tf.distribute.DistributedValues) else (value,)
         for part in parts:

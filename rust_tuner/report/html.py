@@ -24,6 +24,7 @@ from rust_tuner.report.sections import (
     split_section,
 )
 from rust_tuner.report.sections_final import final_section
+from rust_tuner.report.sections_repeats import nested_section, noise_section
 from rust_tuner.report.study_records import read_study
 from rust_tuner.report.verdict import summary, warnings_of
 from rust_tuner.search.records import REGIME_1, REGIME_2
@@ -79,6 +80,8 @@ def write_report(directory: str | Path) -> Path:
         baselines_section(records, room),
         regime_section(records.regime_1, REGIME_1, room),
         regime_section(records.regime_2, REGIME_2, room),
+        noise_section(records, room),
+        nested_section(records, room),
         final_section(records, room),
         provenance_section(records),
     ]

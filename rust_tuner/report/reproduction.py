@@ -8,7 +8,7 @@ from typing import Any
 
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
 from rust_tuner.report.study_records import StudyRecords
-from rust_tuner.search.records import Project
+from rust_tuner.search.records import REGIME_1, Project
 
 # What the choices `--protocol` stands for differ in.
 _PRESET_FIELDS = ("objective", "resize", "flips", "masked_loss")
@@ -99,7 +99,7 @@ def _commands(
         if value is not None:
             shared += [option, str(value)]
     if protocol.get("scale") == "small":
-        return [_line("study", "--scale", "small", *shared)]
+        return [_line("study", "--scale", "small", *shared), *_repeats(records)]
     lines = [_line("prepare", *shared)]
     if records.baselines:
         run = next(iter(records.baselines.values())).run
@@ -114,7 +114,22 @@ def _commands(
         fixed = _fixed_otherwise(records.regime_1, records.regime_2)
         ranges = _ranges(run, ("learning_rates", "epsilons"))
         lines.append(_line("regime2", *fixed, *_scale(run), *ranges))
-    return [*lines, _line("final"), _line("report")]
+    return [*lines, *_repeats(records), _line("final"), _line("report")]
+
+
+def _repeats(records: StudyRecords) -> list[str]:
+    """The commands of nested cross-validation and noise floor, where they have been run."""
+    lines = []
+    if records.nested is not None:
+        run = records.nested.run
+        protocol = run["protocol"]
+        scale = ["--folds", protocol["num_folds"], "--epochs", protocol["epochs"]]
+        names = ("batch_size_range", "dropout_rate_range", "learning_rates", "epsilons")
+        outer = ["--outer-folds", run["outer_folds"], "--trials", run["trials"][REGIME_1]]
+        lines.append(_line("nested", *outer, *scale, *_ranges(run, names)))
+    if records.noise is not None:
+        lines.append(_line("noise", "--repeats", records.noise.run["repeats"]))
+    return lines
 
 
 def _line(command: str, *options: object) -> str:

@@ -40,6 +40,7 @@ from rust_tuner.report.tables import (
 )
 from rust_tuner.report.verdict import MODEL_NAMES, SEARCH_NAMES, view_only_of
 from rust_tuner.search.baseline_table import baseline_results
+from rust_tuner.search.nested_records import NESTED
 from rust_tuner.search.records import REGIME_1, Project
 
 _COLUMNS_OF_TRIALS = ("rank", "trial", "status")
@@ -110,8 +111,8 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
         section.missing.append("No first model has been run: rust-tuner baselines STUDY")
         return section
     section.lead.append(
-        "Cross-validation of the first models, at the best epoch of each mean curve: another "
-        "choice that flatters all of them a little."
+        "Cross-validation of the first models, at the best epoch of each mean curve: a choice that "
+        "flatters all of them a little, so these are selection scores."
     )
 
     def table() -> None:
@@ -354,19 +355,22 @@ def provenance_section(records: StudyRecords) -> Section:
             facts_table("Versions when the study was prepared", study["versions"])
         )
         section.tables.append(facts_table("Protocol", study["protocol"]))
+    runs = {name: project.run for name, project in records.projects.items()}
+    if records.nested is not None:
+        runs[NESTED] = records.nested.run
     rows = []
-    for name, project in records.projects.items():
-        subject = project.run["subject"]
+    for name, run in runs.items():
+        subject = run["subject"]
         weights = subject.get("weights") or {}
         rows.append(
             [
                 text(name),
-                whole(project.run["seed"]),
+                whole(run["seed"]),
                 text(weights.get("asked", "-")),
                 text(weights.get("sha256", "-")),
                 text(subject.get("inputs", "-")),
                 text(subject.get("folds", "-")),
-                text(", ".join(f"{k} {v}" for k, v in project.run["versions"].items())),
+                text(", ".join(f"{k} {v}" for k, v in run["versions"].items())),
             ]
         )
     header = (

@@ -48,12 +48,13 @@ def final_section(records: StudyRecords, room: Room) -> Section:
         rows = [
             [
                 text(evaluations[row["evaluation"]]),
+                text(row["kind"]),
                 text(METRICS.get(row["metric"], row["metric"].replace("_", " "))),
                 *(decimal(row[name]) for name in ("value", "std", "view_only")),
             ]
             for row in found.to_dict("records")
         ]
-        header = ("evaluation", "figure", "value", "SD over folds", "view only")
+        header = ("evaluation", "kind", "figure", "value", "SD over folds", "view only")
         section.tables.append(PageTable("The tuned model", header, rows, file))
     holdout = records.holdout
     if holdout is None:
@@ -61,7 +62,7 @@ def final_section(records: StudyRecords, room: Room) -> Section:
     else:
         section.lead.append(
             f"The hold-out set, {holdout['radiographs']} radiographs of {holdout['patients']} "
-            f"patients, was evaluated once, on {holdout.get('date')}."
+            f"patients, was evaluated once, on {holdout.get('date')}; its figures are an estimate."
         )
         attempt(section, "The table of labels", lambda: _labels(section, room, holdout))
     if records.predictions is None:

@@ -14,8 +14,10 @@ import pandas as pd
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, sha256_of_json
+from rust_tuner.report.noise import NOISE, NOISE_FILE, NoiseFloor, noise_spread, read_noise
 from rust_tuner.report.predictions import read_predictions
 from rust_tuner.search.baseline_table import BASELINES, BASELINES_FOLDER
+from rust_tuner.search.nested_records import FIGURES, NESTED, NESTED_FILE, Nested, read_nested
 from rust_tuner.search.records import REGIME_1, REGIME_2, Project, read_project
 
 FINAL = "final"
@@ -23,7 +25,7 @@ CROSS_VALIDATION = "cross_validation"
 # What reading a damaged part may end in; everything else is a fault of the program.
 DAMAGED = (RustTunerError, OSError, LookupError, TypeError, ValueError, AttributeError)
 
-_PARTS = ("study.json", "split.json", BASELINES_FOLDER, REGIME_1, REGIME_2, FINAL)
+_PARTS = ("study.json", "split.json", BASELINES_FOLDER, REGIME_1, REGIME_2, NESTED, NOISE, FINAL)
 _HOLDOUT_METRICS = ("auroc", "cortex_auroc")
 _LABEL_FIELDS = ("label", "positives", "rows", "auroc", "precision", "recall", "f1")
 
@@ -41,6 +43,8 @@ class StudyRecords:
         baselines: the projects of the first models that were begun, in their order.
         regime_1: its project, or None.
         regime_2: its project, or None.
+        nested: the nested cross-validation, or None.
+        noise: the repeats of the best configuration, or None.
         cross_validation: the final model's project, or None.
         holdout: `final/holdout.json`, or None.
         predictions: `final/predictions.csv`, or None.
@@ -53,6 +57,8 @@ class StudyRecords:
     baselines: dict[str, Project]
     regime_1: Project | None
     regime_2: Project | None
+    nested: Nested | None
+    noise: NoiseFloor | None
     cross_validation: Project | None
     holdout: dict[str, Any] | None
     predictions: pd.DataFrame | None
@@ -103,6 +109,11 @@ def read_study(directory: str | Path) -> StudyRecords:
             problems.extend(f"{name}: {problem}" for problem in found.problems)
         return found
 
+    nested = read(f"{NESTED}/{NESTED_FILE}", _nested)
+    noise = read(f"{NOISE}/{NOISE_FILE}", _noise)
+    for part in (nested, noise):
+        if part is not None:
+            problems.extend(f"{part.folder.name}: {problem}" for problem in part.problems)
     baselines = {name: project(f"{BASELINES_FOLDER}/{name}") for name in BASELINES}
     return StudyRecords(
         directory=place,
@@ -111,6 +122,8 @@ def read_study(directory: str | Path) -> StudyRecords:
         baselines={name: item for name, item in baselines.items() if item is not None},
         regime_1=project(REGIME_1),
         regime_2=project(REGIME_2),
+        nested=nested,
+        noise=noise,
         cross_validation=project(f"{FINAL}/{CROSS_VALIDATION}"),
         holdout=read(f"{FINAL}/holdout.json", _holdout),
         predictions=read(f"{FINAL}/predictions.csv", read_predictions),
@@ -145,6 +158,35 @@ def _readable_project(folder: Path) -> Project:
         else:
             trials.append(trial)
     return dataclasses.replace(project, trials=tuple(trials), problems=tuple(problems))
+
+
+def _nested(path: Path) -> Nested:
+    found = read_nested(path.parent)
+    run = found.run
+    for number in (run["seed"], *run["trials"].values()):
+        if not isinstance(number, int):
+            raise TypeError(f"{number!r} where a whole number is expected")
+    str(run["objective"])
+    dict(run["subject"]["weights"])
+    dict(run["versions"])
+    for record in found.outer:
+        for figures in (record.selection_score, record.estimate, record.view_only_baseline):
+            _require_figures({name: figures[name] for name in FIGURES})
+    if found.summary is not None:
+        for what in ("selection_score", "estimate", "optimism", "pooled", "view_only_baseline"):
+            for name in FIGURES:
+                _require_figures(found.summary[what][name])
+    return found
+
+
+def _noise(path: Path) -> NoiseFloor:
+    found = read_noise(path.parent)
+    int(found.run["repeats"])
+    str(found.run["objective"])
+    dict(found.run["configuration"])
+    _require_figures(found.run["selection_score"])
+    noise_spread(found.values)
+    return found
 
 
 def _study(path: Path) -> dict[str, Any]:

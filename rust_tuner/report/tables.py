@@ -13,8 +13,11 @@ import pandas as pd
 
 from rust_tuner.errors import SearchError
 from rust_tuner.files import write_text
+from rust_tuner.report.nested import outer_table, summary_table
+from rust_tuner.report.noise import NOISE, noise_spread
 from rust_tuner.report.study_records import StudyRecords, read_study
 from rust_tuner.search.baseline_table import baseline_results
+from rust_tuner.search.nested_records import NESTED
 from rust_tuner.search.records import (
     REGIME_1,
     REGIME_2,
@@ -216,24 +219,27 @@ def final_table(records: StudyRecords) -> pd.DataFrame:
     """What is known of the final model.
 
     Returns:
-        `evaluation` (`cross_validation` or `holdout`), `metric`, `value`, `std` (over folds),
-        `view_only` (the view-only baseline of the same metric); no rows where nothing is there.
+        `evaluation` (`cross_validation` or `holdout`), `kind` (the first is a `selection score`,
+        the second an `estimate`), `metric`, `value`, `std` (over folds), `view_only` (the
+        view-only baseline of the same metric); no rows where nothing is there.
     """
-    rows: list[tuple[str, str, float | None, float | None, float | None]] = []
+    rows: list[tuple[str, str, str, float | None, float | None, float | None]] = []
     project = records.cross_validation
     best = project.best if project is not None else None
     if project is not None and best is not None:
         known = project.run.get("view_only_baseline") or {}
         for name, value in best.metrics.items():
             metric = name.removeprefix("val_")
-            rows.append((CROSS, metric, value, best.spread(metric), known.get(name)))
+            rows.append(
+                (CROSS, "selection score", metric, value, best.spread(metric), known.get(name))
+            )
     if records.holdout is not None:
         known = records.holdout["view_only_baseline"]
         for metric, value in records.holdout["metrics"].items():
-            rows.append((HOLDOUT, metric, value, None, known.get(metric)))
-    names = ["evaluation", "metric", "value", "std", "view_only"]
+            rows.append((HOLDOUT, "estimate", metric, value, None, known.get(metric)))
+    names = ["evaluation", "kind", "metric", "value", "std", "view_only"]
     table = pd.DataFrame(rows, columns=names)
-    return table.astype(dict.fromkeys(names[2:], "float64"))
+    return table.astype(dict.fromkeys(names[3:], "float64"))
 
 
 def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:
@@ -244,7 +250,9 @@ def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:
 
     Returns:
         Some of `baselines` (one row a first model, chance and the view-only baseline among
-        them), `regime_1` and `regime_2` (`trials_table`), `final` (`final_table`).
+        them), `regime_1` and `regime_2` (`trials_table`), `nested` (one row an outer fold),
+        `nested_summary` (selection score, estimate and the gap), `noise` (each repeat),
+        `noise_floor` (what they vary by), `final` (`final_table`).
 
     Raises:
         ResumeError: where the folder holds nothing of a study.
@@ -257,6 +265,12 @@ def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:
     for name, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
         if project is not None:
             tables[name] = trials_table(project)
+    if records.nested is not None:
+        tables[NESTED] = outer_table(records.nested)
+        tables[f"{NESTED}_summary"] = summary_table(records.nested)
+    if records.noise is not None:
+        tables[NOISE] = records.noise.values
+        tables[f"{NOISE}_floor"] = noise_spread(records.noise.values)
     final = final_table(records)
     if not final.empty:
         tables[FINAL] = final

@@ -14,7 +14,11 @@ from rust_tuner.files import read_json
 from rust_tuner.labels import CORTICES
 from rust_tuner.plan import PlannedStep
 from rust_tuner.progress import duration
+from rust_tuner.report.noise import NOISE
+from rust_tuner.report.terminal_repeats import nested_lines, noise_lines
+from rust_tuner.report.terminal_table import TABLE_WIDTH, plain_table
 from rust_tuner.search.baseline_table import BASELINES_FOLDER, suggested_backbone
+from rust_tuner.search.nested_records import NESTED
 from rust_tuner.search.records import (
     REGIME_1,
     REGIME_2,
@@ -29,7 +33,6 @@ _BEST_SHOWN = 5
 _SEARCHES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
 # Two short lines each, so that the widest of our searches fits into 80 columns.
 _HEADERS = {"val_auroc": "AUROC,\n18 labels", "val_cortex_auroc": "AUROC,\ncortices"}
-_TABLE_WIDTH = 78
 _DAMAGED = (RustTunerError, KeyError, TypeError, ValueError, AttributeError)
 
 
@@ -51,7 +54,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
         caption=_caption(project, metrics),
         box=box.SIMPLE_HEAD,
         # Title and caption are as wide as the table.
-        min_width=_TABLE_WIDTH,
+        min_width=TABLE_WIDTH,
         title_justify="left",
         caption_justify="left",
     )
@@ -118,7 +121,7 @@ def baselines_table(found: pd.DataFrame, objective: str) -> Table:
     lines = ["Mean ± standard deviation over folds at the epoch of the best mean (from 0)."]
     if suggested is not None:
         lines.append(f"Best of the frozen backbones by {objective}: {suggested}.")
-    table = _plain_table("First models", "\n".join(lines))
+    table = plain_table("First models", "\n".join(lines))
     for name in ("model", "AUROC,\n18 labels", "AUROC,\ncortices", "epoch"):
         table.add_column(name, overflow="fold")
     for row in found.to_dict("records"):
@@ -134,9 +137,10 @@ def baselines_table(found: pd.DataFrame, objective: str) -> Table:
 def holdout_table(found: dict[str, Any]) -> Table:
     """What the one look at the hold-out set found."""
     metrics, baseline = found["metrics"], found["view_only_baseline"]
-    table = _plain_table(
+    table = plain_table(
         f"Hold-out set: {found['radiographs']} radiographs of {found['patients']} patients",
-        f"Macro averages over the labels where defined; threshold {found['threshold']:g}.\n"
+        "An estimate: nothing that was chosen had seen these patients. Macro averages over the\n"
+        f"labels where defined; threshold {found['threshold']:g}.\n"
         "Cortices: 16 labels, each only where its cortex is visible.",
     )
     for name in ("", "18 labels", "cortices"):
@@ -154,7 +158,7 @@ def holdout_table(found: dict[str, Any]) -> Table:
 
 def plan_table(steps: Sequence[PlannedStep]) -> Table:
     """What a study will do, and about how long each step takes."""
-    table = _plain_table(
+    table = plain_table(
         "Plan",
         "Times are magnitudes, for steps of which nothing is there yet; what is done is skipped.",
     )
@@ -170,7 +174,7 @@ def plan_table(steps: Sequence[PlannedStep]) -> Table:
 
 def predictions_table(found: pd.DataFrame) -> Table:
     """One row an image: the view, and the scores of the cortices that it shows."""
-    table = _plain_table(
+    table = plain_table(
         "RUST scores", "Most likely score (its probability) of each cortex that the view shows."
     )
     totals = "rust_total" in found
@@ -186,17 +190,6 @@ def predictions_table(found: pd.DataFrame) -> Table:
             cells.append("-" if pd.isna(row["rust_total"]) else str(row["rust_total"]))
         table.add_row(*cells)
     return table
-
-
-def _plain_table(title: str, caption: str) -> Table:
-    return Table(
-        title=title,
-        caption=caption,
-        box=box.SIMPLE_HEAD,
-        min_width=_TABLE_WIDTH,
-        title_justify="left",
-        caption_justify="left",
-    )
 
 
 def _mean_and_spread(mean: float, spread: float | None) -> str:
@@ -221,6 +214,14 @@ def status_lines(folder: Path) -> list[Text]:
             lines.extend(_search_lines(regime, folder / regime))
         else:
             lines.append(Text(f"{regime}: not begun"))
+    for name, read in ((NESTED, nested_lines), (NOISE, noise_lines)):
+        if (folder / name).is_dir():
+            try:
+                lines.extend(read(folder / name))
+            except RustTunerError as error:
+                lines.append(Text(f"{name}: {error}", style="red"))
+            except _DAMAGED as error:
+                lines.append(Text(f"{name}: damaged records ({error!r})", style="red"))
     final = folder / "final"
     if (final / "cross_validation").is_dir():
         lines.extend(_search_lines("final/cross_validation", final / "cross_validation"))
@@ -283,10 +284,9 @@ def _project_lines(name: str, project: Project) -> list[Text]:
     if best is not None:
         values = ", ".join(f"{key}={_number(value)}" for key, value in best.values.items())
         spread = best.spread(project.objective.removeprefix("val_"))
-        told = f" ± {spread:.4f}" if spread is not None else ""
-        lines.append(
-            Text(f"  best so far: trial {best.trial}, {project.objective} {best.score:.4f}{told}")
-        )
+        told = f"{project.objective} {best.score:.4f}"
+        told += f" ± {spread:.4f}" if spread is not None else ""
+        lines.append(Text(f"  best so far: trial {best.trial}, {told} (selection score)"))
         lines.append(Text(f"    {values}"))
     return lines
 

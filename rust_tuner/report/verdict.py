@@ -1,6 +1,7 @@
 """What a study asked, what came out, and what that is worth: summary and warnings.
 
-A search's best score is a selection score and is never called anything else.
+A figure is either a *selection score* (something was chosen by it: a trial, a model, an epoch) or
+an *estimate* (of patients that nothing which was chosen had seen), and never called the other.
 """
 
 from collections.abc import Mapping
@@ -63,7 +64,7 @@ def summary(records: StudyRecords) -> Summary:
     if done:
         objective = next(iter(records.baselines.values())).objective
         name, best = max(done.items(), key=lambda item: item[1].metrics.get(objective, 0.0))
-        worth = f"cross-validation; the best of {len(done)} models, so a little too good"
+        worth = f"selection score: cross-validation, the best of {len(done)} models and epochs"
         rows.append(SummaryRow(f"Best first model: {MODEL_NAMES[name]}", *_spread(best), worth))
     for key, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
         if project is None or project.best is None:
@@ -78,11 +79,17 @@ def summary(records: StudyRecords) -> Summary:
     final = records.cross_validation
     if final is not None and final.best is not None:
         folds = final.run["subject"]["num_folds"]
-        worth = f"{folds}-fold cross-validation on the patients it was tuned on, so still too good"
+        worth = (
+            f"selection score: {folds}-fold cross-validation on the patients it was tuned on, so "
+            "still too good"
+        )
         rows.append(SummaryRow("Tuned model, cross-validated", *_spread(final.best), worth))
+    rows += _nested_rows(records)
     if records.holdout is not None:
         number = records.holdout["patients"]
-        worth = f"one look at {number} patients that nothing had seen: the figure to report"
+        worth = (
+            f"estimate: one look at {number} patients that nothing had seen: the figure to report"
+        )
         figures = _pair(records.holdout["metrics"])
         rows.append(SummaryRow("Tuned model, hold-out set", *figures, worth))
         beside = _pair(records.holdout["view_only_baseline"])
@@ -122,6 +129,29 @@ def _asked(records: StudyRecords) -> list[str]:
     if protocol.get("scale") == "small":
         asked.append("Scale: small, made to try things out; not the published study's.")
     return asked
+
+
+def _nested_rows(records: StudyRecords) -> list[SummaryRow]:
+    if records.nested is None or records.nested.summary is None:
+        return []
+    found = records.nested.summary
+    gaps = " and ".join(f"{found['optimism'][name]['mean']:+.3f}" for name in _FIGURES)
+    worth = (
+        f"estimate: {found['outer_folds']} outer folds, each scored once by a model that was tuned "
+        f"without its patients; the selection scores inside exceed it by {gaps}, their optimism"
+    )
+    rows = []
+    for what, title, said in (
+        ("estimate", "Tuning procedure, nested cross-validation", worth),
+        (
+            "view_only_baseline",
+            "View only, outer folds",
+            "what the view alone reaches on the same radiographs",
+        ),
+    ):
+        told = [f"{found[what][n]['mean']:.3f} ± {found[what][n]['std']:.3f}" for n in _FIGURES]
+        rows.append(SummaryRow(title, told[0], told[1], said))
+    return rows
 
 
 def _pair(figures: Mapping[str, Any]) -> tuple[str, str]:
@@ -178,6 +208,17 @@ def _view_only_warnings(records: StudyRecords) -> list[str]:
         for metric in _FIGURES:
             value, view_only = best.metrics.get(f"val_{metric}"), known.get(metric)
             found += _against_view_only(name, metric, value, view_only, best.spread(metric))
+    if records.nested is not None and records.nested.summary is not None:
+        summary_of = records.nested.summary
+        for metric in _FIGURES:
+            estimate = summary_of["estimate"][metric]
+            found += _against_view_only(
+                "Nested cross-validation",
+                metric,
+                estimate["mean"],
+                summary_of["view_only_baseline"][metric]["mean"],
+                estimate["std"],
+            )
     if records.holdout is not None:
         for metric in _FIGURES:
             value = records.holdout["metrics"][metric]
@@ -207,6 +248,11 @@ def _against_view_only(
 
 def _holdout_warnings(records: StudyRecords) -> list[str]:
     if records.holdout is None:
+        if records.nested is not None and records.nested.summary is not None:
+            return [
+                "The hold-out set has not been evaluated: the estimate of the nested "
+                "cross-validation is that of the tuning procedure, not of one final model."
+            ]
         return [
             "The hold-out set has not been evaluated: nothing here says how well the model does "
             "on new patients."
@@ -241,6 +287,12 @@ def _search_warnings(records: StudyRecords) -> list[str]:
                 f"{failed[0].trial} ({reason})."
             )
         found += [f"{name}: {text}" for text in _at_the_edge(project)]
+    nested = records.nested
+    if nested is not None and len(nested.outer) < nested.outer_folds:
+        found.append(
+            f"Nested cross-validation is not finished: {len(nested.outer)} of "
+            f"{nested.outer_folds} outer folds."
+        )
     missing = [
         title
         for title, part in (

@@ -42,6 +42,7 @@ _ELSEWHERE = (
     "epsilons",
     "final_folds",
     "final_epochs",
+    "outer_folds",
     "weights",
     "scale",
 )

@@ -200,7 +200,7 @@ def run_folds(
             if store is not None:
                 store.save(record)
             if owns_models:
-                release(model)
+                release((*model.variables, *model.optimizer.variables))
             del model, running
             keras.utils.clear_session()
         elif task is not None:

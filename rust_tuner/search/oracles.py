@@ -307,6 +307,14 @@ class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  
         return sum(1 for _ in itertools.islice(_grid(self.hyperparameters), self.max_trials))
 
 
+class RepeatOracle(ResumableOracle):
+    """The same values in every trial; trials differ by the seeds that their number gives them."""
+
+    def values_of(self, index: int) -> Values | None:
+        """The space's defaults, whatever the trial."""
+        return next(_grid(self.hyperparameters))
+
+
 def _grid(space: keras_tuner.HyperParameters) -> Iterator[Values]:
     """Every combination of active values, defaults first, the last declared varying fastest."""
     return _extend_grid(space.space, {}, 0)

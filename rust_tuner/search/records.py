@@ -293,6 +293,20 @@ def read_project(folder: str | Path) -> Project:
     return Project(place, run, tuple(trials), tuple(problems))
 
 
+def count_ended(folder: Path) -> int:
+    """How many trials of a project folder have ended, for progress alone.
+
+    0 where the folder is not there or cannot be read: what is wrong with it, its search says.
+    """
+    if not (folder / RUN_FILE).is_file():
+        return 0
+    try:
+        trials = read_project(folder).trials
+    except (RustTunerError, LookupError, TypeError, AttributeError):
+        return 0
+    return sum(trial.status in ("COMPLETED", "FAILED") for trial in trials)
+
+
 def results_table(project: Project) -> pd.DataFrame:
     """One row a trial, in the order of their ids.
 

@@ -204,12 +204,13 @@ def best_of_regime_1(directory: Path) -> dict[str, Any]:
 def recorded_protocol(protocol: Protocol) -> dict[str, Any]:
     """The choices that a search is compared by when it is resumed.
 
-    The number of trials may grow, and what baselines and final model do is no part of a search.
+    The number of trials may grow, and what baselines, final model and outer folds do is no part of
+    a search.
     """
     return {
         name: value
         for name, value in protocol.to_json().items()
-        if name != "trials" and not name.startswith(("baseline_", "final_"))
+        if name != "trials" and not name.startswith(("baseline_", "final_", "outer_"))
     }
 
 

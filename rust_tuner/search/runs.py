@@ -45,14 +45,14 @@ def claim_folder(folder: Path, run: dict[str, Any]) -> None:
         written = None
     # Every record carries the key of its run, so a damaged manifest costs no trust in them.
     if isinstance(written, dict):
-        differences = _differences(written, run)
-        if differences:
-            table = "\n".join(f"  {name}: was {old}, is {new}" for name, old, new in differences)
-            raise ResumeError(
-                f"{folder} holds a search that differs from this one:\n{table}\n"
-                "Go back to what it was to resume it, or take a new folder. Only max_trials may "
-                "change."
-            )
+        _refuse_differences(
+            written,
+            run,
+            holds=f"{folder} holds a search",
+            mend="Go back to what it was to resume it, or take a new folder. Only max_trials may "
+            "change.",
+            free=EXTENDABLE,
+        )
         before = written.get("max_trials")
         asked = run.get("max_trials")
         if asked is not None and (before is None or asked < before):
@@ -64,6 +64,39 @@ def claim_folder(folder: Path, run: dict[str, Any]) -> None:
     if written != run:
         write_json(path, run)
     for leftover in (*folder.glob(".*.part"), *folder.glob("trial_*/.*.part")):
+        leftover.unlink()
+
+
+def claim_record(
+    path: Path, record: dict[str, Any], *, what: str, free: tuple[str, ...] = ()
+) -> None:
+    """Write down what a folder is for, or check that it is for just that.
+
+    Args:
+        path: the file in the folder.
+        record: JSON values that everything in the folder depends on.
+        what: what the folder holds, for the message.
+        free: names in the record that may change.
+
+    Raises:
+        ResumeError: with a table of what differs and what to do about it.
+    """
+    try:
+        written = read_json(path)
+    except (FileNotFoundError, RustTunerError):
+        # As above: what stands in the folder has the record's key, or a manifest of its own.
+        written = None
+    if isinstance(written, dict):
+        _refuse_differences(
+            written,
+            record,
+            holds=f"{path.parent} holds {what}",
+            mend=f"Go back to what it was to resume it, or remove {path.parent} to begin anew.",
+            free=free,
+        )
+    if written != record:
+        write_json(path, record)
+    for leftover in path.parent.rglob(".*.part"):
         leftover.unlink()
 
 
@@ -136,14 +169,25 @@ def _blank(oracle: ResumableOracle, trial_id: str, values: Values) -> Trial:
     return Trial(hyperparameters=hyperparameters, trial_id=trial_id, status=TrialStatus.RUNNING)
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _refuse_differences(
+    old: dict[str, Any], new: dict[str, Any], *, holds: str, mend: str, free: tuple[str, ...]
+) -> None:
+    differences = _differences(old, new, free)
+    if differences:
+        table = "\n".join(f"  {name}: was {was}, is {now}" for name, was, now in differences)
+        raise ResumeError(f"{holds} that differs from this one:\n{table}\n{mend}")
+
+
+def _differences(
+    old: dict[str, Any], new: dict[str, Any], free: tuple[str, ...]
+) -> list[tuple[str, str, str]]:
     rows: list[tuple[str, str, str]] = []
     for name in sorted(set(old) | set(new)):
         was, now = old.get(name), new.get(name)
-        if name in EXTENDABLE or was == now:
+        if name in free or was == now:
             continue
         if isinstance(was, dict) and isinstance(now, dict):
-            inner = _differences(was, now)
+            inner = _differences(was, now, free)
             rows.extend((f"{name}.{key}", before, after) for key, before, after in inner)
         else:
             rows.append((name, _short(was), _short(now)))

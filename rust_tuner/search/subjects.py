@@ -101,7 +101,7 @@ def radiographs_subject(
     features = extract_features(
         radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=progress
     )
-    targets = _targets(radiographs, masked_loss=hypermodel.masked_loss)
+    targets = training_targets(radiographs, masked_loss=hypermodel.masked_loss)
 
     def build(hp: keras_tuner.HyperParameters, running: RunningPredictions | None) -> keras.Model:
         return hypermodel.build_head(hp, metrics=[running] if running is not None else None)
@@ -114,7 +114,7 @@ def radiographs_subject(
         identity={
             "inputs": features.sha256,
             "targets": _sha256_of_arrays(targets, radiographs.visible),
-            "folds": _sha256_of_folds(pairs),
+            "folds": sha256_of_folds(pairs),
             "num_folds": len(pairs),
             "weights": recipe.weights.to_json(),
             "image_size": recipe.image_size,
@@ -166,7 +166,7 @@ def images_subject(
         cache=place / "images",
         progress=progress,
     )
-    targets = _targets(radiographs, masked_loss=hypermodel.masked_loss)
+    targets = training_targets(radiographs, masked_loss=hypermodel.masked_loss)
     # Several devices share a batch, and each would keep answers of its own in an order of its own.
     keeps_running = hypermodel.num_replicas == 1
 
@@ -181,7 +181,7 @@ def images_subject(
         identity={
             "inputs": _sha256_of_images(radiographs, recipe),
             "targets": _sha256_of_arrays(targets, radiographs.visible),
-            "folds": _sha256_of_folds(pairs),
+            "folds": sha256_of_folds(pairs),
             "num_folds": len(pairs),
             "model": hypermodel.kind,
             "weights": recipe.weights.to_json(),
@@ -255,7 +255,7 @@ def arrays_subject(
         identity={
             "inputs": _sha256_of_arrays(inputs),
             "targets": _sha256_of_arrays(targets),
-            "folds": _sha256_of_folds(pairs),
+            "folds": sha256_of_folds(pairs),
             "num_folds": len(pairs),
             "model": _sha256_of_model(hypermodel, space or keras_tuner.HyperParameters()),
         },
@@ -273,8 +273,8 @@ def _folds_of(development: Development, cv: Any, seed: int) -> tuple[FoldList, d
     return pairs, _view_only(labels, radiographs.visible, pairs)
 
 
-def _targets(radiographs: Radiographs, *, masked_loss: bool) -> npt.NDArray[np.float32]:
-    """The labels, with -1 where a label does not count in the loss."""
+def training_targets(radiographs: Radiographs, *, masked_loss: bool) -> npt.NDArray[np.float32]:
+    """The labels (n, 18), with -1 where a label does not count in the loss."""
     targets = radiographs.labels.copy()
     if masked_loss:
         targets[:, NUM_VIEWS:][~radiographs.visible] = -1
@@ -416,5 +416,6 @@ def _sha256_of_arrays(*arrays: npt.NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def _sha256_of_folds(folds: FoldList) -> str:
+def sha256_of_folds(folds: FoldList) -> str:
+    """The SHA-256 of the rows on both sides of each fold, in order."""
     return _sha256_of_arrays(*(side for pair in folds for side in pair))

@@ -210,7 +210,10 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             for note in recover_trials(self.project_folder, self.oracle, self._is_complete):
                 self.progress.say(note)
             self.save()
-            self._run_trials()
+            try:
+                self._run_trials()
+            finally:
+                self._run.release()
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Cross-validate one configuration and report its score to the oracle.
@@ -437,6 +440,12 @@ class _Run:
         self.trainer: FoldParallelTrainer | None = None
         if isinstance(subject.data.inputs, FrozenFeatures):
             self.trainer = FoldParallelTrainer(subject.data)
+
+    def release(self) -> None:
+        """Give back what only training needs; many searches may follow in one process."""
+        if self.trainer is not None:
+            self.trainer.release()
+            self.trainer = None
 
 
 def _fails_the_trial(error: Exception) -> bool:

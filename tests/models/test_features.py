@@ -28,7 +28,12 @@ from rust_tuner.errors import FeatureCacheError, ImageError
 from rust_tuner.models import features as features_module
 from rust_tuner.models.architectures import TransferLearningModel, feature_extractor
 from rust_tuner.models.backbones import NUM_FEATURES, build_backbone, find_weights
-from rust_tuner.models.features import FLIP_VARIANTS, FeatureRecipe, extract_features
+from rust_tuner.models.features import (
+    FLIP_VARIANTS,
+    FeatureRecipe,
+    extract_features,
+    features_sha256,
+)
 from rust_tuner.progress import Silent
 
 SIZE = 75
@@ -524,3 +529,14 @@ def test_decoded_images_that_wait_do_not_grow_with_their_number(
     assert np.array_equal(found.values[:, 0, 0], np.arange(120))
     # Two batches of 8 images ahead, one in each reader's hand, and the one being placed.
     assert 8 <= most <= 2 * 8 + 4
+
+
+def test_the_identity_of_features_is_known_without_them(
+    images: list[Path], real: keras.Model, tmp_path: Path
+) -> None:
+    known = features_sha256(images, NO_FLIPS)
+    assert extract_features(images, NO_FLIPS, cache=tmp_path).sha256 == known
+    assert features_sha256(images[::-1], NO_FLIPS) != known
+    assert features_sha256(images, ALL_FLIPS) != known
+    with pytest.raises(ImageError, match=r"row 7: .*nowhere\.png cannot be read"):
+        features_sha256([tmp_path / "nowhere.png"], NO_FLIPS, rows=[7])

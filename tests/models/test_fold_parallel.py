@@ -257,3 +257,30 @@ def test_masked_labels_do_not_train():
     # Label 2 is trained by no row, so what is learned of label 0 leaves it where it was.
     np.testing.assert_array_equal(curves[0].predictions[..., 2], other[0].predictions[..., 2])
     assert not np.allclose(curves[0].predictions[..., 0], other[0].predictions[..., 0])
+
+
+def held_bytes(variables):
+    return sum(np.asarray(variable.value).nbytes for variable in variables)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow alone keeps them")
+def test_a_trainer_keeps_the_memory_of_one_head_and_after_its_release_of_none():
+    data, build = problem(), dense_head()
+    trainer = FoldParallelTrainer(data)
+    first = together(data, build, fold_rows(5), trainer=trainer)
+    (old,) = trainer._twins.values()
+    owned = [v for v in (*old.model.variables, *old.model.optimizer.variables)]
+    before = held_bytes(owned)
+    # The epochs of these batches are of another length, so a head of another shape is traced.
+    together(data, build, fold_rows(45), trainer=trainer)
+    (new,) = trainer._twins.values()
+    assert new is not old
+    features = data.inputs.values.nbytes
+    assert before > features
+    assert held_bytes(owned) == features
+    again = together(data, build, fold_rows(5), trainer=trainer)
+    assert_same_curves(first, again, rtol=0)
+    (last,) = trainer._twins.values()
+    owned += [*last.model.variables, *last.model.optimizer.variables]
+    trainer.release()
+    assert held_bytes(owned) == 0

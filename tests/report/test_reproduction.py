@@ -41,6 +41,8 @@ def test_the_commands_say_what_was_searched(study):
         "baselines",
         "regime1",
         "regime2",
+        "nested",
+        "noise",
         "final",
         "report",
     ]
@@ -64,6 +66,17 @@ def test_the_commands_say_what_was_searched(study):
     }
     assert options(told[3])["--learning-rates"] == "0.1,0.01,0.001,0.0001"
     assert "--batch-size" not in options(told[3])
+    assert options(told[4]) == {
+        "--outer-folds": "3",
+        "--trials": "12",
+        "--folds": "3",
+        "--epochs": "5",
+        "--batch-sizes": "16,2048",
+        "--dropout-rates": "0.0,0.5",
+        "--learning-rates": "0.1,0.01,0.001,0.0001",
+        "--epsilons": "0.1,0.01,0.001,0.0001,1e-05,1e-06,1e-07,1e-08",
+    }
+    assert options(told[5]) == {"--repeats": "4"}
 
 
 def test_the_commands_are_those_of_the_command_line(study):
@@ -106,7 +119,8 @@ def test_choices_without_an_option_are_named(tmp_path):
 
 def test_a_study_of_small_scale_is_one_command(study):
     change(study / "study.json", protocol=Protocol.study(scale="small", seed=3).to_json())
-    (line,) = reproduction(read_study(study)).commands
+    line, *more = reproduction(read_study(study)).commands
+    assert [other.split()[1] for other in more] == ["nested", "noise"]
     assert line.startswith("rust-tuner study STUDY --scale small --manifest manifest.csv ")
     assert options(line)["--seed"] == "3"
 

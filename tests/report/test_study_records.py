@@ -14,6 +14,8 @@ PARTS = {
     "split.json": "split",
     "regime_1/search.json": "regime_1",
     "regime_2/search.json": "regime_2",
+    "nested/nested.json": "nested",
+    "noise/noise.json": "noise",
     "final/cross_validation/search.json": "cross_validation",
     "final/holdout.json": "holdout",
     "final/predictions.csv": "predictions",

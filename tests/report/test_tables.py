@@ -239,7 +239,16 @@ def test_a_table_comes_back_bit_for_bit(tmp_path):
 def test_a_study_has_the_tables_of_what_is_there(tmp_path):
     study = write_study(tmp_path / "study")
     tables = study_tables(study)
-    assert list(tables) == ["baselines", "regime_1", "regime_2", "final"]
+    assert list(tables) == [
+        "baselines",
+        "regime_1",
+        "regime_2",
+        "nested",
+        "nested_summary",
+        "noise",
+        "noise_floor",
+        "final",
+    ]
     assert list(tables["baselines"]["model"]) == [
         "chance",
         "view_only",
@@ -275,10 +284,13 @@ def test_the_final_table_tells_both_evaluations_beside_the_view_only_baseline(tm
     assert table.loc[("holdout", "cortex_auroc"), "value"] == 0.66
     assert table.loc[("holdout", "cortex_auroc"), "view_only"] == 0.5
     assert np.isnan(table.loc[("holdout", "recall"), "view_only"])
+    kinds = table.groupby("evaluation")["kind"].unique()
+    assert list(kinds["cross_validation"]) == ["selection score"]
+    assert list(kinds["holdout"]) == ["estimate"]
 
 
 def test_nothing_of_a_final_model_is_a_table_without_rows(tmp_path):
     write_regime_1(tmp_path / "regime_1", count=1)
     records = read_study(tmp_path)
     assert final_table(records).empty
-    assert final_table(dataclasses.replace(records, holdout=holdout_record())).shape == (8, 5)
+    assert final_table(dataclasses.replace(records, holdout=holdout_record())).shape == (8, 6)

@@ -151,7 +151,7 @@ def test_status_lines_fit_80_columns_and_tell_the_best(finished_study):
         _, spread = spread_by_hand(project.best, "auroc")
         assert lines[position + 1] == (
             f"  best so far: trial {project.best.trial}, val_auroc "
-            f"{project.best.score:.4f} ± {spread:.4f}"
+            f"{project.best.score:.4f} ± {spread:.4f} (selection score)"
         )
         told = dict(part.split("=") for part in lines[position + 2].strip().split(", "))
         for key, value in project.best.values.items():

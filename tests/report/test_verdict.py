@@ -5,6 +5,7 @@ from report_studies import (
     holdout_record,
     study_record,
     write_baselines,
+    write_nested,
     write_regime_1,
     write_regime_2,
     write_study,
@@ -38,6 +39,8 @@ def test_every_result_stands_in_the_summary_with_its_worth(study):
         "Regime I: best trial",
         "Regime II: best trial",
         "Tuned model, cross-validated",
+        "Tuning procedure, nested cross-validation",
+        "View only, outer folds",
         "Tuned model, hold-out set",
         "View only, hold-out set",
     ]
@@ -49,9 +52,46 @@ def test_every_result_stands_in_the_summary_with_its_worth(study):
     assert "12 trials" in rows["Regime I: best trial"].worth
 
 
-def test_a_selection_score_is_never_called_an_estimate(study):
+def test_every_result_is_called_a_selection_score_or_an_estimate_and_never_the_other(study):
+    kinds = {"selection score": [], "estimate": [], "": []}
     for row in summary(read_study(study)).rows:
-        assert "estimate" not in row.worth
+        (kind, *_) = [name for name in kinds if row.worth.startswith(name)]
+        kinds[kind].append(row.what)
+        if kind == "selection score":
+            assert "estimate" not in row.worth
+    assert kinds == {
+        "selection score": [
+            "Best first model: LeNet",
+            "Regime I: best trial",
+            "Regime II: best trial",
+            "Tuned model, cross-validated",
+        ],
+        "estimate": ["Tuning procedure, nested cross-validation", "Tuned model, hold-out set"],
+        "": ["Chance", "View only", "View only, outer folds", "View only, hold-out set"],
+    }
+
+
+def test_the_nested_estimate_stands_in_the_summary_with_the_gap(study):
+    rows = {row.what: row for row in summary(read_study(study)).rows}
+    row = rows["Tuning procedure, nested cross-validation"]
+    assert (row.auroc, row.cortex_auroc) == ("0.775 ± 0.005", "0.590 ± 0.010")
+    assert "exceed it by +0.035 and +0.050, their optimism" in row.worth
+    assert rows["View only, outer folds"].auroc == "0.700 ± 0.000"
+
+
+def test_a_nested_cross_validation_that_is_not_finished_is_said(tmp_path):
+    write_nested(tmp_path / "nested", finished=1)
+    (line,) = warned(tmp_path, "Nested cross-validation is not finished")
+    assert line.endswith("1 of 3 outer folds.")
+    assert "Tuning" not in " ".join(row.what for row in summary(read_study(tmp_path)).rows)
+
+
+def test_a_nested_estimate_not_above_the_view_alone_is_said(study):
+    record = read_json(study / "nested" / "summary.json")
+    record["view_only_baseline"]["cortex_auroc"]["mean"] = 0.6
+    write_json(study / "nested" / "summary.json", record)
+    (line,) = warned(study, "Nested cross-validation: AUROC, visible")
+    assert "0.590 is not above the view-only baseline, 0.600" in line
 
 
 def test_a_figure_that_is_undefined_is_no_number(study):
@@ -116,6 +156,9 @@ def test_random_weights_are_said_of_frozen_backbones_alone(tmp_path):
 
 def test_a_sealed_hold_out_set_is_said(study):
     (study / "final" / "holdout.json").unlink()
+    (line,) = warned(study, "The hold-out set has not been evaluated")
+    assert "the estimate of the nested cross-validation is that of the tuning procedure" in line
+    (study / "nested" / "summary.json").unlink()
     (line,) = warned(study, "The hold-out set has not been evaluated")
     assert "nothing here says how well the model does on new patients" in line
 

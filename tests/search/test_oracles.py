@@ -19,7 +19,12 @@ from hypothesis import strategies as st
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import SpaceError
-from rust_tuner.search.oracles import GridSearchOracle, RandomSearchOracle, ResumableOracle
+from rust_tuner.search.oracles import (
+    GridSearchOracle,
+    RandomSearchOracle,
+    RepeatOracle,
+    ResumableOracle,
+)
 
 Declare = Callable[[keras_tuner.HyperParameters], None]
 Values = dict[str, Any]
@@ -715,3 +720,22 @@ def test_stock_keras_tuner_goes_on_in_the_folder(tmp_path: Path) -> None:
     again.status = TrialStatus.COMPLETED
     stock.end_trial(again)
     assert [trial.trial_id for trial in stock.get_best_trials()] == [interrupted.trial_id]
+
+
+def test_a_repeat_oracle_gives_the_same_values_as_often_as_asked(tmp_path: Path) -> None:
+    def declare(space: keras_tuner.HyperParameters) -> None:
+        space.Fixed("units", 3)
+        space.Fixed("rate", 0.5)
+
+    oracle = open_oracle(RepeatOracle, declare, tmp_path, max_trials=3)
+    assert oracle.num_trials() == 3
+    trials = []
+    while True:
+        trial = oracle.create_trial("tuner0")
+        if trial.status == TrialStatus.STOPPED:
+            break
+        finish(oracle, trial)
+        trials.append(trial)
+    assert [trial.trial_id for trial in trials] == ["0000", "0001", "0002"]
+    for trial in trials:
+        assert trial.hyperparameters.values == {"units": 3, "rate": 0.5}

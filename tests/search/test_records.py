@@ -16,6 +16,7 @@ from rust_tuner.files import write_json
 from rust_tuner.search.records import (
     FoldRecord,
     FoldStore,
+    count_ended,
     history_table,
     read_out_of_fold,
     read_project,
@@ -331,6 +332,14 @@ def test_folds_are_in_the_order_of_their_numbers(tmp_path):
     write_trial(tmp_path, "0000", folds=[0.01 * fold for fold in range(11)])
     (trial,) = read_project(tmp_path).trials
     assert [fold["fold"] for fold in trial.folds] == list(range(11))
+
+
+def test_trials_that_ended_are_counted_and_none_where_nothing_can_be_read(project, tmp_path):
+    trials = read_project(project).trials
+    assert count_ended(project) == sum(trial.status != "RUNNING" for trial in trials) > 0
+    (project / "search.json").write_text("{")
+    assert count_ended(project) == 0
+    assert count_ended(tmp_path / "nowhere") == 0
 
 
 def test_a_folder_without_a_search_is_refused(tmp_path):

@@ -8,7 +8,7 @@ from keras_tuner.engine.trial import TrialStatus
 
 from rust_tuner import GridSearchOracle
 from rust_tuner.errors import ResumeError
-from rust_tuner.search.runs import claim_folder, recover_trials, run_key
+from rust_tuner.search.runs import claim_folder, claim_record, recover_trials, run_key
 
 RUN = {
     "seed": 1,
@@ -273,3 +273,34 @@ def test_what_is_no_trial_in_the_folder_does_not_count(folder):
     oracle, notes = recover(folder)
     assert notes == []
     assert list(oracle.trials) == ["0000"]
+
+
+@pytest.mark.parametrize("content", [None, "", '{"seed": 1', "[]"])
+def test_a_record_that_is_not_there_or_damaged_is_written(content, tmp_path):
+    path = tmp_path / "nested" / "nested.json"
+    if content is not None:
+        path.parent.mkdir()
+        path.write_text(content)
+    claim_record(path, RUN, what="a nested cross-validation")
+    assert json.loads(path.read_text()) == RUN
+    inside = path.parent / "outer_00" / ".outer.json.12-ab.part"
+    inside.parent.mkdir()
+    inside.write_text("{")
+    claim_record(path, json.loads(json.dumps(RUN)), what="a nested cross-validation")
+    assert not inside.exists()
+
+
+def test_a_record_of_something_else_is_refused_but_for_what_is_free(tmp_path):
+    path = tmp_path / "noise" / "noise.json"
+    claim_record(path, RUN | {"repeats": 2}, what="a noise floor", free=("repeats",))
+    claim_record(path, RUN | {"repeats": 3}, what="a noise floor", free=("repeats",))
+    assert json.loads(path.read_text())["repeats"] == 3
+    before = path.read_bytes()
+    with pytest.raises(ResumeError) as caught:
+        claim_record(path, RUN | {"max_trials": 5}, what="a noise floor", free=("repeats",))
+    assert str(caught.value).splitlines() == [
+        f"{path.parent} holds a noise floor that differs from this one:",
+        "  max_trials: was 4, is 5",
+        f"Go back to what it was to resume it, or remove {path.parent} to begin anew.",
+    ]
+    assert path.read_bytes() == before
