@@ -37,6 +37,9 @@ class MixedFolds(Exception):  # noqa: N818 - no error, the reason to train other
     """Why a compiled head cannot be trained with its folds side by side."""
 
 
+_EXCLUDED = "_exclude_from_weight_decay"
+
+
 @dataclass(frozen=True, eq=False)
 class HeadPlan:
     """What a compiled head is made of.
@@ -76,10 +79,15 @@ def plan_head(head: keras.Model) -> HeadPlan:
         if layer.input is not end:
             raise MixedFolds(f"layer {layer.name} is not in one chain")
         end = layer.output
+        activation = getattr(layer, "activation", None)
+        if activation is not None and not activation.__module__.startswith("keras."):
+            raise MixedFolds(f"layer {layer.name} has an activation that is not Keras's own")
         config = layer.get_config()
         held = [name for name in _CONSTRAINTS if config.get(name) is not None]
         if held:
             raise MixedFolds(f"layer {layer.name} has a {held[0]}")
+        if not layer.trainable:
+            raise MixedFolds(f"layer {layer.name} is not trainable")
         if kind == "BatchNormalization" and config["axis"] not in (-1, 1):
             raise MixedFolds(f"layer {layer.name} normalises axis {config['axis']}")
         if kind == "Dropout" and config.get("noise_shape") is not None:
@@ -96,6 +104,11 @@ def plan_head(head: keras.Model) -> HeadPlan:
     for name in ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps"):
         if settings.get(name):
             raise MixedFolds(f"optimizer {kind} has {name}={settings[name]}")
+    # Keras keeps what was excluded, and what `compile` was given, out of both configurations.
+    if any(value for key, value in vars(optimizer).items() if key.startswith(_EXCLUDED)):
+        raise MixedFolds(f"optimizer {kind} leaves some weights without decay")
+    if head._compile_config.config.get("loss_weights") is not None:
+        raise MixedFolds("the head is compiled with loss_weights")
     loss = head.loss
     if loss is not masked_binary_crossentropy:
         loss = keras.losses.get(loss)

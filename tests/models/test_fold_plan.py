@@ -44,6 +44,38 @@ def test_what_would_mix_folds_is_refused_with_the_reason(layers, optimizer, loss
         plan_head(head(layers(), optimizer, loss or "binary_crossentropy"))
 
 
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (lambda: dense(trainable=False), "layer dense is not trainable"),
+        (
+            lambda: dense(activation=lambda x: 2 * x),
+            "layer dense has an activation that is not Keras's own",
+        ),
+        (
+            lambda: keras.layers.BatchNormalization(name="norm", trainable=False),
+            "layer norm is not trainable",
+        ),
+    ],
+)
+def test_a_layer_that_a_twin_would_not_train_alike_is_refused(layer, reason):
+    with pytest.raises(MixedFolds, match=reason):
+        plan_head(head([layer()]))
+
+
+def test_what_compile_and_optimizer_keep_out_of_their_configuration_is_refused():
+    model = head()
+    model.compile("adam", "binary_crossentropy", loss_weights=[5.0])
+    with pytest.raises(MixedFolds, match="compiled with loss_weights"):
+        plan_head(model)
+    optimizer = keras.optimizers.AdamW(weight_decay=0.1)
+    plan_head(head(optimizer=optimizer))
+    optimizer = keras.optimizers.AdamW(weight_decay=0.1)
+    optimizer.exclude_from_weight_decay(var_names=["kernel"])
+    with pytest.raises(MixedFolds, match="optimizer AdamW leaves some weights without decay"):
+        plan_head(head(optimizer=optimizer))
+
+
 def test_a_branching_head_is_refused():
     inputs = keras.Input((5,))
     first = keras.layers.Dense(4, activation="sigmoid")(inputs)
