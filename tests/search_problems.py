@@ -74,9 +74,11 @@ def run_search(directory: Path, kind: str, **changes: Any) -> CrossValidationTun
     return tuner
 
 
-def run_search_of_folds_together(directory: Path, kind: str) -> CrossValidationTuner:
+def run_search_of_folds_together(
+    directory: Path, kind: str, **changes: Any
+) -> CrossValidationTuner:
     """The same search with the arrays as frozen features, so that its folds train together."""
-    tuner = make_tuner(directory, kind)
+    tuner = make_tuner(directory, kind, **changes)
     x, y, groups = arrays()
     sides = [np.flatnonzero(groups % 2 == side) for side in range(2)]
     subject = Subject(

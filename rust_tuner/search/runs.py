@@ -5,7 +5,8 @@ with a table of what differs; only `max_trials` may change. Trials are taken up 
 files: what cannot be read is made again from the seed, and what was running runs again.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,12 @@ def run_key(run: dict[str, Any]) -> str:
     return sha256_of_json({name: value for name, value in run.items() if name not in EXTENDABLE})
 
 
-def claim_folder(folder: Path, run: dict[str, Any]) -> None:
-    """Write a new search's manifest, or check that the folder's search is this one.
+@contextlib.contextmanager
+def claim_folder(folder: Path, run: dict[str, Any]) -> Iterator[None]:
+    """Check that the folder's search is this one; its manifest is written after the block.
+
+    What stands in the folder is taken up in the block: where that is refused, as records of another
+    search are whose manifest is damaged, the folder stays as it was.
 
     Raises:
         ResumeError: with a table of what differs and what to do about it.
@@ -61,6 +66,7 @@ def claim_folder(folder: Path, run: dict[str, Any]) -> None:
                 f"number of trials may only grow: ask for {before or 'all'} or more, or take a "
                 "new folder"
             )
+    yield
     if written != run:
         write_json(path, run)
     for leftover in (*folder.glob(".*.part"), *folder.glob("trial_*/.*.part")):
@@ -101,14 +107,14 @@ def claim_record(
 
 
 def recover_trials(
-    folder: Path, oracle: ResumableOracle, is_complete: Callable[[str, Values], bool]
+    folder: Path, oracle: ResumableOracle, is_complete: Callable[[Trial], bool]
 ) -> list[str]:
     """Give the oracle the trials that a folder holds.
 
     Args:
         folder: the project folder.
         oracle: its space must be declared.
-        is_complete: whether the records of a completed trial are there, given its id and values.
+        is_complete: whether the records of a completed trial are there and give its score.
 
     Returns:
         A line for each trial that was damaged and will be run again.
@@ -136,9 +142,12 @@ def recover_trials(
         if trial is None:
             trial = _blank(oracle, trial_id, values)
             notes.append(f"trial {trial_id} has no readable trial.json; it is taken up again")
-        elif trial.status == TrialStatus.COMPLETED and not is_complete(trial_id, values):
+        elif trial.status == TrialStatus.COMPLETED and not is_complete(trial):
             trial = _blank(oracle, trial_id, values)
-            notes.append(f"trial {trial_id} has damaged fold records; it is run again")
+            notes.append(
+                f"trial {trial_id} has damaged fold records, or another score than they give; it "
+                "is taken up again"
+            )
         trials.append(trial)
     oracle.adopt(trials)
     return notes

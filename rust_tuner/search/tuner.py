@@ -205,10 +205,10 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         chosen_epoch([0.0] * epochs, self.score_epoch)
         run = self._describe(subject, epochs=epochs, batch_size=batch_size) | (about or {})
         with hold_lock(self.project_folder, "searching hyperparameters"):
-            claim_folder(self.project_folder, run)
-            self._run = _Run(subject, run_key(run), epochs, batch_size)
-            for note in recover_trials(self.project_folder, self.oracle, self._is_complete):
-                self.progress.say(note)
+            with claim_folder(self.project_folder, run):
+                self._run = _Run(subject, run_key(run), epochs, batch_size)
+                for note in recover_trials(self.project_folder, self.oracle, self._is_complete):
+                    self.progress.say(note)
             self.save()
             try:
                 self._run_trials()
@@ -235,9 +235,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             num_rows = len(run.subject.data.targets)
             store.close(outcome.out_of_fold(epoch, num_rows), epoch)
             records = list(outcome.folds)
-        epoch = self._chosen_epoch(records)
-        mean = calculate_mean_metrics([record.validation for record in records])
-        metrics = {f"val_{name}": curve[epoch] for name, curve in mean.items()}
+        metrics, epoch = self._figures(records)
         self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
         return metrics
 
@@ -306,8 +304,10 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     lambda: self._build(trial, None), run.trainer, run.subject.folds, **shared
                 )
             except MixedFolds as reason:
-                self.progress.say(f"folds are trained one after another: {reason}")
-                run.trainer = None
+                # Each trial is asked anew, so that a resumed search trains it as this one does.
+                if str(reason) not in run.said:
+                    self.progress.say(f"folds are trained one after another: {reason}")
+                    run.said.add(str(reason))
             else:
                 for record in outcome.folds:
                     store.save(record)
@@ -361,18 +361,28 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         key = {"run": self._run.key, "trial": trial_id, "values": plain(values)}
         return FoldStore(self.project_folder / f"trial_{trial_id}", key)
 
-    def _is_complete(self, trial_id: str, values: Values) -> bool:
-        store = self._store(trial_id, values)
-        if store.load_closed(len(self._run.subject.folds)) is None:
+    def _is_complete(self, trial: Trial) -> bool:
+        store = self._store(trial.trial_id, trial.hyperparameters.values)
+        records = store.load_closed(len(self._run.subject.folds))
+        if records is None:
             if store.is_foreign():
                 raise ResumeError(
-                    f"{self.project_folder}: the records of trial {trial_id} are those of another "
-                    "search (other data, choices or versions); go back to what it was to resume "
-                    "it, or take a new folder"
+                    f"{self.project_folder}: the records of trial {trial.trial_id} are those of "
+                    "another search (other data, choices or versions); go back to what it was to "
+                    "resume it, or take a new folder"
                 )
+            return False
+        metrics, epoch = self._figures(records)
+        if (trial.score, trial.best_step) != (metrics[self.oracle.objective.name], epoch):
             return False
         store.prune()
         return True
+
+    def _figures(self, records: list[FoldRecord]) -> tuple[dict[str, float], int]:
+        """Each validation metric's mean over the folds, at the epoch of the score."""
+        epoch = self._chosen_epoch(records)
+        mean = calculate_mean_metrics([record.validation for record in records])
+        return {f"val_{name}": curve[epoch] for name, curve in mean.items()}, epoch
 
     def _chosen_epoch(self, records: list[FoldRecord]) -> int:
         name = self.oracle.objective.name
@@ -437,6 +447,7 @@ class _Run:
         self.key = key
         self.epochs = epochs
         self.batch_size = batch_size
+        self.said: set[str] = set()
         self.trainer: FoldParallelTrainer | None = None
         if isinstance(subject.data.inputs, FrozenFeatures):
             self.trainer = FoldParallelTrainer(subject.data)

@@ -19,27 +19,32 @@ RUN = {
 }
 
 
+def claim(folder, run):
+    with claim_folder(folder, run):
+        pass
+
+
 def manifest(folder):
     return json.loads((folder / "search.json").read_text())
 
 
 def test_a_new_search_writes_its_manifest_once(tmp_path):
-    claim_folder(tmp_path, RUN)
+    claim(tmp_path, RUN)
     assert manifest(tmp_path) == RUN
     before = (tmp_path / "search.json").stat()
-    claim_folder(tmp_path, json.loads(json.dumps(RUN)))
+    claim(tmp_path, json.loads(json.dumps(RUN)))
     after = (tmp_path / "search.json").stat()
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
     assert [path.name for path in tmp_path.iterdir()] == ["search.json"]
 
 
 def test_another_search_is_refused_with_a_table_of_all_that_differs(tmp_path):
-    claim_folder(tmp_path, RUN)
+    claim(tmp_path, RUN)
     content = (tmp_path / "search.json").read_bytes()
     other = RUN | {"seed": 2, "subject": {"inputs": "x" * 70, "folds": "def"}, "epochs": 3}
     del other["space"]
     with pytest.raises(ResumeError) as caught:
-        claim_folder(tmp_path, other)
+        claim(tmp_path, other)
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{tmp_path} holds a search that differs from this one:"
     assert lines[1:-1] == [
@@ -53,9 +58,9 @@ def test_another_search_is_refused_with_a_table_of_all_that_differs(tmp_path):
 
 
 def test_the_number_of_trials_may_change_and_is_no_part_of_the_key(tmp_path):
-    claim_folder(tmp_path, RUN)
+    claim(tmp_path, RUN)
     longer = RUN | {"max_trials": 9, "num_trials": 6}
-    claim_folder(tmp_path, longer)
+    claim(tmp_path, longer)
     assert manifest(tmp_path) == longer
     assert run_key(longer) == run_key(RUN)
     assert run_key(RUN | {"seed": 2}) != run_key(RUN)
@@ -67,7 +72,7 @@ def test_a_damaged_manifest_is_written_anew(content, tmp_path):
     place.mkdir()
     (place / "trial.json").write_text("{}")
     (tmp_path / "search.json").write_text(content)
-    claim_folder(tmp_path, RUN)
+    claim(tmp_path, RUN)
     assert manifest(tmp_path) == RUN
 
 
@@ -76,7 +81,7 @@ def test_trials_without_a_manifest_are_those_of_another_program(tmp_path):
     place.mkdir()
     (place / "trial.json").write_text("{}")
     with pytest.raises(ResumeError, match=r"trials of a search without search\.json, made by anot"):
-        claim_folder(tmp_path, RUN)
+        claim(tmp_path, RUN)
     assert not (tmp_path / "search.json").exists()
 
 
@@ -87,18 +92,25 @@ def test_what_was_written_aside_and_never_named_is_removed_and_nothing_else(tmp_
     others = [tmp_path / "notes.part", place / "fold_0.npz", tmp_path / ".lock"]
     for path in (*leftovers, *others):
         path.write_bytes(b"half")
-    claim_folder(tmp_path, RUN)
+    claim(tmp_path, RUN)
     assert not any(path.exists() for path in leftovers)
     assert all(path.read_bytes() == b"half" for path in others)
 
 
 def test_a_refused_folder_keeps_even_its_leftovers(tmp_path):
-    claim_folder(tmp_path, RUN)
+    claim(tmp_path, RUN)
     leftover = tmp_path / ".oracle.json.z.part"
     leftover.write_bytes(b"half")
     with pytest.raises(ResumeError, match="seed: was 1, is 2"):
-        claim_folder(tmp_path, RUN | {"seed": 2})
+        claim(tmp_path, RUN | {"seed": 2})
     assert leftover.exists()
+
+
+def test_a_folder_whose_trials_are_refused_stays_as_it_was(tmp_path):
+    (tmp_path / "search.json").write_text("{")
+    with pytest.raises(ResumeError, match="foreign"), claim_folder(tmp_path, RUN):
+        raise ResumeError("foreign")
+    assert (tmp_path / "search.json").read_text() == "{"
 
 
 # Trials.
@@ -131,7 +143,7 @@ def leave(folder, statuses):
         oracle.end_trial(trial)
 
 
-def recover(folder, *, is_complete=lambda trial_id, values: True, max_trials=None):
+def recover(folder, *, is_complete=lambda trial: True, max_trials=None):
     oracle = open_oracle(folder, max_trials)
     notes = recover_trials(folder, oracle, is_complete)
     return oracle, notes
@@ -227,12 +239,14 @@ def test_a_completed_trial_whose_records_are_damaged_runs_again(folder):
     leave(folder, [COMPLETED, FAILED, COMPLETED, RUNNING])
     asked = {}
 
-    def is_complete(trial_id, values):
-        asked[trial_id] = values
-        return trial_id != "0002"
+    def is_complete(trial):
+        asked[trial.trial_id] = trial.hyperparameters.values
+        return trial.trial_id != "0002"
 
     oracle, notes = recover(folder, is_complete=is_complete)
-    assert notes == ["trial 0002 has damaged fold records; it is run again"]
+    assert notes == [
+        "trial 0002 has damaged fold records, or another score than they give; it is taken up again"
+    ]
     # Only what is said to be completed has records to look at.
     assert asked == {trial_id: oracle.values_of(int(trial_id)) for trial_id in ("0000", "0002")}
     assert oracle.trials["0002"].score is None

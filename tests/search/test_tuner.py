@@ -1,4 +1,5 @@
 import json
+import shutil
 import warnings
 
 import keras
@@ -6,7 +7,13 @@ import keras_tuner
 import numpy as np
 import pandas as pd
 import pytest
-from search_problems import TinyHyperModel, arrays, make_tuner, run_search
+from search_problems import (
+    TinyHyperModel,
+    arrays,
+    make_tuner,
+    run_search,
+    run_search_of_folds_together,
+)
 from sklearn.model_selection import GroupKFold
 
 from rust_tuner.errors import (
@@ -19,6 +26,7 @@ from rust_tuner.errors import (
     TrialError,
 )
 from rust_tuner.files import hold_lock
+from rust_tuner.search.records import read_project
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +149,51 @@ def test_records_of_another_search_are_never_written_over(tmp_path):
     with pytest.raises(ResumeError, match="trial 0000 are those of another search"):
         run_search(tmp_path, "grid", max_trials=1, epochs=2)
     assert (tmp_path / "search" / "trial_0000" / "fold_0.json").read_bytes() == before
+
+
+def test_a_damaged_manifest_and_a_mistyped_start_do_not_lock_the_search_out(tmp_path):
+    expected = run_search(tmp_path, "grid", max_trials=1, epochs=1).results()
+    (tmp_path / "search" / "search.json").write_text("{")
+    with pytest.raises(ResumeError, match="trial 0000 are those of another search"):
+        run_search(tmp_path, "grid", max_trials=1, epochs=2)
+    again = run_search(tmp_path, "grid", max_trials=1, epochs=1).results()
+    pd.testing.assert_frame_equal(again, expected, check_exact=True)
+
+
+def test_a_score_that_the_fold_records_do_not_give_is_put_right(tmp_path):
+    expected = run_search(tmp_path, "grid", max_trials=2).results()
+    path = tmp_path / "search" / "trial_0001" / "trial.json"
+    state = json.loads(path.read_text())
+    path.write_text(json.dumps(state | {"score": 0.9999}))
+    assert readable_scores(tmp_path)[1] == 0.9999
+    again = run_search(tmp_path, "grid", max_trials=2).results()
+    pd.testing.assert_frame_equal(again, expected, check_exact=True)
+
+
+def readable_scores(folder):
+    return [trial.score for trial in read_project(folder / "search").trials]
+
+
+def test_trials_whose_folds_cannot_train_together_do_not_decide_for_those_that_can(tmp_path):
+    class Clipped(TinyHyperModel):
+        def declare_hyperparameters(self, hp):
+            hp.Choice("clip", [1.0, 0.0])
+
+        def build(self, hp):
+            self.declare_hyperparameters(hp)
+            model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "sigmoid")])
+            clip = hp.get("clip") or None
+            model.compile(keras.optimizers.Adam(global_clipnorm=clip), "binary_crossentropy")
+            return model
+
+    def histories(folder):
+        tuner = run_search_of_folds_together(folder, "grid", hypermodel=Clipped())
+        return tuner.history()
+
+    whole = histories(tmp_path / "whole")
+    histories(tmp_path / "resumed")
+    shutil.rmtree(tmp_path / "resumed" / "search" / "trial_0001")
+    pd.testing.assert_frame_equal(histories(tmp_path / "resumed"), whole, check_exact=True)
 
 
 def test_overwriting_asks_the_lock_first(tmp_path):
