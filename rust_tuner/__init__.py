@@ -31,6 +31,8 @@ _HOMES = {
     "regime_1": "rust_tuner.search.regimes",
     "regime_2": "rust_tuner.search.regimes",
     "run_baselines": "rust_tuner.search.baselines",
+    "predict_radiographs": "rust_tuner.inference",
+    "write_phantoms": "rust_tuner.data.phantoms",
     "export_best_hyperparameters": "rust_tuner.report.export",
     "RustTunerError": "rust_tuner.errors",
     "Study": "rust_tuner.study",

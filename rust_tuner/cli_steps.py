@@ -33,7 +33,9 @@ from rust_tuner.cli_options import (
     Weights,
 )
 from rust_tuner.cli_support import (
+    baseline_choices,
     fetch_weights,
+    final_choices,
     nested_choices,
     open_study,
     out,
@@ -54,7 +56,7 @@ from rust_tuner.report.terminal import (
     plan_table,
 )
 from rust_tuner.report.terminal_repeats import nested_table, noise_table
-from rust_tuner.search.baseline_table import BASELINES
+from rust_tuner.search.baseline_table import BASELINES, IMAGENET, available_baselines
 from rust_tuner.search.nested_records import NESTED, read_nested
 from rust_tuner.search.records import REGIME_1, REGIME_2, read_project
 from rust_tuner.study import Study
@@ -127,6 +129,7 @@ def baselines(
             study,
             manifest,
             cache=cache,
+            begun_with=baseline_choices(study),
             baseline_folds=folds,
             baseline_epochs=epochs,
             protocol=protocol,
@@ -341,14 +344,33 @@ def noise(
         say_next(f"rust-tuner report {shlex.quote(str(study))}")
 
 
-def final(study: StudyDirectory, cache: Cache = None) -> None:
+def final(
+    study: StudyDirectory,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=2, help="Of its cross-validation.  [default: 10]")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of each fold, and the most of the refit.  [default: 40]"),
+    ] = None,
+    cache: Cache = None,
+) -> None:
     """Fit the tuned model, and look at the hold-out set once.
 
     It is cross-validated first, which decides for how many epochs it is fitted on all
     development data. Typed again, it shows what was found, with its date.
     """
     with reporting():
-        opened = open_study(study, None, cache=cache, protocol=None, views=None)
+        opened = open_study(
+            study,
+            None,
+            cache=cache,
+            begun_with=final_choices(study),
+            final_folds=folds,
+            final_epochs=epochs,
+            protocol=None,
+            views=None,
+        )
         start_tensorflow()
         _run_final(opened)
         say_next(f"rust-tuner report {shlex.quote(str(study))}")
@@ -383,21 +405,25 @@ def whole_study(
             "precision": None if precision is None else precision.value,
         }
         shared |= _scaled(scale) | ({} if image_size is None else {"image_size": image_size})
-        opened = open_study(study, manifest, cache=cache, **shared)
-        models = tuple(
-            name for name in BASELINES if radimagenet_weights or not name.endswith("radimagenet")
+        begun_with = baseline_choices(study) | final_choices(study)
+        opened = open_study(study, manifest, cache=cache, begun_with=begun_with, **shared)
+        models = available_baselines(
+            opened.protocol.weights, has_radimagenet=radimagenet_weights is not None
         )
         out.print(plan_table(plan_study(opened.protocol, opened.count_radiographs(), models)))
         start_tensorflow()
-        _run_baselines(opened, models, radimagenet_weights)
+        _run_baselines(opened, None, radimagenet_weights)
         say("Regime I: random search over batch size and dropout rate")
-        open_study(
-            study, None, cache=cache, begun=(REGIME_1,), protocol=None, views=None
-        ).regime_1()
+        again: dict[str, Any] = {
+            "cache": cache,
+            "weights": weights,
+            "protocol": None,
+            "views": None,
+        }
+        open_study(study, None, begun=(REGIME_1,), **again).regime_1()
         out.print(best_trials_table(read_project(study / REGIME_1)))
         say("Regime II: grid over Adam's learning rate and epsilon, Regime I's best fixed")
-        begun = (REGIME_2, REGIME_1)
-        open_study(study, None, cache=cache, begun=begun, protocol=None, views=None).regime_2()
+        open_study(study, None, begun=(REGIME_2, REGIME_1), **again).regime_2()
         out.print(best_trials_table(read_project(study / REGIME_2)))
         say("the tuned model")
         _run_final(opened)
@@ -409,8 +435,10 @@ def _run_baselines(
     study: Study, models: Sequence[str] | None, radimagenet_weights: Path | None
 ) -> None:
     study.prepare()
-    if not models or any(name.endswith("imagenet") for name in models):
-        fetch_weights(study.protocol.weights)
+    has_radimagenet = radimagenet_weights is not None
+    weights = study.protocol.weights
+    if IMAGENET in (models or available_baselines(weights, has_radimagenet=has_radimagenet)):
+        fetch_weights("imagenet")
     say("first models")
     found = study.baselines(models or None, radimagenet_weights)
     out.print(baselines_table(found, study.protocol.objective))

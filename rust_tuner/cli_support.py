@@ -22,6 +22,8 @@ from rust_tuner.cli_options import Choices, Views
 from rust_tuner.errors import RustTunerError
 from rust_tuner.progress import ConsoleProgress
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
+from rust_tuner.report.study_records import CROSS_VALIDATION, FINAL
+from rust_tuner.search.baseline_table import read_baselines
 from rust_tuner.search.nested_records import NESTED, read_nested
 from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
 from rust_tuner.study import STUDY_FILE, Study
@@ -35,6 +37,12 @@ _NESTED_CHOICES = (
     "dropout_rate_range",
     "learning_rates",
     "epsilons",
+)
+_BASELINE_CHOICES = (
+    "baseline_folds",
+    "baseline_epochs",
+    "baseline_batch_size",
+    "baseline_dropout_rate",
 )
 
 out = Console()
@@ -66,6 +74,9 @@ def open_study(
             break
     start = dataclasses.replace(start, **(begun_with or {}))
     given = {name: value for name, value in changes.items() if value is not None}
+    if given.get("weights") not in (None, "imagenet", "random"):
+        # The study is found again from other folders too.
+        given["weights"] = str(Path(given["weights"]).resolve())
     if protocol is not None:
         given |= _preset(protocol)
     if views is not None:
@@ -104,6 +115,26 @@ def nested_choices(directory: Path) -> dict[str, Any]:
         if (directory / regime / RUN_FILE).is_file():
             found |= _searched_with(directory / regime, regime)
     return found
+
+
+def baseline_choices(directory: Path) -> dict[str, Any]:
+    """What the first models that a study holds were begun with."""
+    for project in read_baselines(directory).values():
+        try:
+            recorded = project.run["protocol"]
+            return {name: recorded[name] for name in _BASELINE_CHOICES}
+        except (KeyError, TypeError):
+            continue  # The step itself says what is wrong with its folder.
+    return {}
+
+
+def final_choices(directory: Path) -> dict[str, Any]:
+    """What the cross-validation of a study's final model was begun with."""
+    try:
+        run = read_project(directory / FINAL / CROSS_VALIDATION).run
+        return {"final_folds": run["subject"]["num_folds"], "final_epochs": run["epochs"]}
+    except (RustTunerError, KeyError, TypeError):
+        return {}
 
 
 def _preset(choices: Choices) -> dict[str, Any]:

@@ -339,6 +339,8 @@ def read_card(model: Path) -> dict[str, Any]:
         ResumeError: where model or record are missing, or do not belong together.
     """
     path = model.with_suffix(".json")
+    if not model.is_file():
+        raise ResumeError(f"{model} is not there; `rust-tuner final` writes {MODEL_FILE}")
     try:
         card: dict[str, Any] = read_json(path)
         actual = sha256_of_file(model)

@@ -68,7 +68,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         os.replace(name, path)
     except BaseException as error:
         if name is not None:
-            with contextlib.suppress(FileNotFoundError):
+            # Nothing was made where even this is refused, as on a file system that is read only.
+            with contextlib.suppress(OSError):
                 os.unlink(name)
         if isinstance(error, OSError) and not isinstance(error, RustTunerError):
             raise StorageError(
@@ -102,6 +103,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         aside.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path, *below: str) -> None:
+    """Remove what killed writes left aside in a folder that the caller has locked.
+
+    Args:
+        folder: may be missing.
+        below: patterns of subfolders to look into as well.
+    """
+    places = [folder, *(place for pattern in below for place in folder.glob(pattern))]
+    for leftover in [path for place in places for path in place.glob(".*.part*")]:
+        leftover.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -148,11 +161,12 @@ def hold_lock(folder: Path, purpose: str) -> Iterator[None]:
 
     Raises:
         LockedError: at once, naming the holder, where another process is in the folder.
+        StorageError: where the folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     holder = folder / ".lock-holder.json"
     lock = filelock.FileLock(folder / ".lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
         try:
@@ -162,6 +176,11 @@ def hold_lock(folder: Path, purpose: str) -> Iterator[None]:
             told = "another process"
         raise LockedError(
             f"{folder} is in use by {told}; wait for it, or stop it, and start again"
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be worked in ({error.strerror or error}); give a folder that can be "
+            "written to, or mend its permissions"
         ) from error
     try:
         since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

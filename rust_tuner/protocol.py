@@ -143,6 +143,12 @@ class Protocol:
             self.resize in ("squash", "letterbox"), "resize", self.resize, "squash or letterbox"
         )
         _require(
+            isinstance(self.weights, str),
+            "weights",
+            self.weights,
+            "imagenet, random, or a path as text",
+        )
+        _require(
             self.flips in ("horizontal_and_vertical", "horizontal", "none"),
             "flips",
             self.flips,

@@ -19,12 +19,27 @@ from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.split_file import load_or_make_folds, load_or_make_split, radiographs_sha256
 from rust_tuner.data.splits import Development, Folds, HoldOut
-from rust_tuner.errors import ImageError, ProtocolError, ResumeError, SearchError, SplitError
-from rust_tuner.files import hold_lock, read_json, sha256_of_file, sha256_of_json, write_json
+from rust_tuner.errors import (
+    ImageError,
+    ProtocolError,
+    ResumeError,
+    RustTunerError,
+    SearchError,
+    SplitError,
+)
+from rust_tuner.files import (
+    hold_lock,
+    read_json,
+    remove_leftovers,
+    sha256_of_file,
+    sha256_of_json,
+    write_json,
+)
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.report.export import best_hyperparameters
 from rust_tuner.report.noise import NoiseFloor
+from rust_tuner.report.study_records import FINAL
 from rust_tuner.search.baseline_table import baseline_results
 from rust_tuner.search.nested_records import NESTED, read_nested
 from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
@@ -92,7 +107,7 @@ class Study:
             progress: where to report; nowhere by default.
 
         Raises:
-            ResumeError: where the study was prepared with another manifest or other choices.
+            ResumeError: where the study was prepared with other choices.
         """
         self.directory = Path(directory)
         self.cache = cache
@@ -105,12 +120,8 @@ class Study:
         prepared = self._prepared_protocol()
         self.protocol = prepared if protocol is None else protocol
         self._refuse_changes(prepared)
-        self._manifest = (self.directory / self._written["manifest"]).resolve()
-        if manifest is not None and Path(manifest).resolve() != self._manifest:
-            raise ResumeError(
-                f"{self.directory} was prepared from {self._manifest}, not from {manifest}; take "
-                "a new study folder for other radiographs"
-            )
+        # Whether another manifest holds the same radiographs is seen once it is read.
+        self._manifest = Path(manifest).resolve() if manifest is not None else self._prepared_from
 
     def count_radiographs(self) -> int:
         """How many radiographs the manifest has; it is read, nothing is written."""
@@ -134,6 +145,12 @@ class Study:
     def _split(self) -> tuple[Development, HoldOut]:
         radiographs = load_manifest(self._known_manifest())
         with hold_lock(self.directory, "preparing the study"):
+            remove_leftovers(self.directory)
+            if self._written is None:
+                # Another process may have prepared it since it was opened.
+                self._written = self._read()
+                if self._written is not None:
+                    self._refuse_changes(self._prepared_protocol())
             if self._written is None:
                 self._prepare(radiographs)
             else:
@@ -190,6 +207,7 @@ class Study:
         from rust_tuner.search.regimes import regime_1
 
         development, folds = self._development_and_folds(self.protocol.num_folds)
+        self._refuse_other_weights()
         with hold_lock(self.directory, "Regime I"):
             tuner = regime_1(development, self.directory, **self._search_arguments(folds))
             self._record(REGIME_1)
@@ -201,6 +219,14 @@ class Study:
         """Regime II; prepares first. See `search.regimes.regime_2`."""
         from rust_tuner.search.regimes import regime_2
 
+        begun = self._begun(REGIME_2)
+        if begun is not None:
+            # Resumed, it keeps the values that it was begun with.
+            fixed = {
+                name: part["config"].get("value") for name, part in begun.get("space", {}).items()
+            }
+            batch_size = fixed.get("batch_size") if batch_size is None else batch_size
+            dropout_rate = fixed.get("dropout_rate") if dropout_rate is None else dropout_rate
         given = batch_size is not None and dropout_rate is not None
         if not given and not (self.directory / REGIME_1 / RUN_FILE).is_file():
             raise SearchError(
@@ -208,6 +234,7 @@ class Study:
                 "size and dropout rate"
             )
         development, folds = self._development_and_folds(self.protocol.num_folds)
+        self._refuse_other_weights()
         with hold_lock(self.directory, "Regime II"):
             tuner = regime_2(
                 development,
@@ -230,6 +257,7 @@ class Study:
         from rust_tuner.nested import nested_cross_validation
 
         development, folds = self._development_and_folds(self.protocol.outer_folds)
+        self._refuse_other_weights()
         with hold_lock(self.directory, "nested cross-validation"):
             found = nested_cross_validation(
                 development, self.directory, **self._search_arguments(folds)
@@ -261,7 +289,7 @@ class Study:
             The content of `final/holdout.json`; a second call reads it and computes nothing.
 
         Raises:
-            SearchError: where one of the two searches is missing or not finished.
+            SearchError: where Regime II is missing, or a search is not finished.
             ResumeError: where the hold-out set was evaluated with another model.
         """
         from rust_tuner.evaluation import (
@@ -275,11 +303,19 @@ class Study:
         seen = read_holdout(self.directory)
         if seen is not None:
             return seen
-        for regime in (REGIME_1, REGIME_2):
-            if not (self.directory / regime / RUN_FILE).is_file():
-                raise SearchError(f"{self.directory}: {regime} has not been run; run it first")
-            values = tuned_values(read_project(self.directory / regime))
+        if not (self.directory / REGIME_2 / RUN_FILE).is_file():
+            raise SearchError(f"{self.directory}: {REGIME_2} has not been run; run it first")
+        values = tuned_values(read_project(self.directory / REGIME_2))
+        if (self.directory / REGIME_1 / RUN_FILE).is_file():
+            first = tuned_values(read_project(self.directory / REGIME_1))
+            for name in ("batch_size", "dropout_rate"):
+                if values[name] != first[name]:
+                    self.progress.say(
+                        f"note: Regime II was run at {name}={values[name]}, while Regime I's best "
+                        f"is {first[name]}; the final model takes Regime II's"
+                    )
         development, folds = self._development_and_folds(self.protocol.final_folds)
+        self._refuse_other_weights()
         _, holdout = self._split()
         shared: dict[str, Any] = {
             "protocol": self.protocol,
@@ -287,13 +323,17 @@ class Study:
             "progress": self.progress,
         }
         with hold_lock(self.directory, "the final model"):
+            remove_leftovers(self.directory / FINAL)
             project = cross_validate_final(
                 development, self.directory, values, folds=folds, **shared
             )
             best = project.best
             if best is None or best.epoch is None:
                 reason = project.trials[0].message if project.trials else "no trial"
-                raise SearchError(f"{project.folder}: the tuned configuration failed ({reason})")
+                raise SearchError(
+                    f"{project.folder}: the tuned configuration failed ({reason}); delete that "
+                    "folder to try it again"
+                )
             fit_final_model(development, self.directory, values, epochs=best.epoch + 1, **shared)
             return evaluate_holdout(
                 self.directory,
@@ -312,10 +352,12 @@ class Study:
     def _development_and_folds(self, num_folds: int) -> tuple[Development, Folds]:
         development = self.prepare()
         split = self.directory / SPLIT_FILE
-        before = sha256_of_file(split)
-        folds = load_or_make_folds(split, development, num_folds, self.protocol.seed)
+        with hold_lock(self.directory, "making folds"):
+            before = sha256_of_file(split)
+            folds = load_or_make_folds(split, development, num_folds, self.protocol.seed)
+            is_new = sha256_of_file(split) != before
         # Folds that were made before were commented on when they were made.
-        if sha256_of_file(split) != before:
+        if is_new:
             self._say_warnings(folds.warnings)
         return development, folds
 
@@ -335,14 +377,12 @@ class Study:
         }
 
     def _prepare(self, radiographs: Radiographs) -> None:
-        assert self._manifest is not None
         self._say_warnings(check_views(radiographs, self.protocol.view_cortices))
         with self.progress.task("reading images", len(radiographs)) as task:
             hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())
         written: dict[str, Any] = {
             "format": 1,
-            # Relative where it can be, so that study and manifest can move together.
-            "manifest": os.path.relpath(self._manifest, self.directory.resolve()),
+            "manifest": self._relative_manifest(),
             "protocol": self.protocol.to_json(),
             "radiographs": len(radiographs),
             "patients": len(set(radiographs.patient_ids)),
@@ -380,8 +420,13 @@ class Study:
         was, now = self._written["radiographs_sha256"], radiographs_sha256(radiographs)
         if was != now:
             counted = self._written["radiographs"], self._written["patients"]
+            if self._manifest == self._prepared_from:
+                told = f"{self._manifest} changed since {self.directory} was prepared"
+            else:
+                told = f"{self.directory} was prepared from {self._prepared_from}, and "
+                told += f"{self._manifest} holds other radiographs"
             raise ResumeError(
-                f"{self._manifest} changed since {self.directory} was prepared:\n"
+                f"{told}:\n"
                 f"  radiographs: was {_told(*counted, was)}, is "
                 f"{_told(len(radiographs), len(set(radiographs.patient_ids)), now)}\n{mend}"
             )
@@ -396,6 +441,17 @@ class Study:
                 f"(SHA-256 of all: was {was[:12]}, is {now[:12]}); restore them, or take a new "
                 "study folder"
             )
+        if self._manifest != self._prepared_from:
+            self._write(manifest=self._relative_manifest())
+
+    @property
+    def _prepared_from(self) -> Path:
+        assert self._written is not None
+        return (self.directory / str(self._written["manifest"])).resolve()
+
+    def _relative_manifest(self) -> str:
+        # Relative where it can be, so that study and manifest can move together.
+        return os.path.relpath(self._known_manifest(), self.directory.resolve())
 
     def _read(self) -> dict[str, Any] | None:
         try:
@@ -437,16 +493,48 @@ class Study:
         """Write down the best so far, and the weights that were really used."""
         project = read_project(self.directory / regime)
         self._record_weights(project.run["subject"]["weights"])
+        if regime == REGIME_1 and self._begun(REGIME_2) is not None:
+            later = read_project(self.directory / REGIME_2)
+            if later.best is not None:
+                regime, project = REGIME_2, later
         best = {"regime": regime} | best_hyperparameters(project)
         write_json(self.directory / BEST_FILE, best)
 
     def _record_weights(self, used: dict[str, Any]) -> None:
         assert self._written is not None
-        self._written = self._written | {
-            "weights": used,
-            "protocol": self._written["protocol"] | {"weights": self.protocol.weights},
-        }
+        protocol = self._written["protocol"] | {"weights": self.protocol.weights}
+        self._write(weights=used, protocol=protocol)
+
+    def _write(self, **changes: Any) -> None:
+        assert self._written is not None
+        self._written = self._written | changes
         write_json(self.directory / STUDY_FILE, self._written)
+
+    def _begun(self, project: str) -> dict[str, Any] | None:
+        """The run manifest of a project that was begun; None where it was not, or is damaged."""
+        try:
+            run: dict[str, Any] = read_json(self.directory / project / RUN_FILE)
+        except (FileNotFoundError, RustTunerError):
+            return None
+        return run if isinstance(run, dict) else None
+
+    def _refuse_other_weights(self) -> None:
+        """A study has one backbone: what one step found is what the next ones must find."""
+        from rust_tuner.models.backbones import find_weights
+
+        assert self._written is not None
+        runs = {name: self._begun(name) for name in (REGIME_1, REGIME_2)}
+        known = {STUDY_FILE: self._written["weights"]}
+        known |= {name: run["subject"]["weights"] for name, run in runs.items() if run is not None}
+        found = find_weights(self.protocol.weights)
+        for name, used in known.items():
+            if used is not None and used["sha256"] != found.sha256:
+                raise ResumeError(
+                    f"{self.directory / name} was made with the weights {used['file'] or 'random'} "
+                    f"(SHA-256 {used['sha256'][:12]}), found are "
+                    f"{found.path or 'random'} ({found.sha256[:12]}); a study has one backbone: go "
+                    "back to its weights, or take a new study folder"
+                )
 
 
 def _images_sha256(radiographs: Radiographs, hashes: Sequence[str]) -> str:

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from rust_tuner import Protocol, Study
 from rust_tuner.cli import app
-from rust_tuner.cli_support import nested_choices
+from rust_tuner.cli_support import final_choices, nested_choices
 from rust_tuner.files import read_json
 from rust_tuner.labels import CORTICES
 from rust_tuner.search.records import read_project
@@ -82,7 +83,7 @@ def test_final_looks_once_and_then_shows_what_it_found(final_copy, phantom_manif
 def test_final_before_the_searches_is_refused_with_what_to_do(tmp_path, phantom_manifest):
     run("prepare", tmp_path / "study", "--manifest", phantom_manifest, "--weights", "random")
     refused = run("final", tmp_path / "study", code=1)
-    assert "regime_1 has not been run; run it first" in " ".join(refused.stderr.split())
+    assert "regime_2 has not been run; run it first" in " ".join(refused.stderr.split())
 
 
 def test_a_first_model_is_trained_shown_and_not_trained_again(
@@ -100,8 +101,49 @@ def test_a_first_model_is_trained_shown_and_not_trained_again(
     assert len(trial.folds) == 3
     before = {path: path.read_bytes() for path in study.rglob("trial_*/*")}
     assert run("baselines", study, *options).stdout == first.stdout
+    # Typed without its options it goes on with them, and other folds are refused at once.
+    assert run("baselines", study, "--model", "lenet1998").stdout == first.stdout
+    refused = run("baselines", study, "--model", "inceptionv3_end2end", "--folds", 2, code=1)
+    assert "asked for are 2" in refused.stderr
     assert {path: path.read_bytes() for path in study.rglob("trial_*/*")} == before
     assert "baselines/lenet1998: 1 of 1 trials done" in run("status", study).stdout
+
+
+def test_final_takes_folds_and_epochs_and_keeps_them(finished_copy, monkeypatch):
+    monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
+    study = finished_copy.directory
+    run("final", study, "--folds", 2, "--epochs", 1)
+    project = read_project(study / "final" / "cross_validation")
+    assert (project.run["subject"]["num_folds"], project.run["epochs"]) == (2, 1)
+    assert final_choices(study) == {"final_folds": 2, "final_epochs": 1}
+
+
+def test_a_study_on_a_prepared_folder_uses_the_weights_that_are_asked_for(
+    tmp_path, phantom_manifest, monkeypatch
+):
+    monkeypatch.setenv("RUST_TUNER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RUST_TUNER_WEIGHTS", raising=False)
+    study = tmp_path / "study"
+    protocol = Protocol.study(
+        image_size=75,
+        num_folds=2,
+        epochs=1,
+        trials=1,
+        batch_size_range=(8, 8),
+        learning_rates=(1e-3,),
+        epsilons=(1e-7,),
+        baseline_folds=2,
+        baseline_epochs=1,
+        final_folds=2,
+        final_epochs=1,
+    )
+    Study(study, phantom_manifest, protocol).prepare()
+    shown = run("study", study, "--weights", "random")
+    # Without a network ImageNet's model is left out, and said to be.
+    assert "inceptionv3_imagenet is left out" in shown.stderr
+    assert (study / "report" / "index.html").is_file()
+    for project in ("regime_1", "regime_2", "final/cross_validation"):
+        assert read_project(study / project).run["subject"]["weights"]["asked"] == "random"
 
 
 def test_nested_and_noise_go_on_with_what_they_were_begun_with(repeated_copy, monkeypatch):

@@ -164,10 +164,44 @@ def read_development(study, manifest):
 
 def test_another_manifest_is_refused_and_both_are_named(prepared, radiographs):
     other = radiographs.with_name("other.csv")
-    shutil.copyfile(radiographs, other)
-    told = f"prepared from {re.escape(str(radiographs))}, not from {re.escape(str(other))}"
+    lines = radiographs.read_text().splitlines()
+    other.write_text("\n".join(lines[:-2]) + "\n")
+    told = f"prepared from {re.escape(str(radiographs))}, and {re.escape(str(other))} holds other"
     with pytest.raises(ResumeError, match=told):
-        Study(prepared, other)
+        Study(prepared, other).prepare()
+    assert Study(prepared).prepare() is not None
+
+
+def test_the_same_radiographs_elsewhere_are_the_same_study(prepared, radiographs, tmp_path):
+    expected = Study(prepared).prepare().radiographs.table["patient_id"]
+    moved = tmp_path / "moved"
+    radiographs.parent.rename(moved)
+    development = Study(prepared, moved / radiographs.name).prepare()
+    assert list(development.radiographs.table["patient_id"]) == list(expected)
+    # From now on it is known.
+    assert list(Study(prepared).prepare().radiographs.table["patient_id"]) == list(expected)
+
+
+def test_of_two_that_prepare_at_once_the_second_takes_up_the_first(
+    tmp_path, radiographs, tiny_protocol
+):
+    first = Study(tmp_path / "study", radiographs, tiny_protocol)
+    second = Study(tmp_path / "study", radiographs, tiny_protocol)
+    other = dataclasses.replace(tiny_protocol, objective="val_cortex_auroc")
+    third = Study(tmp_path / "study", radiographs, other)
+    first.prepare()
+    content = (tmp_path / "study" / "study.json").read_bytes()
+    second.prepare()
+    with pytest.raises(ResumeError, match="objective: was val_auroc, is val_cortex_auroc"):
+        third.prepare()
+    assert (tmp_path / "study" / "study.json").read_bytes() == content
+
+
+def test_what_killed_writes_left_aside_is_removed(prepared):
+    leftover = prepared / ".study.json.1-ab.part"
+    leftover.write_bytes(b"half")
+    Study(prepared).prepare()
+    assert not leftover.exists()
 
 
 @pytest.mark.parametrize(
@@ -509,3 +543,46 @@ def test_warnings_about_folds_come_once_and_many_in_one_line(
     study.regime_1()
     Study(tmp_path / "study", progress=notes).regime_1()
     assert notes.said == [said]
+
+
+@pytest.mark.parametrize("step", ["regime_1", "regime_2", "final", "nested"])
+def test_every_step_takes_the_weights_of_the_study(step, finished_copy):
+    study = Study(finished_copy.directory, cache=finished_copy.cache)
+    path = finished_copy.directory / "study.json"
+    written = read_json(path)
+    path.write_text(json.dumps(written | {"weights": written["weights"] | {"sha256": "ab" * 32}}))
+    study = Study(finished_copy.directory, cache=finished_copy.cache)
+    with pytest.raises(ResumeError, match=r"SHA-256 abababababab.*a study has one backbone"):
+        getattr(study, step)()
+    assert not (finished_copy.directory / "final").exists()
+
+
+def test_regime_1_again_leaves_the_best_of_regime_2(finished_copy):
+    path = finished_copy.directory / "best_hyperparameters.json"
+    before = path.read_bytes()
+    assert read_json(path)["regime"] == "regime_2"
+    Study(finished_copy.directory, cache=finished_copy.cache).regime_1()
+    assert path.read_bytes() == before
+
+
+def test_regime_2_and_final_go_on_without_a_regime_1(
+    tmp_path, phantom_manifest, tiny_protocol, feature_cache
+):
+    shared = {"cache": feature_cache}
+    Study(tmp_path, phantom_manifest, tiny_protocol, **shared).regime_2(8, 0.25)
+    tuner = Study(tmp_path, **shared).regime_2()
+    assert set(tuner.results()["batch_size"]) == {8}
+    assert Study(tmp_path, **shared).final()["radiographs"] > 0
+
+
+def test_a_final_model_at_other_values_than_regime_1s_best_is_said(
+    tmp_path, phantom_manifest, tiny_protocol, feature_cache
+):
+    notes = Notes()
+    study = Study(tmp_path, phantom_manifest, tiny_protocol, cache=feature_cache, progress=notes)
+    study.regime_1()
+    study.regime_2(5, 0.125)
+    study.final()
+    told = [note for note in notes.said if "the final model takes Regime II's" in note]
+    assert any("batch_size=5" in note for note in told)
+    assert any("dropout_rate=0.125" in note for note in told)

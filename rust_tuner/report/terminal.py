@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +15,7 @@ from rust_tuner.plan import PlannedStep
 from rust_tuner.progress import duration
 from rust_tuner.report.noise import NOISE
 from rust_tuner.report.terminal_repeats import nested_lines, noise_lines
-from rust_tuner.report.terminal_table import TABLE_WIDTH, plain_table
+from rust_tuner.report.terminal_table import plain_table
 from rust_tuner.search.baseline_table import BASELINES_FOLDER, suggested_backbone
 from rust_tuner.search.nested_records import NESTED
 from rust_tuner.search.records import (
@@ -49,15 +48,8 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     fixed = _fixed_values(project)
     names = [name for name in (completed[0].values if completed else {}) if name not in fixed]
     metrics = [name for name in (completed[0].metrics if completed else {}) if name in _HEADERS]
-    table = Table(
-        title=_title(project, num_best=len(best), num_trials=len(results), fixed=fixed),
-        caption=_caption(project, metrics),
-        box=box.SIMPLE_HEAD,
-        # Title and caption are as wide as the table.
-        min_width=TABLE_WIDTH,
-        title_justify="left",
-        caption_justify="left",
-    )
+    title = _title(project, num_best=len(best), num_trials=len(results), fixed=fixed)
+    table = plain_table(title, _caption(project, metrics))
     table.add_column("trial", overflow="fold")
     for name in names:
         table.add_column(name.replace("_", "\n"), justify="right", overflow="fold")

@@ -1,18 +1,38 @@
 """The form that tables have on the terminal."""
 
+from typing import Any
+
 from rich import box
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 TABLE_WIDTH = 78
 
 
-def plain_table(title: str, caption: str) -> Table:
+class TextTable(Table):
+    """A table that shows its texts as they are: `[left]` in a file's name is no markup."""
+
+    def add_column(self, header: RenderableType = "", *args: Any, **kwargs: Any) -> None:
+        """Add a column, its header as it is."""
+        super().add_column(_as_it_is(header), *args, **kwargs)
+
+    def add_row(self, *cells: RenderableType | None, **kwargs: Any) -> None:
+        """Add a row, its cells as they are."""
+        super().add_row(*map(_as_it_is, cells), **kwargs)
+
+
+def plain_table(title: str, caption: str) -> TextTable:
     """A table without columns yet; title and caption are as wide as the table."""
-    return Table(
-        title=title,
-        caption=caption,
+    return TextTable(
+        title=Text(title, style="table.title"),
+        caption=Text(caption, style="table.caption"),
         box=box.SIMPLE_HEAD,
         min_width=TABLE_WIDTH,
         title_justify="left",
         caption_justify="left",
     )
+
+
+def _as_it_is(cell: Any) -> Any:
+    return Text(cell) if isinstance(cell, str) else cell

@@ -11,9 +11,10 @@ from rust_tuner.errors import SearchError
 from rust_tuner.search.records import RUN_FILE, Project, TrialRecord, read_project
 
 BASELINES_FOLDER = "baselines"
-BASELINES = ("lenet1998", "inceptionv3_end2end", "inceptionv3_radimagenet", "inceptionv3_imagenet")
+RADIMAGENET, IMAGENET = "inceptionv3_radimagenet", "inceptionv3_imagenet"
+BASELINES = ("lenet1998", "inceptionv3_end2end", RADIMAGENET, IMAGENET)
 # Those whose backbone is pretrained and not trained further, so that a search can take it up.
-FROZEN_BASELINES = ("inceptionv3_radimagenet", "inceptionv3_imagenet")
+FROZEN_BASELINES = (RADIMAGENET, IMAGENET)
 CHANCE = "chance"
 VIEW_ONLY = "view_only"
 
@@ -28,6 +29,20 @@ _COLUMNS = {
     "epochs": "Int64",
     "seconds": "float64",
 }
+
+
+def available_baselines(weights: str, *, has_radimagenet: bool) -> tuple[str, ...]:
+    """The first models that can be had: where nobody names them, these are trained.
+
+    Args:
+        weights: the protocol's; with random ones ImageNet's model is left out.
+        has_radimagenet: whether RadImageNet's file was given.
+    """
+    return tuple(
+        model
+        for model in BASELINES
+        if (model != RADIMAGENET or has_radimagenet) and (model != IMAGENET or weights != "random")
+    )
 
 
 def read_baselines(directory: str | Path) -> dict[str, Project]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras_tuner
 
 from rust_tuner.data.splits import Development, Folds, require_development
-from rust_tuner.errors import ProtocolError, WeightsError
+from rust_tuner.errors import ProtocolError, ResumeError, WeightsError
 from rust_tuner.models.backbones import find_weights
 from rust_tuner.models.hypermodels import (
     ImageHyperModel,
@@ -19,9 +19,16 @@ from rust_tuner.models.hypermodels import (
 )
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
-from rust_tuner.search.baseline_table import BASELINES, BASELINES_FOLDER, FROZEN_BASELINES
+from rust_tuner.search.baseline_table import (
+    BASELINES,
+    BASELINES_FOLDER,
+    FROZEN_BASELINES,
+    available_baselines,
+    read_baselines,
+)
 from rust_tuner.search.oracles import GridSearchOracle
 from rust_tuner.search.records import Project
+from rust_tuner.search.subjects import sha256_of_folds
 from rust_tuner.search.tuner import CrossValidationTuner
 
 __all__ = ["BASELINES", "run_baselines"]
@@ -95,6 +102,8 @@ def run_baselines(
     asked = _asked(models, radimagenet_weights, chosen, report)
     weights = {_IMAGENET: "imagenet", _RADIMAGENET: radimagenet_weights}
     hypermodels = {model: _hypermodel(model, chosen, weights) for model in _ORDER if model in asked}
+    if folds is not None:
+        _refuse_other_folds(directory, folds)
     recorded = {name: v for name, v in chosen.to_json().items() if name not in _ELSEWHERE}
     projects = {}
     for model, hypermodel in hypermodels.items():
@@ -121,6 +130,20 @@ def run_baselines(
     return {model: projects[model] for model in BASELINES if model in projects}
 
 
+def _refuse_other_folds(directory: str | Path, folds: Folds) -> None:
+    """First models are compared on the same folds, which is seen before another one is trained."""
+    found = sha256_of_folds(tuple(folds))
+    for model, project in read_baselines(directory).items():
+        known = project.run["subject"]
+        if known["folds"] != found:
+            raise ResumeError(
+                f"{project.folder} was trained on {known['num_folds']} folds (SHA-256 "
+                f"{known['folds'][:12]}), asked for are {folds.num_folds} ({found[:12]}); "
+                "the first models are compared on the same folds: ask for those, or delete "
+                f"{model}'s folder"
+            )
+
+
 def _asked(
     models: Sequence[str] | None,
     radimagenet_weights: str | Path | None,
@@ -135,17 +158,15 @@ def _asked(
         if _RADIMAGENET in models and radimagenet_weights is None:
             raise WeightsError(f"{_RADIMAGENET} needs its weights: {_HOW_TO_ADD_RADIMAGENET}")
         return tuple(models)
-    left_out = set()
     if radimagenet_weights is None:
-        left_out.add(_RADIMAGENET)
         report.say(f"{_RADIMAGENET} is left out; to add it, {_HOW_TO_ADD_RADIMAGENET}")
     if protocol.weights == "random":
-        left_out.add(_IMAGENET)
         report.say(
             f"{_IMAGENET} is left out, since the protocol's weights are random; to add it, name it "
             "in models"
         )
-    return tuple(model for model in BASELINES if model not in left_out)
+    has_radimagenet = radimagenet_weights is not None
+    return available_baselines(protocol.weights, has_radimagenet=has_radimagenet)
 
 
 def _hypermodel(

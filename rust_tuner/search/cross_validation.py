@@ -95,18 +95,24 @@ def cross_validate(
         SearchError: for data that do not fit together.
         TrialError: where the loss stops being finite.
     """
+    x, y = np.asarray(x), np.asarray(y)
+    if not x.ndim or not y.ndim:
+        raise SearchError(f"x {x.shape} and y {y.shape} are not both arrays of rows")
     if len(x) != len(y):
         raise SearchError(f"x has {len(x)}, y has {len(y)} rows; give each row of x its target")
     pairs = checked_folds(folds, len(x))
     data = TrainingData(x, y, array_metrics(y, pairs))
-    return run_folds(
-        lambda running: build_model(),
-        data,
-        pairs,
-        epochs=epochs,
-        batch_size=batch_size,
-        seed=seed,
-    )
+
+    def build(running: object) -> keras.Model:
+        model = build_model()
+        if getattr(model, "optimizer", None) is None:
+            raise SearchError(
+                "build_model returned a model that is not compiled; compile it with an optimizer "
+                "and a loss"
+            )
+        return model
+
+    return run_folds(build, data, pairs, epochs=epochs, batch_size=batch_size, seed=seed)
 
 
 def checked_folds(folds: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], num_rows: int) -> FoldList:

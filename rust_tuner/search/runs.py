@@ -14,7 +14,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.files import read_json, sha256_of_json, write_json
+from rust_tuner.files import read_json, remove_leftovers, sha256_of_json, write_json
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
 from rust_tuner.search.records import RUN_FILE, TRIAL_ID_WIDTH
 
@@ -69,8 +69,7 @@ def claim_folder(folder: Path, run: dict[str, Any]) -> Iterator[None]:
     yield
     if written != run:
         write_json(path, run)
-    for leftover in (*folder.glob(".*.part"), *folder.glob("trial_*/.*.part")):
-        leftover.unlink()
+    remove_leftovers(folder, "trial_*")
 
 
 def claim_record(
@@ -102,8 +101,7 @@ def claim_record(
         )
     if written != record:
         write_json(path, record)
-    for leftover in path.parent.rglob(".*.part"):
-        leftover.unlink()
+    remove_leftovers(path.parent, "**")
 
 
 def recover_trials(

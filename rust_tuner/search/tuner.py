@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from rust_tuner.data.splits import Development, require_development
+from rust_tuner.data.splits import Development, HoldOut, require_development
 from rust_tuner.errors import ResumeError, SearchError, SpaceError, TrialError
 from rust_tuner.files import empty_folder, hold_lock, write_json
 from rust_tuner.models.features import FrozenFeatures
@@ -36,6 +36,7 @@ from rust_tuner.search.cross_validation import (
 )
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
 from rust_tuner.search.records import (
+    RUN_FILE,
     FoldRecord,
     FoldStore,
     Project,
@@ -57,6 +58,7 @@ _DEFAULT_BATCH_SIZE = 32
 # What a trial may die of while the search goes on; everything else is a fault of program or data.
 _TRIAL_FAILURES = (TrialError, MemoryError, keras_tuner.errors.FailedTrialError)
 _BACKEND_FAILURES = ("ResourceExhaustedError", "DataLossError")
+_JAX_FAILURES = ("JaxRuntimeError", "XlaRuntimeError")
 
 
 class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
@@ -124,6 +126,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             )
         if overwrite:
             with hold_lock(self.project_folder, "overwriting the search"):
+                self._require_a_search()
                 empty_folder(self.project_folder)
         self._declare_space()
         # What an earlier run found can be asked for before the search goes on.
@@ -161,8 +164,13 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             ResumeError: where the folder holds another search.
             LockedError: where another process searches in the folder.
         """
-        if y is None:
+        if y is None or isinstance(x, Development | HoldOut):
             development = require_development(x)
+            if y is not None or groups is not None:
+                raise SearchError(
+                    "y and groups go with arrays; a development set brings its own labels and "
+                    "patients"
+                )
             subject = self._subject_of(development, cache)
         else:
             subject = arrays_subject(
@@ -276,6 +284,15 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             "a cross-validated trial has one model a fold and keeps none; take "
             "get_best_hyperparameters and train a model with them"
         )
+
+    def _require_a_search(self) -> None:
+        """Refuse to empty a folder that is something else, such as one named by mistake."""
+        held = [path.name for path in self.project_folder.iterdir() if path.name[:5] != ".lock"]
+        if held and not {RUN_FILE, "oracle.json"} & set(held):
+            raise SearchError(
+                f"{self.project_folder} holds no search but {sorted(held)[0]}, so it is not "
+                "emptied; name another project_name, or empty it yourself"
+            )
 
     def _populate_initial_space(self) -> None:
         """Do nothing in KerasTuner's constructor; `_declare_space` follows it."""
@@ -460,4 +477,8 @@ class _Run:
 
 
 def _fails_the_trial(error: Exception) -> bool:
-    return isinstance(error, _TRIAL_FAILURES) or type(error).__name__ in _BACKEND_FAILURES
+    # JAX has one kind of error for everything, whose text begins with what it is.
+    exhausted = type(error).__name__ in _JAX_FAILURES and "RESOURCE_EXHAUSTED" in str(error)
+    return (
+        exhausted or isinstance(error, _TRIAL_FAILURES) or type(error).__name__ in _BACKEND_FAILURES
+    )

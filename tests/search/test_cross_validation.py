@@ -197,6 +197,20 @@ def test_folds_that_cannot_be_trained_and_scored_apart_are_refused_by_number(pai
         run(pairs)
 
 
+def test_a_model_that_is_not_compiled_is_refused():
+    x, y, _ = arrays()
+    bare = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="sigmoid")])
+    with pytest.raises(SearchError, match="build_model returned a model that is not compiled"):
+        cross_validate(lambda: bare, x, y, FOLDS, epochs=1)
+
+
+def test_lists_are_taken_as_arrays(outcome):
+    x, y, _ = arrays()
+    assert_same(
+        cross_validate(build_model, x.tolist(), y.tolist(), FOLDS, epochs=2), run(batch_size=32)
+    )
+
+
 def test_a_fold_that_diverges_is_named():
     _, y, _ = arrays()
     with pytest.raises(TrialError, match=r"^trial 0000, fold 0, epoch 0, training: loss is nan$"):
