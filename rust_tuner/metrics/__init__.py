@@ -9,6 +9,7 @@ from rust_tuner.metrics.agreement import (
     total_agreement,
     union_agreement,
 )
+from rust_tuner.metrics.assessment import Figure, Predictions, assess
 from rust_tuner.metrics.calibration import (
     ReliabilityTable,
     brier_score,
@@ -38,22 +39,27 @@ from rust_tuner.metrics.uncertainty import (
     auroc_intervals,
     patient_bootstrap,
 )
+from rust_tuner.metrics.visits import VisitTotals, paired_totals
 from rust_tuner.metrics.weighted_ranking import WeightedAuroc, WeightedAveragePrecision
 
 __all__ = [
     "AurocIntervals",
     "BootstrapInterval",
     "DecisionTable",
+    "Figure",
     "Interval",
     "MacroAverage",
     "PairedTest",
+    "Predictions",
     "ReliabilityTable",
     "ScoreAgreement",
     "TotalAgreement",
     "UnionAgreement",
     "ViewOnlyBaseline",
+    "VisitTotals",
     "WeightedAuroc",
     "WeightedAveragePrecision",
+    "assess",
     "auroc",
     "auroc_intervals",
     "average_precision",
@@ -70,6 +76,7 @@ __all__ = [
     "macro_average_precision",
     "micro_auroc",
     "micro_average_precision",
+    "paired_totals",
     "patient_bootstrap",
     "reliability_table",
     "score_agreement",
