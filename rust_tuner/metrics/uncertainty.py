@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.errors import MetricError
+from rust_tuner.metrics.ranking import checked_labels
 from rust_tuner.metrics.weighted_ranking import WeightedAuroc, mean_of_defined
 
 FloatArray = npt.NDArray[np.float64]
@@ -49,7 +50,7 @@ class AurocIntervals:
 
     Attributes:
         macro: of the macro AUROC; as in `macro_auroc`, a resample's is the mean over the labels
-            that are defined in it.
+            that are defined in it (with folds, of each fold, and then over the folds).
         labels: of each label's AUROC.
         num_incomplete: in how many resamples a label was undefined that the data define.
     """
@@ -95,6 +96,7 @@ def auroc_intervals(
     patient_ids: npt.ArrayLike,
     mask: npt.ArrayLike | None = None,
     *,
+    folds: npt.ArrayLike | None = None,
     rng: int | np.random.Generator,
     num_resamples: int = 2000,
 ) -> AurocIntervals:
@@ -105,17 +107,33 @@ def auroc_intervals(
         y_score: (n, labels) finite scores.
         patient_ids: (n,) the patient of each row.
         mask: (n, labels) bool, or None for all; entries that are False do not count.
+        folds: (n,) the fold that scored each row: every figure is each fold's, averaged over the
+            folds that define it. None where one model scored all rows.
         rng: a seed, or a generator to go on drawing from.
         num_resamples: how many resamples to draw, at least 1.
 
     Raises:
-        MetricError: as `auroc` and `patient_bootstrap`.
+        MetricError: as `auroc` and `patient_bootstrap`, or for folds of another shape.
     """
-    statistic = WeightedAuroc(y_true, y_score, mask)
+    truth, score, counted = checked_labels(y_true, y_score, mask)
+    numbers = np.zeros(len(truth), dtype=np.int64) if folds is None else np.asarray(folds)
+    if numbers.shape != (len(truth),):
+        raise MetricError(f"folds {numbers.shape}; expected ({len(truth)},)")
+    parts = [np.flatnonzero(numbers == fold) for fold in np.unique(numbers)]
+    ranked = [(rows, WeightedAuroc(truth[rows], score[rows], counted[rows])) for rows in parts]
+
+    def statistic(weights: FloatArray) -> FloatArray:
+        if len(weights) != len(truth):
+            raise MetricError(f"weights for {len(weights)} rows; expected {len(truth)}")
+        areas = np.stack([of_fold(weights[rows]) for rows, of_fold in ranked])
+        with_macro = np.concatenate([mean_of_defined(areas, axis=2), areas], axis=2)
+        mean: FloatArray = mean_of_defined(with_macro, axis=0)[0]
+        return mean
+
     found, resampled = _resample(statistic, patient_ids, rng, num_resamples)
-    (macro,) = _intervals(mean_of_defined(found), mean_of_defined(resampled))
-    missing = np.isnan(resampled) & ~np.isnan(found)
-    return AurocIntervals(macro, _intervals(found, resampled), int(missing.any(axis=1).sum()))
+    macro, *labels = _intervals(found, resampled)
+    missing = np.isnan(resampled[:, 1:]) & ~np.isnan(found[:, 1:])
+    return AurocIntervals(macro, tuple(labels), int(missing.any(axis=1).sum()))
 
 
 def _resample(

@@ -18,6 +18,7 @@ from rust_tuner.report.figures import (
     short_number,
 )
 from rust_tuner.report.page import (
+    Cell,
     PageTable,
     Room,
     Section,
@@ -40,6 +41,7 @@ from rust_tuner.report.tables import (
 )
 from rust_tuner.report.verdict import MODEL_NAMES, SEARCH_NAMES, view_only_of
 from rust_tuner.search.baseline_table import baseline_results
+from rust_tuner.search.out_of_fold import score_intervals
 from rust_tuner.search.records import REGIME_1, Project
 
 _COLUMNS_OF_TRIALS = ("rank", "trial", "status")
@@ -198,6 +200,7 @@ def regime_section(project: Project | None, name: str, room: Room) -> Section:
             f"Best: trial {project.best.trial} with {project.objective} "
             f"{project.best.score:.4f}, a selection score: {told}."
         )
+        attempt(section, "The interval of the best trial", lambda: _worth(section, project))
     attempt(section, "The table of trials", lambda: _trials(section, room, project, name))
     metric = project.objective.removeprefix("val_")
     known = view_only_of(project).get(metric)
@@ -288,6 +291,35 @@ def regime_section(project: Project | None, name: str, room: Room) -> Section:
     return section
 
 
+def _worth(section: Section, project: Project) -> None:
+    """How sure the best trial's score is, and whether it is the best."""
+    intervals = score_intervals(project)
+    if intervals:
+        told = "; ".join(
+            f"{METRICS[metric.removeprefix('val_')]} {interval.value:.3f} "
+            f"({interval.low:.3f} to {interval.high:.3f})"
+            for metric, interval in intervals.items()
+        )
+        section.lead.append(
+            f"Best trial with its 95 % interval, by bootstrap over patients from out-of-fold "
+            f"predictions: {told}. It tells how much the figure depends on which patients were "
+            "scored, not how much chance helped in picking the trial."
+        )
+    compared = project.ties
+    num_tied = sum(tie.tied for tie in compared.values())
+    if len(compared) > 1:
+        section.lead.append(
+            f"{num_tied} of {len(compared)} trials are statistically tied for the best, so any "
+            "of them may be: they are not told apart by Tukey's range test with the variance of "
+            "Nadeau and Bengio, all trials at once at 5 %. The table's p is that of their "
+            "corrected test against the best trial by itself."
+            if num_tied > 1
+            else f"No other of {len(compared)} trials is statistically tied with the best one "
+            "(Tukey's range test with the variance of Nadeau and Bengio, all trials at once at "
+            "5 %)."
+        )
+
+
 def _trials(section: Section, room: Room, project: Project, name: str) -> None:
     table = trials_table(project)
     file = room.table(name, table)
@@ -300,7 +332,7 @@ def _trials(section: Section, room: Room, project: Project, name: str) -> None:
     names = searched_values(project)
     metrics = [m for m in ("val_auroc", "val_cortex_auroc") if m in table]
     spreads = [part for metric in metrics for part in (metric, f"{metric}_std")]
-    header = [*_COLUMNS_OF_TRIALS, *(item.replace("_", " ") for item in names)]
+    header = [*_COLUMNS_OF_TRIALS, "tied", "p", *(item.replace("_", " ") for item in names)]
     header += [
         "± SD" if part.endswith("_std") else METRICS[part.removeprefix("val_")] for part in spreads
     ]
@@ -308,11 +340,16 @@ def _trials(section: Section, room: Room, project: Project, name: str) -> None:
     rows = []
     for row in table.sort_values("rank", na_position="last").to_dict("records"):
         cells = [whole(row["rank"]), (row["trial"], float(row["trial"])), text(row["status"])]
+        cells += [_yes_or_no(row["tied_with_best"]), decimal(row["p_against_best"])]
         cells += [short(row[item]) for item in names]
         cells += [decimal(row[item]) for item in spreads]
         cells += [whole(row["epoch"], plus=1), whole(row["steps_per_epoch"])]
         rows.append([*cells, decimal(row["seconds"], digits=1)])
     section.tables.append(PageTable("Trials, the best first", header, rows, file))
+
+
+def _yes_or_no(value: Any) -> Cell:
+    return text("" if pd.isna(value) else "yes" if value else "no")
 
 
 def draw_project_curves(
