@@ -29,6 +29,7 @@ from rust_tuner.report.page import (
     text,
     whole,
 )
+from rust_tuner.report.sections_figures import tell_worth
 from rust_tuner.report.study_records import StudyRecords
 from rust_tuner.report.tables import (
     curves_table,
@@ -41,7 +42,6 @@ from rust_tuner.report.tables import (
 )
 from rust_tuner.report.verdict import MODEL_NAMES, SEARCH_NAMES, view_only_of
 from rust_tuner.search.baseline_table import baseline_results
-from rust_tuner.search.out_of_fold import score_intervals
 from rust_tuner.search.records import REGIME_1, Project
 
 _COLUMNS_OF_TRIALS = ("rank", "trial", "status")
@@ -119,11 +119,12 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
     def table() -> None:
         found = baseline_results(records.directory)
         file = room.table("baselines", found)
-        header = ("model", "AUROC", "± SD", "visible cortices", "± SD", "epoch", "folds")
+        header = ("model", "tied", "AUROC", "± SD", "visible cortices", "± SD", "epoch", "folds")
         names = ("auroc", "auroc_std", "cortex_auroc", "cortex_auroc_std")
         rows = [
             [
                 text(MODEL_NAMES.get(row["model"], row["model"])),
+                _yes_or_no(row["tied_with_best"]),
                 *(decimal(row[name]) for name in names),
                 whole(row["epoch"], plus=1),
                 whole(row["folds"]),
@@ -200,7 +201,7 @@ def regime_section(project: Project | None, name: str, room: Room) -> Section:
             f"Best: trial {project.best.trial} with {project.objective} "
             f"{project.best.score:.4f}, a selection score: {told}."
         )
-        attempt(section, "The interval of the best trial", lambda: _worth(section, project))
+        attempt(section, "The interval of the best trial", lambda: tell_worth(section, project))
     attempt(section, "The table of trials", lambda: _trials(section, room, project, name))
     metric = project.objective.removeprefix("val_")
     known = view_only_of(project).get(metric)
@@ -289,35 +290,6 @@ def regime_section(project: Project | None, name: str, room: Room) -> Section:
         section.missing.append("No trial has a score yet, so nothing is drawn.")
     section.missing.extend(project.problems)
     return section
-
-
-def _worth(section: Section, project: Project) -> None:
-    """How sure the best trial's score is, and whether it is the best."""
-    intervals = score_intervals(project)
-    if intervals:
-        told = "; ".join(
-            f"{METRICS[metric.removeprefix('val_')]} {interval.value:.3f} "
-            f"({interval.low:.3f} to {interval.high:.3f})"
-            for metric, interval in intervals.items()
-        )
-        section.lead.append(
-            f"Best trial with its 95 % interval, by bootstrap over patients from out-of-fold "
-            f"predictions: {told}. It tells how much the figure depends on which patients were "
-            "scored, not how much chance helped in picking the trial."
-        )
-    compared = project.ties
-    num_tied = sum(tie.tied for tie in compared.values())
-    if len(compared) > 1:
-        section.lead.append(
-            f"{num_tied} of {len(compared)} trials are statistically tied for the best, so any "
-            "of them may be: they are not told apart by Tukey's range test with the variance of "
-            "Nadeau and Bengio, all trials at once at 5 %. The table's p is that of their "
-            "corrected test against the best trial by itself."
-            if num_tied > 1
-            else f"No other of {len(compared)} trials is statistically tied with the best one "
-            "(Tukey's range test with the variance of Nadeau and Bengio, all trials at once at "
-            "5 %)."
-        )
 
 
 def _trials(section: Section, room: Room, project: Project, name: str) -> None:

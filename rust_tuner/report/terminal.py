@@ -79,7 +79,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
         table.add_row(
             row["trial"],
             *(_number(row[name]) for name in names),
-            "-" if pd.isna(row["tied_with_best"]) else "yes" if row["tied_with_best"] else "no",
+            _yes_or_no(row["tied_with_best"]),
             *(f"{row[name]:.3f} ± {row[f'{name}_std']:.3f}" for name in metrics),
             str(int(row["epoch"])),
         )
@@ -147,14 +147,17 @@ def baselines_table(found: pd.DataFrame, objective: str) -> Table:
     """The first models side by side, with chance and the view-only baseline."""
     suggested = suggested_backbone(found, objective)
     lines = ["Mean ± standard deviation over folds at the epoch of the best mean (from 0)."]
+    if found["tied_with_best"].notna().any():
+        lines.append("Tied: not told from the best at 5 %, all models tested at once.")
     if suggested is not None:
         lines.append(f"Best of the frozen backbones by {objective}: {suggested}.")
     table = _plain_table("First models", "\n".join(lines))
-    for name in ("model", "AUROC,\n18 labels", "AUROC,\ncortices", "epoch"):
+    for name in ("model", "tied", "AUROC,\n18 labels", "AUROC,\ncortices", "epoch"):
         table.add_column(name, overflow="fold")
     for row in found.to_dict("records"):
         table.add_row(
             str(row["model"]),
+            _yes_or_no(row["tied_with_best"]),
             _mean_and_spread(row["auroc"], row["auroc_std"]),
             _mean_and_spread(row["cortex_auroc"], row["cortex_auroc_std"]),
             "" if pd.isna(row["epoch"]) else str(int(row["epoch"])),
@@ -228,6 +231,10 @@ def _plain_table(title: str, caption: str) -> Table:
         title_justify="left",
         caption_justify="left",
     )
+
+
+def _yes_or_no(value: Any) -> str:
+    return "-" if pd.isna(value) else "yes" if value else "no"
 
 
 def _mean_and_spread(mean: float, spread: float | None) -> str:
