@@ -13,6 +13,7 @@ import typer
 from rust_tuner.cli_options import (
     Cache,
     Epochs,
+    FoldsByOption,
     Holdout,
     ImageSize,
     Manifest,
@@ -24,6 +25,7 @@ from rust_tuner.cli_options import (
     Scales,
     Seed,
     StudyDirectory,
+    UnionThreshold,
     ViewsOption,
     Weights,
 )
@@ -60,6 +62,8 @@ def prepare(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    folds_by: FoldsByOption = None,
+    union_threshold: UnionThreshold = None,
 ) -> None:
     """Check the manifest and every image, and seal the hold-out set.
 
@@ -76,6 +80,8 @@ def prepare(
             holdout_fraction=holdout_fraction,
             image_size=image_size,
             precision=None if precision is None else precision.value,
+            folds_by=None if folds_by is None else folds_by.value,
+            union_threshold=union_threshold,
         )
         development = opened.prepare()
         patients = len(set(development.radiographs.patient_ids))
@@ -105,6 +111,8 @@ def baselines(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    folds_by: FoldsByOption = None,
+    union_threshold: UnionThreshold = None,
     cache: Cache = None,
 ) -> None:
     """Cross-validate the study's first models.
@@ -126,6 +134,8 @@ def baselines(
             holdout_fraction=holdout_fraction,
             image_size=image_size,
             precision=None if precision is None else precision.value,
+            folds_by=None if folds_by is None else folds_by.value,
+            union_threshold=union_threshold,
         )
         start_tensorflow()
         _run_baselines(opened, model, radimagenet_weights)
@@ -153,6 +163,8 @@ def regime1(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    folds_by: FoldsByOption = None,
+    union_threshold: UnionThreshold = None,
     cache: Cache = None,
 ) -> None:
     """Regime I: random search over batch size and dropout rate.
@@ -178,6 +190,8 @@ def regime1(
             holdout_fraction=holdout_fraction,
             image_size=image_size,
             precision=None if precision is None else precision.value,
+            folds_by=None if folds_by is None else folds_by.value,
+            union_threshold=union_threshold,
         )
         start_tensorflow()
         opened.prepare()
@@ -211,6 +225,8 @@ def regime2(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    folds_by: FoldsByOption = None,
+    union_threshold: UnionThreshold = None,
     cache: Cache = None,
 ) -> None:
     """Regime II: grid search over Adam's learning rate and epsilon.
@@ -239,6 +255,8 @@ def regime2(
             holdout_fraction=holdout_fraction,
             image_size=image_size,
             precision=None if precision is None else precision.value,
+            folds_by=None if folds_by is None else folds_by.value,
+            union_threshold=union_threshold,
         )
         start_tensorflow()
         opened.prepare()
@@ -273,6 +291,8 @@ def whole_study(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    folds_by: FoldsByOption = None,
+    union_threshold: UnionThreshold = None,
     cache: Cache = None,
 ) -> None:
     """Run all steps in order, from prepare to report.
@@ -288,13 +308,18 @@ def whole_study(
             "seed": seed,
             "holdout_fraction": holdout_fraction,
             "precision": None if precision is None else precision.value,
+            "folds_by": None if folds_by is None else folds_by.value,
+            "union_threshold": union_threshold,
         }
         shared |= _scaled(scale) | ({} if image_size is None else {"image_size": image_size})
         opened = open_study(study, manifest, cache=cache, **shared)
         models = tuple(
             name for name in BASELINES if radimagenet_weights or not name.endswith("radimagenet")
         )
-        out.print(plan_table(plan_study(opened.protocol, opened.count_radiographs(), models)))
+        planned = plan_study(
+            opened.protocol, opened.count_radiographs(), models, num_sites=opened.count_sites()
+        )
+        out.print(plan_table(planned))
         start_tensorflow()
         _run_baselines(opened, models, radimagenet_weights)
         say("Regime I: random search over batch size and dropout rate")

@@ -14,8 +14,13 @@ import pandas as pd
 from rust_tuner.data.images import check_content
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs, check_views
-from rust_tuner.data.split_file import load_or_make_folds, load_or_make_split, radiographs_sha256
-from rust_tuner.data.splits import Development, Folds, HoldOut
+from rust_tuner.data.split_file import (
+    load_or_make_folds,
+    load_or_make_site_folds,
+    load_or_make_split,
+    radiographs_sha256,
+)
+from rust_tuner.data.splits import Development, Folds, HoldOut, make_site_folds
 from rust_tuner.errors import ImageError, ProtocolError, ResumeError, SearchError, SplitError
 from rust_tuner.files import hold_lock, read_json, sha256_of_file, sha256_of_json, write_json
 from rust_tuner.progress import Progress, Silent
@@ -111,6 +116,16 @@ class Study:
         if self._written is not None:
             return int(self._written["radiographs"])
         return len(load_manifest(self._known_manifest()))
+
+    def count_sites(self) -> int | None:
+        """How many folds leave one site out, of all radiographs; None where folds are by patient.
+
+        Raises:
+            SplitError: where no site can be left out.
+        """
+        if self.protocol.folds_by != "site":
+            return None
+        return len(make_site_folds(load_manifest(self._known_manifest())))
 
     def prepare(self) -> Development:
         """Check manifest and pixels, seal the hold-out set, write `study.json`.
@@ -272,7 +287,10 @@ class Study:
         development = self.prepare()
         split = self.directory / SPLIT_FILE
         before = sha256_of_file(split)
-        folds = load_or_make_folds(split, development, num_folds, self.protocol.seed)
+        if self.protocol.folds_by == "site":
+            folds = load_or_make_site_folds(split, development, self.protocol.seed)
+        else:
+            folds = load_or_make_folds(split, development, num_folds, self.protocol.seed)
         # Folds that were made before were commented on when they were made.
         if sha256_of_file(split) != before:
             self._say_warnings(folds.warnings)
@@ -295,6 +313,9 @@ class Study:
 
     def _prepare(self, radiographs: Radiographs) -> None:
         assert self._manifest is not None
+        if self.protocol.folds_by == "site":
+            # What is at fault is said now, and not when the first search begins.
+            make_site_folds(radiographs)
         self._say_warnings(check_views(radiographs, self.protocol.view_cortices))
         with self.progress.task("reading images", len(radiographs)) as task:
             hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())

@@ -11,15 +11,13 @@ import numpy.typing as npt
 from scipy import stats
 
 from rust_tuner.errors import MetricError
-from rust_tuner.labels import CORTICES, SCORES
+from rust_tuner.labels import CORTICES, HIGHEST_TOTAL, LOWEST_TOTAL, SCORES
 from rust_tuner.metrics.ranking import ratio
 from rust_tuner.metrics.uncertainty import TAILS, Interval
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-LOWEST_TOTAL = min(SCORES) * len(CORTICES)
-HIGHEST_TOTAL = max(SCORES) * len(CORTICES)
 # Bland and Altman's limits hold 95 % of the differences.
 LIMIT_REACH = float(stats.norm.ppf(TAILS[1]))
 

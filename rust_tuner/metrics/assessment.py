@@ -19,6 +19,7 @@ from rust_tuner.labels import (
     LABELS,
     NUM_LABELS,
     NUM_VIEWS,
+    UNION_THRESHOLD,
     decode,
     decode_probabilities,
 )
@@ -49,7 +50,6 @@ CORTEX_GROUP = "cortices"
 VISITS = "visits"
 EVERY_ROW = "all"
 VISIBLE = "visible"
-UNION_THRESHOLD = 10.0
 NUM_RESAMPLES = 2000
 
 _NAN = float("nan")
