@@ -18,6 +18,7 @@ _HOMES = {
     "HoldOut": "rust_tuner.data.splits",
     "Folds": "rust_tuner.data.splits",
     "split_holdout": "rust_tuner.data.splits",
+    "make_site_folds": "rust_tuner.data.splits",
     "make_folds": "rust_tuner.data.splits",
     "k_fold_dataset": "rust_tuner.data.pipeline",
     "LeNet1998": "rust_tuner.models.architectures",

@@ -119,6 +119,7 @@ def phantoms(
     views: Annotated[
         Views, typer.Option(help="Which cortices the two views show.")
     ] = Views.anatomical,
+    sites: Annotated[int, typer.Option(min=1, help="How many sites the patients are of.")] = 1,
 ) -> None:
     """Make synthetic radiographs with known RUST scores.
 
@@ -141,6 +142,7 @@ def phantoms(
                 patients=patients,
                 seed=seed,
                 view_cortices=view_cortices(views),
+                sites=sites,
                 on_progress=advance,
             )
         say(f"wrote {manifest}")

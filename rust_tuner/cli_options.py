@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from rust_tuner.labels import HIGHEST_TOTAL, LOWEST_TOTAL
+
 
 class Choices(StrEnum):
     """Which set of scientific choices a study starts from."""
@@ -28,6 +30,13 @@ class Views(StrEnum):
     published = "published"
 
 
+class FoldsBy(StrEnum):
+    """What a fold leaves out."""
+
+    patient = "patient"
+    site = "site"
+
+
 class Scales(StrEnum):
     """How much a study does."""
 
@@ -42,7 +51,8 @@ Manifest = Annotated[
     Path | None,
     typer.Option(
         help="CSV with image, patient_id, visit, view (ap or lateral), medial, lateral, anterior, "
-        "posterior (1-4 or empty); needed once, image paths are relative to it."
+        "posterior (1-4 or empty), and site if wanted; needed once, image paths are relative to "
+        "it."
     ),
 ]
 ProtocolOption = Annotated[
@@ -93,6 +103,23 @@ LearningRates = Annotated[
 ]
 Epsilons = Annotated[
     str | None, typer.Option(help="Adam's, with commas.  [default: 1e-1,1e-2,...,1e-8]")
+]
+FoldsByOption = Annotated[
+    FoldsBy | None,
+    typer.Option(
+        "--folds-by",
+        help="patient: folds of patients at random. site: each fold leaves one site out, in every "
+        "cross-validation; the manifest needs the column site.  [default: patient]",
+    ),
+]
+UnionThreshold = Annotated[
+    float | None,
+    typer.Option(
+        "--union-threshold",
+        min=LOWEST_TOTAL,
+        max=HIGHEST_TOTAL,
+        help="A RUST total of at least this is union, in the figures of visits.  [default: 13]",
+    ),
 ]
 NumFolds = Annotated[
     int | None, typer.Option("--folds", min=2, help="Folds of a trial.  [default: 6]")

@@ -16,6 +16,7 @@ from rust_tuner.cli_options import (
     DropoutRates,
     Epochs,
     Epsilons,
+    FoldsByOption,
     Holdout,
     ImageSize,
     LearningRates,
@@ -29,6 +30,7 @@ from rust_tuner.cli_options import (
     Seed,
     StudyDirectory,
     Trials,
+    UnionThreshold,
     ViewsOption,
     Weights,
 )
@@ -72,6 +74,8 @@ def prepare(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    folds_by: FoldsByOption = None,
+    union_threshold: UnionThreshold = None,
 ) -> None:
     """Check the manifest and every image, and seal the hold-out set.
 
@@ -88,6 +92,8 @@ def prepare(
             holdout_fraction=holdout_fraction,
             image_size=image_size,
             precision=None if precision is None else precision.value,
+            folds_by=None if folds_by is None else folds_by.value,
+            union_threshold=union_threshold,
         )
         development = opened.prepare()
         patients = len(set(development.radiographs.patient_ids))
@@ -117,6 +123,8 @@ def baselines(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    folds_by: FoldsByOption = None,
+    union_threshold: UnionThreshold = None,
     cache: Cache = None,
 ) -> None:
     """Cross-validate the study's first models.
@@ -139,6 +147,8 @@ def baselines(
             holdout_fraction=holdout_fraction,
             image_size=image_size,
             precision=None if precision is None else precision.value,
+            folds_by=None if folds_by is None else folds_by.value,
+            union_threshold=union_threshold,
         )
         start_tensorflow()
         _run_baselines(opened, model, radimagenet_weights)
@@ -160,6 +170,8 @@ def regime1(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    folds_by: FoldsByOption = None,
+    union_threshold: UnionThreshold = None,
     cache: Cache = None,
 ) -> None:
     """Regime I: random search over batch size and dropout rate.
@@ -185,6 +197,8 @@ def regime1(
             holdout_fraction=holdout_fraction,
             image_size=image_size,
             precision=None if precision is None else precision.value,
+            folds_by=None if folds_by is None else folds_by.value,
+            union_threshold=union_threshold,
         )
         start_tensorflow()
         opened.prepare()
@@ -214,6 +228,8 @@ def regime2(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    folds_by: FoldsByOption = None,
+    union_threshold: UnionThreshold = None,
     cache: Cache = None,
 ) -> None:
     """Regime II: grid search over Adam's learning rate and epsilon.
@@ -242,6 +258,8 @@ def regime2(
             holdout_fraction=holdout_fraction,
             image_size=image_size,
             precision=None if precision is None else precision.value,
+            folds_by=None if folds_by is None else folds_by.value,
+            union_threshold=union_threshold,
         )
         start_tensorflow()
         opened.prepare()
@@ -388,6 +406,8 @@ def whole_study(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    folds_by: FoldsByOption = None,
+    union_threshold: UnionThreshold = None,
     cache: Cache = None,
 ) -> None:
     """Run all steps in order, from prepare to report.
@@ -403,6 +423,8 @@ def whole_study(
             "seed": seed,
             "holdout_fraction": holdout_fraction,
             "precision": None if precision is None else precision.value,
+            "folds_by": None if folds_by is None else folds_by.value,
+            "union_threshold": union_threshold,
         }
         shared |= _scaled(scale) | ({} if image_size is None else {"image_size": image_size})
         begun_with = baseline_choices(study) | final_choices(study)
@@ -410,7 +432,10 @@ def whole_study(
         models = available_baselines(
             opened.protocol.weights, has_radimagenet=radimagenet_weights is not None
         )
-        out.print(plan_table(plan_study(opened.protocol, opened.count_radiographs(), models)))
+        planned = plan_study(
+            opened.protocol, opened.count_radiographs(), models, num_sites=opened.count_sites()
+        )
+        out.print(plan_table(planned))
         start_tensorflow()
         _run_baselines(opened, None, radimagenet_weights)
         say("Regime I: random search over batch size and dropout rate")

@@ -208,7 +208,12 @@ def sha256_of_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def sha256_of_text(text: str) -> str:
+    """The SHA-256 of a text in UTF-8, as that of the file that `write_text` makes of it."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def sha256_of_json(value: Any) -> str:
     """The SHA-256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_of_text(text)

@@ -21,6 +21,11 @@ CORTEX_LABELS = tuple(f"{cortex}_{score}" for cortex in CORTICES for score in SC
 LABELS = tuple(f"view_{view}" for view in VIEWS) + CORTEX_LABELS
 NUM_LABELS = len(LABELS)
 NUM_VIEWS = len(VIEWS)
+# Of the RUST total, the sum of the four cortices' scores.
+LOWEST_TOTAL = min(SCORES) * len(CORTICES)
+HIGHEST_TOTAL = max(SCORES) * len(CORTICES)
+# A total of at least this is union, where nothing else is asked for.
+UNION_THRESHOLD = 13.0
 
 FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]

@@ -4,6 +4,7 @@ The rates are those of two cores of a server processor, scaled to the cores that
 machine of another kind may be several times as quick or slow, so a time is a magnitude.
 """
 
+import dataclasses
 import itertools
 import os
 from dataclasses import dataclass
@@ -36,7 +37,11 @@ class PlannedStep:
 
 
 def plan_study(
-    protocol: Protocol, num_radiographs: int, models: tuple[str, ...]
+    protocol: Protocol,
+    num_radiographs: int,
+    models: tuple[str, ...],
+    *,
+    num_sites: int | None = None,
 ) -> list[PlannedStep]:
     """The steps of a study.
 
@@ -44,7 +49,12 @@ def plan_study(
         protocol: the scientific choices.
         num_radiographs: radiographs of the manifest.
         models: the first models that will be trained.
+        num_sites: how many sites there are, where each fold leaves one out.
     """
+    if num_sites is not None:
+        protocol = dataclasses.replace(
+            protocol, num_folds=num_sites, baseline_folds=num_sites, final_folds=num_sites
+        )
     development = num_radiographs * (1 - protocol.holdout_fraction)
     share = _share_of_pixels_and_cores(protocol)
     points = _grid_points(protocol)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
 from rust_tuner.errors import ProtocolError
-from rust_tuner.labels import CORTICES, VIEWS
+from rust_tuner.labels import CORTICES, HIGHEST_TOTAL, LOWEST_TOTAL, UNION_THRESHOLD, VIEWS
 
 Objective = Literal["val_auroc", "val_cortex_auroc"]
 Resize = Literal["squash", "letterbox"]
@@ -17,6 +17,7 @@ Precision = Literal["float32", "bfloat16"]
 Flips = Literal["horizontal_and_vertical", "horizontal", "none"]
 
 Scale = Literal["full", "small"]
+FoldsBy = Literal["patient", "site"]
 
 # What a study of small scale does less of, to try everything within minutes on two cores.
 SMALL_SCALE: dict[str, Any] = {
@@ -60,6 +61,9 @@ class Protocol:
             processor has it; weights stay float32.
         view_cortices: the cortices that each view is expected to show. It serves phantoms and
             the manifest's checks only; what is visible in a row is what has a score there.
+        folds_by: whether folds divide the patients at random (`patient`), or each fold leaves one
+            site out (`site`, which takes the manifest's column of that name; there are then as
+            many folds as sites, in every cross-validation of the study).
         num_folds: folds of a trial's cross-validation.
         epochs: epochs of each fold.
         trials: number of trials in Regime I.
@@ -76,6 +80,9 @@ class Protocol:
         outer_folds: outer folds of the nested cross-validation; each holds both searches. With 5,
             a search inside sees four fifths of the patients, and all of it takes about four times
             as long as the study's own two searches.
+        union_threshold: a total of at least this is union, in the figures of visits. Scores of
+            1-4 are those of the modified RUST, of which 13 points are the usual limit (Litrenta et
+            al., J Orthop Trauma 2015, doi:10.1097/BOT.0000000000000390).
         scale: `full`, or `small` where `SMALL_SCALE` was laid over the choices; a label only.
     """
 
@@ -92,6 +99,7 @@ class Protocol:
     view_cortices: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: dict(ANATOMICAL_VIEWS)
     )
+    folds_by: FoldsBy = "patient"
     num_folds: int = 6
     epochs: int = 20
     trials: int = 100
@@ -106,6 +114,7 @@ class Protocol:
     final_folds: int = 10
     final_epochs: int = 40
     outer_folds: int = 5
+    union_threshold: float = UNION_THRESHOLD
     scale: Scale = "full"
 
     def __post_init__(self) -> None:
@@ -165,6 +174,14 @@ class Protocol:
             "view_cortices",
             self.view_cortices,
             f"for each of {', '.join(VIEWS)} some of {', '.join(CORTICES)}",
+        )
+        _require(self.folds_by in ("patient", "site"), "folds_by", self.folds_by, "patient or site")
+        _require(
+            _are_numbers((self.union_threshold,))
+            and LOWEST_TOTAL <= self.union_threshold <= HIGHEST_TOTAL,
+            "union_threshold",
+            self.union_threshold,
+            f"a RUST total, {LOWEST_TOTAL} to {HIGHEST_TOTAL}",
         )
         _require(self.scale in ("full", "small"), "scale", self.scale, "full or small")
         for name in ("num_folds", "baseline_folds", "final_folds", "outer_folds"):

@@ -17,8 +17,13 @@ import pandas as pd
 from rust_tuner.data.images import check_content
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs, check_views
-from rust_tuner.data.split_file import load_or_make_folds, load_or_make_split, radiographs_sha256
-from rust_tuner.data.splits import Development, Folds, HoldOut
+from rust_tuner.data.split_file import (
+    load_or_make_folds,
+    load_or_make_site_folds,
+    load_or_make_split,
+    radiographs_sha256,
+)
+from rust_tuner.data.splits import Development, Folds, HoldOut, make_site_folds
 from rust_tuner.errors import (
     ImageError,
     ProtocolError,
@@ -128,6 +133,16 @@ class Study:
         if self._written is not None:
             return int(self._written["radiographs"])
         return len(load_manifest(self._known_manifest()))
+
+    def count_sites(self) -> int | None:
+        """How many folds leave one site out, of all radiographs; None where folds are by patient.
+
+        Raises:
+            SplitError: where no site can be left out.
+        """
+        if self.protocol.folds_by != "site":
+            return None
+        return len(make_site_folds(load_manifest(self._known_manifest())))
 
     def prepare(self) -> Development:
         """Check manifest and pixels, seal the hold-out set, write `study.json`.
@@ -354,7 +369,10 @@ class Study:
         split = self.directory / SPLIT_FILE
         with hold_lock(self.directory, "making folds"):
             before = sha256_of_file(split)
-            folds = load_or_make_folds(split, development, num_folds, self.protocol.seed)
+            if self.protocol.folds_by == "site":
+                folds = load_or_make_site_folds(split, development, self.protocol.seed)
+            else:
+                folds = load_or_make_folds(split, development, num_folds, self.protocol.seed)
             is_new = sha256_of_file(split) != before
         # Folds that were made before were commented on when they were made.
         if is_new:
@@ -377,6 +395,9 @@ class Study:
         }
 
     def _prepare(self, radiographs: Radiographs) -> None:
+        if self.protocol.folds_by == "site":
+            # What is at fault is said now, and not when the first search begins.
+            make_site_folds(radiographs)
         self._say_warnings(check_views(radiographs, self.protocol.view_cortices))
         with self.progress.task("reading images", len(radiographs)) as task:
             hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())

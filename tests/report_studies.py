@@ -114,6 +114,11 @@ def write_project(
             "targets": SHA,
             "folds": SHA,
             "num_folds": num_folds,
+            "units": {
+                "kind": "patients",
+                "training": [30 - 30 // num_folds] * num_folds,
+                "validation": [30 // num_folds] * num_folds,
+            },
             "weights": {"asked": weights, "file": None, "sha256": SHA},
         },
         "view_only_baseline": view_only,

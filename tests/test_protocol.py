@@ -26,6 +26,7 @@ def test_the_default_is_the_published_study() -> None:
         "weights": "imagenet",
         "precision": "float32",
         "view_cortices": {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")},
+        "folds_by": "patient",
         "num_folds": 6,
         "epochs": 20,
         "trials": 100,
@@ -40,6 +41,7 @@ def test_the_default_is_the_published_study() -> None:
         "final_folds": 10,
         "final_epochs": 40,
         "outer_folds": 5,
+        "union_threshold": 13.0,
         "scale": "full",
     }
 
@@ -177,6 +179,11 @@ def test_json_out_of_range_is_refused() -> None:
         ("final_epochs", 0, "an integer from 1"),
         ("baseline_dropout_rate", 1.0, "a number from 0 to below 1"),
         ("scale", "medium", "full or small"),
+        ("folds_by", "fold", "patient or site"),
+        ("union_threshold", 3, "a RUST total, 4 to 16"),
+        ("union_threshold", 16.5, "a RUST total, 4 to 16"),
+        ("union_threshold", float("nan"), "a RUST total, 4 to 16"),
+        ("union_threshold", "13", "a RUST total, 4 to 16"),
         ("dropout_rate_range", (-0.1, 0.5), "two numbers from 0 to below 1"),
         ("dropout_rate_range", (0.5, 0.1), "two numbers from 0 to below 1"),
         ("dropout_rate_range", (0.5, 1.0), "two numbers from 0 to below 1"),

@@ -114,6 +114,7 @@ def phantom_table(
     patients: int,
     seed: int = 0,
     view_cortices: Mapping[str, tuple[str, ...]] = ANATOMICAL_VIEWS,
+    sites: int = 1,
 ) -> pd.DataFrame:
     """The manifest of a phantom set, without drawing anything.
 
@@ -121,19 +122,20 @@ def phantom_table(
         patients: number of patients, from 1.
         seed: the set's seed, from 0.
         view_cortices: the two cortices that each view shows.
+        sites: how many sites the patients are of, in turns; radiographs look alike at all of them.
 
     Returns:
-        One row a radiograph with the columns `COLUMNS`; scores are `Int64`, empty where the
-        cortex is not shown by the view or cannot be scored.
+        One row a radiograph with the columns `COLUMNS`, and `site` where there are several;
+        scores are `Int64`, empty where the cortex is not shown by the view or cannot be scored.
 
     Raises:
-        ManifestError: for fewer than one patient or a negative seed.
+        ManifestError: for fewer than one patient or site, or a negative seed.
         ProtocolError: for a view that does not show exactly two cortices.
     """
-    _require_set(patients, seed)
+    _require_set(patients, seed, sites)
     pairs = _outline_pairs(view_cortices)
-    rows = [item.row() for index in range(1, patients + 1) for item in _plan(index, seed, pairs)]
-    return _as_table(rows)
+    plan = [item for index in range(1, patients + 1) for item in _plan(index, seed, pairs)]
+    return _as_table(plan, sites)
 
 
 def write_phantoms(
@@ -142,6 +144,7 @@ def write_phantoms(
     patients: int,
     seed: int = 0,
     view_cortices: Mapping[str, tuple[str, ...]] = ANATOMICAL_VIEWS,
+    sites: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Draw a set of phantom radiographs and write its manifest last.
@@ -154,24 +157,25 @@ def write_phantoms(
         seed: the set's seed, from 0; patient i is the same in sets of every size.
         view_cortices: the two cortices that each view shows; the first in the order of
             `CORTICES` is drawn away from the fibula.
+        sites: how many sites the patients are of, in turns; radiographs look alike at all of them.
         on_progress: called with the number of radiographs written and their total.
 
     Returns:
         The path of `manifest.csv`.
 
     Raises:
-        ManifestError: for fewer than one patient, a negative seed, or a directory that holds
-            another manifest.
+        ManifestError: for fewer than one patient or site, a negative seed, or a directory that
+            holds another manifest.
         ProtocolError: for a view that does not show exactly two cortices.
     """
-    _require_set(patients, seed)
+    _require_set(patients, seed, sites)
     pairs = _outline_pairs(view_cortices)
     plan = [item for index in range(1, patients + 1) for item in _plan(index, seed, pairs)]
-    text = _as_table([item.row() for item in plan]).to_csv(index=False, lineterminator="\n")
+    text = _as_table(plan, sites).to_csv(index=False, lineterminator="\n")
     manifest = Path(directory) / "manifest.csv"
     if manifest.exists() and manifest.read_bytes() != text.encode():
         raise ManifestError(
-            f"{manifest} is not the manifest of patients={patients}, seed={seed}; "
+            f"{manifest} is not the manifest of patients={patients}, seed={seed}, sites={sites}; "
             "choose an empty directory, or remove this one first"
         )
     for done, item in enumerate(plan, start=1):
@@ -307,9 +311,11 @@ def _normal_cdf(value: float) -> float:
     return 0.5 * (1 + math.erf(value / math.sqrt(2)))
 
 
-def _require_set(patients: int, seed: int) -> None:
+def _require_set(patients: int, seed: int, sites: int) -> None:
     if patients < 1:
         raise ManifestError(f"patients={patients}; a phantom set has at least 1 patient")
+    if sites < 1:
+        raise ManifestError(f"sites={sites}; patients are of at least 1 site")
     if seed < 0:
         raise ManifestError(f"seed={seed}; a seed is an integer from 0")
 
@@ -327,8 +333,10 @@ def _outline_pairs(view_cortices: Mapping[str, tuple[str, ...]]) -> dict[str, tu
     return pairs
 
 
-def _as_table(rows: list[dict[str, str | int]]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+def _as_table(plan: list[_PlannedRadiograph], sites: int) -> pd.DataFrame:
+    table = pd.DataFrame([item.row() for item in plan], columns=list(COLUMNS))
+    if sites > 1:
+        table["site"] = [f"S{(item.index - 1) % sites + 1}" for item in plan]
     return table.astype(dict.fromkeys(CORTICES, "Int64"))
 
 

@@ -104,6 +104,18 @@ class Radiographs:
         return patients
 
     @cached_property
+    def sites(self) -> npt.NDArray[np.object_] | None:
+        """(n,) object array of text, the site of each row, empty where not known; read-only.
+
+        None where the table has no such column.
+        """
+        if "site" not in self.table:
+            return None
+        sites = self.table["site"].to_numpy(dtype=object, copy=True)
+        sites.flags.writeable = False
+        return sites
+
+    @cached_property
     def images(self) -> tuple[Path, ...]:
         """The n image paths."""
         return tuple(Path(image) for image in self.table["image"])

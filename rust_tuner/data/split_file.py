@@ -18,6 +18,7 @@ from rust_tuner.data.splits import (
     HoldOut,
     fold_warnings,
     make_folds,
+    make_site_folds,
     require_development,
     split_holdout,
 )
@@ -32,15 +33,17 @@ _PATIENTS_SHOWN = 3
 
 @dataclass(frozen=True)
 class FoldsRecord:
-    """The folds of one number of folds.
+    """The folds of one number of folds, or those that leave one site out.
 
     Attributes:
         seed: the seed that they were made with.
         folds: the fold of each patient of the development set.
+        sites: the site that each fold validates; empty where folds are of patients at random.
     """
 
     seed: int
     folds: Mapping[str, int]
+    sites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,10 @@ class Split:
         fraction: the share that is sealed.
         development: the patients that training may see, in ascending order.
         holdout: the sealed patients, in ascending order.
-        radiographs_sha256: of the patients, visits, views and scores that it was made for.
+        radiographs_sha256: of the patients, visits, views, scores and sites that it was made for.
         development_sha256: the same of the development set alone.
         folds: by number of folds.
+        site_folds: those that leave one site out, where they were made.
     """
 
     seed: int
@@ -64,6 +68,7 @@ class Split:
     radiographs_sha256: str
     development_sha256: str
     folds: Mapping[int, FoldsRecord] = field(default_factory=dict)
+    site_folds: FoldsRecord | None = None
 
     @property
     def sha256(self) -> str:
@@ -75,7 +80,7 @@ class Split:
         return self._content() | {"sha256": self.sha256}
 
     def _content(self) -> dict[str, Any]:
-        return {
+        content: dict[str, Any] = {
             "version": _VERSION,
             "seed": self.seed,
             "fraction": self.fraction,
@@ -88,16 +93,26 @@ class Split:
                 for num_folds, record in sorted(self.folds.items())
             },
         }
+        if self.site_folds is not None:
+            content["site_folds"] = {
+                "seed": self.site_folds.seed,
+                "sites": list(self.site_folds.sites),
+                "patients": dict(self.site_folds.folds),
+            }
+        return content
 
 
 def radiographs_sha256(radiographs: Radiographs) -> str:
-    """The SHA-256 of patients, visits, views and scores; row order and paths do not matter."""
-    columns = ["patient_id", "visit", "view", *CORTICES]
+    """The SHA-256 of patients, visits, views, scores and, where they are told, sites.
+
+    Row order and paths do not matter.
+    """
+    texts = ["patient_id", "visit", "view", *(["site"] if "site" in radiographs.table else [])]
     rows = [
-        [*texts, *(None if np.isnan(score) else int(score) for score in scores)]
-        for texts, scores in zip(
-            radiographs.table[columns[:3]].itertuples(index=False, name=None),
-            radiographs.table[columns[3:]].itertuples(index=False, name=None),
+        [*words, *(None if np.isnan(score) else int(score) for score in scores)]
+        for words, scores in zip(
+            radiographs.table[texts].itertuples(index=False, name=None),
+            radiographs.table[list(CORTICES)].itertuples(index=False, name=None),
             strict=True,
         )
     ]
@@ -189,6 +204,39 @@ def load_or_make_folds(path: Path, development: Development, num_folds: int, see
             the folds cannot be made.
     """
     path = Path(path)
+    split = _read_for(path, development)
+    if num_folds not in split.folds:
+        folds = make_folds(development, num_folds, seed)
+        added = {**split.folds, folds.num_folds: _record(development, folds)}
+        write_split(path, replace(split, folds=added))
+        return folds
+    record = split.folds[num_folds]
+    return _as_folds(path, development, record, what=f"{num_folds} folds", seed=seed)
+
+
+def load_or_make_site_folds(path: Path, development: Development, seed: int) -> Folds:
+    """The folds that leave one site out, as they are written down or, where not, new ones.
+
+    Args:
+        path: the study's `split.json`, which `load_or_make_split` has written.
+        development: the development set of that split, each radiograph with its site.
+        seed: an integer from 0, as for the other folds.
+
+    Raises:
+        SplitError: where the file is missing, does not match the arguments or itself, or where
+            the folds cannot be made.
+    """
+    path = Path(path)
+    split = _read_for(path, development)
+    if split.site_folds is None:
+        folds = make_site_folds(development, seed)
+        write_split(path, replace(split, site_folds=_record(development, folds)))
+        return folds
+    return _as_folds(path, development, split.site_folds, what="folds by site", seed=seed)
+
+
+def _read_for(path: Path, development: Development) -> Split:
+    """Read a split and check it against its development set."""
     radiographs = require_development(development).radiographs
     split = _read_own(path)
     present, known = set(radiographs.patient_ids), set(split.development)
@@ -202,25 +250,33 @@ def load_or_make_folds(path: Path, development: Development, num_folds: int, see
             f"{path.name}: the rows, visits, views or scores of the development set have changed "
             "since the split was made; restore the manifest, or start a new study folder"
         )
-    if num_folds not in split.folds:
-        folds = make_folds(development, num_folds, seed)
-        pairs = zip(radiographs.patient_ids.tolist(), folds.assignment.tolist(), strict=True)
-        record = FoldsRecord(seed=folds.seed, folds=dict(sorted(pairs)))
-        added = {**split.folds, folds.num_folds: record}
-        write_split(path, replace(split, folds=added))
-        return folds
-    record = split.folds[num_folds]
+    return split
+
+
+def _record(development: Development, folds: Folds) -> FoldsRecord:
+    patients = development.radiographs.patient_ids.tolist()
+    pairs = zip(patients, folds.assignment.tolist(), strict=True)
+    return FoldsRecord(seed=folds.seed, folds=dict(sorted(pairs)), sites=folds.sites)
+
+
+def _as_folds(
+    path: Path, development: Development, record: FoldsRecord, *, what: str, seed: int
+) -> Folds:
+    """Written folds, as folds of the development set's rows."""
     if record.seed != seed:
         raise SplitError(
-            f"{path.name}: the {num_folds} folds were made with seed {record.seed}, asked for "
-            f"seed {seed}; take {record.seed}, or start a new study folder"
+            f"{path.name}: the {what} were made with seed {record.seed}, asked for seed {seed}; "
+            f"take {record.seed}, or start a new study folder"
         )
+    radiographs = development.radiographs
+    num_folds = len({*record.folds.values()})
     assignment = np.array([record.folds[patient] for patient in radiographs.patient_ids])
     return Folds(
         assignment=assignment,
-        num_folds=int(num_folds),
+        num_folds=num_folds,
         seed=record.seed,
         warnings=fold_warnings(radiographs, assignment, num_folds=num_folds),
+        sites=record.sites,
     )
 
 
@@ -252,6 +308,7 @@ def _read_own(path: Path) -> Split:
                 )
                 for num_folds, record in content["folds"].items()
             },
+            site_folds=_site_folds_from(content.get("site_folds")),
         )
         intact = split.to_json()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -266,21 +323,32 @@ def _read_own(path: Path) -> Split:
     return split
 
 
+def _site_folds_from(content: Any) -> FoldsRecord | None:
+    if content is None:
+        return None
+    return FoldsRecord(
+        seed=int(content["seed"]),
+        folds={str(who): int(fold) for who, fold in content["patients"].items()},
+        sites=tuple(map(str, content["sites"])),
+    )
+
+
 def _check_sides(path: Path, split: Split) -> None:
     development, holdout = set(split.development), set(split.holdout)
     _refuse_patients(path, "is on both sides of the split", development & holdout)
-    for num_folds, record in split.folds.items():
+    numbered = {f"{number} folds": (number, record) for number, record in split.folds.items()}
+    if split.site_folds is not None:
+        numbered["folds by site"] = (len(split.site_folds.sites), split.site_folds)
+    for what, (num_folds, record) in numbered.items():
         _refuse_patients(
             path,
-            f"is not in the development set, but in one of the {num_folds} folds",
+            f"is not in the development set, but in one of the {what}",
             set(record.folds) - development,
         )
-        _refuse_patients(
-            path, f"is in none of the {num_folds} folds", development - {*record.folds}
-        )
+        _refuse_patients(path, f"is in none of the {what}", development - {*record.folds})
         if {*record.folds.values()} != {*range(num_folds)}:
             raise SplitError(
-                f"{path.name}: the {num_folds} folds are numbered "
+                f"{path.name}: the {what} are numbered "
                 f"{sorted({*record.folds.values()})}, expected 0 to {num_folds - 1}; {_MEND}"
             )
 

@@ -15,6 +15,9 @@ from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.stratify import IntArray, stratify_patients
 from rust_tuner.errors import SplitError
 from rust_tuner.labels import LABELS
+from rust_tuner.protocol import Protocol
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +54,14 @@ class Folds:
         seed: the seed that they were made with.
         warnings: what a reader of the folds' figures must know, such as a label that a fold
             cannot score.
+        sites: the site that each fold validates, where folds leave one site out; else empty.
     """
 
     assignment: IntArray
     num_folds: int
     seed: int
     warnings: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Copy the assignment and check that it fills each fold.
@@ -227,6 +232,73 @@ def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int
         seed=int(seed),
         warnings=fold_warnings(data, assignment, num_folds=num_folds),
     )
+
+
+def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Folds:
+    """Leave one site out: each fold validates one site and trains on all the others.
+
+    Args:
+        radiographs: the development set, or any radiographs that no hold-out set was taken from;
+            each with its site.
+        seed: recorded with the folds; nothing is drawn.
+
+    Returns:
+        As many folds as there are sites, in the order of their names.
+
+    Raises:
+        SplitError: where a site is missing, there is one only, or a patient was at several; for
+            the hold-out set.
+    """
+    _require_seed(seed)
+    if isinstance(radiographs, HoldOut):
+        require_development(radiographs)
+    data = radiographs.radiographs if isinstance(radiographs, Development) else radiographs
+    sites = data.sites
+    if sites is None:
+        raise SplitError(
+            f"{data.source} has no column 'site', so no site can be left out; add it, or make "
+            "folds by patient"
+        )
+    empty = [row for row, site in zip(data.rows, sites, strict=True) if not site]
+    if empty:
+        shown = ", ".join(map(str, empty[:_SHOWN])) + (", ..." if len(empty) > _SHOWN else "")
+        raise SplitError(
+            f"{data.source}: the site is empty in {len(empty)} rows ({shown}); every radiograph "
+            "needs its site to leave one out"
+        )
+    of_patient: dict[str, str] = {}
+    for patient, site in zip(data.patient_ids, sites, strict=True):
+        known = of_patient.setdefault(patient, site)
+        if known != site:
+            raise SplitError(
+                f"{data.source}: patient {patient} has radiographs of the sites {known} and "
+                f"{site}; a patient is never on two sides of a fold, so give the patient one site"
+            )
+    names = tuple(sorted(set(of_patient.values())))
+    if len(names) < 2:
+        raise SplitError(
+            f"{data.source}: all patients are of {len(names)} site ({', '.join(names)}); leaving "
+            "one out takes at least two"
+        )
+    assignment = np.searchsorted(np.array(names, dtype=str), sites.astype(str))
+    return Folds(
+        assignment=assignment,
+        num_folds=len(names),
+        seed=int(seed),
+        warnings=fold_warnings(data, assignment, num_folds=len(names)),
+        sites=names,
+    )
+
+
+def folds_asked_for(development: Development, protocol: Protocol, num_folds: int) -> Folds | int:
+    """What a study's choices divide a cross-validation by: one fold a site, or a number of folds.
+
+    Raises:
+        SplitError: as `make_site_folds`.
+    """
+    if protocol.folds_by == "site":
+        return make_site_folds(development, protocol.seed)
+    return num_folds
 
 
 def fold_warnings(

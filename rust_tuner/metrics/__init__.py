@@ -9,46 +9,57 @@ from rust_tuner.metrics.agreement import (
     total_agreement,
     union_agreement,
 )
+from rust_tuner.metrics.assessment import Figure, Predictions, assess
 from rust_tuner.metrics.calibration import (
     ReliabilityTable,
     brier_score,
     expected_calibration_error,
     reliability_table,
 )
+from rust_tuner.metrics.comparison import PairedTest, corrected_t_test, tied_with_best
 from rust_tuner.metrics.decisions import DecisionTable, decisions
+from rust_tuner.metrics.keras_auc import keras_auroc, keras_aurocs
 from rust_tuner.metrics.ranking import (
+    MacroAverage,
     ViewOnlyBaseline,
     auroc,
     average_precision,
     macro_auroc,
     macro_aurocs,
+    macro_average,
+    macro_average_precision,
     micro_auroc,
+    micro_average_precision,
     view_only_baseline,
 )
 from rust_tuner.metrics.uncertainty import (
     AurocIntervals,
     BootstrapInterval,
     Interval,
-    PairedTest,
-    WeightedAuroc,
     auroc_intervals,
-    corrected_t_test,
     patient_bootstrap,
-    tied_with_best,
 )
+from rust_tuner.metrics.visits import VisitTotals, paired_totals
+from rust_tuner.metrics.weighted_ranking import WeightedAuroc, WeightedAveragePrecision
 
 __all__ = [
     "AurocIntervals",
     "BootstrapInterval",
     "DecisionTable",
+    "Figure",
     "Interval",
+    "MacroAverage",
     "PairedTest",
+    "Predictions",
     "ReliabilityTable",
     "ScoreAgreement",
     "TotalAgreement",
     "UnionAgreement",
     "ViewOnlyBaseline",
+    "VisitTotals",
     "WeightedAuroc",
+    "WeightedAveragePrecision",
+    "assess",
     "auroc",
     "auroc_intervals",
     "average_precision",
@@ -57,9 +68,15 @@ __all__ = [
     "decisions",
     "expected_calibration_error",
     "intraclass_correlation",
+    "keras_auroc",
+    "keras_aurocs",
     "macro_auroc",
     "macro_aurocs",
+    "macro_average",
+    "macro_average_precision",
     "micro_auroc",
+    "micro_average_precision",
+    "paired_totals",
     "patient_bootstrap",
     "reliability_table",
     "score_agreement",

@@ -4,23 +4,22 @@ A pair in which either side is missing (NaN) is left out. A figure is NaN where 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 from rust_tuner.errors import MetricError
-from rust_tuner.labels import CORTICES, SCORES
+from rust_tuner.labels import CORTICES, HIGHEST_TOTAL, LOWEST_TOTAL, SCORES
 from rust_tuner.metrics.ranking import ratio
 from rust_tuner.metrics.uncertainty import TAILS, Interval
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-LOWEST_TOTAL = min(SCORES) * len(CORTICES)
-HIGHEST_TOTAL = max(SCORES) * len(CORTICES)
 # Bland and Altman's limits hold 95 % of the differences.
-_NORMAL = float(stats.norm.ppf(TAILS[1]))
+LIMIT_REACH = float(stats.norm.ppf(TAILS[1]))
 
 
 @dataclass(frozen=True)
@@ -71,15 +70,35 @@ def score_agreement(reference: npt.ArrayLike, predicted: npt.ArrayLike) -> Score
     left, right = (side.T[:, :, None] == np.array(SCORES) for side in sides)
     confusion = np.einsum("cni,cnj->cij", left.astype(np.int64), right.astype(np.int64))
     pairs = confusion.sum(axis=(1, 2))
-    distance = np.abs(np.subtract.outer(SCORES, SCORES))
-    by_chance = np.einsum("ci,cj->cij", confusion.sum(axis=2), confusion.sum(axis=1))
-    observed = (confusion * distance**2).sum(axis=(1, 2)) * pairs
+    kappa, exact, within_one = confusion_figures(confusion)
     return ScoreAgreement(
         confusion=confusion,
         pairs=pairs,
-        kappa=1 - ratio(observed, (by_chance * distance**2).sum(axis=(1, 2))),
-        exact=ratio((confusion * (distance == 0)).sum(axis=(1, 2)), pairs),
-        within_one=ratio((confusion * (distance <= 1)).sum(axis=(1, 2)), pairs),
+        kappa=kappa,
+        exact=exact,
+        within_one=within_one,
+    )
+
+
+def confusion_figures(
+    confusion: npt.NDArray[Any],
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Quadratic-weighted kappa, exact and within-one agreement of confusion matrices.
+
+    Args:
+        confusion: (..., 4, 4) counts or weights by reference score and predicted score.
+
+    Returns:
+        Three arrays (...) float64, NaN where undefined.
+    """
+    distance = np.abs(np.subtract.outer(SCORES, SCORES))
+    pairs = confusion.sum(axis=(-2, -1))
+    by_chance = confusion.sum(axis=-1)[..., :, None] * confusion.sum(axis=-2)[..., None, :]
+    observed = (confusion * distance**2).sum(axis=(-2, -1)) * pairs
+    return (
+        1 - ratio(observed, (by_chance * distance**2).sum(axis=(-2, -1))),
+        ratio((confusion * (distance == 0)).sum(axis=(-2, -1)), pairs),
+        ratio((confusion * (distance <= 1)).sum(axis=(-2, -1)), pairs),
     )
 
 
@@ -128,14 +147,14 @@ def total_agreement(reference: npt.ArrayLike, predicted: npt.ArrayLike) -> Total
     freedom = max(num_pairs - 1, 1)
     reach = float(stats.t.ppf(TAILS[1], freedom)) * spread
     bias_error = reach * np.sqrt(1 / max(num_pairs, 1))
-    limit_error = reach * np.sqrt(1 / max(num_pairs, 1) + _NORMAL**2 / (2 * freedom))
+    limit_error = reach * np.sqrt(1 / max(num_pairs, 1) + LIMIT_REACH**2 / (2 * freedom))
     return TotalAgreement(
         pairs=num_pairs,
         mae=float(np.abs(difference).mean()) if num_pairs else float("nan"),
         icc=intraclass_correlation(np.stack([truth, answer], axis=1)),
         bias=_around(bias, bias_error),
-        lower_limit=_around(bias - _NORMAL * spread, limit_error),
-        upper_limit=_around(bias + _NORMAL * spread, limit_error),
+        lower_limit=_around(bias - LIMIT_REACH * spread, limit_error),
+        upper_limit=_around(bias + LIMIT_REACH * spread, limit_error),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.errors import MetricError
-from rust_tuner.metrics.ranking import checked_labels, ratio
+from rust_tuner.metrics.ranking import checked_labels, macro_average, ratio
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -39,32 +39,32 @@ class DecisionTable:
     @property
     def macro_precision(self) -> float:
         """The mean precision over the labels where it is defined; NaN where none is."""
-        return _mean_of_defined(self.precision)
+        return macro_average(self.precision).value
 
     @property
     def macro_recall(self) -> float:
         """The mean recall over the labels where it is defined; NaN where none is."""
-        return _mean_of_defined(self.recall)
+        return macro_average(self.recall).value
 
     @property
     def macro_f1(self) -> float:
         """The mean F1 over the labels where it is defined; NaN where none is."""
-        return _mean_of_defined(self.f1)
+        return macro_average(self.f1).value
 
     @property
     def num_defined_precision(self) -> int:
         """Over how many labels `macro_precision` is the mean."""
-        return int((~np.isnan(self.precision)).sum())
+        return macro_average(self.precision).defined
 
     @property
     def num_defined_recall(self) -> int:
         """Over how many labels `macro_recall` is the mean."""
-        return int((~np.isnan(self.recall)).sum())
+        return macro_average(self.recall).defined
 
     @property
     def num_defined_f1(self) -> int:
         """Over how many labels `macro_f1` is the mean."""
-        return int((~np.isnan(self.f1)).sum())
+        return macro_average(self.f1).defined
 
 
 def decisions(
@@ -103,8 +103,3 @@ def decisions(
         positives=positives,
         rows=counted.sum(axis=0),
     )
-
-
-def _mean_of_defined(values: FloatArray) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float("nan")

@@ -153,6 +153,69 @@ def average_precision(
     return ranking.average_precisions(truth & counted, ~truth & counted)
 
 
+def macro_average_precision(
+    y_true: npt.ArrayLike, y_score: npt.ArrayLike, mask: npt.ArrayLike | None = None
+) -> float:
+    """The mean average precision over the labels where it is defined; NaN where none is.
+
+    Args:
+        y_true: (n, labels) zeros and ones.
+        y_score: (n, labels) finite scores of any scale.
+        mask: (n, labels) bool, or None for all.
+
+    Raises:
+        MetricError: as `auroc`.
+    """
+    return macro_average(average_precision(y_true, y_score, mask)).value
+
+
+def micro_average_precision(
+    y_true: npt.ArrayLike, y_score: npt.ArrayLike, mask: npt.ArrayLike | None = None
+) -> float:
+    """The average precision of all entries of all labels in one ranking.
+
+    Args:
+        y_true: (n, labels) zeros and ones.
+        y_score: (n, labels) finite scores of one scale.
+        mask: (n, labels) bool, or None for all.
+
+    Returns:
+        A number in (0, 1]; NaN where there is no positive at all.
+
+    Raises:
+        MetricError: as `auroc`.
+    """
+    truth, score, counted = checked_labels(y_true, y_score, mask)
+    return float(average_precision(truth[counted][:, None], score[counted][:, None])[0])
+
+
+@dataclass(frozen=True)
+class MacroAverage:
+    """A mean over labels, and over how many of them.
+
+    Attributes:
+        value: the mean over the labels that define the figure; NaN where none does.
+        defined: how many labels define it.
+        labels: how many there are.
+    """
+
+    value: float
+    defined: int
+    labels: int
+
+    def __str__(self) -> str:
+        """Such as `0.812 (17 of 18 labels defined)`."""
+        return f"{self.value:.3f} ({self.defined} of {self.labels} labels defined)"
+
+
+def macro_average(figures: npt.ArrayLike) -> MacroAverage:
+    """The mean of the figures of labels (labels,) that are not NaN, and how many these are."""
+    values = np.asarray(figures, dtype=np.float64)
+    defined = values[~np.isnan(values)]
+    mean = float(defined.mean()) if len(defined) else float("nan")
+    return MacroAverage(mean, len(defined), len(values))
+
+
 @dataclass(frozen=True)
 class ViewOnlyBaseline:
     """What a predictor that knows nothing but the view would score.

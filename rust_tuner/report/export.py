@@ -13,6 +13,7 @@ import yaml
 
 from rust_tuner.errors import SearchError
 from rust_tuner.files import write_text
+from rust_tuner.search.out_of_fold import score_intervals
 from rust_tuner.search.records import Project, read_project
 
 SUFFIXES = (".json", ".yaml", ".yml", ".csv")
@@ -28,8 +29,10 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
     Returns:
         What was written: `hyperparameters`, `objective`, `score` (averaged over the folds; a
         selection score, which the best of many trials exceeds by chance), `score_std` (over
-        folds), `epoch` (from 0), `trial`, the other metrics, the view-only baseline, the number
-        of trials, the weights really used, seed, protocol and versions.
+        folds), `score_interval` (95 %, over patients; null where it is not known), `tied_trials`
+        (those that are statistically tied with the best one, itself among them; null where that
+        is not known), `epoch` (from 0), `trial`, the other metrics, the view-only baseline, the
+        number of trials, the weights really used, seed, protocol and versions.
 
     Raises:
         SearchError: for another suffix, where no trial has completed, or where a trial cannot be
@@ -65,12 +68,16 @@ def best_hyperparameters(project: Project) -> dict[str, Any]:
     if best is None:
         raise SearchError(f"{project.folder}: no trial has completed, so none is the best")
     run = project.run
+    interval = score_intervals(project, best).get(project.objective)
+    compared = project.ties
     statuses = [trial.status for trial in project.trials]
     return {
         "hyperparameters": best.values,
         "objective": project.objective,
         "score": best.score,
         "score_std": best.spread(project.objective.removeprefix("val_")),
+        "score_interval": None if interval is None else [interval.low, interval.high],
+        "tied_trials": [name for name, tie in compared.items() if tie.tied] or None,
         "score_kind": "selection score: the best of several trials, no estimate for new patients",
         "epoch": best.epoch,
         "trial": best.trial,

@@ -16,7 +16,8 @@ import pandas as pd
 from rust_tuner.data.radiographs import COLUMNS, Radiographs
 from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.metrics import WeightedAuroc, patient_bootstrap
-from rust_tuner.metrics.uncertainty import FloatArray, mean_of_defined
+from rust_tuner.metrics.uncertainty import FloatArray
+from rust_tuner.metrics.weighted_ranking import mean_of_defined
 from rust_tuner.search.nested_records import FIGURES, Nested, OuterRecord
 from rust_tuner.seeds import generator
 

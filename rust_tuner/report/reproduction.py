@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from rust_tuner.labels import UNION_THRESHOLD
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
 from rust_tuner.report.study_records import StudyRecords
 from rust_tuner.search.records import REGIME_1, Project
@@ -95,6 +96,8 @@ def _commands(
         ("--holdout-fraction", protocol.get("holdout_fraction")),
         ("--image-size", protocol.get("image_size")),
         ("--precision", protocol.get("precision")),
+        ("--folds-by", _unless(protocol.get("folds_by"), "patient")),
+        ("--union-threshold", _unless(protocol.get("union_threshold"), UNION_THRESHOLD)),
     ):
         if value is not None:
             shared += [option, str(value)]
@@ -103,8 +106,7 @@ def _commands(
     lines = [_line("prepare", *shared)]
     if records.baselines:
         run = next(iter(records.baselines.values())).run
-        folds, epochs = run["subject"]["num_folds"], run["epochs"]
-        lines.append(_line("baselines", "--folds", folds, "--epochs", epochs))
+        lines.append(_line("baselines", *_scale(run)))
     if records.regime_1 is not None:
         run = records.regime_1.run
         ranges = _ranges(run, ("batch_size_range", "dropout_rate_range"))
@@ -132,12 +134,19 @@ def _repeats(records: StudyRecords) -> list[str]:
     return lines
 
 
+def _unless(value: object, default: object) -> object:
+    return None if value == default else value
+
+
 def _line(command: str, *options: object) -> str:
     return shlex.join(["rust-tuner", command, "STUDY", *map(str, options)])
 
 
 def _scale(run: Mapping[str, Any]) -> list[object]:
-    return ["--folds", run["subject"]["num_folds"], "--epochs", run["epochs"]]
+    folds = ["--folds", run["subject"]["num_folds"]]
+    if (run.get("protocol") or {}).get("folds_by") == "site":
+        folds = []  # There are as many as sites.
+    return [*folds, "--epochs", run["epochs"]]
 
 
 def _ranges(run: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:

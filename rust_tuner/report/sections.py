@@ -18,6 +18,7 @@ from rust_tuner.report.figures import (
     short_number,
 )
 from rust_tuner.report.page import (
+    Cell,
     PageTable,
     Room,
     Section,
@@ -28,6 +29,7 @@ from rust_tuner.report.page import (
     text,
     whole,
 )
+from rust_tuner.report.sections_figures import tell_worth
 from rust_tuner.report.study_records import StudyRecords
 from rust_tuner.report.tables import (
     curves_table,
@@ -118,11 +120,12 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
     def table() -> None:
         found = baseline_results(records.directory)
         file = room.table("baselines", found)
-        header = ("model", "AUROC", "± SD", "visible cortices", "± SD", "epoch", "folds")
+        header = ("model", "tied", "AUROC", "± SD", "visible cortices", "± SD", "epoch", "folds")
         names = ("auroc", "auroc_std", "cortex_auroc", "cortex_auroc_std")
         rows = [
             [
                 text(MODEL_NAMES.get(row["model"], row["model"])),
+                _yes_or_no(row["tied_with_best"]),
                 *(decimal(row[name]) for name in names),
                 whole(row["epoch"], plus=1),
                 whole(row["folds"]),
@@ -199,6 +202,7 @@ def regime_section(project: Project | None, name: str, room: Room) -> Section:
             f"Best: trial {project.best.trial} with {project.objective} "
             f"{project.best.score:.4f}, a selection score: {told}."
         )
+        attempt(section, "The interval of the best trial", lambda: tell_worth(section, project))
     attempt(section, "The table of trials", lambda: _trials(section, room, project, name))
     metric = project.objective.removeprefix("val_")
     known = view_only_of(project).get(metric)
@@ -301,7 +305,7 @@ def _trials(section: Section, room: Room, project: Project, name: str) -> None:
     names = searched_values(project)
     metrics = [m for m in ("val_auroc", "val_cortex_auroc") if m in table]
     spreads = [part for metric in metrics for part in (metric, f"{metric}_std")]
-    header = [*_COLUMNS_OF_TRIALS, *(item.replace("_", " ") for item in names)]
+    header = [*_COLUMNS_OF_TRIALS, "tied", "p", *(item.replace("_", " ") for item in names)]
     header += [
         "± SD" if part.endswith("_std") else METRICS[part.removeprefix("val_")] for part in spreads
     ]
@@ -309,11 +313,16 @@ def _trials(section: Section, room: Room, project: Project, name: str) -> None:
     rows = []
     for row in table.sort_values("rank", na_position="last").to_dict("records"):
         cells = [whole(row["rank"]), (row["trial"], float(row["trial"])), text(row["status"])]
+        cells += [_yes_or_no(row["tied_with_best"]), decimal(row["p_against_best"])]
         cells += [short(row[item]) for item in names]
         cells += [decimal(row[item]) for item in spreads]
         cells += [whole(row["epoch"], plus=1), whole(row["steps_per_epoch"])]
         rows.append([*cells, decimal(row["seconds"], digits=1)])
     section.tables.append(PageTable("Trials, the best first", header, rows, file))
+
+
+def _yes_or_no(value: Any) -> Cell:
+    return text("" if pd.isna(value) else "yes" if value else "no")
 
 
 def draw_project_curves(

@@ -18,6 +18,7 @@ from rust_tuner.report.terminal_repeats import nested_lines, noise_lines
 from rust_tuner.report.terminal_table import plain_table
 from rust_tuner.search.baseline_table import BASELINES_FOLDER, suggested_backbone
 from rust_tuner.search.nested_records import NESTED
+from rust_tuner.search.out_of_fold import score_intervals
 from rust_tuner.search.records import (
     REGIME_1,
     REGIME_2,
@@ -32,15 +33,19 @@ _BEST_SHOWN = 5
 _SEARCHES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
 # Two short lines each, so that the widest of our searches fits into 80 columns.
 _HEADERS = {"val_auroc": "AUROC,\n18 labels", "val_cortex_auroc": "AUROC,\ncortices"}
+_SHORT = {"val_auroc": "18 labels", "val_cortex_auroc": "cortices"}
 _DAMAGED = (RustTunerError, KeyError, TypeError, ValueError, AttributeError)
 
 
 def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     """The best trials with mean and standard deviation over folds, and the view-only baseline.
 
-    Hyperparameters that the search holds fixed are named above the table, once.
+    Which of them are statistically tied with the best one stands beside them, and below the
+    best one's interval over patients. Hyperparameters that the search holds fixed are named above
+    the table, once.
     """
     results = results_table(project)
+    tied = results["tied_with_best"]
     done = results[results["status"] == "COMPLETED"]
     ascending = project.run["objective"]["direction"] == "min"
     best = done.sort_values("score", ascending=ascending, kind="stable").head(count)
@@ -48,11 +53,18 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     fixed = _fixed_values(project)
     names = [name for name in (completed[0].values if completed else {}) if name not in fixed]
     metrics = [name for name in (completed[0].metrics if completed else {}) if name in _HEADERS]
-    title = _title(project, num_best=len(best), num_trials=len(results), fixed=fixed)
-    table = plain_table(title, _caption(project, metrics))
+    title = _title(
+        project,
+        num_best=len(best),
+        num_trials=len(results),
+        num_tied=int(tied.fillna(False).sum()),
+        fixed=fixed,
+    )
+    table = plain_table(title, _caption(project, metrics, with_ties=bool(tied.notna().any())))
     table.add_column("trial", overflow="fold")
     for name in names:
         table.add_column(name.replace("_", "\n"), justify="right", overflow="fold")
+    table.add_column("tied", overflow="fold")
     for name in metrics:
         marker = " *" if name == project.objective else ""
         # To the left, so that the baseline's figure stands below the others.
@@ -62,6 +74,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
         table.add_row(
             row["trial"],
             *(_number(row[name]) for name in names),
+            _yes_or_no(row["tied_with_best"]),
             *(f"{row[name]:.3f} ± {row[f'{name}_std']:.3f}" for name in metrics),
             str(int(row["epoch"])),
         )
@@ -69,27 +82,45 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     if baseline and metrics:
         table.add_section()
         told = (f"{baseline[name]:.3f}" for name in metrics)
-        table.add_row("view only", *("" for _ in names), *told, "")
+        table.add_row("view only", *("" for _ in names), "", *told, "")
     return table
 
 
-def _title(project: Project, *, num_best: int, num_trials: int, fixed: dict[str, object]) -> str:
+def _title(
+    project: Project,
+    *,
+    num_best: int,
+    num_trials: int,
+    num_tied: int,
+    fixed: dict[str, object],
+) -> str:
     name = _SEARCHES.get(project.folder.name, project.folder.name)
     failed = sum(trial.status == "FAILED" for trial in project.trials)
-    lines = [
-        f"{name}: best {num_best} of {num_trials} trials" + (f", {failed} failed" if failed else "")
-    ]
+    told = f", {failed} failed" if failed else ""
+    # The best one is no tie by itself.
+    told += f", {num_tied} tied for the best" if num_tied > 1 else ""
+    lines = [f"{name}: best {num_best} of {num_trials} trials{told}"]
     if fixed:
-        told = (f"{key.replace('_', ' ')} {_number(value)}" for key, value in fixed.items())
-        lines.append(f"in all of them: {', '.join(told)}")
+        values = (f"{key.replace('_', ' ')} {_number(value)}" for key, value in fixed.items())
+        lines.append(f"in all of them: {', '.join(values)}")
     return "\n".join(lines)
 
 
-def _caption(project: Project, metrics: list[str]) -> str:
+def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
     folds = project.run["subject"]["num_folds"]
     lines = [f"Mean ± standard deviation over {folds} folds at the epoch of the score (from 0)."]
     if project.objective in metrics:
         lines.append("* is what the search maximises.")
+    if with_ties:
+        lines.append("Tied: not told from the best at 5 %, all trials tested at once.")
+    intervals = score_intervals(project) if metrics else {}
+    if intervals:
+        told = ", ".join(
+            f"{_SHORT[name]} {intervals[name].low:.3f} to {intervals[name].high:.3f}"
+            for name in metrics
+            if name in intervals
+        )
+        lines.append(f"Best, 95 % over patients: {told}.")
     if "val_cortex_auroc" in metrics:
         lines.append("Cortices: 16 labels, each only where its cortex is visible.")
     if project.run.get("view_only_baseline"):
@@ -111,14 +142,17 @@ def baselines_table(found: pd.DataFrame, objective: str) -> Table:
     """The first models side by side, with chance and the view-only baseline."""
     suggested = suggested_backbone(found, objective)
     lines = ["Mean ± standard deviation over folds at the epoch of the best mean (from 0)."]
+    if found["tied_with_best"].notna().any():
+        lines.append("Tied: not told from the best at 5 %, all models tested at once.")
     if suggested is not None:
         lines.append(f"Best of the frozen backbones by {objective}: {suggested}.")
     table = plain_table("First models", "\n".join(lines))
-    for name in ("model", "AUROC,\n18 labels", "AUROC,\ncortices", "epoch"):
+    for name in ("model", "tied", "AUROC,\n18 labels", "AUROC,\ncortices", "epoch"):
         table.add_column(name, overflow="fold")
     for row in found.to_dict("records"):
         table.add_row(
             str(row["model"]),
+            _yes_or_no(row["tied_with_best"]),
             _mean_and_spread(row["auroc"], row["auroc_std"]),
             _mean_and_spread(row["cortex_auroc"], row["cortex_auroc_std"]),
             "" if pd.isna(row["epoch"]) else str(int(row["epoch"])),
@@ -182,6 +216,10 @@ def predictions_table(found: pd.DataFrame) -> Table:
             cells.append("-" if pd.isna(row["rust_total"]) else str(row["rust_total"]))
         table.add_row(*cells)
     return table
+
+
+def _yes_or_no(value: Any) -> str:
+    return "-" if pd.isna(value) else "yes" if value else "no"
 
 
 def _mean_and_spread(mean: float, spread: float | None) -> str:

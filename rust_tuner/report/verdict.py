@@ -74,6 +74,9 @@ def summary(records: StudyRecords) -> Summary:
             f"selection score: the best of {number} trials, which chance helped; it says which "
             "values to take, not how well they will do"
         )
+        num_tied = sum(tie.tied for tie in project.ties.values())
+        if num_tied > 1:
+            worth += f"; {num_tied} trials are statistically tied for the best"
         title = f"{SEARCH_NAMES[key]}: best trial"
         rows.append(SummaryRow(title, *_spread(project.best), worth))
     final = records.cross_validation

@@ -9,6 +9,7 @@ import pandas as pd
 
 from rust_tuner.errors import SearchError
 from rust_tuner.search.records import RUN_FILE, Project, TrialRecord, read_project
+from rust_tuner.search.ties import Tie, ties
 
 BASELINES_FOLDER = "baselines"
 RADIMAGENET, IMAGENET = "inceptionv3_radimagenet", "inceptionv3_imagenet"
@@ -24,6 +25,8 @@ _COLUMNS = {
     "auroc_std": "float64",
     "cortex_auroc": "float64",
     "cortex_auroc_std": "float64",
+    "tied_with_best": "boolean",
+    "p_against_best": "float64",
     "epoch": "Int64",
     "folds": "Int64",
     "epochs": "Int64",
@@ -62,11 +65,13 @@ def baseline_results(directory: str | Path) -> pd.DataFrame:
         directory: the study's folder.
 
     Returns:
-        `model, auroc, auroc_std, cortex_auroc, cortex_auroc_std, epoch, folds, epochs, seconds`:
+        `model, auroc, auroc_std, cortex_auroc, cortex_auroc_std, tied_with_best, p_against_best,
+        epoch, folds, epochs, seconds`:
         a row for `chance`, one for `view_only` (a predictor that knows the view and nothing
         else), and one for each model that was begun. Figures are validation figures, averaged
         over the folds at the epoch (from 0) of the model's score; `_std` is their standard
-        deviation over the folds (n - 1). A model that is not finished, or failed, has none; its
+        deviation over the folds (n - 1); ties with the best model are by the objective, as those
+        of trials. A model that is not finished, or failed, has none; its
         `folds` are those that are finished. No rows where no model was begun. The objective is
         in the table's `attrs`.
 
@@ -85,7 +90,12 @@ def baseline_results(directory: str | Path) -> pd.DataFrame:
         "cortex_auroc": view_only["val_cortex_auroc"],
     }
     rows: list[dict[str, object]] = [{"model": CHANCE, "auroc": 0.5, "cortex_auroc": 0.5}, known]
-    rows += [_row(model, project) for model, project in projects.items()]
+    compared = _ties(projects)
+    for model, project in projects.items():
+        row, tie = _row(model, project), compared.get(model)
+        if tie is not None:
+            row |= {"tied_with_best": tie.tied, "p_against_best": tie.p_value}
+        rows.append(row)
     table = _table(rows)
     table.attrs["objective"] = first.objective
     return table
@@ -122,6 +132,19 @@ def _row(model: str, project: Project) -> dict[str, object]:
     for name in ("auroc", "cortex_auroc"):
         row |= {name: trial.metrics[f"val_{name}"], f"{name}_std": trial.spread(name)}
     return row | {"epoch": trial.epoch}
+
+
+def _ties(projects: dict[str, Project]) -> dict[str, Tie]:
+    """How the models that are finished compare with the best of them."""
+    best = {model: project.best for model, project in projects.items()}
+    first = next(iter(projects.values()))
+    metric = first.objective.removeprefix("val_")
+    scores = {
+        model: values
+        for model, trial in best.items()
+        if trial is not None and (values := trial.fold_values(metric)) and len(values) > 1
+    }
+    return ties(scores, first.run["subject"], direction=first.run["objective"]["direction"])
 
 
 def _table(rows: list[dict[str, object]]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras_tuner
 
-from rust_tuner.data.splits import Development, Folds, require_development
+from rust_tuner.data.splits import Development, Folds, folds_asked_for, require_development
 from rust_tuner.errors import ProtocolError, ResumeError, WeightsError
 from rust_tuner.models.backbones import find_weights
 from rust_tuner.models.hypermodels import (
@@ -50,6 +50,7 @@ _ELSEWHERE = (
     "final_folds",
     "final_epochs",
     "outer_folds",
+    "union_threshold",
     "weights",
     "scale",
 )
@@ -111,7 +112,9 @@ def run_baselines(
         tuner = CrossValidationTuner(
             hypermodel,
             GridSearchOracle(objective, seed=chosen.seed),
-            cv=chosen.baseline_folds if folds is None else folds,
+            cv=folds_asked_for(development, chosen, chosen.baseline_folds)
+            if folds is None
+            else folds,
             seed=chosen.seed,
             directory=Path(directory) / BASELINES_FOLDER,
             project_name=model,

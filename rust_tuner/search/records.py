@@ -3,6 +3,7 @@
 It reads and writes files alone: no model code, no data and no TensorFlow. A project folder is
 
     search.json                 what is searched, on what, with which versions (`RunManifest`)
+    rows.csv                    of radiographs: whose each is, its scores and its fold
     oracle.json, tuner0.json    KerasTuner's own, kept so that stock tools can read the folder
     trial_0000/trial.json       KerasTuner's trial: values, status, score, epoch, message
     trial_0000/fold_0.json      histories of one fold, under a key of everything they depend on
@@ -25,6 +26,7 @@ import pandas as pd
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import atomic_write, read_json, sha256_of_json, write_json
+from rust_tuner.search.ties import Tie, ties
 
 TRIAL_ID_WIDTH = 4
 RUN_FILE = "search.json"
@@ -222,14 +224,17 @@ class TrialRecord:
     metrics: dict[str, float]
     folds: tuple[dict[str, Any], ...]
 
+    def fold_values(self, metric: str) -> list[float] | None:
+        """A validation metric of each fold at the chosen epoch; None unless all have it."""
+        curves = [fold["validation"].get(metric) for fold in self.folds]
+        if self.epoch is None or any(curve is None for curve in curves):
+            return None
+        return [float(curve[self.epoch]) for curve in curves if curve]
+
     def spread(self, metric: str) -> float | None:
         """Standard deviation over folds (n - 1) of a validation metric at the chosen epoch."""
-        if self.epoch is None or len(self.folds) < 2:
-            return None
-        values = [fold["validation"].get(metric) for fold in self.folds]
-        if any(curve is None for curve in values):
-            return None
-        return float(np.std([curve[self.epoch] for curve in values if curve], ddof=1))
+        values = self.fold_values(metric)
+        return None if values is None or len(values) < 2 else float(np.std(values, ddof=1))
 
 
 @dataclass(frozen=True)
@@ -252,6 +257,20 @@ class Project:
     def objective(self) -> str:
         """Name of the objective, such as `val_auroc`."""
         return str(self.run["objective"]["name"])
+
+    @property
+    def ties(self) -> dict[str, Tie]:
+        """How each completed trial compares with the best one, by the objective; see `ties`."""
+        metric = self.objective.removeprefix("val_")
+        scores = {trial.trial: trial.fold_values(metric) for trial in self.trials}
+        num_folds = max((len(values) for values in scores.values() if values), default=0)
+        known = {
+            name: values for name, values in scores.items() if values and len(values) == num_folds
+        }
+        if num_folds < 2:
+            return {}
+        subject, objective = self.run.get("subject") or {}, self.run["objective"]
+        return ties(known, subject, direction=objective["direction"])
 
     @property
     def best(self) -> TrialRecord | None:
@@ -311,17 +330,24 @@ def results_table(project: Project) -> pd.DataFrame:
     """One row a trial, in the order of their ids.
 
     Columns: `trial`, `status`, a column a hyperparameter, `score` (the objective at the chosen
-    epoch, averaged over folds), `score_std` (standard deviation over folds), `epoch` (from 0),
-    each validation metric and its `_std`, the view-only baseline of each where it is known
-    (`view_only_...`), `steps_per_epoch` (of the longest fold), `seconds`, `message`.
+    epoch, averaged over folds), `score_std` (standard deviation over folds), `tied_with_best`
+    (whether the trial is statistically tied with the best one, all trials at once at 5 %; empty
+    where that is not known), `p_against_best` (of the corrected resampled t-test against the best
+    one by itself), `epoch` (from 0), each validation metric and its `_std`, the view-only baseline
+    of each where it is known (`view_only_...`), `steps_per_epoch` (of the longest fold),
+    `seconds`, `message`.
     """
     baseline = project.run.get("view_only_baseline") or {}
     rows = []
+    compared = project.ties
     for trial in project.trials:
+        tie = compared.get(trial.trial)
         row: dict[str, Any] = {"trial": trial.trial, "status": trial.status} | trial.values
         row |= {
             "score": trial.score,
             "score_std": trial.spread(project.objective.removeprefix("val_")),
+            "tied_with_best": None if tie is None else tie.tied,
+            "p_against_best": None if tie is None else tie.p_value,
             "epoch": trial.epoch,
         }
         for name, value in trial.metrics.items():
@@ -331,8 +357,9 @@ def results_table(project: Project) -> pd.DataFrame:
         row["seconds"] = sum(fold["seconds"] for fold in trial.folds)
         row["message"] = trial.message
         rows.append(row)
-    columns = ["trial", "status", "score", "score_std", "epoch"]
-    return pd.DataFrame(rows, columns=None if rows else columns)
+    columns = ["trial", "status", "score", "score_std", "tied_with_best", "p_against_best", "epoch"]
+    table = pd.DataFrame(rows, columns=None if rows else columns)
+    return table.astype({"tied_with_best": "boolean", "p_against_best": "float64"})
 
 
 def history_table(project: Project) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras_tuner
 
-from rust_tuner.data.splits import Development, Folds
+from rust_tuner.data.splits import Development, Folds, folds_asked_for
 from rust_tuner.errors import ProtocolError, SearchError
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.progress import Progress
@@ -204,13 +204,14 @@ def best_of_regime_1(directory: Path) -> dict[str, Any]:
 def recorded_protocol(protocol: Protocol) -> dict[str, Any]:
     """The choices that a search is compared by when it is resumed.
 
-    The number of trials may grow, and what baselines, final model and outer folds do is no part of
-    a search.
+    The number of trials may grow, and what baselines, final model and outer folds do, or how
+    predictions are judged, is no part of a search.
     """
     return {
         name: value
         for name, value in protocol.to_json().items()
-        if name != "trials" and not name.startswith(("baseline_", "final_", "outer_"))
+        if name not in ("trials", "union_threshold")
+        and not name.startswith(("baseline_", "final_", "outer_"))
     }
 
 
@@ -238,7 +239,7 @@ def _search(
     tuner = CrossValidationTuner(
         TransferLearningHyperModel.from_protocol(protocol, space),
         oracle,
-        cv=protocol.num_folds if folds is None else folds,
+        cv=folds_asked_for(development, protocol, protocol.num_folds) if folds is None else folds,
         seed=protocol.seed,
         directory=directory,
         project_name=name,

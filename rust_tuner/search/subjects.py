@@ -13,6 +13,7 @@ import keras
 import keras_tuner
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.model_selection import GroupKFold, KFold
 
 from rust_tuner.data.images import PREPROCESSING
@@ -40,6 +41,7 @@ from rust_tuner.models.hypermodels import (
 )
 from rust_tuner.progress import Progress
 from rust_tuner.search.cross_validation import FoldList, array_metrics, checked_folds
+from rust_tuner.search.out_of_fold import rows_sha256, rows_table
 from rust_tuner.seeds import seed_word
 
 # Keras clips probabilities by as much.
@@ -62,6 +64,7 @@ class Subject:
             there are no views.
         owns_models: whether nothing else uses the models that `build` makes, so that their memory
             can be given back.
+        rows: of radiographs what `rows_table` gives; None of arrays.
     """
 
     data: TrainingData
@@ -71,6 +74,7 @@ class Subject:
     identity: dict[str, Any]
     view_only: dict[str, float]
     owns_models: bool = False
+    rows: pd.DataFrame | None = None
 
 
 def radiographs_subject(
@@ -97,6 +101,7 @@ def radiographs_subject(
     """
     radiographs = development.radiographs
     pairs, view_only = _folds_of(development, cv, seed)
+    rows = rows_table(radiographs, [validation for _, validation in pairs])
     recipe = hypermodel.feature_recipe()
     features = extract_features(
         radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=progress
@@ -114,8 +119,10 @@ def radiographs_subject(
         identity={
             "inputs": features.sha256,
             "targets": _sha256_of_arrays(targets, radiographs.visible),
+            "rows": rows_sha256(rows),
             "folds": sha256_of_folds(pairs),
             "num_folds": len(pairs),
+            "units": _units(pairs, radiographs.patient_ids, "patients"),
             "weights": recipe.weights.to_json(),
             "image_size": recipe.image_size,
             "resize": recipe.resize,
@@ -125,6 +132,7 @@ def radiographs_subject(
             "masked_loss": hypermodel.masked_loss,
         },
         view_only=view_only,
+        rows=rows,
     )
 
 
@@ -157,6 +165,7 @@ def images_subject(
     """
     radiographs = development.radiographs
     pairs, view_only = _folds_of(development, cv, seed)
+    rows = rows_table(radiographs, [validation for _, validation in pairs])
     recipe = hypermodel.image_recipe()
     place = default_cache() if cache is None else Path(cache).expanduser()
     images = decode_images(
@@ -181,8 +190,10 @@ def images_subject(
         identity={
             "inputs": _sha256_of_images(radiographs, recipe),
             "targets": _sha256_of_arrays(targets, radiographs.visible),
+            "rows": rows_sha256(rows),
             "folds": sha256_of_folds(pairs),
             "num_folds": len(pairs),
+            "units": _units(pairs, radiographs.patient_ids, "patients"),
             "model": hypermodel.kind,
             "weights": recipe.weights.to_json(),
             "image_size": recipe.image_size,
@@ -195,6 +206,7 @@ def images_subject(
         },
         view_only=view_only,
         owns_models=True,
+        rows=rows,
     )
 
 
@@ -257,6 +269,11 @@ def arrays_subject(
             "targets": _sha256_of_arrays(targets),
             "folds": sha256_of_folds(pairs),
             "num_folds": len(pairs),
+            "units": (
+                _units(pairs, np.arange(len(inputs)), "rows")
+                if owners is None
+                else _units(pairs, owners, "groups")
+            ),
             "model": _sha256_of_model(hypermodel, space or keras_tuner.HyperParameters()),
         },
         view_only={},
@@ -271,6 +288,13 @@ def _folds_of(development: Development, cv: Any, seed: int) -> tuple[FoldList, d
     pairs = _pairs(folds, labels, labels, radiographs.patient_ids)
     _require_apart(pairs, radiographs.patient_ids, "patient", "use make_folds, or a splitter")
     return pairs, _view_only(labels, radiographs.visible, pairs)
+
+
+def _units(folds: FoldList, owners: npt.NDArray[Any], kind: str) -> dict[str, Any]:
+    """How many independent units each fold trains on and is scored on, for tests between trials."""
+    sides = ("training", "validation")
+    counts = [[len(set(owners[rows].tolist())) for rows in pair] for pair in folds]
+    return {"kind": kind} | dict(zip(sides, map(list, zip(*counts, strict=True)), strict=True))
 
 
 def training_targets(radiographs: Radiographs, *, masked_loss: bool) -> npt.NDArray[np.float32]:

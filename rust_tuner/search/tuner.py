@@ -35,6 +35,7 @@ from rust_tuner.search.cross_validation import (
     run_folds_together,
 )
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
+from rust_tuner.search.out_of_fold import write_rows
 from rust_tuner.search.records import (
     RUN_FILE,
     FoldRecord,
@@ -217,6 +218,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self._run = _Run(subject, run_key(run), epochs, batch_size)
                 for note in recover_trials(self.project_folder, self.oracle, self._is_complete):
                     self.progress.say(note)
+            if subject.rows is not None:
+                write_rows(self.project_folder, subject.rows)
             self.save()
             try:
                 self._run_trials()

@@ -387,3 +387,14 @@ def test_the_fibula_stands_apart_in_the_ap_view_and_overlaps_in_the_lateral_view
     for seed in range(6):
         assert separate_bones("ap", seed) == 2
         assert separate_bones("lateral", seed) == 1
+
+
+def test_patients_are_of_sites_in_turns_and_are_the_same_patients():
+    plain = phantom_table(patients=7, seed=1)
+    table = phantom_table(patients=7, seed=1, sites=3)
+    pd.testing.assert_frame_equal(table.drop(columns="site"), plain)
+    sites = table.groupby("patient_id", sort=False)["site"].unique().map(list)
+    assert sites.tolist() == [["S1"], ["S2"], ["S3"], ["S1"], ["S2"], ["S3"], ["S1"]]
+    assert "site" not in plain
+    with pytest.raises(ManifestError, match="sites=0; patients are of at least 1 site"):
+        phantom_table(patients=7, sites=0)

@@ -121,3 +121,11 @@ def test_a_view_that_is_expected_to_show_nothing_is_told_so():
     assert "2 of 2 ap radiographs score medial and lateral (rows 2, 4)" in warnings[0]
     assert "expects no cortex there" in warnings[0]
     assert "view_cortices to {'ap': ['medial', 'lateral'], 'lateral': " in warnings[0]
+
+
+def test_sites_are_text_and_none_where_there_is_no_such_column():
+    assert Radiographs(table()).sites is None
+    sites = Radiographs(table(site=["Oslo", None, " Bergen "])).sites
+    assert sites.tolist() == ["Oslo", "", "Bergen"]
+    with pytest.raises(ValueError, match="read-only"):
+        sites[0] = "Bergen"

@@ -1,13 +1,16 @@
 """AUROC: exactly scikit-learn's, invariant where it must be, and honest about the view."""
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from rust_tuner import metrics
+from rust_tuner import load_onehot_manifest, metrics
 from rust_tuner.errors import MetricError
 from rust_tuner.labels import CORTICES, NUM_VIEWS, encode, visible_mask
 from rust_tuner.metrics import (
@@ -15,17 +18,25 @@ from rust_tuner.metrics import (
     average_precision,
     macro_auroc,
     macro_aurocs,
+    macro_average,
+    macro_average_precision,
     micro_auroc,
+    micro_average_precision,
     view_only_baseline,
 )
 
 Array = npt.NDArray[np.float64]
 
-# The published label table: radiographs by view, and by how many of their two cortices are
-# scored; joint scores of the two cortices where both are.
-NUM_RADIOGRAPHS = 2936
-NUM_AP = 1493
-SHARE_BY_SCORED_CORTICES = {2: 2442 / 2936, 1: 242 / 2936, 0: 252 / 2936}
+# The published label table: radiographs by view, patients by how many radiographs they have, scores
+# of each cortex, and the joint scores of the two cortices of a view where both are scored.
+NUM_OF_VIEW = {"ap": 1493, "lateral": 1443}
+PATIENTS_BY_SIZE = {1: 45, 2: 944, 3: 17, 4: 123, 5: 8, 6: 70}
+SCORES_OF_CORTICES = {
+    "medial": np.array([149, 404, 478, 251]),
+    "lateral": np.array([121, 365, 498, 257]),
+    "anterior": np.array([169, 378, 464, 265]),
+    "posterior": np.array([115, 376, 551, 285]),
+}
 PUBLISHED_PAIRS = {"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")}
 JOINT_SCORES = {
     "lateral": ((81, 37, 22, 4), (27, 258, 75, 10), (7, 56, 379, 16), (3, 3, 10, 216)),
@@ -200,6 +211,37 @@ def test_micro_is_scikit_learns_area_of_all_entries_at_once(
 
 
 @settings(deadline=None)
+@given(problems())
+def test_macro_and_micro_average_precision_agree_with_scikit_learn(
+    problem: tuple[Array, Array, npt.NDArray[np.bool_]],
+) -> None:
+    truth, score, mask = problem
+    for counted, given_mask in ((mask, mask), (np.ones_like(mask), None)):
+        of_labels = [
+            average_precision_score(truth[rows, label], score[rows, label])
+            for label, rows in enumerate(counted.T)
+            if truth[rows, label].any()
+        ]
+        macro = macro_average_precision(truth, score, given_mask)
+        micro = micro_average_precision(truth, score, given_mask)
+        if not of_labels:
+            assert np.isnan([macro, micro]).all()
+            continue
+        assert macro == pytest.approx(np.mean(of_labels), abs=1e-12)
+        expected = average_precision_score(truth[counted], score[counted])
+        assert micro == pytest.approx(expected, abs=1e-12)
+
+
+def test_an_average_says_over_how_many_labels_it_is() -> None:
+    found = macro_average([0.5, np.nan, 1.0])
+    assert (found.value, found.defined, found.labels) == (0.75, 2, 3)
+    assert str(found) == "0.750 (2 of 3 labels defined)"
+    nothing = macro_average([np.nan])
+    assert np.isnan(nothing.value)
+    assert (nothing.defined, nothing.labels) == (0, 1)
+
+
+@settings(deadline=None)
 @given(problems(), st.integers(0, 2**32 - 1))
 def test_average_precision_depends_on_the_order_of_the_scores_only(
     problem: tuple[Array, Array, npt.NDArray[np.bool_]], seed: int
@@ -286,38 +328,83 @@ def test_no_rows_have_no_area() -> None:
 def test_input_without_a_meaning_is_refused(
     truth: object, score: object, mask: object, message: str
 ) -> None:
-    for function in (auroc, macro_auroc, micro_auroc, average_precision):
+    for function in (
+        auroc,
+        macro_auroc,
+        micro_auroc,
+        average_precision,
+        macro_average_precision,
+        micro_average_precision,
+    ):
         with pytest.raises(MetricError, match=message):
             function(truth, score, mask)
 
 
-def simulated_study(seed: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Label vectors and visibility of 2,936 radiographs with the published table's counts."""
-    rng = np.random.default_rng(seed)
-    views = ["ap"] * NUM_AP + ["lateral"] * (NUM_RADIOGRAPHS - NUM_AP)
-    scores = np.full((NUM_RADIOGRAPHS, len(CORTICES)), np.nan)
-    for row, view in enumerate(views):
-        joint = np.array(JOINT_SCORES[view], dtype=np.float64)
-        pair = np.divmod(rng.choice(16, p=joint.ravel() / joint.sum()), 4)
-        num_scored = rng.choice(
-            list(SHARE_BY_SCORED_CORTICES), p=list(SHARE_BY_SCORED_CORTICES.values())
-        )
-        for place in rng.permutation(2)[:num_scored]:
-            scores[row, CORTICES.index(PUBLISHED_PAIRS[view][place])] = pair[place] + 1
+def published_table() -> tuple[list[str], Array]:
+    """Views and scores of 2,936 radiographs with exactly the published table's joint counts."""
+    views: list[str] = []
+    scores: list[list[float]] = []
+
+    def add(view: str, given: dict[str, int], count: int = 1) -> None:
+        views.extend([view] * count)
+        scores.extend([[given.get(cortex, np.nan) for cortex in CORTICES]] * count)
+
+    for view, (first, second) in PUBLISHED_PAIRS.items():
+        joint = np.array(JOINT_SCORES[view])
+        for one, other in np.ndindex(joint.shape):
+            add(view, {first: one + 1, second: other + 1}, joint[one, other])
+        # Of the other radiographs of the view, one cortex is scored, or none.
+        for cortex, of_both in ((first, joint.sum(axis=1)), (second, joint.sum(axis=0))):
+            for score, count in enumerate(SCORES_OF_CORTICES[cortex] - of_both):
+                add(view, {cortex: score + 1}, count)
+        add(view, {}, NUM_OF_VIEW[view] - views.count(view))
+    return views, np.array(scores, dtype=np.float64)
+
+
+def simulated_study() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Label vectors and visibility of the published table."""
+    views, scores = published_table()
     return encode(views, scores), visible_mask(scores)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_knowing_the_view_alone_scores_as_the_published_labels_let_it(seed: int) -> None:
-    labels, visible = simulated_study(seed)
+def write_onehot(folder: Path) -> tuple[Path, Path]:
+    """The published table as the published files are laid out; rows in a random order."""
+    views, scores = published_table()
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(views))
+    sizes = np.repeat(list(PATIENTS_BY_SIZE), list(PATIENTS_BY_SIZE.values()))
+    columns: dict[str, object] = {
+        "index": np.arange(len(order)),
+        "study_id": 1,
+        "record_id": np.repeat(np.arange(len(sizes)), sizes),
+        "event_arm": "baseline",
+        "view_antpr": [int(views[row] == "ap") for row in order],
+        "view_later": [int(views[row] == "lateral") for row in order],
+    }
+    for place, cortex in enumerate(CORTICES):
+        for score in (1, 2, 3, 4):
+            columns[f"{cortex}_cortex_{score}"] = (scores[order, place] == score).astype(int)
+    labels, names = folder / "labels.csv", folder / "filenames.csv"
+    pd.DataFrame(columns).to_csv(labels, index=False)
+    names.write_text("\n".join(f"{number}.png" for number in range(len(order))))
+    return labels, names
+
+
+def test_knowing_the_view_alone_scores_what_the_published_labels_let_it(tmp_path: Path) -> None:
+    radiographs = load_onehot_manifest(*write_onehot(tmp_path), tmp_path)
+    labels, visible = radiographs.labels, radiographs.visible
+    assert len(labels) == 2936
+    assert len(set(radiographs.patient_ids)) == 1207
+    scored = visible.reshape(-1, len(CORTICES), 4)[:, :, 0].sum(axis=1)
+    assert np.bincount(scored).tolist() == [252, 242, 2442]
     baseline = view_only_baseline(labels, labels, visible)
-    assert baseline.auroc == pytest.approx(0.8057, abs=0.01)
+    assert round(baseline.auroc, 4) == 0.8057
     # Where a cortex is visible all rows are of one view here, so all scores are ties.
     assert baseline.cortex_auroc == 0.5
 
 
 def test_the_view_only_baseline_is_what_its_definition_says() -> None:
-    labels, visible = simulated_study(0)
+    labels, visible = simulated_study()
     rng = np.random.default_rng(1)
     order = rng.permutation(len(labels))
     training, validation = order[:2000], order[2000:]

@@ -1,4 +1,4 @@
-"""Uncertainty: intervals that cover and tests that hold their level on data of whole patients."""
+"""Uncertainty: intervals that cover on data of whole patients."""
 
 from dataclasses import astuple
 
@@ -8,19 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.metrics import roc_auc_score
 
+from experiments.uncertainty import coverage
 from rust_tuner.errors import MetricError
-from rust_tuner.metrics import (
-    WeightedAuroc,
-    auroc,
-    auroc_intervals,
-    corrected_t_test,
-    macro_auroc,
-    patient_bootstrap,
-    tied_with_best,
-    uncertainty,
-)
+from rust_tuner.metrics import auroc, auroc_intervals, macro_auroc, patient_bootstrap, uncertainty
 
 Array = npt.NDArray[np.float64]
 Problem = tuple[Array, Array, npt.NDArray[np.bool_], npt.NDArray[np.str_]]
@@ -49,37 +40,6 @@ problems = st.builds(
 def mean_score(score: Array):
     """The weighted mean of each column, as a statistic of weights."""
     return lambda weights: (weights.T @ score) / weights.sum(axis=0)[:, None]
-
-
-@settings(deadline=None)
-@given(problems, st.sampled_from([1, 3]))
-def test_weighted_auroc_agrees_with_scikit_learn(problem: Problem, highest: int) -> None:
-    truth, score, mask, _ = problem
-    weights = np.random.default_rng(0).integers(0, highest + 1, (len(truth), 5)).astype(np.float64)
-    found = WeightedAuroc(truth, score, mask)(weights)
-    assert found.shape == (5, truth.shape[1])
-    for resample, label in np.ndindex(found.shape):
-        rows = mask[:, label] & (weights[:, resample] > 0)
-        if len(np.unique(truth[rows, label])) == 2:
-            area = roc_auc_score(
-                truth[rows, label], score[rows, label], sample_weight=weights[rows, resample]
-            )
-            assert found[resample, label] == pytest.approx(area, abs=1e-12)
-        else:
-            assert np.isnan(found[resample, label])
-
-
-@settings(deadline=None)
-@given(problems)
-def test_weights_are_how_often_a_row_is_there(problem: Problem) -> None:
-    truth, score, mask, _ = problem
-    times = np.random.default_rng(1).integers(0, 4, size=len(truth))
-    rows = np.repeat(np.arange(len(truth)), times)
-    found = WeightedAuroc(truth, score, mask)(times[:, None].astype(np.float64))
-    expected = auroc(truth[rows], score[rows], mask[rows])
-    np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-12)
-    once = WeightedAuroc(truth, score)(np.ones((len(truth), 1)))
-    np.testing.assert_allclose(once[0], auroc(truth, score), rtol=0, atol=1e-12)
 
 
 def test_the_intervals_are_those_of_resampled_tables() -> None:
@@ -221,200 +181,9 @@ def test_a_bootstrap_without_a_meaning_is_refused(
         auroc_intervals([[0], [1]], [[0.0], [1.0]], patients, rng=0, **options)
 
 
-fold_scores = st.integers(0, 2**32 - 1).map(
-    lambda seed: np.random.default_rng(seed).normal(0.8, 0.02, size=(2, 6))
-)
-
-
-@settings(deadline=None)
-@given(fold_scores, st.sampled_from([(5, 1), (100.5, 20), (1, 1)]))
-def test_the_corrected_statistic_is_the_naive_one_with_more_variance(
-    scores: Array, sizes: tuple[float, float]
-) -> None:
-    found = corrected_t_test(*scores, *sizes)
-    naive = stats.ttest_rel(*scores)
-    expected = naive.statistic / np.sqrt((1 / 6 + sizes[1] / sizes[0]) * 6)
-    assert found.statistic == pytest.approx(expected, rel=1e-9)
-    assert found.p_value == pytest.approx(2 * stats.t.sf(abs(expected), 5), rel=1e-9)
-    assert found.p_value >= naive.pvalue
-    assert found.difference == pytest.approx(scores[0].mean() - scores[1].mean(), abs=1e-15)
-    assert found.degrees_of_freedom == 5
-
-
-@settings(deadline=None)
-@given(fold_scores)
-def test_exchanging_the_trials_turns_the_statistic_round(scores: Array) -> None:
-    found, exchanged = corrected_t_test(*scores, 5, 1), corrected_t_test(*scores[::-1], 5, 1)
-    assert exchanged.statistic == pytest.approx(-found.statistic)
-    assert exchanged.p_value == pytest.approx(found.p_value)
-
-
-def test_trials_that_differ_in_no_fold_or_by_the_same_in_each() -> None:
-    scores = np.array([0.7, 0.8, 0.9])
-    assert astuple(corrected_t_test(scores, scores, 2, 1)) == (0.0, 0.0, 1.0, 2)
-    whole = np.array([1, 2, 3])
-    assert astuple(corrected_t_test(whole - 1, whole, 2, 1)) == (-1.0, -np.inf, 0.0, 2)
-    # The mean of six times 0.1 is not 0.1 in float64.
-    assert astuple(corrected_t_test([0.1] * 6, [0.0] * 6, 5, 1)) == (0.1, np.inf, 0.0, 5)
-
-
-def test_a_hand_checked_test() -> None:
-    # Differences 1, 2, 3: their variance is 1, times 1/3 + 1/2.
-    found = corrected_t_test([2, 4, 6], [1, 2, 3], 2, 1)
-    assert found.statistic == pytest.approx(2 / np.sqrt(5 / 6))
-    assert found.p_value == pytest.approx(0.15984, abs=1e-5)
-
-
-def test_the_level_is_exact_where_folds_correlate_as_assumed() -> None:
-    rng = np.random.default_rng(0)
-    num_draws, num_folds = 4000, 6
-    # The paper's guess: a correlation of n_test / (n_test + n_train).
-    shared = np.sqrt(1 / num_folds) * rng.normal(size=(num_draws, 1))
-    own = np.sqrt(1 - 1 / num_folds) * rng.normal(size=(num_draws, num_folds))
-    nothing = np.zeros(num_folds)
-    p_values = [corrected_t_test(row, nothing, num_folds - 1, 1).p_value for row in shared + own]
-    for level in (0.01, 0.05, 0.2, 0.5):
-        error = np.sqrt(level * (1 - level) / num_draws)
-        assert np.mean(np.array(p_values) < level) == pytest.approx(level, abs=3 * error)
-
-
-@settings(deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.01, 0.05, 0.3]))
-def test_tied_trials_are_those_that_the_test_cannot_tell_from_the_best(
-    seed: int, alpha: float
-) -> None:
-    rng = np.random.default_rng(seed)
-    scores = 0.8 + 0.02 * rng.normal(size=(8, 1)) + 0.01 * rng.normal(size=(8, 6))
-    best = int(scores.mean(axis=1).argmax())
-    tied = tied_with_best(scores, 500, 100, alpha)
-    assert tied.dtype == np.bool_
-    assert tied[best]
-    for trial in range(8):
-        p_value = corrected_t_test(scores[best], scores[trial], 500, 100).p_value
-        assert tied[trial] == (p_value >= alpha)
-    # Who asks for more evidence leaves more trials tied.
-    assert (tied_with_best(scores, 500, 100, alpha / 10) >= tied).all()
-
-
-def test_one_trial_is_the_best_and_equal_trials_are_tied() -> None:
-    np.testing.assert_array_equal(tied_with_best([[0.7, 0.8]], 1, 1), [True])
-    scores = [[0.7, 0.8, 0.9], [0.7, 0.8, 0.9], [0.0, 0.1, 0.2001]]
-    np.testing.assert_array_equal(tied_with_best(scores, 2, 1), [True, True, False])
-
-
-@pytest.mark.parametrize(
-    ("scores", "options", "message"),
-    [
-        ([0.7, 0.8], {}, r"shape \(2,\); expected \(trials, folds\)"),
-        ([[0.7], [0.8]], {}, r"shape \(2, 1\); expected .* at least two folds"),
-        (np.empty((0, 3)), {}, r"shape \(0, 3\)"),
-        ([[0.7, 0.8], [0.7, np.nan]], {}, "trial 1, fold 1: score nan; expected finite scores"),
-        ([[0.7, 0.8]], {"n_train": 0}, "n_train=0, n_test=1; expected positive"),
-        ([[0.7, 0.8]], {"n_test": np.nan}, "n_train=2, n_test=nan; expected positive"),
-        ([[0.7, 0.8]], {"alpha": 0}, "alpha=0; expected a probability between 0 and 1"),
-        ([[0.7, 0.8]], {"alpha": np.nan}, "alpha=nan"),
-    ],
-)
-def test_trials_without_a_meaning_are_refused(
-    scores: object, options: dict[str, float], message: str
-) -> None:
-    with pytest.raises(MetricError, match=message):
-        tied_with_best(scores, **({"n_train": 2, "n_test": 1} | options))
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "message"),
-    [
-        ([0.7, 0.8], [0.7], r"scores \(2,\) and \(1,\); expected one shape \(folds,\)"),
-        ([[0.7]], [[0.7]], r"scores \(1, 1\) and \(1, 1\)"),
-        ([0.7], [0.8], "at least two folds"),
-        ([0.7, np.inf], [0.8, 0.8], "trial 0, fold 1: score inf"),
-    ],
-)
-def test_scores_that_cannot_be_compared_are_refused(
-    first: object, second: object, message: str
-) -> None:
-    with pytest.raises(MetricError, match=message):
-        corrected_t_test(first, second, 2, 1)
-
-
-def covered(seed: int, *, num_datasets: int, num_patients: int) -> tuple[float, float]:
-    """How often the interval of a macro AUROC holds its true value: by patients, by rows.
-
-    A patient has one to four radiographs, one outcome for each of three labels, and a share in
-    the scores' noise; the true areas follow from the normal distribution.
-    """
-    effects = np.array([0.6, 1.2, 1.8])
-    true_macro = stats.norm.cdf(effects / np.sqrt(2)).mean()
-    rng = np.random.default_rng(seed)
-    hits = np.zeros(2)
-    for _ in range(num_datasets):
-        patients = np.repeat(np.arange(num_patients), rng.integers(1, 5, size=num_patients))
-        truth = rng.random((num_patients, 3)) < 0.3
-        of_patient = truth * effects + np.sqrt(0.6) * rng.normal(size=truth.shape)
-        score = of_patient[patients] + np.sqrt(0.4) * rng.normal(size=(len(patients), 3))
-        for way, drawn in enumerate((patients, np.arange(len(patients)))):
-            found = auroc_intervals(truth[patients], score, drawn, rng=rng, num_resamples=1000)
-            hits[way] += found.macro.low <= true_macro <= found.macro.high
-    by_patients, by_rows = hits / num_datasets
-    return float(by_patients), float(by_rows)
-
-
 @pytest.mark.slow
 def test_the_patient_bootstrap_covers_and_a_bootstrap_of_rows_does_not() -> None:
-    by_patients, by_rows = covered(0, num_datasets=1000, num_patients=200)
-    print(f"\ncoverage of 95 % intervals: patients {by_patients:.1%}, rows {by_rows:.1%}")
-    assert 0.93 <= by_patients <= 0.97
-    assert by_rows < 0.9
-
-
-def rejections(seed: int, *, num_datasets: int, num_features: int) -> tuple[float, float]:
-    """How often two learners that are equally good are told apart: corrected, uncorrected.
-
-    Each learner scores by the difference of its classes' means over features of its own, all of
-    one distribution: neither is better, though on any one data set their models differ. 120
-    patients of three radiographs each, six folds of whole patients.
-    """
-    rng = np.random.default_rng(seed)
-    num_patients, num_views, num_folds = 120, 3, 6
-    fold = np.repeat(np.arange(num_patients) % num_folds, num_views)
-    truth = np.repeat(rng.random((num_patients, num_datasets)) < 0.5, num_views, axis=0)
-    trials = np.empty((2, num_datasets, num_folds))
-    for trial in trials:
-        shape = (num_patients, num_datasets, num_features)
-        features = np.repeat(rng.normal(size=shape), num_views, axis=0)
-        features += rng.normal(size=features.shape)
-        features[..., 0] += truth
-        for number in range(num_folds):
-            known = fold != number
-            is_positive = truth[known, :, None]
-            means = [
-                (features[known] * members).sum(axis=0) / members.sum(axis=0)
-                for members in (is_positive, ~is_positive)
-            ]
-            score = np.einsum("ndf,df->nd", features[~known], means[0] - means[1])
-            trial[:, number] = auroc(truth[~known], score)
-    corrected = [
-        corrected_t_test(*pair, n_train=100, n_test=20).p_value < 0.05
-        for pair in zip(*trials, strict=True)
-    ]
-    uncorrected = stats.ttest_rel(*trials, axis=1).pvalue < 0.05
-    return float(np.mean(corrected)), float(np.mean(uncorrected))
-
-
-@pytest.mark.slow
-def test_the_corrected_test_holds_its_level_and_the_uncorrected_does_not() -> None:
-    # With 30 features a model depends much on its training data, as the correction supposes.
-    parts = [rejections(seed, num_datasets=500, num_features=30) for seed in range(8)]
-    corrected, uncorrected = np.mean(parts, axis=0)
-    print(f"\nfalse positives at 5 %: corrected {corrected:.1%}, uncorrected {uncorrected:.1%}")
-    assert 0.03 <= corrected <= 0.07
-    assert uncorrected > 0.1
-
-
-@pytest.mark.slow
-def test_the_corrected_test_is_cautious_where_models_hardly_vary() -> None:
-    parts = [rejections(seed, num_datasets=500, num_features=3) for seed in range(8)]
-    corrected, uncorrected = np.mean(parts, axis=0)
-    print(f"\nfalse positives at 5 %: corrected {corrected:.1%}, uncorrected {uncorrected:.1%}")
-    assert corrected < 0.05
+    found = coverage(0, num_datasets=1000)
+    print(f"\ncoverage of 95 % intervals: patients {found.ours:.1%}, rows {found.naive:.1%}")
+    assert 0.93 <= found.ours <= 0.97
+    assert found.naive < 0.9

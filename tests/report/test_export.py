@@ -102,6 +102,8 @@ EXPECTED = {
     "objective": "val_auroc",
     "score": 0.72,
     "score_std": pytest.approx(statistics.stdev([0.80, 0.70, 0.66])),
+    "score_interval": None,
+    "tied_trials": None,
     "score_kind": "selection score: the best of several trials, no estimate for new patients",
     "epoch": 1,
     "trial": "0001",
@@ -162,7 +164,15 @@ def test_csv_is_one_row_that_pandas_reads(project: Path, tmp_path: Path) -> None
     assert row["versions.keras"] == "3.15.0"
     assert list(table.columns) == [
         *("batch_size", "learning_rate", "epsilon", "objective", "score", "score_std"),
-        *("score_kind", "epoch", "trial", "metrics.val_auroc", "metrics.val_cortex_auroc"),
+        *(
+            "score_interval",
+            "tied_trials",
+            "score_kind",
+            "epoch",
+            "trial",
+            "metrics.val_auroc",
+            "metrics.val_cortex_auroc",
+        ),
         *("view_only_baseline.val_auroc", "view_only_baseline.val_cortex_auroc", "num_folds"),
         *("epochs", "trials.completed", "trials.failed", "weights.asked", "weights.file"),
         *("weights.sha256", "seed", "protocol.objective", "protocol.learning_rates"),

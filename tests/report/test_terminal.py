@@ -11,6 +11,7 @@ from rich.console import Console
 
 from rust_tuner.files import read_json
 from rust_tuner.report.terminal import best_trials_table, status_lines
+from rust_tuner.search.out_of_fold import score_intervals
 from rust_tuner.search.records import read_project, results_table
 
 FIGURE = re.compile(r"\d\.\d{3} ± \d\.\d{3}")
@@ -55,6 +56,26 @@ def test_each_row_is_a_trials_mean_and_spread_over_folds_best_first(project):
         for name, cell in zip(names, values, strict=True):
             assert float(cell) == pytest.approx(trial.values[name], rel=1e-3)
         assert row[-3:] == [*figures, str(trial.epoch)]
+
+
+def test_which_trials_are_tied_stands_beside_them(project):
+    results = results_table(project).set_index("trial")
+    assert results["tied_with_best"].notna().all()
+    for row in rows_of(shown(project)):
+        assert row[-4] == ("yes" if results.loc[row[0], "tied_with_best"] else "no")
+    text = shown(project)
+    assert "Tied: not told from the best at 5 %, all trials tested at once." in text
+    num_tied = int(results["tied_with_best"].sum())
+    assert (f", {num_tied} tied for the best" in text) == (num_tied > 1)
+
+
+def test_the_best_trials_interval_stands_below_the_table(project):
+    found = score_intervals(project)
+    told = ", ".join(
+        f"{title} {found[name].low:.3f} to {found[name].high:.3f}"
+        for name, title in (("val_auroc", "18 labels"), ("val_cortex_auroc", "cortices"))
+    )
+    assert f"Best, 95 % over patients: {told}." in shown(project)
 
 
 def test_the_view_only_baseline_stands_below_both_figures(project):

@@ -343,6 +343,8 @@ def test_the_table_has_chance_the_view_alone_and_each_model(finished, developmen
         "auroc_std",
         "cortex_auroc",
         "cortex_auroc_std",
+        "tied_with_best",
+        "p_against_best",
         "epoch",
         "folds",
         "epochs",

@@ -13,6 +13,7 @@ import pytest
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import write_json
+from rust_tuner.metrics import corrected_t_test
 from rust_tuner.search.records import (
     FoldRecord,
     FoldStore,
@@ -361,6 +362,8 @@ def test_results_have_a_row_a_trial_with_scores_spreads_and_baselines(project):
         "units",
         "score",
         "score_std",
+        "tied_with_best",
+        "p_against_best",
         "epoch",
         "val_auroc",
         "val_auroc_std",
@@ -380,10 +383,30 @@ def test_results_have_a_row_a_trial_with_scores_spreads_and_baselines(project):
     np.testing.assert_allclose(table["val_auroc_std"], spreads, rtol=1e-12)
     np.testing.assert_allclose(table["val_loss_std"], [0, 0, np.nan, np.nan], atol=1e-15)
     np.testing.assert_array_equal(table["epoch"], [1, 1, np.nan, np.nan])
+    # How many patients the folds had is not known here.
+    assert table[["tied_with_best", "p_against_best"]].isna().all(axis=None)
     assert list(table["view_only_auroc"]) == [0.6] * 4
     np.testing.assert_array_equal(table["steps_per_epoch"], [5, 5, np.nan, 4])
     assert list(table["seconds"]) == [3.0, 3.0, 0.0, 1.5]
     assert table["message"].tolist()[2] == "MemoryError: no room"
+
+
+def test_results_say_which_trials_are_tied_with_the_best(project):
+    run = json.loads((project / "search.json").read_text())
+    units = {"kind": "patients", "training": [10, 12], "validation": [2, 4]}
+    write_json(project / "search.json", run | {"subject": {"units": units, "num_folds": 2}})
+    read = read_project(project)
+    table = results_table(read).set_index("trial")
+    assert table["tied_with_best"].dtype == "boolean"
+    scores = {name: read.trials[int(name)].fold_values("auroc") for name in ("0000", "0001")}
+    expected = corrected_t_test(scores["0001"], scores["0000"], n_train=11, n_test=3).p_value
+    assert table.loc["0000", "p_against_best"] == pytest.approx(expected)
+    assert table.loc["0000", "tied_with_best"] == (expected >= 0.05)
+    assert table.loc["0001", "p_against_best"] == 1
+    assert table.loc["0001", "tied_with_best"]
+    # A trial that failed and one that runs are not compared.
+    for name in ("0002", "0003"):
+        assert table.loc[name, ["tied_with_best", "p_against_best"]].isna().all()
 
 
 def test_the_history_has_every_value_of_every_fold_once(project):
@@ -406,7 +429,8 @@ def test_a_search_without_trials_has_empty_tables_with_their_columns(tmp_path):
     write_json(tmp_path / "search.json", {"objective": {"name": "val_auroc", "direction": "max"}})
     read = read_project(tmp_path)
     assert read.best is None
-    assert list(results_table(read)) == ["trial", "status", "score", "score_std", "epoch"]
+    columns = ["trial", "status", "score", "score_std", "tied_with_best", "p_against_best", "epoch"]
+    assert list(results_table(read)) == columns
     pd.testing.assert_index_equal(
         history_table(read).columns,
         pd.Index(["trial", "fold", "epoch", "split", "metric", "value"]),

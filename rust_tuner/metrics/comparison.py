@@ -1,0 +1,175 @@
+"""Whether trials differ: tests between the fold scores of two trials, or of many.
+
+The folds of one cross-validation share their training data, so their scores are not independent.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from rust_tuner.errors import MetricError
+
+FloatArray = npt.NDArray[np.float64]
+
+ALPHA = 0.05
+# Relative to the scores; differences below it are those of float64.
+_ROUNDING = 1e-13
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """A test of whether two trials differ.
+
+    Attributes:
+        difference: the mean of first minus second.
+        statistic: Student's t under no difference; infinite where all folds differ by the same.
+        p_value: two-sided; 1 where no fold differs.
+        degrees_of_freedom: the number of folds less one.
+    """
+
+    difference: float
+    statistic: float
+    p_value: float
+    degrees_of_freedom: int
+
+
+def corrected_t_test(
+    first: npt.ArrayLike, second: npt.ArrayLike, n_train: float, n_test: float
+) -> PairedTest:
+    """The corrected resampled t-test between two trials scored on the same folds.
+
+    Nadeau and Bengio, Machine Learning 2003, doi:10.1023/A:1024068626366: the variance of the
+    mean difference is taken as (1 / folds + n_test / n_train) times that of the folds, because
+    the folds share training data. The correction is an approximation, though a far better one
+    than none.
+
+    Args:
+        first: (folds,) finite scores of one trial.
+        second: (folds,) finite scores of the other on the same folds.
+        n_train: independent units (patients) that a fold trains on, their mean where folds differ.
+        n_test: units that a fold is scored on.
+
+    Raises:
+        MetricError: for shapes that differ, fewer than two folds, or scores that are not finite.
+    """
+    scores = _checked_folds(np.stack(_same_shape(first, second)), n_train, n_test)
+    return _paired_test(scores[0] - scores[1], n_test / n_train)
+
+
+def tied_with_best(
+    fold_scores: npt.ArrayLike, n_train: float, n_test: float, alpha: float = ALPHA
+) -> npt.NDArray[np.bool_]:
+    """Which trials cannot be told from the one with the highest mean, all trials at once.
+
+    A trial is untied where two tests reject it:
+
+    - A model confidence set (Hansen, Lunde and Nason, Econometrica 2011, doi:10.3982/ECTA5771):
+      are the trials all equal? Where that is rejected the worst is set aside and the rest is asked
+      again, until it is not rejected. What is asked is Tukey's range test, the difference of the
+      highest and the lowest mean against the studentised range, since the best of many was picked
+      by the very scores that it is compared on. Its variance is that of `corrected_t_test`, taken
+      from all trials of the set together, with what trials share on a fold taken out.
+    - `corrected_t_test` against the best, whose variance is the pair's own: a trial that is
+      noisier than the others is not set aside for that alone.
+
+    So where trials are truly equal, or several are truly the best, all of these are tied with a
+    probability of about 1 - alpha or more, however many there are, as far as the assumption of
+    `corrected_t_test` holds. Comparing each trial by itself with the best one at 0.05 would call
+    some of 50 equal trials untied nearly always (`experiments/uncertainty.py` simulates both).
+
+    Args:
+        fold_scores: (trials, folds) finite scores, higher is better.
+        n_train: as in `corrected_t_test`.
+        n_test: as in `corrected_t_test`.
+        alpha: in (0, 1), for all trials together.
+
+    Returns:
+        (trials,) bool; the best itself is True.
+
+    Raises:
+        MetricError: as `corrected_t_test`, for no trials, or for an alpha outside (0, 1).
+    """
+    if not 0 < alpha < 1:
+        raise MetricError(f"alpha={alpha}; expected a probability between 0 and 1")
+    scores = _checked_folds(fold_scores, n_train, n_test)
+    overlap = n_test / n_train
+    means = scores.mean(axis=1)
+    order = np.argsort(-means, kind="stable")
+    num_kept = _count_tied(scores[order], overlap, alpha)
+    # By the mean, so that of trials that are equal none is set aside alone.
+    tied = means >= means[order[num_kept - 1]]
+    alone = [_paired_test(scores[order[0]] - trial, overlap).p_value for trial in scores]
+    is_tied: npt.NDArray[np.bool_] = tied | (np.array(alone) >= alpha)
+    return is_tied
+
+
+def _count_tied(scores: FloatArray, overlap: float, alpha: float) -> int:
+    """How many of the trials, the best first, are left when no range is rejected any more."""
+    num_folds = scores.shape[1]
+    for num_trials in range(len(scores), 1, -1):
+        kept = scores[:num_trials]
+        means = kept.mean(axis=1)
+        spread = float(means[0] - means[-1])
+        rest = kept - means[:, None] - kept.mean(axis=0) + kept.mean()
+        freedom = (num_trials - 1) * (num_folds - 1)
+        error = float(np.sqrt((rest**2).sum() / freedom * (1 / num_folds + overlap)))
+        # Where trials differ by the same on every fold, rounding alone would make an error.
+        if error <= _ROUNDING * np.abs(kept).max():
+            if spread <= _ROUNDING * np.abs(kept).max():
+                return num_trials
+            continue
+        if _range_p_value(spread / error, num_trials, freedom) >= alpha:
+            return num_trials
+    return 1
+
+
+@functools.lru_cache(maxsize=4096)
+def _range_p_value(statistic: float, num_means: int, freedom: int) -> float:
+    """The chance of a studentised range of at least this (about 10 ms each, so it is kept)."""
+    return float(stats.studentized_range.sf(statistic, num_means, freedom))
+
+
+def _paired_test(difference: FloatArray, overlap: float) -> PairedTest:
+    num_folds = len(difference)
+    mean = float(difference.mean())
+    error = float(np.sqrt(difference.var(ddof=1) * (1 / num_folds + overlap)))
+    if (difference == difference[0]).all():
+        # Rounding of the mean would make a tiny error of none.
+        mean, error = float(difference[0]), 0.0
+    if error == 0:
+        statistic = float(np.copysign(np.inf, mean)) if mean else 0.0
+    else:
+        statistic = mean / error
+    return PairedTest(
+        difference=mean,
+        statistic=statistic,
+        p_value=float(2 * stats.t.sf(abs(statistic), num_folds - 1)),
+        degrees_of_freedom=num_folds - 1,
+    )
+
+
+def _same_shape(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if one.ndim != 1 or one.shape != other.shape:
+        raise MetricError(f"scores {one.shape} and {other.shape}; expected one shape (folds,)")
+    return one, other
+
+
+def _checked_folds(fold_scores: npt.ArrayLike, n_train: float, n_test: float) -> FloatArray:
+    scores = np.asarray(fold_scores, dtype=np.float64)
+    if scores.ndim != 2 or len(scores) < 1 or scores.shape[1] < 2:
+        raise MetricError(
+            f"scores of shape {scores.shape}; expected (trials, folds) with at least two folds"
+        )
+    if not np.isfinite(scores).all():
+        trial, fold = np.argwhere(~np.isfinite(scores))[0]
+        raise MetricError(
+            f"trial {trial}, fold {fold}: score {scores[trial, fold]}; expected finite scores, "
+            "leave out trials that failed"
+        )
+    if not (n_train > 0 and n_test > 0):
+        raise MetricError(f"n_train={n_train}, n_test={n_test}; expected positive numbers")
+    return scores

@@ -1,0 +1,77 @@
+"""The RUST totals of visits: the two views of a visit paired, reference and prediction alike.
+
+A total is the sum of four cortices, of which a view shows two; so it takes both views of a visit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.errors import MetricError
+from rust_tuner.labels import CORTICES
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class VisitTotals:
+    """Totals of the visits whose four cortices are all scored.
+
+    Attributes:
+        reference: (complete,) float64 totals in [4, 16].
+        predicted: (complete,) float64 totals of the same visits.
+        patient_ids: (complete,) whose visit each is.
+        num_visits: how many visits there are, complete or not.
+    """
+
+    reference: FloatArray
+    predicted: FloatArray
+    patient_ids: npt.NDArray[np.object_]
+    num_visits: int
+
+
+def paired_totals(
+    reference: npt.ArrayLike,
+    predicted: npt.ArrayLike,
+    patient_ids: npt.ArrayLike,
+    visits: npt.ArrayLike,
+) -> VisitTotals:
+    """Pair the radiographs of each visit of a patient.
+
+    A cortex counts in the radiographs where both sides score it. Where several radiographs of a
+    visit do, both sides take the mean, so that a total need not be whole.
+
+    Args:
+        reference: (n, 4) scores in the order of `CORTICES`, NaN where not visible.
+        predicted: (n, 4) scores of the same radiographs.
+        patient_ids: (n,) whose radiograph each is.
+        visits: (n,) the visit; visits of two patients may have one name.
+
+    Raises:
+        MetricError: for shapes that differ.
+    """
+    truth = np.asarray(reference, dtype=np.float64)
+    answer = np.asarray(predicted, dtype=np.float64)
+    patients, names = np.asarray(patient_ids, dtype=object), np.asarray(visits, dtype=object)
+    shapes = (truth.shape, answer.shape, patients.shape, names.shape)
+    if shapes != ((len(truth), len(CORTICES)),) * 2 + ((len(truth),),) * 2:
+        raise MetricError(
+            f"reference {shapes[0]}, predicted {shapes[1]}, patient_ids {shapes[2]}, visits "
+            f"{shapes[3]}; expected (n, {len(CORTICES)}) twice and (n,) twice"
+        )
+    keys: dict[tuple[object, object], int] = {}
+    places = np.array(
+        [keys.setdefault(key, len(keys)) for key in zip(patients, names, strict=True)], dtype=int
+    )
+    counted = ~(np.isnan(truth) | np.isnan(answer))
+    number = np.zeros((len(keys), len(CORTICES)))
+    np.add.at(number, places, counted)
+    complete = (number > 0).all(axis=1)
+    totals = []
+    for side in (truth, answer):
+        sums = np.zeros_like(number)
+        np.add.at(sums, places, np.where(counted, side, 0.0))
+        totals.append((sums[complete] / number[complete]).sum(axis=1))
+    owners = np.array([patient for patient, _ in keys], dtype=object)
+    return VisitTotals(totals[0], totals[1], owners[complete], len(keys))

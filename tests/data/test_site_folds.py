@@ -1,0 +1,158 @@
+"""Folds that leave one site out: made, written down, taken up again, refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rust_tuner import Protocol
+from rust_tuner.data.phantoms import phantom_table
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.split_file import (
+    load_or_make_folds,
+    load_or_make_site_folds,
+    load_or_make_split,
+    radiographs_sha256,
+)
+from rust_tuner.data.splits import Development, HoldOut, folds_asked_for, make_site_folds
+from rust_tuner.errors import SplitError
+from rust_tuner.files import sha256_of_json
+
+
+def radiographs(sites: int = 3, patients: int = 24, **columns) -> Radiographs:
+    table = phantom_table(patients=patients, seed=0, sites=sites)
+    return Radiographs(table.assign(**columns), source="m.csv")
+
+
+def test_each_fold_validates_one_site_and_trains_on_all_the_others() -> None:
+    data = radiographs()
+    folds = make_site_folds(data)
+    assert folds.sites == ("S1", "S2", "S3")
+    assert len(folds) == 3
+    for site, (training, validation) in zip(folds.sites, folds, strict=True):
+        assert set(data.sites[validation]) == {site}
+        assert set(data.sites[training]) == set(folds.sites) - {site}
+        assert sorted([*training, *validation]) == list(range(len(data)))
+        assert not set(data.patient_ids[training]) & set(data.patient_ids[validation])
+
+
+def test_folds_follow_the_names_of_the_sites_whatever_the_order_of_rows() -> None:
+    data = radiographs()
+    order = np.random.default_rng(0).permutation(len(data))
+    one, other = make_site_folds(data), make_site_folds(data.subset(order))
+    np.testing.assert_array_equal(one.assignment[order], other.assignment)
+
+
+def test_a_label_that_a_site_lacks_is_told() -> None:
+    table = phantom_table(patients=24, seed=0, sites=2)
+    table.loc[(table["site"] == "S2") & (table["medial"] == 3), "medial"] = None
+    folds = make_site_folds(Radiographs(table))
+    assert any("label medial_3" in warning and "folds [1]" in warning for warning in folds.warnings)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (radiographs(sites=1), "m.csv has no column 'site', so no site can be left out"),
+        (radiographs(site="Oslo"), r"all patients are of 1 site \(Oslo\); .* at least two"),
+        (radiographs(site=""), r"the site is empty in 5\d rows \(2, 3, 4, 5, 6, ...\)"),
+    ],
+)
+def test_where_no_site_can_be_left_out_it_is_refused(data: Radiographs, message: str) -> None:
+    with pytest.raises(SplitError, match=message):
+        make_site_folds(data)
+
+
+def test_a_patient_of_two_sites_is_named() -> None:
+    table = phantom_table(patients=24, seed=0, sites=2)
+    table.loc[table.index[1], "site"] = "S2"
+    with pytest.raises(SplitError, match="patient P0001 has radiographs of the sites S1 and S2"):
+        make_site_folds(Radiographs(table))
+
+
+def test_the_hold_out_set_is_refused() -> None:
+    with pytest.raises(SplitError, match="got HoldOut, expected Development"):
+        make_site_folds(HoldOut(radiographs()))
+
+
+def test_a_protocol_decides_what_a_fold_leaves_out() -> None:
+    development = Development(radiographs())
+    by_site = folds_asked_for(development, Protocol(folds_by="site", seed=3), 6)
+    assert by_site.sites == ("S1", "S2", "S3")
+    assert by_site.seed == 3
+    assert folds_asked_for(development, Protocol(seed=3), 6) == 6
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> tuple[Path, Development]:
+    path = tmp_path / "split.json"
+    development, _ = load_or_make_split(path, radiographs(), 0.25, 0)
+    return path, development
+
+
+def test_they_are_written_beside_the_others_and_come_back(made: tuple[Path, Development]) -> None:
+    path, development = made
+    first = load_or_make_site_folds(path, development, 0)
+    by_patient = load_or_make_folds(path, development, 3, 0)
+    written = path.read_bytes()
+    again = load_or_make_site_folds(path, development, 0)
+    assert path.read_bytes() == written
+    np.testing.assert_array_equal(first.assignment, again.assignment)
+    assert again.sites == first.sites == ("S1", "S2", "S3")
+    assert again.warnings == first.warnings
+    np.testing.assert_array_equal(
+        load_or_make_folds(path, development, 3, 0).assignment, by_patient.assignment
+    )
+    content = json.loads(path.read_text())
+    assert content["site_folds"]["sites"] == ["S1", "S2", "S3"]
+    assert set(content["folds"]) == {"3"}
+
+
+def test_a_split_without_them_is_written_as_before(made: tuple[Path, Development]) -> None:
+    path, development = made
+    load_or_make_folds(path, development, 3, 0)
+    assert "site_folds" not in json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda folds: folds["patients"].popitem(), "is in none of the folds by site"),
+        (lambda folds: folds["patients"].update(X=0), "but in one of the folds by site"),
+        (lambda folds: folds["sites"].pop(), "the folds by site are numbered"),
+        (lambda folds: folds.pop("sites"), "damaged"),
+    ],
+)
+def test_what_was_changed_is_noticed(made: tuple[Path, Development], edit, message: str) -> None:
+    path, development = made
+    load_or_make_site_folds(path, development, 0)
+    content = json.loads(path.read_text())
+    del content["sha256"]
+    edit(content["site_folds"])
+    path.write_text(json.dumps(content | {"sha256": sha256_of_json(content)}))
+    with pytest.raises(SplitError, match=message):
+        load_or_make_site_folds(path, development, 0)
+
+
+def test_a_change_without_its_hash_and_another_seed_are_refused(
+    made: tuple[Path, Development],
+) -> None:
+    path, development = made
+    load_or_make_site_folds(path, development, 0)
+    with pytest.raises(SplitError, match="folds by site were made with seed 0, asked for seed 1"):
+        load_or_make_site_folds(path, development, 1)
+    path.write_text(path.read_text().replace('"S2"', '"S9"'))
+    with pytest.raises(SplitError, match="was changed by hand"):
+        load_or_make_site_folds(path, development, 0)
+
+
+def test_another_site_is_another_set_of_radiographs() -> None:
+    data = radiographs()
+    table = data.table.copy()
+    table["site"] = table["site"].replace("S3", "S4")
+    assert radiographs_sha256(Radiographs(table)) != radiographs_sha256(data)
+    without = Radiographs(pd.DataFrame(data.table.drop(columns="site")))
+    assert radiographs_sha256(without) != radiographs_sha256(data)
+    assert radiographs_sha256(data.subset(np.arange(len(data))[::-1])) == radiographs_sha256(data)

@@ -1,0 +1,75 @@
+"""Visits: four cortices from two views, as the label table's own totals, and nothing made up."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rust_tuner.data.phantoms import phantom_table
+from rust_tuner.errors import MetricError
+from rust_tuner.labels import CORTICES, visit_totals
+from rust_tuner.metrics import paired_totals
+
+NAN = np.nan
+
+
+def test_the_reference_is_the_total_of_the_manifests_visits():
+    table = phantom_table(patients=80, seed=3)
+    scores = table[list(CORTICES)].astype("float64").to_numpy()
+    expected = visit_totals(table.assign(**dict(zip(CORTICES, scores.T, strict=True))))
+    found = paired_totals(scores, scores, table["patient_id"], table["visit"])
+    assert found.num_visits == len(expected)
+    complete = expected.dropna(subset=["total"])
+    assert 0 < len(complete) < len(expected)
+    np.testing.assert_array_equal(found.reference, complete["total"])
+    np.testing.assert_array_equal(found.patient_ids, complete["patient_id"])
+
+
+def test_a_cortex_counts_where_both_sides_score_it_and_a_visit_where_all_four_do():
+    reference = [[1, 2, NAN, NAN], [NAN, NAN, 3, 4], [1, 1, NAN, NAN], [NAN, NAN, 2, NAN]]
+    predicted = [[2, 2, 4, 4], [1, 1, 3, 1], [1, 1, NAN, NAN], [NAN, NAN, 2, 2]]
+    found = paired_totals(reference, predicted, ["a", "a", "b", "b"], ["x", "x", "x", "x"])
+    assert found.reference.tolist() == [10]
+    assert found.predicted.tolist() == [2 + 2 + 3 + 1]
+    assert found.patient_ids.tolist() == ["a"]
+    assert found.num_visits == 2
+
+
+def test_radiographs_taken_twice_are_averaged():
+    reference = [[1, 2, 3, 4], [3, NAN, NAN, NAN]]
+    predicted = [[1, 2, 3, 4], [4, 4, 4, 4]]
+    found = paired_totals(reference, predicted, ["a", "a"], ["x", "x"])
+    assert found.reference.tolist() == [2 + 2 + 3 + 4]
+    assert found.predicted.tolist() == [2.5 + 2 + 3 + 4]
+
+
+def test_visits_of_one_name_are_not_those_of_another_patient_and_order_does_not_matter():
+    rng = np.random.default_rng(0)
+    reference = rng.integers(1, 5, size=(40, 4)).astype(float)
+    predicted = rng.integers(1, 5, size=(40, 4)).astype(float)
+    table = pd.DataFrame({"patient": np.arange(40) // 4, "visit": np.arange(40) // 2 % 2})
+    found = paired_totals(reference, predicted, table["patient"], table["visit"])
+    assert found.num_visits == 20
+    order = rng.permutation(40)
+    again = paired_totals(
+        reference[order], predicted[order], table["patient"][order], table["visit"][order]
+    )
+    for one, other in (
+        (found.reference, again.reference),
+        (found.predicted, again.predicted),
+        (found.patient_ids, again.patient_ids),
+    ):
+        np.testing.assert_array_equal(np.sort(one), np.sort(other))
+
+
+def test_nothing_is_no_visit():
+    nothing = np.empty((0, 4))
+    found = paired_totals(nothing, nothing, [], [])
+    assert (len(found.reference), found.num_visits) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("reference", "patients"), [([[1, 2, 3]], ["a"]), ([[1, 2, 3, 4]], ["a", "b"])]
+)
+def test_what_does_not_fit_together_is_refused(reference, patients):
+    with pytest.raises(MetricError, match=r"expected \(n, 4\) twice and \(n,\) twice"):
+        paired_totals(reference, reference, patients, ["x"])
