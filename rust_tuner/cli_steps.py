@@ -24,6 +24,7 @@ from rust_tuner.cli_options import (
     Scales,
     Seed,
     StudyDirectory,
+    TensorBoard,
     ViewsOption,
     Weights,
 )
@@ -105,6 +106,7 @@ def baselines(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    tensorboard: TensorBoard = False,
     cache: Cache = None,
 ) -> None:
     """Cross-validate the study's first models.
@@ -117,6 +119,7 @@ def baselines(
             study,
             manifest,
             cache=cache,
+            tensorboard=tensorboard,
             baseline_folds=folds,
             baseline_epochs=epochs,
             protocol=protocol,
@@ -153,6 +156,7 @@ def regime1(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    tensorboard: TensorBoard = False,
     cache: Cache = None,
 ) -> None:
     """Regime I: random search over batch size and dropout rate.
@@ -165,6 +169,7 @@ def regime1(
             study,
             manifest,
             cache=cache,
+            tensorboard=tensorboard,
             begun=(REGIME_1,),
             trials=trials,
             num_folds=folds,
@@ -211,6 +216,7 @@ def regime2(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    tensorboard: TensorBoard = False,
     cache: Cache = None,
 ) -> None:
     """Regime II: grid search over Adam's learning rate and epsilon.
@@ -227,6 +233,7 @@ def regime2(
             study,
             manifest,
             cache=cache,
+            tensorboard=tensorboard,
             begun=(REGIME_2, REGIME_1),
             num_folds=folds,
             epochs=epochs,
@@ -248,14 +255,16 @@ def regime2(
         say_next(f"rust-tuner export {shlex.quote(str(study))} best.json")
 
 
-def final(study: StudyDirectory, cache: Cache = None) -> None:
+def final(study: StudyDirectory, tensorboard: TensorBoard = False, cache: Cache = None) -> None:
     """Fit the tuned model, and look at the hold-out set once.
 
     It is cross-validated first, which decides for how many epochs it is fitted on all
     development data. Typed again, it shows what was found, with its date.
     """
     with reporting():
-        opened = open_study(study, None, cache=cache, protocol=None, views=None)
+        opened = open_study(
+            study, None, cache=cache, tensorboard=tensorboard, protocol=None, views=None
+        )
         start_tensorflow()
         _run_final(opened)
         say_next(f"rust-tuner report {shlex.quote(str(study))}")
@@ -273,6 +282,7 @@ def whole_study(
     holdout_fraction: Holdout = None,
     image_size: ImageSize = None,
     precision: PrecisionOption = None,
+    tensorboard: TensorBoard = False,
     cache: Cache = None,
 ) -> None:
     """Run all steps in order, from prepare to report.
@@ -290,7 +300,7 @@ def whole_study(
             "precision": None if precision is None else precision.value,
         }
         shared |= _scaled(scale) | ({} if image_size is None else {"image_size": image_size})
-        opened = open_study(study, manifest, cache=cache, **shared)
+        opened = open_study(study, manifest, cache=cache, tensorboard=tensorboard, **shared)
         models = tuple(
             name for name in BASELINES if radimagenet_weights or not name.endswith("radimagenet")
         )
@@ -298,13 +308,16 @@ def whole_study(
         start_tensorflow()
         _run_baselines(opened, models, radimagenet_weights)
         say("Regime I: random search over batch size and dropout rate")
-        open_study(
-            study, None, cache=cache, begun=(REGIME_1,), protocol=None, views=None
-        ).regime_1()
+        again: dict[str, Any] = {
+            "cache": cache,
+            "tensorboard": tensorboard,
+            "protocol": None,
+            "views": None,
+        }
+        open_study(study, None, begun=(REGIME_1,), **again).regime_1()
         out.print(best_trials_table(read_project(study / REGIME_1)))
         say("Regime II: grid over Adam's learning rate and epsilon, Regime I's best fixed")
-        begun = (REGIME_2, REGIME_1)
-        open_study(study, None, cache=cache, begun=begun, protocol=None, views=None).regime_2()
+        open_study(study, None, begun=(REGIME_2, REGIME_1), **again).regime_2()
         out.print(best_trials_table(read_project(study / REGIME_2)))
         say("the tuned model")
         _run_final(opened)

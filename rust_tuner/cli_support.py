@@ -20,8 +20,9 @@ from rich.console import Console
 
 from rust_tuner.cli_options import Choices, Views
 from rust_tuner.errors import RustTunerError
-from rust_tuner.progress import ConsoleProgress
+from rust_tuner.progress import ConsoleProgress, Progress
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
+from rust_tuner.report.tensorboard import TensorBoardLogs
 from rust_tuner.search.records import REGIME_1, RUN_FILE, read_project
 from rust_tuner.study import STUDY_FILE, Study
 
@@ -36,6 +37,7 @@ def open_study(
     manifest: Path | None,
     *,
     cache: Path | None = None,
+    tensorboard: bool = False,
     begun: tuple[str, ...] = (),
     protocol: Choices | None,
     views: Views | None,
@@ -46,7 +48,9 @@ def open_study(
     What a search of `begun` was started with stands for what is not asked for, so that a bare
     command resumes it, and Regime II goes on as Regime I was.
     """
-    progress = ConsoleProgress(err)
+    progress: Progress = ConsoleProgress(err)
+    if tensorboard:
+        progress = TensorBoardLogs(directory, progress)
     written = Study(directory, manifest).protocol if (directory / STUDY_FILE).exists() else None
     start = written or Protocol.study()
     for regime in begun:
