@@ -205,6 +205,22 @@ def report(
 
 
 @app.command()
+def tensorboard(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study or a project folder.")],
+) -> None:
+    """Write TensorBoard logs of the searches that are there.
+
+    Also while one runs; a search that is started with --tensorboard keeps its logs by itself.
+    """
+    with reporting():
+        from rust_tuner.report.tensorboard import write_logs
+
+        logs = write_logs(study)
+        say(f"logs -> {logs}")
+        say_next(f"tensorboard --logdir {shlex.quote(str(logs))}")
+
+
+@app.command()
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="model.keras of a study.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG or JPEG.")],

@@ -132,6 +132,14 @@ Cache = Annotated[
         "~/.cache/rust_tuner]"
     ),
 ]
+TensorBoard = Annotated[
+    bool,
+    typer.Option(
+        "--tensorboard",
+        help="Keep TensorBoard logs in STUDY/tensorboard as trials end; needs the extra of that "
+        "name.",
+    ),
+]
 Scale = Annotated[
     Scales | None,
     typer.Option(

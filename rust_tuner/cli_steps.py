@@ -29,6 +29,7 @@ from rust_tuner.cli_options import (
     Scales,
     Seed,
     StudyDirectory,
+    TensorBoard,
     Trials,
     UnionThreshold,
     ViewsOption,
@@ -125,6 +126,7 @@ def baselines(
     precision: PrecisionOption = None,
     folds_by: FoldsByOption = None,
     union_threshold: UnionThreshold = None,
+    tensorboard: TensorBoard = False,
     cache: Cache = None,
 ) -> None:
     """Cross-validate the study's first models.
@@ -138,6 +140,7 @@ def baselines(
             manifest,
             cache=cache,
             begun_with=baseline_choices(study),
+            tensorboard=tensorboard,
             baseline_folds=folds,
             baseline_epochs=epochs,
             protocol=protocol,
@@ -172,6 +175,7 @@ def regime1(
     precision: PrecisionOption = None,
     folds_by: FoldsByOption = None,
     union_threshold: UnionThreshold = None,
+    tensorboard: TensorBoard = False,
     cache: Cache = None,
 ) -> None:
     """Regime I: random search over batch size and dropout rate.
@@ -184,6 +188,7 @@ def regime1(
             study,
             manifest,
             cache=cache,
+            tensorboard=tensorboard,
             begun=(REGIME_1,),
             trials=trials,
             num_folds=folds,
@@ -230,6 +235,7 @@ def regime2(
     precision: PrecisionOption = None,
     folds_by: FoldsByOption = None,
     union_threshold: UnionThreshold = None,
+    tensorboard: TensorBoard = False,
     cache: Cache = None,
 ) -> None:
     """Regime II: grid search over Adam's learning rate and epsilon.
@@ -246,6 +252,7 @@ def regime2(
             study,
             manifest,
             cache=cache,
+            tensorboard=tensorboard,
             begun=(REGIME_2, REGIME_1),
             num_folds=folds,
             epochs=epochs,
@@ -371,6 +378,7 @@ def final(
         int | None,
         typer.Option(min=1, help="Of each fold, and the most of the refit.  [default: 40]"),
     ] = None,
+    tensorboard: TensorBoard = False,
     cache: Cache = None,
 ) -> None:
     """Fit the tuned model, and look at the hold-out set once.
@@ -383,6 +391,7 @@ def final(
             study,
             None,
             cache=cache,
+            tensorboard=tensorboard,
             begun_with=final_choices(study),
             final_folds=folds,
             final_epochs=epochs,
@@ -408,6 +417,7 @@ def whole_study(
     precision: PrecisionOption = None,
     folds_by: FoldsByOption = None,
     union_threshold: UnionThreshold = None,
+    tensorboard: TensorBoard = False,
     cache: Cache = None,
 ) -> None:
     """Run all steps in order, from prepare to report.
@@ -428,7 +438,9 @@ def whole_study(
         }
         shared |= _scaled(scale) | ({} if image_size is None else {"image_size": image_size})
         begun_with = baseline_choices(study) | final_choices(study)
-        opened = open_study(study, manifest, cache=cache, begun_with=begun_with, **shared)
+        opened = open_study(
+            study, manifest, cache=cache, tensorboard=tensorboard, begun_with=begun_with, **shared
+        )
         models = available_baselines(
             opened.protocol.weights, has_radimagenet=radimagenet_weights is not None
         )
@@ -442,6 +454,7 @@ def whole_study(
         again: dict[str, Any] = {
             "cache": cache,
             "weights": weights,
+            "tensorboard": tensorboard,
             "protocol": None,
             "views": None,
         }

@@ -20,9 +20,10 @@ from rich.console import Console
 
 from rust_tuner.cli_options import Choices, Views
 from rust_tuner.errors import RustTunerError
-from rust_tuner.progress import ConsoleProgress
+from rust_tuner.progress import ConsoleProgress, Progress
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
 from rust_tuner.report.study_records import CROSS_VALIDATION, FINAL
+from rust_tuner.report.tensorboard import TensorBoardLogs
 from rust_tuner.search.baseline_table import read_baselines
 from rust_tuner.search.nested_records import NESTED, read_nested
 from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
@@ -54,6 +55,7 @@ def open_study(
     manifest: Path | None,
     *,
     cache: Path | None = None,
+    tensorboard: bool = False,
     begun: tuple[str, ...] = (),
     begun_with: dict[str, Any] | None = None,
     protocol: Choices | None,
@@ -65,7 +67,9 @@ def open_study(
     What a search of `begun` was started with, or what `begun_with` says, stands for what is not
     asked for, so that a bare command resumes it, and Regime II goes on as Regime I was.
     """
-    progress = ConsoleProgress(err)
+    progress: Progress = ConsoleProgress(err)
+    if tensorboard:
+        progress = TensorBoardLogs(directory, progress)
     written = Study(directory, manifest).protocol if (directory / STUDY_FILE).exists() else None
     start = written or Protocol.study()
     for regime in begun:

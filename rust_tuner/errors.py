@@ -9,6 +9,7 @@ RustTunerError
 ├── WeightsError          backbone weights that cannot be had or do not fit
 ├── MetricError           a figure that is undefined for the data it was given
 ├── StorageError          a file that cannot be written, such as on a full disk
+├── ExtraError            something that an optional package is needed for, which is missing
 ├── LockedError           a folder that another process is working in
 ├── FeatureCacheError     cached features that do not match what they claim to be
 └── SearchError           a search that cannot start or go on
@@ -52,6 +53,10 @@ class MetricError(RustTunerError, ValueError):
 
 class StorageError(RustTunerError, OSError):
     """A file cannot be written; what was written before is whole."""
+
+
+class ExtraError(RustTunerError, ImportError):
+    """An optional package is missing; the message says how to install it."""
 
 
 class LockedError(RustTunerError, RuntimeError):

@@ -56,7 +56,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     name = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        name = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
+        # Not after the file: what watches a folder, as TensorBoard does, goes by parts of names.
+        name = path.parent / f".{os.getpid()}-{secrets.token_hex(4)}.part"
         # With the permissions of any new file, since studies and caches are shared.
         handle = os.open(
             name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
@@ -152,22 +153,23 @@ def read_json(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def hold_lock(folder: Path, purpose: str) -> Iterator[None]:
+def hold_lock(folder: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
     """Keep other processes out of a folder; the lock ends with the process, however it ends.
 
     Args:
         folder: made where it is missing.
         purpose: what the holder does, for the message that others get.
+        wait: seconds to wait for another process to leave the folder.
 
     Raises:
-        LockedError: at once, naming the holder, where another process is in the folder.
+        LockedError: naming the holder, where another process is in the folder.
         StorageError: where the folder cannot be written to.
     """
     holder = folder / ".lock-holder.json"
     lock = filelock.FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
     except filelock.Timeout as error:
         try:
             who = read_json(holder)

@@ -1,24 +1,28 @@
 """Progress of long work, with the time that is left.
 
 A terminal gets a bar; a log file gets a line now and then. Library code takes a `Progress` and
-never prints.
+never prints. The time left is judged by the steps that this run has worked on, all of them: a
+search's trials differ in how long they take, so its last half minute says little of the rest.
 """
 
 import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.progress import Progress as RichBars
+from rich.progress import Task as RichTask
+from rich.text import Text
 
 _SECONDS_BETWEEN_LINES = 15.0
 
@@ -28,6 +32,9 @@ class Task(Protocol):
 
     def advance(self, steps: int = 1, *, note: str | None = None) -> None:
         """Say that `steps` more steps are done, and optionally what stands out."""
+
+    def skip(self, steps: int) -> None:
+        """Say that `steps` more steps are done that took no work now, as those of a run before."""
 
 
 class Progress(Protocol):
@@ -41,11 +48,17 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """Tell the user something that is no progress."""
 
+    def recorded(self, project: Path, trial: str | None = None) -> None:
+        """Say that a search's folder has records that it had not, of one trial or of any."""
+
 
 class Silent:
     """Reports nowhere; the default of the library."""
 
     def advance(self, steps: int = 1, *, note: str | None = None) -> None:
+        """Do nothing."""
+
+    def skip(self, steps: int) -> None:
         """Do nothing."""
 
     @contextlib.contextmanager
@@ -55,6 +68,9 @@ class Silent:
 
     def say(self, text: str) -> None:
         """Say nothing."""
+
+    def recorded(self, project: Path, trial: str | None = None) -> None:
+        """Do nothing."""
 
 
 class Part:
@@ -91,10 +107,19 @@ class Part:
         """Say it under the part's name."""
         self._progress.say(f"{self._name}: {text}")
 
+    def recorded(self, project: Path, trial: str | None = None) -> None:
+        """Hand it on."""
+        self._progress.recorded(project, trial)
+
     def move(self, steps: int) -> None:
         """Move the whole forward."""
         self.advanced += steps
         self._whole.advance(steps)
+
+    def skip(self, steps: int) -> None:
+        """Move the whole forward by what took no work now."""
+        self.advanced += steps
+        self._whole.skip(steps)
 
 
 class _Counted:
@@ -105,6 +130,10 @@ class _Counted:
     def advance(self, steps: int = 1, *, note: str | None = None) -> None:
         self._task.advance(steps, note=note)
         self._part.move(steps)
+
+    def skip(self, steps: int) -> None:
+        self._task.skip(steps)
+        self._part.skip(steps)
 
 
 class ConsoleProgress:
@@ -129,17 +158,17 @@ class ConsoleProgress:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            _LeftColumn(),
             TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
         )
         if outermost:
             self._bars = bars
             bars.start()
-        bar = bars.add_task(name, total=total, completed=done, note="")
+        pace = _Pace(total, done)
+        bar = bars.add_task(name, total=total, completed=done, note="", pace=pace)
         try:
-            yield _Bar(bars, bar)
+            yield _Bar(bars, bar, pace)
         finally:
             if outermost:
                 bars.stop()
@@ -151,40 +180,86 @@ class ConsoleProgress:
         """Print a line above the bars."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def recorded(self, project: Path, trial: str | None = None) -> None:
+        """Show nothing; what a search reaches is told by its task."""
+
+
+class _Pace:
+    """How far a piece of work is, and how long its rest will take."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self.done = done
+        self.total = total
+        self.start = self._last_step = time.monotonic()
+        self._worked = 0
+
+    def advance(self, steps: int) -> None:
+        self.done += steps
+        self._worked += steps
+        if steps:
+            self._last_step = time.monotonic()
+
+    def skip(self, steps: int) -> None:
+        self.done += steps
+
+    def seconds_left(self) -> float | None:
+        """None before the first step that was worked on; it runs down while a step goes on."""
+        if not self._worked:
+            return None
+        each = (self._last_step - self.start) / self._worked
+        under_way = time.monotonic() - self._last_step
+        return max(each * (self.total - self.done) - under_way, 0.0)
+
+
+class _LeftColumn(ProgressColumn):
+    def render(self, task: RichTask) -> Text:
+        left = task.fields["pace"].seconds_left()
+        return Text("" if left is None or task.finished else f"about {duration(left)} left")
+
 
 class _Bar:
-    def __init__(self, bars: RichBars, bar: TaskID) -> None:
+    def __init__(self, bars: RichBars, bar: TaskID, pace: _Pace) -> None:
         self._bars = bars
         self._bar = bar
+        self._pace = pace
 
     def advance(self, steps: int = 1, *, note: str | None = None) -> None:
+        self._pace.advance(steps)
         self._bars.advance(self._bar, steps)
         if note is not None:
             self._bars.update(self._bar, note=note)
+
+    def skip(self, steps: int) -> None:
+        self._pace.skip(steps)
+        self._bars.advance(self._bar, steps)
 
 
 class _Lines:
     def __init__(self, console: Console, name: str, total: int, done: int) -> None:
         self._console = console
         self._name = name
-        self._total = total
-        self._first = self._done = done
+        self._pace = _Pace(total, done)
         self._note = ""
-        self._start = self._last_line = time.monotonic()
+        self._last_line = self._pace.start
 
     def advance(self, steps: int = 1, *, note: str | None = None) -> None:
-        self._done += steps
+        self._pace.advance(steps)
         self._note = note if note is not None else self._note
         now = time.monotonic()
-        if now - self._last_line >= _SECONDS_BETWEEN_LINES and self._done < self._total:
+        pace = self._pace
+        left = pace.seconds_left()
+        is_due = now - self._last_line >= _SECONDS_BETWEEN_LINES and pace.done < pace.total
+        if is_due and left is not None:
             self._last_line = now
-            pace = (now - self._start) / max(self._done - self._first, 1)
-            left = duration(pace * (self._total - self._done))
-            self._print(f"{self._done}/{self._total}, about {left} left {self._note}")
+            self._print(f"{pace.done}/{pace.total}, about {duration(left)} left {self._note}")
+
+    def skip(self, steps: int) -> None:
+        self._pace.skip(steps)
 
     def finish(self) -> None:
-        took = duration(time.monotonic() - self._start)
-        self._print(f"{self._done}/{self._total} in {took} {self._note}")
+        pace = self._pace
+        took = duration(time.monotonic() - pace.start)
+        self._print(f"{pace.done}/{pace.total} in {took} {self._note}")
 
     def _print(self, text: str) -> None:
         line = f"{self._name}: {text.strip()}"

@@ -28,7 +28,7 @@ from rust_tuner.search.records import read_project
 TINY = ["--folds", "3", "--epochs", "2", "--weights", "random", "--image-size", "75"]
 COMMANDS = (
     *("demo", "phantoms", "prepare", "baselines", "regime1", "regime2", "nested", "noise"),
-    *("final", "study", "status", "export", "report", "predict"),
+    *("final", "study", "status", "export", "report", "tensorboard", "predict"),
 )
 # Where a shell has put the tests into the background, their children ignore Ctrl-C.
 PROGRAM = (

@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -186,12 +188,44 @@ def test_a_nested_cross_validation_takes_its_choices_from_the_studys_own_searche
     assert nested_choices(finished_study.directory / "nowhere") == {}
 
 
+def event_files(study):
+    logs = study / "tensorboard"
+    return {path.relative_to(logs) for path in logs.rglob("*tfevents*")}
+
+
+def test_a_step_keeps_tensorboard_logs_where_asked_and_a_command_writes_them_later(
+    final_copy, tmp_path
+):
+    study = final_copy.directory
+    shown = run("tensorboard", study)
+    next_command = shown.stderr.splitlines()[-1]
+    assert next_command == f"next: tensorboard --logdir {shlex.quote(f'{study}/tensorboard')}"
+    regimes = event_files(study)
+    assert {path.parts[0] for path in regimes} == {"regime_1", "regime_2"}
+    shutil.rmtree(study / "tensorboard")
+    run("regime2", study, "--tensorboard")
+    assert event_files(study) == {path for path in regimes if path.parts[0] == "regime_2"}
+    run("final", study, "--tensorboard")
+    added = {path.parts[:2] for path in event_files(study) - regimes}
+    assert added == {("final", "cross_validation")}
+
+
+def test_logs_without_their_package_are_refused_before_anything_is_done(
+    tmp_path, phantom_manifest, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    study = tmp_path / "study"
+    refused = run("regime1", study, "--manifest", phantom_manifest, "--tensorboard", code=1)
+    assert "rust-tuner[tensorboard]" in refused.stderr
+    assert not study.exists()
+
+
 @pytest.mark.slow
 def test_a_whole_study_killed_on_the_way_has_every_file(tmp_path, phantom_manifest):
     command = [sys.executable, "-W", "ignore", "-c", "from rust_tuner.cli import main; main()"]
     study = tmp_path / "study"
     options = ["study", str(study), "--manifest", str(phantom_manifest), "--scale", "small"]
-    options += ["--weights", "random", "--image-size", "75"]
+    options += ["--weights", "random", "--image-size", "75", "--tensorboard"]
     environment = os.environ | {"RUST_TUNER_CACHE": str(tmp_path / "cache")}
     moments = random.Random(3)
     for place in ("baselines/inceptionv3_end2end/trial_0000", "regime_1/trial_0001"):
@@ -215,6 +249,12 @@ def test_a_whole_study_killed_on_the_way_has_every_file(tmp_path, phantom_manife
     assert list((study / "report" / "tables").glob("*.csv"))
     assert json.loads((study / "study.json").read_text())["protocol"]["scale"] == "small"
     assert not list(study.rglob("*.part*"))
+    # The logs are those that the records alone would give.
+    kept = event_files(study)
+    assert len(kept) > 100
+    shutil.rmtree(study / "tensorboard")
+    run("tensorboard", study)
+    assert event_files(study) == kept
     again = subprocess.run([*command, *options], env=environment, capture_output=True, text=True)
     assert again.returncode == 0
     assert again.stdout == done.stdout

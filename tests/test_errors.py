@@ -49,7 +49,11 @@ def test_every_error_stands_under_the_one_root() -> None:
 def test_every_other_error_is_also_one_of_pythons_own() -> None:
     others = [value for value in CLASSES.values() if value is not RustTunerError]
     for value in others:
-        kinds = [kind for kind in (ValueError, RuntimeError, OSError) if issubclass(value, kind)]
+        kinds = [
+            kind
+            for kind in (ValueError, RuntimeError, OSError, ImportError)
+            if issubclass(value, kind)
+        ]
         assert len(kinds) == 1, value
 
 

@@ -1,6 +1,7 @@
 """Progress: bars on a terminal, spaced lines in a log, nothing by default."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -58,7 +59,9 @@ def test_silence_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with silent.task("trials", 3) as outer, silent.task("folds", 2, done=1) as inner:
         inner.advance(note="x")
         outer.advance(2)
+        outer.skip(1)
     silent.say("x")
+    silent.recorded(Path("regime_1"), "0000")
     assert capfd.readouterr() == ("", "")
 
 
@@ -94,6 +97,43 @@ def test_the_time_left_is_judged_by_the_steps_of_this_run_alone(clock: Clock) ->
         "trials: 95/100, about 1 min 40 s left",
         "trials: 100/100 in 3 min 20 s",
     ]
+
+
+def test_steps_that_took_no_work_say_nothing_of_the_pace(clock: Clock) -> None:
+    progress, stream = log()
+    with progress.task("epochs", 100) as task:
+        task.skip(60)
+        clock.now += 100
+        task.advance(10)
+        task.skip(10)
+        clock.now += 100
+        task.advance(10)
+        task.skip(10)
+    assert stream.getvalue().splitlines() == [
+        "epochs: 70/100, about 5 min 0 s left",
+        "epochs: 90/100, about 1 min 40 s left",
+        "epochs: 100/100 in 3 min 20 s",
+    ]
+
+
+def test_a_terminal_shows_the_time_left_however_long_a_step_takes(clock: Clock) -> None:
+    progress, stream = terminal()
+    with progress.task("epochs", 4) as task:
+        clock.now += 3600
+        task.advance()
+        # In the midst of the second.
+        clock.now += 1800
+    assert "1/4" in stream.getvalue()
+    assert "about 2 h 30 min left" in stream.getvalue()
+
+
+def test_a_terminal_shows_no_time_left_before_the_first_step(clock: Clock) -> None:
+    progress, stream = terminal()
+    with progress.task("epochs", 4) as task:
+        task.skip(2)
+        clock.now += 60
+    assert "2/4" in stream.getvalue()
+    assert "left" not in stream.getvalue()
 
 
 def test_a_note_stays_until_another_replaces_it(clock: Clock) -> None:

@@ -151,6 +151,7 @@ def train_fold(
     place: FoldPlace,
     running: RunningPredictions | None = None,
     on_epoch: Callable[[], None] = lambda: None,
+    on_restored: Callable[[int], None] = lambda epochs: None,
     checkpoint: Checkpoint | None = None,
 ) -> FoldCurves:
     """Train a compiled model on one fold.
@@ -165,7 +166,8 @@ def train_fold(
         place: decides order, flips and dropout of each epoch.
         running: the metric that `model` was compiled with to keep its training predictions;
             without it the training curves are what the model's own metrics report.
-        on_epoch: called after each epoch.
+        on_epoch: called after each epoch that is trained.
+        on_restored: called with the number of epochs that the checkpoint spared, if it did.
         checkpoint: where a long fold's state is kept, to go on from its last epoch.
 
     Raises:
@@ -185,8 +187,7 @@ def train_fold(
         training_curves, validation_curves = past["training"], past["validation"]
         elapsed = past["seconds"]
         predictions = list(state["predictions"])
-        for _ in predictions:
-            on_epoch()
+        on_restored(len(predictions))
     held = _ValidationBatches(data, validation, max(sizes))
     for epoch in range(len(predictions), epochs):
         where = f"{place}, epoch {epoch}"

@@ -24,7 +24,6 @@ from rust_tuner.search.records import (
     REGIME_2,
     RUN_FILE,
     Project,
-    TrialRecord,
     read_project,
     results_table,
 )
@@ -294,13 +293,13 @@ def _project_lines(name: str, project: Project) -> list[Text]:
         for status in ("COMPLETED", "RUNNING", "FAILED")
     }
     done, total = len(by_status["COMPLETED"]), int(project.run["num_trials"])
+    num_folds = project.run["subject"]["num_folds"]
     lines = [
         Text(
             f"{name}: {done} of {total} trials done, {len(by_status['FAILED'])} failed"
-            + _time_left(project, by_status["COMPLETED"], total)
+            + _time_left(project, total, num_folds)
         )
     ]
-    num_folds = project.run["subject"]["num_folds"]
     for trial in by_status["RUNNING"]:
         lines.append(
             Text(f"  trial {trial.trial} begun: {len(trial.folds)} of {num_folds} folds done")
@@ -321,12 +320,15 @@ def _project_lines(name: str, project: Project) -> list[Text]:
     return lines
 
 
-def _time_left(project: Project, completed: list[TrialRecord], total: int) -> str:
-    ended = len(completed) + sum(trial.status == "FAILED" for trial in project.trials)
-    seconds = [sum(fold["seconds"] for fold in trial.folds) for trial in completed]
-    if not seconds or ended >= total:
+def _time_left(project: Project, total: int, num_folds: int) -> str:
+    """By the folds that are done, also those of a trial that still runs."""
+    seconds = [fold["seconds"] for trial in project.trials for fold in trial.folds]
+    begun = [trial for trial in project.trials if trial.status == "RUNNING"]
+    ended = len(project.trials) - len(begun)
+    left = (total - ended) * num_folds - sum(len(trial.folds) for trial in begun)
+    if not seconds or left < 1:
         return ""
-    return f", about {duration(sum(seconds) / len(seconds) * (total - ended))} left"
+    return f", about {duration(sum(seconds) / len(seconds) * left)} left"
 
 
 def _number(value: object) -> str:

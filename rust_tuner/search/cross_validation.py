@@ -28,7 +28,7 @@ from rust_tuner.models.fold_training import (
 )
 from rust_tuner.models.runtime import release
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
-from rust_tuner.progress import Task
+from rust_tuner.progress import Silent, Task
 from rust_tuner.search.records import Curves, FoldRecord, FoldStore
 
 BuildModel = Callable[[RunningPredictions | None], keras.Model]
@@ -159,6 +159,7 @@ def run_folds(
     keep_running: bool = False,
     owns_models: bool = False,
     store: FoldStore | None = None,
+    on_record: Callable[[], None] = lambda: None,
     task: Task | None = None,
 ) -> CrossValidation:
     """Train the folds of a trial one after another; folds that `store` has are not trained again.
@@ -176,8 +177,10 @@ def run_folds(
         owns_models: whether nothing else uses what `build_model` makes, so that a fold's memory
             can be given back after it.
         store: where records are kept; nowhere by default.
+        on_record: called after each record that `store` has been given.
         task: advanced once an epoch of a fold.
     """
+    progress = task or Silent()
     num_steps = max(steps_per_epoch(len(training), batch_size) for training, _ in folds)
     records = []
     for fold, (training, validation) in enumerate(folds):
@@ -199,18 +202,20 @@ def run_folds(
                 epochs=epochs,
                 place=place,
                 running=running,
-                on_epoch=task.advance if task is not None else lambda: None,
+                on_epoch=progress.advance,
+                on_restored=progress.skip,
                 checkpoint=store.checkpoint(fold) if store is not None else None,
             )
             record = _as_record(fold, curves, validation, steps=len(sizes))
             if store is not None:
                 store.save(record)
+                on_record()
             if owns_models:
                 release((*model.variables, *model.optimizer.variables))
             del model, running
             keras.utils.clear_session()
-        elif task is not None:
-            task.advance(epochs)
+        else:
+            progress.skip(epochs)
         records.append(record)
     return CrossValidation(
         tuple(records), calculate_mean_metrics([record.validation for record in records])

@@ -297,7 +297,7 @@ def read_project(folder: str | Path) -> Project:
     trials, problems = [], []
     for path in (folder / "trial.json" for folder in sorted(place.glob("trial_*"))):
         try:
-            trial = _trial_from(path)
+            trial = read_trial(path.parent)
             num_folds = _num_folds(run, default=len(trial.folds))
             if trial.score is not None and len(trial.folds) != num_folds:
                 raise RustTunerError(
@@ -403,9 +403,15 @@ def _is_whole(head: dict[str, Any]) -> bool:
     return head.get("sha256", "") in ("", sha256_of_json(content))
 
 
-def _trial_from(path: Path) -> TrialRecord:
-    state = read_json(path)
-    folder = path.parent
+def read_trial(folder: Path) -> TrialRecord:
+    """Read one trial's folder, also one whose folds are still being trained.
+
+    Raises:
+        FileNotFoundError: where it holds no trial.
+        RustTunerError, LookupError, TypeError, AttributeError, ValueError: where a file is
+            damaged.
+    """
+    state = read_json(folder / "trial.json")
     folds = []
     for head in sorted(folder.glob("fold_*.json"), key=lambda p: int(p.stem.split("_")[1])):
         record = read_json(head)

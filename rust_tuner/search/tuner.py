@@ -255,6 +255,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.oracle.end_trial(trial)
         if trial.status == TrialStatus.COMPLETED:
             self._store(trial.trial_id, trial.hyperparameters.values).prune()
+        self.progress.recorded(self.project_folder, trial.trial_id)
 
     def results(self) -> pd.DataFrame:
         """One row a trial; see `records.results_table`."""
@@ -339,6 +340,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             keep_running=run.subject.keeps_running,
             owns_models=run.subject.owns_models,
             store=store,
+            on_record=lambda: self.progress.recorded(self.project_folder, trial.trial_id),
             **shared,
         )
 
@@ -420,15 +422,20 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         done = len(self.oracle.trials) - open_trials
         total = self.oracle.num_trials()
         with self.progress.task(
-            self.project_name, total * per_trial, done=done * per_trial
+            f"{self.project_name}, epochs of folds", total * per_trial, done=done * per_trial
         ) as task:
             self.on_search_begin()
+            self.progress.recorded(self.project_folder)
             while True:
                 trial = self.oracle.create_trial(self.tuner_id)
                 if trial.status == TrialStatus.STOPPED:
                     break
                 self.on_trial_begin(trial)
-                self._attempt(trial, task)
+                self.progress.recorded(self.project_folder, trial.trial_id)
+                steps = _CountedSteps(task)
+                self._attempt(trial, steps)
+                # What a failed trial left out, and what an earlier run had trained, is done too.
+                task.skip(per_trial - steps.taken)
                 self.on_trial_end(trial)
             self.on_search_end()
 
@@ -457,6 +464,22 @@ def _by_name(space: list[dict[str, Any]]) -> dict[str, Any]:
             name = f"{name}'"
         named[name] = hyperparameter
     return named
+
+
+class _CountedSteps:
+    """A task that knows how many of its steps were taken through it."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.taken = 0
+
+    def advance(self, steps: int = 1, *, note: str | None = None) -> None:
+        self.taken += steps
+        self._task.advance(steps, note=note)
+
+    def skip(self, steps: int) -> None:
+        self.taken += steps
+        self._task.skip(steps)
 
 
 class _Run:

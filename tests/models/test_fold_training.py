@@ -66,7 +66,7 @@ def built(place=PLACE):
     return model
 
 
-def train(model, *, checkpoint=None, on_epoch=lambda: None, data=None):
+def train(model, *, checkpoint=None, data=None, **told):
     """The curves, and which epochs were trained for them."""
     trained, fit = [], model.fit
 
@@ -83,8 +83,8 @@ def train(model, *, checkpoint=None, on_epoch=lambda: None, data=None):
         sizes=SIZES,
         epochs=EPOCHS,
         place=PLACE,
-        on_epoch=on_epoch,
         checkpoint=checkpoint,
+        **told,
     )
     return curves, trained
 
@@ -136,13 +136,17 @@ def test_a_fold_goes_on_after_its_last_epoch_bitwise_as_if_untouched(epoch, whol
     crash_after(epoch, tmp_path)
     # Other initial weights, so that every value must come from the checkpoint.
     model = built(dataclasses.replace(PLACE, fold=9))
-    told = []
+    told, restored = [], []
     curves, trained = train(
-        model, checkpoint=at_every_epoch(tmp_path), on_epoch=lambda: told.append(1)
+        model,
+        checkpoint=at_every_epoch(tmp_path),
+        on_epoch=lambda: told.append(1),
+        on_restored=restored.append,
     )
     # The last epoch ends the fold, whose record then takes the checkpoint's place.
-    assert trained == list(range(min(epoch + 1, EPOCHS - 1), EPOCHS))
-    assert len(told) == EPOCHS
+    first = min(epoch + 1, EPOCHS - 1)
+    assert trained == list(range(first, EPOCHS))
+    assert (restored, len(told)) == ([first], EPOCHS - first)
     assert_same_training(curves, model, whole)
 
 

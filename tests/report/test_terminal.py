@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from report_studies import write_regime_1
 from rich.console import Console
 
 from rust_tuner.files import read_json
@@ -161,6 +162,28 @@ def test_the_table_agrees_with_the_results_table(project):
         mean, spread = map(float, row[-3].split("±"))
         assert mean == pytest.approx(results.loc[row[0], "score"], abs=5e-4)
         assert spread == pytest.approx(results.loc[row[0], "score_std"], abs=5e-4)
+
+
+def change_trial(folder, trial, **changes):
+    path = folder / f"trial_{trial:04d}" / "trial.json"
+    path.write_text(json.dumps(read_json(path) | changes))
+
+
+def test_the_time_left_counts_the_folds_that_are_done(tmp_path):
+    # A trial whose folds take 1.5 s each, and a search of three.
+    folder = write_regime_1(tmp_path / "regime_1", count=2, num_folds=4, num_trials=3)
+    change_trial(folder, 1, status="RUNNING", score=None)
+    (folder / "trial_0001" / "fold_3.json").unlink()
+    assert status_lines(folder)[1].plain.endswith(" 1 of 3 trials done, 0 failed, about 8 s left")
+    (folder / "trial_0001" / "fold_2.json").unlink()
+    assert status_lines(folder)[1].plain.endswith(", about 9 s left")
+
+
+def test_there_is_time_left_also_while_the_only_trial_runs(tmp_path):
+    folder = write_regime_1(tmp_path / "lenet1998", count=1, num_folds=4)
+    change_trial(folder, 0, status="RUNNING", score=None)
+    (folder / "trial_0000" / "fold_3.json").unlink()
+    assert status_lines(folder)[1].plain.endswith(" 0 of 1 trials done, 0 failed, about 2 s left")
 
 
 def test_status_lines_fit_80_columns_and_tell_the_best(finished_study):

@@ -26,6 +26,7 @@ from rust_tuner.errors import (
     TrialError,
 )
 from rust_tuner.files import hold_lock
+from rust_tuner.progress import Silent
 from rust_tuner.search.records import read_project
 
 
@@ -291,6 +292,60 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(error, tmp_path):
     again = make_tuner(tmp_path, "grid", None, hypermodel=FailingHyperModel(RuntimeError("no")))
     again.search(*arrays(), epochs=1, batch_size=16)
     assert list(again.results()["status"]) == list(results["status"])
+
+
+class Counting(Silent):
+    """Counts steps; may kill the process after some that were worked on."""
+
+    def __init__(self, dies_after=None):
+        self.total = self.done = self.worked = self.skipped = 0
+        self.dies_after = dies_after
+
+    def task(self, name, total, *, done=0):
+        self.total, self.done = total, done
+        return super().task(name, total, done=done)
+
+    def advance(self, steps=1, *, note=None):
+        self.worked += steps
+        if self.worked == self.dies_after:
+            raise Killed
+
+    def skip(self, steps):
+        self.skipped += steps
+
+
+class Killed(BaseException):
+    """What no code may catch, as a kill."""
+
+
+def test_progress_counts_epochs_of_folds_and_ends_at_its_total(tmp_path):
+    progress = Counting()
+    run_search(tmp_path, "grid", max_trials=2, cv=3, epochs=4, progress=progress)
+    assert (progress.total, progress.worked, progress.skipped) == (24, 24, 0)
+    # Started again it has nothing left to count.
+    again = Counting()
+    run_search(tmp_path, "grid", max_trials=2, cv=3, epochs=4, progress=again)
+    assert (again.total, again.done, again.worked, again.skipped) == (24, 24, 0, 0)
+
+
+def test_what_a_failed_trial_leaves_out_is_done_without_work(tmp_path):
+    progress = Counting()
+    error = TrialError("broken batch")
+    model = FailingHyperModel(error)
+    make_tuner(tmp_path, "grid", None, hypermodel=model, progress=progress).search(
+        *arrays(), epochs=3, batch_size=16
+    )
+    assert (progress.total, progress.worked, progress.skipped) == (24, 12, 12)
+
+
+def test_folds_of_an_earlier_run_are_done_without_work(tmp_path):
+    with pytest.raises(Killed):
+        # In the second epoch of the second fold of the second trial.
+        run_search(tmp_path, "grid", cv=3, epochs=2, progress=Counting(dies_after=10))
+    progress = Counting()
+    run_search(tmp_path, "grid", cv=3, epochs=2, progress=progress)
+    assert (progress.total, progress.done) == (12, 6)
+    assert (progress.skipped, progress.worked) == (2, 4)
 
 
 def test_an_exhausted_backend_fails_the_trial(tmp_path):

@@ -1,0 +1,137 @@
+"""What TensorBoard reads: event files, as bytes, of scalars, texts and the HParams plugin.
+
+It needs the package `tensorboard` (the extra of that name) and no TensorFlow. Which run holds what
+belongs to `tensorboard`.
+"""
+
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import metadata, summary_v2
+from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+from tensorboard.plugins.text.summary_v2 import text_pb
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+_VERSION = "brain.Event:2"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something to show at one moment.
+
+    Attributes:
+        seconds: when, since 1970.
+        step: the epoch, from 0.
+        summary: what, a TensorBoard `Summary`.
+    """
+
+    seconds: float
+    step: int
+    summary: Any
+
+
+def event_file(moments: Iterable[Moment]) -> bytes:
+    """The content of an event file."""
+    stream = io.BytesIO()
+    writer = RecordWriter(stream)
+    shown = list(moments)
+    first = min((moment.seconds for moment in shown), default=0.0)
+    writer.write(Event(wall_time=first, file_version=_VERSION).SerializeToString())
+    for moment in shown:
+        event = Event(wall_time=moment.seconds, step=moment.step, summary=moment.summary)
+        writer.write(event.SerializeToString())
+    return stream.getvalue()
+
+
+def scalars(values: Mapping[str, float]) -> Summary:
+    """Figures under their tags; TensorBoard keeps them in float32."""
+    return _joined(scalar_pb(tag, value) for tag, value in values.items())
+
+
+def text(tag: str, words: str) -> Summary:
+    """Words under a tag."""
+    return text_pb(tag, words)
+
+
+def experiment(space: Mapping[str, Any], metrics: Mapping[str, str], seconds: float) -> Summary:
+    """What a search varies, over which domains, and what it measures.
+
+    Args:
+        space: the `space` of a run manifest: KerasTuner's hyperparameters by name.
+        metrics: tag of each metric -> what it is.
+        seconds: when it began.
+    """
+    names = [item["config"]["name"] for item in space.values()]
+    hyperparameters = [
+        # One that is declared under several conditions has no single domain.
+        summary_v2.HParam(name, _domain(item) if names.count(name) == 1 else None)
+        for name, item in zip(names, space.values(), strict=True)
+    ]
+    return summary_v2.hparams_config_pb(
+        {hyperparameter.name: hyperparameter for hyperparameter in hyperparameters}.values(),
+        [
+            summary_v2.Metric(
+                tag, display_name=tag, description=what, dataset_type=summary_v2.Metric.VALIDATION
+            )
+            for tag, what in metrics.items()
+        ],
+        time_created_secs=seconds,
+    )
+
+
+def session_start(name: str, values: Mapping[str, Any], seconds: float) -> Summary:
+    """A trial begins.
+
+    Args:
+        name: unlike that of any other trial below the folder that TensorBoard is given.
+        values: its hyperparameters.
+        seconds: when.
+    """
+    return summary_v2.hparams_pb(values, trial_id=name, start_time_secs=seconds)
+
+
+def session_end(seconds: float, *, is_success: bool) -> Summary:
+    """A trial ends."""
+    status = Status.Value("STATUS_SUCCESS" if is_success else "STATUS_FAILURE")
+    end = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=seconds))
+    summary = Summary()
+    summary.value.add(
+        tag=metadata.SESSION_END_INFO_TAG,
+        metadata=metadata.create_summary_metadata(end),
+        tensor=metadata.NULL_TENSOR,
+    )
+    return summary
+
+
+def _domain(item: Mapping[str, Any]) -> Any:
+    """The domain of a KerasTuner hyperparameter, None for a kind that it is not known for."""
+    config = item["config"]
+    match item["class_name"]:
+        case "Int":
+            return summary_v2.IntInterval(config["min_value"], config["max_value"])
+        case "Float":
+            return summary_v2.RealInterval(float(config["min_value"]), float(config["max_value"]))
+        case "Choice":
+            return summary_v2.Discrete(config["values"])
+        case "Boolean":
+            return summary_v2.Discrete([False, True])
+        case "Fixed" if isinstance(config["value"], str | bool):
+            return summary_v2.Discrete([config["value"]])
+        case "Fixed":
+            # An interval of one point, since TensorBoard hides what is not among discrete values,
+            # and of a study's searches, looked at together, it knows the domains of one alone.
+            return summary_v2.RealInterval(float(config["value"]), float(config["value"]))
+    return None
+
+
+def _joined(summaries: Iterable[Summary]) -> Summary:
+    joined = Summary()
+    for summary in summaries:
+        joined.MergeFrom(summary)
+    return joined
