@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rust_tuner.labels import CORTICES, SCORES
-from rust_tuner.report.figures import (
+from rust_tuner.report.style import (
     BLUE,
     GREEN,
     GREY,

@@ -16,15 +16,13 @@ from rust_tuner.files import write_text
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
 from rust_tuner.report.page import Room
 from rust_tuner.report.reproduction import reproduction
-from rust_tuner.report.sections import (
-    baselines_section,
-    data_section,
-    provenance_section,
-    regime_section,
-    split_section,
-)
+from rust_tuner.report.sections import data_section, provenance_section, split_section
+from rust_tuner.report.sections_baselines import baselines_section
+from rust_tuner.report.sections_checks import checks_section
 from rust_tuner.report.sections_final import final_section
 from rust_tuner.report.sections_repeats import nested_section, noise_section
+from rust_tuner.report.sections_published import published_section
+from rust_tuner.report.sections_regimes import regime_section
 from rust_tuner.report.study_records import read_study
 from rust_tuner.report.verdict import summary, warnings_of
 from rust_tuner.search.records import REGIME_1, REGIME_2
@@ -83,6 +81,8 @@ def write_report(directory: str | Path) -> Path:
         noise_section(records, room),
         nested_section(records, room),
         final_section(records, room),
+        published_section(records, room),
+        checks_section(records),
         provenance_section(records),
     ]
     page = _environment().get_template("report.html")

@@ -10,8 +10,8 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure, FigureBase
 
-from rust_tuner.report.figures import save_figure, short_number
 from rust_tuner.report.study_records import DAMAGED
+from rust_tuner.report.style import save_figure, short_number
 from rust_tuner.report.tables import write_table
 
 Cell = tuple[str, float | None]
@@ -149,6 +149,13 @@ def whole(value: Any, *, plus: int = 0) -> Cell:
 def decimal(value: Any, *, digits: int = 3) -> Cell:
     """A cell with a number of fixed digits; empty where there is none."""
     return ("", None) if pd.isna(value) else (f"{value:.{digits}f}", float(value))
+
+
+def ends(low: Any, high: Any, *, digits: int = 3) -> Cell:
+    """A cell with an interval, sorted by its lower end; empty where there is none."""
+    if pd.isna(low) or pd.isna(high):
+        return "", None
+    return f"{low:.{digits}f} to {high:.{digits}f}", float(low)
 
 
 def short(value: Any) -> Cell:
