@@ -9,8 +9,6 @@ two cores. Run again it goes on where it stopped, and draws anew.
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from rust_tuner import Protocol, Study
 from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.progress import ConsoleProgress
@@ -48,7 +46,7 @@ def draw(folder: Path, picture: Path) -> list[Path]:
     project = read_project(folder / REGIME_1)
     trials = trials_table(project)
     figure = new_figure(width=DOUBLE_WIDTH, height=2.9)
-    left, *parts = np.ravel(figure.subfigures(1, 3, width_ratios=(1.25, 1, 1)))
+    left, *parts = figure.subfigures(1, 3, squeeze=False, width_ratios=(1.25, 1, 1))[0]
     draw_regime_1(trials, axes=left.subplots(), num_folds=project.run["subject"]["num_folds"])
     for part, metric in zip(parts, ("auroc", "cortex_auroc"), strict=True):
         draw_slices(
@@ -58,7 +56,7 @@ def draw(folder: Path, picture: Path) -> list[Path]:
             score=f"val_{metric}",
             metric=metric,
             view_only=project.run["view_only_baseline"][f"val_{metric}"],
-            best=int(trials["score"].idxmax()),
+            best=int(trials["score"].argmax()),
         )
         # One scale for both, so that the two baselines can be seen apart.
         part.axes[0].set_ylim(0.45, 0.95)

@@ -251,7 +251,7 @@ def draw_regime_2(
             )
         )
         lines.append(f"□ best {values[row, column]:.3f}")
-    tied = _tied(trials)
+    tied = _tied(trials.dropna(subset=[score]).sort_values(score).iloc[:-1])
     marked = {(row["learning_rate"], row["epsilon"]) for row in tied.to_dict("records")}
     if marked:
         lines.append(f"· tied with it ({len(marked)})")

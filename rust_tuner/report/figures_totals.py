@@ -159,7 +159,7 @@ def draw_trajectories(
     total = visits.attrs.get("patients", len(patients))
     figure.suptitle(
         f"{len(patients)} of n = {total} patients with two visits or more,\n"
-        "from the smallest to the largest mean absolute error (MAE)"
+        "from smallest to largest mean absolute error (MAE)"
         + ("\nvisits in the order of the table, not of time" if is_ordinal else ""),
         ha="left",
         x=0.01,
