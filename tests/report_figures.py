@@ -25,6 +25,7 @@ from rust_tuner.report.figures_published import (
 )
 from rust_tuner.report.figures_regimes import TIED, draw_regime_1, draw_regime_2, draw_slices
 from rust_tuner.report.figures_search import draw_fold_boxes, draw_search_progress
+from rust_tuner.report.figures_summary import draw_summary
 from rust_tuner.report.figures_totals import draw_bland_altman, draw_totals, draw_trajectories
 from rust_tuner.report.gallery import worst_errors
 from rust_tuner.report.predictions import (
@@ -35,7 +36,7 @@ from rust_tuner.report.predictions import (
     roc_table,
 )
 from rust_tuner.report.published_study import PUBLISHED_VIEW_ONLY, read_published
-from rust_tuner.report.style import new_axes, new_figure
+from rust_tuner.report.style import DOUBLE_WIDTH, new_axes, new_figure
 from rust_tuner.report.tables import (
     best_epoch_scores,
     curves_table,
@@ -272,6 +273,24 @@ def beside_trials(tables):
     return figure
 
 
+def summary(tables):
+    parts = (
+        ("best of 4 first models, 10 folds", "selection score"),
+        ("Regime I: best of 100 trials, 6 folds", "selection score"),
+        ("tuned model, 10 folds", "cross-validation"),
+        ("tuned model, hold-out set of 181 patients", "hold-out set"),
+    )
+    rows = [
+        (part, kind, metric, low + 0.02, low, low + 0.04, view_only)
+        for part, kind in parts
+        for metric, low, view_only in (("auroc", 0.79, 0.806), ("cortex_auroc", 0.61, 0.5))
+    ]
+    columns = ["part", "kind", "metric", "value", "low", "high", "view_only"]
+    figure = new_figure(width=DOUBLE_WIDTH, height=2.4)
+    draw_summary(pd.DataFrame(rows, columns=columns), figure=figure)
+    return figure
+
+
 FIGURES = (
     curves,
     published_curves,
@@ -295,4 +314,5 @@ FIGURES = (
     beside_curves,
     beside_models,
     beside_trials,
+    summary,
 )

@@ -45,13 +45,17 @@ def draw_gallery(
         left = _GAP + column * (side + _GAP)
         bottom = height - _TITLE - line * (side + _WORDS) - side
         panel = figure.add_axes((left / width, bottom / height, side / width, side / height))
-        panel.set_axis_off()
+        panel.set_xticks([])
+        panel.set_yticks([])
+        for spine in panel.spines.values():
+            spine.set_visible(False)
         picture = thumbnails.get(row["image"])
         if picture is None:
-            picture = np.full((8, 8), 128, dtype=np.uint8)
-            panel.text(3.5, 3.5, "image not\nfound", ha="center", va="center", color="white")
-        # Not resampled, so that the SVG holds the small picture and not a large one.
-        panel.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="none")
+            panel.set_facecolor("0.5")
+            panel.text(0.5, 0.5, "image not\nfound", ha="center", va="center", color="white")
+        else:
+            # Not resampled, so that the SVG holds the small picture and not a large one.
+            panel.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="none")
         lines = [f"#{row['rank']} {row['view']}: off by {row['error']:.0f}"]
         lines += [
             f"{cortex} {row[f'{cortex}_true']:.0f} → {row[f'{cortex}_predicted']:.0f}"

@@ -21,6 +21,7 @@ from rust_tuner.report.sections_baselines import baselines_section
 from rust_tuner.report.sections_checks import checks_section
 from rust_tuner.report.sections_final import final_section
 from rust_tuner.report.sections_repeats import nested_section, noise_section
+from rust_tuner.report.sections_overview import overview_section
 from rust_tuner.report.sections_published import published_section
 from rust_tuner.report.sections_regimes import regime_section
 from rust_tuner.report.study_records import read_study
@@ -93,6 +94,7 @@ def write_report(directory: str | Path) -> Path:
         num_labels=NUM_LABELS,
         num_cortex_labels=len(CORTEX_LABELS),
         summary=summary(records),
+        overview=overview_section(records, room),
         warnings=warnings_of(records),
         sections=sections,
         reproduction=reproduction(records),

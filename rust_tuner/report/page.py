@@ -11,10 +11,12 @@ from markupsafe import Markup
 from matplotlib.figure import Figure, FigureBase
 
 from rust_tuner.report.study_records import DAMAGED
-from rust_tuner.report.style import save_figure, short_number
+from rust_tuner.report.style import COLUMN_WIDTH, save_figure, short_number
 from rust_tuner.report.tables import write_table
 
 Cell = tuple[str, float | None]
+
+_WIDER = 1.2
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,14 @@ class Picture:
         caption: what is seen.
         alt: what it shows, for who cannot see it.
         svg: inline SVG.
+        is_wide: whether it is wider than a journal's single column.
     """
 
     name: str
     caption: str
     alt: str
     svg: Markup
+    is_wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,15 @@ class PageTable:
         caption: what it is.
         header: names of its columns.
         rows: cells: (text, number to sort by or None).
-        file: of the whole table in `tables/`, or None.
+        files: what a link to a file in `tables/` is called -> its path.
+        marked: texts whose cells are marked, each in the way of a class of that name.
     """
 
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    file: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    marked: Sequence[str] = ()
 
 
 @dataclass
@@ -93,7 +99,9 @@ class Room:
         """Save a figure with the table behind it; returns it for the page."""
         assert isinstance(figure, Figure)
         _, svg, _ = save_figure(figure, self.folder / "figures" / name, data)
-        return Picture(name, caption, alt, inline_svg(svg.read_text(), prefix=name))
+        body = inline_svg(svg.read_text(), prefix=name)
+        is_wide = figure.get_figwidth() > COLUMN_WIDTH * _WIDER
+        return Picture(name, caption, alt, body, is_wide)
 
 
 def inline_svg(text: str, *, prefix: str) -> Markup:

@@ -27,7 +27,7 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
 
     def table() -> None:
         found = baseline_results(records.directory)
-        file = room.table("baselines", found)
+        files = {"CSV": room.table("baselines", found)}
         header = (
             "model",
             METRICS["auroc"],
@@ -47,7 +47,7 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
             ]
             for row in found.to_dict("records")
         ]
-        section.tables.append(PageTable("First models, chance and view only", header, rows, file))
+        section.tables.append(PageTable("First models, chance and view only", header, rows, files))
 
     def side_by_side(metric: str) -> None:
         # Models that were not compared on the same data are refused here.

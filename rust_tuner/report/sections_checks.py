@@ -3,7 +3,7 @@
 from collections import Counter
 
 from rust_tuner.report.page import PageTable, Section, text
-from rust_tuner.report.record_checks import record_checks
+from rust_tuner.report.record_checks import FAILED, PASSED, WARNING, record_checks
 from rust_tuner.report.study_records import StudyRecords
 
 
@@ -18,5 +18,7 @@ def checks_section(records: StudyRecords) -> Section:
         "such as a radiograph that is there under two patients, they do not exclude."
     )
     rows = [[text(check.question), text(check.verdict), text(check.found)] for check in checks]
-    section.tables.append(PageTable("Checks", ("check", "verdict", "found"), rows))
+    header = ("check", "verdict", "found")
+    marked = (PASSED, FAILED, WARNING)
+    section.tables.append(PageTable("Checks", header, rows, marked=marked))
     return section

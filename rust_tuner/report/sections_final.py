@@ -36,7 +36,7 @@ def final_section(records: StudyRecords, room: Room) -> Section:
             ),
         )
     if not found.empty:
-        file = room.table("final", found)
+        files = {"CSV": room.table("final", found)}
         evaluations = {"cross_validation": "cross-validation", "holdout": "hold-out set"}
         rows = [
             [
@@ -48,7 +48,7 @@ def final_section(records: StudyRecords, room: Room) -> Section:
             for row in found.to_dict("records")
         ]
         header = ("evaluation", "kind", "figure", "value", "SD over folds", "view only")
-        section.tables.append(PageTable("The tuned model", header, rows, file))
+        section.tables.append(PageTable("The tuned model", header, rows, files))
     holdout = records.holdout
     if holdout is None:
         section.missing.append("The hold-out set has not been evaluated; it is sealed.")
@@ -68,7 +68,7 @@ def final_section(records: StudyRecords, room: Room) -> Section:
 def _labels(section: Section, room: Room, holdout: Mapping[str, Any]) -> None:
     names = ("label", "positives", "rows", "auroc", "precision", "recall", "f1")
     table = pd.DataFrame([{name: row[name] for name in names} for row in holdout["labels"]])
-    file = room.table("holdout_labels", table)
+    files = {"CSV": room.table("holdout_labels", table)}
     rows = [
         [
             text(row["label"]),
@@ -78,4 +78,4 @@ def _labels(section: Section, room: Room, holdout: Mapping[str, Any]) -> None:
         for row in table.to_dict("records")
     ]
     caption = f"Labels of the hold-out set, threshold {holdout.get('threshold')}"
-    section.tables.append(PageTable(caption, names, rows, file))
+    section.tables.append(PageTable(caption, names, rows, files))

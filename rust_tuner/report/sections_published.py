@@ -21,6 +21,7 @@ from rust_tuner.report.tables import (
     published_regime_2,
 )
 from rust_tuner.report.verdict import MODEL_NAMES, SEARCH_NAMES, view_only_of
+from rust_tuner.search.baseline_table import baseline_results
 from rust_tuner.search.records import REGIME_1, REGIME_2, Project
 
 PUBLISHED, HERE = "published", "here"
@@ -33,7 +34,7 @@ def published_section(records: StudyRecords, room: Room) -> Section:
     steps: dict[str, Callable[[], Picture]] = {}
     done = {name: item for name, item in records.baselines.items() if item.best is not None}
     if done:
-        steps["first models"] = lambda: _models(room, done)
+        steps["first models"] = lambda: _models(room, records, done)
     for name, search in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
         if search is not None and search.best is not None:
             steps[SEARCH_NAMES[name]] = functools.partial(_trials, room, name, search)
@@ -58,7 +59,9 @@ def published_section(records: StudyRecords, room: Room) -> Section:
     return section
 
 
-def _models(room: Room, projects: dict[str, Project]) -> Picture:
+def _models(room: Room, records: StudyRecords, projects: dict[str, Project]) -> Picture:
+    # Models that were not compared on the same data are refused here.
+    baseline_results(records.directory)
     ours = pd.concat([curves_table(item, model=name) for name, item in projects.items()])
     theirs = read_published("initial_evaluation")
     theirs = theirs[theirs["model"].isin(projects)]

@@ -226,8 +226,10 @@ def _grid(project: Project, table: pd.DataFrame, name: str, room: Room) -> Pictu
 
 def _trials(section: Section, room: Room, project: Project, name: str) -> None:
     table = trials_table(project)
-    file = room.table(name, table)
-    room.table(f"{name}_history", history_table(project))
+    files = {
+        "CSV": room.table(name, table),
+        "CSV of every fold and epoch": room.table(f"{name}_history", history_table(project)),
+    }
     published = published_regime_1 if name == REGIME_1 else published_regime_2
     attempt(
         section,
@@ -252,4 +254,4 @@ def _trials(section: Section, room: Room, project: Project, name: str) -> None:
         cells += [text("" if pd.isna(row[item]) else "yes" if row[item] else "no") for item in tied]
         cells += [whole(row["epoch"], plus=1), whole(row["steps_per_epoch"])]
         rows.append([*cells, decimal(row["seconds"], digits=1)])
-    section.tables.append(PageTable("Trials, the best first", header, rows, file))
+    section.tables.append(PageTable("Trials, the best first", header, rows, files))

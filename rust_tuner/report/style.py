@@ -106,6 +106,9 @@ def save_figure(figure: Figure, path: str | Path, data: pd.DataFrame) -> list[Pa
     Raises:
         StorageError: where one cannot be written.
     """
+    # One layout for both files; else each would be laid out anew, twice.
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)
     stem = Path(path)
     files = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg", "csv")]
     for file in files[:2]:

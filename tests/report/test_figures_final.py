@@ -24,7 +24,7 @@ def test_counts_and_agreement_are_written_into_the_matrices(predictions):
         for true in range(4):
             for predicted in range(4):
                 assert written[predicted + 0.5, true + 0.5] == str(counts[true, predicted])
-        told = f"{cortex}: {np.trace(counts)} of {counts.sum()}"
+        told = f"{cortex}: {np.trace(counts)} of n = {counts.sum()}"
         assert axes.get_title(loc="left") == told
 
 

@@ -123,8 +123,9 @@ def test_each_tile_has_its_picture_or_says_that_there_is_none(predictions):
     }
     figure = new_figure(height=gallery_height(5))
     draw_gallery(errors, figure=figure, thumbnails=pictures, num_radiographs=80)
-    shades = [axes.images[0].get_array()[0, 0] for axes in figure.axes]
-    assert shades == [0, 1, 2, 3, 128]
+    shades = [axes.images[0].get_array()[0, 0] for axes in figure.axes[:4]]
+    assert shades == [0, 1, 2, 3]
+    assert not figure.axes[4].images
     assert [bool(axes.texts) for axes in figure.axes] == [False] * 4 + [True]
     assert figure.axes[4].texts[0].get_text() == "image not\nfound"
     told = [text.get_text() for text in figure.texts]

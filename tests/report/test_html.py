@@ -102,6 +102,8 @@ def test_the_summary_stands_first_and_nothing_is_missing(page):
         "noise",
         "nested",
         "final",
+        "published",
+        "checks",
         "provenance",
         "reproduce",
     ]
@@ -190,7 +192,7 @@ def test_text_of_records_shows_as_text(small):
 
 def test_every_figure_has_words_with_figures_for_who_cannot_see_it(page):
     papers = [a for a in page.all("div") if a.get("role") == "img"]
-    assert len(papers) == len(page.all("figure")) == 20
+    assert len(papers) == len(page.all("figure")) == 31
     for paper in papers:
         assert re.search(r"\d", paper["aria-label"]), paper
         assert "nan" not in paper["aria-label"].lower()
@@ -284,7 +286,7 @@ def test_epochs_count_from_1_on_the_page(source):
 
 def test_every_heading_of_a_sortable_table_is_a_button(page, source):
     heads = re.findall(r"<thead>.*?</thead>", source, flags=re.DOTALL)
-    assert len(heads) == 13
+    assert len(heads) == 14
     for head in heads[1:]:
         assert head.count('scope="col"><button type="button">') == head.count("<th ")
 
@@ -294,7 +296,7 @@ def test_equal_records_give_an_equal_report_but_for_the_studys_name(small, tmp_p
     shutil.copytree(small, moved)
     pages = [write_report(small), write_report(moved)]
     files = [sorted(path for path in page.parent.rglob("*.*")) for page in pages]
-    assert len(files[0]) == 1 + 4 * 3 + 2
+    assert len(files[0]) == 1 + 7 * 3 + 3
     for one, other in zip(*files, strict=True):
         assert one.name == other.name
         if one.name != "index.html":
@@ -333,7 +335,7 @@ def test_a_search_that_has_just_begun_has_a_page(tmp_path):
 def test_a_single_trial_of_two_folds_and_one_epoch_is_drawn(tmp_path):
     write_regime_1(tmp_path / "regime_1", count=1, num_folds=2, epochs=1)
     page = read_page(write_report(tmp_path))
-    assert len(page.all("figure")) == 4
+    assert len(page.all("figure")) == 7
     assert "could not be made" not in page.text
 
 
@@ -346,7 +348,7 @@ def test_a_damaged_part_is_named_and_the_rest_is_drawn(small):
     assert "Damaged: regime_2: trial_0001: " in page.text
     assert "Regime I is not there or cannot be read." in page.text
     assert "5 of 6 trials have a score" in page.text
-    assert len(page.all("figure")) == 4
+    assert len(page.all("figure")) == 7
 
 
 def test_first_models_on_different_data_are_not_drawn_side_by_side(tmp_path):
@@ -357,8 +359,10 @@ def test_first_models_on_different_data_are_not_drawn_side_by_side(tmp_path):
     write_json(path, run)
     page = read_page(write_report(tmp_path))
     assert "so their figures cannot be compared" in page.text
-    assert not (tmp_path / "report" / "figures" / "baselines_auroc.png").exists()
-    assert len(page.all("figure")) == 4
+    drawn = {path.stem for path in (tmp_path / "report" / "figures").glob("*.png")}
+    assert not {"baselines_auroc", "published_baselines"} & drawn
+    # Their curves are drawn, each by itself, and the summary.
+    assert len(page.all("figure")) == len(drawn) == 5
 
 
 def test_predictions_that_cannot_be_drawn_leave_the_page_whole(tmp_path):
