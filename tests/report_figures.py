@@ -277,8 +277,8 @@ def summary(tables):
     parts = (
         ("best of 4 first models, 10 folds", "selection score"),
         ("Regime I: best of 100 trials, 6 folds", "selection score"),
-        ("tuned model, 10 folds", "cross-validation"),
-        ("tuned model, hold-out set of 181 patients", "hold-out set"),
+        ("tuned model, cross-validated, 10 folds", "selection score"),
+        ("tuned model, hold-out set of 181 patients", "estimate"),
     )
     rows = [
         (part, kind, metric, low + 0.02, low, low + 0.04, view_only)

@@ -6,16 +6,15 @@ from matplotlib.lines import Line2D
 
 from rust_tuner.report.style import (
     BLUE,
-    GREEN,
     METRICS,
     ORANGE,
     REFERENCE,
     SMALLEST_TEXT,
     styled,
 )
-from rust_tuner.report.summary_scores import CROSS_VALIDATION, HOLDOUT, METRICS_TOLD, SELECTION
+from rust_tuner.report.summary_scores import ESTIMATE, METRICS_TOLD, SELECTION
 
-_LOOKS = {SELECTION: (ORANGE, "o"), CROSS_VALIDATION: (GREEN, "s"), HOLDOUT: (BLUE, "D")}
+_LOOKS = {SELECTION: (ORANGE, "o"), ESTIMATE: (BLUE, "D")}
 
 
 @styled

@@ -27,9 +27,9 @@ def overview_section(records: StudyRecords, room: Room) -> Section:
                 figure,
                 scores,
                 caption="What came out, with 95 % intervals: over folds, which counts that they "
-                "share training data; of the hold-out set by bootstrap over patients. Selection "
-                "scores are the best of several and too good; a score counts only beyond what the "
-                "view alone reaches.",
+                "share training data; of the hold-out set by bootstrap over patients. A selection "
+                "score is the best of several, or of patients that something was chosen on, and "
+                "too good; any score counts only beyond what the view alone reaches.",
                 alt=f"{told}.",
             )
         )

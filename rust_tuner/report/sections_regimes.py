@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from rust_tuner.report.figures import draw_curve_grid
-from rust_tuner.report.figures_regimes import TIED, draw_regime_1, draw_regime_2, draw_slices
+from rust_tuner.report.figures_regimes import draw_regime_1, draw_regime_2, draw_slices
 from rust_tuner.report.figures_search import draw_fold_boxes, draw_search_progress
 from rust_tuner.report.page import (
     Cell,
@@ -95,12 +95,6 @@ def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float 
         f"Best: trial {best.trial} with {project.objective} {best.score:.4f}, a selection score: "
         f"{told}."
     )
-    if TIED in table and table[TIED].notna().any():
-        tied = int(table[TIED].fillna(False).sum()) - 1
-        section.lead.append(
-            f"{tied} other trials are statistically tied with it: these folds cannot tell them "
-            "from the best."
-        )
     if noise is not None:
         section.lead.append(
             f"Noise floor: two repeats of one configuration differ by up to {noise:.4f} (95 %); a "
@@ -242,8 +236,6 @@ def _trials(section: Section, room: Room, project: Project, name: str) -> None:
     for metric in metrics:
         header += [METRICS[metric.removeprefix("val_")], "± SD"]
     header += ["95 % interval of the score"]
-    tied = [TIED] if TIED in table else []
-    header += ["tied with the best" for _ in tied]
     header += ["epoch", "steps an epoch", "seconds"]
     rows = []
     for row in table.sort_values("rank", na_position="last").to_dict("records"):
@@ -251,7 +243,6 @@ def _trials(section: Section, room: Room, project: Project, name: str) -> None:
         cells += [text(row["status"]), *(short(row[item]) for item in names)]
         cells += [decimal(row[part]) for metric in metrics for part in (metric, f"{metric}_std")]
         cells += [ends(row["score_low"], row["score_high"])]
-        cells += [text("" if pd.isna(row[item]) else "yes" if row[item] else "no") for item in tied]
         cells += [whole(row["epoch"], plus=1), whole(row["steps_per_epoch"])]
         rows.append([*cells, decimal(row["seconds"], digits=1)])
     section.tables.append(PageTable("Trials, the best first", header, rows, files))

@@ -5,12 +5,12 @@ import pandas as pd
 
 from rust_tuner.labels import CORTICES, LABELS, NUM_VIEWS, encode, visible_mask
 from rust_tuner.metrics import Interval, auroc_intervals
-from rust_tuner.metrics.fold_interval import fold_interval
 from rust_tuner.report.study_records import StudyRecords
 from rust_tuner.report.verdict import SEARCH_NAMES, view_only_of
 from rust_tuner.search.records import REGIME_1, REGIME_2, Project
 
-SELECTION, CROSS_VALIDATION, HOLDOUT = "selection score", "cross-validation", "hold-out set"
+# Something was chosen by it, so chance helped; or of patients that nothing chosen had seen.
+SELECTION, ESTIMATE = "selection score", "estimate"
 METRICS_TOLD = ("auroc", "cortex_auroc")
 
 _COLUMNS = ("part", "kind", "metric", "value", "low", "high", "view_only")
@@ -21,33 +21,33 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
     """The best score of every part that has one, from the first models to the hold-out set.
 
     Returns:
-        `part`, `kind` (`selection score`: the best of several, which chance helped;
-        `cross-validation`; `hold-out set`), `metric` (`auroc` or `cortex_auroc`), `value`, its
-        95 % interval `low` and `high` (over folds, `fold_interval`; of the hold-out set the
-        bootstrap over patients; empty where it is not known), `view_only`.
+        `part`, `kind` (`selection score` or `estimate`), `metric` (`auroc` or `cortex_auroc`),
+        `value`, its 95 % interval `low` and `high` (over folds, `fold_interval`; of the hold-out
+        set the bootstrap over patients; empty where it is not known), `view_only`.
     """
     rows: list[tuple[object, ...]] = []
 
-    def add(part: str, kind: str, project: Project) -> None:
+    def add(part: str, project: Project) -> None:
         known = view_only_of(project)
         told = f"{part}, {project.run['subject']['num_folds']} folds"
         for metric in METRICS_TOLD:
-            found = _of_best(project, metric)
-            if found is not None:
-                ends = (found.value, found.low, found.high)
-                rows.append((told, kind, metric, *ends, known.get(metric)))
+            best = project.best
+            if best is not None and f"val_{metric}" in best.metrics:
+                found = best.interval(metric)
+                ends = (best.metrics[f"val_{metric}"], found.low, found.high)
+                rows.append((told, SELECTION, metric, *ends, known.get(metric)))
 
     done = {name: item for name, item in records.baselines.items() if item.best is not None}
     if done:
         objective = next(iter(done.values())).objective
         name = max(done, key=lambda name: _objective_of(done[name], objective))
-        add(f"best of {len(done)} first models", SELECTION, done[name])
+        add(f"best of {len(done)} first models", done[name])
     for name, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
         if project is not None and project.best is not None:
             number = sum(trial.score is not None for trial in project.trials)
-            add(f"{SEARCH_NAMES[name]}: best of {number} trials", SELECTION, project)
+            add(f"{SEARCH_NAMES[name]}: best of {number} trials", project)
     if records.cross_validation is not None:
-        add("tuned model", CROSS_VALIDATION, records.cross_validation)
+        add("tuned model, cross-validated", records.cross_validation)
     if records.holdout is not None:
         intervals = _holdout_intervals(records.predictions)
         told = f"tuned model, hold-out set of {records.holdout['patients']} patients"
@@ -56,7 +56,7 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
             found = intervals.get(metric)
             ends = (found.low, found.high) if found is not None else (None, None)
             known = records.holdout["view_only_baseline"][metric]
-            rows.append((told, HOLDOUT, metric, value, *ends, known))
+            rows.append((told, ESTIMATE, metric, value, *ends, known))
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     return table.astype(dict.fromkeys(_COLUMNS[3:], "float64"))
 
@@ -64,16 +64,6 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
 def _objective_of(project: Project, objective: str) -> float:
     best = project.best
     return -np.inf if best is None else best.metrics.get(objective, -np.inf)
-
-
-def _of_best(project: Project, metric: str) -> Interval | None:
-    best = project.best
-    if best is None or best.epoch is None or f"val_{metric}" not in best.metrics:
-        return None
-    curves = [fold["validation"].get(metric) for fold in best.folds]
-    if not curves or any(curve is None for curve in curves):
-        return Interval(best.metrics[f"val_{metric}"], np.nan, np.nan)
-    return fold_interval([curve[best.epoch] for curve in curves if curve])
 
 
 def _holdout_intervals(predictions: pd.DataFrame | None) -> dict[str, Interval]:

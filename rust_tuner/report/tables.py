@@ -15,8 +15,6 @@ from rust_tuner.errors import SearchError
 from rust_tuner.files import write_text
 from rust_tuner.report.nested import outer_table, summary_table
 from rust_tuner.report.noise import NOISE, noise_spread
-from rust_tuner.metrics.fold_interval import fold_interval
-from rust_tuner.metrics.uncertainty import Interval
 from rust_tuner.report.study_records import StudyRecords, read_study
 from rust_tuner.search.baseline_table import baseline_results
 from rust_tuner.search.nested_records import NESTED
@@ -33,6 +31,7 @@ BASELINES = "baselines"
 FINAL = "final"
 CROSS = "cross_validation"
 HOLDOUT = "holdout"
+PREDICTIONS = "predictions"
 PUBLISHED_SPLITS = {"training": "train", "validation": "validation"}
 
 
@@ -45,18 +44,14 @@ def trials_table(project: Project) -> pd.DataFrame:
     """One row a trial, in the order of their ids.
 
     The columns of `records.results_table`, then `rank` (1 is the best completed trial, the first
-    of equals; empty for others), `best_so_far` (the best score up to this trial), and `score_low`
-    and `score_high`, the score's 95 % interval over the folds (`fold_interval`).
+    of equals; empty for others) and `best_so_far` (the best score up to this trial).
     """
     table = results_table(project)
     score = table["score"].astype("float64")
     lower_is_better = project.run["objective"]["direction"] == "min"
     running = score.cummin() if lower_is_better else score.cummax()
-    intervals = [_score_interval(trial, project.objective) for trial in project.trials]
     return table.assign(
         score=score,
-        score_low=[found.low for found in intervals],
-        score_high=[found.high for found in intervals],
         rank=score.rank(method="first", ascending=lower_is_better).astype("Int64"),
         best_so_far=running.ffill(),
     )
@@ -256,9 +251,11 @@ def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:
 
     Returns:
         Some of `baselines` (one row a first model, chance and the view-only baseline among
-        them), `regime_1` and `regime_2` (`trials_table`), `nested` (one row an outer fold),
+        them), `regime_1` and `regime_2` (`trials_table`), `regime_1_history` and
+        `regime_2_history` (`records.history_table`), `nested` (one row an outer fold),
         `nested_summary` (selection score, estimate and the gap), `noise` (each repeat),
-        `noise_floor` (what they vary by), `final` (`final_table`).
+        `noise_floor` (what they vary by), `final` (`final_table`), `predictions` (of the hold-out
+        set, `read_predictions`).
 
     Raises:
         ResumeError: where the folder holds nothing of a study.
@@ -271,6 +268,7 @@ def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:
     for name, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
         if project is not None:
             tables[name] = trials_table(project)
+            tables[f"{name}_history"] = history_table(project)
     if records.nested is not None:
         tables[NESTED] = outer_table(records.nested)
         tables[f"{NESTED}_summary"] = summary_table(records.nested)
@@ -280,14 +278,9 @@ def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:
     final = final_table(records)
     if not final.empty:
         tables[FINAL] = final
+    if records.predictions is not None:
+        tables[PREDICTIONS] = records.predictions
     return tables
-
-
-def _score_interval(trial: TrialRecord, objective: str) -> Interval:
-    curves = [fold["validation"].get(objective.removeprefix("val_")) for fold in trial.folds]
-    if trial.epoch is None or not curves or any(curve is None for curve in curves):
-        return Interval(np.nan, np.nan, np.nan)
-    return fold_interval([curve[trial.epoch] for curve in curves if curve])
 
 
 def _with_max_auroc(project: Project, names: tuple[str, ...]) -> pd.DataFrame:

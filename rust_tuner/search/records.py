@@ -25,6 +25,8 @@ import pandas as pd
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import atomic_write, read_json, sha256_of_json, write_json
+from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.metrics.uncertainty import Interval
 
 TRIAL_ID_WIDTH = 4
 RUN_FILE = "search.json"
@@ -231,6 +233,16 @@ class TrialRecord:
             return None
         return float(np.std([curve[self.epoch] for curve in values if curve], ddof=1))
 
+    def interval(self, metric: str) -> Interval:
+        """The 95 % interval of a validation metric's mean over the folds at the chosen epoch.
+
+        NaN where it is not known; see `metrics.fold_interval`.
+        """
+        curves = [fold["validation"].get(metric) for fold in self.folds]
+        if self.epoch is None or not curves or any(curve is None for curve in curves):
+            return Interval(float("nan"), float("nan"), float("nan"))
+        return fold_interval([curve[self.epoch] for curve in curves if curve])
+
 
 @dataclass(frozen=True)
 class Project:
@@ -311,17 +323,21 @@ def results_table(project: Project) -> pd.DataFrame:
     """One row a trial, in the order of their ids.
 
     Columns: `trial`, `status`, a column a hyperparameter, `score` (the objective at the chosen
-    epoch, averaged over folds), `score_std` (standard deviation over folds), `epoch` (from 0),
-    each validation metric and its `_std`, the view-only baseline of each where it is known
+    epoch, averaged over folds), `score_std` (standard deviation over folds), `score_low` and
+    `score_high` (its 95 % interval over folds, `TrialRecord.interval`), `epoch` (from 0), each
+    validation metric and its `_std`, the view-only baseline of each where it is known
     (`view_only_...`), `steps_per_epoch` (of the longest fold), `seconds`, `message`.
     """
     baseline = project.run.get("view_only_baseline") or {}
     rows = []
     for trial in project.trials:
         row: dict[str, Any] = {"trial": trial.trial, "status": trial.status} | trial.values
+        interval = trial.interval(project.objective.removeprefix("val_"))
         row |= {
             "score": trial.score,
             "score_std": trial.spread(project.objective.removeprefix("val_")),
+            "score_low": interval.low,
+            "score_high": interval.high,
             "epoch": trial.epoch,
         }
         for name, value in trial.metrics.items():
@@ -331,7 +347,7 @@ def results_table(project: Project) -> pd.DataFrame:
         row["seconds"] = sum(fold["seconds"] for fold in trial.folds)
         row["message"] = trial.message
         rows.append(row)
-    columns = ["trial", "status", "score", "score_std", "epoch"]
+    columns = ["trial", "status", "score", "score_std", "score_low", "score_high", "epoch"]
     return pd.DataFrame(rows, columns=None if rows else columns)
 
 

@@ -29,10 +29,10 @@ def test_every_part_has_both_figures_in_order(study):
         "best of 2 first models, 4 folds",
         "Regime I: best of 12 trials, 3 folds",
         "Regime II: best of 6 trials, 3 folds",
-        "tuned model, 4 folds",
+        "tuned model, cross-validated, 4 folds",
         "tuned model, hold-out set of 15 patients",
     ]
-    kinds = ["selection score"] * 3 + ["cross-validation", "hold-out set"]
+    kinds = ["selection score"] * 4 + ["estimate"]
     assert list(scores["kind"])[::2] == list(scores["kind"])[1::2] == kinds
     assert list(scores["metric"]) == ["auroc", "cortex_auroc"] * 5
 
