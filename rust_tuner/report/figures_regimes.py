@@ -15,6 +15,7 @@ from matplotlib.figure import FigureBase
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter, NullLocator
 
+from rust_tuner.errors import RustTunerError
 from rust_tuner.report.style import (
     GREY,
     ORANGE,
@@ -153,6 +154,9 @@ def draw_slices(
         view_only: the view-only baseline, drawn as a line.
         lower_is_better: such as for a loss.
         best: index of the trial that was chosen; the best by the score where None.
+
+    Raises:
+        RustTunerError: for a learning rate or epsilon that is not positive.
     """
     done = trials.dropna(subset=[score]).sort_values(score, ascending=not lower_is_better)
     if best is not None:
@@ -212,12 +216,17 @@ def draw_regime_2(
         metric: what the score is.
         num_folds: of how many folds the score is the mean.
         limits: scores at the ends of the colours; the lowest and the highest where None.
+
+    Raises:
+        RustTunerError: for a learning rate or epsilon that is not positive.
     """
     grid = trials.pivot_table(
         index="learning_rate", columns="epsilon", values=score, dropna=False, sort=True
     )
     values = grid.to_numpy(dtype=np.float64)
     rates, epsilons = (index.to_numpy(dtype=np.float64) for index in (grid.index, grid.columns))
+    label_logarithmic(axes, "x", epsilons, len(epsilons))
+    label_logarithmic(axes, "y", rates, len(rates))
     across, up = _edges(epsilons), _edges(rates)
     axes.set_facecolor("0.92")
     mesh = axes.pcolormesh(
@@ -229,8 +238,6 @@ def draw_regime_2(
         edgecolors="white",
         linewidth=0.5,
     )
-    label_logarithmic(axes, "x", epsilons, len(epsilons))
-    label_logarithmic(axes, "y", rates, len(rates))
     axes.set_xlim(across[0], across[-1])
     axes.set_ylim(up[0], up[-1])
     axes.tick_params(length=0)
@@ -320,6 +327,11 @@ def _edges(values: FloatArray) -> FloatArray:
 
 def label_logarithmic(axes: Axes, which: Literal["x", "y"], values: FloatArray, count: int) -> None:
     """Make an axis logarithmic, with plainly written ticks at no more than `count` values."""
+    if not (values > 0).all():
+        raise RustTunerError(
+            f"{float(values.min()):g} on a logarithmic axis; learning rates and epsilons are "
+            "positive, so a record is damaged"
+        )
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     places = values[:: -(-len(values) // count)]

@@ -20,10 +20,10 @@ from rust_tuner.report.sections import data_section, provenance_section, split_s
 from rust_tuner.report.sections_baselines import baselines_section
 from rust_tuner.report.sections_checks import checks_section
 from rust_tuner.report.sections_final import final_section
-from rust_tuner.report.sections_repeats import nested_section, noise_section
 from rust_tuner.report.sections_overview import overview_section
 from rust_tuner.report.sections_published import published_section
 from rust_tuner.report.sections_regimes import regime_section
+from rust_tuner.report.sections_repeats import nested_section, noise_section
 from rust_tuner.report.study_records import read_study
 from rust_tuner.report.verdict import summary, warnings_of
 from rust_tuner.search.records import REGIME_1, REGIME_2
@@ -77,8 +77,8 @@ def write_report(directory: str | Path) -> Path:
         data_section(records),
         split_section(records),
         baselines_section(records, room),
-        regime_section(records.regime_1, REGIME_1, room),
-        regime_section(records.regime_2, REGIME_2, room),
+        regime_section(records.regime_1, REGIME_1, room, noise=records.noise),
+        regime_section(records.regime_2, REGIME_2, room, noise=records.noise),
         noise_section(records, room),
         nested_section(records, room),
         final_section(records, room),

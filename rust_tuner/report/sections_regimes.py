@@ -10,6 +10,7 @@ import pandas as pd
 from rust_tuner.report.figures import draw_curve_grid
 from rust_tuner.report.figures_regimes import draw_regime_1, draw_regime_2, draw_slices
 from rust_tuner.report.figures_search import draw_fold_boxes, draw_search_progress
+from rust_tuner.report.noise import NoiseFloor, noise_spread
 from rust_tuner.report.page import (
     Cell,
     PageTable,
@@ -41,7 +42,7 @@ _BOXES = 10
 
 
 def regime_section(
-    project: Project | None, name: str, room: Room, *, noise: float | None = None
+    project: Project | None, name: str, room: Room, *, noise: NoiseFloor | None = None
 ) -> Section:
     """One of the two searches: its trials and where their scores are high.
 
@@ -49,8 +50,7 @@ def regime_section(
         project: the search, or None.
         name: of its folder.
         room: where figures and tables go.
-        noise: what two repeats of one configuration differ by in no more than 5 % of cases; None
-            where it is not known.
+        noise: the repeats of one configuration, or None.
     """
     title = SEARCH_NAMES[name]
     section = Section(name.replace("_", "-"), title)
@@ -58,7 +58,8 @@ def regime_section(
         section.missing.append(f"{title} is not there or cannot be read.")
         return section
     table = trials_table(project)
-    _tell(section, project, table, noise)
+    floor = None if noise is None else _difference(noise, project)
+    _tell(section, project, table, floor)
     attempt(section, "The table of trials", lambda: _trials(section, room, project, name))
 
     def add(step: Callable[..., Picture]) -> None:
@@ -66,7 +67,7 @@ def regime_section(
 
     steps: dict[str, Callable[..., Picture]] = {
         "search": _search,
-        "slices": functools.partial(_slices, noise=noise),
+        "slices": functools.partial(_slices, noise=floor),
         "progress": _progress,
         "fold spread": _boxes,
         "curves": _grid,
@@ -97,9 +98,18 @@ def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float 
     )
     if noise is not None:
         section.lead.append(
-            f"Noise floor: two repeats of one configuration differ by up to {noise:.4f} (95 %); a "
-            "smaller difference between trials means nothing."
+            f"Noise floor: two repeats of one configuration under other seeds differ by up to "
+            f"{noise:.4f} (95 %); a smaller difference between trials means nothing."
         )
+
+
+def _difference(noise: NoiseFloor, project: Project) -> float | None:
+    """What two repeats under other seeds differ by in no more than 5 % of cases, if it is known."""
+    found = noise_spread(noise.values)
+    metric = project.objective.removeprefix("val_")
+    rows = found[(found["kind"] == "seed") & (found["metric"] == metric)]
+    known = rows["difference"].dropna()
+    return None if known.empty else float(known.iloc[0])
 
 
 def _count(table: pd.DataFrame) -> int:

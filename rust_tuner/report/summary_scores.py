@@ -22,8 +22,8 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
 
     Returns:
         `part`, `kind` (`selection score` or `estimate`), `metric` (`auroc` or `cortex_auroc`),
-        `value`, its 95 % interval `low` and `high` (over folds, `fold_interval`; of the hold-out
-        set the bootstrap over patients; empty where it is not known), `view_only`.
+        `value`, its 95 % interval `low` and `high` (over folds, `fold_interval`; of estimates by
+        bootstrap over patients; empty where it is not known), `view_only`.
     """
     rows: list[tuple[object, ...]] = []
 
@@ -48,6 +48,13 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
             add(f"{SEARCH_NAMES[name]}: best of {number} trials", project)
     if records.cross_validation is not None:
         add("tuned model, cross-validated", records.cross_validation)
+    nested = records.nested
+    if nested is not None and nested.summary is not None:
+        told = f"nested cross-validation, {nested.outer_folds} outer folds"
+        for metric in METRICS_TOLD:
+            found, view = (nested.summary[n][metric] for n in ("estimate", "view_only_baseline"))
+            estimate = (found["mean"], found["low"], found["high"])
+            rows.append((told, ESTIMATE, metric, *estimate, view["mean"]))
     if records.holdout is not None:
         intervals = _holdout_intervals(records.predictions)
         told = f"tuned model, hold-out set of {records.holdout['patients']} patients"

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from report_figures import NAMES, lines_of, with_ties, write_tables
 
+from rust_tuner.errors import RustTunerError
 from rust_tuner.report.figures_regimes import TIED, draw_regime_1, draw_regime_2, draw_slices
 from rust_tuner.report.style import new_axes, new_figure
 from rust_tuner.report.tables import trials_table
@@ -191,6 +192,14 @@ def test_a_single_value_makes_a_cell(second):
     axes = new_axes()
     draw_regime_2(second[second["epsilon"] == 1e-7], axes=axes)
     assert len(axes.texts) == 4
+
+
+def test_what_has_no_logarithm_is_refused(second):
+    table = second.assign(epsilon=second["epsilon"].replace(1e-8, 0.0))
+    with pytest.raises(RustTunerError, match="0 on a logarithmic axis"):
+        draw_regime_2(table, axes=new_axes())
+    with pytest.raises(RustTunerError, match="0 on a logarithmic axis"):
+        draw_slices(table, figure=new_figure(), names=("epsilon",))
 
 
 def test_what_is_written_in_a_cell_contrasts_with_it(second):

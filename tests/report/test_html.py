@@ -8,8 +8,10 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from report_studies import (
     make_predictions,
     study_record,
@@ -24,6 +26,7 @@ from rust_tuner.errors import ResumeError, StorageError
 from rust_tuner.files import read_json
 from rust_tuner.labels import CORTICES
 from rust_tuner.report.html import write_report
+from rust_tuner.report.noise import noise_spread, read_noise
 from rust_tuner.report.page import inline_svg
 
 NAME = "<script>alert(1)<script>"
@@ -267,6 +270,56 @@ def test_the_noise_floor_shows_its_standard_deviations(source):
     assert "other seeds, same folds" in told
     # Four scores that fall by 0.01 each.
     assert ">0.0129<" in told
+
+
+def test_the_noise_floor_is_the_band_of_both_searches_slices(finished, source):
+    spread = noise_spread(read_noise(finished / "noise").values)
+    of_seeds = spread[(spread["kind"] == "seed") & (spread["metric"] == "auroc")]
+    told = f"{of_seeds['difference'].item():.4f} (95 %)"
+    for name in ("regime-1", "regime-2"):
+        assert told in section_of(source, name)
+        assert "The band is the noise floor at the best." in section_of(source, name)
+
+
+def test_without_repeats_no_noise_floor_is_told(small):
+    source = write_report(small).read_text()
+    assert "The band is" not in source
+    assert "Noise floor:" not in source
+
+
+def test_the_gallery_shows_the_radiographs_that_the_manifest_names(tmp_path):
+    study = tmp_path / "study"
+    rows = make_predictions()
+    (study / "final").mkdir(parents=True)
+    rows.to_csv(study / "final" / "predictions.csv", index=False)
+    (tmp_path / "moved" / "images").mkdir(parents=True)
+    for number, image in enumerate(rows["image"]):
+        pixels = np.full((40, 20), 50 + 2 * number, dtype=np.uint8)
+        pixels[0, number // 10], pixels[1, number % 10] = 255, 0
+        Image.fromarray(pixels).save(tmp_path / "moved" / image)
+    names = ["image", "patient_id", "visit", "view", *CORTICES]
+    rows[names].to_csv(tmp_path / "moved" / "manifest.csv", index=False)
+    write_json(study / "study.json", study_record(manifest="../moved/manifest.csv"))
+    page = read_page(write_report(study))
+    assert "mind who may see this file" in page.text
+    assert "not found" not in page.text
+    svg = (study / "report" / "figures" / "holdout_worst.svg").read_text()
+    assert svg.count("data:image/png;base64,") == 9
+    (tmp_path / "moved" / "manifest.csv").unlink()
+    assert "9 image files were not found." in read_page(write_report(study)).text
+
+
+def test_checks_stand_with_their_verdicts(source):
+    told = section_of(source, "checks")
+    assert told.count('<td class="passed">passed</td>') == 11
+    assert "11 checks of the records: 11 passed." in told
+
+
+def test_figures_lie_beside_those_of_the_published_study(source):
+    told = section_of(source, "published")
+    for words in ("published 0.784", "the best of 110 published trials is 0.811, of 12 here 0.754"):
+        assert words in told
+    assert "0.806 for the published ones" in told
 
 
 def test_hold_out_and_view_only_figures_stand_in_the_summary(page):

@@ -30,11 +30,12 @@ def test_every_part_has_both_figures_in_order(study):
         "Regime I: best of 12 trials, 3 folds",
         "Regime II: best of 6 trials, 3 folds",
         "tuned model, cross-validated, 4 folds",
+        "nested cross-validation, 3 outer folds",
         "tuned model, hold-out set of 15 patients",
     ]
-    kinds = ["selection score"] * 4 + ["estimate"]
+    kinds = ["selection score"] * 4 + ["estimate"] * 2
     assert list(scores["kind"])[::2] == list(scores["kind"])[1::2] == kinds
-    assert list(scores["metric"]) == ["auroc", "cortex_auroc"] * 5
+    assert list(scores["metric"]) == ["auroc", "cortex_auroc"] * 6
 
 
 def test_a_search_has_its_best_trials_score_with_the_interval_of_its_folds(study):
@@ -45,6 +46,15 @@ def test_a_search_has_its_best_trials_score_with_the_interval_of_its_folds(study
     assert row["value"] == pytest.approx(best.metrics["val_auroc"])
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
     assert row["view_only"] == 0.7
+
+
+def test_nested_cross_validation_has_its_estimate_and_not_its_selection_score(study):
+    row = row_of(summary_scores(study), "nested", "auroc")
+    found = study.nested.summary
+    assert row["value"] == pytest.approx(found["estimate"]["auroc"]["mean"])
+    assert row["value"] != pytest.approx(found["selection_score"]["auroc"]["mean"])
+    assert row["low"] == pytest.approx(found["estimate"]["auroc"]["low"])
+    assert row["view_only"] == pytest.approx(found["view_only_baseline"]["auroc"]["mean"])
 
 
 def test_the_hold_out_set_has_the_recorded_figure_with_an_interval_over_patients(study):
