@@ -22,6 +22,8 @@ from rust_tuner.search.nested_records import (
 VIEW_ONLY = {"val_auroc": 0.7, "val_cortex_auroc": 0.5}
 VERSIONS = {"python": "3.11.7", "rust-tuner": "0.1.0", "keras": "3.15.1"}
 SHA = "ab" * 32
+# Radiographs that a fold trains on.
+ROWS_TRAINED = 400
 
 
 def write_json(path, value):
@@ -52,7 +54,7 @@ def write_trial(folder, number, values, *, num_folds, epochs, metrics, objective
         head = {
             "key": SHA,
             "fold": fold,
-            "steps_per_epoch": 5 + number,
+            "steps_per_epoch": -(-ROWS_TRAINED // values.get("batch_size", 8)),
             "seconds": 1.5,
             **curves,
         }
@@ -179,14 +181,14 @@ def write_baselines(folder, models, **options):
 
 
 def make_predictions(rows=60, seed=0):
-    """Predictions of hold-out radiographs that are right more often than not."""
+    """Predictions that are right more often than not: patients with two visits of two views."""
     rng = np.random.default_rng(seed)
     views = np.where(np.arange(rows) % 2 == 0, "ap", "lateral")
     table = pd.DataFrame(
         {
             "image": [f"images/{number}.png" for number in range(rows)],
-            "patient_id": [f"{number // 2:03d}" for number in range(rows)],
-            "visit": "6 weeks",
+            "patient_id": [f"{number // 4:03d}" for number in range(rows)],
+            "visit": np.where(np.arange(rows) % 4 < 2, "6 weeks", "3 months"),
             "view": views,
         }
     )
@@ -208,7 +210,7 @@ def holdout_record(**changes):
         "format": 1,
         "date": "2026-11-24T12:00:00+00:00",
         "radiographs": 60,
-        "patients": 30,
+        "patients": 15,
         "threshold": 0.5,
         "epoch": 2,
         "metrics": {
@@ -248,7 +250,7 @@ def write_split(path, *, num_folds=3):
         "radiographs_sha256": SHA,
         "development_sha256": SHA,
         "development": development,
-        "holdout": [f"{number:03d}" for number in range(30)],
+        "holdout": [f"{number:03d}" for number in range(15)],
         "folds": {
             str(num_folds): {
                 "seed": 0,
@@ -259,7 +261,7 @@ def write_split(path, *, num_folds=3):
     write_json(path, content | {"sha256": sha256_of_json(content)})
 
 
-def make_out_of_fold(rows=60, outer_folds=3, seed=1):
+def make_out_of_fold(rows=120, outer_folds=3, seed=1):
     """Out-of-fold predictions, each patient in one outer fold."""
     table = make_predictions(rows, seed)
     owner = table["patient_id"].astype(int) % outer_folds

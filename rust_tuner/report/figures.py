@@ -1,124 +1,32 @@
-"""How our figures look and how they are saved, and the curves of a cross-validation.
+"""The curves of a cross-validation, of one model or of several trials, and models side by side.
 
 A figure function takes a tidy table and an `Axes`, or a `Figure` where it draws several panels;
-it computes no score. Colours hold for colour-blind readers, and every distinction has a second
-sign (line style, marker, text) that greyscale keeps. No pyplot state.
+it computes no score. How figures look belongs to `style`.
 """
 
-import io
-from pathlib import Path
-from typing import Any
-
-import matplotlib
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rust_tuner.files import atomic_write
-from rust_tuner.labels import NUM_LABELS
-from rust_tuner.report.tables import write_table
+from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.report.style import (
+    BLUE,
+    GREY,
+    METRICS,
+    ORANGE,
+    REFERENCE,
+    SMALLEST_TEXT,
+    draw_reference,
+    legend_below,
+    short_number,
+    styled,
+    title_above,
+    words,
+)
 
-# A journal's single and double column, in inches.
-COLUMN_WIDTH = 3.35
-DOUBLE_WIDTH = 6.9
-RESOLUTION = 300
-SMALLEST_TEXT = 7
-
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": SMALLEST_TEXT,
-    "axes.titlesize": 8,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 7.5,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.formatter.useoffset": False,
-    "figure.titlesize": 8,
-    "figure.facecolor": "white",
-    "xtick.labelsize": SMALLEST_TEXT,
-    "ytick.labelsize": SMALLEST_TEXT,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "legend.fontsize": SMALLEST_TEXT,
-    "legend.title_fontsize": SMALLEST_TEXT,
-    "legend.frameon": False,
-    "legend.handlelength": 2.2,
-    "lines.linewidth": 1.2,
-    "svg.fonttype": "path",
-    # So that equal tables give equal files.
-    "svg.hashsalt": "rust_tuner",
-}
-styled = matplotlib.rc_context(STYLE)
-
-PALETTE: tuple[tuple[float, float, float], ...] = tuple(sns.color_palette("colorblind"))
-BLUE, ORANGE, GREEN, VERMILION = PALETTE[:4]
-GREY = (0.35, 0.35, 0.35)
-SEQUENTIAL = "cividis"
-
-METRICS = {
-    "auroc": f"AUROC, {NUM_LABELS} labels",
-    "cortex_auroc": "AUROC, visible cortices",
-    "loss": "Loss",
-}
-
-_REFERENCE: dict[str, Any] = {
-    "color": VERMILION,
-    "linewidth": 0.9,
-    "linestyle": (0, (5, 1.5, 1, 1.5)),
-}
 # (name, colour, line style) of the two splits in the published layout.
 _SPLITS = (("train", "training", ORANGE, (0, (3, 1.2))), ("validation", "validation", BLUE, "-"))
-
-
-@styled
-def new_figure(*, width: float = COLUMN_WIDTH, height: float = 2.5) -> Figure:
-    """An empty figure without pyplot, in inches; its layout keeps text inside."""
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-@styled
-def new_axes(*, width: float = COLUMN_WIDTH, height: float = 2.5) -> Axes:
-    """The one panel of a new figure; its `figure` is what is saved."""
-    return new_figure(width=width, height=height).subplots()
-
-
-@styled
-def save_figure(figure: Figure, path: str | Path, data: pd.DataFrame) -> list[Path]:
-    """Write a figure as PNG (300 dpi) and SVG, and the table behind it as CSV, each atomically.
-
-    Args:
-        figure: the figure.
-        path: without suffix; `.png`, `.svg` and `.csv` are appended.
-        data: the table that was drawn.
-
-    Returns:
-        The three files.
-
-    Raises:
-        StorageError: where one cannot be written.
-    """
-    stem = Path(path)
-    files = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg", "csv")]
-    for file in files[:2]:
-        with atomic_write(file) as stream:
-            stream.write(_rendered(figure, file.suffix.removeprefix(".")))
-    write_table(data, files[2])
-    return files
-
-
-@styled
-def _rendered(figure: Figure, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    # No date, so that equal tables give equal files.
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    figure.savefig(buffer, format=kind, dpi=RESOLUTION, metadata=metadata)
-    return buffer.getvalue()
 
 
 @styled
@@ -232,7 +140,9 @@ def draw_baselines(
     chance: float | None = 0.5,
     names: dict[str, str] | None = None,
 ) -> None:
-    """The first models side by side: folds, their mean and standard deviation.
+    """The first models side by side: folds, their mean and its 95 % interval.
+
+    The interval is `fold_interval`, which counts that the folds share training data.
 
     Args:
         scores: `model, fold, value`, such as from `tables.best_epoch_scores`; drawn in its order
@@ -247,8 +157,9 @@ def draw_baselines(
     told = []
     for place, model in enumerate(models):
         values = scores.loc[scores["model"] == model, "value"].to_numpy(dtype=np.float64)
-        spread = values.std(ddof=1) if len(values) > 1 else 0.0
-        told.append(f"{(names or {}).get(model, model)}\n{values.mean():.3f} ± {spread:.3f}")
+        mean = fold_interval(values)
+        known = "" if np.isnan(mean.low) else f" ({mean.low:.3f}-{mean.high:.3f})"
+        told.append(f"{(names or {}).get(model, model)}\n{mean.value:.3f}{known}")
         axes.plot(
             values,
             np.full(len(values), place - 0.16),
@@ -259,86 +170,29 @@ def draw_baselines(
             markeredgecolor=GREY,
             markeredgewidth=0.6,
         )
-        axes.errorbar(
-            values.mean(),
-            place + 0.16,
-            xerr=spread,
-            color=BLUE,
-            marker="D",
-            markersize=4,
-            capsize=2.5,
-            linewidth=1.2,
-        )
+        if known:
+            axes.plot(
+                [mean.low, mean.high],
+                [place + 0.16] * 2,
+                color=BLUE,
+                linewidth=1.2,
+                marker="|",
+                markersize=6,
+                zorder=3,
+            )
+        axes.plot(mean.value, place + 0.16, color=BLUE, marker="D", markersize=4, zorder=4)
     if chance is not None:
         axes.axvline(chance, color=GREY, linewidth=0.8, linestyle=":", label="chance")
     if view_only is not None:
-        axes.axvline(view_only, label=f"view only: {view_only:.3f}", **_REFERENCE)
+        axes.axvline(view_only, label=f"view only: {view_only:.3f}", **REFERENCE)
     axes.set_yticks(range(len(models)), told)
     axes.set_ylim(len(models) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(f"Validation {METRICS.get(metric, metric)}")
     folds = sorted(set(scores.groupby("model")["fold"].nunique()))
     number = "-".join(str(n) for n in folds)
-    axes.set_title(f"○ n = {number} folds; ◆ mean ± SD", x=0)
+    title_above(axes, f"○ n = {number} folds; ◆ mean, 95 % interval")
     legend_below(axes, num_columns=2)
-
-
-def draw_reference(axes: Axes, value: float, *, label: str) -> None:
-    """The horizontal line that a score has to be read against."""
-    axes.axhline(value, label=label, **_REFERENCE)
-
-
-def legend_below(axes: Axes, *, num_columns: int) -> None:
-    """The legend below the figure, where no curve can run through it; once a figure."""
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    handles, labels = axes.get_legend_handles_labels()
-    if handles and not figure.legends:
-        figure.legend(handles, labels, loc="outside lower center", ncols=num_columns)
-
-
-def short_number(value: object) -> str:
-    """A hyperparameter in as few characters as three digits take."""
-    return _bare(f"{value:.3g}") if isinstance(value, float | np.floating) else str(value)
-
-
-def power_number(value: float) -> str:
-    """A value of a logarithmic axis, such as 1e-7 or 2.5e-4; no raised digits, which are small."""
-    return _bare(f"{value:.1e}")
-
-
-def write_cells(axes: Axes, texts: npt.NDArray[np.str_]) -> None:
-    """Write into the cells of a heat map, black or white by what is behind.
-
-    Args:
-        axes: with the heat map.
-        texts: (rows, columns).
-    """
-    mesh = axes.collections[0]
-    mesh.update_scalarmappable()
-    red, green, blue, alpha = np.asarray(mesh.get_facecolor()).reshape((*texts.shape, 4)).T
-    # Above this relative luminance black has the better contrast.
-    is_light = (0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18) | (alpha == 0)
-    for (row, column), text in np.ndenumerate(texts):
-        axes.text(
-            column + 0.5,
-            row + 0.5,
-            text,
-            ha="center",
-            va="center",
-            color="black" if is_light[column, row] else "white",
-            fontsize=SMALLEST_TEXT,
-        )
-
-
-def _bare(number: str) -> str:
-    mantissa, _, exponent = number.partition("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}" if exponent else number
-
-
-def words(name: str) -> str:
-    """A column's name as words."""
-    return name.replace("_", " ")
 
 
 def _draw_fold_lines(curves: pd.DataFrame, *, axes: Axes, metric: str) -> None:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rust_tuner.labels import CORTICES, SCORES
-from rust_tuner.report.figures import (
+from rust_tuner.report.style import (
     BLUE,
     GREEN,
     GREY,
@@ -94,7 +94,9 @@ def draw_confusion(counts: pd.DataFrame, *, figure: Figure) -> None:
         axes.tick_params(length=0, rotation=0)
         axes.set_xlabel("")
         axes.set_ylabel("")
-        axes.set_title(f"{cortex}: {np.trace(number)} of {number.sum()}", fontsize=SMALLEST_TEXT)
+        axes.set_title(
+            f"{cortex}: {np.trace(number)} of n = {number.sum()}", fontsize=SMALLEST_TEXT
+        )
     bar = figure.colorbar(panels[0, 0].collections[0], ax=panels, aspect=40, pad=0.02)
     bar.set_label("Share of the true score's radiographs")
     bar.outline.set_linewidth(0.5)

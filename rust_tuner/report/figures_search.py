@@ -1,152 +1,21 @@
-"""Figures of the two searches: where the scores are high, how they were found, how they spread."""
+"""Figures of how a search went: the best so far over its trials, and how the best ones spread."""
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from rust_tuner.report.figures import (
+from rust_tuner.report.style import (
     BLUE,
-    GREY,
     METRICS,
     ORANGE,
-    SEQUENTIAL,
-    VERMILION,
     draw_reference,
     legend_below,
-    power_number,
+    score_label,
     short_number,
     styled,
     words,
-    write_cells,
 )
-
-
-@styled
-def draw_regime_1(
-    trials: pd.DataFrame,
-    *,
-    axes: Axes,
-    score: str = "score",
-    metric: str = "auroc",
-    num_folds: int | None = None,
-) -> None:
-    """Batch size against dropout rate, the colour is the score.
-
-    Args:
-        trials: `batch_size, dropout_rate` and the score; empty where a trial failed.
-        axes: where to draw.
-        score: the column.
-        metric: what the score is.
-        num_folds: of how many folds the score is the mean.
-    """
-    done = trials.dropna(subset=[score]).sort_values(score)
-    failed = trials[trials[score].isna()]
-    drawn = axes.scatter(
-        done["dropout_rate"],
-        done["batch_size"],
-        c=done[score].to_numpy(dtype=np.float64),
-        cmap=SEQUENTIAL,
-        s=16,
-        edgecolors="black",
-        linewidths=0.3,
-        zorder=3,
-    )
-    lines = [f"n = {len(done)} trials"]
-    if len(failed):
-        axes.scatter(
-            failed["dropout_rate"],
-            failed["batch_size"],
-            marker="x",
-            s=14,
-            color=GREY,
-            linewidths=0.8,
-            label=f"no score ({len(failed)})",
-        )
-        lines.append(f"x no score ({len(failed)})")
-    if len(done):
-        best = done.iloc[-1]
-        axes.scatter(
-            best["dropout_rate"],
-            best["batch_size"],
-            s=70,
-            facecolors="none",
-            edgecolors=VERMILION,
-            linewidths=1.3,
-            zorder=4,
-        )
-        lines.append(f"○ best {best[score]:.3f}")
-    axes.set_xlabel("Dropout rate")
-    axes.set_ylabel("Batch size (images)")
-    axes.set_ylim(bottom=0)
-    axes.set_title("; ".join(lines))
-    assert axes.figure is not None
-    bar = axes.figure.colorbar(drawn, ax=axes, aspect=30, pad=0.03)
-    bar.set_label(_score_label(metric, num_folds))
-    bar.outline.set_linewidth(0.5)
-
-
-@styled
-def draw_regime_2(
-    trials: pd.DataFrame,
-    *,
-    axes: Axes,
-    score: str = "score",
-    metric: str = "auroc",
-    num_folds: int | None = None,
-) -> None:
-    """Learning rate by epsilon, both ascending; the best cell is framed.
-
-    Args:
-        trials: `learning_rate, epsilon` and the score; empty where a trial failed.
-        axes: where to draw.
-        score: the column.
-        metric: what the score is.
-        num_folds: of how many folds the score is the mean.
-    """
-    grid = trials.pivot_table(
-        index="learning_rate", columns="epsilon", values=score, dropna=False, sort=True
-    )
-    grid = grid.sort_index(ascending=False)
-    values = grid.to_numpy(dtype=np.float64)
-    assert axes.figure is not None
-    sns.heatmap(
-        grid,
-        ax=axes,
-        cmap=SEQUENTIAL,
-        linewidths=0.5,
-        cbar_kws={"orientation": "horizontal", "aspect": 35, "pad": 0.02},
-    )
-    axes.set_facecolor("0.92")
-    write_cells(axes, np.where(np.isnan(values), "-", np.char.mod("%.3f", values)))
-    lines = [f"n = {int(np.isfinite(values).sum())} trials"]
-    if np.isfinite(values).any():
-        row, column = divmod(int(np.nanargmax(values)), values.shape[1])
-        axes.add_patch(
-            Rectangle((column, row), 1, 1, fill=False, edgecolor=VERMILION, linewidth=1.8, zorder=5)
-        )
-        lines.append(f"□ best {values[row, column]:.3f}")
-    if np.isnan(values).any():
-        lines.append("- no score")
-    axes.set_xticks(
-        np.arange(values.shape[1]) + 0.5,
-        [power_number(float(value)) for value in grid.columns],
-        rotation=0,
-    )
-    axes.set_yticks(
-        np.arange(values.shape[0]) + 0.5,
-        [power_number(float(value)) for value in grid.index],
-        rotation=0,
-    )
-    axes.tick_params(length=0)
-    axes.set_xlabel("Adam's epsilon (log steps)")
-    axes.set_ylabel("Learning rate (log steps)")
-    axes.set_title("; ".join(lines))
-    bar = axes.collections[0].colorbar
-    if bar is not None:
-        bar.set_label(_score_label(metric, num_folds).replace("\n", " "))
 
 
 @styled
@@ -187,7 +56,7 @@ def draw_search_progress(
     if view_only is not None:
         draw_reference(axes, view_only, label=f"view only: {view_only:.3f}")
     axes.set_xlabel("Trial, in the order they were run")
-    axes.set_ylabel(_score_label(metric, None))
+    axes.set_ylabel(score_label(metric))
     axes.set_xlim(0.5, len(values) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(f"n = {int(values.notna().sum())} trials")
@@ -264,8 +133,3 @@ def draw_fold_boxes(
     folds = best.groupby("rank")["fold"].nunique().max()
     axes.set_title(f"Best {len(ranks)} trials, n = {folds} folds each (◇ mean)")
     legend_below(axes, num_columns=2)
-
-
-def _score_label(metric: str, num_folds: int | None) -> str:
-    told = f"\n(mean of {num_folds} folds)" if num_folds else ""
-    return f"Validation {METRICS.get(metric, metric)}{told}"

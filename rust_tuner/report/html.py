@@ -16,14 +16,13 @@ from rust_tuner.files import write_text
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
 from rust_tuner.report.page import Room
 from rust_tuner.report.reproduction import reproduction
-from rust_tuner.report.sections import (
-    baselines_section,
-    data_section,
-    provenance_section,
-    regime_section,
-    split_section,
-)
+from rust_tuner.report.sections import data_section, provenance_section, split_section
+from rust_tuner.report.sections_baselines import baselines_section
+from rust_tuner.report.sections_checks import checks_section
 from rust_tuner.report.sections_final import final_section
+from rust_tuner.report.sections_overview import overview_section
+from rust_tuner.report.sections_published import published_section
+from rust_tuner.report.sections_regimes import regime_section
 from rust_tuner.report.sections_repeats import nested_section, noise_section
 from rust_tuner.report.study_records import read_study
 from rust_tuner.report.verdict import summary, warnings_of
@@ -78,11 +77,13 @@ def write_report(directory: str | Path) -> Path:
         data_section(records),
         split_section(records),
         baselines_section(records, room),
-        regime_section(records.regime_1, REGIME_1, room),
-        regime_section(records.regime_2, REGIME_2, room),
+        regime_section(records.regime_1, REGIME_1, room, noise=records.noise),
+        regime_section(records.regime_2, REGIME_2, room, noise=records.noise),
         noise_section(records, room),
         nested_section(records, room),
         final_section(records, room),
+        published_section(records, room),
+        checks_section(records),
         provenance_section(records),
     ]
     page = _environment().get_template("report.html")
@@ -93,6 +94,7 @@ def write_report(directory: str | Path) -> Path:
         num_labels=NUM_LABELS,
         num_cortex_labels=len(CORTEX_LABELS),
         summary=summary(records),
+        overview=overview_section(records, room),
         warnings=warnings_of(records),
         sections=sections,
         reproduction=reproduction(records),

@@ -10,11 +10,13 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure, FigureBase
 
-from rust_tuner.report.figures import save_figure, short_number
 from rust_tuner.report.study_records import DAMAGED
+from rust_tuner.report.style import COLUMN_WIDTH, save_figure, short_number
 from rust_tuner.report.tables import write_table
 
 Cell = tuple[str, float | None]
+
+_WIDER = 1.2
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,14 @@ class Picture:
         caption: what is seen.
         alt: what it shows, for who cannot see it.
         svg: inline SVG.
+        is_wide: whether it is wider than a journal's single column.
     """
 
     name: str
     caption: str
     alt: str
     svg: Markup
+    is_wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,15 @@ class PageTable:
         caption: what it is.
         header: names of its columns.
         rows: cells: (text, number to sort by or None).
-        file: of the whole table in `tables/`, or None.
+        files: what a link to a file in `tables/` is called -> its path.
+        marked: texts whose cells are marked, each in the way of a class of that name.
     """
 
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    file: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    marked: Sequence[str] = ()
 
 
 @dataclass
@@ -93,7 +99,9 @@ class Room:
         """Save a figure with the table behind it; returns it for the page."""
         assert isinstance(figure, Figure)
         _, svg, _ = save_figure(figure, self.folder / "figures" / name, data)
-        return Picture(name, caption, alt, inline_svg(svg.read_text(), prefix=name))
+        body = inline_svg(svg.read_text(), prefix=name)
+        is_wide = figure.get_figwidth() > COLUMN_WIDTH * _WIDER
+        return Picture(name, caption, alt, body, is_wide)
 
 
 def inline_svg(text: str, *, prefix: str) -> Markup:
@@ -149,6 +157,18 @@ def whole(value: Any, *, plus: int = 0) -> Cell:
 def decimal(value: Any, *, digits: int = 3) -> Cell:
     """A cell with a number of fixed digits; empty where there is none."""
     return ("", None) if pd.isna(value) else (f"{value:.{digits}f}", float(value))
+
+
+def yes_or_no(value: Any) -> Cell:
+    """A cell with yes or no; empty where neither is known."""
+    return text(None if pd.isna(value) else "yes" if value else "no")
+
+
+def ends(low: Any, high: Any, *, digits: int = 3) -> Cell:
+    """A cell with an interval, sorted by its lower end; empty where there is none."""
+    if pd.isna(low) or pd.isna(high):
+        return "", None
+    return f"{low:.{digits}f} to {high:.{digits}f}", float(low)
 
 
 def short(value: Any) -> Cell:

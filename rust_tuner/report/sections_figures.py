@@ -1,7 +1,7 @@
 """What figures are worth, on the page: intervals, ties, and every figure of some predictions."""
 
-from rust_tuner.report.figures import METRICS
 from rust_tuner.report.page import Section
+from rust_tuner.report.style import METRICS
 from rust_tuner.search.out_of_fold import score_intervals
 from rust_tuner.search.records import Project
 

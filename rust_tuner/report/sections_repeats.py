@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from rust_tuner.report.figures import METRICS
 from rust_tuner.report.nested import (
     OUTER_FOLD,
     SUMMARY_CAPTION,
@@ -23,6 +22,7 @@ from rust_tuner.report.page import (
     whole,
 )
 from rust_tuner.report.study_records import StudyRecords
+from rust_tuner.report.style import METRICS
 from rust_tuner.report.verdict import SEARCH_NAMES
 from rust_tuner.search.nested_records import FIGURES, Nested
 
@@ -86,7 +86,7 @@ def _summary(section: Section, room: Room, nested: Nested) -> None:
     if nested.summary is None:
         return
     found = summary_table(nested)
-    file = room.table("nested_summary", found)
+    files = {"CSV": room.table("nested_summary", found)}
     section.lead.append(SUMMARY_CAPTION)
     rows = [
         [
@@ -97,14 +97,14 @@ def _summary(section: Section, room: Room, nested: Nested) -> None:
         for row in found.to_dict("records")
     ]
     header = ("figure", "of", "value", "SD over outer folds", "95 % from", "95 % to")
-    section.tables.append(PageTable("Selection score and estimate", header, rows, file))
+    section.tables.append(PageTable("Selection score and estimate", header, rows, files))
 
 
 def _outer(section: Section, room: Room, nested: Nested) -> None:
     found = outer_table(nested)
     if found.empty:
         return
-    file = room.table("nested", found)
+    files = {"CSV": room.table("nested", found)}
     values = list(nested.outer[0].hyperparameters)
     names = [f"{what}_{figure}" for figure in FIGURES for what in _OUTER_FIGURES]
     rows = [
@@ -120,14 +120,14 @@ def _outer(section: Section, room: Room, nested: Nested) -> None:
     header = ["outer fold", "patients", *(name.replace("_", " ") for name in values), "epoch"]
     for figure in FIGURES:
         header += [f"{what.replace('_', ' ')}, {METRICS[figure]}" for what in _OUTER_FIGURES]
-    section.tables.append(PageTable("Outer folds", header, rows, file))
+    section.tables.append(PageTable("Outer folds", header, rows, files))
 
 
 def _stability(section: Section, room: Room, nested: Nested) -> None:
     found = stability_table(nested)
     if found.empty:
         return
-    file = room.table("nested_stability", found)
+    files = {"CSV": room.table("nested_stability", found)}
     rows = [
         [
             text(row["hyperparameter"].replace("_", " ")),
@@ -140,12 +140,12 @@ def _stability(section: Section, room: Room, nested: Nested) -> None:
         for row in found.to_dict("records")
     ]
     header = ("hyperparameter", "value", "chosen in outer folds", "of")
-    section.tables.append(PageTable("How often each value was chosen", header, rows, file))
+    section.tables.append(PageTable("How often each value was chosen", header, rows, files))
 
 
 def _noise(section: Section, room: Room, floor: NoiseFloor) -> None:
     found = noise_spread(floor.values)
-    file = room.table("noise_floor", found)
+    files = {"CSV": room.table("noise_floor", found)}
     rows: list[list[Any]] = [
         [
             text(METRICS[row["metric"]]),
@@ -173,7 +173,7 @@ def _noise(section: Section, room: Room, floor: NoiseFloor) -> None:
         "95 % range to",
         "difference",
     )
-    section.tables.append(PageTable("The noise floor", header, rows, file))
+    section.tables.append(PageTable("The noise floor", header, rows, files))
     each = [
         [
             text(KINDS[row["kind"]]),
@@ -183,6 +183,6 @@ def _noise(section: Section, room: Room, floor: NoiseFloor) -> None:
         ]
         for row in floor.values.to_dict("records")
     ]
-    file = room.table("noise", floor.values)
+    files = {"CSV": room.table("noise", floor.values)}
     names = ("repeated under", "repeat", "of", "value")
-    section.tables.append(PageTable("Each repeat", names, each, file))
+    section.tables.append(PageTable("Each repeat", names, each, files))

@@ -31,6 +31,7 @@ BASELINES = "baselines"
 FINAL = "final"
 CROSS = "cross_validation"
 HOLDOUT = "holdout"
+PREDICTIONS = "predictions"
 PUBLISHED_SPLITS = {"training": "train", "validation": "validation"}
 
 
@@ -250,9 +251,11 @@ def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:
 
     Returns:
         Some of `baselines` (one row a first model, chance and the view-only baseline among
-        them), `regime_1` and `regime_2` (`trials_table`), `nested` (one row an outer fold),
+        them), `regime_1` and `regime_2` (`trials_table`), `regime_1_history` and
+        `regime_2_history` (`records.history_table`), `nested` (one row an outer fold),
         `nested_summary` (selection score, estimate and the gap), `noise` (each repeat),
-        `noise_floor` (what they vary by), `final` (`final_table`).
+        `noise_floor` (what they vary by), `final` (`final_table`), `predictions` (of the hold-out
+        set, `read_predictions`).
 
     Raises:
         ResumeError: where the folder holds nothing of a study.
@@ -265,6 +268,7 @@ def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:
     for name, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
         if project is not None:
             tables[name] = trials_table(project)
+            tables[f"{name}_history"] = history_table(project)
     if records.nested is not None:
         tables[NESTED] = outer_table(records.nested)
         tables[f"{NESTED}_summary"] = summary_table(records.nested)
@@ -274,6 +278,8 @@ def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:
     final = final_table(records)
     if not final.empty:
         tables[FINAL] = final
+    if records.predictions is not None:
+        tables[PREDICTIONS] = records.predictions
     return tables
 
 

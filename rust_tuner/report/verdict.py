@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rust_tuner.report.figures import METRICS, short_number
 from rust_tuner.report.reproduction import preset_of
 from rust_tuner.report.study_records import StudyRecords
+from rust_tuner.report.style import METRICS, short_number
 from rust_tuner.search.baseline_table import CHANCE, FROZEN_BASELINES, VIEW_ONLY
 from rust_tuner.search.records import REGIME_1, REGIME_2, Project, TrialRecord
 

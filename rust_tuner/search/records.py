@@ -26,6 +26,8 @@ import pandas as pd
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import atomic_write, read_json, sha256_of_json, write_json
+from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.metrics.uncertainty import Interval
 from rust_tuner.search.ties import Tie, ties
 
 TRIAL_ID_WIDTH = 4
@@ -236,6 +238,16 @@ class TrialRecord:
         values = self.fold_values(metric)
         return None if values is None or len(values) < 2 else float(np.std(values, ddof=1))
 
+    def interval(self, metric: str) -> Interval:
+        """The 95 % interval of a validation metric's mean over the folds at the chosen epoch.
+
+        NaN where it is not known; see `metrics.fold_interval`.
+        """
+        curves = [fold["validation"].get(metric) for fold in self.folds]
+        if self.epoch is None or not curves or any(curve is None for curve in curves):
+            return Interval(float("nan"), float("nan"), float("nan"))
+        return fold_interval([curve[self.epoch] for curve in curves if curve])
+
 
 @dataclass(frozen=True)
 class Project:
@@ -330,7 +342,8 @@ def results_table(project: Project) -> pd.DataFrame:
     """One row a trial, in the order of their ids.
 
     Columns: `trial`, `status`, a column a hyperparameter, `score` (the objective at the chosen
-    epoch, averaged over folds), `score_std` (standard deviation over folds), `tied_with_best`
+    epoch, averaged over folds), `score_std` (standard deviation over folds), `score_low` and
+    `score_high` (its 95 % interval over folds, `TrialRecord.interval`), `tied_with_best`
     (whether the trial is statistically tied with the best one, all trials at once at 5 %; empty
     where that is not known), `p_against_best` (of the corrected resampled t-test against the best
     one by itself), `epoch` (from 0), each validation metric and its `_std`, the view-only baseline
@@ -343,9 +356,12 @@ def results_table(project: Project) -> pd.DataFrame:
     for trial in project.trials:
         tie = compared.get(trial.trial)
         row: dict[str, Any] = {"trial": trial.trial, "status": trial.status} | trial.values
+        interval = trial.interval(project.objective.removeprefix("val_"))
         row |= {
             "score": trial.score,
             "score_std": trial.spread(project.objective.removeprefix("val_")),
+            "score_low": interval.low,
+            "score_high": interval.high,
             "tied_with_best": None if tie is None else tie.tied,
             "p_against_best": None if tie is None else tie.p_value,
             "epoch": trial.epoch,
@@ -357,7 +373,8 @@ def results_table(project: Project) -> pd.DataFrame:
         row["seconds"] = sum(fold["seconds"] for fold in trial.folds)
         row["message"] = trial.message
         rows.append(row)
-    columns = ["trial", "status", "score", "score_std", "tied_with_best", "p_against_best", "epoch"]
+    names = ["trial", "status", "score", "score_std", "score_low", "score_high"]
+    columns = [*names, "tied_with_best", "p_against_best", "epoch"]
     table = pd.DataFrame(rows, columns=None if rows else columns)
     return table.astype({"tied_with_best": "boolean", "p_against_best": "float64"})
 

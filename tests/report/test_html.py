@@ -8,8 +8,10 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from report_studies import (
     make_predictions,
     study_record,
@@ -24,6 +26,7 @@ from rust_tuner.errors import ResumeError, StorageError
 from rust_tuner.files import read_json
 from rust_tuner.labels import CORTICES
 from rust_tuner.report.html import write_report
+from rust_tuner.report.noise import noise_spread, read_noise
 from rust_tuner.report.page import inline_svg
 
 NAME = "<script>alert(1)<script>"
@@ -102,6 +105,8 @@ def test_the_summary_stands_first_and_nothing_is_missing(page):
         "noise",
         "nested",
         "final",
+        "published",
+        "checks",
         "provenance",
         "reproduce",
     ]
@@ -190,7 +195,7 @@ def test_text_of_records_shows_as_text(small):
 
 def test_every_figure_has_words_with_figures_for_who_cannot_see_it(page):
     papers = [a for a in page.all("div") if a.get("role") == "img"]
-    assert len(papers) == len(page.all("figure")) == 20
+    assert len(papers) == len(page.all("figure")) == 31
     for paper in papers:
         assert re.search(r"\d", paper["aria-label"]), paper
         assert "nan" not in paper["aria-label"].lower()
@@ -267,6 +272,56 @@ def test_the_noise_floor_shows_its_standard_deviations(source):
     assert ">0.0129<" in told
 
 
+def test_the_noise_floor_is_the_band_of_both_searches_slices(finished, source):
+    spread = noise_spread(read_noise(finished / "noise").values)
+    of_seeds = spread[(spread["kind"] == "seed") & (spread["metric"] == "auroc")]
+    told = f"{of_seeds['difference'].item():.4f} (95 %)"
+    for name in ("regime-1", "regime-2"):
+        assert told in section_of(source, name)
+        assert "The band is the noise floor at the best." in section_of(source, name)
+
+
+def test_without_repeats_no_noise_floor_is_told(small):
+    source = write_report(small).read_text()
+    assert "The band is" not in source
+    assert "Noise floor:" not in source
+
+
+def test_the_gallery_shows_the_radiographs_that_the_manifest_names(tmp_path):
+    study = tmp_path / "study"
+    rows = make_predictions()
+    (study / "final").mkdir(parents=True)
+    rows.to_csv(study / "final" / "predictions.csv", index=False)
+    (tmp_path / "moved" / "images").mkdir(parents=True)
+    for number, image in enumerate(rows["image"]):
+        pixels = np.full((40, 20), 50 + 2 * number, dtype=np.uint8)
+        pixels[0, number // 10], pixels[1, number % 10] = 255, 0
+        Image.fromarray(pixels).save(tmp_path / "moved" / image)
+    names = ["image", "patient_id", "visit", "view", *CORTICES]
+    rows[names].to_csv(tmp_path / "moved" / "manifest.csv", index=False)
+    write_json(study / "study.json", study_record(manifest="../moved/manifest.csv"))
+    page = read_page(write_report(study))
+    assert "mind who may see this file" in page.text
+    assert "not found" not in page.text
+    svg = (study / "report" / "figures" / "holdout_worst.svg").read_text()
+    assert svg.count("data:image/png;base64,") == 9
+    (tmp_path / "moved" / "manifest.csv").unlink()
+    assert "9 image files were not found." in read_page(write_report(study)).text
+
+
+def test_checks_stand_with_their_verdicts(source):
+    told = section_of(source, "checks")
+    assert told.count('<td class="passed">passed</td>') == 11
+    assert "11 checks of the records: 11 passed." in told
+
+
+def test_figures_lie_beside_those_of_the_published_study(source):
+    told = section_of(source, "published")
+    for words in ("published 0.784", "the best of 110 published trials is 0.811, of 12 here 0.754"):
+        assert words in told
+    assert "0.806 for the published ones" in told
+
+
 def test_hold_out_and_view_only_figures_stand_in_the_summary(page):
     start = page.text.index("What came out")
     told = page.text[start : page.text.index("Macro averages")]
@@ -284,7 +339,7 @@ def test_epochs_count_from_1_on_the_page(source):
 
 def test_every_heading_of_a_sortable_table_is_a_button(page, source):
     heads = re.findall(r"<thead>.*?</thead>", source, flags=re.DOTALL)
-    assert len(heads) == 13
+    assert len(heads) == 14
     for head in heads[1:]:
         assert head.count('scope="col"><button type="button">') == head.count("<th ")
 
@@ -294,7 +349,7 @@ def test_equal_records_give_an_equal_report_but_for_the_studys_name(small, tmp_p
     shutil.copytree(small, moved)
     pages = [write_report(small), write_report(moved)]
     files = [sorted(path for path in page.parent.rglob("*.*")) for page in pages]
-    assert len(files[0]) == 1 + 4 * 3 + 2
+    assert len(files[0]) == 1 + 7 * 3 + 3
     for one, other in zip(*files, strict=True):
         assert one.name == other.name
         if one.name != "index.html":
@@ -333,7 +388,7 @@ def test_a_search_that_has_just_begun_has_a_page(tmp_path):
 def test_a_single_trial_of_two_folds_and_one_epoch_is_drawn(tmp_path):
     write_regime_1(tmp_path / "regime_1", count=1, num_folds=2, epochs=1)
     page = read_page(write_report(tmp_path))
-    assert len(page.all("figure")) == 4
+    assert len(page.all("figure")) == 7
     assert "could not be made" not in page.text
 
 
@@ -346,7 +401,7 @@ def test_a_damaged_part_is_named_and_the_rest_is_drawn(small):
     assert "Damaged: regime_2: trial_0001: " in page.text
     assert "Regime I is not there or cannot be read." in page.text
     assert "5 of 6 trials have a score" in page.text
-    assert len(page.all("figure")) == 4
+    assert len(page.all("figure")) == 7
 
 
 def test_first_models_on_different_data_are_not_drawn_side_by_side(tmp_path):
@@ -357,8 +412,10 @@ def test_first_models_on_different_data_are_not_drawn_side_by_side(tmp_path):
     write_json(path, run)
     page = read_page(write_report(tmp_path))
     assert "so their figures cannot be compared" in page.text
-    assert not (tmp_path / "report" / "figures" / "baselines_auroc.png").exists()
-    assert len(page.all("figure")) == 4
+    drawn = {path.stem for path in (tmp_path / "report" / "figures").glob("*.png")}
+    assert not {"baselines_auroc", "published_baselines"} & drawn
+    # Their curves are drawn, each by itself, and the summary.
+    assert len(page.all("figure")) == len(drawn) == 5
 
 
 def test_predictions_that_cannot_be_drawn_leave_the_page_whole(tmp_path):

@@ -104,7 +104,9 @@ def test_the_interval_of_the_estimate_is_that_of_the_mean_over_outer_folds(
         np.flatnonzero(predictions["patient_id"] == p) for p in sorted(set(table.patient_ids))
     ]
     means = [
-        mean_over_folds(np.concatenate([rows_of[p] for p in rng.integers(30, size=30)]))
+        mean_over_folds(
+            np.concatenate([rows_of[p] for p in rng.integers(len(rows_of), size=len(rows_of))])
+        )
         for _ in range(400)
     ]
     low, high = np.quantile(means, [0.025, 0.975])

@@ -242,12 +242,15 @@ def test_a_study_has_the_tables_of_what_is_there(tmp_path):
     assert list(tables) == [
         "baselines",
         "regime_1",
+        "regime_1_history",
         "regime_2",
+        "regime_2_history",
         "nested",
         "nested_summary",
         "noise",
         "noise_floor",
         "final",
+        "predictions",
     ]
     assert list(tables["baselines"]["model"]) == [
         "chance",
@@ -257,11 +260,14 @@ def test_a_study_has_the_tables_of_what_is_there(tmp_path):
     ]
     assert len(tables["regime_1"]) == 12
     assert len(tables["regime_2"]) == 6
+    # Trials, folds, epochs, splits and metrics.
+    assert len(tables["regime_1_history"]) == 12 * 3 * 5 * 2 * 3
+    assert len(tables["predictions"]) == 60
 
 
 def test_an_unfinished_study_has_fewer_tables(tmp_path):
     write_regime_1(tmp_path / "study" / "regime_1", count=2, num_trials=9)
-    assert list(study_tables(tmp_path / "study")) == ["regime_1"]
+    assert list(study_tables(tmp_path / "study")) == ["regime_1", "regime_1_history"]
 
 
 @pytest.mark.parametrize("name", ["absent", "empty"])

@@ -362,6 +362,8 @@ def test_results_have_a_row_a_trial_with_scores_spreads_and_baselines(project):
         "units",
         "score",
         "score_std",
+        "score_low",
+        "score_high",
         "tied_with_best",
         "p_against_best",
         "epoch",
@@ -380,6 +382,10 @@ def test_results_have_a_row_a_trial_with_scores_spreads_and_baselines(project):
     # Two values spread by their distance over the root of two.
     spreads = [0.1 / np.sqrt(2), 0.125 / np.sqrt(2), np.nan, np.nan]
     np.testing.assert_allclose(table["score_std"], spreads, rtol=1e-12)
+    # Student's t with one degree of freedom; of two folds each trains on the other's rows.
+    reach = 12.706204736432095 * np.sqrt(1 / 2 + 1) * np.array(spreads)
+    np.testing.assert_allclose(table["score_low"], table["score"] - reach, rtol=1e-9)
+    np.testing.assert_allclose(table["score_high"], table["score"] + reach, rtol=1e-9)
     np.testing.assert_allclose(table["val_auroc_std"], spreads, rtol=1e-12)
     np.testing.assert_allclose(table["val_loss_std"], [0, 0, np.nan, np.nan], atol=1e-15)
     np.testing.assert_array_equal(table["epoch"], [1, 1, np.nan, np.nan])
@@ -429,8 +435,8 @@ def test_a_search_without_trials_has_empty_tables_with_their_columns(tmp_path):
     write_json(tmp_path / "search.json", {"objective": {"name": "val_auroc", "direction": "max"}})
     read = read_project(tmp_path)
     assert read.best is None
-    columns = ["trial", "status", "score", "score_std", "tied_with_best", "p_against_best", "epoch"]
-    assert list(results_table(read)) == columns
+    names = ["trial", "status", "score", "score_std", "score_low", "score_high"]
+    assert list(results_table(read)) == [*names, "tied_with_best", "p_against_best", "epoch"]
     pd.testing.assert_index_equal(
         history_table(read).columns,
         pd.Index(["trial", "fold", "epoch", "split", "metric", "value"]),

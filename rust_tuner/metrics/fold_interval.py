@@ -1,0 +1,46 @@
+"""How sure the mean of a cross-validation's folds is; the folds share most of their training data.
+
+Between two trials it is `corrected_t_test` that asks; this is its interval for one.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from rust_tuner.errors import MetricError
+from rust_tuner.metrics.uncertainty import TAILS, Interval
+
+
+def fold_interval(scores: npt.ArrayLike, *, overlap: float | None = None) -> Interval:
+    """The mean of fold scores and its 95 % interval by the corrected resampled t statistic.
+
+    Nadeau and Bengio, Machine Learning 2003, doi:10.1023/A:1024068626366: the variance of the mean
+    is taken as (1 / folds + n_test / n_train) times that of the folds. Without the correction the
+    interval of 10 folds is 1.45 times too narrow, of 6 folds 1.48 times.
+
+    Args:
+        scores: (folds,) scores.
+        overlap: n_test / n_train; that of k folds which share the rows out among them,
+            1 / (folds - 1), where None.
+
+    Returns:
+        The mean with its interval; NaN ends with fewer than two folds or a score that is not
+        finite.
+
+    Raises:
+        MetricError: for another shape, no scores, or an overlap that is not positive.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 1 or not len(values):
+        raise MetricError(f"scores of shape {values.shape}; expected (folds,), one fold or more")
+    if overlap is not None and not overlap > 0:
+        raise MetricError(f"overlap={overlap}; expected the positive number n_test / n_train")
+    mean, num_folds = float(values.mean()), len(values)
+    if num_folds < 2 or not np.isfinite(values).all():
+        return Interval(mean, math.nan, math.nan)
+    shared = 1 / (num_folds - 1) if overlap is None else overlap
+    error = math.sqrt(float(values.var(ddof=1)) * (1 / num_folds + shared))
+    reach = float(stats.t.ppf(TAILS[1], num_folds - 1)) * error
+    return Interval(mean, mean - reach, mean + reach)

@@ -1,0 +1,99 @@
+"""The radiographs that a model got most wrong: which they are, and their thumbnails.
+
+Thumbnails are pictures of patients: who must not share the radiographs must not share them either.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rust_tuner.data.images import load_image
+from rust_tuner.data.manifest import load_manifest
+from rust_tuner.errors import ImageError, RustTunerError
+from rust_tuner.labels import CORTICES, LABELS, decode_probabilities
+
+Thumbnail = npt.NDArray[np.uint8]
+
+# Pixels a side: enough for a tile of a third of a column.
+THUMBNAIL_SIZE = 128
+
+_KEYS = ("patient_id", "visit", "view")
+
+
+def worst_errors(predictions: pd.DataFrame, *, count: int = 9) -> pd.DataFrame:
+    """The radiographs that were misread, the worst first.
+
+    A radiograph's error is how many points its visible cortices' most likely scores are off
+    altogether. Of equal errors the one whose expected scores (the means under the four normalised
+    probabilities) are further off comes first.
+
+    Args:
+        predictions: from `read_predictions`.
+        count: how many at most.
+
+    Returns:
+        `rank` (from 1), `image, patient_id, visit, view, error` (points, 1 or more),
+        `expected_error`, and of each cortex `<cortex>_true` and `<cortex>_predicted`, NaN where it
+        is not visible.
+    """
+    answers = predictions[[f"probability_{label}" for label in LABELS]].to_numpy(dtype=np.float64)
+    decoded = decode_probabilities(answers)
+    truth = predictions[list(CORTICES)].to_numpy(dtype=np.float64)
+    likeliest = np.where(np.isnan(truth), np.nan, decoded.most_likely)
+    table = predictions[["image", *_KEYS]].assign(
+        error=np.nansum(np.abs(likeliest - truth), axis=1),
+        expected_error=np.nansum(np.abs(decoded.expected - truth), axis=1),
+        **{f"{cortex}_true": truth[:, place] for place, cortex in enumerate(CORTICES)},
+        **{f"{cortex}_predicted": likeliest[:, place] for place, cortex in enumerate(CORTICES)},
+    )
+    table = table[table["error"] > 0]
+    order = ["error", "expected_error"]
+    worst: pd.DataFrame = table.sort_values(order, ascending=False, kind="stable").head(count)
+    worst.insert(0, "rank", range(1, len(worst) + 1))
+    return worst.reset_index(drop=True)
+
+
+def find_images(table: pd.DataFrame, manifest: Path | None) -> dict[str, Path]:
+    """Where the radiographs of a table lie now, also where a study and its manifest were moved.
+
+    Args:
+        table: `image, patient_id, visit, view`.
+        manifest: the study's manifest; what the table itself says is taken where it is None or
+            cannot be read.
+
+    Returns:
+        `image` of the table -> file.
+    """
+    known: Mapping[tuple[str, ...], str] = {}
+    if manifest is not None:
+        try:
+            rows = load_manifest(manifest).table
+        except (RustTunerError, OSError):
+            rows = table.iloc[:0]
+        known = {
+            tuple(row[name] for name in _KEYS): row["image"] for row in rows.to_dict("records")
+        }
+    return {
+        row["image"]: Path(known.get(tuple(row[name] for name in _KEYS), row["image"]))
+        for row in table.to_dict("records")
+    }
+
+
+def read_thumbnails(images: Mapping[str, Path]) -> dict[str, Thumbnail]:
+    """Small grey pictures (128, 128) uint8, aspect ratio kept, from black to the image's brightest.
+
+    Args:
+        images: name -> file; one that cannot be read is left out.
+    """
+    found = {}
+    for name, path in images.items():
+        try:
+            pixels = load_image(path, size=THUMBNAIL_SIZE, resize="letterbox").mean(axis=2)
+        except ImageError:
+            continue
+        light = (pixels + 1) / max(float(pixels.max()) + 1, 1e-6)
+        found[name] = (255 * light).round().astype(np.uint8)
+    return found

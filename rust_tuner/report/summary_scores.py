@@ -1,0 +1,88 @@
+"""What came out of a study as one table: the score of each part, its interval, the view alone."""
+
+import numpy as np
+import pandas as pd
+
+from rust_tuner.labels import CORTICES, LABELS, NUM_VIEWS, encode, visible_mask
+from rust_tuner.metrics import Interval, auroc_intervals
+from rust_tuner.report.study_records import StudyRecords
+from rust_tuner.report.verdict import SEARCH_NAMES, view_only_of
+from rust_tuner.search.records import REGIME_1, REGIME_2, Project
+
+# Something was chosen by it, so chance helped; or of patients that nothing chosen had seen.
+SELECTION, ESTIMATE = "selection score", "estimate"
+METRICS_TOLD = ("auroc", "cortex_auroc")
+
+_COLUMNS = ("part", "kind", "metric", "value", "low", "high", "view_only")
+_RESAMPLES = 2000
+
+
+def summary_scores(records: StudyRecords) -> pd.DataFrame:
+    """The best score of every part that has one, from the first models to the hold-out set.
+
+    Returns:
+        `part`, `kind` (`selection score` or `estimate`), `metric` (`auroc` or `cortex_auroc`),
+        `value`, its 95 % interval `low` and `high` (over folds, `fold_interval`; of estimates by
+        bootstrap over patients; empty where it is not known), `view_only`.
+    """
+    rows: list[tuple[object, ...]] = []
+
+    def add(part: str, project: Project) -> None:
+        known = view_only_of(project)
+        told = f"{part}, {project.run['subject']['num_folds']} folds"
+        for metric in METRICS_TOLD:
+            best = project.best
+            if best is not None and f"val_{metric}" in best.metrics:
+                found = best.interval(metric)
+                ends = (best.metrics[f"val_{metric}"], found.low, found.high)
+                rows.append((told, SELECTION, metric, *ends, known.get(metric)))
+
+    done = {name: item for name, item in records.baselines.items() if item.best is not None}
+    if done:
+        objective = next(iter(done.values())).objective
+        name = max(done, key=lambda name: _objective_of(done[name], objective))
+        add(f"best of {len(done)} first models", done[name])
+    for name, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
+        if project is not None and project.best is not None:
+            number = sum(trial.score is not None for trial in project.trials)
+            add(f"{SEARCH_NAMES[name]}: best of {number} trials", project)
+    if records.cross_validation is not None:
+        add("tuned model, cross-validated", records.cross_validation)
+    nested = records.nested
+    if nested is not None and nested.summary is not None:
+        told = f"nested cross-validation, {nested.outer_folds} outer folds"
+        for metric in METRICS_TOLD:
+            found, view = (nested.summary[n][metric] for n in ("estimate", "view_only_baseline"))
+            estimate = (found["mean"], found["low"], found["high"])
+            rows.append((told, ESTIMATE, metric, *estimate, view["mean"]))
+    if records.holdout is not None:
+        intervals = _holdout_intervals(records.predictions)
+        told = f"tuned model, hold-out set of {records.holdout['patients']} patients"
+        for metric in METRICS_TOLD:
+            value = records.holdout["metrics"][metric]
+            found = intervals.get(metric)
+            ends = (found.low, found.high) if found is not None else (None, None)
+            known = records.holdout["view_only_baseline"][metric]
+            rows.append((told, ESTIMATE, metric, value, *ends, known))
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    return table.astype(dict.fromkeys(_COLUMNS[3:], "float64"))
+
+
+def _objective_of(project: Project, objective: str) -> float:
+    best = project.best
+    return -np.inf if best is None else best.metrics.get(objective, -np.inf)
+
+
+def _holdout_intervals(predictions: pd.DataFrame | None) -> dict[str, Interval]:
+    if predictions is None or predictions["patient_id"].nunique() < 2:
+        return {}
+    scores = predictions[list(CORTICES)].to_numpy(dtype=np.float64)
+    labels, visible = encode(predictions["view"].tolist(), scores), visible_mask(scores)
+    names = [f"probability_{label}" for label in LABELS]
+    answers = predictions[names].to_numpy(dtype=np.float64)
+    patients = predictions["patient_id"].to_numpy()
+    cortices = (labels[:, NUM_VIEWS:], answers[:, NUM_VIEWS:], patients, visible)
+    return {
+        "auroc": auroc_intervals(labels, answers, patients, rng=0, num_resamples=_RESAMPLES).macro,
+        "cortex_auroc": auroc_intervals(*cortices, rng=0, num_resamples=_RESAMPLES).macro,
+    }

@@ -1,0 +1,134 @@
+"""RUST totals of visits, true and as predicted, and when the visits of a patient were.
+
+A total sums four cortices, of which a view shows two, so it takes both views of a visit.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rust_tuner.labels import CORTICES, LABELS, decode_probabilities
+
+_UNITS = {"day": 1.0, "week": 7.0, "month": 30.4375, "year": 365.25}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(day|week|month|year|d|wk|w|mo|m|yr|y)s?")
+_SHORT_UNITS = {
+    "d": "day",
+    "w": "week",
+    "wk": "week",
+    "m": "month",
+    "mo": "month",
+    "y": "year",
+    "yr": "year",
+}
+_STARTS = ("baseline", "start", "injury", "surgery", "postoperative")
+_NUMBER = re.compile(r"(?:visit ?|v)?(\d+(?:\.\d+)?)")
+# REDCap names an event as `3_months_arm_1`.
+_ARM = re.compile(r" arm ?\d+$")
+
+
+@dataclass(frozen=True)
+class VisitScale:
+    """Where visits stand on an axis.
+
+    Attributes:
+        places: visit -> place; names that mean the same have one place.
+        unit: `days`, `weeks`, `months` or `years` where all names tell a time, else None.
+        is_ordinal: whether a place is only a number in an order.
+    """
+
+    places: dict[str, float]
+    unit: str | None
+    is_ordinal: bool
+
+
+def visit_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The totals of the visits whose four cortices are all scored.
+
+    A cortex counts in the radiographs where it has a true score. Where several radiographs of a
+    visit do, both sides take the mean, so that a total need not be whole.
+
+    Args:
+        predictions: from `read_predictions`.
+
+    Returns:
+        `patient_id, visit, true_total, predicted_total`, totals in [4, 16], the most likely score
+        of each cortex; in the order of `predictions`.
+    """
+    names = list(CORTICES)
+    answers = predictions[[f"probability_{label}" for label in LABELS]].to_numpy(dtype=np.float64)
+    truth = predictions[names].to_numpy(dtype=np.float64)
+    likeliest = np.where(np.isnan(truth), np.nan, decode_probabilities(answers).most_likely)
+    keys = [predictions["patient_id"], predictions["visit"]]
+    totals = {}
+    for side, scores in (("true_total", truth), ("predicted_total", likeliest)):
+        table = pd.DataFrame(scores, columns=names, index=predictions.index)
+        visits = table.groupby(keys, sort=False).mean()
+        totals[side] = visits.sum(axis=1, skipna=False)
+    found = pd.DataFrame(totals).dropna().reset_index()
+    return found[["patient_id", "visit", "true_total", "predicted_total"]]
+
+
+def visit_scale(visits: Iterable[str]) -> VisitScale:
+    """Where visits stand in time: by the times or numbers in their names, else as they come.
+
+    Args:
+        visits: names such as `baseline`, `6 weeks`, `3_months_arm_1`, or `1`, `2`.
+    """
+    names = list(dict.fromkeys(visits))
+    plain = {name: _ARM.sub("", name.strip().lower().replace("_", " ")) for name in names}
+    times = {name: _days(text) for name, text in plain.items()}
+    # A lone start tells no unit.
+    units = [time[1] for time in times.values() if time is not None and time[1] is not None]
+    if units and all(time is not None for time in times.values()):
+        unit = min(units, key=_UNITS.__getitem__)
+        places = {name: time[0] / _UNITS[unit] for name, time in times.items() if time is not None}
+        return VisitScale(places, f"{unit}s", False)
+    numbers = {name: _NUMBER.fullmatch(text) for name, text in plain.items()}
+    if all(numbers.values()):
+        found = {name: float(match[1]) for name, match in numbers.items() if match}
+        return VisitScale(found, None, False)
+    return VisitScale({name: float(place) for place, name in enumerate(names, 1)}, None, True)
+
+
+def trajectory_table(visits: pd.DataFrame, *, count: int = 9) -> pd.DataFrame:
+    """Patients with two complete visits or more, evenly from the smallest to the largest error.
+
+    Args:
+        visits: from `visit_table`.
+        count: how many patients at most.
+
+    Returns:
+        `visits` of these patients with `place` (of `visit_scale`, over all visits) and `error`
+        (the patient's mean absolute error of the total), patients by error, visits by place. The
+        number of patients that there were to choose from is in `attrs["patients"]`.
+    """
+    scale = visit_scale(visits["visit"])
+    table = visits.assign(
+        place=visits["visit"].map(scale.places),
+        error=(visits["predicted_total"] - visits["true_total"]).abs(),
+    )
+    by_patient = table.groupby("patient_id", sort=False)["error"]
+    table["error"] = by_patient.transform("mean")
+    patients = table[by_patient.transform("size") > 1].sort_values(
+        ["error", "patient_id", "place"], kind="stable"
+    )
+    names = list(dict.fromkeys(patients["patient_id"]))
+    shown = np.unique(np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int))
+    chosen = patients[patients["patient_id"].isin([names[place] for place in shown])]
+    chosen = chosen.reset_index(drop=True)
+    chosen.attrs["patients"] = len(names)
+    return chosen
+
+
+def _days(text: str) -> tuple[float, str | None] | None:
+    """Days since the start, and the unit that they are told in."""
+    if text in _STARTS:
+        return 0.0, None
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return None
+    unit = _SHORT_UNITS.get(match[2], match[2])
+    return float(match[1]) * _UNITS[unit], unit

@@ -1,0 +1,55 @@
+"""The interval of a cross-validation's mean: the corrected test's own, and wide enough."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rust_tuner.errors import MetricError
+from rust_tuner.metrics import corrected_t_test
+from rust_tuner.metrics.fold_interval import fold_interval
+
+
+@pytest.mark.parametrize("num_folds", [2, 3, 6, 10])
+def test_it_ends_where_the_corrected_test_rejects_at_5_percent(num_folds):
+    scores = np.random.default_rng(num_folds).normal(0.8, 0.02, num_folds)
+    found = fold_interval(scores)
+    assert found.value == pytest.approx(scores.mean())
+    for end in (found.low, found.high):
+        test = corrected_t_test(scores, np.full(num_folds, end), num_folds - 1, 1)
+        assert test.p_value == pytest.approx(0.05)
+
+
+def test_without_shared_data_it_is_students_interval():
+    scores = np.random.default_rng(0).normal(0.8, 0.02, 8)
+    found = fold_interval(scores, overlap=1e-12)
+    expected = stats.t.interval(0.95, 7, scores.mean(), stats.sem(scores))
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+def test_a_larger_overlap_makes_it_wider():
+    scores = [0.7, 0.75, 0.8]
+    narrow, wide = (fold_interval(scores, overlap=overlap) for overlap in (0.1, 1.0))
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize("scores", [[0.7], [0.7, math.nan, 0.8], [math.nan]])
+def test_what_cannot_be_known_is_nan(scores):
+    found = fold_interval(scores)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def test_equal_folds_leave_no_doubt():
+    found = fold_interval([0.75, 0.75, 0.75])
+    assert (found.low, found.high) == (0.75, 0.75)
+
+
+def test_wrong_input_is_refused():
+    with pytest.raises(MetricError, match=r"shape \(0,\); expected \(folds,\)"):
+        fold_interval([])
+    with pytest.raises(MetricError, match=r"shape \(1, 2\)"):
+        fold_interval([[0.1, 0.2]])
+    with pytest.raises(MetricError, match="overlap=0; expected the positive number"):
+        fold_interval([0.1, 0.2], overlap=0)
