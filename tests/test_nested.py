@@ -28,6 +28,7 @@ from rust_tuner.nested import nested_cross_validation
 from rust_tuner.progress import Silent
 from rust_tuner.report.predictions import read_predictions
 from rust_tuner.search.nested_records import outer_folder, read_nested, read_outer
+from rust_tuner.search.out_of_fold import read_rows
 from rust_tuner.search.records import read_out_of_fold, read_project
 
 DIFFERS = "holds a nested cross-validation that differs"
@@ -95,11 +96,14 @@ def test_no_outer_validation_patient_is_in_any_inner_record(repeated_study, oute
         for regime in ("regime_1", "regime_2"):
             project = read_project(place / regime)
             assert len(project.trials) == 2
+            rows = read_rows(project)
+            assert set(rows["patient_id"]) == seen
+            assert len(rows) == len(fold.training)
             for trial in project.trials:
-                rows = read_out_of_fold(place / regime, trial.trial)
-                assert rows.shape == (len(fold.training), len(LABELS))
-                assert np.isfinite(rows).all()
-            # No record names a patient or an image, so none can name one of the others.
+                predictions = read_out_of_fold(place / regime, trial.trial)
+                assert predictions.shape == (len(fold.training), len(LABELS))
+                assert np.isfinite(predictions).all()
+            # No other file names a patient or an image.
             for path in (place / regime).rglob("*.json"):
                 text = path.read_text()
                 assert not [name for name in held | seen if f'"{name}"' in text], path
@@ -427,6 +431,9 @@ class Counted(Silent):
     def advance(self, steps=1, *, note=None):
         self.done += steps
 
+    def skip(self, steps):
+        self.done += steps
+
 
 def test_the_progress_counts_what_is_there_and_ends_where_it_said(repeated_copy, nested_protocol):
     folder = repeated_copy.directory / "nested"
@@ -439,7 +446,7 @@ def test_the_progress_counts_what_is_there_and_ends_where_it_said(repeated_copy,
     assert whole.total == 2 * 4 * 2 * 2
     assert whole.begun == whole.total - 2 * 2 * 2
     assert whole.done == whole.total
-    inside = shown.tasks["outer fold 2 of 2, regime_2"]
+    inside = shown.tasks["outer fold 2 of 2, regime_2, epochs of folds"]
     assert (inside.begun, inside.done) == (0, inside.total)
 
 
