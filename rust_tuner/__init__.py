@@ -34,6 +34,7 @@ _HOMES = {
     "run_baselines": "rust_tuner.search.baselines",
     "predict_radiographs": "rust_tuner.inference",
     "write_phantoms": "rust_tuner.data.phantoms",
+    "nested_cross_validation": "rust_tuner.nested",
     "export_best_hyperparameters": "rust_tuner.report.export",
     "RustTunerError": "rust_tuner.errors",
     "Study": "rust_tuner.study",

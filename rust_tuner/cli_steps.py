@@ -331,7 +331,9 @@ def nested(
             image_size=image_size,
             precision=None if precision is None else precision.value,
         )
-        out.print(plan_table(plan_nested(opened.protocol, opened.count_radiographs())))
+        sites = opened.count_sites()
+        planned = plan_nested(opened.protocol, opened.count_radiographs(), num_sites=sites)
+        out.print(plan_table(planned))
         start_tensorflow()
         opened.prepare()
         fetch_weights(opened.protocol.weights)
@@ -361,6 +363,7 @@ def noise(
             opened.protocol,
             opened.count_radiographs(),
             begun_repeats(study) if repeats is None else repeats,
+            num_sites=opened.count_sites(),
         )
         out.print(plan_table(steps))
         start_tensorflow()

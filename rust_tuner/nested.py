@@ -9,7 +9,7 @@ doi:10.1186/1471-2105-7-91; Cawley and Talbot, JMLR 2010). The hold-out set has 
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,19 @@ from rust_tuner.data.outer_folds import OuterFold, outer_folds
 from rust_tuner.data.split_file import (
     Split,
     load_or_make_folds,
+    load_or_make_site_folds,
     radiographs_sha256,
     read_split,
     write_split,
 )
-from rust_tuner.data.splits import Development, Folds, make_folds, require_development
-from rust_tuner.errors import ResumeError, RustTunerError, TrialError
+from rust_tuner.data.splits import (
+    Development,
+    Folds,
+    folds_asked_for,
+    make_folds,
+    require_development,
+)
+from rust_tuner.errors import ResumeError, RustTunerError, SplitError, TrialError
 from rust_tuner.files import hold_lock, sha256_of_json, write_text
 from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, view_only_baseline
@@ -48,6 +55,9 @@ from rust_tuner.search.nested_records import (
 )
 from rust_tuner.search.records import REGIME_1, REGIME_2, count_ended, read_project
 
+if TYPE_CHECKING:
+    from rust_tuner.models.fold_training import FoldPlace
+
 _SPLIT_FILE = "split.json"
 
 
@@ -70,7 +80,8 @@ def nested_cross_validation(
         development: the development set.
         directory: the study's folder; everything is kept in its subfolder `nested`.
         protocol: the scientific choices; `Protocol.study()` where None.
-        folds: the outer folds; made from the protocol's `outer_folds` and seed where None.
+        folds: the outer folds. Where None, as many as the protocol's `outer_folds`, made from its
+            seed; where it says so, each leaves one site out, and so do the inner folds.
         cache: folder of the feature cache; the default one where None.
         progress: where to report; nowhere by default.
 
@@ -92,7 +103,8 @@ def nested_cross_validation(
     radiographs = require_development(development).radiographs
     chosen = protocol or Protocol.study()
     report = progress or Silent()
-    made = make_folds(development, chosen.outer_folds, chosen.seed) if folds is None else folds
+    asked = folds_asked_for(development, chosen, chosen.outer_folds) if folds is None else folds
+    made = make_folds(development, asked, chosen.seed) if isinstance(asked, int) else asked
     outer = outer_folds(development, made)
     start_backend()
     folder = Path(directory) / NESTED
@@ -132,17 +144,16 @@ def _run_missing(
 ) -> None:
     """Fill in the records that are None, one outer fold after another."""
     # The whole is counted in epochs of inner folds, as the searches inside count themselves.
-    per_trial = protocol.num_folds * protocol.epochs
-    per_fold = sum(run["trials"].values()) * per_trial
-    done = [
-        per_fold
-        if record is not None
-        else min(_ended(outer_folder(folder, number)) * per_trial, per_fold)
+    num_trials = sum(run["trials"].values())
+    per_trial = [len(folds) * protocol.epochs for folds in inner]
+    ended = [
+        num_trials if record is not None else min(_ended(outer_folder(folder, number)), num_trials)
         for number, record in enumerate(records)
     ]
-    total = per_fold * len(outer)
+    done = [trials * steps for trials, steps in zip(ended, per_trial, strict=True)]
+    total = num_trials * sum(per_trial)
     with progress.task("nested cross-validation", total, done=sum(done)) as whole:
-        for number, (fold, folds, already) in enumerate(zip(outer, inner, done, strict=True)):
+        for number, (fold, folds) in enumerate(zip(outer, inner, strict=True)):
             if records[number] is not None:
                 continue
             part = Part(
@@ -155,9 +166,8 @@ def _run_missing(
                 folder, run, fold, folds, protocol, cache=cache, progress=part
             )
             # Trials that failed, or that a finite space has not, were not counted.
-            whole.advance(
-                max(0, per_fold - already - part.advanced), note=_note(records, run["objective"])
-            )
+            whole.skip(max(0, num_trials * per_trial[number] - done[number] - part.advanced))
+            whole.advance(0, note=_note(records, run["objective"]))
 
 
 def _describe(
@@ -215,14 +225,20 @@ def _inner_folds(
     )
     if path.exists():
         written = read_split(path, radiographs)
-        if dataclasses.replace(written, folds={}) != split:
+        if dataclasses.replace(written, folds={}, site_folds=None) != split:
             raise ResumeError(
                 f"{path} divides the patients otherwise than outer fold {fold.number} does; "
                 f"restore it, or remove {folder} to begin anew"
             )
     else:
         write_split(path, split)
-    folds = load_or_make_folds(path, fold.training, protocol.num_folds, protocol.seed)
+    if protocol.folds_by == "site":
+        try:
+            folds = load_or_make_site_folds(path, fold.training, protocol.seed)
+        except SplitError as error:
+            raise SplitError(f"inside outer fold {fold.number}: {error}") from error
+    else:
+        folds = load_or_make_folds(path, fold.training, protocol.num_folds, protocol.seed)
     # A fold that has nothing to score is found now, and not after hours of other outer folds.
     _view_only(fold)
     labels, visible = training.labels, training.visible
@@ -253,6 +269,7 @@ def _run_outer(
     cache: str | Path | None,
     progress: Progress,
 ) -> OuterRecord:
+    from rust_tuner.models.fold_training import FoldPlace
     from rust_tuner.search.regimes import regime_1, regime_2
 
     place = outer_folder(folder, fold.number)
@@ -268,7 +285,9 @@ def _run_outer(
     values = tuned_values(second)
     best = second.best
     assert first.best is not None and best is not None and best.epoch is not None
-    answers = _refit(fold, values, best.epoch, best.trial, protocol, cache=cache, progress=progress)
+    # A place of its own: no inner fold has this number, nor another outer fold's refit.
+    refit = FoldPlace(protocol.seed, int(best.trial), len(folds) + fold.number)
+    answers = _refit(fold, values, best.epoch, refit, protocol, cache=cache, progress=progress)
     held = fold.validation.radiographs
     where = f"outer fold {fold.number}"
     cortices = (held.labels[:, NUM_VIEWS:], answers[:, NUM_VIEWS:])
@@ -295,7 +314,7 @@ def _refit(
     fold: OuterFold,
     values: dict[str, Any],
     epoch: int,
-    trial: str,
+    refit: "FoldPlace",
     protocol: Protocol,
     *,
     cache: str | Path | None,
@@ -303,7 +322,6 @@ def _refit(
 ) -> npt.NDArray[np.float32]:
     """Train on the outer training patients; the probabilities (n, 18) of the validation ones."""
     from rust_tuner.models.features import extract_features
-    from rust_tuner.models.fold_training import FoldPlace
     from rust_tuner.models.runtime import release
     from rust_tuner.search.subjects import training_targets
 
@@ -313,10 +331,8 @@ def _refit(
     shared: dict[str, Any] = {"cache": cache, "progress": progress}
     features = extract_features(seen.images, recipe, rows=seen.rows, **shared)
     targets = training_targets(seen, masked_loss=protocol.masked_loss)
-    # A place of its own: no inner fold has this number, nor another outer fold's refit.
-    place = FoldPlace(protocol.seed, int(trial), protocol.num_folds + fold.number)
     try:
-        head = fit_head(hypermodel, features, targets, epochs=epoch + 1, place=place)
+        head = fit_head(hypermodel, features, targets, epochs=epoch + 1, place=refit)
         asked = extract_features(held.images, recipe, rows=held.rows, **shared)
         answers = np.asarray(head(asked.values[:, 0], training=False), dtype=np.float32)
         release((*head.variables, *head.optimizer.variables))

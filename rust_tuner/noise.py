@@ -36,6 +36,8 @@ from rust_tuner.search.records import (
 )
 from rust_tuner.seeds import seed_word
 
+_GROWING = ("repeats", "assignments")
+
 
 def measure_noise(
     development: Development,
@@ -51,7 +53,8 @@ def measure_noise(
 
     The configuration is Regime II's best, or Regime I's where there is no Regime II, trained for
     as many epochs and scored by the same rule as in its search. Run again it goes on where it was
-    interrupted; more repeats may be asked for later.
+    interrupted; more repeats may be asked for later. Where each fold leaves one site out there is
+    but one assignment, and only other seeds are repeated.
 
     Args:
         development: the development set.
@@ -84,16 +87,18 @@ def measure_noise(
     source = best_project(directory)
     chosen = _as_searched(protocol or Protocol.study(), source)
     _require_same_data(source, development, folds, chosen)
-    run = _describe(source, chosen) | {"repeats": count}
+    num_assigned = 0 if chosen.folds_by == "site" else count
+    run = _describe(source, chosen) | {"repeats": count, "assignments": num_assigned}
     with hold_lock(folder, "repeating the best configuration"):
-        claim_record(folder / NOISE_FILE, run, what="a noise floor", free=("repeats",))
-        assignments = _assignments(development, folds.num_folds, chosen.seed, count)
-        places = [assignment_folder(folder, repeat) for repeat in range(count)]
+        claim_record(folder / NOISE_FILE, run, what="a noise floor", free=_GROWING)
+        assignments = _assignments(development, folds.num_folds, chosen.seed, num_assigned)
+        places = [assignment_folder(folder, repeat) for repeat in range(num_assigned)]
         per_trial = chosen.num_folds * chosen.epochs
         done = sum(map(count_ended, (folder / SEEDS, *places))) * per_trial
         shared: dict[str, Any] = {"protocol": chosen, "values": run["configuration"]}
         shared |= {"cache": cache}
-        with report.task("noise floor", 2 * count * per_trial, done=done) as whole:
+        total = (count + num_assigned) * per_trial
+        with report.task("noise floor", total, done=done) as whole:
             part = Part(report, whole, name="other seeds", counted=(SEEDS,))
             _repeat(development, folder / SEEDS, folds, count=count, progress=part, **shared)
             for place, assigned in zip(places, assignments, strict=True):

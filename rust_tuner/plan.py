@@ -99,13 +99,19 @@ def plan_study(
     ]
 
 
-def plan_nested(protocol: Protocol, num_radiographs: int) -> list[PlannedStep]:
+def plan_nested(
+    protocol: Protocol, num_radiographs: int, *, num_sites: int | None = None
+) -> list[PlannedStep]:
     """The steps of a nested cross-validation.
 
     Args:
         protocol: the scientific choices.
         num_radiographs: radiographs of the manifest.
+        num_sites: how many sites there are, where each fold leaves one out.
     """
+    if num_sites is not None:
+        inner = max(num_sites - 1, 2)
+        protocol = dataclasses.replace(protocol, outer_folds=num_sites, num_folds=inner)
     development = num_radiographs * (1 - protocol.holdout_fraction)
     outer, points = protocol.outer_folds, _grid_points(protocol)
     inside = development * (1 - 1 / outer)
@@ -127,22 +133,30 @@ def plan_nested(protocol: Protocol, num_radiographs: int) -> list[PlannedStep]:
     ]
 
 
-def plan_noise(protocol: Protocol, num_radiographs: int, repeats: int) -> list[PlannedStep]:
+def plan_noise(
+    protocol: Protocol, num_radiographs: int, repeats: int, *, num_sites: int | None = None
+) -> list[PlannedStep]:
     """The steps of measuring the noise floor.
 
     Args:
         protocol: the scientific choices, as the repeated search had them.
         num_radiographs: radiographs of the manifest.
         repeats: how many of each kind.
+        num_sites: how many sites there are, where each fold leaves one out.
     """
+    if num_sites is not None:
+        protocol = dataclasses.replace(protocol, num_folds=num_sites)
     development = num_radiographs * (1 - protocol.holdout_fraction)
     trial = _head_seconds(development, protocol.num_folds, protocol.epochs)
     scale = f"{protocol.num_folds} folds, {protocol.epochs} epochs"
-    return [
+    steps = [
         _features(protocol, development),
         PlannedStep("other seeds", f"{repeats} repeats, {scale}", repeats * trial),
-        PlannedStep("other assignments", f"{repeats} repeats, {scale}", repeats * trial),
     ]
+    if num_sites is None:
+        what = f"{repeats} repeats, {scale}"
+        steps.append(PlannedStep("other assignments", what, repeats * trial))
+    return steps
 
 
 def _features(protocol: Protocol, num_images: float) -> PlannedStep:

@@ -89,7 +89,7 @@ class Part:
             progress: where the part's tasks are shown.
             whole: what their steps are counted for, too.
             name: of the part; stands before what its tasks are called.
-            counted: the names of the tasks that count for the whole.
+            counted: the names of the tasks that count for the whole, up to their first comma.
         """
         self._progress = progress
         self._whole = whole
@@ -101,7 +101,7 @@ class Part:
     def task(self, name: str, total: int, *, done: int = 0) -> Iterator[Task]:
         """Show a task under the part's name."""
         with self._progress.task(f"{self._name}, {name}", total, done=done) as task:
-            yield _Counted(self, task) if name in self._counted else task
+            yield _Counted(self, task) if name.partition(",")[0] in self._counted else task
 
     def say(self, text: str) -> None:
         """Say it under the part's name."""

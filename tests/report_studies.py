@@ -334,6 +334,7 @@ def write_noise(folder, *, repeats=4, **changes):
         "objective": "val_auroc",
         "seed": 0,
         "repeats": repeats,
+        "assignments": repeats,
     }
     write_json(folder / "noise.json", run | changes)
     write_project(folder / "seeds", [values] * repeats)

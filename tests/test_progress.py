@@ -209,15 +209,15 @@ def test_a_part_moves_the_whole_by_the_steps_of_the_tasks_that_count(clock: Cloc
         part = Part(progress, whole, name="fold 1", counted=("search",))
         with part.task("features", 7) as other:
             other.advance(7)
-        with part.task("search", 5, done=1) as search:
+        with part.task("search, epochs of folds", 5, done=1) as search:
             search.advance(3, note="best 0.8")
-            search.advance()
+            search.skip(1)
         part.say("hello")
         assert part.advanced == 4
     lines = stream.getvalue().splitlines()
     assert lines == [
         "fold 1, features: 7/7 in 0 s",
-        "fold 1, search: 5/5 in 0 s best 0.8",
+        "fold 1, search, epochs of folds: 5/5 in 0 s best 0.8",
         "fold 1: hello",
         "all: 6/10 in 0 s",
     ]

@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rust_tuner import Study
+from rust_tuner import Study, load_manifest
 from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.errors import ResumeError, SplitError
 from rust_tuner.files import read_json
 from rust_tuner.plan import plan_study
+from rust_tuner.report.terminal_repeats import noise_lines
 from rust_tuner.search.out_of_fold import read_rows
 from rust_tuner.search.records import read_project
 
@@ -79,3 +80,43 @@ def test_the_plan_counts_the_sites(study, by_site):
     assert steps["regime1"] == "2 trials, 3 folds, 2 epochs"
     plain = dataclasses.replace(by_site, folds_by="patient")
     assert Study(study.directory / "other", study._manifest, plain).count_sites() is None
+
+
+def test_nested_leaves_a_site_out_outside_and_another_one_inside(
+    manifest, by_site, feature_cache, tmp_path, monkeypatch
+):
+    study = Study(tmp_path / "study", manifest, by_site, cache=feature_cache)
+    monkeypatch.setattr("rust_tuner.nested._run_missing", lambda *_, **__: pytest.fail("enough"))
+    with pytest.raises(pytest.fail.Exception, match="enough"):
+        study.nested()
+    run = read_json(study.directory / "nested" / "nested.json")
+    assert (run["outer_folds"], run["protocol"]["folds_by"]) == (3, "site")
+    site_of = dict(load_manifest(manifest).table[["patient_id", "site"]].to_numpy())
+    for number, site in enumerate(("S1", "S2", "S3")):
+        split = read_json(study.directory / "nested" / f"outer_{number:02d}" / "split.json")
+        assert {site_of[patient] for patient in split["holdout"]} == {site}
+        others = sorted({"S1", "S2", "S3"} - {site})
+        assert split["site_folds"]["sites"] == others
+        for patient, fold in split["site_folds"]["patients"].items():
+            assert site_of[patient] == others[fold]
+
+
+def test_two_sites_are_too_few_to_nest(by_site, feature_cache, tmp_path):
+    two = write_phantoms(tmp_path / "two", patients=12, seed=0, sites=2)
+    study = Study(tmp_path / "study", two, by_site, cache=feature_cache)
+    with pytest.raises(SplitError, match=r"inside outer fold 0: .* leaving one out takes at least"):
+        study.nested()
+
+
+@pytest.mark.slow
+def test_the_whole_nested_cross_validation_by_site_and_its_noise_floor(
+    manifest, by_site, feature_cache, tmp_path
+):
+    study = Study(tmp_path / "study", manifest, by_site, cache=feature_cache)
+    found = study.nested()
+    assert found["outer_folds"] == 3
+    study.regime_1()
+    floor = study.noise(repeats=2)
+    assert (floor.count("seed"), floor.count("assignment")) == (2, 0)
+    (lines,) = [line.plain for line in noise_lines(floor.folder) if "noise: " in line.plain]
+    assert lines == "noise: 2 of 2 seeds done"

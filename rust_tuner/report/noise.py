@@ -49,7 +49,8 @@ class NoiseFloor:
     Attributes:
         folder: STUDY/noise.
         run: `noise.json`: `configuration`, `regime` and `trial` that it comes from, its
-            `selection_score`, `repeats`, and how it is trained.
+            `selection_score`, `repeats` under other seeds, other `assignments`, and how it is
+            trained.
         values: `kind` (`seed` or `assignment`), `repeat` (from 0), `metric` (`auroc` or
             `cortex_auroc`), `value`: the score of a repeat by the search's own rule.
         failures: repeats that have no score, a line each.

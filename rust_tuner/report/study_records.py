@@ -181,7 +181,7 @@ def _nested(path: Path) -> Nested:
 
 def _noise(path: Path) -> NoiseFloor:
     found = read_noise(path.parent)
-    int(found.run["repeats"])
+    int(found.run["repeats"] + found.run["assignments"])
     str(found.run["objective"])
     dict(found.run["configuration"])
     _require_figures(found.run["selection_score"])

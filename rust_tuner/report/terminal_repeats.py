@@ -163,10 +163,13 @@ def nested_lines(folder: Path) -> list[Text]:
 def noise_lines(folder: Path) -> list[Text]:
     """How far the repeats are."""
     floor = read_noise(folder)
-    repeats = int(floor.run["repeats"])
     told = ", ".join(
-        f"{floor.count(kind)} of {repeats} {title}"
-        for kind, title in (("seed", "seeds"), ("assignment", "assignments to folds"))
+        f"{floor.count(kind)} of {floor.run[name]} {title}"
+        for kind, name, title in (
+            ("seed", "repeats", "seeds"),
+            ("assignment", "assignments", "assignments to folds"),
+        )
+        if floor.run[name]
     )
     lines = [Text(f"noise: {told} done")]
     lines += [Text(f"  {problem}", style="red") for problem in (*floor.failures, *floor.problems)]
