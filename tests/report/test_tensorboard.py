@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -257,6 +258,20 @@ def test_epochs_stand_in_the_time_that_their_fold_took(tmp_path):
     times = [event.wall_time for event in events(logs / "trial_0000" / "fold_1")]
     expected = [end - 1.5 * share for share in (0.8, 0.8, 0.6, 0.4, 0.2, 0)]
     assert times == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [(1004.5, 1004.5, 1004.5), (1001.5, 1003.0, 1004.5), (1001.5, 1003.0, 9000.0)],
+    ids=["together", "one after another", "with a break"],
+)
+def test_a_trial_begins_with_its_first_fold(ends, tmp_path):
+    folder = write_regime_1(tmp_path / "regime_1", count=1)
+    for fold, end in enumerate(ends):
+        os.utime(folder / "trial_0000" / f"fold_{fold}.json", (end, end))
+    found = hparams(write_logs(folder) / "trial_0000")
+    assert found[metadata.SESSION_START_INFO_TAG].start_time_secs == pytest.approx(1000)
+    assert found[metadata.SESSION_END_INFO_TAG].end_time_secs == pytest.approx(ends[-1])
 
 
 def test_logs_that_are_there_are_not_written_again(tmp_path):
