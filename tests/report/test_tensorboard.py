@@ -344,7 +344,7 @@ def test_writing_logs_does_not_start_tensorflow(tmp_path):
 def test_without_the_package_the_error_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     for refused in (lambda: write_logs(tmp_path), lambda: TensorBoardLogs(tmp_path)):
-        with pytest.raises(ExtraError, match=r'pip install "rust-tuner\[tensorboard\]"'):
+        with pytest.raises(ExtraError, match=r"pip install tensorboard.*rust-tuner\[tensorboard\]"):
             refused()
 
 
