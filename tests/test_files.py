@@ -91,6 +91,13 @@ def test_a_written_file_holds_the_new_content_and_nothing_else_is_left(
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_what_goes_by_parts_of_names_does_not_take_a_part_for_the_file(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "events.out.tfevents.0") as stream:
+        stream.write(b"half")
+        assert [path.name for path in tmp_path.glob("*.part")]
+        assert not list(tmp_path.glob("*tfevents*"))
+
+
 @pytest.mark.parametrize("error", [ValueError("disk"), KeyboardInterrupt(), SystemExit(1)])
 def test_an_error_while_writing_leaves_the_old_content_and_no_part(
     tmp_path: Path, error: BaseException

@@ -48,12 +48,13 @@ def require_tensorboard() -> None:
     """Refuse where the package that writes event files is missing.
 
     Raises:
-        ExtraError: with the command that installs it.
+        ExtraError: with what installs it.
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise ExtraError(
-            "TensorBoard logs need the package tensorboard, which is not installed; install the "
-            'extra: python -m pip install "rust-tuner[tensorboard]"'
+            "TensorBoard logs need the package tensorboard, which is not installed; install it "
+            "(python -m pip install tensorboard), or rust-tuner with its extra: "
+            "rust-tuner[tensorboard]"
         )
 
 

@@ -422,8 +422,10 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         done = len(self.oracle.trials) - open_trials
         total = self.oracle.num_trials()
         with self.progress.task(
-            f"{self.project_name}, epochs of folds", total * per_trial, done=done * per_trial
+            self.project_name, total * per_trial, done=done * per_trial
         ) as task:
+            folds = len(run.subject.folds)
+            task.advance(0, note=f"trials of {folds} folds x {run.epochs} epochs")
             self.on_search_begin()
             self.progress.recorded(self.project_folder)
             while True:

@@ -302,7 +302,7 @@ class Counting(Silent):
         self.dies_after = dies_after
 
     def task(self, name, total, *, done=0):
-        self.total, self.done = total, done
+        self.name, self.total, self.done = name, total, done
         return super().task(name, total, done=done)
 
     def advance(self, steps=1, *, note=None):
@@ -322,6 +322,8 @@ def test_progress_counts_epochs_of_folds_and_ends_at_its_total(tmp_path):
     progress = Counting()
     run_search(tmp_path, "grid", max_trials=2, cv=3, epochs=4, progress=progress)
     assert (progress.total, progress.worked, progress.skipped) == (24, 24, 0)
+    # By its name a search is known to who counts it as a part of something longer.
+    assert progress.name == "search"
     # Started again it has nothing left to count.
     again = Counting()
     run_search(tmp_path, "grid", max_trials=2, cv=3, epochs=4, progress=again)
