@@ -1,6 +1,7 @@
 """Figures of the final model on the hold-out set: curves, confusion and calibration per cortex."""
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -18,6 +19,8 @@ from rust_tuner.report.style import (
     styled,
     write_cells,
 )
+
+FloatArray = npt.NDArray[np.float64]
 
 _COLOURS = (BLUE, ORANGE, GREEN, VERMILION)
 _STYLES = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1.2, 1, 1.2)))
@@ -166,16 +169,10 @@ def _draw_scores(
         told = "-" if pd.isna(area) else f"{area:.2f}"
         if figure_name == "average_precision":
             told += f" ({first['positives'] / total:.2f})"
-        # Between two points of a precision-recall curve nothing is known; a line would flatter.
-        steps = "steps-post" if y == "precision" else "default"
-        axes.plot(
-            rows[x],
-            rows[y],
-            color=colour,
-            linestyle=style,
-            drawstyle=steps,
-            label=f"{score}: {told}",
-        )
+        across, up = (rows[name].to_numpy(dtype=np.float64) for name in (x, y))
+        if y == "precision":
+            across, up = _steps(across, up)
+        axes.plot(across, up, color=colour, linestyle=style, label=f"{score}: {told}")
     axes.set_title(f"{points['cortex'].iloc[0] if len(points) else ''}, n = {total}", fontsize=7)
     axes.legend(
         loc="upper center",
@@ -185,3 +182,17 @@ def _draw_scores(
         columnspacing=1,
         labelspacing=0.3,
     )
+
+
+def _steps(recall: FloatArray, precision: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The steps whose area is the average precision.
+
+    Between two recalls nothing is known, and a slanted line would flatter. Of one recall only the
+    highest precision counts.
+    """
+    reached = np.unique(recall[recall > 0])
+    if not len(reached):
+        return recall, precision
+    best = np.array([precision[recall == value].max() for value in reached])
+    across = np.repeat(np.concatenate([[0.0], reached]), 2)[1:-1]
+    return across, np.repeat(best, 2)

@@ -261,7 +261,7 @@ def draw_regime_2(
     tied = _tied(trials.dropna(subset=[score]).sort_values(score).iloc[:-1])
     marked = {(row["learning_rate"], row["epsilon"]) for row in tied.to_dict("records")}
     if marked:
-        lines.append(f"· tied with it ({len(marked)})")
+        lines.append(f"• tied with it ({len(marked)})")
     if np.isnan(values).any():
         lines.append("- no score")
     assert axes.figure is not None
@@ -271,7 +271,7 @@ def draw_regime_2(
             continue
         is_missing = bool(np.isnan(value))
         text = "-" if is_missing else f"{value:.3f}"
-        dot = "\n·" if (rates[row], epsilons[column]) in marked else ""
+        dot = "\n•" if (rates[row], epsilons[column]) in marked else ""
         axes.text(
             np.sqrt(across[column] * across[column + 1]),
             np.sqrt(up[row] * up[row + 1]),

@@ -119,9 +119,10 @@ def draw_trajectories(
     panels = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
     for panel, patient in zip(panels.flat, patients, strict=False):
         rows = visits[visits["patient_id"] == patient].sort_values("place")
-        for name, side, colour, style, face in (
-            ("true", "true_total", BLUE, "-", BLUE),
-            ("predicted", "predicted_total", ORANGE, (0, (3, 1.2)), "white"),
+        for name, side, colour, style, face, size in (
+            ("true", "true_total", BLUE, "-", BLUE, 3.0),
+            # Open, larger and above, so that both are seen where they are equal.
+            ("predicted", "predicted_total", ORANGE, (0, (3, 1.2)), "none", 5.5),
         ):
             panel.plot(
                 rows["place"],
@@ -129,13 +130,11 @@ def draw_trajectories(
                 color=colour,
                 linestyle=style,
                 marker="o",
-                markersize=3.5,
+                markersize=size,
                 markerfacecolor=face,
                 markeredgewidth=0.9,
                 label=name,
-                # Where both are equal the open marker still shows the other around it.
-                zorder=3 if face == "white" else 4,
-                alpha=1 if face == "white" else 0.85,
+                zorder=4,
             )
         panel.set_title(f"MAE {rows['error'].iloc[0]:.1f}", fontsize=SMALLEST_TEXT)
     for panel in panels.flat[len(patients) :]:

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 from report_studies import make_predictions
+from sklearn.metrics import auc
 
-from rust_tuner.report.figures_final import draw_confusion, draw_roc
-from rust_tuner.report.predictions import confusion_table, label_table, roc_table
+from rust_tuner.report.figures_final import draw_confusion, draw_precision_recall, draw_roc
+from rust_tuner.report.predictions import (
+    confusion_table,
+    label_table,
+    precision_recall_table,
+    roc_table,
+)
 from rust_tuner.report.style import new_figure
 
 
@@ -38,6 +44,18 @@ def test_each_curve_of_a_cortex_has_a_style_of_its_own_and_its_figure(prediction
         for line, (score, own) in zip(curves, rows.groupby("score"), strict=True):
             assert line.get_label() == f"{score}: {own['auroc'].iloc[0]:.2f}"
             np.testing.assert_array_equal(line.get_ydata(), own["true_positive_rate"])
+
+
+def test_the_area_below_a_precision_recall_curve_is_the_figure_beside_it(predictions):
+    points = precision_recall_table(label_table(predictions))
+    figure = new_figure(height=4.7)
+    draw_precision_recall(points, figure=figure)
+    for axes, (_, rows) in zip(figure.axes, points.groupby("cortex", sort=False), strict=True):
+        for line, (score, own) in zip(axes.get_lines(), rows.groupby("score"), strict=True):
+            area = auc(line.get_xdata(), line.get_ydata())
+            assert area == pytest.approx(own["average_precision"].iloc[0])
+            share = own["positives"].iloc[0] / own["rows"].iloc[0]
+            assert line.get_label() == f"{score}: {area:.2f} ({share:.2f})"
 
 
 def test_an_undefined_figure_is_no_number(predictions):

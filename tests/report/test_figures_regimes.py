@@ -182,10 +182,10 @@ def test_cells_tied_with_the_best_have_a_dot(second):
     axes = new_axes()
     ranked = second.assign(rank=second["score"].rank(ascending=False))
     draw_regime_2(with_ties(ranked, count=3), axes=axes)
-    dotted = [text for text in cell_texts(axes).values() if text.endswith("\n·")]
+    dotted = [text for text in cell_texts(axes).values() if text.endswith("\n•")]
     assert len(dotted) == 2
     assert "0.900" not in "".join(dotted)
-    assert "· tied with it (2)" in axes.get_title(loc="left")
+    assert "• tied with it (2)" in axes.get_title(loc="left")
 
 
 def test_a_single_value_makes_a_cell(second):
