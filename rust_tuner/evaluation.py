@@ -26,7 +26,7 @@ from rust_tuner.files import (
     write_text,
 )
 from rust_tuner.labels import LABELS, NUM_VIEWS
-from rust_tuner.metrics import auroc, decisions, macro_auroc, view_only_baseline
+from rust_tuner.metrics import auroc, decisions, view_only_scores
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
@@ -245,7 +245,6 @@ def evaluate_holdout(
     Raises:
         SearchError: for anything but a hold-out set.
         ResumeError: where there is no model, or it is not the one its record tells of.
-        MetricError: where no label of the hold-out set has both classes.
     """
     folder = Path(directory) / FINAL
     seen = read_holdout(directory)
@@ -264,7 +263,6 @@ def evaluate_holdout(
     answers = predict_probabilities(folder / MODEL_FILE, images)
     table = radiographs.table.reset_index(drop=True)
     named = pd.DataFrame(answers, columns=[f"probability_{label}" for label in LABELS])
-    write_text(folder / PREDICTIONS_FILE, pd.concat([table, named], axis=1).to_csv(index=False))
     found = {
         "format": 1,
         "kind": "estimate: of patients that nothing which was chosen had seen",
@@ -275,6 +273,7 @@ def evaluate_holdout(
         "epoch": epoch,
         "model_sha256": card["model_sha256"],
     } | holdout_figures(development, holdout, answers)
+    write_text(folder / PREDICTIONS_FILE, pd.concat([table, named], axis=1).to_csv(index=False))
     write_json(folder / HOLDOUT_FILE, found)
     return found
 
@@ -289,12 +288,10 @@ def holdout_figures(
     decided = decisions(labels, answers, threshold=THRESHOLD)
     shown = decisions(*cortices, threshold=THRESHOLD, mask=visible)
     areas = auroc(labels, answers)
-    baseline = view_only_baseline(
-        development.radiographs.labels, labels, visible, where="hold-out set"
-    )
+    alone = view_only_scores(development.radiographs.labels, labels)
     metrics = {
-        "auroc": macro_auroc(labels, answers, where="hold-out set"),
-        "cortex_auroc": macro_auroc(*cortices, visible, where="hold-out set, visible cortices"),
+        "auroc": _mean_of_defined(areas),
+        "cortex_auroc": _mean_of_defined(auroc(*cortices, visible)),
         "precision": decided.macro_precision,
         "recall": decided.macro_recall,
         "f1": decided.macro_f1,
@@ -302,12 +299,13 @@ def holdout_figures(
         "cortex_recall": shown.macro_recall,
         "cortex_f1": shown.macro_f1,
     }
+    baseline = {
+        "auroc": _mean_of_defined(auroc(labels, alone)),
+        "cortex_auroc": _mean_of_defined(auroc(cortices[0], alone[:, NUM_VIEWS:], visible)),
+    }
     return {
         "metrics": {name: _number(value) for name, value in metrics.items()},
-        "view_only_baseline": {
-            "auroc": baseline.auroc,
-            "cortex_auroc": baseline.cortex_auroc,
-        },
+        "view_only_baseline": {name: _number(value) for name, value in baseline.items()},
         "labels": [
             {
                 "label": label,
@@ -384,6 +382,11 @@ def _is_fitted(folder: Path, key: str) -> bool:
         return bool(read_card(folder / MODEL_FILE)["key"] == key)
     except (RustTunerError, KeyError):
         return False
+
+
+def _mean_of_defined(areas: npt.NDArray[np.float64]) -> float:
+    """The macro figure; NaN where a small hold-out set defines none of its labels."""
+    return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")
 
 
 def _number(value: float) -> float | None:

@@ -1,5 +1,6 @@
 """The final model: refitted once, looked at once, and usable by Keras alone."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -8,9 +9,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
-from rust_tuner import Study, load_manifest, split_holdout
+from rust_tuner import HoldOut, Study, load_manifest, split_holdout
 from rust_tuner.data.images import load_image
 from rust_tuner.errors import ResumeError, SearchError, SplitError
 from rust_tuner.evaluation import (
@@ -20,12 +22,14 @@ from rust_tuner.evaluation import (
     cross_validate_final,
     evaluate_holdout,
     fit_final_model,
+    holdout_figures,
     read_card,
     read_holdout,
 )
 from rust_tuner.files import read_json, write_json
 from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.refit import tuned_values
+from rust_tuner.report.terminal import holdout_table
 from rust_tuner.search.records import read_project
 
 PROBABILITIES = [f"probability_{label}" for label in LABELS]
@@ -111,6 +115,18 @@ def test_the_figures_are_those_of_the_predictions(final_study):
     assert found["metrics"]["auroc"] == pytest.approx(np.mean(areas), abs=1e-10)
     assert found["metrics"]["precision"] == pytest.approx(np.mean(precisions), abs=1e-12)
     assert found["metrics"]["recall"] == pytest.approx(np.mean(recalls), abs=1e-12)
+
+
+def test_what_a_small_hold_out_set_cannot_tell_is_none(sides):
+    development, holdout = sides
+    one = HoldOut(holdout.radiographs.subset([0]))
+    found = holdout_figures(development, one, np.full((1, len(LABELS)), 0.5, np.float32))
+    assert found["metrics"]["auroc"] is found["metrics"]["cortex_auroc"] is None
+    assert found["view_only_baseline"] == {"auroc": None, "cortex_auroc": None}
+    shown = io.StringIO()
+    record = {"radiographs": 1, "patients": 1, "threshold": 0.5} | found
+    Console(file=shown, width=80).print(holdout_table(record))
+    assert shown.getvalue().count("undefined") >= 4
 
 
 def test_no_patient_of_the_hold_out_set_was_trained_on(final_study):

@@ -31,6 +31,7 @@ from rust_tuner.metrics.ranking import (
     micro_auroc,
     micro_average_precision,
     view_only_baseline,
+    view_only_scores,
 )
 from rust_tuner.metrics.uncertainty import (
     AurocIntervals,
@@ -84,4 +85,5 @@ __all__ = [
     "total_agreement",
     "union_agreement",
     "view_only_baseline",
+    "view_only_scores",
 ]

@@ -247,6 +247,25 @@ def view_only_baseline(
     Raises:
         MetricError: as `macro_auroc`.
     """
+    score = view_only_scores(training_labels, validation_labels)
+    validation = np.asarray(validation_labels, dtype=np.float64)
+    return ViewOnlyBaseline(
+        auroc=macro_auroc(validation, score, where=where),
+        cortex_auroc=macro_auroc(
+            validation[:, NUM_VIEWS:], score[:, NUM_VIEWS:], validation_visible, where=where
+        ),
+    )
+
+
+def view_only_scores(
+    training_labels: npt.ArrayLike, validation_labels: npt.ArrayLike
+) -> FloatArray:
+    """What a predictor answers (n, 18) that knows each row's view and nothing else.
+
+    Args:
+        training_labels: (m, 18) label vectors that the prevalences are taken from.
+        validation_labels: (n, 18) label vectors, of which the view alone is looked at.
+    """
     training = np.asarray(training_labels, dtype=np.float64)
     validation = np.asarray(validation_labels, dtype=np.float64)
     overall = training.mean(axis=0)
@@ -255,12 +274,7 @@ def view_only_baseline(
         shown = training[:, view] == 1
         if shown.any():
             score[validation[:, view] == 1] = training[shown].mean(axis=0)
-    return ViewOnlyBaseline(
-        auroc=macro_auroc(validation, score, where=where),
-        cortex_auroc=macro_auroc(
-            validation[:, NUM_VIEWS:], score[:, NUM_VIEWS:], validation_visible, where=where
-        ),
-    )
+    return score
 
 
 def checked_labels(

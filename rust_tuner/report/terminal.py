@@ -175,8 +175,9 @@ def holdout_table(found: dict[str, Any]) -> Table:
         title = name.upper() if name in ("auroc", "f1") else name
         table.add_row(title, *("undefined" if v is None else f"{v:.3f}" for v in told))
     table.add_section()
+    told = (baseline["auroc"], baseline["cortex_auroc"])
     table.add_row(
-        "AUROC of the view alone", f"{baseline['auroc']:.3f}", f"{baseline['cortex_auroc']:.3f}"
+        "AUROC of the view alone", *("undefined" if v is None else f"{v:.3f}" for v in told)
     )
     return table
 
