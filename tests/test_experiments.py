@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from rust_tuner import Study
@@ -65,6 +66,28 @@ def test_both_scripts_run_and_run_again_adding_nothing(
     assert call(SCRIPTS / "regime_1.py", phantom_manifest, study) == first
     assert call(SCRIPTS / "regime_2.py", study) == second
     assert {path: path.read_bytes() for path in study.rglob("trial_*/*")} == before
+
+
+@pytest.mark.slow
+def test_the_scripts_of_first_models_and_final_model_write_the_published_columns(
+    finished_copy, monkeypatch, in_process
+):
+    monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
+    study = finished_copy.directory
+    in_process(SCRIPTS / "initial_evaluation.py", finished_copy.manifest, study)
+    told = in_process(SCRIPTS / "final_model.py", study)
+    assert told.startswith("hold-out set, looked at on")
+    for name, projects in (
+        ("initial_evaluation", {"baselines/lenet1998", "baselines/inceptionv3_end2end"}),
+        ("final_model_kfold", {"final/cross_validation"}),
+    ):
+        ours = pd.read_csv(study / f"{name}.csv")
+        theirs = pd.read_csv(SCRIPTS / "published" / f"{name}.csv")
+        assert list(theirs.columns) == ["model", "split", "epoch", "fold", "auroc"]
+        assert list(ours.columns) == list(theirs.columns)
+        runs = [read_project(study / project).run for project in projects]
+        values = [run["subject"]["num_folds"] * run["epochs"] for run in runs]
+        assert len(ours) == 2 * sum(values)
 
 
 def test_regime_2_runs_on_a_study_of_its_own_with_given_values(
