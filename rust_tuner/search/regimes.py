@@ -10,7 +10,7 @@ from typing import Any
 
 import keras_tuner
 
-from rust_tuner.data.splits import Development, Folds, folds_asked_for
+from rust_tuner.data.splits import Development, Folds, folds_asked_for, require_development
 from rust_tuner.errors import ProtocolError, SearchError
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.progress import Progress
@@ -236,6 +236,8 @@ def _search(
     cache: str | Path | None,
     progress: Progress | None,
 ) -> CrossValidationTuner:
+    # The tuner would say so too, but only once it had made a folder.
+    require_development(development)
     tuner = CrossValidationTuner(
         TransferLearningHyperModel.from_protocol(protocol, space),
         oracle,

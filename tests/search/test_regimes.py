@@ -144,6 +144,7 @@ def test_only_the_development_set_is_accepted(tmp_path, sides, regime):
     development, holdout = sides
     with pytest.raises(SplitError, match=r"got HoldOut, expected Development: the sealed"):
         regime(holdout, tmp_path, weights="random", **given)
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(SplitError, match=r"got Radiographs, expected Development"):
         regime(development.radiographs, tmp_path, weights="random", **given)
 
