@@ -26,10 +26,11 @@ def draw_summary(scores: pd.DataFrame, *, figure: Figure) -> None:
         figure: where to draw, at double width.
     """
     parts = list(dict.fromkeys(scores["part"]))
+    known = scores.dropna(subset=["value"])
     places = {part: place for place, part in enumerate(parts)}
     panels = figure.subplots(1, len(METRICS_TOLD), sharey=True)
     for panel, metric in zip(panels, METRICS_TOLD, strict=True):
-        for row in scores[scores["metric"] == metric].to_dict("records"):
+        for row in known[known["metric"] == metric].to_dict("records"):
             place, (colour, marker) = places[row["part"]], _LOOKS[row["kind"]]
             panel.plot([row["low"], row["high"]], [place] * 2, color=colour, marker="|")
             panel.plot(

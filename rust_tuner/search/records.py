@@ -243,10 +243,10 @@ class TrialRecord:
 
         NaN where it is not known; see `metrics.fold_interval`.
         """
-        curves = [fold["validation"].get(metric) for fold in self.folds]
-        if self.epoch is None or not curves or any(curve is None for curve in curves):
+        values = self.fold_values(metric)
+        if not values:
             return Interval(float("nan"), float("nan"), float("nan"))
-        return fold_interval([curve[self.epoch] for curve in curves if curve])
+        return fold_interval(values)
 
 
 @dataclass(frozen=True)

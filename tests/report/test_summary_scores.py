@@ -71,6 +71,16 @@ def test_without_predictions_the_hold_out_set_has_no_interval(tmp_path):
     assert np.isnan(row["low"])
 
 
+def test_a_figure_that_is_undefined_is_not_drawn(study):
+    scores = summary_scores(study)
+    last = (scores["kind"] == "estimate") & (scores["metric"] == "cortex_auroc")
+    scores.loc[last, ["value", "low", "high", "view_only"]] = np.nan
+    figure = new_figure(width=DOUBLE_WIDTH, height=2.8)
+    draw_summary(scores, figure=figure)
+    assert [len(axes.texts) for axes in figure.axes] == [6, 4]
+    assert len(figure.axes[0].get_yticklabels()) == 6
+
+
 def test_what_has_no_score_has_no_row(tmp_path):
     write_json(tmp_path / "study.json", study_record())
     assert summary_scores(read_study(tmp_path)).empty

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from report_studies import make_predictions
 
-from rust_tuner.labels import CORTICES, visit_totals
+from rust_tuner.labels import CORTICES, LABELS, decode_probabilities, visit_totals
+from rust_tuner.metrics import paired_totals
 from rust_tuner.report.totals import trajectory_table, visit_scale, visit_table
 
 
@@ -102,3 +103,15 @@ def test_a_patient_seen_once_has_no_trajectory(predictions):
     assert "003" not in set(chosen["patient_id"])
     assert chosen.attrs["patients"] == 19
     assert trajectory_table(visits[visits["visit"] == "6 weeks"]).empty
+
+
+def test_totals_are_those_of_the_metrics(predictions):
+    again = pd.concat([predictions, predictions.iloc[[0]].assign(medial=1.0)], ignore_index=True)
+    visits = visit_table(again)
+    truth = again[list(CORTICES)].to_numpy()
+    answers = decode_probabilities(again[[f"probability_{label}" for label in LABELS]].to_numpy())
+    likeliest = np.where(np.isnan(truth), np.nan, answers.most_likely)
+    expected = paired_totals(truth, likeliest, again["patient_id"], again["visit"])
+    np.testing.assert_array_equal(visits["true_total"], expected.reference)
+    np.testing.assert_array_equal(visits["predicted_total"], expected.predicted)
+    assert list(visits["patient_id"]) == list(expected.patient_ids)
