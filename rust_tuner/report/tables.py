@@ -5,6 +5,7 @@ of curves they count from 1 and are laid out as the published files, so that our
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,10 @@ def curves_table(
     if trial is None:
         first = project.best or (project.trials[0] if project.trials else None)
         trial = first.trial if first is not None else None
-    history = history_table(project)
-    own = history[(history["trial"] == trial) & (history["metric"] == metric)]
+    # The history of this trial alone; that of a long search is large.
+    one = replace(project, trials=tuple(item for item in project.trials if item.trial == trial))
+    history = history_table(one)
+    own = history[history["metric"] == metric]
     if own.empty:
         raise SearchError(
             f"{project.folder}: trial {trial} has no {metric} of any fold; run the search again, "
