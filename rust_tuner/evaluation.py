@@ -30,6 +30,7 @@ from rust_tuner.metrics import auroc, decisions, view_only_scores
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
+from rust_tuner.report.assessment import as_predictions, figures_table, overall_figures
 from rust_tuner.search.records import Project, read_project
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ CROSS_VALIDATION = "cross_validation"
 MODEL_FILE = "model.keras"
 CARD_FILE = "model.json"
 PREDICTIONS_FILE = "predictions.csv"
+FIGURES_FILE = "figures.csv"
 HOLDOUT_FILE = "holdout.json"
 THRESHOLD = 0.5
 
@@ -224,23 +226,27 @@ def evaluate_holdout(
     holdout: HoldOut,
     *,
     epoch: int,
+    protocol: Protocol | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Look at the hold-out set, once; what it gives is an estimate.
 
-    Writes `predictions.csv`, one row a radiograph, and `holdout.json`; where the latter is there
-    it is read and returned as it is, with its date, and nothing is computed.
+    Writes `predictions.csv`, one row a radiograph, `figures.csv`, every figure of
+    `metrics.assess` with its interval over patients, and `holdout.json`; where the last is there it
+    is read and returned as it is, with its date, and nothing is computed.
 
     Args:
         directory: the study's folder, whose `final` holds `model.keras`.
         development: the development set; it gives the view-only baseline its prevalences.
         holdout: the sealed set.
         epoch: the epoch that the cross-validation chose, from 0; recorded only.
+        protocol: gives the union threshold and the seed of the intervals; `Protocol.study()`
+            where None.
         progress: where to report; nowhere by default.
 
     Returns:
         The content of `holdout.json`: AUROC of all labels and of visible cortices, precision,
-        recall and F1 at 0.5, macro and per label.
+        recall and F1 at 0.5, macro and per label; in `figures` all that is not of one label.
 
     Raises:
         SearchError: for anything but a hold-out set.
@@ -263,6 +269,11 @@ def evaluate_holdout(
     answers = predict_probabilities(folder / MODEL_FILE, images)
     table = radiographs.table.reset_index(drop=True)
     named = pd.DataFrame(answers, columns=[f"probability_{label}" for label in LABELS])
+    told = pd.concat([table, named], axis=1)
+    choices = protocol or Protocol.study()
+    figures = figures_table(
+        as_predictions(told), union_threshold=choices.union_threshold, seed=choices.seed
+    )
     found = {
         "format": 1,
         "kind": "estimate: of patients that nothing which was chosen had seen",
@@ -270,10 +281,16 @@ def evaluate_holdout(
         "radiographs": len(radiographs),
         "patients": len(set(radiographs.patient_ids)),
         "threshold": THRESHOLD,
+        "union_threshold": choices.union_threshold,
         "epoch": epoch,
         "model_sha256": card["model_sha256"],
     } | holdout_figures(development, holdout, answers)
-    write_text(folder / PREDICTIONS_FILE, pd.concat([table, named], axis=1).to_csv(index=False))
+    found["figures"] = [
+        {name: _plain(value) for name, value in row.items()}
+        for row in overall_figures(figures).to_dict("records")
+    ]
+    write_text(folder / PREDICTIONS_FILE, told.to_csv(index=False))
+    write_text(folder / FIGURES_FILE, figures.to_csv(index=False, lineterminator="\n"))
     write_json(folder / HOLDOUT_FILE, found)
     return found
 
@@ -387,6 +404,13 @@ def _is_fitted(folder: Path, key: str) -> bool:
 def _mean_of_defined(areas: npt.NDArray[np.float64]) -> float:
     """The macro figure; NaN where a small hold-out set defines none of its labels."""
     return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")
+
+
+def _plain(value: Any) -> Any:
+    """A cell of a table as a JSON value; None where there is nothing."""
+    if pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _number(value: float) -> float | None:

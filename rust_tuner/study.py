@@ -8,6 +8,7 @@ step does is done by the rooms below.
 
 import importlib.metadata
 import os
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from rust_tuner.data.split_file import (
     radiographs_sha256,
 )
 from rust_tuner.data.splits import Development, Folds, HoldOut, make_site_folds
+from rust_tuner.environment import describe_machine
 from rust_tuner.errors import (
     ImageError,
     ProtocolError,
@@ -43,9 +45,9 @@ from rust_tuner.files import (
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.report.export import best_hyperparameters
-from rust_tuner.report.noise import NoiseFloor
+from rust_tuner.report.noise import NOISE, NoiseFloor
 from rust_tuner.report.study_records import FINAL
-from rust_tuner.search.baseline_table import baseline_results
+from rust_tuner.search.baseline_table import BASELINES_FOLDER, baseline_results
 from rust_tuner.search.nested_records import NESTED, read_nested
 from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
 
@@ -56,7 +58,7 @@ STUDY_FILE = "study.json"
 SPLIT_FILE = "split.json"
 BEST_FILE = "best_hyperparameters.json"
 
-_RECORDED = ("keras", "keras-tuner", "numpy", "pandas", "scikit-learn", "tensorflow")
+_RECORDED = ("keras", "keras-tuner", "numpy", "pandas", "scikit-learn", "scipy", "tensorflow")
 
 # What a search may vary within a study; everything else is settled when the study is prepared.
 SEARCH_FIELDS = (
@@ -208,6 +210,7 @@ class Study:
 
         development, folds = self._development_and_folds(self.protocol.baseline_folds)
         with hold_lock(self.directory, "the baselines"):
+            self._note_environment(BASELINES_FOLDER)
             run_baselines(
                 development,
                 self.directory,
@@ -224,6 +227,7 @@ class Study:
         development, folds = self._development_and_folds(self.protocol.num_folds)
         self._refuse_other_weights()
         with hold_lock(self.directory, "Regime I"):
+            self._note_environment(REGIME_1)
             tuner = regime_1(development, self.directory, **self._search_arguments(folds))
             self._record(REGIME_1)
         return tuner
@@ -251,6 +255,7 @@ class Study:
         development, folds = self._development_and_folds(self.protocol.num_folds)
         self._refuse_other_weights()
         with hold_lock(self.directory, "Regime II"):
+            self._note_environment(REGIME_2)
             tuner = regime_2(
                 development,
                 self.directory,
@@ -274,6 +279,7 @@ class Study:
         development, folds = self._development_and_folds(self.protocol.outer_folds)
         self._refuse_other_weights()
         with hold_lock(self.directory, "nested cross-validation"):
+            self._note_environment(NESTED)
             found = nested_cross_validation(
                 development, self.directory, **self._search_arguments(folds)
             )
@@ -293,6 +299,7 @@ class Study:
         num_folds = int(best_project(self.directory).run["subject"]["num_folds"])
         development, folds = self._development_and_folds(num_folds)
         with hold_lock(self.directory, "the noise floor"):
+            self._note_environment(NOISE)
             return measure_noise(
                 development, self.directory, repeats=repeats, **self._search_arguments(folds)
             )
@@ -339,6 +346,7 @@ class Study:
         }
         with hold_lock(self.directory, "the final model"):
             remove_leftovers(self.directory / FINAL)
+            self._note_environment(FINAL)
             project = cross_validate_final(
                 development, self.directory, values, folds=folds, **shared
             )
@@ -355,6 +363,7 @@ class Study:
                 development,
                 holdout,
                 epoch=best.epoch,
+                protocol=self.protocol,
                 progress=self.progress,
             )
 
@@ -378,6 +387,29 @@ class Study:
         if is_new:
             self._say_warnings(folds.warnings)
         return development, folds
+
+    def _note_environment(self, step: str) -> None:
+        """Write down what a step runs on, once a machine, and which split; the lock is held."""
+        from rust_tuner.models.runtime import describe_backend, start_backend, versions
+
+        assert self._written is not None
+        start_backend()
+        here = describe_machine() | describe_backend() | {"versions": versions()}
+        noted = self._written.get("environments") or {}
+        known = noted.get(step, [])
+        if here not in known:
+            noted = noted | {step: [*known, here]}
+        split = read_json(self.directory / SPLIT_FILE)
+        self._write(environments=noted, split_sha256=split["sha256"])
+
+    def _write(self, **changes: Any) -> None:
+        """Write changed fields of `study.json`; nothing where nothing changed."""
+        # What another process wrote since this one opened the study stays.
+        current = self._read() or self._written
+        assert current is not None
+        self._written = current | changes
+        if self._written != current:
+            write_json(self.directory / STUDY_FILE, self._written)
 
     def _say_warnings(self, warnings: Sequence[str]) -> None:
         if len(warnings) > _WARNINGS_SHOWN:
@@ -410,9 +442,9 @@ class Study:
             "radiographs_sha256": radiographs_sha256(radiographs),
             "images_sha256": _images_sha256(radiographs, hashes),
             "weights": None,
-            "versions": {
-                name: importlib.metadata.version(name) for name in ("rust-tuner", *_RECORDED)
-            },
+            "versions": {"python": platform.python_version()}
+            | {name: importlib.metadata.version(name) for name in ("rust-tuner", *_RECORDED)},
+            "environments": {"prepare": [describe_machine()]},
         }
         # The split is made first: a study that cannot be split is not a prepared one.
         development, _ = load_or_make_split(
@@ -422,6 +454,7 @@ class Study:
             self.protocol.seed,
         )
         written["development_sha256"] = radiographs_sha256(development.radiographs)
+        written["split_sha256"] = read_json(self.directory / SPLIT_FILE)["sha256"]
         write_json(self.directory / STUDY_FILE, written)
         self._written = written
 
@@ -525,11 +558,6 @@ class Study:
         assert self._written is not None
         protocol = self._written["protocol"] | {"weights": self.protocol.weights}
         self._write(weights=used, protocol=protocol)
-
-    def _write(self, **changes: Any) -> None:
-        assert self._written is not None
-        self._written = self._written | changes
-        write_json(self.directory / STUDY_FILE, self._written)
 
     def _begun(self, project: str) -> dict[str, Any] | None:
         """The run manifest of a project that was begun; None where it was not, or is damaged."""

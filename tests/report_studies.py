@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rust_tuner import Protocol
-from rust_tuner.files import sha256_of_json
+from rust_tuner.files import read_json, sha256_of_json
 from rust_tuner.labels import CORTICES, LABELS, SCORES
 from rust_tuner.report.nested import nested_summary
 from rust_tuner.search.nested_records import (
@@ -18,6 +18,8 @@ from rust_tuner.search.nested_records import (
     write_outer,
     write_summary,
 )
+from rust_tuner.search.out_of_fold import rows_sha256, write_rows
+from rust_tuner.search.records import FoldStore
 
 VIEW_ONLY = {"val_auroc": 0.7, "val_cortex_auroc": 0.5}
 VERSIONS = {"python": "3.11.7", "rust-tuner": "0.1.0", "keras": "3.15.1"}
@@ -139,6 +141,23 @@ def write_project(
             objective=objective,
         )
     return folder
+
+
+def write_out_of_fold(folder, trial=0, *, rows=90, seed=1, site=None):
+    """Rows and out-of-fold predictions of a project of this folder, as a search leaves them."""
+    run = read_json(folder / "search.json")
+    num_folds = run["subject"]["num_folds"]
+    table = make_predictions(rows, seed)
+    if site is not None:
+        table.insert(4, "site", site)
+    names = ["patient_id", "visit", "view", *(["site"] if site is not None else []), *CORTICES]
+    known = table[names].assign(fold=table["patient_id"].astype(int) % num_folds)
+    write_rows(folder, known)
+    run["subject"]["rows"] = rows_sha256(known)
+    write_json(folder / "search.json", run)
+    answers = table[[f"probability_{label}" for label in LABELS]].to_numpy(dtype=np.float32)
+    FoldStore(folder / f"trial_{trial:04d}", {}).close(answers, epoch=2)
+    return table
 
 
 def dimension(name, kind, **config):
@@ -369,6 +388,7 @@ def write_study(folder):
     write_nested(folder / "nested")
     write_noise(folder / "noise")
     write_project(folder / "final" / "cross_validation", [{"batch_size": 16}], num_folds=4)
+    write_out_of_fold(folder / "final" / "cross_validation")
     write_json(folder / "final" / "holdout.json", holdout_record())
     make_predictions().to_csv(folder / "final" / "predictions.csv", index=False)
     return folder

@@ -21,7 +21,7 @@ FLOORS = (
     ("errors",),
     ("labels",),
     ("protocol",),
-    ("files", "seeds", "progress", "plan"),
+    ("files", "seeds", "progress", "plan", "environment"),
     ("metrics",),
     ("data",),
     ("models",),

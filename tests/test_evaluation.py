@@ -16,6 +16,7 @@ from rust_tuner import HoldOut, Study, load_manifest, split_holdout
 from rust_tuner.data.images import load_image
 from rust_tuner.errors import ResumeError, SearchError, SplitError
 from rust_tuner.evaluation import (
+    FIGURES_FILE,
     HOLDOUT_FILE,
     MODEL_FILE,
     PREDICTIONS_FILE,
@@ -29,6 +30,7 @@ from rust_tuner.evaluation import (
 from rust_tuner.files import read_json, write_json
 from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.refit import tuned_values
+from rust_tuner.report.assessment import as_predictions, figures_table, overall_figures
 from rust_tuner.report.terminal import holdout_table
 from rust_tuner.search.records import read_project
 
@@ -127,6 +129,27 @@ def test_what_a_small_hold_out_set_cannot_tell_is_none(sides):
     record = {"radiographs": 1, "patients": 1, "threshold": 0.5} | found
     Console(file=shown, width=80).print(holdout_table(record))
     assert shown.getvalue().count("undefined") >= 4
+
+
+def test_every_figure_is_written_with_its_interval(final_study):
+    study, found = final_study
+    told = pd.read_csv(
+        study.directory / "final" / PREDICTIONS_FILE, dtype={"patient_id": str, "visit": str}
+    )
+    written = pd.read_csv(study.directory / "final" / FIGURES_FILE)
+    expected = figures_table(as_predictions(told), union_threshold=13, seed=study.protocol.seed)
+    assert list(written["figure"]) == list(expected["figure"])
+    np.testing.assert_allclose(written["value"], expected["value"], atol=1e-12)
+    np.testing.assert_allclose(written["low"], expected["low"], atol=1e-12)
+    assert found["union_threshold"] == 13
+    recorded = {(row["figure"], row["of"], row["average"]): row for row in found["figures"]}
+    assert len(recorded) == len(overall_figures(written))
+    macro = recorded["auroc", "labels", "macro"]
+    assert macro["value"] == pytest.approx(found["metrics"]["auroc"], abs=1e-12)
+    assert macro["low"] < macro["value"] < macro["high"]
+    assert macro["total"] == 18
+    cortices = recorded["auroc", "cortices", "macro"]
+    assert cortices["value"] == pytest.approx(found["metrics"]["cortex_auroc"], abs=1e-12)
 
 
 def test_no_patient_of_the_hold_out_set_was_trained_on(final_study):

@@ -17,6 +17,7 @@ import pytest
 
 from rust_tuner import Protocol, Study
 from rust_tuner.data.manifest import load_manifest
+from rust_tuner.environment import describe_machine
 from rust_tuner.errors import (
     LockedError,
     ManifestError,
@@ -71,12 +72,14 @@ def test_prepare_writes_down_protocol_seed_versions_and_hashes(tmp_path, phantom
     assert Protocol.from_json(written["protocol"]) == protocol
     assert written["protocol"]["seed"] == 3
     assert set(written["versions"]) == {
+        "python",
         "rust-tuner",
         "keras",
         "keras-tuner",
         "numpy",
         "pandas",
         "scikit-learn",
+        "scipy",
         "tensorflow",
     }
     assert written["versions"]["numpy"] == np.__version__
@@ -89,6 +92,41 @@ def test_prepare_writes_down_protocol_seed_versions_and_hashes(tmp_path, phantom
     assert len(split["holdout"]) == 2
     assert not set(split["development"]) & set(split["holdout"])
     assert split["radiographs_sha256"] == written["radiographs_sha256"]
+    assert written["split_sha256"] == split["sha256"]
+    assert written["environments"] == {"prepare": [describe_machine()]}
+
+
+def test_the_record_names_machine_threads_versions_and_split_of_every_step(finished_study):
+    written = read_json(finished_study.directory / "study.json")
+    assert set(written["environments"]) == {"prepare", "regime_1", "regime_2"}
+    for step in ("regime_1", "regime_2"):
+        (found,) = written["environments"][step]
+        assert found.items() >= describe_machine().items()
+        assert found["backend"] == "tensorflow"
+        # What makes a trial repeat bitwise.
+        assert found["inter_op_threads"] == 1
+        assert any(device.startswith("CPU") for device in found["devices"])
+        assert found["versions"] == read_project(finished_study.directory / step).run["versions"]
+    split = read_json(finished_study.directory / "split.json")
+    assert written["split_sha256"] == split["sha256"]
+    assert set(split["folds"]) == {"3"}
+    assert written["weights"]["sha256"]
+
+
+def test_a_step_on_another_machine_is_noted_beside_the_first(finished_copy, monkeypatch):
+    before = read_json(finished_copy.directory / "study.json")["environments"]
+    finished_copy.open().regime_1()
+    assert read_json(finished_copy.directory / "study.json")["environments"] == before
+    other = describe_machine() | {"processor": "another one"}
+    monkeypatch.setattr("rust_tuner.study.describe_machine", lambda: other)
+    finished_copy.open().regime_1()
+    finished_copy.open().regime_1()
+    noted = read_json(finished_copy.directory / "study.json")["environments"]
+    assert [found["processor"] for found in noted["regime_1"]] == [
+        before["regime_1"][0]["processor"],
+        "another one",
+    ]
+    assert noted["regime_2"] == before["regime_2"]
 
 
 def test_prepare_twice_writes_nothing_new_and_gives_the_same_development_set(
@@ -245,6 +283,8 @@ def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol):
         "weights",
         "precision",
         "view_cortices",
+        "folds_by",
+        "union_threshold",
         "scale",
     }
     names = {field.name for field in dataclasses.fields(tiny_protocol)}

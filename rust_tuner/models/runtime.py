@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 from collections.abc import Iterable
+from typing import Any
 
 import keras
 
@@ -35,6 +36,43 @@ def start_backend() -> None:
             "set it to 1; results repeat within 1e-3 only, not bitwise. Call "
             "tensorflow.config.threading.set_inter_op_parallelism_threads(1) first thing."
         )
+
+
+def describe_backend() -> dict[str, Any]:
+    """Which backend trains, on how many threads and on which devices, as JSON values.
+
+    Threads are None where the backend decides by itself, or does not tell.
+    """
+    name = keras.backend.backend()
+    found: dict[str, Any] = {
+        "backend": name,
+        "inter_op_threads": None,
+        "intra_op_threads": None,
+        "devices": [],
+    }
+    if name == "tensorflow":
+        import tensorflow
+
+        threading = tensorflow.config.threading
+        told = os.environ.get("TF_NUM_INTEROP_THREADS", "")
+        known = int(told) if told.isdecimal() else 0
+        found |= {
+            "inter_op_threads": threading.get_inter_op_parallelism_threads() or known or None,
+            "intra_op_threads": threading.get_intra_op_parallelism_threads() or None,
+            "devices": [
+                f"{device.device_type} {_device_name(device)}".strip()
+                for device in tensorflow.config.list_physical_devices()
+            ],
+        }
+    return found
+
+
+def _device_name(device: Any) -> str:
+    import tensorflow
+
+    if device.device_type == "CPU":
+        return ""
+    return str(tensorflow.config.experimental.get_device_details(device).get("device_name", ""))
 
 
 def release(variables: Iterable[keras.Variable]) -> None:

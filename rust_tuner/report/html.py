@@ -8,12 +8,12 @@ import base64
 import hashlib
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from rust_tuner import __version__
 from rust_tuner.files import write_text
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
+from rust_tuner.report.claim import write_claim
 from rust_tuner.report.page import Room
 from rust_tuner.report.reproduction import reproduction
 from rust_tuner.report.sections import data_section, provenance_section, split_section
@@ -25,6 +25,7 @@ from rust_tuner.report.sections_published import published_section
 from rust_tuner.report.sections_regimes import regime_section
 from rust_tuner.report.sections_repeats import nested_section, noise_section
 from rust_tuner.report.study_records import read_study
+from rust_tuner.report.templating import environment
 from rust_tuner.report.verdict import summary, warnings_of
 from rust_tuner.search.records import REGIME_1, REGIME_2
 
@@ -65,7 +66,8 @@ def write_report(directory: str | Path) -> Path:
         directory: the study's folder.
 
     Returns:
-        The page, `report/index.html`; `report/figures` and `report/tables` are beside it.
+        The page, `report/index.html`; `report/figures`, `report/tables` and `report/claim.md`, the
+        reporting checklists as far as the records fill them in, are beside it.
 
     Raises:
         ResumeError: where the folder holds nothing of a study.
@@ -86,10 +88,12 @@ def write_report(directory: str | Path) -> Path:
         checks_section(records),
         provenance_section(records),
     ]
-    page = _environment().get_template("report.html")
+    name = records.directory.resolve().name
+    checklists = write_claim(records, room, name=name, version=__version__)
+    page = environment().get_template("report.html")
     digest = hashlib.sha256(_SCRIPT.encode()).digest()
     text = page.render(
-        name=records.directory.resolve().name,
+        name=name,
         version=__version__,
         num_labels=NUM_LABELS,
         num_cortex_labels=len(CORTEX_LABELS),
@@ -98,19 +102,10 @@ def write_report(directory: str | Path) -> Path:
         warnings=warnings_of(records),
         sections=sections,
         reproduction=reproduction(records),
+        checklists=checklists,
         script=Markup(_SCRIPT),
         script_hash=base64.b64encode(digest).decode(),
     )
     index = room.folder / INDEX
     write_text(index, text)
     return index
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("rust_tuner.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

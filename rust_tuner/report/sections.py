@@ -72,6 +72,15 @@ def provenance_section(records: StudyRecords) -> Section:
             facts_table("Versions when the study was prepared", study["versions"])
         )
         section.tables.append(facts_table("Protocol", study["protocol"]))
+        ran_on = {
+            f"{step}{f', machine {number}' if number > 1 else ''}": {
+                name: value for name, value in found.items() if name != "versions"
+            }
+            for step, machines in (study.get("environments") or {}).items()
+            for number, found in enumerate(machines, 1)
+        }
+        hashes = {"SHA-256 of the split": study.get("split_sha256")}
+        section.tables.append(facts_table("Machine and threads of each step", ran_on | hashes))
     runs = {name: project.run for name, project in records.projects.items()}
     if records.nested is not None:
         runs[NESTED] = records.nested.run

@@ -7,6 +7,7 @@ import pandas as pd
 
 from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, text, whole
 from rust_tuner.report.sections_baselines import draw_project_curves
+from rust_tuner.report.sections_figures import add_all_figures
 from rust_tuner.report.sections_holdout import draw_holdout
 from rust_tuner.report.study_records import StudyRecords
 from rust_tuner.report.style import METRICS
@@ -62,6 +63,7 @@ def final_section(records: StudyRecords, room: Room) -> Section:
         section.missing.append("final/predictions.csv is not there or cannot be read.")
     else:
         draw_holdout(section, room, records, records.predictions)
+    add_all_figures(section, room, records)
     return section
 
 

@@ -17,6 +17,8 @@ from report_studies import (
     study_record,
     write_baselines,
     write_json,
+    write_out_of_fold,
+    write_project,
     write_regime_1,
     write_regime_2,
     write_study,
@@ -28,6 +30,8 @@ from rust_tuner.labels import CORTICES
 from rust_tuner.report.html import write_report
 from rust_tuner.report.noise import noise_spread, read_noise
 from rust_tuner.report.page import inline_svg
+from rust_tuner.search.out_of_fold import score_intervals
+from rust_tuner.search.records import read_project
 
 NAME = "<script>alert(1)<script>"
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -329,8 +333,72 @@ def test_hold_out_and_view_only_figures_stand_in_the_summary(page):
         assert figure in told
 
 
+def test_every_figure_stands_on_the_page_with_its_interval(finished, page, source):
+    tables = finished / "report" / "tables"
+    for name, rows in (("holdout", 60), ("out_of_fold", 90)):
+        figures = pd.read_csv(tables / f"{name}_figures.csv")
+        assert {"auroc", "average_precision", "kappa", "mae", "icc", "sensitivity", "brier"} <= set(
+            figures["figure"]
+        )
+        row = figures[(figures["figure"] == "auroc") & (figures["of"] == "cortices")].iloc[0]
+        cells = [f"{row[item]:.3f}" for item in ("value", "low", "high")]
+        told = "".join(f'<td class="number" data-value="[^"]*">{cell}</td>\n' for cell in cells)
+        assert re.search(told, source)
+        bins = pd.read_csv(tables / f"{name}_reliability.csv")
+        assert bins.loc[bins["label"] == "all", "rows"].sum() == rows * 2 * 4
+    assert "union is a total of at least 13" in page.text
+    assert "Kera" in page.text
+
+
+def test_the_two_aurocs_stand_side_by_side_with_what_makes_them_differ(finished, page):
+    table = pd.read_csv(finished / "report" / "tables" / "auroc_two_ways.csv")
+    assert list(table["evaluation"]) == [
+        "Hold-out set (estimate)",
+        "Tuned model, out of fold (selection score)",
+    ]
+    for row in table.to_dict("records"):
+        for name in ("exact", "keras", "difference"):
+            assert f"{row[name]:.4f}" in page.text
+    assert "takes scores within one of 199 bins for tied" in page.text
+
+
+def test_sites_have_a_table_where_they_are_told(small):
+    write_project(small / "final" / "cross_validation", [{"batch_size": 16}], num_folds=4)
+    sites = ["Oslo" if number // 2 % 2 else "<b>Bergen</b>" for number in range(90)]
+    write_out_of_fold(small / "final" / "cross_validation", site=sites)
+    make_predictions().assign(site=sites[:60]).to_csv(
+        small / "final" / "predictions.csv", index=False
+    )
+    page = read_page(write_report(small))
+    for name in ("holdout", "out_of_fold"):
+        table = pd.read_csv(small / "report" / "tables" / f"{name}_sites.csv")
+        assert list(table["site"].unique()) == ["<b>Bergen</b>", "Oslo"]
+    assert "<b>Bergen</b>" in page.text
+    assert not page.all("b")
+
+
+def test_an_older_record_without_out_of_fold_rows_says_what_to_do(small):
+    write_project(small / "final" / "cross_validation", [{"batch_size": 16}], num_folds=4)
+    page = read_page(write_report(small))
+    assert "rows.csv is missing or was changed" in page.text
+
+
+def test_ties_and_intervals_of_a_search_stand_in_its_section(tmp_path):
+    write_regime_1(tmp_path / "regime_1", count=4)
+    write_out_of_fold(tmp_path / "regime_1", trial=0)
+    page = read_page(write_report(tmp_path))
+    project = read_project(tmp_path / "regime_1")
+    interval = score_intervals(project)["val_cortex_auroc"]
+    assert f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})" in page.text
+    num_tied = sum(tie.tied for tie in project.ties.values())
+    assert (num_tied > 1) == ("trials are statistically tied for the best" in page.text)
+    table = pd.read_csv(tmp_path / "report" / "tables" / "regime_1.csv")
+    assert table["tied_with_best"].sum() == num_tied
+    assert table["p_against_best"].notna().all()
+
+
 def test_epochs_count_from_1_on_the_page(source):
-    rows = re.findall(r"<tr>.*?0000</td>.*?</tr>", source, flags=re.DOTALL)
+    rows = re.findall(r"<tr>(?:(?!</tr>).)*?>0000</td>.*?</tr>", source, flags=re.DOTALL)
     assert len(rows) == 2
     for row in rows:
         cells = re.findall(r'data-value="([^"]*)">([^<]*)<', row)
@@ -339,7 +407,7 @@ def test_epochs_count_from_1_on_the_page(source):
 
 def test_every_heading_of_a_sortable_table_is_a_button(page, source):
     heads = re.findall(r"<thead>.*?</thead>", source, flags=re.DOTALL)
-    assert len(heads) == 14
+    assert len(heads) == 21
     for head in heads[1:]:
         assert head.count('scope="col"><button type="button">') == head.count("<th ")
 
@@ -349,10 +417,14 @@ def test_equal_records_give_an_equal_report_but_for_the_studys_name(small, tmp_p
     shutil.copytree(small, moved)
     pages = [write_report(small), write_report(moved)]
     files = [sorted(path for path in page.parent.rglob("*.*")) for page in pages]
-    assert len(files[0]) == 1 + 7 * 3 + 3
+    assert len(files[0]) == 2 + 7 * 3 + 3
     for one, other in zip(*files, strict=True):
         assert one.name == other.name
-        if one.name != "index.html":
+        if one.name == "claim.md":
+            named = "# Reporting checklists: {}"
+            text = one.read_text().replace(named.format("study"), named.format("moved"))
+            assert text == other.read_text()
+        elif one.name != "index.html":
             assert one.read_bytes() == other.read_bytes(), one
     first, second = (page.read_text() for page in pages)
     assert first.count("study: report") == first.count("Report of study") == 1

@@ -7,11 +7,12 @@ import shutil
 
 import numpy as np
 import pytest
-from report_studies import write_regime_1
+from report_studies import holdout_record, make_predictions, write_regime_1
 from rich.console import Console
 
 from rust_tuner.files import read_json
-from rust_tuner.report.terminal import best_trials_table, status_lines
+from rust_tuner.report.assessment import as_predictions, figures_table, overall_figures
+from rust_tuner.report.terminal import best_trials_table, holdout_table, status_lines
 from rust_tuner.search.out_of_fold import score_intervals
 from rust_tuner.search.records import read_project, results_table
 
@@ -200,3 +201,36 @@ def test_status_lines_fit_80_columns_and_tell_the_best(finished_study):
         told = dict(part.split("=") for part in lines[position + 2].strip().split(", "))
         for key, value in project.best.values.items():
             assert np.isclose(float(told[key]), value, rtol=1e-3)
+
+
+def holdout_shown(record, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(holdout_table(record))
+    return console.file.getvalue()
+
+
+def test_the_hold_out_figures_stand_with_their_intervals_in_80_columns():
+    figures = overall_figures(figures_table(as_predictions(make_predictions(60))))
+    record = holdout_record(union_threshold=13.0, figures=figures.to_dict("records"))
+    text = holdout_shown(record)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    for name, of, digits in (
+        ("auroc", "cortices", 3),
+        ("average_precision", "labels", 3),
+        ("mae", "visits", 2),
+        ("icc", "visits", 2),
+    ):
+        chosen = (figures["figure"] == name) & (figures["of"] == of)
+        (row,) = figures[chosen & (figures["average"] != "micro")].to_dict("records")
+        interval = f"({row['low']:.{digits}f} to {row['high']:.{digits}f})"
+        assert f"{row['value']:.{digits}f} {interval}" in text
+    kappa = figures[(figures["figure"] == "kappa") & (figures["of"] == "medial")]
+    assert f"{kappa['value'].item():.2f}" in text
+    assert "Union is a total of at least 13." in text
+
+
+def test_an_older_record_is_shown_without_intervals():
+    text = holdout_shown(holdout_record())
+    assert "0.810" in text
+    assert "interval" not in text

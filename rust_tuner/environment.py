@@ -1,0 +1,51 @@
+"""What a step of a study ran on: processor, memory and system, without the machine's name.
+
+The last digits of a score depend on it; who repeats a study has to know it.
+"""
+
+import contextlib
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+_GIBIBYTE = 1 << 30
+_CPU_FACTS = Path("/proc/cpuinfo")
+# What processors call their model, by architecture.
+_MODEL_FIELDS = ("model name", "Model", "Hardware", "cpu model")
+
+
+def describe_machine() -> dict[str, Any]:
+    """Facts of this machine as JSON values; None where the system does not tell."""
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "usable_cores": _usable_cores(),
+        "memory_gib": _memory_gib(),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str | None:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        lines = [line.split(":", 1) for line in _CPU_FACTS.read_text().splitlines()]
+        facts = {line[0].strip(): line[1].strip() for line in lines if len(line) > 1}
+        for name in _MODEL_FIELDS:
+            if facts.get(name):
+                return facts[name]
+    return platform.processor() or None
+
+
+def _usable_cores() -> int | None:
+    """How many cores this process may run on, which a container may limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _memory_gib() -> float | None:
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIBIBYTE, 1)
+    return None
