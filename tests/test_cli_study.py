@@ -120,6 +120,7 @@ def test_final_takes_folds_and_epochs_and_keeps_them(finished_copy, monkeypatch)
     assert final_choices(study) == {"final_folds": 2, "final_epochs": 1}
 
 
+@pytest.mark.slow
 def test_a_study_on_a_prepared_folder_uses_the_weights_that_are_asked_for(
     tmp_path, phantom_manifest, monkeypatch
 ):
@@ -193,6 +194,7 @@ def event_files(study):
     return {path.relative_to(logs) for path in logs.rglob("*tfevents*")}
 
 
+@pytest.mark.slow
 def test_a_step_keeps_tensorboard_logs_where_asked_and_a_command_writes_them_later(
     final_copy, tmp_path
 ):

@@ -446,7 +446,7 @@ def test_the_progress_counts_what_is_there_and_ends_where_it_said(repeated_copy,
     assert whole.total == 2 * 4 * 2 * 2
     assert whole.begun == whole.total - 2 * 2 * 2
     assert whole.done == whole.total
-    inside = shown.tasks["outer fold 2 of 2, regime_2, epochs of folds"]
+    inside = shown.tasks["outer fold 2 of 2, regime_2"]
     assert (inside.begun, inside.done) == (0, inside.total)
 
 

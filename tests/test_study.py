@@ -605,6 +605,7 @@ def test_regime_1_again_leaves_the_best_of_regime_2(finished_copy):
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_regime_2_and_final_go_on_without_a_regime_1(
     tmp_path, phantom_manifest, tiny_protocol, feature_cache
 ):
@@ -615,6 +616,7 @@ def test_regime_2_and_final_go_on_without_a_regime_1(
     assert Study(tmp_path, **shared).final()["radiographs"] > 0
 
 
+@pytest.mark.slow
 def test_a_final_model_at_other_values_than_regime_1s_best_is_said(
     tmp_path, phantom_manifest, tiny_protocol, feature_cache
 ):

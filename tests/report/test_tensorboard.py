@@ -363,6 +363,7 @@ def test_what_else_is_reported_is_passed_on_and_where_to_look_is_said_once(tmp_p
     assert notes.told == [("epochs", 3, 1), "hello", look]
 
 
+@pytest.mark.slow
 def test_a_search_with_logs_computes_what_it_does_without(tmp_path):
     plain = run_search(tmp_path / "plain", "random")
     logging = run_search(tmp_path / "logs", "random", progress=TensorBoardLogs(tmp_path / "logs"))
