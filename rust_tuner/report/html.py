@@ -23,6 +23,7 @@ from rust_tuner.report.sections import (
     regime_section,
     split_section,
 )
+from rust_tuner.report.sections_checks import checks_section
 from rust_tuner.report.sections_final import final_section
 from rust_tuner.report.sections_repeats import nested_section, noise_section
 from rust_tuner.report.study_records import read_study
@@ -77,6 +78,7 @@ def write_report(directory: str | Path) -> Path:
     sections = [
         data_section(records),
         split_section(records),
+        checks_section(records),
         baselines_section(records, room),
         regime_section(records.regime_1, REGIME_1, room),
         regime_section(records.regime_2, REGIME_2, room),
