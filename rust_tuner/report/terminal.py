@@ -242,7 +242,6 @@ def status_lines(folder: Path) -> list[Text]:
     if (folder / RUN_FILE).is_file():
         return [*lines, *_search_lines(folder.name, folder)]
     lines.extend(_study_lines(folder))
-    lines.extend(check_status_lines(folder))
     for path in sorted((folder / BASELINES_FOLDER).glob("*")):
         if path.is_dir():
             lines.extend(_search_lines(f"{BASELINES_FOLDER}/{path.name}", path))
@@ -259,6 +258,7 @@ def status_lines(folder: Path) -> list[Text]:
                 lines.append(Text(f"{name}: {error}", style="red"))
             except _DAMAGED as error:
                 lines.append(Text(f"{name}: damaged records ({error!r})", style="red"))
+    lines.extend(check_status_lines(folder))
     final = folder / "final"
     if (final / "cross_validation").is_dir():
         lines.extend(_search_lines("final/cross_validation", final / "cross_validation"))
