@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from rust_tuner import __version__
+from rust_tuner.cli_checks import check
 from rust_tuner.cli_options import Cache, Views
 from rust_tuner.cli_steps import (
     baselines,
@@ -155,6 +156,7 @@ app.command()(regime1)
 app.command()(regime2)
 app.command()(nested)
 app.command()(noise)
+app.command()(check)
 app.command()(final)
 app.command("study")(whole_study)
 

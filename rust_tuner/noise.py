@@ -85,8 +85,8 @@ def measure_noise(
         raise ProtocolError(f"repeats={count}; a standard deviation takes at least 2")
     report = progress or Silent()
     source = best_project(directory)
-    chosen = _as_searched(protocol or Protocol.study(), source)
-    _require_same_data(source, development, folds, chosen)
+    chosen = as_searched(protocol or Protocol.study(), source)
+    require_same_data(source, development, folds, chosen)
     num_assigned = 0 if chosen.folds_by == "site" else count
     run = _describe(source, chosen) | {"repeats": count, "assignments": num_assigned}
     with hold_lock(folder, "repeating the best configuration"):
@@ -124,7 +124,7 @@ def best_project(directory: str | Path) -> Project:
     )
 
 
-def _as_searched(protocol: Protocol, source: Project) -> Protocol:
+def as_searched(protocol: Protocol, source: Project) -> Protocol:
     """The protocol with the numbers of folds and epochs, and the rule, of the search itself."""
     run = source.run
     return dataclasses.replace(
@@ -135,9 +135,15 @@ def _as_searched(protocol: Protocol, source: Project) -> Protocol:
     )
 
 
-def _require_same_data(
+def require_same_data(
     source: Project, development: Development, folds: Folds, protocol: Protocol
 ) -> None:
+    """Refuse to repeat a search on what it was not run on, before any long work.
+
+    Raises:
+        ResumeError: where radiographs, weights, preprocessing or folds are others.
+        WeightsError: where the weights cannot be had.
+    """
     from rust_tuner.models.features import features_sha256
     from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
     from rust_tuner.search.subjects import sha256_of_folds

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from rust_tuner.data.images import check_content
+from rust_tuner.data.images import check_content, images_sha256
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.split_file import (
@@ -39,11 +39,11 @@ from rust_tuner.files import (
     read_json,
     remove_leftovers,
     sha256_of_file,
-    sha256_of_json,
     write_json,
 )
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
+from rust_tuner.report.check_records import CheckRecord
 from rust_tuner.report.export import best_hyperparameters
 from rust_tuner.report.noise import NOISE, NoiseFloor
 from rust_tuner.report.study_records import FINAL
@@ -367,6 +367,34 @@ class Study:
                 progress=self.progress,
             )
 
+    def check(self, permutations: int | None = None) -> CheckRecord:
+        """Guards against leakage, and sanity checks; see `checks.run.run_checks`.
+
+        Args:
+            permutations: how often labels are shuffled; 3 where None.
+
+        Returns:
+            A verdict a check, as `checks.json` holds them.
+
+        Raises:
+            ResumeError: where the study has not been prepared.
+        """
+        from rust_tuner.checks.run import DEFAULT_PERMUTATIONS, run_checks
+
+        if self._written is None:
+            raise ResumeError(
+                f"{self.directory} has not been prepared; run `rust-tuner prepare` first"
+            )
+        return run_checks(
+            self.directory,
+            self._known_manifest(),
+            self._written,
+            protocol=self.protocol,
+            permutations=DEFAULT_PERMUTATIONS if permutations is None else permutations,
+            cache=self.cache,
+            progress=self.progress,
+        )
+
     def report(self) -> Path:
         """Draw tables, figures and the HTML report from what is there; returns its path."""
         from rust_tuner.report.html import write_report
@@ -440,7 +468,7 @@ class Study:
             "radiographs": len(radiographs),
             "patients": len(set(radiographs.patient_ids)),
             "radiographs_sha256": radiographs_sha256(radiographs),
-            "images_sha256": _images_sha256(radiographs, hashes),
+            "images_sha256": images_sha256(radiographs, hashes),
             "weights": None,
             "versions": {"python": platform.python_version()}
             | {name: importlib.metadata.version(name) for name in ("rust-tuner", *_RECORDED)},
@@ -488,7 +516,7 @@ class Study:
             hashes = [sha256_of_file(image) for image in radiographs.images]
         except OSError as error:
             raise ImageError(f"{error.filename} cannot be read ({error.strerror})") from error
-        was, now = self._written["images_sha256"], _images_sha256(radiographs, hashes)
+        was, now = self._written["images_sha256"], images_sha256(radiographs, hashes)
         if was != now:
             raise ResumeError(
                 f"image files of {self._manifest} changed since {self.directory} was prepared "
@@ -584,13 +612,6 @@ class Study:
                     f"{found.path or 'random'} ({found.sha256[:12]}); a study has one backbone: go "
                     "back to its weights, or take a new study folder"
                 )
-
-
-def _images_sha256(radiographs: Radiographs, hashes: Sequence[str]) -> str:
-    """Which file is whose radiograph, whatever the order of rows and the names of files."""
-    table = radiographs.table
-    owned = zip(table["patient_id"], table["visit"], table["view"], hashes, strict=True)
-    return sha256_of_json(sorted(owned))
 
 
 def _told(num_radiographs: int, num_patients: int, sha256: str) -> str:

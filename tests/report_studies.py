@@ -3,6 +3,7 @@
 Every figure is a formula of trial, fold and epoch, so that a test can compute it by itself.
 """
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,7 +12,9 @@ import pandas as pd
 from rust_tuner import Protocol
 from rust_tuner.files import read_json, sha256_of_json
 from rust_tuner.labels import CORTICES, LABELS, SCORES
+from rust_tuner.report.check_records import CheckRecord, Verdict, searches_seen
 from rust_tuner.report.nested import nested_summary
+from rust_tuner.report.study_records import read_study
 from rust_tuner.search.nested_records import (
     OuterRecord,
     outer_folder,
@@ -362,6 +365,17 @@ def write_noise(folder, *, repeats=4, **changes):
     return folder
 
 
+def write_passed_checks(folder):
+    """The record of checks that all passed, run on the searches that the folder holds."""
+    verdicts = tuple(
+        Verdict(name, title, "passed", f"{title} is as it must be.")
+        for name, title in (("near_duplicates", "Equal images"), ("shuffled_labels", "Shuffled"))
+    )
+    searches = searches_seen(read_study(folder).projects)
+    record = CheckRecord("2026-11-24T12:00:00+00:00", searches, verdicts)
+    write_json(folder / "checks.json", {"format": 1, **dataclasses.asdict(record)})
+
+
 def study_record(**changes):
     record = {
         "format": 1,
@@ -391,4 +405,5 @@ def write_study(folder):
     write_out_of_fold(folder / "final" / "cross_validation")
     write_json(folder / "final" / "holdout.json", holdout_record())
     make_predictions().to_csv(folder / "final" / "predictions.csv", index=False)
+    write_passed_checks(folder)
     return folder

@@ -33,7 +33,7 @@ FLOORS = (
     ("study",),
     ("cli_options",),
     ("cli_support",),
-    ("cli_steps",),
+    ("cli_checks", "cli_steps"),
     ("cli",),
     ("__main__",),
 )

@@ -28,7 +28,7 @@ from rust_tuner.search.records import read_project
 TINY = ["--folds", "3", "--epochs", "2", "--weights", "random", "--image-size", "75"]
 COMMANDS = (
     *("demo", "phantoms", "prepare", "baselines", "regime1", "regime2", "nested", "noise"),
-    *("final", "study", "status", "export", "report", "tensorboard", "predict"),
+    *("check", "final", "study", "status", "export", "report", "tensorboard", "predict"),
 )
 # Where a shell has put the tests into the background, their children ignore Ctrl-C.
 PROGRAM = (
@@ -289,7 +289,8 @@ def test_status_of_a_finished_study(finished_study):
     assert lines[3].startswith(f"  best so far: trial {best.trial}, val_auroc {best.score:.4f} ±")
     assert f"batch_size={best.values['batch_size']}" in lines[4]
     assert lines[5] == "regime_2: 2 of 2 trials done, 0 failed"
-    assert len(lines) == 8
+    assert lines[8] == "checks: not run"
+    assert len(lines) == 9
 
 
 def test_status_of_what_is_not_there(tmp_path):
@@ -300,6 +301,7 @@ def test_status_of_what_is_not_there(tmp_path):
         "not prepared: study.json is missing",
         "regime_1: not begun",
         "regime_2: not begun",
+        "checks: not run",
     ]
 
 

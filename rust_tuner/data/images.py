@@ -9,8 +9,9 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from rust_tuner.data.faults import Faults
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ImageError
+from rust_tuner.files import sha256_of_json
 from rust_tuner.protocol import Resize
 
 FloatImage = npt.NDArray[np.float32]
@@ -81,6 +83,45 @@ def load_image(
     return square
 
 
+@dataclass(frozen=True, eq=False)
+class DecodedFile:
+    """An image file, decoded at full size.
+
+    Attributes:
+        pixels: (height, width, 1 or 3) float32 in [0, 1]; 1 where all is grey.
+        file_sha256: of the file's bytes.
+        content_sha256: of the pixels, the same for a copy in another format or bit depth.
+    """
+
+    pixels: FloatImage
+    file_sha256: str
+    content_sha256: str
+
+
+def decode_file(path: str | Path, *, row: int | None = None) -> DecodedFile:
+    """Decode a file whole, and name it by what it holds.
+
+    Raises:
+        ImageError: as `load_image`.
+    """
+    path = Path(path)
+    content = _read_bytes(path, row=row)
+    pixels = _decode(content, path, row=row)
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return DecodedFile(pixels, hashlib.sha256(content).hexdigest(), digest.hexdigest())
+
+
+def thumbnail(pixels: FloatImage, size: int) -> FloatImage:
+    """(height, width, channels) pixels squashed to (size, size) grey, averaging where it shrinks.
+
+    Args:
+        pixels: float32 in [0, 1].
+        size: side of the square in pixels.
+    """
+    return _resize(pixels.mean(axis=2), (size, size))
+
+
 def check_content(
     radiographs: Radiographs, *, on_progress: Callable[[int, int], None] | None = None
 ) -> tuple[str, ...]:
@@ -129,16 +170,26 @@ def check_content(
     return tuple(file_hashes)
 
 
+def images_sha256(radiographs: Radiographs, hashes: Sequence[str]) -> str:
+    """Which file is whose radiograph, whatever the order of rows and the names of files.
+
+    Args:
+        radiographs: n radiographs.
+        hashes: the SHA-256 of each file's bytes.
+    """
+    table = radiographs.table
+    owned = zip(table["patient_id"], table["visit"], table["view"], hashes, strict=True)
+    return sha256_of_json(sorted(owned))
+
+
 def _hash_image(path: Path) -> tuple[str, str] | ImageError:
     """The SHA-256 of a file and of its pixels; an error is returned, to be told with others."""
     try:
-        content = _read_bytes(path, row=None)
-        pixels = _decode(content, path, row=None)
+        file = decode_file(path)
     except ImageError as error:
         return error
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    return hashlib.sha256(content).hexdigest(), digest.hexdigest()
+    # The pixels are let go: a pool holds the answers that nobody has asked for yet.
+    return file.file_sha256, file.content_sha256
 
 
 def _read_bytes(path: Path, *, row: int | None) -> bytes:

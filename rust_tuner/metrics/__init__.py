@@ -18,6 +18,7 @@ from rust_tuner.metrics.calibration import (
 )
 from rust_tuner.metrics.comparison import PairedTest, corrected_t_test, tied_with_best
 from rust_tuner.metrics.decisions import DecisionTable, decisions
+from rust_tuner.metrics.fold_auroc import FoldMacroAuroc
 from rust_tuner.metrics.fold_interval import fold_interval
 from rust_tuner.metrics.keras_auc import keras_auroc, keras_aurocs
 from rust_tuner.metrics.ranking import (
@@ -49,6 +50,7 @@ __all__ = [
     "BootstrapInterval",
     "DecisionTable",
     "Figure",
+    "FoldMacroAuroc",
     "Interval",
     "MacroAverage",
     "PairedTest",

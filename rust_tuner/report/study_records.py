@@ -14,6 +14,7 @@ import pandas as pd
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, sha256_of_json
+from rust_tuner.report.check_records import CHECKS_FILE, CheckRecord, read_checks
 from rust_tuner.report.noise import NOISE, NOISE_FILE, NoiseFloor, noise_spread, read_noise
 from rust_tuner.report.predictions import read_predictions
 from rust_tuner.search.baseline_table import BASELINES, BASELINES_FOLDER
@@ -48,6 +49,7 @@ class StudyRecords:
         cross_validation: the final model's project, or None.
         holdout: `final/holdout.json`, or None.
         predictions: `final/predictions.csv`, or None.
+        checks: `checks.json`, or None.
         problems: what is there and cannot be read, a line each; what is not there is no problem.
     """
 
@@ -62,6 +64,7 @@ class StudyRecords:
     cross_validation: Project | None
     holdout: dict[str, Any] | None
     predictions: pd.DataFrame | None
+    checks: CheckRecord | None
     problems: tuple[str, ...]
 
     @property
@@ -127,6 +130,7 @@ def read_study(directory: str | Path) -> StudyRecords:
         cross_validation=project(f"{FINAL}/{CROSS_VALIDATION}"),
         holdout=read(f"{FINAL}/holdout.json", _holdout),
         predictions=read(f"{FINAL}/predictions.csv", read_predictions),
+        checks=read(CHECKS_FILE, read_checks),
         problems=tuple(problems),
     )
 

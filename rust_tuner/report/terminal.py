@@ -15,7 +15,9 @@ from rust_tuner.labels import CORTICES
 from rust_tuner.metrics.assessment import VISITS
 from rust_tuner.plan import PlannedStep
 from rust_tuner.progress import duration
+from rust_tuner.report.against_view import standings
 from rust_tuner.report.noise import NOISE
+from rust_tuner.report.terminal_checks import check_status_lines
 from rust_tuner.report.terminal_repeats import nested_lines, noise_lines
 from rust_tuner.report.terminal_table import plain_table
 from rust_tuner.search.baseline_table import BASELINES_FOLDER, suggested_backbone
@@ -140,6 +142,11 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
             if name in intervals
         )
         lines.append(f"Best, 95 % over patients: {told}.")
+    lines += [
+        f"WARNING, {_SHORT[f'val_{item.metric}']}: {item.doubt}."
+        for item in standings(project)
+        if item.doubt and f"val_{item.metric}" in metrics
+    ]
     if "val_cortex_auroc" in metrics:
         lines.append("Cortices: 16 labels, each only where its cortex is visible.")
     if project.run.get("view_only_baseline"):
@@ -331,6 +338,7 @@ def status_lines(folder: Path) -> list[Text]:
                 lines.append(Text(f"{name}: {error}", style="red"))
             except _DAMAGED as error:
                 lines.append(Text(f"{name}: damaged records ({error!r})", style="red"))
+    lines.extend(check_status_lines(folder))
     final = folder / "final"
     if (final / "cross_validation").is_dir():
         lines.extend(_search_lines("final/cross_validation", final / "cross_validation"))

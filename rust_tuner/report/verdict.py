@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rust_tuner.report.against_view import standings
 from rust_tuner.report.reproduction import preset_of
 from rust_tuner.report.study_records import StudyRecords
 from rust_tuner.report.style import METRICS, short_number
@@ -104,6 +105,7 @@ def summary(records: StudyRecords) -> Summary:
 def warnings_of(records: StudyRecords) -> list[str]:
     """What a reader must know before believing a figure, the gravest first."""
     return [
+        *_check_warnings(records),
         *_weights_warnings(records),
         *_view_only_warnings(records),
         *_holdout_warnings(records),
@@ -201,6 +203,16 @@ def _weights_warnings(records: StudyRecords) -> list[str]:
     ]
 
 
+def _check_warnings(records: StudyRecords) -> list[str]:
+    if records.checks is None:
+        return []
+    found = records.checks
+    return [
+        *(f"Check failed, {v.title}: {v.reason} {v.mend}".strip() for v in found.of("failed")),
+        *(f"Check, {v.title}: {v.reason}" for v in found.of("warning")),
+    ]
+
+
 def _view_only_warnings(records: StudyRecords) -> list[str]:
     found: list[str] = []
     for name, project in _searches(records).items():
@@ -208,9 +220,15 @@ def _view_only_warnings(records: StudyRecords) -> list[str]:
         if best is None:
             continue
         known = view_only_of(project)
+        standing = {item.metric: item for item in standings(project)}
         for metric in _FIGURES:
             value, view_only = best.metrics.get(f"val_{metric}"), known.get(metric)
-            found += _against_view_only(name, metric, value, view_only, best.spread(metric))
+            # An interval over patients says more than the spread over folds.
+            spread = None if metric in standing else best.spread(metric)
+            told = _against_view_only(name, metric, value, view_only, spread)
+            if not told and metric in standing and standing[metric].doubt:
+                told = [f"{name}: {METRICS[metric]} {value:.3f}: {standing[metric].doubt}."]
+            found += told
     if records.nested is not None and records.nested.summary is not None:
         summary_of = records.nested.summary
         for metric in _FIGURES:
@@ -303,6 +321,7 @@ def _search_warnings(records: StudyRecords) -> list[str]:
             ("Regime I", records.regime_1),
             ("Regime II", records.regime_2),
             ("The tuned model's cross-validation", records.cross_validation),
+            ("The checks", records.checks),
         )
         if part is None
     ]

@@ -4,7 +4,11 @@ It owns `rows.csv` of a project folder: whose radiograph each row is, what is tr
 fold validates it. A prediction of a fold is the only one that its radiographs never trained.
 """
 
+import functools
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -142,7 +146,12 @@ def score_intervals(
         return {}
     if len(set(found.patient_ids)) < 2:
         return {}
-    problems = {
+    return dict(_intervals_of(_Asked(found, int(project.run["seed"]))))
+
+
+def problems_of(found: Predictions) -> dict[str, tuple[Any, Any, npt.NDArray[np.bool_] | None]]:
+    """What the two AUROCs of predictions are made of: truth, score, and what of it counts."""
+    return {
         "val_auroc": (found.labels, found.probabilities, None),
         "val_cortex_auroc": (
             found.labels[:, NUM_VIEWS:],
@@ -150,16 +159,40 @@ def score_intervals(
             found.visible,
         ),
     }
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """Predictions and a seed, equal where their content is."""
+
+    predictions: Predictions
+    seed: int
+
+    @functools.cached_property
+    def digest(self) -> str:
+        made = hashlib.sha256(str(self.seed).encode())
+        found = self.predictions
+        for array in (found.labels, found.visible, found.probabilities, found.folds):
+            made.update(np.ascontiguousarray(array).data)
+        made.update(repr(found.patient_ids.tolist()).encode())
+        return made.hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asked) and self.digest == other.digest
+
+
+# A report tells the same intervals in several places, and thousands of rows take seconds.
+@functools.lru_cache(maxsize=16)
+def _intervals_of(asked: _Asked) -> dict[str, BootstrapInterval]:
+    found = asked.predictions
     return {
         name: auroc_intervals(
-            truth,
-            score,
-            found.patient_ids,
-            mask,
-            folds=found.folds,
-            rng=int(project.run["seed"]),
+            truth, score, found.patient_ids, mask, folds=found.folds, rng=asked.seed
         ).macro
-        for name, (truth, score, mask) in problems.items()
+        for name, (truth, score, mask) in problems_of(found).items()
     }
 
 

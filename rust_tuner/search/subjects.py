@@ -25,7 +25,7 @@ from rust_tuner.errors import SearchError
 from rust_tuner.files import default_cache, sha256_of_file, sha256_of_json
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, macro_aurocs, view_only_baseline
-from rust_tuner.models.features import extract_features
+from rust_tuner.models.features import FrozenFeatures, extract_features
 from rust_tuner.models.fold_training import (
     FoldPlace,
     IntArray,
@@ -129,6 +129,55 @@ def radiographs_subject(
             "preprocessing": PREPROCESSING,
             "flips": recipe.flips,
             "precision": recipe.precision,
+            "masked_loss": hypermodel.masked_loss,
+        },
+        view_only=view_only,
+        rows=rows,
+    )
+
+
+def view_subject(
+    hypermodel: TransferLearningHyperModel, development: Development, cv: Any, *, seed: int
+) -> Subject:
+    """The development set with nothing but its views as input, two numbers a radiograph.
+
+    Args:
+        hypermodel: gives the heads.
+        development: the development set.
+        cv: number of folds, `Folds`, or a scikit-learn splitter.
+        seed: for folds that are made from a number.
+
+    Raises:
+        SearchError: where a fold has nothing to score.
+    """
+    radiographs = development.radiographs
+    pairs, view_only = _folds_of(development, cv, seed)
+    rows = rows_table(radiographs, [validation for _, validation in pairs])
+    views = radiographs.labels[:, :NUM_VIEWS].copy()
+    targets = training_targets(radiographs, masked_loss=hypermodel.masked_loss)
+
+    def build(hp: keras_tuner.HyperParameters, running: RunningPredictions | None) -> keras.Model:
+        metrics = [running] if running is not None else None
+        return hypermodel.build_head(hp, num_features=NUM_VIEWS, metrics=metrics)
+
+    sha256 = _sha256_of_arrays(views)
+    return Subject(
+        data=TrainingData(
+            FrozenFeatures(views[:, None], sha256),
+            targets,
+            _radiograph_metrics(radiographs, targets),
+        ),
+        folds=pairs,
+        build=build,
+        keeps_running=True,
+        identity={
+            "inputs": sha256,
+            "targets": _sha256_of_arrays(targets, radiographs.visible),
+            "rows": rows_sha256(rows),
+            "folds": sha256_of_folds(pairs),
+            "num_folds": len(pairs),
+            "units": _units(pairs, radiographs.patient_ids, "patients"),
+            "precision": hypermodel.precision,
             "masked_loss": hypermodel.masked_loss,
         },
         view_only=view_only,

@@ -19,6 +19,7 @@ PARTS = {
     "final/cross_validation/search.json": "cross_validation",
     "final/holdout.json": "holdout",
     "final/predictions.csv": "predictions",
+    "checks.json": "checks",
 }
 
 

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
 from report_studies import holdout_record, make_predictions, write_regime_1
 from rich.console import Console
 
@@ -234,3 +235,16 @@ def test_an_older_record_is_shown_without_intervals():
     text = holdout_shown(holdout_record())
     assert "0.810" in text
     assert "interval" not in text
+
+
+def test_a_best_trial_that_only_knows_the_view_is_warned_of_below_the_table(tmp_path):
+    radiographs = phantom_rows(patients=50)
+    view = write_judged_search(tmp_path / "view", radiographs, of_the_view(radiographs))
+    text = " ".join(shown(view).split())
+    assert "WARNING, 18 labels: its 95 % interval over patients" in text
+    assert "WARNING, cortices: its 95 % interval over patients" in text
+    assert "the view-only baseline" in text
+    assert "chance" in text
+    good = write_judged_search(tmp_path / "good", radiographs, skilled(radiographs))
+    assert "WARNING" not in shown(good)
+    assert "Best, 95 % over patients" in shown(good)

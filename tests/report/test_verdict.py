@@ -1,6 +1,7 @@
 """What a study is worth: the warnings come when they must, and only then."""
 
 import pytest
+from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
 from report_studies import (
     holdout_record,
     study_record,
@@ -13,6 +14,7 @@ from report_studies import (
 
 from rust_tuner import Protocol
 from rust_tuner.files import read_json, write_json
+from rust_tuner.report.against_view import standings
 from rust_tuner.report.study_records import read_study
 from rust_tuner.report.verdict import summary, warnings_of
 
@@ -182,7 +184,7 @@ def test_an_unfinished_search_and_its_failures_are_said(tmp_path):
     assert "1 of 100 trials failed" in line
     assert line.endswith("such as 0001 (TrialError: the loss is not finite).")
     (line,) = warned(tmp_path, "Not there yet")
-    assert line.endswith("First models, Regime II, The tuned model's cross-validation.")
+    assert line.endswith("First models, Regime II, The tuned model's cross-validation, The checks.")
 
 
 @pytest.mark.parametrize(
@@ -211,3 +213,63 @@ def test_a_small_scale_is_said(study):
     protocol = Protocol.study(scale="small").to_json()
     change(study / "study.json", protocol=protocol)
     assert len(warned(study, "Scale small")) == 1
+
+
+def with_verdict(study, status, **changes):
+    """The study with one more verdict in its record of checks."""
+    record = read_json(study / "checks.json")
+    verdict = {
+        "check": "planted",
+        "title": "A planted one",
+        "status": status,
+        "reason": "Two are one.",
+        "mend": "Remove one.",
+        "findings": [],
+        "figures": {},
+    }
+    record["verdicts"].append(verdict | changes)
+    write_json(study / "checks.json", record)
+
+
+def test_a_failed_check_is_the_first_warning_with_what_to_do(study):
+    with_verdict(study, "failed")
+    assert warnings_of(read_study(study))[0] == (
+        "Check failed, A planted one: Two are one. Remove one."
+    )
+
+
+def test_a_check_that_warns_is_said_and_others_are_not(study):
+    with_verdict(study, "warning")
+    assert warned(study, "Check") == ["Check, A planted one: Two are one."]
+    for status in ("passed", "not_run"):
+        with_verdict(study, status, title=status)
+    assert len(warned(study, "Check")) == 1
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A study whose Regime I has skill and whose Regime II knows only the view."""
+    folder = tmp_path_factory.mktemp("judged")
+    radiographs = phantom_rows(patients=50)
+    write_judged_search(folder / "regime_1", radiographs, skilled(radiographs))
+    write_judged_search(folder / "regime_2", radiographs, of_the_view(radiographs))
+    return folder
+
+
+def test_a_best_trial_whose_interval_contains_chance_is_said_and_another_is_not(judged):
+    (line,) = warned(judged, "Regime II: AUROC, visible cortices")
+    assert "chance" in line or "not above the view-only baseline" in line
+    assert warned(judged, "Regime I: AUROC") == []
+
+
+def test_an_interval_is_preferred_to_the_spread_over_folds(judged):
+    run = read_json(judged / "regime_1" / "search.json")
+    (standing,) = (s for s in standings(read_study(judged).regime_1) if s.metric == "auroc")
+    # Within the interval, whatever the spread over folds.
+    inside = (standing.interval.low + standing.interval.value) / 2
+    known = run["view_only_baseline"] | {"val_auroc": inside}
+    write_json(judged / "regime_1" / "search.json", run | {"view_only_baseline": known})
+    (line,) = warned(judged, "Regime I: AUROC, 18 labels")
+    assert "its 95 % interval over patients" in line
+    assert "contains the view-only baseline" in line
+    write_json(judged / "regime_1" / "search.json", run)

@@ -1,0 +1,67 @@
+"""The macro AUROC of a cross-validation as a function of the rows' weights, for a bootstrap.
+
+Each fold is ranked by itself and the folds are averaged, as a trial's score is. Differences and
+means of several cross-validations are made of it.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.errors import MetricError
+from rust_tuner.metrics.ranking import checked_labels
+from rust_tuner.metrics.weighted_ranking import WeightedAuroc, mean_of_defined
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class FoldMacroAuroc:
+    """The macro AUROC, averaged over the folds, as a function of the rows' weights."""
+
+    def __init__(
+        self,
+        y_true: npt.ArrayLike,
+        y_score: npt.ArrayLike,
+        mask: npt.ArrayLike | None = None,
+        *,
+        folds: npt.ArrayLike | None,
+    ) -> None:
+        """Sort the scores of each fold.
+
+        Args:
+            y_true: (n, labels) zeros and ones.
+            y_score: (n, labels) finite scores.
+            mask: (n, labels) bool, or None for all; entries that are False do not count.
+            folds: (n,) the fold that scored each row; None where one model scored all.
+
+        Raises:
+            MetricError: as `auroc`, or for folds of another shape.
+        """
+        truth, score, counted = checked_labels(y_true, y_score, mask)
+        numbers = np.zeros(len(truth), dtype=np.int64) if folds is None else np.asarray(folds)
+        if numbers.shape != (len(truth),):
+            raise MetricError(f"folds {numbers.shape}; expected ({len(truth)},)")
+        parts = [np.flatnonzero(numbers == fold) for fold in np.unique(numbers)]
+        self._folds = [
+            (rows, WeightedAuroc(truth[rows], score[rows], counted[rows])) for rows in parts
+        ]
+
+    def __call__(self, weights: FloatArray) -> FloatArray:
+        """(n, resamples) weights to (resamples, 1) figures; NaN where no fold defines one."""
+        of_folds = [mean_of_defined(auroc(weights[rows])) for rows, auroc in self._folds]
+        return mean_of_defined(np.concatenate(of_folds, axis=1))
+
+
+def difference(
+    first: Callable[[FloatArray], FloatArray], second: Callable[[FloatArray], FloatArray]
+) -> Callable[[FloatArray], FloatArray]:
+    """First minus second, in the same resamples."""
+    return lambda weights: first(weights) - second(weights)
+
+
+def mean_over(
+    statistics: Sequence[Callable[[FloatArray], FloatArray]],
+) -> Callable[[FloatArray], FloatArray]:
+    """The mean of several figures, in the same resamples, where all are defined."""
+    return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)
