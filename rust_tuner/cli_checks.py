@@ -19,13 +19,13 @@ def check(
     ] = None,
     cache: Cache = None,
 ) -> None:
-    """Check a study for leakage, and its models for sanity; a verdict for each check.
+    """Check a study for leakage, and its models for sanity.
 
-    Patients on two sides or under two ids, changed files, one picture under two patients; whether
-    the best trials are above chance and the view alone; and two trainings that must learn nothing
-    from images: on shuffled labels, and on the view alone. The exit code is 1 where a check fails.
-    Before a search it checks the data alone. Interrupted, it goes on where it stopped when it is
-    typed again.
+    A verdict for each check: patients on two sides or under two ids, changed files, one picture
+    under two patients; whether the best trials are above chance and the view alone; and two
+    trainings that must learn nothing from images: on shuffled labels, and on the view alone. The
+    exit code is 1 where a check fails. Before a search it checks the data alone. Interrupted, it
+    goes on where it stopped when it is typed again.
     """
     with reporting():
         opened = open_study(study, None, cache=cache, protocol=None, views=None)
