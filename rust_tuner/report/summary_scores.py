@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from rust_tuner.labels import CORTICES, LABELS, NUM_VIEWS, encode, visible_mask
-from rust_tuner.metrics import Interval, auroc_intervals
+from rust_tuner.metrics.assessment import ALL_LABELS, CORTEX_GROUP
+from rust_tuner.report.assessment import as_predictions, figures_table
 from rust_tuner.report.study_records import StudyRecords
 from rust_tuner.report.verdict import SEARCH_NAMES, view_only_of
 from rust_tuner.search.records import REGIME_1, REGIME_2, Project
@@ -14,7 +14,7 @@ SELECTION, ESTIMATE = "selection score", "estimate"
 METRICS_TOLD = ("auroc", "cortex_auroc")
 
 _COLUMNS = ("part", "kind", "metric", "value", "low", "high", "view_only")
-_RESAMPLES = 2000
+_GROUPS = {"auroc": ALL_LABELS, "cortex_auroc": CORTEX_GROUP}
 
 
 def summary_scores(records: StudyRecords) -> pd.DataFrame:
@@ -56,12 +56,11 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
             estimate = (found["mean"], found["low"], found["high"])
             rows.append((told, ESTIMATE, metric, *estimate, view["mean"]))
     if records.holdout is not None:
-        intervals = _holdout_intervals(records.predictions)
+        intervals = _holdout_intervals(records)
         told = f"tuned model, hold-out set of {records.holdout['patients']} patients"
         for metric in METRICS_TOLD:
             value = records.holdout["metrics"][metric]
-            found = intervals.get(metric)
-            ends = (found.low, found.high) if found is not None else (None, None)
+            ends = intervals.get(metric, (None, None))
             known = records.holdout["view_only_baseline"][metric]
             rows.append((told, ESTIMATE, metric, value, *ends, known))
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
@@ -73,16 +72,20 @@ def _objective_of(project: Project, objective: str) -> float:
     return -np.inf if best is None else best.metrics.get(objective, -np.inf)
 
 
-def _holdout_intervals(predictions: pd.DataFrame | None) -> dict[str, Interval]:
-    if predictions is None or predictions["patient_id"].nunique() < 2:
+def _holdout_intervals(records: StudyRecords) -> dict[str, tuple[float | None, float | None]]:
+    """The intervals that were recorded with the one look, or those that the page's tables tell."""
+    recorded = (records.holdout or {}).get("figures")
+    if recorded:
+        figures = pd.DataFrame(recorded)
+    elif records.predictions is not None:
+        choices = (records.study or {}).get("protocol") or {}
+        seed = int(choices.get("seed", 0))
+        figures = figures_table(as_predictions(records.predictions), seed=seed)
+    else:
         return {}
-    scores = predictions[list(CORTICES)].to_numpy(dtype=np.float64)
-    labels, visible = encode(predictions["view"].tolist(), scores), visible_mask(scores)
-    names = [f"probability_{label}" for label in LABELS]
-    answers = predictions[names].to_numpy(dtype=np.float64)
-    patients = predictions["patient_id"].to_numpy()
-    cortices = (labels[:, NUM_VIEWS:], answers[:, NUM_VIEWS:], patients, visible)
     return {
-        "auroc": auroc_intervals(labels, answers, patients, rng=0, num_resamples=_RESAMPLES).macro,
-        "cortex_auroc": auroc_intervals(*cortices, rng=0, num_resamples=_RESAMPLES).macro,
+        metric: (row["low"], row["high"])
+        for row in figures.to_dict("records")
+        for metric, group in _GROUPS.items()
+        if (row["figure"], row["of"], row["average"]) == ("auroc", group, "macro")
     }

@@ -1,10 +1,13 @@
 """What came out as one table and figure: values of the records, intervals of folds and patients."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from report_studies import study_record, write_baselines, write_json, write_study
 
 from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.report.assessment import as_predictions, figures_table
 from rust_tuner.report.figures_summary import draw_summary
 from rust_tuner.report.study_records import read_study
 from rust_tuner.report.style import DOUBLE_WIDTH, new_figure
@@ -60,7 +63,20 @@ def test_nested_cross_validation_has_its_estimate_and_not_its_selection_score(st
 def test_the_hold_out_set_has_the_recorded_figure_with_an_interval_over_patients(study):
     row = row_of(summary_scores(study), "tuned model, hold-out", "cortex_auroc")
     assert (row["value"], row["view_only"]) == (0.66, 0.5)
+    figures = figures_table(as_predictions(study.predictions))
+    told = figures[(figures["figure"] == "auroc") & (figures["of"] == "cortices")]
+    (expected,) = told[told["average"] == "macro"].to_dict("records")
+    assert (row["low"], row["high"]) == (expected["low"], expected["high"])
     assert 0.5 < row["low"] < row["high"] < 1
+
+
+def test_intervals_that_were_recorded_with_the_one_look_are_taken(study):
+    kept = {"figure": "auroc", "of": "labels", "average": "macro", "low": 0.7, "high": None}
+    other = kept | {"average": "micro", "low": 0.1}
+    recorded = dataclasses.replace(study, holdout=study.holdout | {"figures": [other, kept]})
+    row = row_of(summary_scores(recorded), "tuned model, hold-out", "auroc")
+    assert row["low"] == 0.7
+    assert np.isnan(row["high"])
 
 
 def test_without_predictions_the_hold_out_set_has_no_interval(tmp_path):
