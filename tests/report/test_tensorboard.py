@@ -460,6 +460,7 @@ def test_a_search_that_is_finished_gets_the_logs_that_it_lacks(tmp_path):
 def serving(logs):
     """TensorBoard, started on a folder; gives what answers its addresses."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logs), "--port", "0"]
+    command += ["--reload_interval", "1"]
     with (
         open(logs.parent / "tensorboard.log", "w+") as output,
         subprocess.Popen(command, stdout=output, stderr=output) as server,
@@ -553,3 +554,33 @@ def test_tensorboard_on_a_whole_study_keeps_the_trials_of_its_searches_apart(tmp
     assert len(groups) == 12 + 6
     assert groups["regime_1/0011"]["status"] == "STATUS_FAILURE"
     assert groups["regime_2/0000"]["status"] == "STATUS_SUCCESS"
+
+
+@pytest.mark.slow
+def test_tensorboard_shows_what_is_written_while_it_runs(tmp_path):
+    folder = write_regime_1(tmp_path / "regime_1", count=2)
+    ended = json.loads((folder / "trial_0001" / "trial.json").read_text())
+    change_trial(folder, 1, status="RUNNING", score=None, best_step=None)
+    later = [folder / "trial_0001" / f"fold_{fold}.json" for fold in (1, 2)]
+    kept = {path: path.read_bytes() for path in later}
+    for path in later:
+        path.unlink()
+    progress = TensorBoardLogs(tmp_path)
+    progress.recorded(folder)
+    with serving(tmp_path / LOGS) as ask:
+        first = {g["name"]: g["sessions"][0] for g in session_groups(ask, 1 + (1 + 3) + (1 + 1))}
+        assert first["regime_1/0001"]["status"] == "STATUS_UNKNOWN"
+        assert first["regime_1/0001"]["metricValues"] == []
+        for path, content in kept.items():
+            path.write_bytes(content)
+        change_trial(folder, 1, **ended)
+        progress.recorded(folder, "0001")
+        deadline = time.monotonic() + SECONDS_TO_START
+        while time.monotonic() < deadline:
+            then = {g["name"]: g["sessions"][0] for g in session_groups(ask, 1 + 2 * (1 + 3))}
+            if then["regime_1/0001"]["status"] == "STATUS_SUCCESS":
+                break
+            time.sleep(0.3)
+    assert then["regime_1/0001"]["status"] == "STATUS_SUCCESS"
+    figures = {v["name"]["tag"]: v["value"] for v in then["regime_1/0001"]["metricValues"]}
+    assert figures["val_auroc"] == pytest.approx(ended["score"], rel=1e-6)
