@@ -304,8 +304,8 @@ def nested(
     """Nested cross-validation: selection score against estimate.
 
     Both regimes inside every outer fold of the development set, on its training patients alone.
-    What they promise is a selection score; what they choose is refitted and scored once on the
-    fold's own patients: an estimate. The gap is the optimism of the search. Choices that are not
+    What they promise is a selection score; what they choose is scored once on the fold's own
+    patients: an estimate. What lies between is the optimism of the search. Choices that are not
     given are those of the study's own searches, where they have been run. Interrupted, it goes on
     where it stopped when it is typed again.
     """

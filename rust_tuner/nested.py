@@ -2,14 +2,15 @@
 
 The development patients are divided into outer folds. Inside each, Regime I and Regime II see that
 fold's training patients alone; the tuned configuration is refitted on them and scored once on the
-fold's own patients. That score is an estimate; what the searches promised is a selection score,
-and the gap between the two is their optimism (Varma and Simon, BMC Bioinformatics 2006,
-doi:10.1186/1471-2105-7-91; Cawley and Talbot, JMLR 2010). The hold-out set has no part in it.
+fold's own patients. That score is an estimate; what the searches promised is a selection score, and
+the gap between the two holds their optimism (Varma and Simon, BMC Bioinformatics 2006,
+doi:10.1186/1471-2105-7-91; Cawley and Talbot, JMLR 2010), which `outer_scores` takes apart from
+what the refit gains by its additional patients. The hold-out set has no part in it.
 """
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,13 +32,14 @@ from rust_tuner.data.splits import (
     make_folds,
     require_development,
 )
-from rust_tuner.errors import ResumeError, RustTunerError, SplitError, TrialError
+from rust_tuner.errors import ResumeError, RustTunerError, SplitError
 from rust_tuner.files import hold_lock, sha256_of_json, write_text
-from rust_tuner.labels import LABELS, NUM_VIEWS
-from rust_tuner.metrics import macro_auroc, view_only_baseline
+from rust_tuner.labels import LABELS
+from rust_tuner.metrics import view_only_baseline
+from rust_tuner.outer_scores import score_outer_fold, view_only_of_fold
 from rust_tuner.progress import Part, Progress, Silent
 from rust_tuner.protocol import Protocol
-from rust_tuner.refit import fit_head, tuned_hypermodel, tuned_values
+from rust_tuner.refit import tuned_values
 from rust_tuner.report.nested import OUTER_FOLD, nested_summary
 from rust_tuner.search.nested_records import (
     FIGURES,
@@ -54,9 +56,6 @@ from rust_tuner.search.nested_records import (
     write_summary,
 )
 from rust_tuner.search.records import REGIME_1, REGIME_2, count_ended, read_project
-
-if TYPE_CHECKING:
-    from rust_tuner.models.fold_training import FoldPlace
 
 _SPLIT_FILE = "split.json"
 
@@ -240,23 +239,12 @@ def _inner_folds(
     else:
         folds = load_or_make_folds(path, fold.training, protocol.num_folds, protocol.seed)
     # A fold that has nothing to score is found now, and not after hours of other outer folds.
-    _view_only(fold)
+    view_only_of_fold(fold)
     labels, visible = training.labels, training.visible
     for number, (seen, left_out) in enumerate(folds):
         where = f"outer fold {fold.number}, inner fold {number}"
         view_only_baseline(labels[seen], labels[left_out], visible[left_out], where=where)
     return folds
-
-
-def _view_only(fold: OuterFold) -> dict[str, float]:
-    held = fold.validation.radiographs
-    found = view_only_baseline(
-        fold.training.radiographs.labels,
-        held.labels,
-        held.visible,
-        where=f"outer fold {fold.number}",
-    )
-    return {"auroc": found.auroc, "cortex_auroc": found.cortex_auroc}
 
 
 def _run_outer(
@@ -269,7 +257,6 @@ def _run_outer(
     cache: str | Path | None,
     progress: Progress,
 ) -> OuterRecord:
-    from rust_tuner.models.fold_training import FoldPlace
     from rust_tuner.search.regimes import regime_1, regime_2
 
     place = outer_folder(folder, fold.number)
@@ -285,65 +272,32 @@ def _run_outer(
     values = tuned_values(second)
     best = second.best
     assert first.best is not None and best is not None and best.epoch is not None
-    # A place of its own: no inner fold has this number, nor another outer fold's refit.
-    refit = FoldPlace(protocol.seed, int(best.trial), len(folds) + fold.number)
-    answers = _refit(fold, values, best.epoch, refit, protocol, cache=cache, progress=progress)
+    scores = score_outer_fold(
+        fold,
+        folds,
+        values,
+        trial=int(best.trial),
+        epoch=best.epoch,
+        protocol=protocol,
+        cache=cache,
+        progress=progress,
+    )
     held = fold.validation.radiographs
-    where = f"outer fold {fold.number}"
-    cortices = (held.labels[:, NUM_VIEWS:], answers[:, NUM_VIEWS:])
     record = OuterRecord(
         outer_fold=fold.number,
         trials={REGIME_1: first.best.trial, REGIME_2: best.trial},
         hyperparameters=values,
         epoch=best.epoch,
         selection_score={name: best.metrics[f"val_{name}"] for name in FIGURES},
-        estimate={
-            "auroc": macro_auroc(held.labels, answers, where=where),
-            "cortex_auroc": macro_auroc(*cortices, held.visible, where=where),
-        },
-        view_only_baseline=_view_only(fold),
+        inner_estimate=scores.inner_estimate,
+        estimate=scores.estimate,
+        view_only_baseline=view_only_of_fold(fold),
         training=_counts(fold.training.radiographs),
         validation=_counts(held),
     )
-    text = _named(held.table, answers).to_csv(index=False)
+    text = _named(held.table, scores.answers).to_csv(index=False)
     write_outer(place, record, key=_key(run, fold), predictions=text)
     return record
-
-
-def _refit(
-    fold: OuterFold,
-    values: dict[str, Any],
-    epoch: int,
-    refit: "FoldPlace",
-    protocol: Protocol,
-    *,
-    cache: str | Path | None,
-    progress: Progress,
-) -> npt.NDArray[np.float32]:
-    """Train on the outer training patients; the probabilities (n, 18) of the validation ones."""
-    from rust_tuner.models.features import extract_features
-    from rust_tuner.models.runtime import release
-    from rust_tuner.search.subjects import training_targets
-
-    hypermodel = tuned_hypermodel(protocol, values)
-    recipe = hypermodel.feature_recipe()
-    seen, held = fold.training.radiographs, fold.validation.radiographs
-    shared: dict[str, Any] = {"cache": cache, "progress": progress}
-    features = extract_features(seen.images, recipe, rows=seen.rows, **shared)
-    targets = training_targets(seen, masked_loss=protocol.masked_loss)
-    try:
-        head = fit_head(hypermodel, features, targets, epochs=epoch + 1, place=refit)
-        asked = extract_features(held.images, recipe, rows=held.rows, **shared)
-        answers = np.asarray(head(asked.values[:, 0], training=False), dtype=np.float32)
-        release((*head.variables, *head.optimizer.variables))
-        if not np.isfinite(answers).all():
-            raise TrialError("predictions of the refitted model are not finite")
-    except TrialError as error:
-        raise TrialError(
-            f"outer fold {fold.number}: the configuration that its searches chose diverges when it "
-            f"is refitted ({error}); leave out the learning rates that do"
-        ) from error
-    return answers
 
 
 def _predictions(

@@ -79,7 +79,7 @@ def fit_head(
     from rust_tuner.models.schedules import batch_sizes
 
     data = TrainingData(features, targets, lambda answers, rows, where: [{} for _ in rows])
-    hyperparameters = _declared(hypermodel)
+    hyperparameters = declared_values(hypermodel)
     with seeded_weights(place):
         head = hypermodel.build_head(hyperparameters)
     sizes = batch_sizes(len(targets), int(hyperparameters.get("batch_size")))
@@ -87,7 +87,8 @@ def fit_head(
     return head
 
 
-def _declared(hypermodel: "TransferLearningHyperModel") -> Any:
+def declared_values(hypermodel: "TransferLearningHyperModel") -> Any:
+    """The values of a hypermodel whose hyperparameters are all fixed, as KerasTuner holds them."""
     import keras_tuner
 
     hyperparameters = keras_tuner.HyperParameters()

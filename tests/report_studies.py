@@ -303,6 +303,7 @@ def outer_record(number, **changes):
         },
         "epoch": 3 + number,
         "selection_score": {"auroc": 0.80 + 0.01 * number, "cortex_auroc": 0.64},
+        "inner_estimate": {"auroc": 0.76 + 0.002 * number, "cortex_auroc": 0.58},
         "estimate": {"auroc": 0.77 + 0.005 * number, "cortex_auroc": 0.60 - 0.01 * number},
         "view_only_baseline": {"auroc": 0.7, "cortex_auroc": 0.5},
         "training": {"radiographs": 40, "patients": 20, "sha256": SHA},

@@ -28,6 +28,7 @@ FLOORS = (
     ("search",),
     ("report",),
     ("refit",),
+    ("outer_scores",),
     ("evaluation", "nested", "noise", "checks"),
     ("inference",),
     ("study",),

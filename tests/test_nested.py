@@ -239,9 +239,9 @@ def test_the_summary_is_that_of_the_outer_folds(nested):
         scores = [record.selection_score[figure] for record in nested.outer]
         found = nested.summary
         assert found["estimate"][figure]["mean"] == pytest.approx(np.mean(estimates))
-        assert found["optimism"][figure]["mean"] == pytest.approx(
-            np.mean(scores) - np.mean(estimates)
-        )
+        assert found["gap"][figure]["mean"] == pytest.approx(np.mean(scores) - np.mean(estimates))
+        inner = [record.inner_estimate[figure] for record in nested.outer]
+        assert found["optimism"][figure]["mean"] == pytest.approx(np.mean(scores) - np.mean(inner))
     assert (nested.summary["outer_folds"], nested.summary["patients"]) == (2, 10)
 
 
@@ -509,16 +509,20 @@ def test_on_labels_of_pure_noise_the_search_promises_more_than_comes_of_it(
     found = nested_cross_validation(
         noise_labels, tmp_path, protocol=protocol, cache=tmp_path / "cache"
     )
-    score, estimate, gap = (
-        found[name]["cortex_auroc"]["mean"] for name in ("selection_score", "estimate", "optimism")
+    score, inner, optimism, estimate, gap = (
+        found[name]["cortex_auroc"]["mean"]
+        for name in ("selection_score", "inner_estimate", "optimism", "estimate", "gap")
     )
     pooled = found["pooled"]["cortex_auroc"]
     with capsys.disabled():
-        print(f"\nselection score {score:.3f}, estimate {estimate:.3f}, pooled {pooled}")
+        print(f"\nselection score {score:.3f}, of the same models outside {inner:.3f}, ", end="")
+        print(f"estimate {estimate:.3f}, pooled {pooled}")
     # All three outer folds promise more than chance, and only the estimate tells the truth.
     nested = read_nested(tmp_path / "nested")
     assert all(record.selection_score["cortex_auroc"] > 0.5 for record in nested.outer)
-    assert gap > 0.01
+    assert optimism > 0.01
+    assert gap > 0
     # About 85 radiographs an outer fold, of which a label's cortex is visible in half.
+    assert inner == pytest.approx(0.5, abs=0.05)
     assert estimate == pytest.approx(0.5, abs=0.07)
     assert pooled["value"] == pytest.approx(0.5, abs=0.05)

@@ -2,7 +2,7 @@
 
 From records alone, without TensorFlow. A *selection score* is what a search promised for its best
 trial; an *estimate* is what the tuned model reached on patients that nothing inside its outer fold
-had seen. The gap is the optimism of the search.
+had seen. The gap is the optimism of the search, less what a refit on more patients gains.
 """
 
 from collections import Counter
@@ -25,19 +25,24 @@ OUTER_FOLD = "outer_fold"
 # What each row of the summary is, in the words of every table.
 SUMMARY_NAMES = {
     "selection_score": "selection score",
+    "inner_estimate": "estimate, inner models",
+    "optimism": "optimism",
     "estimate": "estimate",
-    "optimism": "optimism, the gap between them",
+    "gap": "gap",
     "pooled": "estimate, pooled",
     "view_only_baseline": "view only",
 }
+SPREADS = ("selection_score", "inner_estimate", "optimism", "estimate", "gap", "view_only_baseline")
 SUMMARY_CAPTION = (
     "Selection score: mean over the inner folds of the trial that the searches inside an outer "
-    "fold chose. Estimate: the refitted model on that fold's own patients, which nothing inside "
-    "had seen; mean and standard deviation over the outer folds. Pooled: one AUROC of all "
-    "out-of-fold "
-    "predictions; it also compares patients across the models of different folds, whose "
-    "probabilities need not be of one scale, so it is often a little lower. Intervals: 95 %, "
-    "bootstrap over patients, of the models as they were trained."
+    "fold chose. Estimate, inner models: the same models on the outer fold's own patients, which "
+    "nothing inside had seen. Optimism: the first less the second. Estimate: the configuration "
+    "refitted on all outer training patients, more than any inner model saw. Gap: selection score "
+    "less estimate; it is the optimism less what the refit gains, and may be negative. Mean and "
+    "standard deviation over the outer folds. Pooled: one AUROC of all out-of-fold predictions; it "
+    "also compares patients across the models of different folds, whose probabilities need not be "
+    "of one scale, so it is often a little lower. Intervals: 95 %, bootstrap over patients, of the "
+    "models as they were trained."
 )
 
 _RESAMPLES = 2000
@@ -55,10 +60,11 @@ def nested_summary(
             (from 0) and the out-of-fold probabilities of the 18 labels.
 
     Returns:
-        JSON values. `selection_score`, `estimate`, `optimism` and `view_only_baseline`: mean and
-        standard deviation (n - 1) over the outer folds, of `auroc` and `cortex_auroc`; the
-        estimate with the 95 % interval of its mean, by bootstrap over patients. `pooled`: one
-        AUROC of all out-of-fold predictions, with its interval. What is undefined is None.
+        JSON values. `selection_score`, `inner_estimate`, `optimism`, `estimate`, `gap` and
+        `view_only_baseline`: mean and standard deviation (n - 1) over the outer folds, of `auroc`
+        and `cortex_auroc`; the estimate with the 95 % interval of its mean, by bootstrap over
+        patients. `pooled`: one AUROC of all out-of-fold predictions, with its interval. What is
+        undefined is None.
     """
     table = Radiographs(predictions[list(COLUMNS)])
     labels, visible = table.labels, table.visible
@@ -99,7 +105,7 @@ def nested_summary(
             figure: _mean_and_spread([getattr(record, name)[figure] for record in outer])
             for figure in FIGURES
         }
-        for name in ("selection_score", "estimate", "optimism", "view_only_baseline")
+        for name in SPREADS
     }
     for figure in FIGURES:
         interval = in_mean[figure]
@@ -130,22 +136,18 @@ def outer_table(nested: Nested) -> pd.DataFrame:
 
     Returns:
         `outer_fold` (from 0), the four hyperparameters, `epoch` (from 0), then of both AUROCs
-        `selection_score_...` (what the searches inside promised), `estimate_...` (what came out on
-        the outer validation patients), `optimism_...` (the first less the second) and
-        `view_only_...`; the numbers of radiographs and patients on both sides, and the id of each
-        regime's best trial.
+        `selection_score_...` (what the searches inside promised), `inner_estimate_...` (the same
+        models on the outer validation patients), `optimism_...` (the first less the second),
+        `estimate_...` (the refitted model on the outer validation patients), `gap_...` (selection
+        score less estimate) and `view_only_baseline_...`; the numbers of radiographs and patients
+        on both sides, and the id of each regime's best trial.
     """
     rows = []
     for record in nested.outer:
         row: dict[str, Any] = {OUTER_FOLD: record.outer_fold}
         row |= {**record.hyperparameters, "epoch": record.epoch}
         for figure in FIGURES:
-            row |= {
-                f"selection_score_{figure}": record.selection_score[figure],
-                f"estimate_{figure}": record.estimate[figure],
-                f"optimism_{figure}": record.optimism[figure],
-                f"view_only_{figure}": record.view_only_baseline[figure],
-            }
+            row |= {f"{name}_{figure}": getattr(record, name)[figure] for name in SPREADS}
         for side, counts in (("training", record.training), ("validation", record.validation)):
             row |= {f"{side}_{name}": counts[name] for name in ("patients", "radiographs")}
         row |= {f"{regime}_trial": trial for regime, trial in record.trials.items()}

@@ -4,6 +4,7 @@ from typing import Any
 
 from rust_tuner.report.nested import (
     OUTER_FOLD,
+    SPREADS,
     SUMMARY_CAPTION,
     SUMMARY_NAMES,
     outer_table,
@@ -26,8 +27,6 @@ from rust_tuner.report.style import METRICS
 from rust_tuner.report.verdict import SEARCH_NAMES
 from rust_tuner.search.nested_records import FIGURES, Nested
 
-_OUTER_FIGURES = ("selection_score", "estimate", "optimism", "view_only")
-
 
 def nested_section(records: StudyRecords, room: Room) -> Section:
     """Selection score against estimate, outer fold by outer fold, and what was chosen in each."""
@@ -42,10 +41,10 @@ def nested_section(records: StudyRecords, room: Room) -> Section:
     section.lead.append(
         f"{run['outer_folds']} outer folds of the development patients. Inside each, both regimes "
         f"({run['trials']['regime_1']} and {run['trials']['regime_2']} trials) saw its training "
-        "patients alone; what they chose was refitted on these and scored once on the fold's own "
-        "patients. What the searches promised is a selection score, what came out is an estimate, "
-        "and the gap between the two is the optimism of the search. The inner models are trained "
-        "on fewer patients than the refitted one, so the gap is rather too small than too large."
+        "patients alone. What they promise is a selection score. What they chose was trained again "
+        "and scored once on the fold's own patients, which is an estimate: by the inner folds' own "
+        "models, so that the difference is the optimism of the search, and refitted on all outer "
+        "training patients, which is what the whole way of tuning is worth."
     )
     if len(nested.outer) < nested.outer_folds:
         section.missing.append(
@@ -106,7 +105,7 @@ def _outer(section: Section, room: Room, nested: Nested) -> None:
         return
     files = {"CSV": room.table("nested", found)}
     values = list(nested.outer[0].hyperparameters)
-    names = [f"{what}_{figure}" for figure in FIGURES for what in _OUTER_FIGURES]
+    names = [f"{what}_{figure}" for figure in FIGURES for what in SPREADS]
     rows = [
         [
             whole(row[OUTER_FOLD], plus=1),
@@ -119,7 +118,7 @@ def _outer(section: Section, room: Room, nested: Nested) -> None:
     ]
     header = ["outer fold", "patients", *(name.replace("_", " ") for name in values), "epoch"]
     for figure in FIGURES:
-        header += [f"{what.replace('_', ' ')}, {METRICS[figure]}" for what in _OUTER_FIGURES]
+        header += [f"{what.replace('_', ' ')}, {METRICS[figure]}" for what in SPREADS]
     section.tables.append(PageTable("Outer folds", header, rows, files))
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, sha256_of_json
 from rust_tuner.report.check_records import CHECKS_FILE, CheckRecord, read_checks
+from rust_tuner.report.nested import SPREADS, SUMMARY_NAMES
 from rust_tuner.report.noise import NOISE, NOISE_FILE, NoiseFloor, noise_spread, read_noise
 from rust_tuner.report.predictions import read_predictions
 from rust_tuner.search.baseline_table import BASELINES, BASELINES_FOLDER
@@ -174,10 +175,10 @@ def _nested(path: Path) -> Nested:
     dict(run["subject"]["weights"])
     dict(run["versions"])
     for record in found.outer:
-        for figures in (record.selection_score, record.estimate, record.view_only_baseline):
-            _require_figures({name: figures[name] for name in FIGURES})
+        for what in SPREADS:
+            _require_figures({name: getattr(record, what)[name] for name in FIGURES})
     if found.summary is not None:
-        for what in ("selection_score", "estimate", "optimism", "pooled", "view_only_baseline"):
+        for what in SUMMARY_NAMES:
             for name in FIGURES:
                 _require_figures(found.summary[what][name])
     return found

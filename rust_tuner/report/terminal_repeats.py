@@ -33,6 +33,7 @@ from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
 _HEADERS = {"auroc": "AUROC, 18 labels", "cortex_auroc": "AUROC, cortices"}
 _KINDS = {"seed": "seeds", "assignment": "assignments"}
 _SEVERAL_SHOWN = 3
+_SIGNED = ("optimism", "gap")
 
 
 def nested_table(nested: Nested) -> Group:
@@ -46,16 +47,22 @@ def nested_table(nested: Nested) -> Group:
 def _outer_table(nested: Nested, figure: str) -> Table:
     done = f"{len(nested.outer)} of {nested.outer_folds} outer folds"
     table = plain_table(f"Nested cross-validation, {_HEADERS[figure]}: {done}", "")
-    for name in ("outer fold", "patients", "selection score", "estimate", "optimism", "view only"):
+    for name in ("outer\nfold", "patients"):
         table.add_column(name, justify="right")
+    shown = {
+        "selection_score": "selection\nscore",
+        "inner_estimate": "estimate,\ninner",
+        "optimism": "optimism",
+        "estimate": "estimate",
+        "view_only_baseline": "view\nonly",
+    }
+    for title in shown.values():
+        table.add_column(title, justify="right")
     for row in outer_table(nested).to_dict("records"):
         table.add_row(
             str(row["outer_fold"]),
             str(row["validation_patients"]),
-            _figure(row[f"selection_score_{figure}"]),
-            _figure(row[f"estimate_{figure}"]),
-            _figure(row[f"optimism_{figure}"], signed=True),
-            _figure(row[f"view_only_{figure}"]),
+            *(_figure(row[f"{name}_{figure}"], signed=name in _SIGNED) for name in shown),
         )
     return table
 
@@ -93,7 +100,7 @@ def _summary_table(nested: Nested) -> Table:
     found = summary_table(nested)
     for what, title in SUMMARY_NAMES.items():
         rows = found[found["what"] == what].to_dict("records")
-        told = (_with_interval(row, signed=what == "optimism") for row in rows)
+        told = (_with_interval(row, signed=what in _SIGNED) for row in rows)
         table.add_row(title, *told)
     return table
 

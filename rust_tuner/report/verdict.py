@@ -140,10 +140,10 @@ def _nested_rows(records: StudyRecords) -> list[SummaryRow]:
     if records.nested is None or records.nested.summary is None:
         return []
     found = records.nested.summary
-    gaps = " and ".join(f"{found['optimism'][name]['mean']:+.3f}" for name in _FIGURES)
+    found_optimism = " and ".join(f"{found['optimism'][name]['mean']:+.3f}" for name in _FIGURES)
     worth = (
         f"estimate: {found['outer_folds']} outer folds, each scored once by a model that was tuned "
-        f"without its patients; the selection scores inside exceed it by {gaps}, their optimism"
+        f"without its patients; the optimism of the searches inside was {found_optimism}"
     )
     rows = []
     for what, title, said in (

@@ -43,6 +43,8 @@ class OuterRecord:
         epoch: the epoch that the inner cross-validation chose, from 0; the refit ends with it.
         selection_score: AUROC of all labels and of visible cortices of that trial, averaged over
             the inner folds: what the search promised.
+        inner_estimate: the same of the same models of the inner folds on the outer validation
+            patients, averaged over these models.
         estimate: the same of the refitted model on the outer validation patients.
         view_only_baseline: the same of a predictor that knows the view alone, on these patients.
         training: number of `radiographs` and `patients`, and the `sha256` of their labels.
@@ -54,6 +56,7 @@ class OuterRecord:
     hyperparameters: Mapping[str, Any]
     epoch: int
     selection_score: Mapping[str, float]
+    inner_estimate: Mapping[str, float]
     estimate: Mapping[str, float]
     view_only_baseline: Mapping[str, float]
     training: Mapping[str, Any]
@@ -61,7 +64,12 @@ class OuterRecord:
 
     @property
     def optimism(self) -> dict[str, float]:
-        """The selection score less the estimate."""
+        """The selection score less what the same models reach on patients not searched on."""
+        return {name: self.selection_score[name] - self.inner_estimate[name] for name in FIGURES}
+
+    @property
+    def gap(self) -> dict[str, float]:
+        """The selection score less the estimate: optimism less what the refit gains."""
         return {name: self.selection_score[name] - self.estimate[name] for name in FIGURES}
 
 
@@ -143,6 +151,9 @@ def read_outer(place: Path, *, key: str | None = None) -> OuterRecord | None:
     predictions = place / OUTER_PREDICTIONS
     if not predictions.is_file() or sha256_of_file(predictions) != content["predictions_sha256"]:
         raise RustTunerError(f"{predictions} is missing or not the one of its record; {_MEND}")
+    missing = set(OuterRecord.__dataclass_fields__) - set(content)
+    if missing:
+        raise RustTunerError(f"{path} lacks {min(missing)}; {_MEND}")
     return OuterRecord(**{name: content[name] for name in OuterRecord.__dataclass_fields__})
 
 

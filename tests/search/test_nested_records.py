@@ -6,7 +6,7 @@ import pytest
 from report_studies import SHA, outer_record, write_nested
 
 from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.files import read_json
+from rust_tuner.files import read_json, sha256_of_json
 from rust_tuner.search.nested_records import (
     OUTER_FILE,
     OUTER_PREDICTIONS,
@@ -31,11 +31,24 @@ def test_a_record_comes_back_as_it_was(place):
     assert (place / OUTER_PREDICTIONS).read_text() == "a,b\n1,2\n"
 
 
-def test_optimism_is_what_the_selection_score_exceeds_the_estimate_by():
+def test_optimism_is_of_the_same_models_and_the_gap_of_the_refitted_one():
     assert RECORD.optimism == {
+        "auroc": pytest.approx(0.81 - 0.762),
+        "cortex_auroc": pytest.approx(0.64 - 0.58),
+    }
+    assert RECORD.gap == {
         "auroc": pytest.approx(0.81 - 0.775),
         "cortex_auroc": pytest.approx(0.64 - 0.59),
     }
+
+
+def test_a_record_that_lacks_a_figure_is_named(place):
+    content = read_json(place / OUTER_FILE)
+    del content["inner_estimate"], content["sha256"]
+    content["sha256"] = sha256_of_json(content)
+    (place / OUTER_FILE).write_text(json.dumps(content))
+    with pytest.raises(RustTunerError, match=r"outer\.json lacks inner_estimate"):
+        read_outer(place)
 
 
 def test_an_outer_fold_without_a_record_is_not_finished(tmp_path, place):
