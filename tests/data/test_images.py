@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rust_tuner.data import images as images_module
-from rust_tuner.data.images import check_content, load_image
+from rust_tuner.data.images import (
+    check_content,
+    decode_file,
+    images_sha256,
+    load_image,
+    thumbnail,
+)
 from rust_tuner.data.manifest import Radiographs
 from rust_tuner.errors import ImageError, ManifestError
 
@@ -379,3 +385,38 @@ def test_a_file_that_is_broken_in_memory_is_still_an_image_error(tmp_path: Path)
         except ImageError:
             refused += 1
     assert refused > 0
+
+
+def test_a_decoded_file_is_named_by_its_bytes_and_by_its_pixels(tmp_path: Path) -> None:
+    pixels = noise(20, 30)
+    first = save(tmp_path, pixels, "a.png")
+    second = save(tmp_path, pixels, "b.png", compress_level=1)
+    one, other = decode_file(first), decode_file(second)
+    assert one.file_sha256 == hashlib.sha256(first.read_bytes()).hexdigest()
+    assert one.file_sha256 != other.file_sha256
+    assert one.content_sha256 == other.content_sha256
+    np.testing.assert_allclose(one.pixels[:, :, 0], pixels / 255, atol=1e-6)
+    third = decode_file(save(tmp_path, pixels[::-1].copy(), "c.png"))
+    assert third.content_sha256 != one.content_sha256
+    with pytest.raises(ImageError, match="row 7: no such file"):
+        decode_file(tmp_path / "none.png", row=7)
+
+
+def test_a_thumbnail_averages_colours_and_what_it_shrinks() -> None:
+    pixels = np.zeros((8, 16, 3), dtype=np.float32)
+    pixels[:, 8:, 0] = 0.9
+    small = thumbnail(pixels, 2)
+    assert small.shape == (2, 2)
+    # Bilinear, so that the halves mix a little at their border.
+    np.testing.assert_allclose(small[:, 1], 0.3, atol=0.05)
+    np.testing.assert_allclose(small[:, 0], 0.0, atol=0.05)
+    assert small.mean() == pytest.approx(0.15, abs=1e-6)
+
+
+def test_whose_image_a_file_is_is_told_whatever_the_order_of_rows(tmp_path: Path) -> None:
+    paths = [save(tmp_path, noise(9, 9, seed=n), f"{n}.png") for n in range(3)]
+    radiographs = radiographs_of(paths)
+    hashes = ["a", "b", "c"]
+    told = images_sha256(radiographs, hashes)
+    assert images_sha256(radiographs.subset([2, 0, 1]), ["c", "a", "b"]) == told
+    assert images_sha256(radiographs, ["b", "a", "c"]) != told

@@ -29,6 +29,7 @@ from rust_tuner.search.subjects import (
     binary_crossentropy,
     images_subject,
     radiographs_subject,
+    view_subject,
 )
 
 X, Y, GROUPS = arrays()
@@ -309,6 +310,31 @@ def test_a_head_is_compiled_with_the_metric_that_it_is_given(development):
     assert model.optimizer is not None
     assert hp.values["batch_size"] == 16
     assert subject.keeps_running
+
+
+# Nothing of the radiographs but their views.
+
+
+@pytest.mark.parametrize("masked_loss", [False, True])
+def test_the_view_alone_has_all_of_the_radiographs_but_its_input(
+    masked_loss, development, features
+):
+    whole = of_radiographs(development, masked_loss=masked_loss)
+    protocol = Protocol.study(weights="random", masked_loss=masked_loss)
+    hypermodel = TransferLearningHyperModel.from_protocol(protocol, SearchSpace(16, 0.25))
+    asked = len(features)
+    subject = view_subject(hypermodel, development, 3, seed=0)
+    assert len(features) == asked
+    views = development.radiographs.labels[:, :NUM_VIEWS]
+    np.testing.assert_array_equal(subject.data.inputs.values, views[:, None])
+    np.testing.assert_array_equal(subject.data.targets, whole.data.targets)
+    for name in ("targets", "rows", "folds", "num_folds", "units", "masked_loss"):
+        assert subject.identity[name] == whole.identity[name]
+    assert subject.identity["inputs"] != whole.identity["inputs"]
+    assert subject.view_only == whole.view_only
+    model = subject.build(keras_tuner.HyperParameters(), None)
+    assert model.input_shape == (None, NUM_VIEWS)
+    assert model.output_shape == (None, NUM_LABELS)
 
 
 # Radiographs as images.
