@@ -20,6 +20,7 @@ from rich.console import Console
 
 from rust_tuner.cli_options import Choices, Views
 from rust_tuner.errors import RustTunerError
+from rust_tuner.interrupts import remembering_interrupts
 from rust_tuner.progress import ConsoleProgress, Progress
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
 from rust_tuner.report.study_records import CROSS_VALIDATION, FINAL
@@ -215,7 +216,8 @@ class _OneNote(io.TextIOBase):
 def reporting() -> Iterator[None]:
     """Turn expected errors and Ctrl-C into a message and an exit code."""
     try:
-        yield
+        with remembering_interrupts():
+            yield
     except (RustTunerError, OSError) as error:
         say(f"error: {error}", style="red")
         raise typer.Exit(1) from error

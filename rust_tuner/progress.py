@@ -24,6 +24,8 @@ from rich.progress import Progress as RichBars
 from rich.progress import Task as RichTask
 from rich.text import Text
 
+from rust_tuner.interrupts import raise_if_interrupted
+
 _SECONDS_BETWEEN_LINES = 15.0
 
 
@@ -137,7 +139,10 @@ class _Counted:
 
 
 class ConsoleProgress:
-    """Reports on a console: live bars on a terminal, spaced lines elsewhere."""
+    """Reports on a console: live bars on a terminal, spaced lines elsewhere.
+
+    A step is also where a Ctrl-C that something has swallowed is raised again.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         """Report on `console`, by default on standard error."""
@@ -224,6 +229,7 @@ class _Bar:
         self._pace = pace
 
     def advance(self, steps: int = 1, *, note: str | None = None) -> None:
+        raise_if_interrupted()
         self._pace.advance(steps)
         self._bars.advance(self._bar, steps)
         if note is not None:
@@ -243,6 +249,7 @@ class _Lines:
         self._last_line = self._pace.start
 
     def advance(self, steps: int = 1, *, note: str | None = None) -> None:
+        raise_if_interrupted()
         self._pace.advance(steps)
         self._note = note if note is not None else self._note
         now = time.monotonic()

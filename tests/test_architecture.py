@@ -18,7 +18,7 @@ import rust_tuner
 PACKAGE = Path(rust_tuner.__file__).parent
 # From the ground floor up; rooms on one floor may use each other, but not in a circle.
 FLOORS = (
-    ("errors",),
+    ("errors", "interrupts"),
     ("labels",),
     ("protocol",),
     ("files", "seeds", "progress", "plan", "environment"),

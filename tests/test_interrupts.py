@@ -1,0 +1,61 @@
+"""Ctrl-C: raised at once, and once more where something has swallowed it."""
+
+import signal
+
+import pytest
+from rich.console import Console
+
+from rust_tuner.interrupts import raise_if_interrupted, remembering_interrupts
+from rust_tuner.progress import ConsoleProgress
+
+
+@pytest.fixture(autouse=True)
+def usual_handler():
+    """Where a shell has put the tests into the background, they ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def swallow():
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_step(terminal):
+    progress = ConsoleProgress(Console(force_terminal=terminal, quiet=True))
+    steps = 0
+    with (
+        pytest.raises(KeyboardInterrupt),
+        remembering_interrupts(),
+        progress.task("work", 5) as task,
+    ):
+        for _ in range(5):
+            steps += 1
+            if steps == 2:
+                swallow()
+            task.advance()
+    assert steps == 2
+
+
+def test_it_is_raised_once():
+    with remembering_interrupts():
+        swallow()
+        with pytest.raises(KeyboardInterrupt):
+            raise_if_interrupted()
+        raise_if_interrupted()
+
+
+def test_nothing_is_left_behind():
+    with remembering_interrupts():
+        swallow()
+    raise_if_interrupted()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with remembering_interrupts():
+        signal.raise_signal(signal.SIGINT)
+        raise_if_interrupted()
