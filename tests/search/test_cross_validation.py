@@ -1,7 +1,5 @@
 """Cross-validation: each row is answered by a fold that never saw it, and epochs are averaged."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pandas as pd
@@ -14,6 +12,7 @@ from sklearn.model_selection import GroupKFold
 
 from rust_tuner.data.splits import Folds
 from rust_tuner.errors import SearchError, TrialError
+from rust_tuner.report.published_study import read_published
 from rust_tuner.search.cross_validation import (
     array_metrics,
     calculate_mean_metrics,
@@ -21,7 +20,6 @@ from rust_tuner.search.cross_validation import (
     cross_validate,
 )
 
-PUBLISHED = Path(__file__).parents[2] / ".." / "shared" / "published"
 EPOCHS = 2
 ASSIGNMENT = np.arange(48) % 2
 FOLDS = Folds(assignment=ASSIGNMENT, num_folds=2, seed=0)
@@ -277,9 +275,8 @@ def test_histories_that_do_not_fit_together_are_refused(histories, message):
         calculate_mean_metrics(histories)
 
 
-@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published figures are not beside it")
 def test_the_best_of_the_mean_curve_gives_the_published_averages():
-    table = pd.read_csv(PUBLISHED / "initial_evaluation.csv")
+    table = read_published("initial_evaluation")
     best = {}
     for model, rows in table[table["split"] == "validation"].groupby("model"):
         curves = rows.pivot(index="fold", columns="epoch", values="auroc")
