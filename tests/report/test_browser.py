@@ -114,3 +114,16 @@ def test_on_paper_nothing_is_hidden_in_a_scrolled_box(page, index):
     )
     assert hidden == 0
     assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
+
+
+def test_a_table_is_shown_whole_unless_it_is_long(page, index):
+    page.show(width=1400)
+    page.open(index)
+    boxes = page.evaluate(
+        """[...document.querySelectorAll(".scroll")].map(box =>
+          [box.querySelectorAll("tbody tr").length, box.scrollHeight - box.clientHeight])"""
+    )
+    assert max(rows for rows, _ in boxes) > 40
+    assert sum(17 < rows <= 40 for rows, _ in boxes) > 0
+    for rows, hidden in boxes:
+        assert (hidden > 0) == (rows > 40), rows
