@@ -12,8 +12,16 @@ from scipy import stats
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics.uncertainty import TAILS, Interval
 
+# What an AUROC can be.
+UNIT = (0.0, 1.0)
 
-def fold_interval(scores: npt.ArrayLike, *, overlap: float | None = None) -> Interval:
+
+def fold_interval(
+    scores: npt.ArrayLike,
+    *,
+    overlap: float | None = None,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Interval:
     """The mean of fold scores and its 95 % interval by the corrected resampled t statistic.
 
     Nadeau and Bengio, Machine Learning 2003, doi:10.1023/A:1024068626366: the variance of the mean
@@ -24,6 +32,7 @@ def fold_interval(scores: npt.ArrayLike, *, overlap: float | None = None) -> Int
         scores: (folds,) scores.
         overlap: n_test / n_train; that of k folds which share the rows out among them,
             1 / (folds - 1), where None.
+        bounds: what the score can be, such as `UNIT` for an AUROC; the interval ends there.
 
     Returns:
         The mean with its interval; NaN ends with fewer than two folds or a score that is not
@@ -43,4 +52,5 @@ def fold_interval(scores: npt.ArrayLike, *, overlap: float | None = None) -> Int
     shared = 1 / (num_folds - 1) if overlap is None else overlap
     error = math.sqrt(float(values.var(ddof=1)) * (1 / num_folds + shared))
     reach = float(stats.t.ppf(TAILS[1], num_folds - 1)) * error
-    return Interval(mean, mean - reach, mean + reach)
+    low, high = bounds
+    return Interval(mean, max(mean - reach, low), min(mean + reach, high))

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.metrics.fold_interval import UNIT, fold_interval
 from rust_tuner.report.style import (
     BLUE,
     GREY,
@@ -157,7 +157,7 @@ def draw_baselines(
     told = []
     for place, model in enumerate(models):
         values = scores.loc[scores["model"] == model, "value"].to_numpy(dtype=np.float64)
-        mean = fold_interval(values)
+        mean = fold_interval(values, bounds=UNIT)
         known = "" if np.isnan(mean.low) else f" ({mean.low:.3f}-{mean.high:.3f})"
         told.append(f"{(names or {}).get(model, model)}\n{mean.value:.3f}{known}")
         axes.plot(

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.metrics.fold_interval import UNIT, fold_interval
 from rust_tuner.report.figures_regimes import LOGARITHMIC, axis_name, label_logarithmic
 from rust_tuner.report.style import BLUE, METRICS, ORANGE, legend_below, styled, title_above
 
@@ -86,7 +86,7 @@ def draw_models_beside(
             own = scores[(scores["model"] == model) & (scores["side"] == side)]
             if own.empty:
                 continue
-            mean = fold_interval(own["value"].to_numpy(dtype=np.float64))
+            mean = fold_interval(own["value"].to_numpy(dtype=np.float64), bounds=UNIT)
             lines.append(f"{side} {mean.value:.3f}")
             ends = [mean.low, mean.high]
             axes.plot(ends, [place + offset] * 2, color=look["color"], marker="|", markersize=6)

@@ -26,7 +26,7 @@ import pandas as pd
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import atomic_write, read_json, sha256_of_json, write_json
-from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.metrics.fold_interval import UNIT, fold_interval
 from rust_tuner.metrics.uncertainty import Interval
 from rust_tuner.search.ties import Tie, ties
 
@@ -246,7 +246,7 @@ class TrialRecord:
         values = self.fold_values(metric)
         if not values:
             return Interval(float("nan"), float("nan"), float("nan"))
-        return fold_interval(values)
+        return fold_interval(values, bounds=UNIT) if "auroc" in metric else fold_interval(values)
 
 
 @dataclass(frozen=True)

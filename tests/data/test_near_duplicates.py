@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from experiments.near_duplicates import CHANGES, as_image, grey, together
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.near_duplicates import (
     SIMILARITY_THRESHOLD,
@@ -31,58 +32,10 @@ def prints(radiographs):
     return fingerprint(radiographs)
 
 
-def grey(path):
-    """Pixels in [0, 1], a dark 16-bit picture stretched as an export to 8 bits does."""
-    pixels = np.asarray(Image.open(path)).astype(np.float64)
-    return pixels / pixels.max()
-
-
-def as_image(pixels):
-    return Image.fromarray((np.clip(pixels, 0, 1) * 255).round().astype(np.uint8))
-
-
-def resized(pixels, factor):
-    image = as_image(pixels)
-    size = [round(side * factor) for side in image.size]
-    return np.asarray(image.resize(size, Image.Resampling.BICUBIC)) / 255
-
-
-def cropped(pixels, left, right, top, bottom):
-    height, width = pixels.shape
-    rows = slice(round(top * height), height - round(bottom * height))
-    return pixels[rows, round(left * width) : width - round(right * width)]
-
-
-def everything(pixels):
-    return resized(cropped(pixels[:, ::-1], 0.01, 0.005, 0, 0.01), 0.6) ** 0.8
-
-
-CHANGES = {
-    "quality 95": (lambda pixels: pixels, 95, ""),
-    "quality 30": (lambda pixels: pixels, 30, ""),
-    "half the size": (lambda pixels: resized(pixels, 0.5), 85, ""),
-    "larger": (lambda pixels: resized(pixels, 1.5), 85, ""),
-    "brighter": (lambda pixels: pixels * 1.2 + 0.08, 85, ""),
-    "gamma": (lambda pixels: pixels**0.7, 85, ""),
-    "inverted": (lambda pixels: 1 - pixels, 85, ""),
-    "mirrored": (lambda pixels: pixels[:, ::-1], 85, "mirrored left to right"),
-    "upside down": (lambda pixels: pixels[::-1], 85, "upside down"),
-    "turned": (lambda pixels: pixels[::-1, ::-1], 85, "turned by 180 degrees"),
-    "cropped": (lambda pixels: cropped(pixels, 0.02, 0, 0, 0.02), 85, ""),
-    "cropped all around": (lambda pixels: cropped(pixels, 0.01, 0.01, 0.01, 0.01), 85, ""),
-    "everything": (everything, 50, "mirrored left to right"),
-}
-
-
 def with_copy(radiographs, prints, path):
     """The set and one more radiograph, of a patient of its own."""
     table = radiographs.table.iloc[[0]].assign(image=str(path), patient_id="another")
-    copy = fingerprint(Radiographs(table))
-    return Fingerprints(
-        np.concatenate([prints.thumbnails, copy.thumbnails]),
-        prints.content_sha256 + copy.content_sha256,
-        prints.file_sha256 + copy.file_sha256,
-    )
+    return together(prints, fingerprint(Radiographs(table)))
 
 
 def test_no_two_phantoms_are_the_same_picture(prints):

@@ -8,7 +8,7 @@ from scipy import stats
 
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics import corrected_t_test
-from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.metrics.fold_interval import UNIT, fold_interval
 
 
 @pytest.mark.parametrize("num_folds", [2, 3, 6, 10])
@@ -32,6 +32,14 @@ def test_a_larger_overlap_makes_it_wider():
     scores = [0.7, 0.75, 0.8]
     narrow, wide = (fold_interval(scores, overlap=overlap) for overlap in (0.1, 1.0))
     assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_the_interval_of_an_auroc_ends_at_0_and_1():
+    high, low = fold_interval([0.99, 0.9, 0.95], bounds=UNIT), fold_interval([0, 0.1], bounds=UNIT)
+    free = fold_interval([0.99, 0.9, 0.95])
+    assert free.high > 1
+    assert (high.low, high.high) == (free.low, 1.0)
+    assert (low.low, low.high) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("scores", [[0.7], [0.7, math.nan, 0.8], [math.nan]])
