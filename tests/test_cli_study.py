@@ -111,6 +111,7 @@ def test_a_first_model_is_trained_shown_and_not_trained_again(
     assert "baselines/lenet1998: 1 of 1 trials done" in run("status", study).stdout
 
 
+@pytest.mark.slow
 def test_final_takes_folds_and_epochs_and_keeps_them(finished_copy, monkeypatch):
     monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
     study = finished_copy.directory

@@ -6,11 +6,9 @@ A head, optimiser or loss that would mix folds is refused with the reason, and i
 by `fold_training`.
 """
 
-import contextlib
-import gc
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +38,7 @@ from rust_tuner.models.fold_training import (
     curves_by_metric,
 )
 from rust_tuner.models.optimizers import FusedAdam, fused
-from rust_tuner.models.runtime import release
+from rust_tuner.models.runtime import new_garbage_collected, release
 from rust_tuner.seeds import derive_seed
 
 _Weights = list[list[npt.NDArray[Any]]]
@@ -95,7 +93,7 @@ class FoldParallelTrainer:
             TrialError: where loss or predictions stop being finite.
         """
         start = time.monotonic()
-        with _new_garbage_collected():
+        with new_garbage_collected():
             twin = self._prepare(heads, len(folds), sum(_step_sizes(folds)))
         batches = as_dataset(_Batches(self._data, folds, epochs, self._num_variants))
         # Figures of an epoch are computed beside the next one's training.
@@ -342,23 +340,6 @@ class _Batches:
                 self._counted[span, fold] = 1
         self._rows = (self._images * self._num_variants + variants).astype(np.int32)
         self._epoch = epoch
-
-
-@contextlib.contextmanager
-def _new_garbage_collected() -> Iterator[None]:
-    """Collect what the block makes and drops, without a walk through all that was there before.
-
-    Keras's models refer to themselves, and a search makes hundreds of them.
-    """
-    is_own = gc.get_freeze_count() == 0
-    if is_own:
-        gc.freeze()
-    try:
-        yield
-        gc.collect()
-    finally:
-        if is_own:
-            gc.unfreeze()
 
 
 def _fold_layer(kind: str, config: dict[str, Any], num_folds: int) -> Any:

@@ -26,7 +26,7 @@ from rust_tuner.models.fold_training import (
     seeded_weights,
     train_fold,
 )
-from rust_tuner.models.runtime import release
+from rust_tuner.models.runtime import new_garbage_collected, release
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 from rust_tuner.progress import Silent, Task
 from rust_tuner.search.records import Curves, FoldRecord, FoldStore
@@ -186,34 +186,35 @@ def run_folds(
     for fold, (training, validation) in enumerate(folds):
         record = store.load(fold) if store is not None else None
         if record is None:
-            sizes = batch_sizes(len(training), batch_size, num_steps if keep_running else None)
-            place = FoldPlace(seed, trial, fold)
-            running = None
-            if keep_running:
-                running = RunningPredictions((len(training), data.targets.shape[1]))
-            with seeded_weights(place):
-                model = build_model(running)
-            curves = train_fold(
-                model,
-                data,
-                training,
-                validation,
-                sizes=sizes,
-                epochs=epochs,
-                place=place,
-                running=running,
-                on_epoch=progress.advance,
-                on_restored=progress.skip,
-                checkpoint=store.checkpoint(fold) if store is not None else None,
-            )
-            record = _as_record(fold, curves, validation, steps=len(sizes))
-            if store is not None:
-                store.save(record)
-                on_record()
-            if owns_models:
-                release((*model.variables, *model.optimizer.variables))
-            del model, running
-            keras.utils.clear_session()
+            with new_garbage_collected():
+                sizes = batch_sizes(len(training), batch_size, num_steps if keep_running else None)
+                place = FoldPlace(seed, trial, fold)
+                running = None
+                if keep_running:
+                    running = RunningPredictions((len(training), data.targets.shape[1]))
+                with seeded_weights(place):
+                    model = build_model(running)
+                curves = train_fold(
+                    model,
+                    data,
+                    training,
+                    validation,
+                    sizes=sizes,
+                    epochs=epochs,
+                    place=place,
+                    running=running,
+                    on_epoch=progress.advance,
+                    on_restored=progress.skip,
+                    checkpoint=store.checkpoint(fold) if store is not None else None,
+                )
+                record = _as_record(fold, curves, validation, steps=len(sizes))
+                if store is not None:
+                    store.save(record)
+                    on_record()
+                if owns_models:
+                    release((*model.variables, *model.optimizer.variables))
+                del model, running
+                keras.utils.clear_session()
         else:
             progress.skip(epochs)
         records.append(record)

@@ -287,6 +287,7 @@ def test_validation_sees_its_rows_in_order_and_unflipped():
             np.testing.assert_array_equal(inputs, np.stack([VALIDATION, 0 * VALIDATION], axis=1))
 
 
+@pytest.mark.slow
 def test_each_flip_variant_is_drawn_equally_often_for_every_row():
     model = record(epochs=80)
     drawn = np.zeros((len(TRAINING), NUM_VARIANTS))

@@ -436,6 +436,7 @@ def test_the_table_needs_no_tensorflow(finished):
 # ---------------------------------------------------------------------------------- at some length
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_folds(development, protocol, cache, tmp_path):
     sizes = []
 

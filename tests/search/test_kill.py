@@ -190,6 +190,7 @@ def test_a_full_disk_stops_with_a_clear_error_and_costs_nothing(tmp_path, monkey
     assert_same_project(whole.project_folder, again.project_folder)
 
 
+@pytest.mark.slow
 def test_a_really_full_disk_stops_with_a_clear_error_and_costs_nothing(tmp_path):
     mount = tmp_path / "small"
     mount.mkdir()
