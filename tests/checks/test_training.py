@@ -30,13 +30,14 @@ SHOWN = {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")}
 
 @pytest.fixture(scope="module")
 def development(tmp_path_factory):
-    """Two visits of each patient that look alike, and like no other patient's."""
+    """Two visits of each patient that look and score alike, and like no other patient's."""
     folder = tmp_path_factory.mktemp("textures")
     rng = np.random.default_rng(0)
     rows = []
     for patient in range(PATIENTS):
         for view, cortices in SHOWN.items():
             texture = rng.random((6, 6))
+            scores = {name: int(rng.integers(1, 5)) for name in cortices}
             for visit in ("1", "2"):
                 path = folder / f"{patient}_{view}_{visit}.png"
                 grain = texture + 0.05 * rng.random((6, 6))
@@ -45,7 +46,7 @@ def development(tmp_path_factory):
                 row = {"image": str(path), "patient_id": f"P{patient:02d}", "visit": visit}
                 row |= {"view": view, "medial": None, "lateral": None}
                 row |= {"anterior": None, "posterior": None}
-                rows.append(row | {name: int(rng.integers(1, 5)) for name in cortices})
+                rows.append(row | scores)
     return Development(Radiographs(pd.DataFrame(rows)))
 
 
@@ -77,7 +78,7 @@ def test_patients_on_both_sides_are_seen_by_shuffled_labels_and_by_nothing_else(
     leaking.require_same_data()
     verdict = judge_shuffled([leaking.shuffled(number) for number in range(2)], seed=0)
     assert verdict.status == "failed"
-    assert verdict.figures["cortex_auroc"] > 0.8
+    assert verdict.figures["cortex_auroc"] > 0.7
 
     apart = make_folds(development, 2, 0)
     sound = training_on(tmp_path / "sound", development, apart, tmp_path / "cache")
