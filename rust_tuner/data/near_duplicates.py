@@ -122,8 +122,10 @@ def similar_pairs(
     Another leg is alike in most places, a copy everywhere, so the lowest tenth of the blocks
     decides.
 
-    The thresholds were set on synthetic radiographs and changed copies of them; of real ones, look
-    at each pair that is named.
+    Of 758 phantom radiographs of 300 patients no two are taken for one picture, and of 150 copies
+    of each of 13 kinds all are found (`experiments/near_duplicates.py`). Among 2,972 of 1,200
+    patients 20 pairs are, of 4.4 million. The thresholds were set on phantoms and copies of
+    them; of real radiographs, look at each pair that is named.
 
     Args:
         fingerprints: of n pictures.
