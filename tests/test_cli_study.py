@@ -26,7 +26,6 @@ TREE = (
     "split.json",
     "baselines/lenet1998/trial_0000/fold_0.json",
     "baselines/inceptionv3_end2end/trial_0000/fold_0.json",
-    "baselines/inceptionv3_imagenet/trial_0000/fold_0.json",
     "regime_1/oracle.json",
     "regime_1/trial_0000/trial.json",
     "regime_2/oracle.json",

@@ -517,9 +517,8 @@ def test_on_labels_of_pure_noise_the_search_promises_more_than_comes_of_it(
     with capsys.disabled():
         print(f"\nselection score {score:.3f}, of the same models outside {inner:.3f}, ", end="")
         print(f"estimate {estimate:.3f}, pooled {pooled}")
-    # All three outer folds promise more than chance, and only the estimate tells the truth.
-    nested = read_nested(tmp_path / "nested")
-    assert all(record.selection_score["cortex_auroc"] > 0.5 for record in nested.outer)
+    # Not against 0.5: what is held out has the fewer positives the more there were to train on, so
+    # that cross-validation of noise lies a little below it.
     assert optimism > 0.01
     assert gap > 0
     # About 85 radiographs an outer fold, of which a label's cortex is visible in half.
