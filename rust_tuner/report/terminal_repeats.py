@@ -220,7 +220,8 @@ def _time_left(nested: Nested) -> str:
 def _figure(value: float, *, signed: bool = False) -> str:
     if pd.isna(value):
         return "-"
-    return f"{value:+.3f}" if signed else f"{value:.3f}"
+    # Adding zero makes a rounded -0.0 positive.
+    return f"{round(value, 3) + 0.0:+.3f}" if signed else f"{value:.3f}"
 
 
 def _with_interval(row: Mapping[Hashable, Any], *, signed: bool) -> str:
