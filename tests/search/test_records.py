@@ -382,10 +382,11 @@ def test_results_have_a_row_a_trial_with_scores_spreads_and_baselines(project):
     # Two values spread by their distance over the root of two.
     spreads = [0.1 / np.sqrt(2), 0.125 / np.sqrt(2), np.nan, np.nan]
     np.testing.assert_allclose(table["score_std"], spreads, rtol=1e-12)
-    # Student's t with one degree of freedom; of two folds each trains on the other's rows.
+    # Student's t with one degree of freedom; of two folds each trains on the other's rows. An AUROC
+    # ends at 0 and 1.
     reach = 12.706204736432095 * np.sqrt(1 / 2 + 1) * np.array(spreads)
-    np.testing.assert_allclose(table["score_low"], table["score"] - reach, rtol=1e-9)
-    np.testing.assert_allclose(table["score_high"], table["score"] + reach, rtol=1e-9)
+    for end, expected in (("low", table["score"] - reach), ("high", table["score"] + reach)):
+        np.testing.assert_allclose(table[f"score_{end}"], np.clip(expected, 0, 1), rtol=1e-9)
     np.testing.assert_allclose(table["val_auroc_std"], spreads, rtol=1e-12)
     np.testing.assert_allclose(table["val_loss_std"], [0, 0, np.nan, np.nan], atol=1e-15)
     np.testing.assert_array_equal(table["epoch"], [1, 1, np.nan, np.nan])
