@@ -2,6 +2,9 @@
 
 The only module that takes a `HoldOut`. What it finds there is an estimate: it is written once and
 never computed again; training and the choice of the epoch see the development set alone.
+
+It is long because the hold-out set may be taken in one module alone, and each of its steps says
+what it refuses.
 """
 
 import datetime

@@ -1,6 +1,8 @@
 """Study folders written by hand, so that the report's tests need no TensorFlow.
 
 Every figure is a formula of trial, fold and epoch, so that a test can compute it by itself.
+
+It is long because every kind of record has its writer here, and they agree on one made-up study.
 """
 
 import dataclasses

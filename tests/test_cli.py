@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner
+from command import run
 
 from rust_tuner import Protocol, Study, __version__
-from rust_tuner.cli import app
 from rust_tuner.files import read_json
 from rust_tuner.search.records import read_project
 
@@ -35,16 +34,6 @@ PROGRAM = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from rust_tuner.cli import main; main()"
 )
-
-
-def run(*arguments, code=0):
-    """Run a command in this process; no traceback in any case."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    if result.exception is not None:
-        assert isinstance(result.exception, SystemExit), result.output
-    assert "Traceback" not in result.output
-    return result
 
 
 def words(text):

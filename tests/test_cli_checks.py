@@ -5,18 +5,10 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from command import run
 from PIL import Image
-from typer.testing import CliRunner
 
 from rust_tuner import Study
-from rust_tuner.cli import app
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
 
 
 @pytest.fixture

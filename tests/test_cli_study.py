@@ -12,10 +12,9 @@ import time
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from command import run
 
 from rust_tuner import Protocol, Study
-from rust_tuner.cli import app
 from rust_tuner.cli_support import final_choices, nested_choices
 from rust_tuner.files import read_json
 from rust_tuner.labels import CORTICES
@@ -37,13 +36,6 @@ TREE = (
     "final/holdout.json",
     "report/index.html",
 )
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
 
 
 @pytest.fixture

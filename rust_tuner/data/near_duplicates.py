@@ -1,6 +1,8 @@
 """Finds radiographs that show the same picture: equal, or copied with small changes.
 
 It compares all pairs of a set; whose radiographs they are and what that means belongs to `checks`.
+
+It is long because the three sieves share one way of aligning and normalising pictures.
 """
 
 import os

@@ -1,6 +1,8 @@
 """Exact ranking figures, masked or not: AUROC, average precision, and the view-only baseline.
 
 Labels are columns. A figure is NaN where it is undefined, never a substitute value.
+
+It is long because all figures come from one ranking, and half of it says shapes and errors.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""What the command line shows of a study: the closing table of a search, and its status."""
+"""What the command line shows of a study: the closing table of a search, and its status.
+
+It is long because the tables of a study's steps stand here side by side, each a few lines.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path

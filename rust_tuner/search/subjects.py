@@ -1,6 +1,9 @@
 """What a search trains on: inputs, targets, folds, metrics, and the proof of which they are.
 
 A subject is made from arrays or from the development set; the tuner treats both alike.
+
+It is long because arrays, radiographs, images and the view alone are four makers of one value, and
+what they have in common stands beside them.
 """
 
 import hashlib

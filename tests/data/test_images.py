@@ -1,4 +1,7 @@
-"""Images: depth, range and shape are kept, and what cannot be decoded is named."""
+"""Images: depth, range and shape are kept, and what cannot be decoded is named.
+
+Long because each kind of file that may come is drawn here and read back.
+"""
 
 import hashlib
 import io

@@ -1,4 +1,7 @@
-"""AUROC: exactly scikit-learn's, invariant where it must be, and honest about the view."""
+"""AUROC: exactly scikit-learn's, invariant where it must be, and honest about the view.
+
+Long because it mirrors one module, and every figure is held against scikit-learn on the same draws.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Architectures: the study's layers, what frozen means, files, and the masked loss."""
+"""Architectures: the study's layers, what frozen means, files, and the masked loss.
+
+Long because it mirrors one module, and its tests share their models.
+"""
 
 from pathlib import Path
 

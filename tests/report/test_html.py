@@ -1,4 +1,7 @@
-"""The page: self-contained, whole, honest, and there also where the study is not."""
+"""The page: self-contained, whole, honest, and there also where the study is not.
+
+Long because it mirrors one page, and its tests share one study and one parser.
+"""
 
 import base64
 import hashlib

@@ -1,4 +1,7 @@
-"""TensorBoard logs: a function of the records, read back with TensorFlow's own reader."""
+"""TensorBoard logs: a function of the records, read back with TensorFlow's own reader.
+
+Long because it mirrors one module, and its tests share the reader of logs.
+"""
 
 import contextlib
 import json

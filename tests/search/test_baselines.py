@@ -1,4 +1,7 @@
-"""The first models: what each is, that it resumes, and what their table says."""
+"""The first models: what each is, that it resumes, and what their table says.
+
+Long because it mirrors one module, and its tests share one trained set of models.
+"""
 
 import dataclasses
 import os

@@ -1,4 +1,7 @@
-"""Subjects: folds keep patients apart, figures are those of the reference, and all is named."""
+"""Subjects: folds keep patients apart, figures are those of the reference, and all is named.
+
+Long because it mirrors one module, and its tests share their fixtures.
+"""
 
 import keras
 import keras_tuner

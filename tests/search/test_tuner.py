@@ -1,3 +1,8 @@
+"""The tuner: a trial is a cross-validation, a search resumes, and what changed is refused.
+
+Long because it mirrors one module, and its tests share one finished search.
+"""
+
 import json
 import shutil
 import warnings
