@@ -3,8 +3,10 @@
 import signal
 
 import pytest
+import typer
 from rich.console import Console
 
+from rust_tuner.cli_support import reporting
 from rust_tuner.interrupts import raise_if_interrupted, remembering_interrupts
 from rust_tuner.progress import ConsoleProgress
 
@@ -37,6 +39,18 @@ def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_step(terminal):
                 swallow()
             task.advance()
     assert steps == 2
+
+
+def test_a_command_ends_with_130_though_something_has_swallowed_ctrl_c():
+    progress = ConsoleProgress(Console(quiet=True))
+    with (
+        pytest.raises(typer.Exit) as left,
+        reporting(),
+        progress.task("work", 2) as task,
+    ):
+        swallow()
+        task.advance()
+    assert left.value.exit_code == 130
 
 
 def test_it_is_raised_once():

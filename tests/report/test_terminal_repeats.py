@@ -1,5 +1,6 @@
 """What the terminal shows of nested cross-validation and noise floor: the records' own figures."""
 
+import dataclasses
 import io
 import json
 import re
@@ -37,6 +38,16 @@ def test_each_outer_fold_is_a_row_with_promise_outcome_and_gap(nested):
     assert [row[0] for row in rows] == ["0", "1", "2"] * 2
     assert words(rows[1][1]) == "0.810 0.762 +0.048 0.775 0.700"
     assert words(rows[4][1]) == "0.640 0.580 +0.060 0.590 0.500"
+
+
+def test_an_optimism_that_rounds_to_zero_has_no_minus(nested):
+    found = read_nested(nested)
+    first = found.outer[0]
+    outside = {name: value + 1e-5 for name, value in first.selection_score.items()}
+    even = dataclasses.replace(first, inner_estimate=outside)
+    text = shown(nested_table(dataclasses.replace(found, outer=(even, *found.outer[1:]))))
+    assert "+0.000" in text
+    assert "-0.000" not in text
 
 
 def test_the_summary_tells_selection_score_estimate_and_optimism_apart(nested):
