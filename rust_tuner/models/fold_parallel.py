@@ -41,8 +41,6 @@ from rust_tuner.models.optimizers import FusedAdam, fused
 from rust_tuner.models.runtime import new_garbage_collected, release
 from rust_tuner.seeds import derive_seed
 
-_Weights = list[list[npt.NDArray[Any]]]
-
 
 @dataclass(frozen=True, eq=False)
 class FoldRows:
@@ -126,8 +124,7 @@ class FoldParallelTrainer:
             # One at a time, so that a search over many architectures does not keep them all.
             self._release_twins()
             twin = self._twins[key] = _Twin(plan, first, self._table, num_folds, longest)
-        others = (_weights(heads(fold)) for fold in range(1, num_folds))
-        twin.reset(plan, [_weights(first), *others])
+        twin.reset(plan, [first, *(heads(fold) for fold in range(1, num_folds))])
         return twin
 
 
@@ -161,22 +158,17 @@ class _Twin:
             jit_compile=False,
         )
 
-    def reset(self, plan: HeadPlan, sources: Sequence[_Weights]) -> None:
-        """Take over the trial's numbers and the initial weights of each fold, by layer."""
+    def reset(self, plan: HeadPlan, heads: Sequence[keras.Model]) -> None:
+        """Take over the trial's numbers and the initial weights of each fold's head."""
+        sources = [_planned_layers(head) for head in heads]
         for position, layer in enumerate(self.layers):
             if isinstance(layer, FoldDropout):
                 layer.rate.assign(plan.layers[position][1]["rate"])
                 continue
-            stacked = [
-                np.stack(weights)
-                for weights in zip(*(source[position] for source in sources), strict=True)
-            ]
-            layer.set_weights(
-                [
-                    weights.reshape(tuple(variable.shape))
-                    for weights, variable in zip(stacked, layer.variables, strict=True)
-                ]
-            )
+            own = (source[position].weights for source in sources)
+            for variable, *parts in zip(layer.weights, *own, strict=True):
+                stacked = ops.stack([part.value for part in parts])
+                variable.assign(ops.reshape(stacked, variable.shape))
         optimizer = self.model.optimizer
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
@@ -194,8 +186,7 @@ class _Twin:
                 place = fold.place
                 seeds = derive_seed(place.seed, place.trial, place.fold, epoch, "layers", position)
                 state = generator.state
-                words = seeds.generate_state(2).astype(np.int64)
-                state.assign(ops.cast(words, state.dtype))
+                state.assign(seeds.generate_state(2).astype(state.dtype))
 
 
 class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
@@ -368,9 +359,8 @@ class _SummedLoss(keras.losses.Loss):  # type: ignore[misc]
         return self._loss(y_true, y_pred)
 
 
-def _weights(head: keras.Model) -> _Weights:
-    layers = [layer for layer in head.layers if type(layer).__name__ in LAYER_KINDS]
-    return [layer.get_weights() for layer in layers]
+def _planned_layers(head: keras.Model) -> list[keras.layers.Layer]:
+    return [layer for layer in head.layers if type(layer).__name__ in LAYER_KINDS]
 
 
 def _order(rows: FoldRows, epoch: int) -> IntArray:

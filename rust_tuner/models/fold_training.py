@@ -351,8 +351,8 @@ def _reseed(model: keras.Model, place: FoldPlace, epoch: int) -> None:
     states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
     for position, state in enumerate(states):
         seeds = derive_seed(place.seed, place.trial, place.fold, epoch, "layers", position)
-        words = seeds.generate_state(int(np.prod(state.shape))).astype(np.int64)
-        state.assign(ops.cast(words.reshape(tuple(state.shape)), state.dtype))
+        words = seeds.generate_state(int(np.prod(state.shape))).astype(state.dtype)
+        state.assign(words.reshape(tuple(state.shape)))
 
 
 def _require_finite(figures: Mapping[str, float], where: str) -> None:
