@@ -63,7 +63,10 @@ class FoldDropout(keras.layers.Layer):  # type: ignore[misc]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the rate."""
-        self.rate = self.add_weight(shape=(), initializer="zeros", trainable=False, name="rate")
+        # Compared with float32 draws, so it stays one where activations have fewer bits.
+        self.rate = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, autocast=False, name="rate"
+        )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Drop units of each fold by its own mask and scale the rest up."""

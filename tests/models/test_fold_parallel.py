@@ -8,6 +8,7 @@ from search_problems import each_fold
 
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_layers import FoldDense, FoldDropout
 from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
 from rust_tuner.models.fold_training import (
     FoldPlace,
@@ -233,6 +234,35 @@ def test_trials_that_differ_in_numbers_only_share_a_graph(monkeypatch):
         )
         graphs.append(list(trainer._twins.values()))
     assert graphs[0] == graphs[1]
+
+
+def test_in_bfloat16_the_folds_learn_what_they_learn_in_float32_and_weights_stay_float32():
+    def build_in(policy):
+        def build(metrics=None):
+            layers = [
+                keras.layers.Dense(8, activation="relu", dtype=policy),
+                keras.layers.BatchNormalization(dtype=policy),
+                keras.layers.Dropout(0.3, dtype=policy),
+                keras.layers.Dense(4, activation="sigmoid", dtype="float32"),
+            ]
+            return compiled(layers, metrics=metrics)
+
+        return build
+
+    data, rows = problem(), fold_rows(16)
+    trainer = FoldParallelTrainer(data)
+    rounded = together(data, build_in("mixed_bfloat16"), rows, trainer=trainer)
+    (twin,) = trainer._twins.values()
+    kernels = [layer.kernel for layer in twin.layers if isinstance(layer, FoldDense)]
+    assert [kernel.dtype for kernel in kernels] == ["float32", "float32"]
+    assert twin.layers[0].compute_dtype == "bfloat16"
+    (dropout,) = [layer for layer in twin.layers if isinstance(layer, FoldDropout)]
+    assert np.asarray(dropout.rate) == np.float32(0.3)
+    exact = together(data, build_in("float32"), rows)
+    for one, other in zip(rounded, exact, strict=True):
+        # The masks are the same, so only the rounding of the products differs.
+        np.testing.assert_allclose(one.predictions, other.predictions, atol=0.03)
+        assert not np.array_equal(one.predictions, other.predictions)
 
 
 def test_masked_labels_do_not_train():
