@@ -11,7 +11,7 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -153,32 +153,33 @@ def read_json(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def hold_lock(folder: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
+def hold_lock(
+    folder: Path, purpose: str, *, wait: float = 0.0, say: Callable[[str], None] | None = None
+) -> Iterator[None]:
     """Keep other processes out of a folder; the lock ends with the process, however it ends.
 
     Args:
         folder: made where it is missing.
         purpose: what the holder does, for the message that others get.
         wait: seconds to wait for another process to leave the folder.
+        say: told once who is waited for after that, however long it takes; else it is an error.
 
     Raises:
-        LockedError: naming the holder, where another process is in the folder.
+        LockedError: naming the holder, where another process is in the folder and stays.
         StorageError: where the folder cannot be written to.
     """
     holder = folder / ".lock-holder.json"
     lock = filelock.FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=wait)
-    except filelock.Timeout as error:
         try:
-            who = read_json(holder)
-            told = f"process {who['process']} on {who['host']}, {who['purpose']}, {who['since']}"
-        except (OSError, RustTunerError, KeyError, TypeError):
-            told = "another process"
-        raise LockedError(
-            f"{folder} is in use by {told}; wait for it, or stop it, and start again"
-        ) from error
+            lock.acquire(timeout=wait)
+        except filelock.Timeout as error:
+            in_use = f"{folder} is in use by {_told_holder(holder)}"
+            if say is None:
+                raise LockedError(f"{in_use}; wait for it, or stop it, and start again") from error
+            say(f"{in_use}; waiting for it to end")
+            lock.acquire()
     except OSError as error:
         raise StorageError(
             f"{folder} cannot be worked in ({error.strerror or error}); give a folder that can be "
@@ -199,6 +200,14 @@ def hold_lock(folder: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _told_holder(path: Path) -> str:
+    try:
+        who = read_json(path)
+        return f"process {who['process']} on {who['host']}, {who['purpose']}, {who['since']}"
+    except (OSError, RustTunerError, KeyError, TypeError):
+        return "another process"
 
 
 def sha256_of_file(path: Path) -> str:

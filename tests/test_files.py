@@ -326,6 +326,26 @@ def test_a_holder_whose_name_cannot_be_read_is_another_process(
             raise AssertionError("two holders")
 
 
+def test_who_is_waited_for_is_told_once(tmp_path: Path) -> None:
+    told: list[str] = []
+    with other_holder(tmp_path, "extracting features") as holder:
+
+        def say(text: str) -> None:
+            told.append(text)
+            holder.kill()
+
+        with hold_lock(tmp_path, "going on", say=say):
+            who = json.loads((tmp_path / ".lock-holder.json").read_text())
+            assert who["purpose"] == "going on"
+    (text,) = told
+    assert text.startswith(f"{tmp_path} is in use by process {holder.pid} on ")
+    assert "extracting features, since 20" in text
+    assert text.endswith("; waiting for it to end")
+    with hold_lock(tmp_path, "again", say=told.append):
+        pass
+    assert len(told) == 1
+
+
 def test_the_lock_is_free_after_use_and_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="inside"), hold_lock(tmp_path, "failing"):
         raise ValueError("inside")

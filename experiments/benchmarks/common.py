@@ -21,7 +21,7 @@ from rust_tuner.models.backbones import NUM_FEATURES
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_training import IntArray, TrainingData
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
-from rust_tuner.models.runtime import versions
+from rust_tuner.models.runtime import empty_aligned, versions
 
 IMAGES = 2490
 NUM_FOLDS = 6
@@ -31,8 +31,8 @@ DROPOUT_RATE = 0.2
 
 def synthetic_features(num_images: int = IMAGES, num_variants: int = 4) -> FrozenFeatures:
     """Random features of the study's shape."""
-    rng = np.random.default_rng(0)
-    values = rng.random((num_images, num_variants, NUM_FEATURES), dtype=np.float32)
+    values = empty_aligned((num_images, num_variants, NUM_FEATURES))
+    np.random.default_rng(0).random(dtype=np.float32, out=values)
     return FrozenFeatures(values, "synthetic")
 
 

@@ -2,8 +2,8 @@
 
 The cache is content-addressed: an entry's place is made from the image's bytes, its
 preprocessing, the weights and the variants, so a stale entry cannot be taken for a new one.
-Entries are written atomically one image at a time, which makes an extraction resumable and two
-processes harmless to each other.
+Entries are written atomically one image at a time, which makes an extraction resumable; one process
+at a time extracts by one recipe, and others wait for what it makes.
 """
 
 import collections
@@ -15,15 +15,22 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.data.images import load_image
 from rust_tuner.errors import FeatureCacheError, ImageError
-from rust_tuner.files import atomic_write, default_cache, sha256_of_file, sha256_of_json
+from rust_tuner.files import (
+    atomic_write,
+    default_cache,
+    hold_lock,
+    remove_leftovers,
+    sha256_of_file,
+    sha256_of_json,
+)
 from rust_tuner.models.architectures import feature_extractor
 from rust_tuner.models.backbones import NUM_FEATURES, BackboneWeights, build_backbone
+from rust_tuner.models.runtime import empty_aligned
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Flips, Precision, Resize
 
@@ -130,11 +137,11 @@ def extract_features(
     hashes = _hashes_of_images(images, rows)
     entries = [folder / digest[:2] / f"{digest}.f32" for digest in hashes]
     shape = (len(images), len(FLIP_VARIANTS[recipe.flips]), NUM_FEATURES)
-    values = np.empty(shape, dtype=np.float32)
+    values = empty_aligned(shape)
     missing = _load(entries, values)
     if missing:
-        folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / "extraction.lock"):
+        with hold_lock(folder, "extracting features", say=report.say):
+            remove_leftovers(folder, "??")
             # Another process may have done some of them while this one waited for the lock.
             missing = _load(entries, values)
             if missing:

@@ -38,7 +38,7 @@ from rust_tuner.models.fold_training import (
     curves_by_metric,
 )
 from rust_tuner.models.optimizers import FusedAdam, fused
-from rust_tuner.models.runtime import new_garbage_collected, release
+from rust_tuner.models.runtime import new_garbage_collected, release, shared_tensor
 from rust_tuner.seeds import derive_seed
 
 
@@ -65,9 +65,8 @@ class FoldParallelTrainer:
         self._data = data
         self._num_variants = data.inputs.num_variants
         values = data.inputs.values
-        self._table = keras.Variable(
-            values.reshape(-1, values.shape[-1]), trainable=False, name="features"
-        )
+        table = shared_tensor(values.reshape(-1, values.shape[-1]))
+        self._table = keras.Variable(table, trainable=False, name="features")
         self._twins: dict[str, _Twin] = {}
 
     def train(

@@ -125,7 +125,7 @@ def test_the_cache_knows_content_order_and_preprocessing(
     np.testing.assert_array_equal(values(radiographs.subset(reverse)), original[reverse])
     Image.new("L", (30, 30), 255).save(radiographs.images[4])
     np.testing.assert_array_equal(values()[4], np.ones((SIZE, SIZE, 3)))
-    assert len(list(cache.iterdir())) == 5
+    assert len(list(cache.glob("*.images"))) == 5
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped bit", "empty"])
@@ -134,13 +134,27 @@ def test_a_damaged_cache_entry_is_made_anew(
 ) -> None:
     cache = tmp_path / "cache"
     original = np.array(decode_images(radiographs, image_size=SIZE, cache=cache).values)
-    (entry,) = cache.iterdir()
+    (entry,) = cache.glob("*.images")
     content = bytearray(entry.read_bytes())
     content[5] ^= 1
     entry.write_bytes({"truncated": content[:-1], "flipped bit": content, "empty": b""}[damage])
     again = decode_images(radiographs, image_size=SIZE, cache=cache).values
     np.testing.assert_array_equal(again, original)
-    assert list(cache.iterdir()) == [entry]
+    assert list(cache.glob("*.images")) == [entry]
+
+
+def test_what_a_killed_process_left_aside_is_removed_by_the_next_that_writes(
+    radiographs: Radiographs, tmp_path: Path
+) -> None:
+    leftover = tmp_path / "cache" / ".123-abcdef01.part"
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"half of the images")
+    decode_images(radiographs, image_size=SIZE, cache=leftover.parent)
+    assert not leftover.exists()
+    # One that only reads asks for no lock, so another may be writing beside it.
+    leftover.write_bytes(b"half of other images")
+    decode_images(radiographs, image_size=SIZE, cache=leftover.parent)
+    assert leftover.exists()
 
 
 def test_a_cache_that_cannot_be_read_back_is_said(
@@ -163,7 +177,7 @@ def test_a_damaged_file_is_an_image_error_with_file_and_row(
     damaged.unlink()
     with pytest.raises(ImageError, match=re.escape(str(damaged)) + " row 9: .*check the path"):
         decode_images(radiographs, image_size=SIZE, cache=cache)
-    assert cache is None or not list(cache.glob("*"))
+    assert cache is None or [path.name for path in cache.iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 5, 10, 11, 64])

@@ -391,6 +391,16 @@ def test_an_interrupted_extraction_goes_on_and_gives_the_same_bits(
     assert resumed.sha256 == uninterrupted.sha256
 
 
+def test_what_a_killed_extraction_left_aside_is_removed_by_the_next(
+    images: list[Path], quick: Decoded, tmp_path: Path
+) -> None:
+    extract_features(images[:1], ALL_FLIPS, cache=tmp_path)
+    leftover = entry_of(tmp_path, images[0]).parent / ".123-abcdef01.part"
+    leftover.write_bytes(b"half of a feature")
+    extract_features(images[:2], ALL_FLIPS, cache=tmp_path)
+    assert not leftover.exists()
+
+
 @pytest.mark.usefixtures("real")
 def test_the_bits_of_a_feature_do_not_depend_on_its_place_in_the_batch(
     images: list[Path], tmp_path: Path

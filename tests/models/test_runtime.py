@@ -8,9 +8,10 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 
-from rust_tuner.models.runtime import start_backend, versions
+from rust_tuner.models.runtime import empty_aligned, shared_tensor, start_backend, versions
 
 # One import of TensorFlow serves three processes, each with a runtime of its own.
 IN_PROCESSES = """
@@ -81,3 +82,40 @@ def test_versions_name_what_decides_the_last_digits():
     expected = {name: importlib.metadata.version(name) for name in packages}
     assert versions() == expected | {"python": platform.python_version(), "backend": backend}
     assert json.loads(json.dumps(versions())) == versions()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others take a copy")
+def test_features_are_trained_on_where_they_are():
+    values = empty_aligned((5, 3))
+    values[:] = 1
+    table = keras.Variable(shared_tensor(values), trainable=False)
+    values[2] = 7
+    np.testing.assert_array_equal(table, values)
+
+
+@pytest.mark.parametrize("offset", [1, 3, 16])
+@pytest.mark.parametrize("shape", [(40, 3), (0, 3)])
+def test_values_that_start_anywhere_are_taken_too(offset, shape):
+    room = empty_aligned((offset + 40 * 3,))
+    values = room[offset : offset + shape[0] * 3].reshape(shape)
+    values[:] = np.arange(values.size).reshape(shape)
+    tensor = shared_tensor(values)
+    # TensorFlow looks at the alignment where a kernel uses the values.
+    np.testing.assert_array_equal(keras.ops.matmul(tensor, np.eye(3, dtype="float32")), values)
+
+
+def test_values_that_nobody_may_change_are_copied():
+    values = empty_aligned((4, 3))
+    values[:] = 2
+    values.flags.writeable = False
+    np.testing.assert_array_equal(shared_tensor(values), values)
+
+
+@pytest.mark.parametrize("shape", [(1,), (3, 5, 7), (2490, 4, 8)])
+def test_room_starts_where_the_widest_vectors_do(shape):
+    values = empty_aligned(shape)
+    assert values.shape == shape
+    assert values.dtype == np.float32
+    assert values.ctypes.data % 64 == 0
+    assert values.flags.c_contiguous
+    assert values.flags.writeable
