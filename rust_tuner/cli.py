@@ -38,7 +38,8 @@ from rust_tuner.protocol import Protocol
 from rust_tuner.report.export import export_best_hyperparameters
 from rust_tuner.report.terminal import best_trials_table, predictions_table, status_lines
 from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
-from rust_tuner.study import STUDY_FILE, Study
+from rust_tuner.study import Study
+from rust_tuner.study_file import STUDY_FILE
 
 _DEMO_PATIENTS = 24
 _DEMO_CHANGES: dict[str, Any] = {

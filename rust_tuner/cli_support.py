@@ -28,7 +28,8 @@ from rust_tuner.report.tensorboard import TensorBoardLogs
 from rust_tuner.search.baseline_table import read_baselines
 from rust_tuner.search.nested_records import NESTED, read_nested
 from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
-from rust_tuner.study import STUDY_FILE, Study
+from rust_tuner.study import Study
+from rust_tuner.study_file import STUDY_FILE
 
 _INTERRUPTED = 130
 _NESTED_CHOICES = (

@@ -18,6 +18,7 @@ import pandas as pd
 
 from rust_tuner.data.outer_folds import OuterFold, outer_folds
 from rust_tuner.data.split_file import (
+    SPLIT_FILE,
     Split,
     load_or_make_folds,
     load_or_make_site_folds,
@@ -56,8 +57,6 @@ from rust_tuner.search.nested_records import (
     write_summary,
 )
 from rust_tuner.search.records import REGIME_1, REGIME_2, count_ended, read_project
-
-_SPLIT_FILE = "split.json"
 
 
 def nested_cross_validation(
@@ -213,7 +212,7 @@ def _inner_folds(
 ) -> Folds:
     """The inner folds of an outer fold, written down with the patients of both its sides."""
     radiographs, training = development.radiographs, fold.training.radiographs
-    path = outer_folder(folder, fold.number) / _SPLIT_FILE
+    path = outer_folder(folder, fold.number) / SPLIT_FILE
     split = Split(
         seed=protocol.seed,
         fraction=len(fold.validation) / len(radiographs),

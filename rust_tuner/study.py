@@ -2,38 +2,28 @@
 
 Each step is idempotent: run again, it goes on where it stopped.
 
-It is long because all the steps stand here, with what makes a study refuse what changed; what a
-step does is done by the rooms below.
+It is long because all the steps stand here; what a step does is done by the rooms below, and what
+a study refuses because it was prepared otherwise stands in `study_file`.
 """
 
-import importlib.metadata
-import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from rust_tuner.data.images import check_content, images_sha256
+from rust_tuner.data.images import check_content
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.split_file import (
+    SPLIT_FILE,
     load_or_make_folds,
     load_or_make_site_folds,
     load_or_make_split,
-    radiographs_sha256,
 )
-from rust_tuner.data.splits import Development, Folds, HoldOut, make_site_folds
+from rust_tuner.data.splits import Development, Folds, HoldOut, holdout_warnings, make_site_folds
 from rust_tuner.environment import describe_machine
-from rust_tuner.errors import (
-    ImageError,
-    ProtocolError,
-    ResumeError,
-    RustTunerError,
-    SearchError,
-    SplitError,
-)
+from rust_tuner.errors import ResumeError, RustTunerError, SearchError
 from rust_tuner.files import (
     hold_lock,
     read_json,
@@ -50,44 +40,13 @@ from rust_tuner.report.study_records import FINAL
 from rust_tuner.search.baseline_table import BASELINES_FOLDER, baseline_results
 from rust_tuner.search.nested_records import NESTED, read_nested
 from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
+from rust_tuner.study_file import STUDY_FILE, StudyFile
 
 if TYPE_CHECKING:
     from rust_tuner.search.tuner import CrossValidationTuner
 
-STUDY_FILE = "study.json"
-SPLIT_FILE = "split.json"
 BEST_FILE = "best_hyperparameters.json"
 
-_RECORDED = ("keras", "keras-tuner", "numpy", "pandas", "scikit-learn", "scipy", "tensorflow")
-
-# What a search may vary within a study; everything else is settled when the study is prepared.
-SEARCH_FIELDS = (
-    "num_folds",
-    "epochs",
-    "trials",
-    "batch_size_range",
-    "dropout_rate_range",
-    "learning_rates",
-    "epsilons",
-    "score_epoch",
-    "baseline_folds",
-    "baseline_epochs",
-    "baseline_batch_size",
-    "baseline_dropout_rate",
-    "final_folds",
-    "final_epochs",
-    "outer_folds",
-)
-
-_NEEDED = (
-    "manifest",
-    "protocol",
-    "radiographs",
-    "patients",
-    "radiographs_sha256",
-    "images_sha256",
-    "development_sha256",
-)
 _WARNINGS_SHOWN = 3
 
 
@@ -119,21 +78,21 @@ class Study:
         self.directory = Path(directory)
         self.cache = cache
         self.progress = progress or Silent()
-        self._written = self._read()
-        if self._written is None:
+        self._file = StudyFile(self.directory)
+        given = None if manifest is None else Path(manifest).resolve()
+        if not self._file.is_there:
             self.protocol = protocol or Protocol.study()
-            self._manifest = None if manifest is None else Path(manifest).resolve()
+            self._manifest = given
             return
-        prepared = self._prepared_protocol()
-        self.protocol = prepared if protocol is None else protocol
-        self._refuse_changes(prepared)
+        self.protocol = protocol or self._file.protocol
+        self._file.refuse_changes(self.protocol)
         # Whether another manifest holds the same radiographs is seen once it is read.
-        self._manifest = Path(manifest).resolve() if manifest is not None else self._prepared_from
+        self._manifest = given or self._file.manifest
 
     def count_radiographs(self) -> int:
         """How many radiographs the manifest has; it is read, nothing is written."""
-        if self._written is not None:
-            return int(self._written["radiographs"])
+        if self._file.is_there:
+            return int(self._file.content["radiographs"])
         return len(load_manifest(self._known_manifest()))
 
     def count_sites(self) -> int | None:
@@ -163,27 +122,16 @@ class Study:
         radiographs = load_manifest(self._known_manifest())
         with hold_lock(self.directory, "preparing the study"):
             remove_leftovers(self.directory)
-            if self._written is None:
-                # Another process may have prepared it since it was opened.
-                self._written = self._read()
-                if self._written is not None:
-                    self._refuse_changes(self._prepared_protocol())
-            if self._written is None:
-                self._prepare(radiographs)
+            if not self._file.is_there:
+                self._file.look_again()
+                if self._file.is_there:
+                    self._file.refuse_changes(self.protocol)
+            if self._file.is_there:
+                self._file.refuse_other_radiographs(radiographs, self._known_manifest())
             else:
-                self._refuse_other_radiographs(radiographs)
-        development, holdout = load_or_make_split(
-            self.directory / SPLIT_FILE,
-            radiographs,
-            self.protocol.holdout_fraction,
-            self.protocol.seed,
-        )
-        assert self._written is not None
-        if radiographs_sha256(development.radiographs) != self._written["development_sha256"]:
-            raise SplitError(
-                f"{self.directory / SPLIT_FILE} seals other patients than {STUDY_FILE} says; "
-                "restore the file, or take a new study folder"
-            )
+                self._prepare(radiographs)
+        development, holdout = self._load_split(radiographs)
+        self._file.refuse_other_development(development.radiographs, self.directory / SPLIT_FILE)
         return development, holdout
 
     def _known_manifest(self) -> Path:
@@ -284,7 +232,7 @@ class Study:
                 development, self.directory, **self._search_arguments(folds)
             )
             run = read_nested(self.directory / NESTED).run
-            self._record_weights(run["subject"]["weights"])
+            self._file.record_weights(run["subject"]["weights"], self.protocol.weights)
         return found
 
     def noise(self, repeats: int | None = None) -> NoiseFloor:
@@ -381,14 +329,14 @@ class Study:
         """
         from rust_tuner.checks.run import DEFAULT_PERMUTATIONS, run_checks
 
-        if self._written is None:
+        if not self._file.is_there:
             raise ResumeError(
                 f"{self.directory} has not been prepared; run `rust-tuner prepare` first"
             )
         return run_checks(
             self.directory,
             self._known_manifest(),
-            self._written,
+            self._file.content,
             protocol=self.protocol,
             permutations=DEFAULT_PERMUTATIONS if permutations is None else permutations,
             cache=self.cache,
@@ -420,24 +368,10 @@ class Study:
         """Write down what a step runs on, once a machine, and which split; the lock is held."""
         from rust_tuner.models.runtime import describe_backend, start_backend, versions
 
-        assert self._written is not None
         start_backend()
         here = describe_machine() | describe_backend() | {"versions": versions()}
-        noted = self._written.get("environments") or {}
-        known = noted.get(step, [])
-        if here not in known:
-            noted = noted | {step: [*known, here]}
         split = read_json(self.directory / SPLIT_FILE)
-        self._write(environments=noted, split_sha256=split["sha256"])
-
-    def _write(self, **changes: Any) -> None:
-        """Write changed fields of `study.json`; nothing where nothing changed."""
-        # What another process wrote since this one opened the study stays.
-        current = self._read() or self._written
-        assert current is not None
-        self._written = current | changes
-        if self._written != current:
-            write_json(self.directory / STUDY_FILE, self._written)
+        self._file.note_environment(step, here, split_sha256=split["sha256"])
 
     def _say_warnings(self, warnings: Sequence[str]) -> None:
         if len(warnings) > _WARNINGS_SHOWN:
@@ -461,131 +395,34 @@ class Study:
         self._say_warnings(check_views(radiographs, self.protocol.view_cortices))
         with self.progress.task("reading images", len(radiographs)) as task:
             hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())
-        written: dict[str, Any] = {
-            "format": 1,
-            "manifest": self._relative_manifest(),
-            "protocol": self.protocol.to_json(),
-            "radiographs": len(radiographs),
-            "patients": len(set(radiographs.patient_ids)),
-            "radiographs_sha256": radiographs_sha256(radiographs),
-            "images_sha256": images_sha256(radiographs, hashes),
-            "weights": None,
-            "versions": {"python": platform.python_version()}
-            | {name: importlib.metadata.version(name) for name in ("rust-tuner", *_RECORDED)},
-            "environments": {"prepare": [describe_machine()]},
-        }
         # The split is made first: a study that cannot be split is not a prepared one.
-        development, _ = load_or_make_split(
-            self.directory / SPLIT_FILE,
+        development, holdout = self._load_split(radiographs)
+        self._say_warnings(holdout_warnings(development, holdout))
+        self._file.create(
             radiographs,
-            self.protocol.holdout_fraction,
-            self.protocol.seed,
+            development.radiographs,
+            manifest=self._known_manifest(),
+            protocol=self.protocol,
+            image_hashes=hashes,
+            split_sha256=read_json(self.directory / SPLIT_FILE)["sha256"],
         )
-        written["development_sha256"] = radiographs_sha256(development.radiographs)
-        written["split_sha256"] = read_json(self.directory / SPLIT_FILE)["sha256"]
-        write_json(self.directory / STUDY_FILE, written)
-        self._written = written
 
-    def _prepared_protocol(self) -> Protocol:
-        assert self._written is not None
-        try:
-            return Protocol.from_json(self._written["protocol"])
-        except (ProtocolError, TypeError, ValueError, AttributeError) as error:
-            raise ResumeError(
-                f"{self.directory / STUDY_FILE}: its protocol cannot be read ({error}); restore "
-                "the file, or take a new study folder"
-            ) from error
-
-    def _refuse_other_radiographs(self, radiographs: Radiographs) -> None:
-        assert self._written is not None
-        mend = "restore it, or take a new study folder"
-        was, now = self._written["radiographs_sha256"], radiographs_sha256(radiographs)
-        if was != now:
-            counted = self._written["radiographs"], self._written["patients"]
-            if self._manifest == self._prepared_from:
-                told = f"{self._manifest} changed since {self.directory} was prepared"
-            else:
-                told = f"{self.directory} was prepared from {self._prepared_from}, and "
-                told += f"{self._manifest} holds other radiographs"
-            raise ResumeError(
-                f"{told}:\n"
-                f"  radiographs: was {_told(*counted, was)}, is "
-                f"{_told(len(radiographs), len(set(radiographs.patient_ids)), now)}\n{mend}"
-            )
-        try:
-            hashes = [sha256_of_file(image) for image in radiographs.images]
-        except OSError as error:
-            raise ImageError(f"{error.filename} cannot be read ({error.strerror})") from error
-        was, now = self._written["images_sha256"], images_sha256(radiographs, hashes)
-        if was != now:
-            raise ResumeError(
-                f"image files of {self._manifest} changed since {self.directory} was prepared "
-                f"(SHA-256 of all: was {was[:12]}, is {now[:12]}); restore them, or take a new "
-                "study folder"
-            )
-        if self._manifest != self._prepared_from:
-            self._write(manifest=self._relative_manifest())
-
-    @property
-    def _prepared_from(self) -> Path:
-        assert self._written is not None
-        return (self.directory / str(self._written["manifest"])).resolve()
-
-    def _relative_manifest(self) -> str:
-        # Relative where it can be, so that study and manifest can move together.
-        return os.path.relpath(self._known_manifest(), self.directory.resolve())
-
-    def _read(self) -> dict[str, Any] | None:
-        try:
-            written = read_json(self.directory / STUDY_FILE)
-        except FileNotFoundError:
-            return None
-        if not isinstance(written, dict) or written.get("format") != 1:
-            raise ResumeError(
-                f"{self.directory / STUDY_FILE} is of no format that this version knows; take the "
-                "version that wrote it, or a new study folder"
-            )
-        missing = [name for name in _NEEDED if name not in written]
-        if missing:
-            raise ResumeError(
-                f"{self.directory / STUDY_FILE} lacks {', '.join(missing)}; restore the file, or "
-                "take a new study folder"
-            )
-        return written
-
-    def _refuse_changes(self, prepared: Protocol) -> None:
-        assert self._written is not None
-        old, new = prepared.to_json(), self.protocol.to_json()
-        # Weights are settled by the first search that found and used them.
-        unused = self._written["weights"] is None
-        free = (*SEARCH_FIELDS, "weights") if unused else SEARCH_FIELDS
-        changed = [
-            f"  {name}: was {old[name]}, is {new[name]}"
-            for name in old
-            if name not in free and old[name] != new[name]
-        ]
-        if changed:
-            table = "\n".join(changed)
-            raise ResumeError(
-                f"{self.directory} was prepared with other choices:\n{table}\n"
-                "Go back to what they were, or take a new study folder."
-            )
+    def _load_split(self, radiographs: Radiographs) -> tuple[Development, HoldOut]:
+        protocol = self.protocol
+        return load_or_make_split(
+            self.directory / SPLIT_FILE, radiographs, protocol.holdout_fraction, protocol.seed
+        )
 
     def _record(self, regime: str) -> None:
         """Write down the best so far, and the weights that were really used."""
         project = read_project(self.directory / regime)
-        self._record_weights(project.run["subject"]["weights"])
+        self._file.record_weights(project.run["subject"]["weights"], self.protocol.weights)
         if regime == REGIME_1 and self._begun(REGIME_2) is not None:
             later = read_project(self.directory / REGIME_2)
             if later.best is not None:
                 regime, project = REGIME_2, later
         best = {"regime": regime} | best_hyperparameters(project)
         write_json(self.directory / BEST_FILE, best)
-
-    def _record_weights(self, used: dict[str, Any]) -> None:
-        assert self._written is not None
-        protocol = self._written["protocol"] | {"weights": self.protocol.weights}
-        self._write(weights=used, protocol=protocol)
 
     def _begun(self, project: str) -> dict[str, Any] | None:
         """The run manifest of a project that was begun; None where it was not, or is damaged."""
@@ -599,9 +436,8 @@ class Study:
         """A study has one backbone: what one step found is what the next ones must find."""
         from rust_tuner.models.backbones import find_weights
 
-        assert self._written is not None
         runs = {name: self._begun(name) for name in (REGIME_1, REGIME_2)}
-        known = {STUDY_FILE: self._written["weights"]}
+        known = {STUDY_FILE: self._file.content["weights"]}
         known |= {name: run["subject"]["weights"] for name, run in runs.items() if run is not None}
         found = find_weights(self.protocol.weights)
         for name, used in known.items():
@@ -612,7 +448,3 @@ class Study:
                     f"{found.path or 'random'} ({found.sha256[:12]}); a study has one backbone: go "
                     "back to its weights, or take a new study folder"
                 )
-
-
-def _told(num_radiographs: int, num_patients: int, sha256: str) -> str:
-    return f"{num_radiographs} of {num_patients} patients (SHA-256 {sha256[:12]})"

@@ -24,6 +24,7 @@ FLOORS = (
     ("files", "seeds", "progress", "plan", "environment"),
     ("metrics",),
     ("data",),
+    ("study_file",),
     ("models",),
     ("search",),
     ("report",),

@@ -30,7 +30,7 @@ from rust_tuner.files import read_json
 from rust_tuner.progress import Silent
 from rust_tuner.search.records import read_out_of_fold, read_project
 from rust_tuner.search.regimes import best_of_regime_1
-from rust_tuner.study import SEARCH_FIELDS
+from rust_tuner.study_file import SEARCH_FIELDS
 
 
 class Notes(Silent):
@@ -365,9 +365,12 @@ def test_a_kill_while_preparing_heals(
     def die(*arguments):
         raise KeyboardInterrupt
 
-    name = "write_json" if killed_at == "before study.json" else "load_or_make_split"
+    places = {
+        "before study.json": "study_file.write_json",
+        "before split.json": "study.load_or_make_split",
+    }
     with monkeypatch.context() as patched:
-        patched.setattr(f"rust_tuner.study.{name}", die)
+        patched.setattr(f"rust_tuner.{places[killed_at]}", die)
         with pytest.raises(KeyboardInterrupt):
             Study(tmp_path / "killed", radiographs, tiny_protocol).prepare()
     left = {"split.json"} if killed_at == "before study.json" else set()
@@ -570,7 +573,7 @@ def test_every_development_row_is_predicted_by_the_fold_that_left_it_out(resumed
             assert ((predictions > 0) & (predictions < 1)).all()
 
 
-def test_warnings_about_folds_come_once_and_many_in_one_line(
+def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     tmp_path, phantom_manifest, tiny_protocol, monkeypatch
 ):
     monkeypatch.setattr("rust_tuner.search.regimes.regime_1", lambda *_, **__: None)
@@ -578,11 +581,14 @@ def test_warnings_about_folds_come_once_and_many_in_one_line(
     notes = Notes()
     study = Study(tmp_path / "study", phantom_manifest, tiny_protocol, progress=notes)
     study.regime_1()
-    (said,) = notes.said
-    assert re.match(r"note: label \w+ is set in .* \(\d+ more notes of this kind\)$", said)
+    sealed, folds = notes.said
+    assert re.match(r"note: label \w+ is set in none of .* patients of the hold-out set: ", sealed)
+    assert re.match(r"note: label \w+ is set in .* fewer than the 3 folds: ", folds)
+    for said in notes.said:
+        assert re.search(r" \(\d+ more notes of this kind\)$", said)
     study.regime_1()
     Study(tmp_path / "study", progress=notes).regime_1()
-    assert notes.said == [said]
+    assert notes.said == [sealed, folds]
 
 
 @pytest.mark.parametrize("step", ["regime_1", "regime_2", "final", "nested"])

@@ -31,7 +31,7 @@ from rust_tuner.checks.pictures import NEAR_DUPLICATES, check_pictures
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.near_duplicates import fingerprint, similar_pairs
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.split_file import Split
+from rust_tuner.data.split_file import SPLIT_FILE, Split
 from rust_tuner.data.splits import Development, Folds
 from rust_tuner.errors import ManifestError, ProtocolError, RustTunerError
 from rust_tuner.files import hold_lock
@@ -50,7 +50,6 @@ from rust_tuner.search.records import Project
 
 DEFAULT_PERMUTATIONS = 3
 
-_SPLIT_FILE = "split.json"
 _MEND_FIRST = "Mend what failed above, then run the checks again."
 
 
@@ -136,7 +135,7 @@ class _Prepared:
         by_site = self.protocol.folds_by == "site"
         made = self.split.site_folds if by_site else self.split.folds.get(num_folds)
         if made is None:
-            raise RustTunerError(f"{_SPLIT_FILE} has no {num_folds} folds of this search")
+            raise RustTunerError(f"{SPLIT_FILE} has no {num_folds} folds of this search")
         assignment = np.array([made.folds[who] for who in development.radiographs.patient_ids])
         return development, Folds(assignment, num_folds, made.seed)
 
@@ -155,7 +154,7 @@ def _of_data(
     except RustTunerError as error:
         reason = f"{manifest.name} cannot be read, so nothing of the data was checked."
         return [_unreadable(reason, error)], None, None
-    split_verdict, split = check_split(directory / _SPLIT_FILE, radiographs, study, projects)
+    split_verdict, split = check_split(directory / SPLIT_FILE, radiographs, study, projects)
     of_patients = [split_verdict, check_patient_ids(radiographs, split)]
     try:
         prints = fingerprint(radiographs, progress=progress)

@@ -26,6 +26,8 @@ from rust_tuner.errors import RustTunerError, SplitError
 from rust_tuner.files import read_json, sha256_of_json, write_json
 from rust_tuner.labels import CORTICES
 
+SPLIT_FILE = "split.json"
+
 _VERSION = 1
 _MEND = "restore the file, or start a new study folder"
 _PATIENTS_SHOWN = 3

@@ -345,6 +345,30 @@ def fold_warnings(
     return tuple(warnings)
 
 
+def holdout_warnings(development: Development, holdout: HoldOut) -> tuple[str, ...]:
+    """What the one look at the hold-out set cannot score, or nothing can be learned of.
+
+    Returns:
+        A line for each label that is set, or not set, in no radiograph of a side.
+    """
+    warnings = []
+    sides = (
+        (holdout.radiographs, "hold-out set: its AUROC there will be undefined"),
+        (development.radiographs, "development set: it cannot be learned"),
+    )
+    for radiographs, told in sides:
+        num_patients = len(set(radiographs.patient_ids))
+        for index, label in enumerate(LABELS):
+            is_set = radiographs.labels[:, index] == 1
+            for rows, state in ((is_set, "set"), (~is_set, "not set")):
+                if not rows.any():
+                    warnings.append(
+                        f"label {label} is {state} in none of the {num_patients} patients of the "
+                        f"{told}; take another hold-out fraction, or read the figures with care"
+                    )
+    return tuple(warnings)
+
+
 def _require_seed(seed: object) -> None:
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise SplitError(f"seed={seed!r}; expected an integer from 0")

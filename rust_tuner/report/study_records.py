@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from rust_tuner.data.split_file import SPLIT_FILE
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, sha256_of_json
 from rust_tuner.report.check_records import CHECKS_FILE, CheckRecord, read_checks
@@ -21,13 +22,14 @@ from rust_tuner.report.predictions import read_predictions
 from rust_tuner.search.baseline_table import BASELINES, BASELINES_FOLDER
 from rust_tuner.search.nested_records import FIGURES, NESTED, NESTED_FILE, Nested, read_nested
 from rust_tuner.search.records import REGIME_1, REGIME_2, Project, read_project
+from rust_tuner.study_file import STUDY_FILE
 
 FINAL = "final"
 CROSS_VALIDATION = "cross_validation"
 # What reading a damaged part may end in; everything else is a fault of the program.
 DAMAGED = (RustTunerError, OSError, LookupError, TypeError, ValueError, AttributeError)
 
-_PARTS = ("study.json", "split.json", BASELINES_FOLDER, REGIME_1, REGIME_2, NESTED, NOISE, FINAL)
+_PARTS = (STUDY_FILE, SPLIT_FILE, BASELINES_FOLDER, REGIME_1, REGIME_2, NESTED, NOISE, FINAL)
 _HOLDOUT_METRICS = ("auroc", "cortex_auroc")
 _LABEL_FIELDS = ("label", "positives", "rows", "auroc", "precision", "recall", "f1")
 
@@ -121,8 +123,8 @@ def read_study(directory: str | Path) -> StudyRecords:
     baselines = {name: project(f"{BASELINES_FOLDER}/{name}") for name in BASELINES}
     return StudyRecords(
         directory=place,
-        study=read("study.json", _study),
-        split=read("split.json", _split),
+        study=read(STUDY_FILE, _study),
+        split=read(SPLIT_FILE, _split),
         baselines={name: item for name, item in baselines.items() if item is not None},
         regime_1=project(REGIME_1),
         regime_2=project(REGIME_2),

@@ -34,6 +34,7 @@ from rust_tuner.search.records import (
     read_project,
     results_table,
 )
+from rust_tuner.study_file import STUDY_FILE
 
 _BEST_SHOWN = 5
 _SEARCHES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
@@ -137,6 +138,11 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
         lines.append("* is what the search maximises.")
     if with_ties:
         lines.append("Tied: not told from the best at 5 %, all trials tested at once.")
+    alike = sum(trial.learned_nothing for trial in project.trials)
+    if alike:
+        lines.append(
+            f"{alike} of the trials learned nothing: one answer for every image, AUROC 0.500."
+        )
     intervals = score_intervals(project) if metrics else {}
     if intervals:
         told = ", ".join(
@@ -367,7 +373,7 @@ def _search_lines(name: str, folder: Path) -> list[Text]:
 
 def _study_lines(folder: Path) -> list[Text]:
     try:
-        study = read_json(folder / "study.json")
+        study = read_json(folder / STUDY_FILE)
         text = f"prepared: {study['radiographs']} radiographs of {study['patients']} patients"
         return [Text(text)]
     except FileNotFoundError:

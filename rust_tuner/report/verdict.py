@@ -307,6 +307,12 @@ def _search_warnings(records: StudyRecords) -> list[str]:
                 f"{name}: {len(failed)} of {total} trials failed and have no score, such as "
                 f"{failed[0].trial} ({reason})."
             )
+        alike = [trial.trial for trial in project.trials if trial.learned_nothing]
+        if alike:
+            found.append(
+                f"{name}: {len(alike)} of {total} trials learned nothing (one answer for every "
+                f"image, AUROC 0.500 in every fold), such as {alike[0]}."
+            )
         found += [f"{name}: {text}" for text in _at_the_edge(project)]
     nested = records.nested
     if nested is not None and len(nested.outer) < nested.outer_folds:

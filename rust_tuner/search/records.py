@@ -233,6 +233,16 @@ class TrialRecord:
             return None
         return [float(curve[self.epoch]) for curve in curves if curve]
 
+    @property
+    def learned_nothing(self) -> bool:
+        """Whether every AUROC of every fold is exactly one half: one answer for every image."""
+        figures = [
+            value
+            for metric in ("auroc", "cortex_auroc")
+            for value in self.fold_values(metric) or []
+        ]
+        return bool(figures) and all(value == 0.5 for value in figures)
+
     def spread(self, metric: str) -> float | None:
         """Standard deviation over folds (n - 1) of a validation metric at the chosen epoch."""
         values = self.fold_values(metric)

@@ -18,6 +18,7 @@ from rust_tuner.data.splits import (
     Folds,
     HoldOut,
     fold_warnings,
+    holdout_warnings,
     make_folds,
     require_development,
     split_holdout,
@@ -305,6 +306,26 @@ def test_a_side_without_a_label_is_told() -> None:
     assert any(
         "medial_1 is not set in 2 patients, yet in no training row of fold 1" in w for w in warnings
     )
+
+
+def test_a_label_that_a_side_of_the_split_lacks_is_told() -> None:
+    table = small_table(["a", "b", "c", "d"], medial=[1, 1, 1, 2])
+    development, holdout = Development(table.subset([0, 1])), HoldOut(table.subset([2, 3]))
+    told = [line for line in holdout_warnings(development, holdout) if " medial_" in line]
+    both = "patients of the development set: it cannot be learned"
+    assert [line.partition(";")[0] for line in told if "development" in line] == [
+        f"label medial_1 is not set in none of the 2 {both}",
+        *(f"label medial_{score} is set in none of the 2 {both}" for score in (2, 3, 4)),
+    ]
+    ends = "patients of the hold-out set: its AUROC there will be undefined"
+    assert [line.partition(";")[0] for line in told if "hold-out set" in line] == [
+        f"label medial_{score} is set in none of the 2 {ends}" for score in (3, 4)
+    ]
+
+
+def test_a_split_with_every_label_on_both_sides_says_nothing() -> None:
+    development, holdout = split_holdout(published_table(0))
+    assert holdout_warnings(development, holdout) == ()
 
 
 def test_folds_serve_as_a_scikit_learn_splitter() -> None:

@@ -1,5 +1,7 @@
 """What a study is worth: the warnings come when they must, and only then."""
 
+import dataclasses
+
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
 from report_studies import (
@@ -198,6 +200,20 @@ def test_a_best_value_at_the_edge_of_the_grid_is_said(rates, named, tmp_path):
     assert bool(lines) == named
     if named:
         assert "the best learning rate, 0.1, is at the edge" in lines[0]
+
+
+def test_trials_that_learned_nothing_are_counted(study):
+    assert warned(study, "learned nothing") == []
+    records = read_study(study)
+    *others, last = records.regime_2.trials
+    curves = {name: [0.5] * len(curve) for name, curve in last.folds[0]["validation"].items()}
+    alike = tuple(fold | {"validation": curves} for fold in last.folds)
+    trials = (*others, dataclasses.replace(last, folds=alike))
+    project = dataclasses.replace(records.regime_2, trials=trials)
+    told = warnings_of(dataclasses.replace(records, regime_2=project))
+    (line,) = [line for line in told if "learned nothing" in line]
+    assert line.startswith(f"Regime II: 1 of {len(trials)} trials learned nothing")
+    assert line.endswith(f"such as {last.trial}.")
 
 
 def test_parts_made_with_different_weights_or_versions_are_said(study):

@@ -1,0 +1,255 @@
+"""`StudyFile`: what `study.json` says of a study, and what is refused because it says otherwise.
+
+It is written when the study is prepared; what later steps add are environments, weights and the
+split's hash. The steps themselves belong to `study`.
+"""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rust_tuner.data.images import images_sha256
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.split_file import radiographs_sha256
+from rust_tuner.environment import describe_machine
+from rust_tuner.errors import ImageError, ProtocolError, ResumeError, SplitError
+from rust_tuner.files import read_json, sha256_of_file, write_json
+from rust_tuner.protocol import Protocol
+
+STUDY_FILE = "study.json"
+
+_RECORDED = ("keras", "keras-tuner", "numpy", "pandas", "scikit-learn", "scipy", "tensorflow")
+
+# What a search may vary within a study; everything else is settled when the study is prepared.
+SEARCH_FIELDS = (
+    "num_folds",
+    "epochs",
+    "trials",
+    "batch_size_range",
+    "dropout_rate_range",
+    "learning_rates",
+    "epsilons",
+    "score_epoch",
+    "baseline_folds",
+    "baseline_epochs",
+    "baseline_batch_size",
+    "baseline_dropout_rate",
+    "final_folds",
+    "final_epochs",
+    "outer_folds",
+)
+
+_NEEDED = (
+    "manifest",
+    "protocol",
+    "radiographs",
+    "patients",
+    "radiographs_sha256",
+    "images_sha256",
+    "development_sha256",
+)
+
+
+class StudyFile:
+    """`study.json` of one study; all but `is_there` asks for a study that is prepared."""
+
+    def __init__(self, directory: Path) -> None:
+        """Read the file, where it is there.
+
+        Raises:
+            ResumeError: where it is of another format, or lacks something.
+        """
+        self.directory = directory
+        self.path = directory / STUDY_FILE
+        self._content = self._read()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the study has been prepared, as far as is known here."""
+        return self._content is not None
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """All that the file holds."""
+        assert self._content is not None
+        return self._content
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest that the study was prepared from."""
+        return (self.directory / str(self.content["manifest"])).resolve()
+
+    @property
+    def protocol(self) -> Protocol:
+        """The choices that the study was prepared with.
+
+        Raises:
+            ResumeError: where they cannot be read.
+        """
+        try:
+            return Protocol.from_json(self.content["protocol"])
+        except (ProtocolError, TypeError, ValueError, AttributeError) as error:
+            raise ResumeError(
+                f"{self.path}: its protocol cannot be read ({error}); restore the file, or take a "
+                "new study folder"
+            ) from error
+
+    def look_again(self) -> None:
+        """Read the file once more: another process may have prepared the study."""
+        self._content = self._read()
+
+    def create(
+        self,
+        radiographs: Radiographs,
+        development: Radiographs,
+        *,
+        manifest: Path,
+        protocol: Protocol,
+        image_hashes: Sequence[str],
+        split_sha256: str,
+    ) -> None:
+        """Write the file of a study that is prepared now.
+
+        Args:
+            radiographs: all of them.
+            development: those that are not sealed.
+            manifest: where they were read from.
+            protocol: the study's choices.
+            image_hashes: SHA-256 of each radiograph's image file.
+            split_sha256: of `split.json`.
+        """
+        content: dict[str, Any] = {
+            "format": 1,
+            "manifest": self._relative(manifest),
+            "protocol": protocol.to_json(),
+            "radiographs": len(radiographs),
+            "patients": len(set(radiographs.patient_ids)),
+            "radiographs_sha256": radiographs_sha256(radiographs),
+            "images_sha256": images_sha256(radiographs, image_hashes),
+            "weights": None,
+            "versions": {"python": platform.python_version()}
+            | {name: importlib.metadata.version(name) for name in ("rust-tuner", *_RECORDED)},
+            "environments": {"prepare": [describe_machine()]},
+            "development_sha256": radiographs_sha256(development),
+            "split_sha256": split_sha256,
+        }
+        write_json(self.path, content)
+        self._content = content
+
+    def update(self, **changes: Any) -> None:
+        """Write changed fields; nothing where nothing changed. The study's lock is held."""
+        # What another process wrote since this one opened the study stays.
+        current = self._read() or self.content
+        self._content = current | changes
+        if self._content != current:
+            write_json(self.path, self._content)
+
+    def note_environment(self, step: str, here: Mapping[str, Any], *, split_sha256: str) -> None:
+        """Write down what a step runs on, once a machine, and which split it uses."""
+        noted = self.content.get("environments") or {}
+        known = noted.get(step, [])
+        if here not in known:
+            noted = noted | {step: [*known, here]}
+        self.update(environments=noted, split_sha256=split_sha256)
+
+    def record_weights(self, used: Mapping[str, Any], asked: str) -> None:
+        """Write down the weights that were asked for, and which were really used."""
+        self.update(weights=used, protocol=self.content["protocol"] | {"weights": asked})
+
+    def refuse_changes(self, protocol: Protocol) -> None:
+        """Refuse choices that are settled and differ.
+
+        Raises:
+            ResumeError: with a table of them.
+        """
+        old, new = self.protocol.to_json(), protocol.to_json()
+        # Weights are settled by the first search that found and used them.
+        unused = self.content["weights"] is None
+        free = (*SEARCH_FIELDS, "weights") if unused else SEARCH_FIELDS
+        changed = [
+            f"  {name}: was {old[name]}, is {new[name]}"
+            for name in old
+            if name not in free and old[name] != new[name]
+        ]
+        if changed:
+            table = "\n".join(changed)
+            raise ResumeError(
+                f"{self.directory} was prepared with other choices:\n{table}\n"
+                "Go back to what they were, or take a new study folder."
+            )
+
+    def refuse_other_radiographs(self, radiographs: Radiographs, manifest: Path) -> None:
+        """Refuse a manifest of other radiographs; the path of one with the same is noted.
+
+        Raises:
+            ResumeError: where scores, patients or image files are not those of the study.
+            ImageError: where an image file cannot be read.
+        """
+        mend = "restore it, or take a new study folder"
+        was, now = self.content["radiographs_sha256"], radiographs_sha256(radiographs)
+        if was != now:
+            counted = self.content["radiographs"], self.content["patients"]
+            if manifest == self.manifest:
+                told = f"{manifest} changed since {self.directory} was prepared"
+            else:
+                told = f"{self.directory} was prepared from {self.manifest}, and "
+                told += f"{manifest} holds other radiographs"
+            raise ResumeError(
+                f"{told}:\n"
+                f"  radiographs: was {_told(*counted, was)}, is "
+                f"{_told(len(radiographs), len(set(radiographs.patient_ids)), now)}\n{mend}"
+            )
+        try:
+            hashes = [sha256_of_file(image) for image in radiographs.images]
+        except OSError as error:
+            raise ImageError(f"{error.filename} cannot be read ({error.strerror})") from error
+        was, now = self.content["images_sha256"], images_sha256(radiographs, hashes)
+        if was != now:
+            raise ResumeError(
+                f"image files of {manifest} changed since {self.directory} was prepared "
+                f"(SHA-256 of all: was {was[:12]}, is {now[:12]}); restore them, or take a new "
+                "study folder"
+            )
+        if manifest != self.manifest:
+            self.update(manifest=self._relative(manifest))
+
+    def refuse_other_development(self, development: Radiographs, split: Path) -> None:
+        """Refuse a split that seals other patients than the study's.
+
+        Raises:
+            SplitError: naming the split's file.
+        """
+        if radiographs_sha256(development) != self.content["development_sha256"]:
+            raise SplitError(
+                f"{split} seals other patients than {STUDY_FILE} says; restore the file, or take "
+                "a new study folder"
+            )
+
+    def _relative(self, manifest: Path) -> str:
+        # Relative where it can be, so that study and manifest can move together.
+        return os.path.relpath(manifest, self.directory.resolve())
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            content = read_json(self.path)
+        except FileNotFoundError:
+            return None
+        if not isinstance(content, dict) or content.get("format") != 1:
+            raise ResumeError(
+                f"{self.path} is of no format that this version knows; take the version that "
+                "wrote it, or a new study folder"
+            )
+        missing = [name for name in _NEEDED if name not in content]
+        if missing:
+            raise ResumeError(
+                f"{self.path} lacks {', '.join(missing)}; restore the file, or take a new study "
+                "folder"
+            )
+        return content
+
+
+def _told(num_radiographs: int, num_patients: int, sha256: str) -> str:
+    return f"{num_radiographs} of {num_patients} patients (SHA-256 {sha256[:12]})"
