@@ -11,16 +11,8 @@ import typer
 from rust_tuner import __version__
 from rust_tuner.cli_checks import check
 from rust_tuner.cli_options import Cache, Views
-from rust_tuner.cli_steps import (
-    baselines,
-    final,
-    nested,
-    noise,
-    prepare,
-    regime1,
-    regime2,
-    whole_study,
-)
+from rust_tuner.cli_searches import nested, noise, regime1, regime2
+from rust_tuner.cli_steps import baselines, final, prepare, whole_study
 from rust_tuner.cli_support import (
     err,
     fetch_weights,

@@ -1,6 +1,6 @@
-"""The commands that are steps of a study: from `prepare` to `final`, one by one or all in order.
+"""The commands that are steps of a study but no searches: `prepare`, first models, final model.
 
-It is long because the help of every option of every step stands here, and nothing else.
+And `study`, which runs all steps in order.
 """
 
 import shlex
@@ -11,17 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from rust_tuner.cli_options import (
-    BatchSizes,
     Cache,
-    DropoutRates,
-    Epochs,
-    Epsilons,
     FoldsByOption,
     Holdout,
     ImageSize,
-    LearningRates,
     Manifest,
-    NumFolds,
     PrecisionOption,
     ProtocolOption,
     RadImageNet,
@@ -30,7 +24,6 @@ from rust_tuner.cli_options import (
     Seed,
     StudyDirectory,
     TensorBoard,
-    Trials,
     UnionThreshold,
     ViewsOption,
     Weights,
@@ -39,28 +32,22 @@ from rust_tuner.cli_support import (
     baseline_choices,
     fetch_weights,
     final_choices,
-    nested_choices,
     open_study,
     out,
-    parse_numbers,
     reporting,
     say,
     say_next,
     start_tensorflow,
 )
-from rust_tuner.noise import best_project
-from rust_tuner.plan import plan_nested, plan_noise, plan_study
+from rust_tuner.plan import plan_study
 from rust_tuner.protocol import SMALL_SCALE
-from rust_tuner.report.noise import begun_repeats
 from rust_tuner.report.terminal import (
     baselines_table,
     best_trials_table,
     holdout_table,
     plan_table,
 )
-from rust_tuner.report.terminal_repeats import nested_table, noise_table
 from rust_tuner.search.baseline_table import BASELINES, IMAGENET, available_baselines
-from rust_tuner.search.nested_records import NESTED, read_nested
 from rust_tuner.search.records import REGIME_1, REGIME_2, read_project
 from rust_tuner.study import Study
 
@@ -92,8 +79,8 @@ def prepare(
             seed=seed,
             holdout_fraction=holdout_fraction,
             image_size=image_size,
-            precision=None if precision is None else precision.value,
-            folds_by=None if folds_by is None else folds_by.value,
+            precision=precision,
+            folds_by=folds_by,
             union_threshold=union_threshold,
         )
         development = opened.prepare()
@@ -149,227 +136,13 @@ def baselines(
             seed=seed,
             holdout_fraction=holdout_fraction,
             image_size=image_size,
-            precision=None if precision is None else precision.value,
-            folds_by=None if folds_by is None else folds_by.value,
+            precision=precision,
+            folds_by=folds_by,
             union_threshold=union_threshold,
         )
         start_tensorflow()
         _run_baselines(opened, model, radimagenet_weights)
         say_next(f"rust-tuner regime1 {shlex.quote(str(study))}")
-
-
-def regime1(
-    study: StudyDirectory,
-    manifest: Manifest = None,
-    trials: Trials = None,
-    folds: NumFolds = None,
-    epochs: Epochs = None,
-    batch_sizes: BatchSizes = None,
-    dropout_rates: DropoutRates = None,
-    protocol: ProtocolOption = None,
-    views: ViewsOption = None,
-    weights: Weights = None,
-    seed: Seed = None,
-    holdout_fraction: Holdout = None,
-    image_size: ImageSize = None,
-    precision: PrecisionOption = None,
-    folds_by: FoldsByOption = None,
-    union_threshold: UnionThreshold = None,
-    tensorboard: TensorBoard = False,
-    cache: Cache = None,
-) -> None:
-    """Regime I: random search over batch size and dropout rate.
-
-    Prepares the study first where that is not done. Interrupted, it goes on where it stopped
-    when it is typed again.
-    """
-    with reporting():
-        opened = open_study(
-            study,
-            manifest,
-            cache=cache,
-            tensorboard=tensorboard,
-            begun=(REGIME_1,),
-            trials=trials,
-            num_folds=folds,
-            epochs=epochs,
-            batch_size_range=parse_numbers("--batch-sizes", batch_sizes, int, count=2),
-            dropout_rate_range=parse_numbers("--dropout-rates", dropout_rates, float, count=2),
-            protocol=protocol,
-            views=views,
-            weights=weights,
-            seed=seed,
-            holdout_fraction=holdout_fraction,
-            image_size=image_size,
-            precision=None if precision is None else precision.value,
-            folds_by=None if folds_by is None else folds_by.value,
-            union_threshold=union_threshold,
-        )
-        start_tensorflow()
-        opened.prepare()
-        fetch_weights(opened.protocol.weights)
-        opened.regime_1()
-        out.print(best_trials_table(read_project(study / REGIME_1)))
-        say_next(f"rust-tuner regime2 {shlex.quote(str(study))}")
-
-
-def regime2(
-    study: StudyDirectory,
-    manifest: Manifest = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Fixed; Regime I's best where not given.")
-    ] = None,
-    dropout_rate: Annotated[
-        float | None, typer.Option(help="Fixed; Regime I's best where not given.")
-    ] = None,
-    learning_rates: LearningRates = None,
-    epsilons: Epsilons = None,
-    folds: NumFolds = None,
-    epochs: Epochs = None,
-    protocol: ProtocolOption = None,
-    views: ViewsOption = None,
-    weights: Weights = None,
-    seed: Seed = None,
-    holdout_fraction: Holdout = None,
-    image_size: ImageSize = None,
-    precision: PrecisionOption = None,
-    folds_by: FoldsByOption = None,
-    union_threshold: UnionThreshold = None,
-    tensorboard: TensorBoard = False,
-    cache: Cache = None,
-) -> None:
-    """Regime II: grid search over Adam's learning rate and epsilon.
-
-    Prepares the study first where that is not done. Interrupted, it goes on where it stopped
-    when it is typed again.
-    """
-    if dropout_rate is not None and not 0 <= dropout_rate < 1:
-        raise typer.BadParameter(
-            f"{dropout_rate}; expected a number from 0 to below 1", param_hint="--dropout-rate"
-        )
-    with reporting():
-        opened = open_study(
-            study,
-            manifest,
-            cache=cache,
-            tensorboard=tensorboard,
-            begun=(REGIME_2, REGIME_1),
-            num_folds=folds,
-            epochs=epochs,
-            learning_rates=parse_numbers("--learning-rates", learning_rates, float),
-            epsilons=parse_numbers("--epsilons", epsilons, float),
-            protocol=protocol,
-            views=views,
-            weights=weights,
-            seed=seed,
-            holdout_fraction=holdout_fraction,
-            image_size=image_size,
-            precision=None if precision is None else precision.value,
-            folds_by=None if folds_by is None else folds_by.value,
-            union_threshold=union_threshold,
-        )
-        start_tensorflow()
-        opened.prepare()
-        fetch_weights(opened.protocol.weights)
-        opened.regime_2(batch_size, dropout_rate)
-        out.print(best_trials_table(read_project(study / REGIME_2)))
-        say_next(f"rust-tuner export {shlex.quote(str(study))} best.json")
-
-
-def nested(
-    study: StudyDirectory,
-    manifest: Manifest = None,
-    outer_folds: Annotated[
-        int | None,
-        typer.Option(min=2, help="Each holds both searches.  [default: 5]"),
-    ] = None,
-    trials: Trials = None,
-    folds: Annotated[
-        int | None, typer.Option("--folds", min=2, help="Inner folds of a trial.  [default: 6]")
-    ] = None,
-    epochs: Epochs = None,
-    batch_sizes: BatchSizes = None,
-    dropout_rates: DropoutRates = None,
-    learning_rates: LearningRates = None,
-    epsilons: Epsilons = None,
-    protocol: ProtocolOption = None,
-    views: ViewsOption = None,
-    weights: Weights = None,
-    seed: Seed = None,
-    holdout_fraction: Holdout = None,
-    image_size: ImageSize = None,
-    precision: PrecisionOption = None,
-    cache: Cache = None,
-) -> None:
-    """Nested cross-validation: selection score against estimate.
-
-    Both regimes inside every outer fold of the development set, on its training patients alone.
-    What they promise is a selection score; what they choose is scored once on the fold's own
-    patients: an estimate. What lies between is the optimism of the search. Choices that are not
-    given are those of the study's own searches, where they have been run. Interrupted, it goes on
-    where it stopped when it is typed again.
-    """
-    with reporting():
-        opened = open_study(
-            study,
-            manifest,
-            cache=cache,
-            begun_with=nested_choices(study),
-            outer_folds=outer_folds,
-            trials=trials,
-            num_folds=folds,
-            epochs=epochs,
-            batch_size_range=parse_numbers("--batch-sizes", batch_sizes, int, count=2),
-            dropout_rate_range=parse_numbers("--dropout-rates", dropout_rates, float, count=2),
-            learning_rates=parse_numbers("--learning-rates", learning_rates, float),
-            epsilons=parse_numbers("--epsilons", epsilons, float),
-            protocol=protocol,
-            views=views,
-            weights=weights,
-            seed=seed,
-            holdout_fraction=holdout_fraction,
-            image_size=image_size,
-            precision=None if precision is None else precision.value,
-        )
-        sites = opened.count_sites()
-        planned = plan_nested(opened.protocol, opened.count_radiographs(), num_sites=sites)
-        out.print(plan_table(planned))
-        start_tensorflow()
-        opened.prepare()
-        fetch_weights(opened.protocol.weights)
-        opened.nested()
-        out.print(nested_table(read_nested(study / NESTED)))
-        say_next(f"rust-tuner report {shlex.quote(str(study))}")
-
-
-def noise(
-    study: StudyDirectory,
-    repeats: Annotated[
-        int | None,
-        typer.Option(min=2, help="How many of each kind; may grow later.  [default: 10]"),
-    ] = None,
-    cache: Cache = None,
-) -> None:
-    """Noise floor: repeat the best configuration of the searches.
-
-    Under other seeds on the same folds, and under other assignments of the patients to folds. What
-    its score then varies by is what a difference has to exceed. Interrupted, it goes on where it
-    stopped when it is typed again.
-    """
-    with reporting():
-        begun = (best_project(study).folder.name,)
-        opened = open_study(study, None, cache=cache, begun=begun, protocol=None, views=None)
-        steps = plan_noise(
-            opened.protocol,
-            opened.count_radiographs(),
-            begun_repeats(study) if repeats is None else repeats,
-            num_sites=opened.count_sites(),
-        )
-        out.print(plan_table(steps))
-        start_tensorflow()
-        fetch_weights(opened.protocol.weights)
-        out.print(noise_table(opened.noise(repeats)))
-        say_next(f"rust-tuner report {shlex.quote(str(study))}")
 
 
 def final(
@@ -435,8 +208,8 @@ def whole_study(
             "weights": weights,
             "seed": seed,
             "holdout_fraction": holdout_fraction,
-            "precision": None if precision is None else precision.value,
-            "folds_by": None if folds_by is None else folds_by.value,
+            "precision": precision,
+            "folds_by": folds_by,
             "union_threshold": union_threshold,
         }
         shared |= _scaled(scale) | ({} if image_size is None else {"image_size": image_size})

@@ -1,10 +1,11 @@
 """What the commands of `rust-tuner` share: opening a study, the terminal, TensorFlow's start.
 
-It leaves what a command does to `cli` and `cli_steps`.
+It leaves what a command does to `cli` and the rooms beside it.
 """
 
 import contextlib
 import dataclasses
+import enum
 import io
 import math
 import os
@@ -79,7 +80,11 @@ def open_study(
             start = dataclasses.replace(start, **_searched_with(directory / regime, regime))
             break
     start = dataclasses.replace(start, **(begun_with or {}))
-    given = {name: value for name, value in changes.items() if value is not None}
+    given = {
+        name: value.value if isinstance(value, enum.Enum) else value
+        for name, value in changes.items()
+        if value is not None
+    }
     if given.get("weights") not in (None, "imagenet", "random"):
         # The study is found again from other folders too.
         given["weights"] = str(Path(given["weights"]).resolve())

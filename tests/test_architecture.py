@@ -35,7 +35,7 @@ FLOORS = (
     ("study",),
     ("cli_options",),
     ("cli_support",),
-    ("cli_checks", "cli_steps"),
+    ("cli_checks", "cli_searches", "cli_steps"),
     ("cli",),
     ("__main__",),
 )
