@@ -9,8 +9,10 @@ import hashlib
 import json
 import os
 import platform
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +24,9 @@ from rust_tuner.errors import LockedError, RustTunerError, StorageError
 CACHE_VARIABLE = "RUST_TUNER_CACHE"
 
 _CHUNK_BYTES = 1 << 20
+_HOUR = 3600.0
+# The names that `atomic_write` and `atomic_path` write under.
+_ASIDE = re.compile(r"\.(.*\.)?\d+-[0-9a-f]{8}\.part(\..*)?")
 
 
 def empty_folder(folder: Path) -> None:
@@ -106,16 +111,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
     sync_folder(path.parent)
 
 
-def remove_leftovers(folder: Path, *below: str) -> None:
+def remove_leftovers(folder: Path, *below: str, older_than: float = 0.0) -> None:
     """Remove what killed writes left aside in a folder that the caller has locked.
 
     Args:
         folder: may be missing.
         below: patterns of subfolders to look into as well.
+        older_than: seconds since a file was last written to.
     """
     places = [folder, *(place for pattern in below for place in folder.glob(pattern))]
-    for leftover in [path for place in places for path in place.glob(".*.part*")]:
-        leftover.unlink(missing_ok=True)
+    newest = time.time() - older_than
+    for path in [path for place in places for path in place.glob(".*.part*")]:
+        # Tidying ends no work; what stays takes room and nothing else.
+        with contextlib.suppress(OSError):
+            if _ASIDE.fullmatch(path.name) and path.is_file() and path.stat().st_mtime <= newest:
+                path.unlink()
 
 
 def sync_folder(folder: Path) -> None:
@@ -178,7 +188,7 @@ def hold_lock(
             in_use = f"{folder} is in use by {_told_holder(holder)}"
             if say is None:
                 raise LockedError(f"{in_use}; wait for it, or stop it, and start again") from error
-            say(f"{in_use}; waiting for it to end")
+            say(f"{in_use}; waiting until it leaves the folder")
             lock.acquire()
     except OSError as error:
         raise StorageError(
@@ -200,6 +210,29 @@ def hold_lock(
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+@contextlib.contextmanager
+def take_turns(
+    folder: Path, purpose: str, *below: str, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Fill a folder that processes share one after another, where the system has locks.
+
+    What killed processes left aside there an hour ago or more is removed.
+
+    Args:
+        folder: made where it is missing.
+        purpose: what the holder does, for the message that others get.
+        below: patterns of subfolders that are written to as well.
+        say: told once who is waited for, however long it takes.
+    """
+    with contextlib.ExitStack() as stack:
+        # Files come whole, so turns only spare work: without a lock the work is done all the same.
+        with contextlib.suppress(StorageError):
+            stack.enter_context(hold_lock(folder, purpose, say=say))
+            # Where locks do not reach other machines, a file that is being written is a new one.
+            remove_leftovers(folder, *below, older_than=_HOUR)
+        yield
 
 
 def _told_holder(path: Path) -> str:

@@ -76,7 +76,7 @@ def score_outer_fold(
     """
     from rust_tuner.models.features import FrozenFeatures, extract_features
     from rust_tuner.models.fold_training import FoldPlace
-    from rust_tuner.models.runtime import release
+    from rust_tuner.models.runtime import empty_aligned, release
     from rust_tuner.search.subjects import training_targets
 
     hypermodel = tuned_hypermodel(protocol, values)
@@ -96,7 +96,9 @@ def score_outer_fold(
         release((*head.variables, *head.optimizer.variables))
         if not np.isfinite(answers).all():
             raise TrialError("predictions of the refitted model are not finite")
-        together = FrozenFeatures(np.concatenate([features.values, asked.values]), "both sides")
+        joined = empty_aligned((len(seen) + len(held), *features.values.shape[1:]))
+        np.concatenate([features.values, asked.values], out=joined)
+        together = FrozenFeatures(joined, "both sides")
         rows = np.arange(len(seen), len(together))
         inner = answers_of_inner_models(
             hypermodel,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rust_tuner.data.images import check_content
+from rust_tuner.data.label_warnings import split_warnings
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.split_file import (
@@ -21,7 +22,7 @@ from rust_tuner.data.split_file import (
     load_or_make_site_folds,
     load_or_make_split,
 )
-from rust_tuner.data.splits import Development, Folds, HoldOut, holdout_warnings, make_site_folds
+from rust_tuner.data.splits import Development, Folds, HoldOut, make_site_folds
 from rust_tuner.environment import describe_machine
 from rust_tuner.errors import ResumeError, RustTunerError, SearchError
 from rust_tuner.files import (
@@ -397,7 +398,7 @@ class Study:
             hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())
         # The split is made first: a study that cannot be split is not a prepared one.
         development, holdout = self._load_split(radiographs)
-        self._say_warnings(holdout_warnings(development, holdout))
+        self._say_warnings(split_warnings(development.radiographs, holdout.radiographs))
         self._file.create(
             radiographs,
             development.radiographs,

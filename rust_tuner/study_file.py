@@ -54,7 +54,7 @@ _NEEDED = (
 
 
 class StudyFile:
-    """`study.json` of one study; all but `is_there` asks for a study that is prepared."""
+    """`study.json` of one study; what it says can be asked for once the study is prepared."""
 
     def __init__(self, directory: Path) -> None:
         """Read the file, where it is there.

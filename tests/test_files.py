@@ -12,9 +12,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +29,7 @@ from rust_tuner.files import (
     read_json,
     sha256_of_file,
     sha256_of_json,
+    take_turns,
     write_json,
     write_text,
 )
@@ -326,6 +329,20 @@ def test_a_holder_whose_name_cannot_be_read_is_another_process(
             raise AssertionError("two holders")
 
 
+def refused(folder: Path) -> bool:
+    """Whether another thread is kept out of a folder."""
+
+    def enter() -> bool:
+        try:
+            with hold_lock(folder, "trying"):
+                return False
+        except LockedError:
+            return True
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(enter).result()
+
+
 def test_who_is_waited_for_is_told_once(tmp_path: Path) -> None:
     told: list[str] = []
     with other_holder(tmp_path, "extracting features") as holder:
@@ -337,13 +354,57 @@ def test_who_is_waited_for_is_told_once(tmp_path: Path) -> None:
         with hold_lock(tmp_path, "going on", say=say):
             who = json.loads((tmp_path / ".lock-holder.json").read_text())
             assert who["purpose"] == "going on"
+            assert refused(tmp_path)
     (text,) = told
     assert text.startswith(f"{tmp_path} is in use by process {holder.pid} on ")
     assert "extracting features, since 20" in text
-    assert text.endswith("; waiting for it to end")
+    assert text.endswith("; waiting until it leaves the folder")
     with hold_lock(tmp_path, "again", say=told.append):
         pass
     assert len(told) == 1
+
+
+def test_who_fills_a_shared_folder_keeps_others_out_and_tidies_up(tmp_path: Path) -> None:
+    below = tmp_path / "ab"
+    below.mkdir()
+    mine = [tmp_path / ".12-0123abcd.part", below / ".features.12-0123abcd.part.npz"]
+    young = tmp_path / ".13-0123abcd.part"
+    others = [tmp_path / ".notes.partial.txt", tmp_path / ".big.iso.part", below / "12.part"]
+    folder = tmp_path / ".old.parts"
+    folder.mkdir()
+    for path in (*mine, young, *others):
+        path.write_bytes(b"half")
+    for path in (*mine, *others, folder):
+        os.utime(path, (0, 0))
+    told: list[str] = []
+    with take_turns(tmp_path, "filling", "??", say=told.append):
+        assert refused(tmp_path)
+        assert not any(path.exists() for path in mine)
+        # One of a machine that no lock reaches may still be written to.
+        assert all(path.exists() for path in (young, *others, folder))
+    assert not refused(tmp_path)
+    assert told == []
+
+
+def test_without_locks_a_shared_folder_is_filled_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    leftover = tmp_path / ".12-0123abcd.part"
+    leftover.write_bytes(b"half")
+    os.utime(leftover, (0, 0))
+    with take_turns(tmp_path, "filling", say=lambda text: None):
+        write_text(tmp_path / "entry", "whole")
+    assert (tmp_path / "entry").read_text() == "whole"
+    assert leftover.exists()
+    with (
+        pytest.raises(StorageError, match="inside"),
+        take_turns(tmp_path, "filling", say=lambda text: None),
+    ):
+        raise StorageError("inside")
 
 
 def test_the_lock_is_free_after_use_and_after_an_error(tmp_path: Path) -> None:

@@ -21,13 +21,7 @@ import numpy.typing as npt
 from rust_tuner.data.images import load_image
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import FeatureCacheError, ImageError, LabelError, ProtocolError, SplitError
-from rust_tuner.files import (
-    atomic_write,
-    hold_lock,
-    remove_leftovers,
-    sha256_of_file,
-    sha256_of_json,
-)
+from rust_tuner.files import atomic_write, sha256_of_file, sha256_of_json, take_turns
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Resize
 from rust_tuner.seeds import generator
@@ -98,9 +92,7 @@ def decode_images(
     path = cache / f"{_identity(radiographs, image_size, resize)[:32]}.images"
     entry = _read_entry(path, shape)
     if entry is None:
-        with hold_lock(cache, "decoding images", say=report.say):
-            # What a killed process left aside is as large as the images.
-            remove_leftovers(cache)
+        with take_turns(cache, "decoding images", say=report.say):
             # Another process may have written them while this one waited.
             entry = _read_entry(path, shape)
             if entry is None:

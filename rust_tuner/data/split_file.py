@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from rust_tuner.data.label_warnings import fold_warnings
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import (
     Development,
     Folds,
     HoldOut,
-    fold_warnings,
     make_folds,
     make_site_folds,
     require_development,

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from rust_tuner.data.label_warnings import fold_warnings
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.stratify import IntArray, stratify_patients
 from rust_tuner.errors import SplitError
-from rust_tuner.labels import LABELS
 from rust_tuner.protocol import Protocol
 
 _SHOWN = 5
@@ -299,74 +298,6 @@ def folds_asked_for(development: Development, protocol: Protocol, num_folds: int
     if protocol.folds_by == "site":
         return make_site_folds(development, protocol.seed)
     return num_folds
-
-
-def fold_warnings(
-    radiographs: Radiographs, assignment: npt.NDArray[np.int64], *, num_folds: int
-) -> tuple[str, ...]:
-    """What the folds cannot score or learn: a label that is nowhere, or everywhere, on a side.
-
-    Args:
-        radiographs: n radiographs.
-        assignment: (n,) the fold of each.
-        num_folds: the number of folds.
-
-    Returns:
-        A line for each label that is set (or not set) in fewer patients than there are folds,
-        and for each that some fold's validation or training side lacks.
-    """
-    _, owners = np.unique(radiographs.patient_ids.astype(str), return_inverse=True)
-    num_owners = len(np.unique(owners))
-    warnings = []
-    for index, label in enumerate(LABELS):
-        is_set = radiographs.labels[:, index] == 1
-        for rows, state in ((is_set, "set"), (~is_set, "not set")):
-            num_patients = len(np.unique(owners[rows]))
-            if num_patients < num_folds:
-                warnings.append(
-                    f"label {label} is {state} in {num_patients} of {num_owners} patients, fewer "
-                    f"than the {num_folds} folds: where a fold has none, its AUROC for the label "
-                    "is undefined; take fewer folds, or read the figures with care"
-                )
-                continue
-            per_fold = np.bincount(assignment[rows], minlength=num_folds)
-            if (per_fold == 0).any():
-                folds = np.flatnonzero(per_fold == 0).tolist()
-                warnings.append(
-                    f"label {label} is {state} in {num_patients} patients, yet in no validation "
-                    f"row of the folds {folds}: its AUROC is undefined there; try another seed"
-                )
-            if (per_fold == per_fold.sum()).any():
-                fold = int(np.argmax(per_fold))
-                warnings.append(
-                    f"label {label} is {state} in {num_patients} patients, yet in no training row "
-                    f"of fold {fold}: the fold cannot learn it; try another seed"
-                )
-    return tuple(warnings)
-
-
-def holdout_warnings(development: Development, holdout: HoldOut) -> tuple[str, ...]:
-    """What the one look at the hold-out set cannot score, or nothing can be learned of.
-
-    Returns:
-        A line for each label that is set, or not set, in no radiograph of a side.
-    """
-    warnings = []
-    sides = (
-        (holdout.radiographs, "hold-out set: its AUROC there will be undefined"),
-        (development.radiographs, "development set: it cannot be learned"),
-    )
-    for radiographs, told in sides:
-        num_patients = len(set(radiographs.patient_ids))
-        for index, label in enumerate(LABELS):
-            is_set = radiographs.labels[:, index] == 1
-            for rows, state in ((is_set, "set"), (~is_set, "not set")):
-                if not rows.any():
-                    warnings.append(
-                        f"label {label} is {state} in none of the {num_patients} patients of the "
-                        f"{told}; take another hold-out fraction, or read the figures with care"
-                    )
-    return tuple(warnings)
 
 
 def _require_seed(seed: object) -> None:

@@ -117,7 +117,8 @@ def classifier_head(
     for units in HEAD_UNITS:
         dtype = DTYPE_POLICIES[precision]
         hidden = keras.layers.Dense(units, activation="relu", dtype=dtype)(hidden)
-        hidden = keras.layers.Dropout(dropout_rate, dtype=dtype)(hidden)
+        # In bfloat16 a rate would be one of 128.
+        hidden = keras.layers.Dropout(dropout_rate, dtype="float32")(hidden)
     last = keras.layers.Dense(NUM_LABELS, activation="sigmoid", dtype="float32", name="rust")
     outputs = last(hidden)
     return keras.Model(inputs, outputs, name="classifier_head")

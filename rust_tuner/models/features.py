@@ -23,10 +23,9 @@ from rust_tuner.errors import FeatureCacheError, ImageError
 from rust_tuner.files import (
     atomic_write,
     default_cache,
-    hold_lock,
-    remove_leftovers,
     sha256_of_file,
     sha256_of_json,
+    take_turns,
 )
 from rust_tuner.models.architectures import feature_extractor
 from rust_tuner.models.backbones import NUM_FEATURES, BackboneWeights, build_backbone
@@ -140,8 +139,7 @@ def extract_features(
     values = empty_aligned(shape)
     missing = _load(entries, values)
     if missing:
-        with hold_lock(folder, "extracting features", say=report.say):
-            remove_leftovers(folder, "??")
+        with take_turns(folder, "extracting features", "??", say=report.say):
             # Another process may have done some of them while this one waited for the lock.
             missing = _load(entries, values)
             if missing:

@@ -63,20 +63,25 @@ class FoldDropout(keras.layers.Layer):  # type: ignore[misc]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the rate."""
-        # Compared with float32 draws, so it stays one where activations have fewer bits.
+        # Only for the comparison has it no more bits than the draws, as in Keras's layer.
         self.rate = self.add_weight(
-            shape=(), initializer="zeros", trainable=False, autocast=False, name="rate"
+            shape=(),
+            initializer="zeros",
+            trainable=False,
+            dtype="float32",
+            autocast=False,
+            name="rate",
         )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Drop units of each fold by its own mask and scale the rest up."""
         if not training:
             return inputs
-        shape = ops.shape(inputs)[1:]
+        shape, rate = ops.shape(inputs)[1:], ops.cast(self.rate, inputs.dtype)
         # Compared before they are stacked: a mask has a quarter of its draws' bytes.
         keep = ops.stack(
             [
-                keras.random.uniform(shape, dtype="float32", seed=generator) >= self.rate
+                keras.random.uniform(shape, dtype=inputs.dtype, seed=generator) >= rate
                 for generator in self.generators
             ]
         )

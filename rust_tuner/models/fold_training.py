@@ -116,7 +116,8 @@ class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
         """Append a batch."""
         one_hot = [1] + [0] * (len(self.answers.shape) - 1)
         start = ops.array(one_hot, dtype="int32") * self.position.value
-        self.answers.assign(ops.slice_update(self.answers.value, start, y_pred))
+        answers = ops.cast(y_pred, self.answers.dtype)
+        self.answers.assign(ops.slice_update(self.answers.value, start, answers))
         self.position.assign_add(ops.shape(y_pred)[0])
 
     def result(self) -> Any:

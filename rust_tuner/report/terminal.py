@@ -140,9 +140,7 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
         lines.append("Tied: not told from the best at 5 %, all trials tested at once.")
     alike = sum(trial.learned_nothing for trial in project.trials)
     if alike:
-        lines.append(
-            f"{alike} of the trials learned nothing: one answer for every image, AUROC 0.500."
-        )
+        lines.append(f"{alike} of the trials learned nothing: AUROC 0.500 in every fold and epoch.")
     intervals = score_intervals(project) if metrics else {}
     if intervals:
         told = ", ".join(

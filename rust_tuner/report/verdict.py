@@ -310,8 +310,8 @@ def _search_warnings(records: StudyRecords) -> list[str]:
         alike = [trial.trial for trial in project.trials if trial.learned_nothing]
         if alike:
             found.append(
-                f"{name}: {len(alike)} of {total} trials learned nothing (one answer for every "
-                f"image, AUROC 0.500 in every fold), such as {alike[0]}."
+                f"{name}: {len(alike)} of {total} trials learned nothing (AUROC 0.500 in every "
+                f"fold and epoch, as of one answer to all), such as {alike[0]}."
             )
         found += [f"{name}: {text}" for text in _at_the_edge(project)]
     nested = records.nested

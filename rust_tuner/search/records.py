@@ -235,13 +235,14 @@ class TrialRecord:
 
     @property
     def learned_nothing(self) -> bool:
-        """Whether every AUROC of every fold is exactly one half: one answer for every image."""
+        """Whether all AUROCs of all folds and epochs are one half exactly, as of one answer."""
         figures = [
             value
+            for fold in self.folds
             for metric in ("auroc", "cortex_auroc")
-            for value in self.fold_values(metric) or []
+            for value in fold["validation"].get(metric, [])
         ]
-        return bool(figures) and all(value == 0.5 for value in figures)
+        return self.status == "COMPLETED" and set(figures) == {0.5}
 
     def spread(self, metric: str) -> float | None:
         """Standard deviation over folds (n - 1) of a validation metric at the chosen epoch."""

@@ -1,9 +1,12 @@
 """Pipelines: the asked batch size, a seeded order, images with their labels, errors with a name."""
 
 import math
+import os
 import re
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -149,12 +152,36 @@ def test_what_a_killed_process_left_aside_is_removed_by_the_next_that_writes(
     leftover = tmp_path / "cache" / ".123-abcdef01.part"
     leftover.parent.mkdir()
     leftover.write_bytes(b"half of the images")
+    os.utime(leftover, (0, 0))
     decode_images(radiographs, image_size=SIZE, cache=leftover.parent)
     assert not leftover.exists()
     # One that only reads asks for no lock, so another may be writing beside it.
     leftover.write_bytes(b"half of other images")
+    os.utime(leftover, (0, 0))
     decode_images(radiographs, image_size=SIZE, cache=leftover.parent)
     assert leftover.exists()
+
+
+def test_two_at_once_decode_each_image_once(
+    radiographs: Radiographs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[Path] = []
+    barrier = threading.Barrier(2)
+
+    def load(path: Path, **options: Any) -> Any:
+        decoded.append(path)
+        return load_image(path, **options)
+
+    monkeypatch.setattr(pipeline, "load_image", load)
+
+    def decode(number: int) -> Any:
+        barrier.wait()
+        return decode_images(radiographs, image_size=SIZE, cache=tmp_path / "cache").values
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(decode, range(2))
+    np.testing.assert_array_equal(first, second)
+    assert sorted(decoded) == sorted(radiographs.images)
 
 
 def test_a_cache_that_cannot_be_read_back_is_said(

@@ -17,8 +17,6 @@ from rust_tuner.data.splits import (
     Development,
     Folds,
     HoldOut,
-    fold_warnings,
-    holdout_warnings,
     make_folds,
     require_development,
     split_holdout,
@@ -291,41 +289,6 @@ def test_labels_that_too_few_patients_have_are_told() -> None:
     assert any(w.startswith("label medial_2 is set in 1 of 4 patients, fewer") for w in warnings)
     assert any(w.startswith("label anterior_3 is set in 0 of 4 patients") for w in warnings)
     assert not any(w.startswith("label medial_1 is set") for w in warnings)
-
-
-def test_a_side_without_a_label_is_told() -> None:
-    radiographs = small_table(["a", "b", "c", "d"], medial=[1, 1, 2, 2])
-    warnings = fold_warnings(radiographs, np.array([0, 0, 1, 1]), num_folds=2)
-    assert any(
-        "medial_1 is set in 2 patients, yet in no validation row of the folds [1]" in w
-        for w in warnings
-    )
-    assert any(
-        "medial_1 is set in 2 patients, yet in no training row of fold 0" in w for w in warnings
-    )
-    assert any(
-        "medial_1 is not set in 2 patients, yet in no training row of fold 1" in w for w in warnings
-    )
-
-
-def test_a_label_that_a_side_of_the_split_lacks_is_told() -> None:
-    table = small_table(["a", "b", "c", "d"], medial=[1, 1, 1, 2])
-    development, holdout = Development(table.subset([0, 1])), HoldOut(table.subset([2, 3]))
-    told = [line for line in holdout_warnings(development, holdout) if " medial_" in line]
-    both = "patients of the development set: it cannot be learned"
-    assert [line.partition(";")[0] for line in told if "development" in line] == [
-        f"label medial_1 is not set in none of the 2 {both}",
-        *(f"label medial_{score} is set in none of the 2 {both}" for score in (2, 3, 4)),
-    ]
-    ends = "patients of the hold-out set: its AUROC there will be undefined"
-    assert [line.partition(";")[0] for line in told if "hold-out set" in line] == [
-        f"label medial_{score} is set in none of the 2 {ends}" for score in (3, 4)
-    ]
-
-
-def test_a_split_with_every_label_on_both_sides_says_nothing() -> None:
-    development, holdout = split_holdout(published_table(0))
-    assert holdout_warnings(development, holdout) == ()
 
 
 def test_folds_serve_as_a_scikit_learn_splitter() -> None:

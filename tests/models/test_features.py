@@ -5,6 +5,7 @@ Long because it mirrors one module, and its tests share their fixtures.
 
 import dataclasses
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -397,8 +398,23 @@ def test_what_a_killed_extraction_left_aside_is_removed_by_the_next(
     extract_features(images[:1], ALL_FLIPS, cache=tmp_path)
     leftover = entry_of(tmp_path, images[0]).parent / ".123-abcdef01.part"
     leftover.write_bytes(b"half of a feature")
+    os.utime(leftover, (0, 0))
     extract_features(images[:2], ALL_FLIPS, cache=tmp_path)
     assert not leftover.exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_complete_cache_is_read_without_a_lock(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = extract_features(images, ALL_FLIPS, cache=tmp_path)
+    assert found.values.ctypes.data % 64 == 0
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("asked for a lock")
+
+    monkeypatch.setattr(features_module, "take_turns", refuse)
+    assert np.array_equal(extract_features(images, ALL_FLIPS, cache=tmp_path).values, found.values)
 
 
 @pytest.mark.usefixtures("real")

@@ -88,8 +88,8 @@ def test_fold_batch_normalization_is_a_layer_a_fold_on_the_rows_that_count(setti
         np.testing.assert_allclose(answers[fold], answer(stock, values[fold]), rtol=1e-4, atol=1e-5)
 
 
-def dropout(rate, shape):
-    layer = FoldDropout(NUM_FOLDS)
+def dropout(rate, shape, **options):
+    layer = FoldDropout(NUM_FOLDS, **options)
     layer.build(shape)
     layer.rate.assign(rate)
     return layer
@@ -106,19 +106,23 @@ def test_fold_dropout_drops_its_share_and_keeps_the_expectation(rate):
     assert np.abs(answers.mean(axis=(1, 2)) - 1).max() <= 5 * error
 
 
-def test_each_fold_draws_the_mask_of_keras_dropout_with_its_own_seed():
-    values = normal(NUM_FOLDS, 40, NUM_INPUTS)
-    layer = dropout(0.4, values.shape)
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "bfloat16"])
+@pytest.mark.parametrize("rate", [0.003, 0.4])
+def test_each_fold_draws_the_mask_of_keras_dropout_with_its_own_seed(rate, policy):
+    values = np.ones((NUM_FOLDS, 400, 30), dtype=np.float32)
+    layer = dropout(rate, values.shape, dtype=policy)
     states = [np.array([fold, 7], dtype=np.int64) for fold in range(NUM_FOLDS)]
     for generator, state in zip(layer.generators, states, strict=True):
         generator.state.assign(state)
     answers = answer(layer, values, training=True)
     masks = answers != 0
     for fold, state in enumerate(states):
-        stock = keras.layers.Dropout(0.4)
+        stock = keras.layers.Dropout(rate, dtype=policy)
         stock.seed_generator.state.assign(state)
         expected = answer(stock, values[fold], training=True)
-        np.testing.assert_allclose(answers[fold], expected, rtol=1e-6)
+        np.testing.assert_array_equal(masks[fold], expected != 0)
+        rtol = 1e-6 if policy == "float32" else 1e-2
+        np.testing.assert_allclose(*map(np.float32, (answers[fold], expected)), rtol=rtol)
         assert not np.array_equal(masks[fold], masks[fold - 1])
     assert not np.array_equal(answer(layer, values, training=True) != 0, masks)
 

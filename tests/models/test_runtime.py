@@ -93,7 +93,8 @@ def test_features_are_trained_on_where_they_are():
     np.testing.assert_array_equal(table, values)
 
 
-@pytest.mark.parametrize("offset", [1, 3, 16])
+# NumPy puts large arrays four floats after where they may start.
+@pytest.mark.parametrize("offset", [1, 3, 4, 8, 16])
 @pytest.mark.parametrize("shape", [(40, 3), (0, 3)])
 def test_values_that_start_anywhere_are_taken_too(offset, shape):
     room = empty_aligned((offset + 40 * 3,))
@@ -105,10 +106,19 @@ def test_values_that_start_anywhere_are_taken_too(offset, shape):
 
 
 def test_values_that_nobody_may_change_are_copied():
-    values = empty_aligned((4, 3))
-    values[:] = 2
+    room = empty_aligned((4, 3))
+    room[:] = 2
+    values = room.view()
     values.flags.writeable = False
-    np.testing.assert_array_equal(shared_tensor(values), values)
+    tensor = shared_tensor(values)
+    room[:] = 3
+    np.testing.assert_array_equal(tensor, np.full((4, 3), 2))
+
+
+def test_values_that_are_not_in_one_piece_are_taken_too():
+    values = empty_aligned((4, 16))[:, ::4]
+    values[:] = np.arange(16).reshape(4, 4)
+    np.testing.assert_array_equal(keras.ops.add(shared_tensor(values), 0.0), values)
 
 
 @pytest.mark.parametrize("shape", [(1,), (3, 5, 7), (2490, 4, 8)])

@@ -3,6 +3,7 @@
 Long because it mirrors one module, and its tests share their fixtures.
 """
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from rust_tuner.metrics import corrected_t_test
 from rust_tuner.search.records import (
     FoldRecord,
     FoldStore,
+    TrialRecord,
     count_ended,
     history_table,
     read_out_of_fold,
@@ -326,6 +328,28 @@ def test_a_completed_trial_that_lacks_something_is_told(changes, project):
     read = read_project(project)
     assert len(read.problems) == 1
     assert [trial.trial for trial in read.trials] == ["0000", "0002", "0003"]
+
+
+@pytest.mark.parametrize(
+    ("curves", "learned_nothing"),
+    [
+        ({"auroc": [[0.5, 0.5], [0.5, 0.5]]}, True),
+        ({"auroc": [[0.5, 0.5], [0.5, 0.5]], "cortex_auroc": [[0.5, 0.5], [0.5, 0.5]]}, True),
+        ({"auroc": [[0.5, 0.5], [0.5, 0.5]], "cortex_auroc": [[0.5, 0.5], [0.5, 0.51]]}, False),
+        ({"auroc": [[0.5, 0.41], [0.5, 0.45]]}, False),
+        ({"auroc": [[0.5, 0.5], [0.5, 0.500001]]}, False),
+        ({"loss": [[0.5, 0.5], [0.5, 0.5]]}, False),
+    ],
+)
+def test_a_trial_learned_nothing_where_every_auroc_of_every_fold_and_epoch_is_one_half(
+    curves, learned_nothing
+):
+    folds = tuple(
+        {"validation": {name: values[fold] for name, values in curves.items()}} for fold in (0, 1)
+    )
+    trial = TrialRecord("0000", "COMPLETED", {}, 0.5, 0, None, {}, folds)
+    assert trial.learned_nothing is learned_nothing
+    assert not dataclasses.replace(trial, status="RUNNING").learned_nothing
 
 
 def test_folds_are_in_the_order_of_their_numbers(tmp_path):

@@ -88,7 +88,7 @@ def test_trials_without_a_manifest_are_those_of_another_program(tmp_path):
 def test_what_was_written_aside_and_never_named_is_removed_and_nothing_else(tmp_path):
     place = tmp_path / "trial_0000"
     place.mkdir()
-    leftovers = [tmp_path / ".search.json.x1.part", place / ".fold_0.npz.y2.part"]
+    leftovers = [tmp_path / ".71-0123abcd.part", place / ".fold_0.71-0123abcd.part.npz"]
     others = [tmp_path / "notes.part", place / "fold_0.npz", tmp_path / ".lock"]
     for path in (*leftovers, *others):
         path.write_bytes(b"half")
@@ -99,7 +99,7 @@ def test_what_was_written_aside_and_never_named_is_removed_and_nothing_else(tmp_
 
 def test_a_refused_folder_keeps_even_its_leftovers(tmp_path):
     claim(tmp_path, RUN)
-    leftover = tmp_path / ".oracle.json.z.part"
+    leftover = tmp_path / ".71-0123abcd.part"
     leftover.write_bytes(b"half")
     with pytest.raises(ResumeError, match="seed: was 1, is 2"):
         claim(tmp_path, RUN | {"seed": 2})
@@ -297,7 +297,7 @@ def test_a_record_that_is_not_there_or_damaged_is_written(content, tmp_path):
         path.write_text(content)
     claim_record(path, RUN, what="a nested cross-validation")
     assert json.loads(path.read_text()) == RUN
-    inside = path.parent / "outer_00" / ".outer.json.12-ab.part"
+    inside = path.parent / "outer_00" / ".12-0123abcd.part"
     inside.parent.mkdir()
     inside.write_text("{")
     claim_record(path, json.loads(json.dumps(RUN)), what="a nested cross-validation")

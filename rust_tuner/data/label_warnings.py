@@ -1,0 +1,109 @@
+"""What the sides of a split or of folds cannot learn or score: labels that they lack.
+
+Warnings only; which radiograph is on which side belongs to `splits`.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.labels import LABELS, NUM_VIEWS
+
+_WORTH_OF_SIDES = {
+    "development": "nothing can be learned of them",
+    "hold-out": "their AUROC there is undefined",
+}
+
+
+def fold_warnings(
+    radiographs: Radiographs, assignment: npt.NDArray[np.int64], *, num_folds: int
+) -> tuple[str, ...]:
+    """What the folds cannot score or learn: a label that is nowhere, or everywhere, on a side.
+
+    Args:
+        radiographs: n radiographs.
+        assignment: (n,) the fold of each.
+        num_folds: the number of folds.
+
+    Returns:
+        A line for each label that is set (or not set) in fewer patients than there are folds,
+        and for each that some fold's validation or training side lacks.
+    """
+    _, owners = np.unique(radiographs.patient_ids.astype(str), return_inverse=True)
+    num_owners = len(np.unique(owners))
+    warnings = []
+    for index, label in enumerate(LABELS):
+        is_set = radiographs.labels[:, index] == 1
+        for rows, state in ((is_set, "set"), (~is_set, "not set")):
+            num_patients = len(np.unique(owners[rows]))
+            if num_patients < num_folds:
+                warnings.append(
+                    f"label {label} is {state} in {num_patients} of {num_owners} patients, fewer "
+                    f"than the {num_folds} folds: where a fold has none, its AUROC for the label "
+                    "is undefined; take fewer folds, or read the figures with care"
+                )
+                continue
+            per_fold = np.bincount(assignment[rows], minlength=num_folds)
+            if (per_fold == 0).any():
+                folds = np.flatnonzero(per_fold == 0).tolist()
+                warnings.append(
+                    f"label {label} is {state} in {num_patients} patients, yet in no validation "
+                    f"row of the folds {folds}: its AUROC is undefined there; try another seed"
+                )
+            if (per_fold == per_fold.sum()).any():
+                fold = int(np.argmax(per_fold))
+                warnings.append(
+                    f"label {label} is {state} in {num_patients} patients, yet in no training row "
+                    f"of fold {fold}: the fold cannot learn it; try another seed"
+                )
+    return tuple(warnings)
+
+
+def split_warnings(development: Radiographs, holdout: Radiographs) -> tuple[str, ...]:
+    """What cannot be learned, or what the one look at the hold-out set cannot score.
+
+    A cortex's label counts where its cortex is visible, a view's everywhere.
+
+    Returns:
+        A line for each side that lacks labels, or that has nothing but them; labels that no
+        radiograph has, or every one, have a line of their own.
+    """
+    sides = {"development": development, "hold-out": holdout}
+    counts = {name: _positives_and_negatives(radiographs) for name, radiographs in sides.items()}
+    positives, negatives = counts["development"] + counts["hold-out"]
+    whole = (
+        (positives == 0, "no radiograph has {}"),
+        ((positives > 0) & (negatives == 0), "every radiograph has {} where it is shown"),
+    )
+    warnings = [
+        f"{told.format(_named(labels))}: there is nothing to tell apart, and the AUROC is undefined"
+        for labels, told in whole
+        if labels.any()
+    ]
+    known = (positives > 0) & (negatives > 0)
+    for name, radiographs in sides.items():
+        num_patients = len(set(radiographs.patient_ids))
+        side = f"radiograph of the {name} set ({num_patients} patients) has"
+        lacking = (
+            (known & (counts[name][0] == 0), f"no {side} {{}}"),
+            (known & (counts[name][1] == 0), f"every {side} {{}} where it is shown"),
+        )
+        warnings += [
+            f"{told.format(_named(labels))}: {_WORTH_OF_SIDES[name]}; another seed or hold-out "
+            "fraction, in a new study folder, may mend it"
+            for labels, told in lacking
+            if labels.any()
+        ]
+    return tuple(warnings)
+
+
+def _positives_and_negatives(radiographs: Radiographs) -> npt.NDArray[np.int64]:
+    """(2, 18): how many radiographs have each label, and how many that show it have it not."""
+    views = np.ones((len(radiographs), NUM_VIEWS), dtype=np.bool_)
+    shown = np.concatenate([views, radiographs.visible], axis=1)
+    is_set = radiographs.labels == 1
+    return np.stack([(is_set & shown).sum(axis=0), (~is_set & shown).sum(axis=0)])
+
+
+def _named(labels: npt.NDArray[np.bool_]) -> str:
+    return ", ".join(label for label, is_meant in zip(LABELS, labels, strict=True) if is_meant)

@@ -1,0 +1,77 @@
+"""What a side lacks is told where it counts, once, and never where nothing is lacking."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rust_tuner.data.label_warnings import fold_warnings, split_warnings
+from rust_tuner.data.radiographs import Radiographs
+
+CORTICES = ("medial", "lateral", "anterior", "posterior")
+
+
+def radiographs(*rows):
+    """From (patient, view, medial); the other cortices have every score in turn."""
+    table = []
+    for patient, view, medial in rows:
+        for score in (1, 2, 3, 4):
+            others = dict.fromkeys(CORTICES[1:], score)
+            table.append({"patient_id": patient, "view": view, "medial": medial} | others)
+    return Radiographs(pd.DataFrame(table).assign(image="x.png", visit="1"))
+
+
+BOTH_VIEWS = [("ap", score) for score in (1, 2, 3, 4)] + [("lateral", 1)]
+COMPLETE = radiographs(*(("a", *row) for row in BOTH_VIEWS))
+
+
+def test_two_sides_with_every_label_have_no_warning():
+    other = radiographs(*(("b", *row) for row in BOTH_VIEWS))
+    assert split_warnings(COMPLETE, other) == ()
+
+
+@pytest.mark.parametrize(
+    ("lacks", "side", "worth"),
+    [
+        ("development", "development set", "nothing can be learned of them"),
+        ("hold-out", "hold-out set", "their AUROC there is undefined"),
+    ],
+)
+def test_labels_that_one_side_lacks_are_in_one_line_with_patients_and_mend(lacks, side, worth):
+    poor = radiographs(("b", "ap", 1), ("c", "lateral", 2), ("c", "lateral", None))
+    sides = (poor, COMPLETE) if lacks == "development" else (COMPLETE, poor)
+    (line,) = split_warnings(*sides)
+    assert line == (
+        f"no radiograph of the {side} (2 patients) has medial_3, medial_4: {worth}; another seed "
+        "or hold-out fraction, in a new study folder, may mend it"
+    )
+
+
+def test_a_cortex_counts_only_where_it_is_visible():
+    # Where the cortex is not seen, `medial_1` is not set; that makes it no negative.
+    poor = radiographs(("b", "ap", 1), ("b", "lateral", None))
+    lines = split_warnings(COMPLETE, poor)
+    assert [line.partition(":")[0] for line in lines] == [
+        "no radiograph of the hold-out set (1 patients) has medial_2, medial_3, medial_4",
+        "every radiograph of the hold-out set (1 patients) has medial_1 where it is shown",
+    ]
+
+
+def test_what_nothing_has_is_told_once_and_of_no_side():
+    of_one_view = [radiographs((name, "ap", 1), (name, "ap", 2)) for name in "ab"]
+    assert split_warnings(*of_one_view) == (
+        "no radiograph has view_lateral, medial_3, medial_4: there is nothing to tell apart, and "
+        "the AUROC is undefined",
+        "every radiograph has view_ap where it is shown: there is nothing to tell apart, and the "
+        "AUROC is undefined",
+    )
+
+
+def test_a_fold_without_a_label_is_told():
+    table = radiographs(("a", "ap", 1), ("b", "ap", 1), ("c", "ap", 2), ("d", "ap", 2))
+    warnings = fold_warnings(table, np.repeat([0, 0, 1, 1], 4), num_folds=2)
+    for told in (
+        "medial_1 is set in 2 patients, yet in no validation row of the folds [1]",
+        "medial_1 is set in 2 patients, yet in no training row of fold 0",
+        "medial_1 is not set in 2 patients, yet in no training row of fold 1",
+    ):
+        assert any(told in line for line in warnings)
