@@ -425,6 +425,7 @@ def wait_for(condition, process, seconds):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_search_with_130_and_the_command_that_resumes_it(
     tmp_path, phantom_manifest, cache
 ):

@@ -64,6 +64,7 @@ def test_a_folder_without_a_study_is_refused(tmp_path):
     assert not (tmp_path / "nothing").exists()
 
 
+@pytest.mark.slow
 def test_the_checks_are_behind_once_a_search_goes_on(finished_copy, monkeypatch):
     monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
     study = finished_copy.directory

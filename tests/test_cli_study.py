@@ -44,6 +44,7 @@ def final_copy(finished_copy, monkeypatch):
     return finished_copy
 
 
+@pytest.mark.slow
 def test_final_looks_once_and_then_shows_what_it_found(final_copy, phantom_manifest, tmp_path):
     study = final_copy.directory
     first = run("final", study)
@@ -141,6 +142,7 @@ def test_a_study_on_a_prepared_folder_uses_the_weights_that_are_asked_for(
         assert read_project(study / project).run["subject"]["weights"]["asked"] == "random"
 
 
+@pytest.mark.slow
 def test_nested_and_noise_go_on_with_what_they_were_begun_with(repeated_copy, monkeypatch):
     monkeypatch.setenv("RUST_TUNER_CACHE", str(repeated_copy.cache))
     study = repeated_copy.directory

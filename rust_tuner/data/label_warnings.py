@@ -10,8 +10,8 @@ from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.labels import LABELS, NUM_VIEWS
 
 _WORTH_OF_SIDES = {
-    "development": "nothing can be learned of them",
-    "hold-out": "their AUROC there is undefined",
+    "development": "nothing to learn from",
+    "hold-out": "no AUROC there",
 }
 
 

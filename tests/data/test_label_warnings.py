@@ -32,8 +32,8 @@ def test_two_sides_with_every_label_have_no_warning():
 @pytest.mark.parametrize(
     ("lacks", "side", "worth"),
     [
-        ("development", "development set", "nothing can be learned of them"),
-        ("hold-out", "hold-out set", "their AUROC there is undefined"),
+        ("development", "development set", "nothing to learn from"),
+        ("hold-out", "hold-out set", "no AUROC there"),
     ],
 )
 def test_labels_that_one_side_lacks_are_in_one_line_with_patients_and_mend(lacks, side, worth):

@@ -258,7 +258,10 @@ def test_another_suffix_is_refused_with_what_is_expected(tmp_path: Path) -> None
 # ---------------------------------------------------------------------------------------- loading
 
 
-@pytest.mark.parametrize("form", ["legacy weights", "legacy model", "weights", "model"])
+@pytest.mark.parametrize(
+    "form",
+    ["legacy weights", "legacy model", "weights", pytest.param("model", marks=pytest.mark.slow)],
+)
 def test_every_form_of_file_gives_the_same_weights(
     form: str, files: dict[str, Path], known: keras.Model, kept_backbone: keras.Model
 ) -> None:
