@@ -1,4 +1,4 @@
-"""`study.json`: what was prepared comes back, what later steps add stays, what differs is refused."""
+"""`study.json`: what was prepared comes back, what steps add stays, what differs is refused."""
 
 import dataclasses
 import hashlib
@@ -123,7 +123,7 @@ def test_other_radiographs_are_refused_with_their_numbers(folder, radiographs, t
 
 def test_a_changed_or_missing_image_is_refused(folder, radiographs, tmp_path):
     radiographs.images[2].write_bytes(b"another")
-    with pytest.raises(ResumeError, match="image files of .* changed since"):
+    with pytest.raises(ResumeError, match=r"image files of .* changed since"):
         StudyFile(folder).refuse_other_radiographs(radiographs, tmp_path / "manifest.csv")
     radiographs.images[2].unlink()
     with pytest.raises(ImageError, match=r"2\.png cannot be read"):
