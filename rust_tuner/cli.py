@@ -28,7 +28,8 @@ from rust_tuner.files import write_text
 from rust_tuner.progress import ConsoleProgress
 from rust_tuner.protocol import Protocol
 from rust_tuner.report.export import export_best_hyperparameters
-from rust_tuner.report.terminal import best_trials_table, predictions_table, status_lines
+from rust_tuner.report.terminal import best_trials_table, predictions_table
+from rust_tuner.report.terminal_status import status_lines
 from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
 from rust_tuner.study import Study
 from rust_tuner.study_file import STUDY_FILE

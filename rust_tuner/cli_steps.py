@@ -44,9 +44,9 @@ from rust_tuner.protocol import SMALL_SCALE
 from rust_tuner.report.terminal import (
     baselines_table,
     best_trials_table,
-    holdout_table,
     plan_table,
 )
+from rust_tuner.report.terminal_holdout import holdout_table
 from rust_tuner.search.baseline_table import BASELINES, IMAGENET, available_baselines
 from rust_tuner.search.records import REGIME_1, REGIME_2, read_project
 from rust_tuner.study import Study

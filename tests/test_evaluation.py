@@ -31,7 +31,7 @@ from rust_tuner.files import read_json, write_json
 from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.refit import tuned_values
 from rust_tuner.report.assessment import as_predictions, figures_table, overall_figures
-from rust_tuner.report.terminal import holdout_table
+from rust_tuner.report.terminal_holdout import holdout_table
 from rust_tuner.search.records import read_project
 
 PROBABILITIES = [f"probability_{label}" for label in LABELS]

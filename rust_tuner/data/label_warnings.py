@@ -101,8 +101,9 @@ def _positives_and_negatives(radiographs: Radiographs) -> npt.NDArray[np.int64]:
     """(2, 18): how many radiographs have each label, and how many that show it have it not."""
     views = np.ones((len(radiographs), NUM_VIEWS), dtype=np.bool_)
     shown = np.concatenate([views, radiographs.visible], axis=1)
-    is_set = radiographs.labels == 1
-    return np.stack([(is_set & shown).sum(axis=0), (~is_set & shown).sum(axis=0)])
+    # A label that is set is shown.
+    positives = (radiographs.labels == 1).sum(axis=0)
+    return np.stack([positives, shown.sum(axis=0) - positives])
 
 
 def _named(labels: npt.NDArray[np.bool_]) -> str:

@@ -119,7 +119,7 @@ def shared_tensor(values: npt.NDArray[np.float32]) -> Any:
         values: nobody changes them afterwards; those that are read-only, or do not start where
             `empty_aligned` lets them start, are copied.
     """
-    can_share = values.size and values.flags.writeable and values.flags.c_contiguous
+    can_share = values.flags.writeable and values.flags.c_contiguous
     is_aligned = values.ctypes.data % _ALIGNMENT == 0
     if keras.backend.backend() != "tensorflow" or not can_share or not is_aligned:
         return keras.ops.convert_to_tensor(values)

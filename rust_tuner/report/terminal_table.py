@@ -1,4 +1,4 @@
-"""The form that tables have on the terminal."""
+"""The form that tables and numbers have on the terminal."""
 
 from typing import Any
 
@@ -32,6 +32,11 @@ def plain_table(title: str, caption: str) -> TextTable:
         title_justify="left",
         caption_justify="left",
     )
+
+
+def four_digits(value: object) -> str:
+    """A hyperparameter with at most four significant digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _as_it_is(cell: Any) -> Any:

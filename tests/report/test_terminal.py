@@ -6,15 +6,12 @@ import json
 import re
 import shutil
 
-import numpy as np
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
-from report_studies import holdout_record, make_predictions, write_regime_1
 from rich.console import Console
 
 from rust_tuner.files import read_json
-from rust_tuner.report.assessment import as_predictions, figures_table, overall_figures
-from rust_tuner.report.terminal import best_trials_table, holdout_table, status_lines
+from rust_tuner.report.terminal import best_trials_table
 from rust_tuner.search.out_of_fold import score_intervals
 from rust_tuner.search.records import read_project, results_table
 
@@ -165,77 +162,6 @@ def test_the_table_agrees_with_the_results_table(project):
         mean, spread = map(float, row[-3].split("±"))
         assert mean == pytest.approx(results.loc[row[0], "score"], abs=5e-4)
         assert spread == pytest.approx(results.loc[row[0], "score_std"], abs=5e-4)
-
-
-def change_trial(folder, trial, **changes):
-    path = folder / f"trial_{trial:04d}" / "trial.json"
-    path.write_text(json.dumps(read_json(path) | changes))
-
-
-def test_the_time_left_counts_the_folds_that_are_done(tmp_path):
-    # A trial whose folds take 1.5 s each, and a search of three.
-    folder = write_regime_1(tmp_path / "regime_1", count=2, num_folds=4, num_trials=3)
-    change_trial(folder, 1, status="RUNNING", score=None)
-    (folder / "trial_0001" / "fold_3.json").unlink()
-    assert status_lines(folder)[1].plain.endswith(" 1 of 3 trials done, 0 failed, about 8 s left")
-    (folder / "trial_0001" / "fold_2.json").unlink()
-    assert status_lines(folder)[1].plain.endswith(", about 9 s left")
-
-
-def test_there_is_time_left_also_while_the_only_trial_runs(tmp_path):
-    folder = write_regime_1(tmp_path / "lenet1998", count=1, num_folds=4)
-    change_trial(folder, 0, status="RUNNING", score=None)
-    (folder / "trial_0000" / "fold_3.json").unlink()
-    assert status_lines(folder)[1].plain.endswith(" 0 of 1 trials done, 0 failed, about 2 s left")
-
-
-def test_status_lines_fit_80_columns_and_tell_the_best(finished_study):
-    lines = [line.plain for line in status_lines(finished_study.directory)]
-    assert all(len(line) <= 80 for line in lines[1:])
-    for name in ("regime_1", "regime_2"):
-        project = read_project(finished_study.directory / name)
-        position = lines.index(f"{name}: 2 of 2 trials done, 0 failed")
-        _, spread = spread_by_hand(project.best, "auroc")
-        assert lines[position + 1] == (
-            f"  best so far: trial {project.best.trial}, val_auroc "
-            f"{project.best.score:.4f} ± {spread:.4f} (selection score)"
-        )
-        told = dict(part.split("=") for part in lines[position + 2].strip().split(", "))
-        for key, value in project.best.values.items():
-            assert np.isclose(float(told[key]), value, rtol=1e-3)
-
-
-def holdout_shown(record, width=80):
-    console = Console(file=io.StringIO(), width=width)
-    console.print(holdout_table(record))
-    return console.file.getvalue()
-
-
-def test_the_hold_out_figures_stand_with_their_intervals_in_80_columns():
-    figures = overall_figures(figures_table(as_predictions(make_predictions(60))))
-    record = holdout_record(union_threshold=13.0, figures=figures.to_dict("records"))
-    text = holdout_shown(record)
-    assert max(map(len, text.splitlines())) <= 80
-    assert "…" not in text
-    for name, of, digits in (
-        ("auroc", "cortices", 3),
-        ("average_precision", "labels", 3),
-        ("mae", "visits", 2),
-        ("icc", "visits", 2),
-    ):
-        chosen = (figures["figure"] == name) & (figures["of"] == of)
-        (row,) = figures[chosen & (figures["average"] != "micro")].to_dict("records")
-        interval = f"({row['low']:.{digits}f} to {row['high']:.{digits}f})"
-        assert f"{row['value']:.{digits}f} {interval}" in text
-    kappa = figures[(figures["figure"] == "kappa") & (figures["of"] == "medial")]
-    assert f"{kappa['value'].item():.2f}" in text
-    assert "Union is a total of at least 13." in text
-
-
-def test_an_older_record_is_shown_without_intervals():
-    text = holdout_shown(holdout_record())
-    assert "0.810" in text
-    assert "interval" not in text
 
 
 def test_a_best_trial_that_only_knows_the_view_is_warned_of_below_the_table(tmp_path):

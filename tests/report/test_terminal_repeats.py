@@ -12,8 +12,8 @@ from rich.console import Console
 
 from rust_tuner.files import read_json
 from rust_tuner.report.noise import noise_spread, read_noise
-from rust_tuner.report.terminal import status_lines
 from rust_tuner.report.terminal_repeats import nested_table, noise_table
+from rust_tuner.report.terminal_status import status_lines
 from rust_tuner.search.nested_records import outer_folder, read_nested
 
 

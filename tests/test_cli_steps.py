@@ -15,7 +15,7 @@ import pytest
 from command import run
 
 from rust_tuner import Protocol, Study
-from rust_tuner.cli_support import final_choices, nested_choices
+from rust_tuner.cli_support import final_choices
 from rust_tuner.files import read_json
 from rust_tuner.labels import CORTICES
 from rust_tuner.search.records import read_project
@@ -140,48 +140,6 @@ def test_a_study_on_a_prepared_folder_uses_the_weights_that_are_asked_for(
     assert (study / "report" / "index.html").is_file()
     for project in ("regime_1", "regime_2", "final/cross_validation"):
         assert read_project(study / project).run["subject"]["weights"]["asked"] == "random"
-
-
-@pytest.mark.slow
-def test_nested_and_noise_go_on_with_what_they_were_begun_with(repeated_copy, monkeypatch):
-    monkeypatch.setenv("RUST_TUNER_CACHE", str(repeated_copy.cache))
-    study = repeated_copy.directory
-    before = {path: path.read_bytes() for path in study.rglob("trial_*/*")}
-    shown = run("nested", study)
-    # The inner folds are two, though both searches of the study have three.
-    assert "2 trials, 2 folds, 2 epochs, in each of 2 outer folds" in " ".join(shown.stdout.split())
-    summary = read_json(study / "nested" / "summary.json")
-    for figure in ("selection_score", "estimate"):
-        assert f"{summary[figure]['auroc']['mean']:.3f} ± " in shown.stdout
-    for figure in ("optimism", "gap"):
-        assert f"{summary[figure]['auroc']['mean']:+.3f} ± " in shown.stdout
-    assert run("nested", study).stdout == shown.stdout
-    shown = run("noise", study)
-    assert "2 repeats, 3 folds, 2 epochs" in " ".join(shown.stdout.split())
-    assert "seeds" in shown.stdout
-    assert {path: path.read_bytes() for path in study.rglob("trial_*/*")} == before
-    lines = run("status", study).stdout
-    assert "nested: 2 of 2 outer folds done" in lines
-    assert "noise: 2 of 2 seeds, 2 of 2 assignments to folds done" in lines
-    run("report", study)
-    for name in ("nested", "nested_summary", "nested_stability", "noise", "noise_floor"):
-        assert (study / "report" / "tables" / f"{name}.csv").is_file()
-    refused = run("nested", study, "--epochs", 3, code=1)
-    assert "protocol.epochs: was 2, is 3" in refused.stderr
-
-
-def test_a_nested_cross_validation_takes_its_choices_from_the_studys_own_searches(finished_study):
-    assert nested_choices(finished_study.directory) == {
-        "num_folds": 3,
-        "epochs": 2,
-        "score_epoch": "best_mean",
-        "batch_size_range": (4, 16),
-        "dropout_rate_range": (0.0, 0.5),
-        "trials": 2,
-        "learning_rates": (1e-2, 1e-3),
-        "epsilons": (1e-7,),
-    }
-    assert nested_choices(finished_study.directory / "nowhere") == {}
 
 
 def event_files(study):
