@@ -9,7 +9,6 @@ import time
 import pytest
 from command import run
 
-from rust_tuner.cli_support import nested_choices
 from rust_tuner.files import read_json
 from rust_tuner.search.records import read_project
 
@@ -136,17 +135,3 @@ def test_nested_and_noise_go_on_with_what_they_were_begun_with(repeated_copy, mo
         assert (study / "report" / "tables" / f"{name}.csv").is_file()
     refused = run("nested", study, "--epochs", 3, code=1)
     assert "protocol.epochs: was 2, is 3" in refused.stderr
-
-
-def test_a_nested_cross_validation_takes_its_choices_from_the_studys_own_searches(finished_study):
-    assert nested_choices(finished_study.directory) == {
-        "num_folds": 3,
-        "epochs": 2,
-        "score_epoch": "best_mean",
-        "batch_size_range": (4, 16),
-        "dropout_rate_range": (0.0, 0.5),
-        "trials": 2,
-        "learning_rates": (1e-2, 1e-3),
-        "epsilons": (1e-7,),
-    }
-    assert nested_choices(finished_study.directory / "nowhere") == {}

@@ -248,6 +248,9 @@ def test_the_end_to_end_model_is_the_studys_with_random_weights_and_everything_t
     assert rates == [0.125] * 3
     *hidden, last = [layer for layer in head.layers if layer.weights]
     assert {layer.compute_dtype for layer in hidden} == {"bfloat16"}
+    # A rate in bfloat16 would be one of 128.
+    dropouts = [layer for layer in head.layers if isinstance(layer, keras.layers.Dropout)]
+    assert {layer.compute_dtype for layer in dropouts} == {"float32"}
     assert last.compute_dtype == "float32"
     assert keras.config.dtype_policy().name == "float32"
 

@@ -32,7 +32,6 @@ from rust_tuner.files import read_json
 from rust_tuner.labels import CORTICES
 from rust_tuner.report.html import write_report
 from rust_tuner.report.noise import noise_spread, read_noise
-from rust_tuner.report.page import inline_svg
 from rust_tuner.search.out_of_fold import score_intervals
 from rust_tuner.search.records import read_project
 
@@ -511,17 +510,6 @@ def test_a_folder_without_a_study_is_refused_and_stays_as_it_is(tmp_path):
     with pytest.raises(ResumeError, match="holds nothing of a study"):
         write_report(tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_prefix_goes_to_every_id_and_reference_of_a_drawing():
-    text = (
-        '<?xml version="1.0"?><!DOCTYPE svg><svg width="1pt" height="2pt" viewBox="0 0 1 2">'
-        '<metadata>x</metadata><g id="a"><use xlink:href="#a" clip-path="url(#b)"/></g></svg>'
-    )
-    assert inline_svg(text, prefix="p") == (
-        '<svg viewBox="0 0 1 2"><g id="p-a">'
-        '<use xlink:href="#p-a" clip-path="url(#p-b)"/></g></svg>'
-    )
 
 
 def test_a_report_needs_no_tensorflow(small):
