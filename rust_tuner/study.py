@@ -285,9 +285,9 @@ class Study:
                         f"note: Regime II was run at {name}={values[name]}, while Regime I's best "
                         f"is {first[name]}; the final model takes Regime II's"
                     )
-        development, folds = self._development_and_folds(self.protocol.final_folds)
+        development, holdout = self._split()
+        folds = self._folds(development, self.protocol.final_folds)
         self._refuse_other_weights()
-        _, holdout = self._split()
         shared: dict[str, Any] = {
             "protocol": self.protocol,
             "cache": self.cache,
@@ -352,6 +352,9 @@ class Study:
 
     def _development_and_folds(self, num_folds: int) -> tuple[Development, Folds]:
         development = self.prepare()
+        return development, self._folds(development, num_folds)
+
+    def _folds(self, development: Development, num_folds: int) -> Folds:
         split = self.directory / SPLIT_FILE
         with hold_lock(self.directory, "making folds"):
             before = sha256_of_file(split)
@@ -363,7 +366,7 @@ class Study:
         # Folds that were made before were commented on when they were made.
         if is_new:
             self._say_warnings(folds.warnings)
-        return development, folds
+        return folds
 
     def _note_environment(self, step: str) -> None:
         """Write down what a step runs on, once a machine, and which split; the lock is held."""
