@@ -11,8 +11,8 @@ import argparse
 
 from rust_tuner import Study
 from rust_tuner.progress import ConsoleProgress
-from rust_tuner.report.tables import write_published_curves
-from rust_tuner.search.baseline_table import read_baselines, suggested_backbone
+from rust_tuner.analysis.tables import write_published_curves
+from rust_tuner.records.baselines import read_baselines, suggested_backbone
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ import argparse
 
 from rust_tuner import Study, export_best_hyperparameters
 from rust_tuner.progress import ConsoleProgress
-from rust_tuner.report.tables import write_published_regime_1
-from rust_tuner.search.records import read_project
+from rust_tuner.analysis.tables import write_published_regime_1
+from rust_tuner.records.project import read_project
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run the command; Ctrl-C while its modules are still imported ends without a traceback."""
     try:
-        from rust_tuner.cli import main as run
+        from rust_tuner.cli.app import main as run
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     run()

@@ -34,14 +34,14 @@ from rust_tuner.files import (
 )
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
-from rust_tuner.report.check_records import CheckRecord
-from rust_tuner.report.export import best_hyperparameters
-from rust_tuner.report.noise import NOISE, NoiseFloor
-from rust_tuner.report.study_records import FINAL
-from rust_tuner.search.baseline_table import BASELINES_FOLDER, baseline_results
-from rust_tuner.search.nested_records import NESTED, read_nested
-from rust_tuner.search.records import REGIME_1, REGIME_2, RUN_FILE, read_project
-from rust_tuner.study_file import STUDY_FILE, StudyFile
+from rust_tuner.records.checks import CheckRecord
+from rust_tuner.analysis.export import best_hyperparameters
+from rust_tuner.analysis.noise import NOISE, NoiseFloor
+from rust_tuner.records.folder import FINAL
+from rust_tuner.records.baselines import BASELINES_FOLDER, baseline_results
+from rust_tuner.records.nested import NESTED, read_nested
+from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
+from rust_tuner.records.study import STUDY_FILE, StudyFile
 
 if TYPE_CHECKING:
     from rust_tuner.search.tuner import CrossValidationTuner
@@ -223,7 +223,7 @@ class Study:
         Returns:
             The content of `nested/summary.json`: selection score, estimate, and their gap.
         """
-        from rust_tuner.nested import nested_cross_validation
+        from rust_tuner.steps.nested import nested_cross_validation
 
         development, folds = self._development_and_folds(self.protocol.outer_folds)
         self._refuse_other_weights()
@@ -243,7 +243,7 @@ class Study:
             repeats: how many under other seeds, and how many under other assignments to folds;
                 as many as were begun where None, else 10.
         """
-        from rust_tuner.noise import best_project, measure_noise
+        from rust_tuner.steps.noise import best_project, measure_noise
 
         num_folds = int(best_project(self.directory).run["subject"]["num_folds"])
         development, folds = self._development_and_folds(num_folds)
@@ -263,13 +263,13 @@ class Study:
             SearchError: where Regime II is missing, or a search is not finished.
             ResumeError: where the hold-out set was evaluated with another model.
         """
-        from rust_tuner.evaluation import (
+        from rust_tuner.steps.final import (
             cross_validate_final,
             evaluate_holdout,
             fit_final_model,
             read_holdout,
         )
-        from rust_tuner.refit import tuned_values
+        from rust_tuner.steps.refit import tuned_values
 
         seen = read_holdout(self.directory)
         if seen is not None:
@@ -328,7 +328,7 @@ class Study:
         Raises:
             ResumeError: where the study has not been prepared.
         """
-        from rust_tuner.checks.run import DEFAULT_PERMUTATIONS, run_checks
+        from rust_tuner.steps.checks.run import DEFAULT_PERMUTATIONS, run_checks
 
         if not self._file.is_there:
             raise ResumeError(

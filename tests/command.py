@@ -2,7 +2,7 @@
 
 from typer.testing import CliRunner
 
-from rust_tuner.cli import app
+from rust_tuner.cli.app import app
 
 
 def run(*arguments, code=0):

@@ -247,14 +247,14 @@ def test_no_pickle_is_ever_read() -> None:
     [
         "rust_tuner",
         "rust_tuner.report.html",
-        "rust_tuner.cli",
+        "rust_tuner.cli.app",
         "rust_tuner.data.manifest",
         "rust_tuner.data.phantoms",
         "rust_tuner.data.pipeline",
         "rust_tuner.data.splits",
         "rust_tuner.metrics",
-        "rust_tuner.report.export",
-        "rust_tuner.search.records",
+        "rust_tuner.analysis.export",
+        "rust_tuner.records.project",
         "rust_tuner.study",
     ],
 )
@@ -269,7 +269,7 @@ def test_importing_does_not_start_tensorflow(module: str) -> None:
 def test_help_does_not_start_tensorflow() -> None:
     code = """
 import sys
-from rust_tuner.cli import main
+from rust_tuner.cli.app import main
 sys.argv = ["rust-tuner", "--help"]
 try:
     main()

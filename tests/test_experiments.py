@@ -12,7 +12,7 @@ import pytest
 
 from rust_tuner import Study
 from rust_tuner.files import read_json
-from rust_tuner.search.records import read_project
+from rust_tuner.records.project import read_project
 
 SCRIPTS = Path(__file__).parent.parent / "experiments"
 

@@ -6,7 +6,7 @@ import pytest
 import typer
 from rich.console import Console
 
-from rust_tuner.cli_support import reporting
+from rust_tuner.cli.support import reporting
 from rust_tuner.interrupts import raise_if_interrupted, remembering_interrupts
 from rust_tuner.progress import ConsoleProgress
 

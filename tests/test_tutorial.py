@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from rust_tuner.models.backbones import WEIGHTS_VARIABLE
-from rust_tuner.search.records import read_project
+from rust_tuner.records.project import read_project
 
 NOTEBOOK = Path(__file__).parent.parent / "experiments" / "tutorial.ipynb"
 LESS = {

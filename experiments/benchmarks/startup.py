@@ -15,7 +15,7 @@ STATEMENTS = {
     "python": "pass",
     "import rust_tuner": "import rust_tuner",
     "rust-tuner --help": "import sys; sys.argv = ['rust-tuner', '--help']; "
-    "from rust_tuner.cli import main; main()",
+    "from rust_tuner.cli.app import main; main()",
     "records and export": "from rust_tuner import export_best_hyperparameters",
     "import tensorflow": "import tensorflow",
     "the tuner": "from rust_tuner import CrossValidationTuner",

@@ -44,7 +44,7 @@ from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_training import TrainingData
 from rust_tuner.models.runtime import start_backend
-from rust_tuner.report.style import (
+from rust_tuner.figures.style import (
     DOUBLE_WIDTH,
     GREY,
     PALETTE,

@@ -1,1 +1,1 @@
-"""What is told of a search, from its records alone and without TensorFlow."""
+"""The HTML report of a study, from its records."""

@@ -10,9 +10,9 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure, FigureBase
 
-from rust_tuner.report.study_records import DAMAGED
-from rust_tuner.report.style import COLUMN_WIDTH, save_figure, short_number
-from rust_tuner.report.tables import write_table
+from rust_tuner.records.folder import DAMAGED
+from rust_tuner.figures.style import COLUMN_WIDTH, save_figure, short_number
+from rust_tuner.analysis.tables import write_table
 
 Cell = tuple[str, float | None]
 

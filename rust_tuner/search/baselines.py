@@ -19,7 +19,7 @@ from rust_tuner.models.hypermodels import (
 )
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
-from rust_tuner.search.baseline_table import (
+from rust_tuner.records.baselines import (
     BASELINES,
     BASELINES_FOLDER,
     FROZEN_BASELINES,
@@ -27,7 +27,7 @@ from rust_tuner.search.baseline_table import (
     read_baselines,
 )
 from rust_tuner.search.oracles import GridSearchOracle
-from rust_tuner.search.records import Project
+from rust_tuner.records.project import Project
 from rust_tuner.search.subjects import sha256_of_folds
 from rust_tuner.search.tuner import CrossValidationTuner
 

@@ -29,7 +29,7 @@ from rust_tuner.models.fold_training import (
 from rust_tuner.models.runtime import new_garbage_collected, release
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 from rust_tuner.progress import Silent, Task
-from rust_tuner.search.records import Curves, FoldRecord, FoldStore
+from rust_tuner.records.project import Curves, FoldRecord, FoldStore
 
 BuildModel = Callable[[RunningPredictions | None], keras.Model]
 FoldList = tuple[tuple[IntArray, IntArray], ...]

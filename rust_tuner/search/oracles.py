@@ -20,7 +20,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import SpaceError
 from rust_tuner.files import write_json
-from rust_tuner.search.records import TRIAL_ID_WIDTH
+from rust_tuner.records.project import TRIAL_ID_WIDTH
 from rust_tuner.seeds import generator, seed_word
 
 Values = dict[str, Any]

@@ -44,7 +44,7 @@ from rust_tuner.models.hypermodels import (
 )
 from rust_tuner.progress import Progress
 from rust_tuner.search.cross_validation import FoldList, array_metrics, checked_folds
-from rust_tuner.search.out_of_fold import rows_sha256, rows_table
+from rust_tuner.records.rows import rows_sha256, rows_table
 from rust_tuner.seeds import seed_word
 
 # Keras clips probabilities by as much.

@@ -35,8 +35,8 @@ from rust_tuner.search.cross_validation import (
     run_folds_together,
 )
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
-from rust_tuner.search.out_of_fold import write_rows
-from rust_tuner.search.records import (
+from rust_tuner.records.rows import write_rows
+from rust_tuner.records.project import (
     RUN_FILE,
     FoldRecord,
     FoldStore,

@@ -26,13 +26,13 @@ from rust_tuner.models import architectures, features
 from rust_tuner.models.backbones import WEIGHTS_VARIABLE, build_backbone, find_weights
 from rust_tuner.models.hypermodels import ImageHyperModel
 from rust_tuner.progress import Silent
-from rust_tuner.search.baseline_table import (
+from rust_tuner.records.baselines import (
     BASELINES,
     baseline_results,
     read_baselines,
     suggested_backbone,
 )
-from rust_tuner.search.records import (
+from rust_tuner.records.project import (
     EpochCheckpoint,
     history_table,
     read_out_of_fold,
@@ -428,7 +428,7 @@ def test_models_of_other_folds_or_labels_are_not_compared(name, finished, tmp_pa
 
 def test_the_table_needs_no_tensorflow(finished):
     code = (
-        "import sys; from rust_tuner.search.baseline_table import *\n"
+        "import sys; from rust_tuner.records.baselines import *\n"
         f"table = baseline_results({str(finished[0])!r})\n"
         "print(len(table), {'tensorflow', 'keras', 'keras_tuner'} & set(sys.modules))"
     )

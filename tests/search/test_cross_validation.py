@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold
 
 from rust_tuner.data.splits import Folds
 from rust_tuner.errors import SearchError, TrialError
-from rust_tuner.report.published_study import read_published
+from rust_tuner.figures.published_study import read_published
 from rust_tuner.search.cross_validation import (
     array_metrics,
     calculate_mean_metrics,

@@ -19,7 +19,7 @@ from search_problems import run_search
 
 from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.errors import StorageError
-from rust_tuner.search.records import (
+from rust_tuner.records.project import (
     REGIME_1,
     REGIME_2,
     RUN_FILE,

@@ -10,7 +10,7 @@ from rust_tuner import CrossValidationTuner, Protocol, load_manifest, regime_1, 
 from rust_tuner.data.splits import Development, make_folds, split_holdout
 from rust_tuner.errors import ProtocolError, SearchError, SplitError
 from rust_tuner.metrics import view_only_baseline
-from rust_tuner.search.records import read_out_of_fold
+from rust_tuner.records.project import read_out_of_fold
 
 LEARNING_RATES = [1e-1, 1e-2, 1e-3, 1e-4]
 EPSILONS = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8]

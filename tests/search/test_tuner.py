@@ -32,7 +32,7 @@ from rust_tuner.errors import (
 )
 from rust_tuner.files import hold_lock
 from rust_tuner.progress import Silent
-from rust_tuner.search.records import read_project
+from rust_tuner.records.project import read_project
 
 
 @pytest.fixture(scope="module")
@@ -415,7 +415,7 @@ def test_no_group_straddles_a_fold_made_from_a_number(tmp_path, monkeypatch):
 
 
 def test_out_of_fold_predictions_cover_every_row_once(finished):
-    from rust_tuner.search.records import read_out_of_fold
+    from rust_tuner.records.project import read_out_of_fold
 
     predictions = read_out_of_fold(finished.project_folder, "0001")
     assert predictions.shape == (48, 2)

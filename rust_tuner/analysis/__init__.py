@@ -1,0 +1,1 @@
+"""Numbers and verdicts from records alone; nothing is drawn, and TensorFlow is not used."""

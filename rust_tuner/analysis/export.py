@@ -1,0 +1,120 @@
+"""The best hyperparameters of a search as a file for people and programs.
+
+From the project folder alone: no model code, no data and no TensorFlow.
+"""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rust_tuner.errors import SearchError
+from rust_tuner.files import write_text
+from rust_tuner.records.rows import score_intervals
+from rust_tuner.records.project import Project, read_project
+
+SUFFIXES = (".json", ".yaml", ".yml", ".csv")
+
+
+def export_best_hyperparameters(project_directory: str | Path, path: str | Path) -> dict[str, Any]:
+    """Write the best completed trial of a project folder.
+
+    Args:
+        project_directory: a KerasTuner project folder of this package, such as STUDY/regime_1.
+        path: the file to write; its suffix decides: `.json`, `.yaml`, `.yml` or `.csv`.
+
+    Returns:
+        What was written: `hyperparameters`, `objective`, `score` (averaged over the folds; a
+        selection score, which the best of many trials exceeds by chance), `score_std` (over
+        folds), `score_interval` (95 %, over patients; null where it is not known), `tied_trials`
+        (those that are statistically tied with the best one, itself among them; null where that
+        is not known), `epoch` (from 0), `trial`, the other metrics, the view-only baseline, the
+        number of trials, the weights really used, seed, protocol and versions.
+
+    Raises:
+        SearchError: for another suffix, where no trial has completed, or where a trial cannot be
+            read.
+        ResumeError: where the folder holds no search.
+    """
+    target = Path(path)
+    if target.suffix not in SUFFIXES:
+        raise SearchError(f"{target.name}: expected a file that ends in {', '.join(SUFFIXES)}")
+    best = best_hyperparameters(read_project(project_directory))
+    if target.suffix == ".json":
+        write_text(target, json.dumps(best, indent=2, allow_nan=False) + "\n")
+    elif target.suffix == ".csv":
+        write_text(target, _as_csv(best))
+    else:
+        write_text(target, yaml.safe_dump(best, sort_keys=False))
+    return best
+
+
+def best_hyperparameters(project: Project) -> dict[str, Any]:
+    """What `export_best_hyperparameters` writes, as JSON values.
+
+    Raises:
+        SearchError: where no trial has completed, or a trial cannot be read.
+    """
+    if project.problems:
+        # It may be the best one; the second best must not take its place unsaid.
+        raise SearchError(
+            f"{project.folder}: {'; '.join(project.problems)}; run the search again, which takes "
+            "up what is damaged, and export then"
+        )
+    best = project.best
+    if best is None:
+        raise SearchError(f"{project.folder}: no trial has completed, so none is the best")
+    run = project.run
+    interval = score_intervals(project, best).get(project.objective)
+    compared = project.ties
+    statuses = [trial.status for trial in project.trials]
+    return {
+        "hyperparameters": best.values,
+        "objective": project.objective,
+        "score": best.score,
+        "score_std": best.spread(project.objective.removeprefix("val_")),
+        "score_interval": None if interval is None else [interval.low, interval.high],
+        "tied_trials": [name for name, tie in compared.items() if tie.tied] or None,
+        "score_kind": "selection score: the best of several trials, no estimate for new patients",
+        "epoch": best.epoch,
+        "trial": best.trial,
+        "metrics": best.metrics,
+        "view_only_baseline": run["view_only_baseline"] or None,
+        "num_folds": run["subject"]["num_folds"],
+        "epochs": run["epochs"],
+        "trials": {"completed": statuses.count("COMPLETED"), "failed": statuses.count("FAILED")},
+        "weights": run["subject"].get("weights"),
+        "seed": run["seed"],
+        "protocol": run.get("protocol"),
+        "versions": run["versions"],
+    }
+
+
+def _as_csv(best: dict[str, Any]) -> str:
+    """A header and one row; nested values get dotted names, lists are JSON."""
+    hyperparameters = best["hyperparameters"]
+    rest = _flatten({k: v for k, v in best.items() if k != "hyperparameters"}, "")
+    # Hyperparameters keep their plain names, which is what most readers look for.
+    flat = {f"hyperparameters.{k}" if k in rest else k: v for k, v in hyperparameters.items()}
+    flat |= rest
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(flat)
+    writer.writerow(
+        json.dumps(value) if isinstance(value, list) else "" if value is None else value
+        for value in flat.values()
+    )
+    return buffer.getvalue()
+
+
+def _flatten(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

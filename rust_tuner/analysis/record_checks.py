@@ -1,0 +1,216 @@
+"""What can be checked from a study's records alone, without training anything.
+
+A check that cannot be made yet says so; it never counts as passed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rust_tuner.records.folder import DAMAGED, StudyRecords
+from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+
+PASSED, FAILED, WARNING, NOT_YET = "passed", "failed", "warning", "not yet"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A question, the answer, and what it is based on.
+
+    Attributes:
+        question: what was checked.
+        verdict: `passed`, `failed`, `warning`, or `not yet` where the records do not tell.
+        found: what was found.
+    """
+
+    question: str
+    verdict: str
+    found: str
+
+
+def record_checks(records: StudyRecords) -> list[Check]:
+    """Every check that a study's records allow."""
+    checks = []
+    for question, step in _CHECKS.items():
+        try:
+            verdict, found = step(records)
+        except DAMAGED as error:
+            verdict, found = FAILED, f"the records cannot be read: {error or repr(error)}"
+        checks.append(Check(question, verdict, found))
+    return checks
+
+
+def _records_are_whole(records: StudyRecords) -> tuple[str, str]:
+    if records.problems:
+        return FAILED, f"{len(records.problems)} damaged parts, named in the summary"
+    return PASSED, "every part that is there can be read"
+
+
+def _holdout_is_apart(records: StudyRecords) -> tuple[str, str]:
+    if records.split is None:
+        return NOT_YET, "there is no split.json"
+    development, holdout = set(records.split["development"]), set(records.split["holdout"])
+    both = development & holdout
+    if both:
+        return FAILED, f"{len(both)} patients are on both sides"
+    return PASSED, f"{len(development)} and {len(holdout)} patients, none in common"
+
+
+def _folds_cover(records: StudyRecords) -> tuple[str, str]:
+    if records.split is None or not records.split["folds"]:
+        return NOT_YET, "no folds have been made"
+    development = set(records.split["development"])
+    for number, record in records.split["folds"].items():
+        patients = record["patients"]
+        if set(patients) != development:
+            return FAILED, f"the {number} folds hold other patients than the development set"
+        if set(patients.values()) != set(range(int(number))):
+            return FAILED, f"the {number} folds are numbered otherwise, or one is empty"
+    numbers = ", ".join(sorted(records.split["folds"], key=int))
+    return PASSED, f"folds of {numbers}: each patient of the development set is in one fold"
+
+
+def _split_is_the_studys(records: StudyRecords) -> tuple[str, str]:
+    if records.split is None or records.study is None:
+        return NOT_YET, "study.json or split.json is missing"
+    recorded = records.study.get("development_sha256"), records.split.get("development_sha256")
+    if recorded[0] != recorded[1]:
+        return FAILED, "split.json seals other patients than study.json says"
+    return PASSED, f"SHA-256 {str(recorded[0])[:12]} in both"
+
+
+def _batch_size_was_applied(records: StudyRecords) -> tuple[str, str]:
+    """Whether all trials' steps an epoch are those of their batch sizes on one number of rows."""
+    sizes: dict[int, int] = {}
+    low, high, count = 0, 0, 0
+    for project in (records.regime_1, records.regime_2):
+        for trial in project.trials if project is not None else ():
+            size = trial.values.get("batch_size")
+            if trial.score is None or not isinstance(size, int) or not trial.folds:
+                continue
+            steps = max(int(fold["steps_per_epoch"]) for fold in trial.folds)
+            sizes[size] = steps
+            # So many rows make `steps` batches of `size`, the last of which may be smaller.
+            fewest, most = (steps - 1) * size + 1, steps * size
+            low, high = max(low, fewest), min(high or most, most)
+            count += 1
+    if not sizes:
+        return NOT_YET, "no search has a finished trial"
+    if low > high:
+        return FAILED, (
+            f"the steps an epoch of {count} trials do not fit their batch sizes on any number of "
+            "radiographs"
+        )
+    rows = str(low) if low == high else f"{low} to {high}"
+    told = f"{len(sizes)} batch sizes; their steps an epoch fit {rows} radiographs a fold"
+    return (PASSED, told) if len(set(sizes.values())) > 1 or len(sizes) == 1 else (WARNING, told)
+
+
+def _same_data(records: StudyRecords) -> tuple[str, str]:
+    targets = {
+        name: project.run["subject"].get("targets") for name, project in records.projects.items()
+    }
+    if len(targets) < 2:
+        return NOT_YET, "fewer than two parts are there"
+    if len(set(targets.values())) > 1:
+        return FAILED, "parts were trained on different labels; see Provenance"
+    return PASSED, f"{len(targets)} parts, SHA-256 {str(next(iter(targets.values())))[:12]}"
+
+
+def _same_weights(records: StudyRecords) -> tuple[str, str]:
+    used = {
+        name: (project.run["subject"].get("weights") or {}).get("sha256")
+        for name, project in _tuned(records).items()
+    }
+    if not used:
+        return NOT_YET, "no search has been begun"
+    if len(set(used.values())) > 1:
+        return FAILED, f"{', '.join(used)} used different weights; see Provenance"
+    return PASSED, f"{', '.join(used)}: SHA-256 {str(next(iter(used.values())))[:12]}"
+
+
+def _pretrained(records: StudyRecords) -> tuple[str, str]:
+    asked = {
+        name: (project.run["subject"].get("weights") or {}).get("asked")
+        for name, project in _tuned(records).items()
+    }
+    if not asked:
+        return NOT_YET, "no search has been begun"
+    random = [name for name, weights in asked.items() if weights == "random"]
+    if random:
+        return FAILED, f"random weights in {', '.join(random)}: their figures say nothing"
+    return PASSED, ", ".join(sorted({str(weights) for weights in asked.values()}))
+
+
+def _is_complete(records: StudyRecords) -> tuple[str, str]:
+    found = _tuned(records)
+    if not found:
+        return NOT_YET, "no search has been begun"
+    told, is_done = [], True
+    for name, project in found.items():
+        ended = sum(trial.status in ("COMPLETED", "FAILED") for trial in project.trials)
+        failed = sum(trial.status == "FAILED" for trial in project.trials)
+        told.append(f"{name} {ended} of {project.run['num_trials']}")
+        if failed:
+            told[-1] += f" ({failed} failed)"
+        is_done = is_done and ended == project.run["num_trials"] and not failed
+    return (PASSED if is_done else WARNING), "; ".join(told)
+
+
+def _beats_the_view(records: StudyRecords) -> tuple[str, str]:
+    metric = "cortex_auroc"
+    told, verdict = [], PASSED
+    for name, project in _tuned(records).items():
+        best, known = project.best, view_only_of(project).get(metric)
+        if best is None or known is None or best.metrics.get(f"val_{metric}") is None:
+            continue
+        value, spread = best.metrics[f"val_{metric}"], best.spread(metric) or 0.0
+        told.append(f"{name} {value:.3f} against {known:.3f}")
+        if value <= known:
+            verdict = FAILED
+        elif value - known < spread and verdict == PASSED:
+            verdict = WARNING
+    if records.holdout is not None:
+        value, known = (records.holdout[part][metric] for part in ("metrics", "view_only_baseline"))
+        if value is not None and known is not None:
+            told.append(f"hold-out set {value:.3f} against {known:.3f}")
+            verdict = FAILED if value <= known else verdict
+    return (verdict, "; ".join(told)) if told else (NOT_YET, "nothing has a score yet")
+
+
+def _one_look(records: StudyRecords) -> tuple[str, str]:
+    if records.holdout is None:
+        return NOT_YET, "it is sealed"
+    rows, shown = records.holdout["radiographs"], records.predictions
+    if shown is not None and len(shown) != rows:
+        return FAILED, f"holdout.json counts {rows} radiographs, predictions.csv {len(shown)}"
+    if shown is not None and records.split is not None:
+        strangers = set(shown["patient_id"]) - set(records.split["holdout"])
+        if strangers:
+            return FAILED, f"{len(strangers)} patients of predictions.csv were not sealed"
+    return PASSED, f"once, on {records.holdout.get('date')}"
+
+
+def _tuned(records: StudyRecords) -> Mapping[str, Project]:
+    found: dict[str, Any] = {
+        SEARCH_NAMES[REGIME_1]: records.regime_1,
+        SEARCH_NAMES[REGIME_2]: records.regime_2,
+        "cross-validation": records.cross_validation,
+    }
+    return {name: project for name, project in found.items() if project is not None}
+
+
+_CHECKS: dict[str, Callable[[StudyRecords], tuple[str, str]]] = {
+    "Can every record be read?": _records_are_whole,
+    "Is no patient both sealed and developed on?": _holdout_is_apart,
+    "Is each patient in one fold only?": _folds_cover,
+    "Is the split the one that was prepared?": _split_is_the_studys,
+    "Were all parts trained on the same labels?": _same_data,
+    "Did searches and tuned model use the same weights?": _same_weights,
+    "Was the backbone pretrained?": _pretrained,
+    "Did the batch size take effect?": _batch_size_was_applied,
+    "Did every trial end with a score?": _is_complete,
+    "Do scores on visible cortices beat the view alone?": _beats_the_view,
+    "Was the hold-out set looked at once, and by itself?": _one_look,
+}

@@ -1,0 +1,190 @@
+"""How to make a study again: the commands, what they cannot say, and what to cite."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from rust_tuner.labels import UNION_THRESHOLD
+from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
+from rust_tuner.records.folder import StudyRecords
+from rust_tuner.records.project import REGIME_1, Project
+
+# What the choices `--protocol` stands for differ in.
+_PRESET_FIELDS = ("objective", "resize", "flips", "masked_loss")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """Commands that make the study again, what they do not say, and what to cite."""
+
+    commands: list[str]
+    notes: list[str]
+    cite: list[str]
+
+
+def reproduction(records: StudyRecords) -> Reproduction:
+    """How to make the study again, and what to cite."""
+    study = records.study or {}
+    protocol = study.get("protocol") or {}
+    notes = [
+        "The same seed gives the same trials and scores: bitwise with the same machine, versions "
+        "and thread count, else within 0.001.",
+    ]
+    hashes = {
+        weights["sha256"]: weights.get("file") or weights.get("asked")
+        for project in records.projects.values()
+        if isinstance(weights := project.run["subject"].get("weights"), Mapping)
+        and "sha256" in weights
+    }
+    notes += [f"Weights {name} had the SHA-256 {sha256}." for sha256, name in hashes.items()]
+    if not protocol:
+        notes.append("study.json is missing, so the commands are not known.")
+        return Reproduction([], notes, _cite(records))
+    odd = _without_option(protocol)
+    if odd:
+        notes.append(
+            f"{', '.join(odd)} cannot be said on the command line. From Python: "
+            'Study("STUDY", "MANIFEST.csv", Protocol.from_json(protocol)), with the protocol of '
+            "study.json."
+        )
+    return Reproduction(_commands(records, study, protocol), notes, _cite(records))
+
+
+def preset_of(protocol: Mapping[str, Any]) -> str | None:
+    """Which of the choices that `--protocol` names a protocol has: `study`, `clinical` or None."""
+    for name, choices in (("study", Protocol.study()), ("clinical", Protocol.clinical())):
+        known = choices.to_json()
+        if all(protocol.get(item) == known[item] for item in _PRESET_FIELDS):
+            return name
+    return None
+
+
+def _views(protocol: Mapping[str, Any]) -> str | None:
+    given = {view: tuple(names) for view, names in (protocol.get("view_cortices") or {}).items()}
+    known = {"anatomical": ANATOMICAL_VIEWS, "published": PUBLISHED_VIEWS}
+    return next((name for name, views in known.items() if views == given), None)
+
+
+def _without_option(protocol: Mapping[str, Any]) -> list[str]:
+    """Choices that differ from the defaults and that no option can make."""
+    odd = []
+    if preset_of(protocol) is None:
+        odd += list(_PRESET_FIELDS)
+    if _views(protocol) is None:
+        odd.append("view_cortices")
+    known = Protocol.study().to_json()
+    names = ["score_epoch", "baseline_batch_size", "baseline_dropout_rate"]
+    if protocol.get("scale") != "small":
+        names += ["final_folds", "final_epochs"]
+    else:
+        names = names[:1]
+    return odd + [name for name in names if protocol.get(name, known[name]) != known[name]]
+
+
+def _commands(
+    records: StudyRecords, study: Mapping[str, Any], protocol: Mapping[str, Any]
+) -> list[str]:
+    manifest = PurePath(str(study.get("manifest", "MANIFEST.csv"))).name
+    shared = ["--manifest", manifest]
+    for option, value in (
+        ("--protocol", preset_of(protocol)),
+        ("--views", _views(protocol)),
+        ("--weights", protocol.get("weights")),
+        ("--seed", protocol.get("seed")),
+        ("--holdout-fraction", protocol.get("holdout_fraction")),
+        ("--image-size", protocol.get("image_size")),
+        ("--precision", protocol.get("precision")),
+        ("--folds-by", _unless(protocol.get("folds_by"), "patient")),
+        ("--union-threshold", _unless(protocol.get("union_threshold"), UNION_THRESHOLD)),
+    ):
+        if value is not None:
+            shared += [option, str(value)]
+    if protocol.get("scale") == "small":
+        return [_line("study", "--scale", "small", *shared), *_repeats(records)]
+    lines = [_line("prepare", *shared)]
+    if records.baselines:
+        run = next(iter(records.baselines.values())).run
+        lines.append(_line("baselines", *_scale(run)))
+    if records.regime_1 is not None:
+        run = records.regime_1.run
+        ranges = _ranges(run, ("batch_size_range", "dropout_rate_range"))
+        lines.append(_line("regime1", "--trials", run["num_trials"], *_scale(run), *ranges))
+    if records.regime_2 is not None:
+        run = records.regime_2.run
+        fixed = _fixed_otherwise(records.regime_1, records.regime_2)
+        ranges = _ranges(run, ("learning_rates", "epsilons"))
+        lines.append(_line("regime2", *fixed, *_scale(run), *ranges))
+    return [*lines, *_repeats(records), _line("final"), _line("report")]
+
+
+def _repeats(records: StudyRecords) -> list[str]:
+    """The commands of nested cross-validation and noise floor, where they have been run."""
+    lines = []
+    if records.nested is not None:
+        run = records.nested.run
+        protocol = run["protocol"]
+        scale = ["--folds", protocol["num_folds"], "--epochs", protocol["epochs"]]
+        names = ("batch_size_range", "dropout_rate_range", "learning_rates", "epsilons")
+        outer = ["--outer-folds", run["outer_folds"], "--trials", run["trials"][REGIME_1]]
+        lines.append(_line("nested", *outer, *scale, *_ranges(run, names)))
+    if records.noise is not None:
+        lines.append(_line("noise", "--repeats", records.noise.run["repeats"]))
+    return lines
+
+
+def _unless(value: object, default: object) -> object:
+    return None if value == default else value
+
+
+def _line(command: str, *options: object) -> str:
+    return shlex.join(["rust-tuner", command, "STUDY", *map(str, options)])
+
+
+def _scale(run: Mapping[str, Any]) -> list[object]:
+    folds = ["--folds", run["subject"]["num_folds"]]
+    if (run.get("protocol") or {}).get("folds_by") == "site":
+        folds = []  # There are as many as sites.
+    return [*folds, "--epochs", run["epochs"]]
+
+
+def _ranges(run: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
+    options = []
+    for name in names:
+        values = (run.get("protocol") or {}).get(name)
+        if values:
+            option = f"--{name.removesuffix('_range').replace('_', '-')}"
+            option += "s" if name.endswith("_range") else ""
+            options += [option, ",".join(map(str, values))]
+    return options
+
+
+def _fixed_otherwise(first: Project | None, second: Project) -> list[object]:
+    """Regime II's fixed values, where they are not those of Regime I's best."""
+    taken = second.best or (second.trials[0] if second.trials else None)
+    if taken is None:
+        return []
+    names = ("batch_size", "dropout_rate")
+    values = [taken.values.get(name) for name in names]
+    best = first.best if first is not None else None
+    if best is not None and [best.values.get(name) for name in names] == values:
+        return []
+    return ["--batch-size", values[0], "--dropout-rate", values[1]]
+
+
+def _cite(records: StudyRecords) -> list[str]:
+    versions = next((item.run["versions"] for item in records.projects.values()), None)
+    versions = versions or (records.study or {}).get("versions") or {}
+    software = ", ".join(f"{name} {version}" for name, version in versions.items())
+    cite = [
+        f"Software: {software or 'rust_tuner'}.",
+        "RUST score: Whelan et al., J Trauma 2010, doi:10.1097/TA.0b013e3181a7c16d.",
+        "InceptionV3: Szegedy et al., CVPR 2016, doi:10.1109/CVPR.2016.308.",
+    ]
+    if "inceptionv3_radimagenet" in records.baselines:
+        cite.append(
+            "RadImageNet: Mei et al., Radiology: Artificial Intelligence 2022, "
+            "doi:10.1148/ryai.210315."
+        )
+    return cite

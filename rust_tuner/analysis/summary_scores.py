@@ -1,0 +1,91 @@
+"""What came out of a study as one table: the score of each part, its interval, the view alone."""
+
+import numpy as np
+import pandas as pd
+
+from rust_tuner.metrics.assessment import ALL_LABELS, CORTEX_GROUP
+from rust_tuner.analysis.assessment import as_predictions, figures_table
+from rust_tuner.records.folder import StudyRecords
+from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+
+# Something was chosen by it, so chance helped; or of patients that nothing chosen had seen.
+SELECTION, ESTIMATE = "selection score", "estimate"
+METRICS_TOLD = ("auroc", "cortex_auroc")
+
+_COLUMNS = ("part", "kind", "metric", "value", "low", "high", "view_only")
+_GROUPS = {"auroc": ALL_LABELS, "cortex_auroc": CORTEX_GROUP}
+
+
+def summary_scores(records: StudyRecords) -> pd.DataFrame:
+    """The best score of every part that has one, from the first models to the hold-out set.
+
+    Returns:
+        `part`, `kind` (`selection score` or `estimate`), `metric` (`auroc` or `cortex_auroc`),
+        `value`, its 95 % interval `low` and `high` (over folds, `fold_interval`; of estimates by
+        bootstrap over patients; empty where it is not known), `view_only`.
+    """
+    rows: list[tuple[object, ...]] = []
+
+    def add(part: str, project: Project) -> None:
+        known = view_only_of(project)
+        told = f"{part}, {project.run['subject']['num_folds']} folds"
+        for metric in METRICS_TOLD:
+            best = project.best
+            if best is not None and f"val_{metric}" in best.metrics:
+                found = best.interval(metric)
+                ends = (best.metrics[f"val_{metric}"], found.low, found.high)
+                rows.append((told, SELECTION, metric, *ends, known.get(metric)))
+
+    done = {name: item for name, item in records.baselines.items() if item.best is not None}
+    if done:
+        objective = next(iter(done.values())).objective
+        name = max(done, key=lambda name: _objective_of(done[name], objective))
+        add(f"best of {len(done)} first models", done[name])
+    for name, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
+        if project is not None and project.best is not None:
+            number = sum(trial.score is not None for trial in project.trials)
+            add(f"{SEARCH_NAMES[name]}: best of {number} trials", project)
+    if records.cross_validation is not None:
+        add("tuned model, cross-validated", records.cross_validation)
+    nested = records.nested
+    if nested is not None and nested.summary is not None:
+        told = f"nested cross-validation, {nested.outer_folds} outer folds"
+        for metric in METRICS_TOLD:
+            found, view = (nested.summary[n][metric] for n in ("estimate", "view_only_baseline"))
+            estimate = (found["mean"], found["low"], found["high"])
+            rows.append((told, ESTIMATE, metric, *estimate, view["mean"]))
+    if records.holdout is not None:
+        intervals = _holdout_intervals(records)
+        told = f"tuned model, hold-out set of {records.holdout['patients']} patients"
+        for metric in METRICS_TOLD:
+            value = records.holdout["metrics"][metric]
+            ends = intervals.get(metric, (None, None))
+            known = records.holdout["view_only_baseline"][metric]
+            rows.append((told, ESTIMATE, metric, value, *ends, known))
+    table = pd.DataFrame(rows, columns=list(_COLUMNS))
+    return table.astype(dict.fromkeys(_COLUMNS[3:], "float64"))
+
+
+def _objective_of(project: Project, objective: str) -> float:
+    best = project.best
+    return -np.inf if best is None else best.metrics.get(objective, -np.inf)
+
+
+def _holdout_intervals(records: StudyRecords) -> dict[str, tuple[float | None, float | None]]:
+    """The intervals that were recorded with the one look, or those that the page's tables tell."""
+    recorded = (records.holdout or {}).get("figures")
+    if recorded:
+        figures = pd.DataFrame(recorded)
+    elif records.predictions is not None:
+        choices = (records.study or {}).get("protocol") or {}
+        seed = int(choices.get("seed", 0))
+        figures = figures_table(as_predictions(records.predictions), seed=seed)
+    else:
+        return {}
+    return {
+        metric: (row["low"], row["high"])
+        for row in figures.to_dict("records")
+        for metric, group in _GROUPS.items()
+        if (row["figure"], row["of"], row["average"]) == ("auroc", group, "macro")
+    }

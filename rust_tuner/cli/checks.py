@@ -1,0 +1,40 @@
+"""The command that checks a study: `rust-tuner check`."""
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from rust_tuner.cli.options import Cache, StudyDirectory
+from rust_tuner.cli.support import open_study, out, reporting, say, say_next, start_tensorflow
+from rust_tuner.records.checks import CHECKS_FILE
+from rust_tuner.terminal.checks import verdict_lines
+from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE
+
+
+def check(
+    study: StudyDirectory,
+    permutations: Annotated[
+        int | None, typer.Option(min=1, help="How often labels are shuffled.  [default: 3]")
+    ] = None,
+    cache: Cache = None,
+) -> None:
+    """Check a study for leakage, and its models for sanity.
+
+    A verdict for each check: patients on two sides or under two ids, changed files, one picture
+    under two patients; whether the best trials are above chance and the view alone; and two
+    trainings that must learn nothing from images: on shuffled labels, and on the view alone. The
+    exit code is 1 where a check fails. Before a search it checks the data alone. Interrupted, it
+    goes on where it stopped when it is typed again.
+    """
+    with reporting():
+        opened = open_study(study, None, cache=cache, protocol=None, views=None)
+        if any((study / regime / RUN_FILE).is_file() for regime in (REGIME_1, REGIME_2)):
+            start_tensorflow()
+        record = opened.check(permutations)
+        for line in verdict_lines(record):
+            out.print(line, highlight=False, soft_wrap=True)
+        say(f"{record.told} -> {study / CHECKS_FILE}")
+        say_next(f"rust-tuner report {shlex.quote(str(study))}")
+    if record.of("failed"):
+        raise typer.Exit(1)

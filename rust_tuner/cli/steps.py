@@ -1,0 +1,270 @@
+"""The commands that are steps of a study but no searches: `prepare`, first models, final model.
+
+And `study`, which runs all steps in order.
+"""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rust_tuner.cli.options import (
+    Cache,
+    FoldsByOption,
+    Holdout,
+    ImageSize,
+    Manifest,
+    PrecisionOption,
+    ProtocolOption,
+    RadImageNet,
+    Scale,
+    Scales,
+    Seed,
+    StudyDirectory,
+    TensorBoard,
+    UnionThreshold,
+    ViewsOption,
+    Weights,
+)
+from rust_tuner.cli.support import (
+    baseline_choices,
+    fetch_weights,
+    final_choices,
+    open_study,
+    out,
+    reporting,
+    say,
+    say_next,
+    start_tensorflow,
+)
+from rust_tuner.steps.plan import plan_study
+from rust_tuner.protocol import SMALL_SCALE
+from rust_tuner.terminal.searches import (
+    baselines_table,
+    best_trials_table,
+    plan_table,
+)
+from rust_tuner.terminal.holdout import holdout_table
+from rust_tuner.records.baselines import BASELINES, IMAGENET, available_baselines
+from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+from rust_tuner.study import Study
+
+
+def prepare(
+    study: StudyDirectory,
+    manifest: Manifest = None,
+    protocol: ProtocolOption = None,
+    views: ViewsOption = None,
+    weights: Weights = None,
+    seed: Seed = None,
+    holdout_fraction: Holdout = None,
+    image_size: ImageSize = None,
+    precision: PrecisionOption = None,
+    folds_by: FoldsByOption = None,
+    union_threshold: UnionThreshold = None,
+) -> None:
+    """Check the manifest and every image, and seal the hold-out set.
+
+    What is chosen here stays as it is for the whole study.
+    """
+    with reporting():
+        opened = open_study(
+            study,
+            manifest,
+            protocol=protocol,
+            views=views,
+            weights=weights,
+            seed=seed,
+            holdout_fraction=holdout_fraction,
+            image_size=image_size,
+            precision=precision,
+            folds_by=folds_by,
+            union_threshold=union_threshold,
+        )
+        development = opened.prepare()
+        patients = len(set(development.radiographs.patient_ids))
+        say(
+            f"{study} is prepared: {len(development)} radiographs of {patients} patients to "
+            "develop on; the rest is sealed"
+        )
+        say_next(f"rust-tuner regime1 {shlex.quote(str(study))}")
+
+
+def baselines(
+    study: StudyDirectory,
+    manifest: Manifest = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help=f"One of {', '.join(BASELINES)}; may be repeated.  [default: all]"),
+    ] = None,
+    radimagenet_weights: RadImageNet = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=2, help="Folds of each model.  [default: 10]")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 50]")] = None,
+    protocol: ProtocolOption = None,
+    views: ViewsOption = None,
+    weights: Weights = None,
+    seed: Seed = None,
+    holdout_fraction: Holdout = None,
+    image_size: ImageSize = None,
+    precision: PrecisionOption = None,
+    folds_by: FoldsByOption = None,
+    union_threshold: UnionThreshold = None,
+    tensorboard: TensorBoard = False,
+    cache: Cache = None,
+) -> None:
+    """Cross-validate the study's first models.
+
+    LeNet, InceptionV3 end to end, and frozen with pretrained weights. Prepares the study first
+    where that is not done. Interrupted, it goes on where it stopped when it is typed again.
+    """
+    with reporting():
+        opened = open_study(
+            study,
+            manifest,
+            cache=cache,
+            begun_with=baseline_choices(study),
+            tensorboard=tensorboard,
+            baseline_folds=folds,
+            baseline_epochs=epochs,
+            protocol=protocol,
+            views=views,
+            weights=weights,
+            seed=seed,
+            holdout_fraction=holdout_fraction,
+            image_size=image_size,
+            precision=precision,
+            folds_by=folds_by,
+            union_threshold=union_threshold,
+        )
+        start_tensorflow()
+        _run_baselines(opened, model, radimagenet_weights)
+        say_next(f"rust-tuner regime1 {shlex.quote(str(study))}")
+
+
+def final(
+    study: StudyDirectory,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=2, help="Of its cross-validation.  [default: 10]")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of each fold, and the most of the refit.  [default: 40]"),
+    ] = None,
+    tensorboard: TensorBoard = False,
+    cache: Cache = None,
+) -> None:
+    """Fit the tuned model, and look at the hold-out set once.
+
+    It is cross-validated first, which decides for how many epochs it is fitted on all
+    development data. Typed again, it shows what was found, with its date.
+    """
+    with reporting():
+        opened = open_study(
+            study,
+            None,
+            cache=cache,
+            tensorboard=tensorboard,
+            begun_with=final_choices(study),
+            final_folds=folds,
+            final_epochs=epochs,
+            protocol=None,
+            views=None,
+        )
+        start_tensorflow()
+        _run_final(opened)
+        say_next(f"rust-tuner report {shlex.quote(str(study))}")
+
+
+def whole_study(
+    study: StudyDirectory,
+    manifest: Manifest = None,
+    scale: Scale = None,
+    radimagenet_weights: RadImageNet = None,
+    protocol: ProtocolOption = None,
+    views: ViewsOption = None,
+    weights: Weights = None,
+    seed: Seed = None,
+    holdout_fraction: Holdout = None,
+    image_size: ImageSize = None,
+    precision: PrecisionOption = None,
+    folds_by: FoldsByOption = None,
+    union_threshold: UnionThreshold = None,
+    tensorboard: TensorBoard = False,
+    cache: Cache = None,
+) -> None:
+    """Run all steps in order, from prepare to report.
+
+    Prints what it will do and about how long that takes. What is done is skipped; interrupted,
+    it goes on where it stopped when it is typed again.
+    """
+    with reporting():
+        shared: dict[str, Any] = {
+            "protocol": protocol,
+            "views": views,
+            "weights": weights,
+            "seed": seed,
+            "holdout_fraction": holdout_fraction,
+            "precision": precision,
+            "folds_by": folds_by,
+            "union_threshold": union_threshold,
+        }
+        shared |= _scaled(scale) | ({} if image_size is None else {"image_size": image_size})
+        begun_with = baseline_choices(study) | final_choices(study)
+        opened = open_study(
+            study, manifest, cache=cache, tensorboard=tensorboard, begun_with=begun_with, **shared
+        )
+        models = available_baselines(
+            opened.protocol.weights, has_radimagenet=radimagenet_weights is not None
+        )
+        planned = plan_study(
+            opened.protocol, opened.count_radiographs(), models, num_sites=opened.count_sites()
+        )
+        out.print(plan_table(planned))
+        start_tensorflow()
+        _run_baselines(opened, None, radimagenet_weights)
+        say("Regime I: random search over batch size and dropout rate")
+        again: dict[str, Any] = {
+            "cache": cache,
+            "weights": weights,
+            "tensorboard": tensorboard,
+            "protocol": None,
+            "views": None,
+        }
+        open_study(study, None, begun=(REGIME_1,), **again).regime_1()
+        out.print(best_trials_table(read_project(study / REGIME_1)))
+        say("Regime II: grid over Adam's learning rate and epsilon, Regime I's best fixed")
+        open_study(study, None, begun=(REGIME_2, REGIME_1), **again).regime_2()
+        out.print(best_trials_table(read_project(study / REGIME_2)))
+        say("the tuned model")
+        _run_final(opened)
+        say(f"report -> {opened.report()}")
+        say_next(f"rust-tuner status {shlex.quote(str(study))}")
+
+
+def _run_baselines(
+    study: Study, models: Sequence[str] | None, radimagenet_weights: Path | None
+) -> None:
+    study.prepare()
+    has_radimagenet = radimagenet_weights is not None
+    weights = study.protocol.weights
+    if IMAGENET in (models or available_baselines(weights, has_radimagenet=has_radimagenet)):
+        fetch_weights("imagenet")
+    say("first models")
+    found = study.baselines(models or None, radimagenet_weights)
+    out.print(baselines_table(found, study.protocol.objective))
+
+
+def _run_final(study: Study) -> None:
+    found = study.final()
+    out.print(holdout_table(found))
+    say(f"evaluated on {found['date']}; the hold-out set is looked at once")
+
+
+def _scaled(scale: Scales | None) -> dict[str, Any]:
+    if scale is None:
+        return {}
+    return dict(SMALL_SCALE) if scale is Scales.small else {"scale": "full"}

@@ -1,0 +1,243 @@
+"""What the commands of `rust-tuner` share: opening a study, the terminal, TensorFlow's start.
+
+It leaves what a command does to `cli` and the rooms beside it.
+"""
+
+import contextlib
+import dataclasses
+import enum
+import io
+import math
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from rust_tuner.cli.options import Choices, Views
+from rust_tuner.errors import RustTunerError
+from rust_tuner.interrupts import remembering_interrupts
+from rust_tuner.progress import ConsoleProgress, Progress
+from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
+from rust_tuner.records.folder import CROSS_VALIDATION, FINAL
+from rust_tuner.tensorboard.logs import TensorBoardLogs
+from rust_tuner.records.baselines import read_baselines
+from rust_tuner.records.nested import NESTED, read_nested
+from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
+from rust_tuner.study import Study
+from rust_tuner.records.study import STUDY_FILE
+
+_INTERRUPTED = 130
+_NESTED_CHOICES = (
+    "num_folds",
+    "epochs",
+    "score_epoch",
+    "batch_size_range",
+    "dropout_rate_range",
+    "learning_rates",
+    "epsilons",
+)
+_BASELINE_CHOICES = (
+    "baseline_folds",
+    "baseline_epochs",
+    "baseline_batch_size",
+    "baseline_dropout_rate",
+)
+
+out = Console()
+err = Console(stderr=True)
+
+
+def open_study(
+    directory: Path,
+    manifest: Path | None,
+    *,
+    cache: Path | None = None,
+    tensorboard: bool = False,
+    begun: tuple[str, ...] = (),
+    begun_with: dict[str, Any] | None = None,
+    protocol: Choices | None,
+    views: Views | None,
+    **changes: Any,
+) -> Study:
+    """Open a study, what the user asked for laid over its own choices.
+
+    What a search of `begun` was started with, or what `begun_with` says, stands for what is not
+    asked for, so that a bare command resumes it, and Regime II goes on as Regime I was.
+    """
+    progress: Progress = ConsoleProgress(err)
+    if tensorboard:
+        progress = TensorBoardLogs(directory, progress)
+    written = Study(directory, manifest).protocol if (directory / STUDY_FILE).exists() else None
+    start = written or Protocol.study()
+    for regime in begun:
+        if (directory / regime / RUN_FILE).is_file():
+            start = dataclasses.replace(start, **_searched_with(directory / regime, regime))
+            break
+    start = dataclasses.replace(start, **(begun_with or {}))
+    given = {
+        name: value.value if isinstance(value, enum.Enum) else value
+        for name, value in changes.items()
+        if value is not None
+    }
+    if given.get("weights") not in (None, "imagenet", "random"):
+        # The study is found again from other folders too.
+        given["weights"] = str(Path(given["weights"]).resolve())
+    if protocol is not None:
+        given |= _preset(protocol)
+    if views is not None:
+        given["view_cortices"] = view_cortices(views)
+    chosen = dataclasses.replace(start, **given)
+    return Study(directory, manifest, chosen, cache=cache, progress=progress)
+
+
+def _searched_with(folder: Path, regime: str) -> dict[str, Any]:
+    try:
+        run = read_project(folder).run
+        searched = Protocol.from_json(run["protocol"])
+        max_trials = run["max_trials"]
+    except (RustTunerError, KeyError, TypeError):
+        return {}  # The search itself says what is wrong with its folder.
+    names = ["num_folds", "epochs", "score_epoch"]
+    if regime == REGIME_1:
+        names += ["batch_size_range", "dropout_rate_range"]
+    else:
+        names += ["learning_rates", "epsilons"]
+    found = {name: getattr(searched, name) for name in names}
+    return found | ({"trials": max_trials} if max_trials is not None else {})
+
+
+def nested_choices(directory: Path) -> dict[str, Any]:
+    """What a nested cross-validation was begun with; else what the study's own searches were."""
+    try:
+        run = read_nested(directory / NESTED).run
+        searched = Protocol.from_json(run["protocol"])
+        found = {name: getattr(searched, name) for name in _NESTED_CHOICES}
+        return found | {"trials": run["trials"][REGIME_1], "outer_folds": run["outer_folds"]}
+    except (RustTunerError, KeyError, TypeError):
+        pass  # The step itself says what is wrong with its folder.
+    found = {}
+    for regime in (REGIME_1, REGIME_2):
+        if (directory / regime / RUN_FILE).is_file():
+            found |= _searched_with(directory / regime, regime)
+    return found
+
+
+def baseline_choices(directory: Path) -> dict[str, Any]:
+    """What the first models that a study holds were begun with."""
+    for project in read_baselines(directory).values():
+        try:
+            recorded = project.run["protocol"]
+            return {name: recorded[name] for name in _BASELINE_CHOICES}
+        except (KeyError, TypeError):
+            continue  # The step itself says what is wrong with its folder.
+    return {}
+
+
+def final_choices(directory: Path) -> dict[str, Any]:
+    """What the cross-validation of a study's final model was begun with."""
+    try:
+        run = read_project(directory / FINAL / CROSS_VALIDATION).run
+        return {"final_folds": run["subject"]["num_folds"], "final_epochs": run["epochs"]}
+    except (RustTunerError, KeyError, TypeError):
+        return {}
+
+
+def _preset(choices: Choices) -> dict[str, Any]:
+    """What the two sets of choices differ in; all else stays as it was prepared or asked for."""
+    study, clinical = Protocol.study().to_json(), Protocol.clinical().to_json()
+    chosen = clinical if choices is Choices.clinical else study
+    return {name: chosen[name] for name in study if study[name] != clinical[name]}
+
+
+def view_cortices(views: Views) -> dict[str, tuple[str, ...]]:
+    """The cortices that each view is expected to show."""
+    return dict(PUBLISHED_VIEWS if views is Views.published else ANATOMICAL_VIEWS)
+
+
+def parse_numbers(
+    option: str, text: str | None, kind: type[int] | type[float], count: int | None = None
+) -> tuple[Any, ...] | None:
+    """Numbers with commas; None where nothing was given."""
+    if text is None:
+        return None
+    try:
+        values = tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    finite = all(math.isfinite(value) for value in values)
+    if not values or not finite or (count is not None and len(values) != count):
+        told = "numbers" if count is None else f"{count} numbers"
+        raise typer.BadParameter(f"{text!r}; expected {told} with commas", param_hint=option)
+    return values
+
+
+def start_tensorflow() -> None:
+    """Start TensorFlow without its notes about the processor, which would bury our own."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            from rust_tuner.models.runtime import start_backend
+
+            start_backend()
+        except BaseException:
+            notes.seek(0)
+            os.write(kept, notes.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def fetch_weights(weights: str) -> None:
+    """Download the weights where they must be, with our own words in place of Keras's."""
+    from rust_tuner.models.backbones import find_weights
+
+    with contextlib.redirect_stdout(_OneNote("downloading the ImageNet weights (84 MB, once)")):
+        find_weights(weights)
+
+
+class _OneNote(io.TextIOBase):
+    """A stream that says one thing of its own when something is first written to it."""
+
+    def __init__(self, note: str) -> None:
+        self._note: str | None = note
+
+    def write(self, text: str) -> int:
+        if self._note is not None:
+            note, self._note = self._note, None
+            say(note)
+        return len(text)
+
+
+@contextlib.contextmanager
+def reporting() -> Iterator[None]:
+    """Turn expected errors and Ctrl-C into a message and an exit code."""
+    try:
+        with remembering_interrupts():
+            yield
+    except (RustTunerError, OSError) as error:
+        say(f"error: {error}", style="red")
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        say("\ninterrupted; nothing finished is lost. To go on, type again:", style="yellow")
+        say(f"  {shlex.join(['rust-tuner', *sys.argv[1:]])}")
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def say(text: str, style: str | None = None) -> None:
+    """Print a note to standard error, which leaves standard output to results."""
+    err.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def say_next(command: str) -> None:
+    """Name the command that usually follows."""
+    say(f"next: {command}", style="green")

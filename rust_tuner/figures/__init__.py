@@ -1,0 +1,1 @@
+"""Figures: each is a function of a tidy DataFrame and an Axes."""

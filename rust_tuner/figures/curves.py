@@ -1,0 +1,224 @@
+"""The curves of a cross-validation, of one model or of several trials, and models side by side.
+
+A figure function takes a tidy table and an `Axes`, or a `Figure` where it draws several panels;
+it computes no score. How figures look belongs to `style`.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rust_tuner.metrics.fold_interval import UNIT, fold_interval
+from rust_tuner.figures.style import (
+    BLUE,
+    GREY,
+    METRICS,
+    ORANGE,
+    REFERENCE,
+    SMALLEST_TEXT,
+    draw_reference,
+    legend_below,
+    short_number,
+    styled,
+    title_above,
+    words,
+)
+
+# (name, colour, line style) of the two splits in the published layout.
+_SPLITS = (("train", "training", ORANGE, (0, (3, 1.2))), ("validation", "validation", BLUE, "-"))
+
+
+@styled
+def draw_curves(
+    curves: pd.DataFrame,
+    *,
+    axes: Axes,
+    metric: str = "auroc",
+    epoch: int | None = None,
+    view_only: float | None = None,
+    title: str = "",
+) -> None:
+    """One model's training and validation curves: each fold thin, their mean thick.
+
+    Args:
+        curves: `split, epoch, fold` and the metric, as published; epochs from 1.
+        axes: where to draw.
+        metric: the column.
+        epoch: the chosen epoch, from 1; the best of the mean validation curve where None.
+        view_only: the view-only baseline, drawn as a line.
+        title: over the number of folds.
+    """
+    num_folds = curves["fold"].nunique()
+    _draw_fold_lines(curves, axes=axes, metric=metric)
+    validation = curves[curves["split"] == "validation"]
+    mean = validation.groupby("epoch")[metric].mean()
+    if epoch is None and len(mean):
+        best = mean.argmin() if metric == "loss" else mean.argmax()
+        epoch = int(mean.index.to_numpy()[best])
+    if epoch is not None and epoch in mean.index:
+        axes.axvline(epoch, color=GREY, linewidth=0.6, linestyle=(0, (1, 1.5)), zorder=0)
+        axes.plot(
+            [epoch],
+            [mean[epoch]],
+            marker="o",
+            markersize=5,
+            markerfacecolor="white",
+            markeredgecolor=BLUE,
+            linestyle="none",
+            label=f"epoch {epoch}: {mean[epoch]:.3f}",
+            zorder=5,
+        )
+    if view_only is not None:
+        draw_reference(axes, view_only, label=f"view only: {view_only:.3f}")
+    axes.set_xlabel("Epoch")
+    axes.set_ylabel(METRICS.get(metric, metric))
+    _whole_epochs(axes, curves)
+    lines = [title] if title else []
+    axes.set_title("\n".join([*lines, f"n = {num_folds} folds and their mean"]))
+    legend_below(axes, num_columns=2)
+
+
+@styled
+def draw_curve_grid(
+    curves: pd.DataFrame,
+    *,
+    figure: Figure,
+    metric: str = "auroc",
+    names: tuple[str, ...] = (),
+    num_trials: int | None = None,
+    view_only: float | None = None,
+) -> None:
+    """Small multiples: the curves of some trials from the best to the worst.
+
+    Args:
+        curves: from `tables.ranked_curves`.
+        figure: where to draw.
+        metric: the column.
+        names: the hyperparameters that stand over each panel.
+        num_trials: of how many completed trials they are.
+        view_only: the view-only baseline, drawn as a line.
+    """
+    ranks = sorted(curves["rank"].unique())
+    num_columns = min(3, len(ranks))
+    num_rows = -(-len(ranks) // num_columns)
+    panels = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
+    for panel, rank in zip(panels.flat, ranks, strict=False):
+        rows = curves[curves["rank"] == rank]
+        _draw_fold_lines(rows, axes=panel, metric=metric)
+        first = rows.iloc[0]
+        values = ", ".join(short_number(first[name]) for name in names)
+        panel.set_title(
+            "\n".join(filter(None, [f"#{rank}: {first['score']:.3f}", values])),
+            fontsize=SMALLEST_TEXT,
+        )
+        _whole_epochs(panel, curves, count=2)
+        if view_only is not None:
+            draw_reference(panel, view_only, label=f"view only: {view_only:.3f}")
+    for panel in panels.flat[len(ranks) :]:
+        panel.set_axis_off()
+    for column in range(num_columns):
+        shown = [row for row in range(num_rows) if row * num_columns + column < len(ranks)]
+        panels[shown[-1], column].tick_params(labelbottom=True)
+        panels[shown[-1], column].set_xlabel("Epoch")
+    told = f" of {num_trials}" if num_trials else ""
+    over = [f"Rank{told}: score" + (f"; {', '.join(map(words, names))}" if names else "")]
+    folds = curves["fold"].nunique()
+    figure.suptitle(f"{over[0]}\nn = {folds} folds each", ha="left", x=0.01)
+    figure.supylabel(METRICS.get(metric, metric), fontsize=7.5)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+
+
+@styled
+def draw_baselines(
+    scores: pd.DataFrame,
+    *,
+    axes: Axes,
+    metric: str = "auroc",
+    view_only: float | None = None,
+    chance: float | None = 0.5,
+    names: dict[str, str] | None = None,
+) -> None:
+    """The first models side by side: folds, their mean and its 95 % interval.
+
+    The interval is `fold_interval`, which counts that the folds share training data.
+
+    Args:
+        scores: `model, fold, value`, such as from `tables.best_epoch_scores`; drawn in its order
+            from the top.
+        axes: where to draw.
+        metric: what the values are.
+        view_only: the view-only baseline, drawn as a line.
+        chance: drawn as a line.
+        names: what to call the models.
+    """
+    models = list(dict.fromkeys(scores["model"]))
+    told = []
+    for place, model in enumerate(models):
+        values = scores.loc[scores["model"] == model, "value"].to_numpy(dtype=np.float64)
+        mean = fold_interval(values, bounds=UNIT)
+        known = "" if np.isnan(mean.low) else f" ({mean.low:.3f}-{mean.high:.3f})"
+        told.append(f"{(names or {}).get(model, model)}\n{mean.value:.3f}{known}")
+        axes.plot(
+            values,
+            np.full(len(values), place - 0.16),
+            linestyle="none",
+            marker="o",
+            markersize=3,
+            markerfacecolor="none",
+            markeredgecolor=GREY,
+            markeredgewidth=0.6,
+        )
+        if known:
+            axes.plot(
+                [mean.low, mean.high],
+                [place + 0.16] * 2,
+                color=BLUE,
+                linewidth=1.2,
+                marker="|",
+                markersize=6,
+                zorder=3,
+            )
+        axes.plot(mean.value, place + 0.16, color=BLUE, marker="D", markersize=4, zorder=4)
+    if chance is not None:
+        axes.axvline(chance, color=GREY, linewidth=0.8, linestyle=":", label="chance")
+    if view_only is not None:
+        axes.axvline(view_only, label=f"view only: {view_only:.3f}", **REFERENCE)
+    axes.set_yticks(range(len(models)), told)
+    axes.set_ylim(len(models) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(f"Validation {METRICS.get(metric, metric)}")
+    folds = sorted(set(scores.groupby("model")["fold"].nunique()))
+    number = "-".join(str(n) for n in folds)
+    title_above(axes, f"○ n = {number} folds; ◆ mean, 95 % interval")
+    legend_below(axes, num_columns=2)
+
+
+def _draw_fold_lines(curves: pd.DataFrame, *, axes: Axes, metric: str) -> None:
+    for split, name, colour, style in _SPLITS:
+        rows = curves[curves["split"] == split]
+        if rows.empty:
+            continue
+        for _, fold in rows.groupby("fold"):
+            axes.plot(fold["epoch"], fold[metric], color=colour, linewidth=0.4, alpha=0.45)
+        mean = rows.groupby("epoch")[metric].mean()
+        lone = "o" if len(mean) == 1 else None
+        axes.plot(
+            mean.index,
+            mean,
+            color=colour,
+            linestyle=style,
+            linewidth=1.6,
+            marker=lone,
+            markersize=3,
+            label=name,
+            zorder=4,
+        )
+
+
+def _whole_epochs(axes: Axes, curves: pd.DataFrame, *, count: int = 5) -> None:
+    last = int(curves["epoch"].max())
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, last) if last / step <= count)
+    axes.set_xticks([1, *range(step, last + 1, step)] if step > 1 else range(1, last + 1))
+    axes.set_xlim(1 - 0.02 * last, last * 1.02)

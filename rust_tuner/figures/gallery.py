@@ -1,0 +1,79 @@
+"""The gallery of the worst errors: thumbnails with their true and predicted scores."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from rust_tuner.labels import CORTICES
+from rust_tuner.analysis.gallery import Thumbnail
+from rust_tuner.figures.style import COLUMN_WIDTH, styled
+
+COLUMNS = 3
+# In inches: of the title, of the words below a picture, and between pictures.
+_TITLE, _WORDS, _GAP = 0.38, 0.42, 0.06
+
+
+def gallery_height(count: int, *, width: float = COLUMN_WIDTH) -> float:
+    """The height in inches that a figure of so many pictures needs."""
+    return _TITLE + max(1, -(-count // COLUMNS)) * (_side(width) + _WORDS)
+
+
+@styled
+def draw_gallery(
+    errors: pd.DataFrame,
+    *,
+    figure: Figure,
+    thumbnails: Mapping[str, Thumbnail],
+    num_radiographs: int,
+) -> None:
+    """The worst radiographs in rows, with the true and the most likely score of each cortex.
+
+    Args:
+        errors: from `gallery.worst_errors`.
+        figure: where to draw, as high as `gallery_height` says.
+        thumbnails: `image` -> picture; a grey tile stands for one that is missing.
+        num_radiographs: of how many they are the worst.
+    """
+    width, height = figure.get_size_inches()
+    side = _side(width)
+    # Pictures of one size in rows need no layout, which would make room for the words between.
+    figure.set_layout_engine("none")
+    for place, row in enumerate(errors.to_dict("records")):
+        line, column = divmod(place, COLUMNS)
+        left = _GAP + column * (side + _GAP)
+        bottom = height - _TITLE - line * (side + _WORDS) - side
+        panel = figure.add_axes((left / width, bottom / height, side / width, side / height))
+        panel.set_xticks([])
+        panel.set_yticks([])
+        for spine in panel.spines.values():
+            spine.set_visible(False)
+        picture = thumbnails.get(row["image"])
+        if picture is None:
+            panel.set_facecolor("0.5")
+            panel.text(0.5, 0.5, "image not\nfound", ha="center", va="center", color="white")
+        else:
+            # Not resampled, so that the SVG holds the small picture and not a large one.
+            panel.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="none")
+        lines = [f"#{row['rank']} {row['view']}: off by {row['error']:.0f}"]
+        lines += [
+            f"{cortex} {row[f'{cortex}_true']:.0f} → {row[f'{cortex}_predicted']:.0f}"
+            for cortex in CORTICES
+            if not np.isnan(row[f"{cortex}_true"])
+        ]
+        figure.text(
+            left / width, (bottom - 0.03) / height, "\n".join(lines), va="top", linespacing=1.15
+        )
+    figure.suptitle(
+        f"Worst {len(errors)} of n = {num_radiographs} radiographs, points off in all;\n"
+        "where visible: true → most likely score",
+        ha="left",
+        va="top",
+        x=_GAP / width,
+        y=1 - 0.04 / height,
+    )
+
+
+def _side(width: float) -> float:
+    return (width - (COLUMNS + 1) * _GAP) / COLUMNS

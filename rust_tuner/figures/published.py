@@ -1,0 +1,173 @@
+"""Ours beside the published study's curves and points.
+
+The two are of other radiographs, so each has its own view-only line: what is to be compared is how
+far a figure is above its line.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rust_tuner.metrics.fold_interval import UNIT, fold_interval
+from rust_tuner.figures.regimes import LOGARITHMIC, axis_name, label_logarithmic
+from rust_tuner.figures.style import BLUE, METRICS, ORANGE, legend_below, styled, title_above
+
+# Name, colour, line style and marker of the two sides.
+SIDES: dict[str, dict[str, Any]] = {
+    "published": {"color": ORANGE, "linestyle": (0, (3, 1.2)), "marker": "o"},
+    "here": {"color": BLUE, "linestyle": "-", "marker": "s"},
+}
+_AUROC = METRICS["auroc"]
+
+
+@styled
+def draw_curves_beside(
+    curves: pd.DataFrame,
+    *,
+    axes: Axes,
+    view_only: dict[str, float] | None = None,
+    title: str = "",
+) -> None:
+    """Mean validation curves of one model, ours and the published one; bands are the folds' range.
+
+    Args:
+        curves: `side` (`published` or `here`) and the published layout.
+        axes: where to draw.
+        view_only: the view-only baseline of each side, drawn as a line.
+        title: over the number of folds.
+    """
+    validation = curves[curves["split"] == "validation"]
+    told = []
+    for side, look in SIDES.items():
+        rows = validation[validation["side"] == side]
+        if rows.empty:
+            continue
+        by_epoch = rows.groupby("epoch")["auroc"]
+        mean = by_epoch.mean()
+        colour, style = look["color"], look["linestyle"]
+        axes.fill_between(
+            mean.index, by_epoch.min(), by_epoch.max(), color=colour, alpha=0.2, linewidth=0
+        )
+        lone = look["marker"] if len(mean) == 1 else None
+        axes.plot(mean.index, mean, color=colour, linestyle=style, marker=lone, label=side)
+        told.append(f"{rows['fold'].nunique()} {side}")
+        _view_only_line(axes, side, view_only, is_horizontal=True)
+    axes.set_xlabel("Epoch")
+    axes.set_ylabel(f"Validation {_AUROC}")
+    lines = [title] if title else []
+    axes.set_title("\n".join([*lines, f"n folds: {', '.join(told)}; mean and range"]))
+    legend_below(axes, num_columns=2)
+
+
+@styled
+def draw_models_beside(
+    scores: pd.DataFrame,
+    *,
+    axes: Axes,
+    view_only: dict[str, float] | None = None,
+    names: dict[str, str] | None = None,
+) -> None:
+    """Models side by side, the published one and ours below each other, with 95 % intervals.
+
+    Args:
+        scores: `side, model, fold, value`; models are drawn in its order from the top.
+        axes: where to draw.
+        view_only: the view-only baseline of each side, drawn as a line.
+        names: what to call the models.
+    """
+    models = list(dict.fromkeys(scores["model"]))
+    told = []
+    for place, model in enumerate(models):
+        lines = [(names or {}).get(model, model)]
+        for offset, (side, look) in zip((-0.14, 0.14), SIDES.items(), strict=True):
+            own = scores[(scores["model"] == model) & (scores["side"] == side)]
+            if own.empty:
+                continue
+            mean = fold_interval(own["value"].to_numpy(dtype=np.float64), bounds=UNIT)
+            lines.append(f"{side} {mean.value:.3f}")
+            ends = [mean.low, mean.high]
+            axes.plot(ends, [place + offset] * 2, color=look["color"], marker="|", markersize=6)
+            axes.plot(
+                mean.value,
+                place + offset,
+                color=look["color"],
+                marker=look["marker"],
+                markersize=4.5,
+                markeredgecolor="black",
+                markeredgewidth=0.4,
+                linestyle="none",
+                label=side if side not in axes.get_legend_handles_labels()[1] else None,
+            )
+        told.append("\n".join(lines))
+    for side in SIDES:
+        _view_only_line(axes, side, view_only, is_horizontal=False)
+    axes.set_yticks(range(len(models)), told)
+    axes.set_ylim(len(models) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(f"Validation {_AUROC}")
+    folds = [
+        f"{rows['fold'].nunique()} {side}"
+        for side in SIDES
+        if len(rows := scores[scores["side"] == side])
+    ]
+    title_above(axes, f"n folds: {', '.join(folds)}; mean, 95 % interval")
+    legend_below(axes, num_columns=2)
+
+
+@styled
+def draw_trials_beside(
+    trials: pd.DataFrame,
+    *,
+    figure: Figure,
+    names: tuple[str, ...],
+    view_only: dict[str, float] | None = None,
+) -> None:
+    """The trials of a search, ours and the published ones, along each hyperparameter.
+
+    Args:
+        trials: `side`, the hyperparameters and `max_val_auroc`, the published score.
+        figure: where to draw.
+        names: the hyperparameters, a panel each.
+        view_only: the view-only baseline of each side, drawn as a line.
+    """
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for panel, name in zip(panels, names, strict=True):
+        for side, look in SIDES.items():
+            rows = trials[trials["side"] == side]
+            panel.plot(
+                rows[name],
+                rows["max_val_auroc"],
+                linestyle="none",
+                marker=look["marker"],
+                markersize=3,
+                markerfacecolor="none" if side == "published" else look["color"],
+                markeredgecolor=look["color"] if side == "published" else "black",
+                markeredgewidth=0.7 if side == "published" else 0.3,
+                label=f"{side} (n = {len(rows)})",
+                zorder=3,
+            )
+            _view_only_line(panel, side, view_only, is_horizontal=True)
+        if name in LOGARITHMIC:
+            label_logarithmic(panel, "x", np.unique(trials[name].to_numpy(np.float64)), 4)
+        panel.margins(x=0.06)
+        panel.set_xlabel(axis_name(name))
+    panels[0].set_ylabel(f"Highest mean validation\n{_AUROC}")
+    legend_below(panels[0], num_columns=2)
+
+
+def _view_only_line(
+    axes: Axes, side: str, view_only: dict[str, float] | None, *, is_horizontal: bool
+) -> None:
+    if view_only is None or side not in view_only:
+        return
+    look = SIDES[side]
+    (axes.axhline if is_horizontal else axes.axvline)(
+        view_only[side],
+        color=look["color"],
+        linewidth=0.9,
+        linestyle=(0, (1, 1)) if side == "published" else (0, (5, 1.5, 1, 1.5)),
+        label=f"view only, {side}: {view_only[side]:.3f}",
+    )

@@ -1,0 +1,56 @@
+"""The published study's own figures, which ship with the package, so that ours lie beside them.
+
+They are copied from the public repository `ShenZhouHong/radiography-ai-project` and kept in
+`experiments/published`, to which `report/published` is a link; they hold no image and no patient.
+"""
+
+from importlib import resources
+
+import pandas as pd
+
+from rust_tuner.errors import RustTunerError
+
+# What a predictor that knows only the view reaches on the published label table: per-view
+# prevalences, macro AUROC of the 18 labels.
+PUBLISHED_VIEW_ONLY = 0.8057
+
+CURVES = ("model", "split", "epoch", "fold", "auroc")
+PUBLISHED_TABLES = {
+    "initial_evaluation": CURVES,
+    "regime_1": ("batch_size", "dropout_rate", "max_val_auroc"),
+    "regime_2": ("learning_rate", "epsilon", "max_val_auroc"),
+    "final_model_kfold": CURVES,
+}
+
+
+def read_published(name: str) -> pd.DataFrame:
+    """One of the published study's tables.
+
+    Args:
+        name: one of `PUBLISHED_TABLES`: `initial_evaluation` and `final_model_kfold` are per-fold
+            AUROC (`model, split, epoch, fold, auroc`, epochs and folds from 1); `regime_1` and
+            `regime_2` a row a trial with the highest fold-averaged validation AUROC.
+
+    Raises:
+        RustTunerError: where there is no such table, or the installation lacks it.
+    """
+    if name not in PUBLISHED_TABLES:
+        raise RustTunerError(
+            f"no published table {name!r}; there are {', '.join(PUBLISHED_TABLES)}"
+        )
+    place = resources.files("rust_tuner.figures") / "published_csv" / f"{name}.csv"
+    try:
+        with place.open(encoding="utf-8") as stream:
+            table = pd.read_csv(stream)
+    except (OSError, ValueError) as error:
+        raise RustTunerError(
+            f"the published {name}.csv cannot be read ({error}); install the package again, or "
+            "check it out with symbolic links"
+        ) from error
+    columns = PUBLISHED_TABLES[name]
+    if tuple(table.columns) != columns or table.isna().any(axis=None):
+        raise RustTunerError(
+            f"the published {name}.csv has the columns {', '.join(table.columns)}, or lacks "
+            f"values; expected {', '.join(columns)}; install the package again"
+        )
+    return table

@@ -1,0 +1,340 @@
+"""Figures of where in a search's space the scores are high: scatter, slices and heat map.
+
+Their rings and bands say what cannot be told from the best trial: a best score alone is partly
+chance. Which trials are tied, and how large the noise is, is computed elsewhere.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import FigureBase
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullFormatter, NullLocator
+
+from rust_tuner.errors import RustTunerError
+from rust_tuner.figures.style import (
+    GREY,
+    ORANGE,
+    SEQUENTIAL,
+    SKY,
+    SMALLEST_TEXT,
+    VERMILION,
+    draw_reference,
+    ink_on,
+    legend_below,
+    power_number,
+    score_label,
+    styled,
+    words,
+)
+
+FloatArray = npt.NDArray[np.float64]
+
+_AXIS_NAMES = {
+    "batch_size": "Batch size (images)",
+    "dropout_rate": "Dropout rate",
+    "learning_rate": "Learning rate",
+    "epsilon": "Adam's epsilon",
+}
+LOGARITHMIC = ("learning_rate", "epsilon")
+# Column of a table of trials that says which ones are statistically tied with the best.
+TIED = "tied_with_best"
+
+_BEST_RING: dict[str, Any] = {
+    "marker": "o",
+    "linestyle": "none",
+    "markersize": 8,
+    "markerfacecolor": "none",
+    "markeredgecolor": VERMILION,
+    "markeredgewidth": 1.5,
+    "zorder": 6,
+}
+_TIED_RING: dict[str, Any] = {
+    "marker": "o",
+    "linestyle": "none",
+    "markersize": 6.2,
+    "markerfacecolor": "none",
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.8,
+    "zorder": 5,
+}
+# Narrower cells, in inches, cannot hold three digits of the smallest text.
+_NARROWEST_CELL = 0.27
+_SLICE_TICKS = 4
+# A lone value's cell is this wide, in natural logarithms.
+_LONE_CELL = 1.0
+
+
+@styled
+def draw_regime_1(
+    trials: pd.DataFrame,
+    *,
+    axes: Axes,
+    score: str = "score",
+    metric: str = "auroc",
+    num_folds: int | None = None,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """Batch size against dropout rate, the colour is the score; those tied with the best ringed.
+
+    Args:
+        trials: `batch_size, dropout_rate` and the score, empty where a trial failed; with a
+            boolean column `tied_with_best`, the trials where it holds are ringed.
+        axes: where to draw.
+        score: the column.
+        metric: what the score is.
+        num_folds: of how many folds the score is the mean.
+        limits: scores at the ends of the colours; the lowest and the highest where None.
+    """
+    done = trials.dropna(subset=[score]).sort_values(score)
+    failed = trials[trials[score].isna()]
+    drawn = axes.scatter(
+        done["dropout_rate"],
+        done["batch_size"],
+        c=done[score].to_numpy(dtype=np.float64),
+        norm=Normalize(*limits) if limits else None,
+        cmap=SEQUENTIAL,
+        s=16,
+        edgecolors="black",
+        linewidths=0.3,
+        zorder=3,
+    )
+    if len(failed):
+        axes.plot(
+            failed["dropout_rate"],
+            failed["batch_size"],
+            linestyle="none",
+            marker="x",
+            markersize=4,
+            color=GREY,
+            markeredgewidth=0.8,
+            label=f"no score ({len(failed)})",
+        )
+    _ring(done, axes, "dropout_rate", "batch_size", score=score)
+    axes.set_xlabel(axis_name("dropout_rate"))
+    axes.set_ylabel(axis_name("batch_size"))
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.03)
+    axes.set_title(f"n = {len(done)} trials")
+    assert axes.figure is not None
+    bar = axes.figure.colorbar(drawn, ax=axes, aspect=30, pad=0.03)
+    bar.set_label(score_label(metric, num_folds))
+    bar.outline.set_linewidth(0.5)
+    legend_below(axes, num_columns=2)
+
+
+@styled
+def draw_slices(
+    trials: pd.DataFrame,
+    *,
+    figure: FigureBase,
+    names: tuple[str, ...],
+    score: str = "score",
+    metric: str = "auroc",
+    noise: float | None = None,
+    view_only: float | None = None,
+    lower_is_better: bool = False,
+    best: int | None = None,
+) -> None:
+    """The score along each hyperparameter, a panel each; the noise floor as a band at the best.
+
+    Args:
+        trials: the hyperparameters and the score, empty where a trial failed; `tied_with_best`
+            as in `draw_regime_1`.
+        figure: where to draw.
+        names: the hyperparameters.
+        score: the column.
+        metric: what the score is.
+        noise: what the scores of two repeats of one configuration differ by in no more than 5 %
+            of cases (`difference` of `noise_spread`); no band where None.
+        view_only: the view-only baseline, drawn as a line.
+        lower_is_better: such as for a loss.
+        best: index of the trial that was chosen; the best by the score where None.
+
+    Raises:
+        RustTunerError: for a learning rate or epsilon that is not positive.
+    """
+    done = trials.dropna(subset=[score]).sort_values(score, ascending=not lower_is_better)
+    if best is not None:
+        done = pd.concat([done.drop(index=best), done.loc[[best]]])
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for panel, name in zip(panels, names, strict=True):
+        if noise is not None and len(done):
+            top = float(done[score].iloc[-1])
+            ends = (top, top + noise) if lower_is_better else (top - noise, top)
+            panel.axhspan(
+                *ends, color=SKY, alpha=0.35, linewidth=0, label=f"noise floor: {noise:.3f}"
+            )
+        panel.plot(
+            done[name],
+            done[score],
+            linestyle="none",
+            marker="o",
+            markersize=3,
+            markerfacecolor=ORANGE,
+            markeredgecolor="black",
+            markeredgewidth=0.3,
+            label="trial",
+            zorder=3,
+        )
+        _ring(done, panel, name, score, score=score)
+        if view_only is not None:
+            draw_reference(panel, view_only, label=f"view only: {view_only:.3f}")
+        if name in LOGARITHMIC:
+            label_logarithmic(panel, "x", np.unique(done[name].to_numpy(np.float64)), _SLICE_TICKS)
+        panel.margins(x=0.06)
+        panel.set_xlabel(axis_name(name))
+    panels[0].set_ylabel(score_label(metric))
+    panels[0].set_title(f"n = {len(done)} trials")
+    legend_below(panels[0], num_columns=2)
+
+
+@styled
+def draw_regime_2(
+    trials: pd.DataFrame,
+    *,
+    axes: Axes,
+    score: str = "score",
+    metric: str = "auroc",
+    num_folds: int | None = None,
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """Learning rate by epsilon on logarithmic axes, the values in the cells; the best is framed.
+
+    A cell reaches to the geometric middle of its neighbours. Where it is too narrow its colour
+    alone tells the score.
+
+    Args:
+        trials: `learning_rate, epsilon` and the score, empty where a trial failed; a dot stands
+            in the cells where a column `tied_with_best` holds.
+        axes: where to draw.
+        score: the column.
+        metric: what the score is.
+        num_folds: of how many folds the score is the mean.
+        limits: scores at the ends of the colours; the lowest and the highest where None.
+
+    Raises:
+        RustTunerError: for a learning rate or epsilon that is not positive.
+    """
+    grid = trials.pivot_table(
+        index="learning_rate", columns="epsilon", values=score, dropna=False, sort=True
+    )
+    values = grid.to_numpy(dtype=np.float64)
+    rates, epsilons = (index.to_numpy(dtype=np.float64) for index in (grid.index, grid.columns))
+    label_logarithmic(axes, "x", epsilons, len(epsilons))
+    label_logarithmic(axes, "y", rates, len(rates))
+    across, up = _edges(epsilons), _edges(rates)
+    axes.set_facecolor("0.92")
+    mesh = axes.pcolormesh(
+        across,
+        up,
+        np.ma.masked_invalid(values),
+        cmap=SEQUENTIAL,
+        norm=Normalize(*limits) if limits else None,
+        edgecolors="white",
+        linewidth=0.5,
+    )
+    axes.set_xlim(across[0], across[-1])
+    axes.set_ylim(up[0], up[-1])
+    axes.tick_params(length=0)
+    lines = [f"n = {int(np.isfinite(values).sum())} trials"]
+    if np.isfinite(values).any():
+        row, column = divmod(int(np.nanargmax(values)), values.shape[1])
+        low, left = up[row], across[column]
+        axes.add_patch(
+            Rectangle(
+                (left, low),
+                across[column + 1] - left,
+                up[row + 1] - low,
+                fill=False,
+                edgecolor=VERMILION,
+                linewidth=1.8,
+                zorder=5,
+                clip_on=False,
+            )
+        )
+        lines.append(f"□ best {values[row, column]:.3f}")
+    tied = _tied(trials.dropna(subset=[score]).sort_values(score).iloc[:-1])
+    marked = {(row["learning_rate"], row["epsilon"]) for row in tied.to_dict("records")}
+    if marked:
+        lines.append(f"• tied with it ({len(marked)})")
+    if np.isnan(values).any():
+        lines.append("- no score")
+    assert axes.figure is not None
+    width = 0.8 * axes.figure.bbox.width / axes.figure.dpi / np.log(across[-1] / across[0])
+    for (row, column), value in np.ndenumerate(values):
+        if width * np.log(across[column + 1] / across[column]) < _NARROWEST_CELL:
+            continue
+        is_missing = bool(np.isnan(value))
+        text = "-" if is_missing else f"{value:.3f}"
+        dot = "\n•" if (rates[row], epsilons[column]) in marked else ""
+        axes.text(
+            np.sqrt(across[column] * across[column + 1]),
+            np.sqrt(up[row] * up[row + 1]),
+            text + dot,
+            ha="center",
+            va="center",
+            color="black" if is_missing else ink_on(mesh.to_rgba(value)),
+            fontsize=SMALLEST_TEXT,
+        )
+    axes.set_xlabel(axis_name("epsilon"))
+    axes.set_ylabel(axis_name("learning_rate"))
+    axes.set_title("; ".join(lines))
+    bar = axes.figure.colorbar(mesh, ax=axes, orientation="horizontal", aspect=35, pad=0.02)
+    bar.set_label(score_label(metric, num_folds).replace("\n", " "))
+    bar.outline.set_linewidth(0.5)
+
+
+def axis_name(name: str) -> str:
+    """A hyperparameter as the words on its axis."""
+    told = _AXIS_NAMES.get(name, words(name))
+    return f"{told} (log)" if name in LOGARITHMIC else told
+
+
+def _tied(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials that are known to be tied with the best."""
+    if TIED not in trials:
+        return trials.iloc[:0]
+    return trials[trials[TIED].astype("boolean").fillna(False).to_numpy(dtype=bool)]
+
+
+def _ring(done: pd.DataFrame, axes: Axes, x: str, y: str, *, score: str) -> None:
+    """Ring the best, the last row, and what is tied with it."""
+    if done.empty:
+        return
+    best = done.iloc[-1]
+    tied = _tied(done.iloc[:-1])
+    if len(tied):
+        axes.plot(tied[x], tied[y], label=f"tied with the best ({len(tied)})", **_TIED_RING)
+    axes.plot([best[x]], [best[y]], label=f"best: {best[score]:.3f}", **_BEST_RING)
+
+
+def _edges(values: FloatArray) -> FloatArray:
+    """The ends of the cells around ascending values, in geometric middles."""
+    logs = np.log(values)
+    if len(logs) == 1:
+        logs = np.array([logs[0] - _LONE_CELL, logs[0], logs[0] + _LONE_CELL])
+    middles = (logs[1:] + logs[:-1]) / 2
+    if len(values) > 1:
+        middles = np.array([2 * logs[0] - middles[0], *middles, 2 * logs[-1] - middles[-1]])
+    edges: FloatArray = np.exp(middles)
+    return edges
+
+
+def label_logarithmic(axes: Axes, which: Literal["x", "y"], values: FloatArray, count: int) -> None:
+    """Make an axis logarithmic, with plainly written ticks at no more than `count` values."""
+    if not (values > 0).all():
+        raise RustTunerError(
+            f"{float(values.min()):g} on a logarithmic axis; learning rates and epsilons are "
+            "positive, so a record is damaged"
+        )
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    places = values[:: -(-len(values) // count)]
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_ticks(places, [power_number(float(value)) for value in places])

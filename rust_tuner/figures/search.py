@@ -1,0 +1,135 @@
+"""Figures of how a search went: the best so far over its trials, and how the best ones spread."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from rust_tuner.figures.style import (
+    BLUE,
+    METRICS,
+    ORANGE,
+    draw_reference,
+    legend_below,
+    score_label,
+    short_number,
+    styled,
+    words,
+)
+
+
+@styled
+def draw_search_progress(
+    trials: pd.DataFrame,
+    *,
+    axes: Axes,
+    score: str = "score",
+    metric: str = "auroc",
+    view_only: float | None = None,
+    lower_is_better: bool = False,
+) -> None:
+    """Each trial's score, and the best so far.
+
+    Args:
+        trials: one row a trial in the order they were run; the score is empty where one failed.
+        axes: where to draw.
+        score: the column.
+        metric: what the score is.
+        view_only: the view-only baseline, drawn as a line.
+        lower_is_better: such as for a loss.
+    """
+    values = trials[score].astype("float64").reset_index(drop=True)
+    number = np.arange(1, len(values) + 1)
+    running = (values.cummin() if lower_is_better else values.cummax()).ffill()
+    axes.plot(
+        number,
+        values,
+        linestyle="none",
+        marker="o",
+        markersize=2.8,
+        markerfacecolor=ORANGE,
+        markeredgecolor="black",
+        markeredgewidth=0.3,
+        label="trial",
+    )
+    axes.step(number, running, where="post", color=BLUE, linewidth=1.4, label="best so far")
+    if view_only is not None:
+        draw_reference(axes, view_only, label=f"view only: {view_only:.3f}")
+    axes.set_xlabel("Trial, in the order they were run")
+    axes.set_ylabel(score_label(metric))
+    axes.set_xlim(0.5, len(values) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(f"n = {int(values.notna().sum())} trials")
+    legend_below(axes, num_columns=3)
+
+
+@styled
+def draw_fold_boxes(
+    scores: pd.DataFrame,
+    *,
+    axes: Axes,
+    metric: str = "auroc",
+    names: tuple[str, ...] = (),
+    count: int = 10,
+    view_only: float | None = None,
+) -> None:
+    """How the best trials spread over the folds, best trial first.
+
+    Args:
+        scores: from `tables.fold_scores`.
+        axes: where to draw.
+        metric: what the values are.
+        names: the hyperparameters that stand below each box.
+        count: how many trials at most.
+        view_only: the view-only baseline, drawn as a line.
+    """
+    best = scores[scores["rank"] <= count]
+    ranks = sorted(best["rank"].unique())
+    groups = [best.loc[best["rank"] == rank, "value"].to_numpy(dtype=np.float64) for rank in ranks]
+    axes.boxplot(
+        groups,
+        positions=range(len(ranks)),
+        widths=0.6,
+        showfliers=False,
+        medianprops={"color": BLUE, "linewidth": 1.4},
+        boxprops={"linewidth": 0.7},
+        whiskerprops={"linewidth": 0.7},
+        capprops={"linewidth": 0.7},
+    )
+    for place, values in enumerate(groups):
+        spread = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else np.zeros(1)
+        axes.plot(
+            place + spread,
+            values,
+            linestyle="none",
+            marker="o",
+            markersize=2.4,
+            markerfacecolor=ORANGE,
+            markeredgecolor="black",
+            markeredgewidth=0.3,
+            zorder=3,
+        )
+        axes.plot(
+            place,
+            values.mean(),
+            marker="D",
+            markersize=3.4,
+            markerfacecolor="white",
+            markeredgecolor="black",
+            markeredgewidth=0.7,
+            zorder=4,
+        )
+    labels = []
+    for rank in ranks:
+        first = best[best["rank"] == rank].iloc[0]
+        values = ", ".join(short_number(first[name]) for name in names)
+        labels.append(f"#{rank}" + (f": {values}" if values else ""))
+    axes.set_xticks(range(len(ranks)), labels, rotation=90 if names else 0)
+    if view_only is not None:
+        draw_reference(axes, view_only, label=f"view only: {view_only:.3f}")
+    below = f"Rank{': ' if names else ''}{', '.join(map(words, names))}"
+    axes.set_xlabel(below)
+    axes.set_ylabel(f"Validation {METRICS.get(metric, metric)}")
+    folds = best.groupby("rank")["fold"].nunique().max()
+    axes.set_title(f"Best {len(ranks)} trials, n = {folds} folds each (◇ mean)")
+    legend_below(axes, num_columns=2)

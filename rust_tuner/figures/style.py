@@ -1,0 +1,202 @@
+"""How our figures look and how they are saved; what they show belongs to the `figures` modules.
+
+Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/) and Matplotlib's cividis,
+which hold for colour-blind readers; every distinction has a second sign (line style, marker, text)
+that greyscale keeps. No pyplot state.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from rust_tuner.files import atomic_write
+from rust_tuner.labels import NUM_LABELS
+from rust_tuner.analysis.tables import write_table
+
+# A journal's single and double column, 85 and 180 mm, in inches.
+COLUMN_WIDTH = 85 / 25.4
+DOUBLE_WIDTH = 180 / 25.4
+RESOLUTION = 300
+SMALLEST_TEXT = 7
+
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": SMALLEST_TEXT,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 7.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+    "figure.titlesize": 8,
+    "figure.facecolor": "white",
+    "xtick.labelsize": SMALLEST_TEXT,
+    "ytick.labelsize": SMALLEST_TEXT,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "legend.fontsize": SMALLEST_TEXT,
+    "legend.title_fontsize": SMALLEST_TEXT,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "lines.linewidth": 1.2,
+    "svg.fonttype": "path",
+    # So that equal tables give equal files.
+    "svg.hashsalt": "rust_tuner",
+}
+styled = matplotlib.rc_context(STYLE)
+
+Colour = tuple[float, float, float]
+
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
+    to_rgb(name) for name in ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+)
+PALETTE: tuple[Colour, ...] = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
+GREY = (0.35, 0.35, 0.35)
+SEQUENTIAL = "cividis"
+
+METRICS = {
+    "auroc": f"AUROC, {NUM_LABELS} labels",
+    "cortex_auroc": "AUROC, visible cortices",
+    "loss": "Loss",
+}
+
+# The look of the line that a score has to be read against.
+REFERENCE: dict[str, Any] = {
+    "color": VERMILION,
+    "linewidth": 0.9,
+    "linestyle": (0, (5, 1.5, 1, 1.5)),
+}
+
+
+@styled
+def new_figure(*, width: float = COLUMN_WIDTH, height: float = 2.5) -> Figure:
+    """An empty figure without pyplot, in inches; its layout keeps text inside."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+@styled
+def new_axes(*, width: float = COLUMN_WIDTH, height: float = 2.5) -> Axes:
+    """The one panel of a new figure; its `figure` is what is saved."""
+    return new_figure(width=width, height=height).subplots()
+
+
+@styled
+def save_figure(figure: Figure, path: str | Path, data: pd.DataFrame) -> list[Path]:
+    """Write a figure as PNG (300 dpi) and SVG, and the table behind it as CSV, each atomically.
+
+    Args:
+        figure: the figure.
+        path: without suffix; `.png`, `.svg` and `.csv` are appended.
+        data: the table that was drawn.
+
+    Returns:
+        The three files.
+
+    Raises:
+        StorageError: where one cannot be written.
+    """
+    # One layout for both files; else each would be laid out anew, twice.
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)
+    stem = Path(path)
+    files = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg", "csv")]
+    for file in files[:2]:
+        with atomic_write(file) as stream:
+            stream.write(_rendered(figure, file.suffix.removeprefix(".")))
+    write_table(data, files[2])
+    return files
+
+
+@styled
+def _rendered(figure: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    # No date, so that equal tables give equal files.
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    figure.savefig(buffer, format=kind, dpi=RESOLUTION, metadata=metadata)
+    return buffer.getvalue()
+
+
+def draw_reference(axes: Axes, value: float, *, label: str) -> None:
+    """The horizontal line that a score has to be read against."""
+    axes.axhline(value, label=label, **REFERENCE)
+
+
+def legend_below(axes: Axes, *, num_columns: int) -> None:
+    """The legend below the figure, where no curve can run through it; once a figure."""
+    figure = axes.figure
+    assert figure is not None
+    handles, labels = axes.get_legend_handles_labels()
+    if handles and not figure.legends:
+        figure.legend(handles, labels, loc="outside lower center", ncols=num_columns)
+
+
+def title_above(axes: Axes, text: str) -> None:
+    """A title that begins at the figure's left edge, for a panel with long names at its left."""
+    assert axes.figure is not None
+    axes.figure.suptitle(text, ha="left", x=0.01)
+
+
+def write_cells(axes: Axes, texts: npt.NDArray[np.str_]) -> None:
+    """Write into the cells of a heat map whose sides are one, black or white by what is behind.
+
+    Args:
+        axes: with the heat map.
+        texts: (rows, columns).
+    """
+    mesh = axes.collections[0]
+    mesh.update_scalarmappable()
+    colours = np.asarray(mesh.get_facecolor()).reshape((*texts.shape, 4))
+    for (row, column), text in np.ndenumerate(texts):
+        axes.text(
+            column + 0.5,
+            row + 0.5,
+            text,
+            ha="center",
+            va="center",
+            color=ink_on(colours[row, column]),
+            fontsize=SMALLEST_TEXT,
+        )
+
+
+def ink_on(colour: npt.ArrayLike) -> str:
+    """Black or white, whichever has the better contrast with (4,) red, green, blue and alpha."""
+    red, green, blue, alpha = np.asarray(colour, dtype=np.float64)
+    luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
+    return "black" if luminance > 0.18 or alpha == 0 else "white"
+
+
+def score_label(metric: str, num_folds: int | None = None) -> str:
+    """What a search's score is, as the words on an axis."""
+    told = f"\n(mean of {num_folds} folds)" if num_folds else ""
+    return f"Validation {METRICS.get(metric, metric)}{told}"
+
+
+def short_number(value: object) -> str:
+    """A hyperparameter in as few characters as three digits take."""
+    return _bare(f"{value:.3g}") if isinstance(value, float | np.floating) else str(value)
+
+
+def power_number(value: float) -> str:
+    """A value of a logarithmic axis, such as 1e-7 or 2.5e-4; no raised digits, which are small."""
+    return _bare(f"{value:.1e}")
+
+
+def words(name: str) -> str:
+    """A column's name as words."""
+    return name.replace("_", " ")
+
+
+def _bare(number: str) -> str:
+    mantissa, _, exponent = number.partition("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}" if exponent else number

@@ -1,0 +1,165 @@
+"""The first models of a study side by side, from their records alone; no TensorFlow.
+
+It owns their names and where they are kept; running them belongs to `baselines`.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from rust_tuner.errors import SearchError
+from rust_tuner.records.project import RUN_FILE, Project, TrialRecord, read_project
+from rust_tuner.metrics.ties import Tie, ties
+
+BASELINES_FOLDER = "baselines"
+RADIMAGENET, IMAGENET = "inceptionv3_radimagenet", "inceptionv3_imagenet"
+BASELINES = ("lenet1998", "inceptionv3_end2end", RADIMAGENET, IMAGENET)
+# Those whose backbone is pretrained and not trained further, so that a search can take it up.
+FROZEN_BASELINES = (RADIMAGENET, IMAGENET)
+CHANCE = "chance"
+VIEW_ONLY = "view_only"
+
+_COLUMNS = {
+    "model": "object",
+    "auroc": "float64",
+    "auroc_std": "float64",
+    "cortex_auroc": "float64",
+    "cortex_auroc_std": "float64",
+    "tied_with_best": "boolean",
+    "p_against_best": "float64",
+    "epoch": "Int64",
+    "folds": "Int64",
+    "epochs": "Int64",
+    "seconds": "float64",
+}
+
+
+def available_baselines(weights: str, *, has_radimagenet: bool) -> tuple[str, ...]:
+    """The first models that can be had: where nobody names them, these are trained.
+
+    Args:
+        weights: the protocol's; with random ones ImageNet's model is left out.
+        has_radimagenet: whether RadImageNet's file was given.
+    """
+    return tuple(
+        model
+        for model in BASELINES
+        if (model != RADIMAGENET or has_radimagenet) and (model != IMAGENET or weights != "random")
+    )
+
+
+def read_baselines(directory: str | Path) -> dict[str, Project]:
+    """The first models' projects that a study's folder holds, finished or not, in their order."""
+    folder = Path(directory) / BASELINES_FOLDER
+    return {
+        model: read_project(folder / model)
+        for model in BASELINES
+        if (folder / model / RUN_FILE).is_file()
+    }
+
+
+def baseline_results(directory: str | Path) -> pd.DataFrame:
+    """The first models of a study, and what they have to beat.
+
+    Args:
+        directory: the study's folder.
+
+    Returns:
+        `model, auroc, auroc_std, cortex_auroc, cortex_auroc_std, tied_with_best, p_against_best,
+        epoch, folds, epochs, seconds`:
+        a row for `chance`, one for `view_only` (a predictor that knows the view and nothing
+        else), and one for each model that was begun. Figures are validation figures, averaged
+        over the folds at the epoch (from 0) of the model's score; `_std` is their standard
+        deviation over the folds (n - 1); ties with the best model are by the objective, as those
+        of trials. A model that is not finished, or failed, has none; its
+        `folds` are those that are finished. No rows where no model was begun. The objective is
+        in the table's `attrs`.
+
+    Raises:
+        SearchError: where the models were not compared on the same radiographs and folds.
+    """
+    projects = read_baselines(directory)
+    if not projects:
+        return _table([])
+    _require_same_data(projects)
+    first = next(iter(projects.values()))
+    view_only = first.run["view_only_baseline"]
+    known = {
+        "model": VIEW_ONLY,
+        "auroc": view_only["val_auroc"],
+        "cortex_auroc": view_only["val_cortex_auroc"],
+    }
+    rows: list[dict[str, object]] = [{"model": CHANCE, "auroc": 0.5, "cortex_auroc": 0.5}, known]
+    compared = _ties(projects)
+    for model, project in projects.items():
+        row, tie = _row(model, project), compared.get(model)
+        if tie is not None:
+            row |= {"tied_with_best": tie.tied, "p_against_best": tie.p_value}
+        rows.append(row)
+    table = _table(rows)
+    table.attrs["objective"] = first.objective
+    return table
+
+
+def suggested_backbone(table: pd.DataFrame, objective: str | None = None) -> str | None:
+    """The frozen model with the best objective, which a search is best based on.
+
+    Args:
+        table: from `baseline_results`.
+        objective: `val_auroc` or `val_cortex_auroc`; what the models were scored by where None.
+
+    Returns:
+        One of `FROZEN_BASELINES`, or None where none of them is finished.
+    """
+    scored_by = objective or str(table.attrs.get("objective", "val_auroc"))
+    figure = scored_by.removeprefix("val_")
+    frozen = table[table["model"].isin(FROZEN_BASELINES)].dropna(subset=[figure])
+    best = frozen.sort_values(figure, ascending=False, kind="stable").head(1)
+    return None if best.empty else str(best["model"].item())
+
+
+def _row(model: str, project: Project) -> dict[str, object]:
+    row: dict[str, object] = {"model": model, "epochs": project.run["epochs"]}
+    trial: TrialRecord | None = project.trials[0] if project.trials else None
+    if trial is None:
+        return row | {"folds": 0, "seconds": 0.0}
+    row |= {
+        "folds": len(trial.folds),
+        "seconds": float(sum(fold["seconds"] for fold in trial.folds)),
+    }
+    if trial.score is None:
+        return row
+    for name in ("auroc", "cortex_auroc"):
+        row |= {name: trial.metrics[f"val_{name}"], f"{name}_std": trial.spread(name)}
+    return row | {"epoch": trial.epoch}
+
+
+def _ties(projects: dict[str, Project]) -> dict[str, Tie]:
+    """How the models that are finished compare with the best of them."""
+    best = {model: project.best for model, project in projects.items()}
+    first = next(iter(projects.values()))
+    metric = first.objective.removeprefix("val_")
+    scores = {
+        model: values
+        for model, trial in best.items()
+        if trial is not None and (values := trial.fold_values(metric)) and len(values) > 1
+    }
+    return ties(scores, first.run["subject"], direction=first.run["objective"]["direction"])
+
+
+def _table(rows: list[dict[str, object]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+
+
+def _require_same_data(projects: dict[str, Project]) -> None:
+    first, *others = projects
+    for name in ("targets", "folds"):
+        expected = projects[first].run["subject"][name]
+        for model in others:
+            found = projects[model].run["subject"][name]
+            if found != expected:
+                raise SearchError(
+                    f"{projects[model].folder} was trained on other {name} than "
+                    f"{projects[first].folder} (SHA-256 {found[:12]} and {expected[:12]}), so "
+                    "their figures cannot be compared; delete one of them and run it again"
+                )

@@ -1,0 +1,243 @@
+"""What a study folder holds, part by part: each part is read, or the reason why not is kept.
+
+It owns the places of a study's files as a reader sees them; what the parts mean belongs to the
+tables and figures beside it.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from rust_tuner.data.split_file import SPLIT_FILE
+from rust_tuner.errors import ResumeError, RustTunerError
+from rust_tuner.files import read_json, sha256_of_json
+from rust_tuner.records.checks import CHECKS_FILE, CheckRecord, read_checks
+from rust_tuner.analysis.nested import SPREADS, SUMMARY_NAMES
+from rust_tuner.analysis.noise import NOISE, NOISE_FILE, NoiseFloor, noise_spread, read_noise
+from rust_tuner.records.predictions import read_predictions
+from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
+from rust_tuner.records.nested import FIGURES, NESTED, NESTED_FILE, Nested, read_nested
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project, read_project
+from rust_tuner.records.study import STUDY_FILE
+
+FINAL = "final"
+CROSS_VALIDATION = "cross_validation"
+# What reading a damaged part may end in; everything else is a fault of the program.
+DAMAGED = (RustTunerError, OSError, LookupError, TypeError, ValueError, AttributeError)
+
+_PARTS = (STUDY_FILE, SPLIT_FILE, BASELINES_FOLDER, REGIME_1, REGIME_2, NESTED, NOISE, FINAL)
+_HOLDOUT_METRICS = ("auroc", "cortex_auroc")
+_LABEL_FIELDS = ("label", "positives", "rows", "auroc", "precision", "recall", "f1")
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class StudyRecords:
+    """A study folder as it stands.
+
+    Attributes:
+        directory: the study's folder.
+        study: `study.json`, or None.
+        split: `split.json`, or None.
+        baselines: the projects of the first models that were begun, in their order.
+        regime_1: its project, or None.
+        regime_2: its project, or None.
+        nested: the nested cross-validation, or None.
+        noise: the repeats of the best configuration, or None.
+        cross_validation: the final model's project, or None.
+        holdout: `final/holdout.json`, or None.
+        predictions: `final/predictions.csv`, or None.
+        checks: `checks.json`, or None.
+        problems: what is there and cannot be read, a line each; what is not there is no problem.
+    """
+
+    directory: Path
+    study: dict[str, Any] | None
+    split: dict[str, Any] | None
+    baselines: dict[str, Project]
+    regime_1: Project | None
+    regime_2: Project | None
+    nested: Nested | None
+    noise: NoiseFloor | None
+    cross_validation: Project | None
+    holdout: dict[str, Any] | None
+    predictions: pd.DataFrame | None
+    checks: CheckRecord | None
+    problems: tuple[str, ...]
+
+    @property
+    def projects(self) -> dict[str, Project]:
+        """Every project that can be read, by its folder's name within the study."""
+        found = {f"{BASELINES_FOLDER}/{name}": item for name, item in self.baselines.items()}
+        for name, project in (
+            (REGIME_1, self.regime_1),
+            (REGIME_2, self.regime_2),
+            (f"{FINAL}/{CROSS_VALIDATION}", self.cross_validation),
+        ):
+            if project is not None:
+                found[name] = project
+        return found
+
+
+def read_study(directory: str | Path) -> StudyRecords:
+    """Read a study folder, also one that is unfinished, in use or partly damaged.
+
+    Raises:
+        ResumeError: where there is no such folder, or nothing of a study in it.
+    """
+    place = Path(directory)
+    if not any((place / name).exists() for name in _PARTS):
+        reason = "holds nothing of a study" if place.is_dir() else "is no folder"
+        raise ResumeError(
+            f"{place} {reason}; give the folder that `rust-tuner prepare` made, which has "
+            "study.json in it"
+        )
+    problems: list[str] = []
+
+    def read(name: str, reader: Callable[[Path], Part]) -> Part | None:
+        path = place / name
+        if not path.exists():
+            return None
+        try:
+            return reader(path)
+        except DAMAGED as error:
+            problems.append(f"{name}: {_told(error)}")
+            return None
+
+    def project(name: str) -> Project | None:
+        found = read(name, _readable_project)
+        if found is not None:
+            problems.extend(f"{name}: {problem}" for problem in found.problems)
+        return found
+
+    nested = read(f"{NESTED}/{NESTED_FILE}", _nested)
+    noise = read(f"{NOISE}/{NOISE_FILE}", _noise)
+    for part in (nested, noise):
+        if part is not None:
+            problems.extend(f"{part.folder.name}: {problem}" for problem in part.problems)
+    baselines = {name: project(f"{BASELINES_FOLDER}/{name}") for name in BASELINES}
+    return StudyRecords(
+        directory=place,
+        study=read(STUDY_FILE, _study),
+        split=read(SPLIT_FILE, _split),
+        baselines={name: item for name, item in baselines.items() if item is not None},
+        regime_1=project(REGIME_1),
+        regime_2=project(REGIME_2),
+        nested=nested,
+        noise=noise,
+        cross_validation=project(f"{FINAL}/{CROSS_VALIDATION}"),
+        holdout=read(f"{FINAL}/holdout.json", _holdout),
+        predictions=read(f"{FINAL}/predictions.csv", read_predictions),
+        checks=read(CHECKS_FILE, read_checks),
+        problems=tuple(problems),
+    )
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, RustTunerError | OSError) else f"damaged ({error!r})"
+
+
+def _readable_project(folder: Path) -> Project:
+    """A project whose manifest and trials hold all that tables and figures take from them."""
+    project = read_project(folder)
+    run = project.run
+    for number in (run["num_trials"], run["epochs"], run["seed"], run["subject"]["num_folds"]):
+        if not isinstance(number, int):
+            raise TypeError(f"{number!r} where a whole number is expected")
+    if run["objective"]["direction"] not in ("max", "min"):
+        raise ValueError(f"direction {run['objective']['direction']!r}")
+    _require_figures(run.get("view_only_baseline") or {})
+    dict(run["versions"])
+    dict(run["space"])
+    trials, problems = [], list(project.problems)
+    for trial in project.trials:
+        try:
+            _require_figures(trial.metrics)
+            for name in trial.metrics:
+                trial.spread(name.removeprefix("val_"))
+        except DAMAGED as error:
+            problems.append(f"trial_{trial.trial}: {_told(error)}")
+        else:
+            trials.append(trial)
+    return dataclasses.replace(project, trials=tuple(trials), problems=tuple(problems))
+
+
+def _nested(path: Path) -> Nested:
+    found = read_nested(path.parent)
+    run = found.run
+    for number in (run["seed"], *run["trials"].values()):
+        if not isinstance(number, int):
+            raise TypeError(f"{number!r} where a whole number is expected")
+    str(run["objective"])
+    dict(run["subject"]["weights"])
+    dict(run["versions"])
+    for record in found.outer:
+        for what in SPREADS:
+            _require_figures({name: getattr(record, what)[name] for name in FIGURES})
+    if found.summary is not None:
+        for what in SUMMARY_NAMES:
+            for name in FIGURES:
+                _require_figures(found.summary[what][name])
+    return found
+
+
+def _noise(path: Path) -> NoiseFloor:
+    found = read_noise(path.parent)
+    int(found.run["repeats"] + found.run["assignments"])
+    str(found.run["objective"])
+    dict(found.run["configuration"])
+    _require_figures(found.run["selection_score"])
+    noise_spread(found.values)
+    return found
+
+
+def _study(path: Path) -> dict[str, Any]:
+    study = _json_object(path)
+    for name in ("radiographs", "patients"):
+        int(study[name])
+    dict(study["protocol"])
+    return study
+
+
+def _split(path: Path) -> dict[str, Any]:
+    split = _json_object(path)
+    content = {name: value for name, value in split.items() if name != "sha256"}
+    if split["sha256"] != sha256_of_json(content):
+        raise RustTunerError("the content does not match its SHA-256; restore the file")
+    for name in ("development", "holdout"):
+        list(split[name])
+    for record in split["folds"].values():
+        dict(record["patients"])
+    return split
+
+
+def _holdout(path: Path) -> dict[str, Any]:
+    found = _json_object(path)
+    if found["format"] != 1:
+        raise RustTunerError(f"format {found['format']!r}; this version knows format 1")
+    for name in ("radiographs", "patients", "epoch"):
+        int(found[name])
+    _require_figures(found["metrics"])
+    _require_figures({name: found["metrics"][name] for name in _HOLDOUT_METRICS})
+    _require_figures({name: found["view_only_baseline"][name] for name in _HOLDOUT_METRICS})
+    for row in found["labels"]:
+        _require_figures({name: row[name] for name in _LABEL_FIELDS if name != "label"})
+    return found
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise RustTunerError(f"{path.name} is no JSON object; restore or remove it")
+    return content
+
+
+def _require_figures(values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if value is not None and not isinstance(value, int | float):
+            raise TypeError(f"{name}={value!r}; expected a number or null")

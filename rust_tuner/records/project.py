@@ -1,0 +1,493 @@
+"""What a project folder holds: run manifest, trials, per-fold records, the best of them.
+
+It reads and writes files alone: no model code, no data and no TensorFlow. A project folder is
+
+    search.json                 what is searched, on what, with which versions (`RunManifest`)
+    rows.csv                    of radiographs: whose each is, its scores and its fold
+    oracle.json, tuner0.json    KerasTuner's own, kept so that stock tools can read the folder
+    trial_0000/trial.json       KerasTuner's trial: values, status, score, epoch, message
+    trial_0000/fold_0.json      histories of one fold, under a key of everything they depend on
+    trial_0000/fold_0.npz       its validation predictions of every epoch, while the trial runs
+    trial_0000/out_of_fold.npz  the predictions of the trial's chosen epoch
+
+It is long because whoever writes a file of the folder and whoever reads it stand side by side here.
+"""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rust_tuner.errors import ResumeError, RustTunerError
+from rust_tuner.files import atomic_write, read_json, sha256_of_json, write_json
+from rust_tuner.metrics.fold_interval import UNIT, fold_interval
+from rust_tuner.metrics.uncertainty import Interval
+from rust_tuner.metrics.ties import Tie, ties
+
+TRIAL_ID_WIDTH = 4
+RUN_FILE = "search.json"
+REGIME_1 = "regime_1"
+REGIME_2 = "regime_2"
+SPLITS = ("training", "validation")
+
+_NO_ROWS = np.empty(0, dtype=np.int64)
+_FOLD_FIELDS = {"key", "fold", "training", "validation", "steps_per_epoch", "seconds"}
+
+Curves = dict[str, list[float]]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldRecord:
+    """What one fold of one trial gave.
+
+    Attributes:
+        fold: its number, from 0.
+        training: metric -> value per epoch, on the training batches as they were trained.
+        validation: metric -> value per epoch, on the fold's validation rows.
+        validation_indices: (n_validation,) int64 rows of the development set; empty once the
+            trial is closed.
+        predictions: (epochs, n_validation, outputs) float32; None once the trial is closed.
+        steps_per_epoch: optimiser steps of each epoch.
+        seconds: how long the fold took.
+    """
+
+    fold: int
+    training: Curves
+    validation: Curves
+    validation_indices: npt.NDArray[np.int64]
+    predictions: npt.NDArray[np.float32] | None
+    steps_per_epoch: int
+    seconds: float
+
+
+class FoldStore:
+    """Per-fold records of one trial; a record of anything else is never returned."""
+
+    def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
+        """Keep records in a trial's folder.
+
+        Args:
+            folder: the trial's folder.
+            key: everything that the records depend on, as JSON values.
+        """
+        self._folder = folder
+        self._key = sha256_of_json(key)
+
+    def load(self, fold: int) -> FoldRecord | None:
+        """The record of a fold, or None where there is none for exactly this key."""
+        arrays = _read_arrays(self._arrays(fold), self._key)
+        return None if arrays is None else self._from_head(fold, arrays)
+
+    def load_closed(self, num_folds: int) -> list[FoldRecord] | None:
+        """All folds' records of a trial that `close` finished, without their predictions."""
+        if _read_arrays(self._out_of_fold, self._key) is None:
+            return None
+        records = [self._from_head(fold, {}) for fold in range(num_folds)]
+        found = [record for record in records if record is not None]
+        return found if len(found) == num_folds else None
+
+    def save(self, record: FoldRecord) -> None:
+        """Keep a record; it counts once its JSON is there, which is written last."""
+        _write_arrays(
+            self._arrays(record.fold),
+            self._key,
+            validation_indices=record.validation_indices,
+            predictions=record.predictions,
+        )
+        head = {
+            "key": self._key,
+            "fold": record.fold,
+            "steps_per_epoch": record.steps_per_epoch,
+            "seconds": record.seconds,
+            "training": record.training,
+            "validation": record.validation,
+        }
+        write_json(self._head(record.fold), head | {"sha256": sha256_of_json(head)})
+        self.checkpoint(record.fold).clear()
+
+    def is_foreign(self) -> bool:
+        """Whether whole records of another key lie in the folder."""
+        for path in self._folder.glob("fold_*.json"):
+            try:
+                head = read_json(path)
+            except RustTunerError:
+                continue
+            if _is_fold_record(head) and _is_whole(head) and head["key"] != self._key:
+                return True
+        return False
+
+    def checkpoint(self, fold: int) -> "EpochCheckpoint":
+        """Where a fold that is being trained keeps its state between epochs."""
+        return EpochCheckpoint(self._folder / f"fold_{fold}.epoch.npz", self._key)
+
+    def close(self, out_of_fold: npt.NDArray[np.float32], epoch: int) -> None:
+        """Keep the chosen epoch's out-of-fold predictions instead of every epoch's.
+
+        Args:
+            out_of_fold: (n, outputs), NaN in rows that no fold validates.
+            epoch: the chosen epoch, from 0.
+        """
+        _write_arrays(
+            self._out_of_fold,
+            self._key,
+            predictions=out_of_fold,
+            epoch=np.asarray(epoch),
+        )
+
+    def prune(self) -> None:
+        """Drop what only a running trial needs, once it is recorded as completed."""
+        for path in self._folder.glob("fold_*.npz"):
+            path.unlink()
+
+    def _from_head(self, fold: int, arrays: Mapping[str, Any]) -> FoldRecord | None:
+        try:
+            head = read_json(self._head(fold))
+        except (FileNotFoundError, RustTunerError):
+            return None
+        if not _is_fold_record(head) or head["key"] != self._key:
+            return None
+        if not _is_whole(head):
+            return None
+        return FoldRecord(
+            fold=fold,
+            training=head["training"],
+            validation=head["validation"],
+            predictions=arrays.get("predictions"),
+            validation_indices=arrays.get("validation_indices", _NO_ROWS),
+            steps_per_epoch=head["steps_per_epoch"],
+            seconds=head["seconds"],
+        )
+
+    @property
+    def _out_of_fold(self) -> Path:
+        return self._folder / "out_of_fold.npz"
+
+    def _head(self, fold: int) -> Path:
+        return self._folder / f"fold_{fold}.json"
+
+    def _arrays(self, fold: int) -> Path:
+        return self._folder / f"fold_{fold}.npz"
+
+
+class EpochCheckpoint:
+    """The state of one fold after its last finished epoch, in a file.
+
+    Attributes:
+        seconds_between: least time between two states; shorter folds are trained again whole.
+    """
+
+    seconds_between = 30.0
+
+    def __init__(self, path: Path, key: str) -> None:
+        """Keep states in `path`, under the key of the trial."""
+        self._path = path
+        self._key = key
+
+    def load(self) -> dict[str, Any] | None:
+        """The state that was kept, or None where there is none for exactly this key."""
+        return _read_arrays(self._path, self._key)
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep a state instead of the one before."""
+        _write_arrays(self._path, self._key, **state)
+
+    def clear(self) -> None:
+        """Drop the state."""
+        self._path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as its folder tells it.
+
+    Attributes:
+        trial: its id, zero-padded to a fixed width.
+        status: `RUNNING`, `COMPLETED` or `FAILED`.
+        values: hyperparameter values.
+        score: the objective at the chosen epoch, averaged over folds; None unless completed.
+        epoch: the chosen epoch, from 0; None unless completed.
+        message: why it failed, or None.
+        metrics: fold-averaged metrics at the chosen epoch.
+        folds: the JSON of each fold that is there, in order.
+    """
+
+    trial: str
+    status: str
+    values: dict[str, Any]
+    score: float | None
+    epoch: int | None
+    message: str | None
+    metrics: dict[str, float]
+    folds: tuple[dict[str, Any], ...]
+
+    def fold_values(self, metric: str) -> list[float] | None:
+        """A validation metric of each fold at the chosen epoch; None unless all have it."""
+        curves = [fold["validation"].get(metric) for fold in self.folds]
+        if self.epoch is None or any(curve is None for curve in curves):
+            return None
+        return [float(curve[self.epoch]) for curve in curves if curve]
+
+    @property
+    def learned_nothing(self) -> bool:
+        """Whether all AUROCs of all folds and epochs are one half exactly, as of one answer."""
+        figures = [
+            value
+            for fold in self.folds
+            for metric in ("auroc", "cortex_auroc")
+            for value in fold["validation"].get(metric, [])
+        ]
+        return self.status == "COMPLETED" and set(figures) == {0.5}
+
+    def spread(self, metric: str) -> float | None:
+        """Standard deviation over folds (n - 1) of a validation metric at the chosen epoch."""
+        values = self.fold_values(metric)
+        return None if values is None or len(values) < 2 else float(np.std(values, ddof=1))
+
+    def interval(self, metric: str) -> Interval:
+        """The 95 % interval of a validation metric's mean over the folds at the chosen epoch.
+
+        NaN where it is not known; see `metrics.fold_interval`.
+        """
+        values = self.fold_values(metric)
+        if not values:
+            return Interval(float("nan"), float("nan"), float("nan"))
+        return fold_interval(values, bounds=UNIT) if "auroc" in metric else fold_interval(values)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder as it stands.
+
+    Attributes:
+        folder: the folder.
+        run: its run manifest.
+        trials: the trials whose files can be read, by id.
+        problems: what cannot be read, a line each.
+    """
+
+    folder: Path
+    run: dict[str, Any]
+    trials: tuple[TrialRecord, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def objective(self) -> str:
+        """Name of the objective, such as `val_auroc`."""
+        return str(self.run["objective"]["name"])
+
+    @property
+    def ties(self) -> dict[str, Tie]:
+        """How each completed trial compares with the best one, by the objective; see `ties`."""
+        metric = self.objective.removeprefix("val_")
+        scores = {trial.trial: trial.fold_values(metric) for trial in self.trials}
+        num_folds = max((len(values) for values in scores.values() if values), default=0)
+        known = {
+            name: values for name, values in scores.items() if values and len(values) == num_folds
+        }
+        if num_folds < 2:
+            return {}
+        subject, objective = self.run.get("subject") or {}, self.run["objective"]
+        return ties(known, subject, direction=objective["direction"])
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The completed trial with the best score, the first of equals; None where none is."""
+        completed = [trial for trial in self.trials if trial.score is not None]
+        sign = -1 if self.run["objective"]["direction"] == "max" else 1
+        return min(completed, key=lambda trial: sign * float(trial.score or 0), default=None)
+
+
+def read_project(folder: str | Path) -> Project:
+    """Read a project folder, also one whose search still runs or was killed.
+
+    Raises:
+        ResumeError: where the folder holds no search.
+    """
+    place = Path(folder)
+    run_file = place / RUN_FILE
+    if not run_file.is_file():
+        raise ResumeError(
+            f"{place} holds no search ({RUN_FILE} is missing); give the project folder itself, "
+            "such as STUDY/regime_1"
+        )
+    run = read_json(run_file)
+    trials, problems = [], []
+    for path in (folder / "trial.json" for folder in sorted(place.glob("trial_*"))):
+        try:
+            trial = read_trial(path.parent)
+            num_folds = _num_folds(run, default=len(trial.folds))
+            if trial.score is not None and len(trial.folds) != num_folds:
+                raise RustTunerError(
+                    f"{len(trial.folds)} of {num_folds} fold records are there; run the search "
+                    "again"
+                )
+            trials.append(trial)
+        except FileNotFoundError:
+            problems.append(f"{path.parent.name}: trial.json is missing; run the search again")
+        except (RustTunerError, LookupError, TypeError, AttributeError, ValueError) as error:
+            problems.append(f"{path.parent.name}: {error}")
+    return Project(place, run, tuple(trials), tuple(problems))
+
+
+def count_ended(folder: Path) -> int:
+    """How many trials of a project folder have ended, for progress alone.
+
+    0 where the folder is not there or cannot be read: what is wrong with it, its search says.
+    """
+    if not (folder / RUN_FILE).is_file():
+        return 0
+    try:
+        trials = read_project(folder).trials
+    except (RustTunerError, LookupError, TypeError, AttributeError):
+        return 0
+    return sum(trial.status in ("COMPLETED", "FAILED") for trial in trials)
+
+
+def results_table(project: Project) -> pd.DataFrame:
+    """One row a trial, in the order of their ids.
+
+    Columns: `trial`, `status`, a column a hyperparameter, `score` (the objective at the chosen
+    epoch, averaged over folds), `score_std` (standard deviation over folds), `score_low` and
+    `score_high` (its 95 % interval over folds, `TrialRecord.interval`), `tied_with_best`
+    (whether the trial is statistically tied with the best one, all trials at once at 5 %; empty
+    where that is not known), `p_against_best` (of the corrected resampled t-test against the best
+    one by itself), `epoch` (from 0), each validation metric and its `_std`, the view-only baseline
+    of each where it is known (`view_only_...`), `steps_per_epoch` (of the longest fold),
+    `seconds`, `message`.
+    """
+    baseline = project.run.get("view_only_baseline") or {}
+    rows = []
+    compared = project.ties
+    for trial in project.trials:
+        tie = compared.get(trial.trial)
+        row: dict[str, Any] = {"trial": trial.trial, "status": trial.status} | trial.values
+        interval = trial.interval(project.objective.removeprefix("val_"))
+        row |= {
+            "score": trial.score,
+            "score_std": trial.spread(project.objective.removeprefix("val_")),
+            "score_low": interval.low,
+            "score_high": interval.high,
+            "tied_with_best": None if tie is None else tie.tied,
+            "p_against_best": None if tie is None else tie.p_value,
+            "epoch": trial.epoch,
+        }
+        for name, value in trial.metrics.items():
+            row |= {name: value, f"{name}_std": trial.spread(name.removeprefix("val_"))}
+        row |= {f"view_only_{name.removeprefix('val_')}": v for name, v in baseline.items()}
+        row["steps_per_epoch"] = max((f["steps_per_epoch"] for f in trial.folds), default=None)
+        row["seconds"] = sum(fold["seconds"] for fold in trial.folds)
+        row["message"] = trial.message
+        rows.append(row)
+    names = ["trial", "status", "score", "score_std", "score_low", "score_high"]
+    columns = [*names, "tied_with_best", "p_against_best", "epoch"]
+    table = pd.DataFrame(rows, columns=None if rows else columns)
+    return table.astype({"tied_with_best": "boolean", "p_against_best": "float64"})
+
+
+def history_table(project: Project) -> pd.DataFrame:
+    """Every value of every metric: `trial, fold, epoch, split, metric, value`.
+
+    `split` is `training` or `validation`, `metric` has no `val_`, folds and epochs count from 0.
+    """
+    rows = [
+        (trial.trial, fold["fold"], epoch, split, metric, value)
+        for trial in project.trials
+        for fold in trial.folds
+        for split in SPLITS
+        for metric, curve in fold[split].items()
+        for epoch, value in enumerate(curve)
+    ]
+    return pd.DataFrame(rows, columns=["trial", "fold", "epoch", "split", "metric", "value"])
+
+
+def read_out_of_fold(folder: str | Path, trial: str) -> npt.NDArray[np.float32]:
+    """Out-of-fold predictions (n, outputs) of a completed trial at its chosen epoch.
+
+    Raises:
+        ResumeError: where the trial has none.
+    """
+    path = Path(folder) / f"trial_{trial}" / "out_of_fold.npz"
+    arrays = _read_arrays(path, None)
+    if arrays is None:
+        raise ResumeError(f"{path} is missing or damaged; only completed trials have one")
+    return np.asarray(arrays["predictions"], dtype=np.float32)
+
+
+def _num_folds(run: Any, *, default: int) -> int:
+    """The folds of a run as its manifest tells them; a damaged one tells nothing."""
+    subject = run.get("subject") if isinstance(run, dict) else None
+    told = subject.get("num_folds") if isinstance(subject, dict) else None
+    return told if isinstance(told, int) else default
+
+
+def _is_whole(head: dict[str, Any]) -> bool:
+    content = {name: value for name, value in head.items() if name != "sha256"}
+    return head.get("sha256", "") in ("", sha256_of_json(content))
+
+
+def read_trial(folder: Path) -> TrialRecord:
+    """Read one trial's folder, also one whose folds are still being trained.
+
+    Raises:
+        FileNotFoundError: where it holds no trial.
+        RustTunerError, LookupError, TypeError, AttributeError, ValueError: where a file is
+            damaged.
+    """
+    state = read_json(folder / "trial.json")
+    folds = []
+    for head in sorted(folder.glob("fold_*.json"), key=lambda p: int(p.stem.split("_")[1])):
+        record = read_json(head)
+        if not _is_fold_record(record) or not _is_whole(record):
+            raise RustTunerError(f"{head} is no record of a fold; run the search again")
+        folds.append(record)
+    completed = state["status"] == "COMPLETED"
+    metrics = {
+        name: float(np.mean(history["observations"][-1]["value"]))
+        for name, history in state["metrics"]["metrics"].items()
+    }
+    return TrialRecord(
+        trial=state["trial_id"],
+        status=state["status"],
+        values=dict(state["hyperparameters"]["values"]),
+        score=float(state["score"]) if completed else None,
+        epoch=int(state["best_step"]) if completed else None,
+        message=state["message"],
+        metrics=metrics if completed else {},
+        folds=tuple(folds),
+    )
+
+
+def _is_fold_record(head: object) -> bool:
+    return isinstance(head, dict) and set(head) >= _FOLD_FIELDS
+
+
+def _write_arrays(path: Path, key: str, **arrays: Any) -> None:
+    buffer = io.BytesIO()
+    kept: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
+    signature = {
+        "key": np.frombuffer(bytes.fromhex(key), np.uint8),
+        "num_arrays": np.asarray(len(kept)),
+    }
+    np.savez(buffer, allow_pickle=False, **signature, **kept)
+    with atomic_write(path) as stream:
+        stream.write(buffer.getvalue())
+
+
+def _read_arrays(path: Path, key: str | None) -> dict[str, Any] | None:
+    """The arrays of a file, or None where it is absent, damaged or of another key."""
+    try:
+        # NumPy leaves a file open that it cannot read, so it is opened here.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
+            arrays = dict(content)
+        own = arrays.pop("key").tobytes().hex()
+        # A damaged directory of a zip file may lack its last entries without a word.
+        is_whole = int(arrays.pop("num_arrays")) == len(arrays)
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile):
+        return None
+    return arrays if is_whole and key in (None, own) else None

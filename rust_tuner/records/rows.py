@@ -1,0 +1,200 @@
+"""What a search knows of its rows, so that out-of-fold predictions can be judged by records alone.
+
+It owns `rows.csv` of a project folder: whose radiograph each row is, what is true of it and which
+fold validates it. A prediction of a fold is the only one that its radiographs never trained.
+"""
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.errors import ResumeError, RustTunerError
+from rust_tuner.files import sha256_of_file, sha256_of_text, write_text
+from rust_tuner.labels import CORTICES, NUM_VIEWS, encode, visible_mask
+from rust_tuner.metrics import BootstrapInterval, Predictions, auroc_intervals
+from rust_tuner.records.project import Project, TrialRecord, read_out_of_fold
+
+ROWS_FILE = "rows.csv"
+NO_FOLD = -1
+
+_TEXTS = ("patient_id", "visit", "view")
+_SITE = "site"
+
+
+def rows_table(radiographs: Radiographs, folds: list[npt.NDArray[np.int64]]) -> pd.DataFrame:
+    """What `rows.csv` holds: one row a radiograph, in the order of the predictions.
+
+    Args:
+        radiographs: n radiographs.
+        folds: the rows that each fold validates.
+
+    Returns:
+        `patient_id, visit, view`, `site` where there is one, the four cortices, and `fold`; it is
+        -1 where no fold validates the row, and everywhere where some row has several folds.
+    """
+    number = np.zeros(len(radiographs), dtype=np.int64)
+    fold_of_row = np.full(len(radiographs), NO_FOLD)
+    for fold, rows in enumerate(folds):
+        number[rows] += 1
+        fold_of_row[rows] = fold
+    if (number > 1).any():
+        fold_of_row[:] = NO_FOLD
+    names = [name for name in (*_TEXTS, _SITE, *CORTICES) if name in radiographs.table]
+    return radiographs.table[names].reset_index(drop=True).assign(fold=fold_of_row)
+
+
+def rows_sha256(rows: pd.DataFrame) -> str:
+    """Of the file that `write_rows` makes."""
+    return sha256_of_text(_as_text(rows))
+
+
+def write_rows(folder: Path, rows: pd.DataFrame) -> None:
+    """Write `rows.csv`, unless it is there already."""
+    path = folder / ROWS_FILE
+    if not path.is_file() or sha256_of_file(path) != rows_sha256(rows):
+        write_text(path, _as_text(rows))
+
+
+def read_rows(project: Project) -> pd.DataFrame:
+    """The rows of a project's predictions; `site` is always there, empty where it is not known.
+
+    Raises:
+        ResumeError: where they are missing or not those of the search.
+    """
+    path = project.folder / ROWS_FILE
+    expected = project.run["subject"].get("rows")
+    if expected is None or not path.is_file() or sha256_of_file(path) != expected:
+        raise ResumeError(
+            f"{path} is missing or was changed, so the out-of-fold predictions cannot be judged; "
+            "run the search again, which writes it anew"
+        )
+    table = pd.read_csv(path, dtype=dict.fromkeys((*_TEXTS, _SITE), "str"), keep_default_na=False)
+    scores = table[list(CORTICES)].apply(pd.to_numeric, errors="coerce")
+    table[list(CORTICES)] = scores.astype("float64")
+    return table if _SITE in table else table.assign(**{_SITE: ""})
+
+
+def out_of_fold_predictions(project: Project, trial: TrialRecord | None = None) -> Predictions:
+    """A completed trial's predictions at its epoch, of all rows that a fold validates.
+
+    Args:
+        project: a search on radiographs.
+        trial: the best one where None.
+
+    Raises:
+        ResumeError: where there are none, or more than one fold validates a row.
+    """
+    chosen = trial or project.best
+    if chosen is None:
+        raise ResumeError(f"{project.folder} has no completed trial, so no predictions")
+    return predictions_of(read_rows(project), read_out_of_fold(project.folder, chosen.trial))
+
+
+def predictions_of(rows: pd.DataFrame, probabilities: npt.NDArray[np.float32]) -> Predictions:
+    """Predictions beside what is true, of the rows that one fold validates.
+
+    Args:
+        rows: from `read_rows`.
+        probabilities: (n, 18) of the same rows.
+
+    Raises:
+        ResumeError: where they do not fit together, or no row has one fold.
+    """
+    counted = (rows["fold"] != NO_FOLD).to_numpy()
+    if len(probabilities) != len(rows) or not counted.any():
+        raise ResumeError(
+            f"{len(probabilities)} predictions for {len(rows)} rows, of which {counted.sum()} have "
+            "one fold that validates them; out-of-fold figures need one for each"
+        )
+    scores = rows[list(CORTICES)].to_numpy(dtype=np.float64)
+    return Predictions(
+        labels=encode(rows["view"].tolist(), scores),
+        visible=visible_mask(scores),
+        probabilities=probabilities,
+        patient_ids=rows["patient_id"].to_numpy(dtype=object),
+        visits=rows["visit"].to_numpy(dtype=object),
+        folds=rows["fold"].to_numpy(dtype=np.int64),
+    ).subset(counted)
+
+
+def score_intervals(
+    project: Project, trial: TrialRecord | None = None
+) -> dict[str, BootstrapInterval]:
+    """95 % intervals over patients of a trial's `val_auroc` and `val_cortex_auroc`.
+
+    They are of the very figures of the trial's record, each fold's macro AUROC averaged over the
+    folds, and come from its out-of-fold predictions. They hold for the models as they were
+    trained, and tell nothing of how much the best of many trials was picked by chance.
+
+    Args:
+        project: a search, on radiographs or not.
+        trial: the best one where None.
+
+    Returns:
+        Nothing where there are no out-of-fold predictions of radiographs.
+    """
+    try:
+        found = out_of_fold_predictions(project, trial)
+    except (RustTunerError, KeyError, TypeError, ValueError):
+        return {}
+    if len(set(found.patient_ids)) < 2:
+        return {}
+    return dict(_intervals_of(_Asked(found, int(project.run["seed"]))))
+
+
+def problems_of(found: Predictions) -> dict[str, tuple[Any, Any, npt.NDArray[np.bool_] | None]]:
+    """What the two AUROCs of predictions are made of: truth, score, and what of it counts."""
+    return {
+        "val_auroc": (found.labels, found.probabilities, None),
+        "val_cortex_auroc": (
+            found.labels[:, NUM_VIEWS:],
+            found.probabilities[:, NUM_VIEWS:],
+            found.visible,
+        ),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """Predictions and a seed, equal where their content is."""
+
+    predictions: Predictions
+    seed: int
+
+    @functools.cached_property
+    def digest(self) -> str:
+        made = hashlib.sha256(str(self.seed).encode())
+        found = self.predictions
+        for array in (found.labels, found.visible, found.probabilities, found.folds):
+            made.update(np.ascontiguousarray(array).data)
+        made.update(repr(found.patient_ids.tolist()).encode())
+        return made.hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asked) and self.digest == other.digest
+
+
+# A report tells the same intervals in several places, and thousands of rows take seconds.
+@functools.lru_cache(maxsize=16)
+def _intervals_of(asked: _Asked) -> dict[str, BootstrapInterval]:
+    found = asked.predictions
+    return {
+        name: auroc_intervals(
+            truth, score, found.patient_ids, mask, folds=found.folds, rng=asked.seed
+        ).macro
+        for name, (truth, score, mask) in problems_of(found).items()
+    }
+
+
+def _as_text(rows: pd.DataFrame) -> str:
+    return rows.to_csv(index=False, lineterminator="\n")

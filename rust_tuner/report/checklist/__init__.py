@@ -1,0 +1,1 @@
+"""The reporting checklist, filled in where the records hold the facts."""

@@ -1,0 +1,513 @@
+"""The facts that a study's records have for reporting checklists, each a sentence or two.
+
+A fact is left out where the record that it comes from is not there or is damaged. It is long
+because each fact is a function of its own, a few lines each.
+"""
+
+import html
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
+from rust_tuner.analysis.assessment import as_predictions, figures_table
+from rust_tuner.records.folder import DAMAGED, StudyRecords
+from rust_tuner.figures.style import METRICS, short_number
+from rust_tuner.analysis.verdict import SEARCH_NAMES, warnings_of
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+
+_MOST_LIMITS = 12
+_MARKS = re.compile(r"[\\`*\[\]|]")
+
+
+def facts_of(records: StudyRecords) -> dict[str, list[str]]:
+    """What the records know, by the names that items ask by; only what is there, a line each."""
+    known: dict[str, list[str]] = {}
+    for name, tell in FACTS.items():
+        try:
+            lines = [one_line(line) for line in tell(records) if line]
+        except DAMAGED:
+            # A damaged part leaves its blanks; the page says what is damaged.
+            continue
+        if lines:
+            known[name] = lines
+    return known
+
+
+def one_line(text: object) -> str:
+    """A text without line breaks, in which Markdown and HTML find nothing of theirs."""
+    escaped = html.escape(" ".join(str(text).split()), quote=False)
+    return _MARKS.sub(r"\\\g<0>", escaped)
+
+
+def _protocol(records: StudyRecords) -> dict[str, Any]:
+    return dict((records.study or {})["protocol"])
+
+
+def _search(records: StudyRecords) -> Project | None:
+    """The search that the final model's values come from, or the last that was begun."""
+    return records.regime_2 or records.regime_1
+
+
+def _technology(records: StudyRecords) -> list[str]:
+    return [
+        "deep learning: a convolutional network (InceptionV3) of which the pretrained part is not "
+        "trained further, with a head that is; hyperparameters searched by cross-validation"
+    ]
+
+
+def _question(records: StudyRecords) -> list[str]:
+    objective = str(_protocol(records)["objective"]).removeprefix("val_")
+    return [f"optimised: {METRICS.get(objective, objective)}"]
+
+
+def _design(records: StudyRecords) -> list[str]:
+    return ["development of a model with evaluation on internal data: cross-validation"] + (
+        ["and one look at a hold-out set"] if records.holdout is not None else []
+    )
+
+
+def _data(records: StudyRecords) -> list[str]:
+    study = records.study or {}
+    return [
+        f"{study['radiographs']} radiographs of {study['patients']} patients; SHA-256 of patients, "
+        f"views and scores {study.get('radiographs_sha256')}, of the images "
+        f"{study.get('images_sha256')}"
+    ]
+
+
+def _sites(records: StudyRecords) -> list[str]:
+    names = ((records.split or {}).get("site_folds") or {}).get("sites")
+    if names:
+        return [f"{len(names)} sites: {', '.join(map(str, names))}; each fold leaves one out"]
+    table = records.predictions
+    if table is None or "site" not in table:
+        return []
+    found = sorted(set(table["site"].dropna()) - {""})
+    return [f"sites of the hold-out set: {', '.join(found)}"] if found else []
+
+
+def _preprocessing(records: StudyRecords) -> list[str]:
+    protocol = _protocol(records)
+    size = protocol["image_size"]
+    way = {"squash": "squashed to the square", "letterbox": "scaled with its aspect ratio kept"}
+    return [
+        f"each radiograph is {way[protocol['resize']]}, {size} x {size} pixels in three equal "
+        "channels, with values in [-1, 1]"
+    ]
+
+
+def _subset(records: StudyRecords) -> list[str]:
+    return [f"all {(records.study or {})['radiographs']} rows of the manifest were used"]
+
+
+def _checked(records: StudyRecords) -> list[str]:
+    return [
+        f"the {(records.study or {})['radiographs']} images were decoded and checked beforehand"
+    ]
+
+
+def _missing(records: StudyRecords) -> list[str]:
+    protocol = _protocol(records)
+    trained = "left out of the loss" if protocol["masked_loss"] else "trained as negative"
+    return [
+        "a cortex without a score is taken as not visible: its four labels are zero, "
+        f"{trained}, and left out of the figures of visible cortices",
+        "a visit without all four cortices has no total",
+    ]
+
+
+def _reference(records: StudyRecords) -> list[str]:
+    _protocol(records)
+    return [
+        "scores of 1-4 for each cortex, as the manifest has them (RUST: Whelan et al., J Trauma "
+        "2010, doi:10.1097/TA.0b013e3181a7c16d)"
+    ]
+
+
+def _partitions(records: StudyRecords) -> list[str]:
+    split = records.split or {}
+    development, holdout = len(split["development"]), len(split["holdout"])
+    return [
+        f"{holdout} of {development + holdout} patients sealed as hold-out set at random (asked "
+        f"for: {split['fraction']:g} of them), stratified by label, seed {split['seed']}; the "
+        f"other {development} are the development set"
+    ]
+
+
+def _folds(records: StudyRecords) -> list[str]:
+    split = records.split or {}
+    numbers = sorted(map(int, split["folds"]))
+    told = [f"{number} folds of patients, stratified by label" for number in numbers]
+    if split.get("site_folds"):
+        told.append(f"{len(split['site_folds']['sites'])} folds that leave one site out")
+    return [f"development set: {'; '.join(told)}"] if told else []
+
+
+def _disjoint(records: StudyRecords) -> list[str]:
+    return ["patients: no patient is on two sides of a split"] if records.split else []
+
+
+def _sizes(records: StudyRecords) -> list[str]:
+    study, lines = records.study or {}, []
+    if study:
+        lines.append(f"{study['radiographs']} radiographs of {study['patients']} patients")
+    if records.split is not None:
+        lines.append(f"development set: {len(records.split['development'])} patients")
+    if records.holdout is not None:
+        found = records.holdout
+        lines.append(
+            f"hold-out set: {found['radiographs']} radiographs of {found['patients']} patients"
+        )
+    return lines
+
+
+def _model(records: StudyRecords) -> list[str]:
+    return [
+        "InceptionV3 without top, frozen (batch normalisation in inference mode), global average "
+        "pooling, dense layers of 1024, 512 and 256 units with ReLU and dropout, and "
+        f"{NUM_LABELS} sigmoid outputs"
+    ]
+
+
+def _inputs(records: StudyRecords) -> list[str]:
+    return ["input: one radiograph, anteroposterior or lateral; nothing else is known to the model"]
+
+
+def _outputs(records: StudyRecords) -> list[str]:
+    return [
+        f"{NUM_LABELS} probabilities: two views, and four scores of each of four cortices; the "
+        "most likely score of a cortex is its score"
+    ]
+
+
+def _thresholds(records: StudyRecords) -> list[str]:
+    found = records.holdout or {}
+    union = found.get("union_threshold") or _protocol(records).get("union_threshold")
+    lines = [f"union: a total of at least {union:g}"] if union else []
+    if found:
+        lines.append(f"precision, recall and F1: probability of at least {found['threshold']:g}")
+    return lines
+
+
+def _versions(records: StudyRecords) -> list[str]:
+    study = records.study or {}
+    return [", ".join(f"{name} {version}" for name, version in study["versions"].items())]
+
+
+def _machines(records: StudyRecords) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for step, machines in ((records.study or {}).get("environments") or {}).items():
+        for machine in machines:
+            told = f"{machine.get('processor')}, {machine.get('usable_cores')} cores"
+            if machine.get("memory_gib"):
+                told += f", {machine['memory_gib']} GiB"
+            if machine.get("inter_op_threads"):
+                told += f", {machine['inter_op_threads']} inter-op thread"
+            found.setdefault(told, []).append(step)
+    return [f"{told} ({', '.join(steps)})" for told, steps in found.items()]
+
+
+def _weights(records: StudyRecords) -> list[str]:
+    found = {
+        (weights.get("asked"), weights.get("sha256"))
+        for project in records.projects.values()
+        if isinstance(weights := project.run["subject"].get("weights"), Mapping)
+    }
+    return [
+        f"backbone weights {asked}, SHA-256 {sha256}"
+        for asked, sha256 in sorted(found, key=str)
+        if sha256
+    ]
+
+
+def _seed(records: StudyRecords) -> list[str]:
+    seed = _protocol(records)["seed"]
+    return [f"head: Keras's initial weights; everything random is drawn from the seed {seed}"]
+
+
+def _training(records: StudyRecords) -> list[str]:
+    protocol = _protocol(records)
+    flips = str(protocol["flips"]).replace("_", " ")
+    loss = "where the cortex is visible" if protocol["masked_loss"] else "over all labels"
+    return [f"Adam, binary cross-entropy {loss}; augmentation by random flips: {flips}"]
+
+
+def _searches(records: StudyRecords) -> list[str]:
+    lines = []
+    for name, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
+        if project is None:
+            continue
+        run = project.run
+        done = sum(trial.score is not None for trial in project.trials)
+        lines.append(
+            f"{SEARCH_NAMES[name]}: {done} of {run['num_trials']} configurations scored by "
+            f"{run['subject']['num_folds']}-fold cross-validation of {run['epochs']} epochs"
+        )
+    return lines
+
+
+def _best(records: StudyRecords) -> list[str]:
+    project = _search(records)
+    if project is None or project.best is None:
+        return []
+    told = ", ".join(
+        f"{name.replace('_', ' ')} {short_number(value)}"
+        for name, value in project.best.values.items()
+    )
+    return [f"best configuration: {told}"]
+
+
+def _selection(records: StudyRecords) -> list[str]:
+    rule = {
+        "best_mean": "the best epoch of that mean curve",
+        "last": "the last epoch",
+    }.get(str(_protocol(records)["score_epoch"]), f"epoch {_protocol(records)['score_epoch']}")
+    return [
+        f"a configuration's score averages each epoch's figure over the folds and takes {rule}; "
+        "the best score is a selection score"
+    ]
+
+
+def _ties(records: StudyRecords) -> list[str]:
+    project = _search(records)
+    compared = project.ties if project is not None else {}
+    tied = sum(tie.tied for tie in compared.values())
+    if len(compared) < 2:
+        return []
+    return [f"{tied} of {len(compared)} configurations are statistically tied for the best"]
+
+
+def _ensembles(records: StudyRecords) -> list[str]:
+    if records.holdout is None:
+        return []
+    return ["none: one model, refitted on the whole development set"]
+
+
+def _metrics(records: StudyRecords) -> list[str]:
+    return [
+        f"exact AUROC and average precision, macro and micro, over {NUM_LABELS} labels and over "
+        f"the {len(CORTEX_LABELS)} of the cortices where visible; precision, recall, F1",
+        "quadratic-weighted kappa, exact and within-one agreement of each cortex",
+        "RUST total of a visit, both views paired: mean absolute error, ICC(2,1), Bland-Altman "
+        "limits; union: sensitivity, specificity, predictive values",
+        "calibration: Brier score, expected calibration error, reliability table",
+    ]
+
+
+def _uncertainty(records: StudyRecords) -> list[str]:
+    return [
+        "95 % intervals: percentiles of 2,000 bootstrap resamples of whole patients",
+        "between configurations: corrected resampled t-test (Nadeau and Bengio 2003), and the set "
+        "that is tied with the best by Tukey's range test with its variance, at 5 % for all",
+    ]
+
+
+def _robustness(records: StudyRecords) -> list[str]:
+    split = records.split or {}
+    lines = ["each fold leaves one site out"] if split.get("site_folds") else []
+    if records.predictions is not None and "site" in records.predictions:
+        lines.append("figures by site: report/tables/holdout_sites.csv")
+    return lines
+
+
+def _internal(records: StudyRecords) -> list[str]:
+    lines = []
+    project = records.cross_validation
+    if project is not None:
+        folds = project.run["subject"]["num_folds"]
+        lines.append(f"tuned configuration: {folds}-fold cross-validation of the development set")
+    if records.holdout is not None:
+        lines.append(f"hold-out set, looked at once, on {records.holdout.get('date')}")
+    return lines
+
+
+def _external(records: StudyRecords) -> list[str]:
+    if (records.split or {}).get("site_folds"):
+        return ["none in the records; cross-validation leaves one site out, which is internal"]
+    return []
+
+
+def _labels(records: StudyRecords) -> list[str]:
+    found = records.holdout
+    if found is None:
+        return []
+    told = ", ".join(f"{row['label']} {row['positives']}" for row in found["labels"])
+    return [f"hold-out set, radiographs with each label of {found['radiographs']}: {told}"]
+
+
+def _headline(records: StudyRecords) -> list[str]:
+    told = _figures(records)
+    return [
+        line
+        for line in (
+            _figure(told, "auroc", "cortices", "hold-out AUROC, visible cortices"),
+            _figure(told, "auroc", "labels", f"hold-out AUROC, {NUM_LABELS} labels"),
+            _figure(told, "average_precision", "cortices", "average precision, visible cortices"),
+        )
+        if line
+    ]
+
+
+def _view_only(records: StudyRecords) -> list[str]:
+    if records.holdout is None:
+        return []
+    known = records.holdout["view_only_baseline"]
+    return [
+        f"a predictor that knows the view alone: AUROC {known['cortex_auroc']:.3f} of visible "
+        f"cortices, {known['auroc']:.3f} of {NUM_LABELS} labels"
+    ]
+
+
+def _agreement(records: StudyRecords) -> list[str]:
+    told = _figures(records)
+    return [
+        line
+        for line in (
+            _figure(told, "kappa", "cortices", "weighted kappa, mean of the cortices"),
+            _figure(told, "mae", "visits", "RUST total: mean absolute error"),
+            _figure(told, "icc", "visits", "RUST total: ICC(2,1)"),
+            _figure(told, "brier", "cortices", "Brier score, visible cortices"),
+        )
+        if line
+    ]
+
+
+def _union(records: StudyRecords) -> list[str]:
+    told = _figures(records)
+    names = {
+        "sensitivity": "sensitivity",
+        "specificity": "specificity",
+        "positive_predictive_value": "positive predictive value",
+        "negative_predictive_value": "negative predictive value",
+    }
+    lines = (_figure(told, name, "visits", f"union, {title}") for name, title in names.items())
+    return [line for line in lines if line]
+
+
+def _failures(records: StudyRecords) -> list[str]:
+    if records.predictions is None:
+        return []
+    return ["confusion of each cortex's scores: report/figures/holdout_confusion.csv"]
+
+
+def _limitations(records: StudyRecords) -> list[str]:
+    return warnings_of(records)[:_MOST_LIMITS]
+
+
+def _imbalance(records: StudyRecords) -> list[str]:
+    _protocol(records)
+    return ["nothing is reweighted or resampled; splits are stratified by label"]
+
+
+def _updating(records: StudyRecords) -> list[str]:
+    return ["the model was not updated"] if records.holdout is not None else []
+
+
+def _predictions(records: StudyRecords) -> list[str]:
+    if records.holdout is None:
+        return []
+    return ["by the saved model from the pixels alone, as rust-tuner predict does"]
+
+
+def _card(records: StudyRecords) -> list[str]:
+    found = records.holdout
+    if found is None:
+        return []
+    return [f"final/model.keras, SHA-256 {found.get('model_sha256')}; its card is final/model.json"]
+
+
+def _use(records: StudyRecords) -> list[str]:
+    return ["the software is for research; it is not a medical device"]
+
+
+def _protocol_file(records: StudyRecords) -> list[str]:
+    _protocol(records)
+    return [
+        "every choice is in study.json; commands that repeat the study are on report/index.html"
+    ]
+
+
+def _software(records: StudyRecords) -> list[str]:
+    version = (records.study or {})["versions"].get("rust-tuner")
+    return [f"rust_tuner {version}, Apache-2.0"]
+
+
+FACTS: dict[str, Callable[[StudyRecords], list[str]]] = {
+    "technology": _technology,
+    "question": _question,
+    "design": _design,
+    "data": _data,
+    "sites": _sites,
+    "preprocessing": _preprocessing,
+    "subset": _subset,
+    "checked": _checked,
+    "missing": _missing,
+    "reference": _reference,
+    "partitions": _partitions,
+    "folds": _folds,
+    "disjoint": _disjoint,
+    "sizes": _sizes,
+    "model": _model,
+    "inputs": _inputs,
+    "outputs": _outputs,
+    "thresholds": _thresholds,
+    "versions": _versions,
+    "machines": _machines,
+    "weights": _weights,
+    "seed": _seed,
+    "training": _training,
+    "searches": _searches,
+    "best": _best,
+    "selection": _selection,
+    "ties": _ties,
+    "ensembles": _ensembles,
+    "metrics": _metrics,
+    "uncertainty": _uncertainty,
+    "robustness": _robustness,
+    "internal": _internal,
+    "external": _external,
+    "labels": _labels,
+    "headline": _headline,
+    "view_only": _view_only,
+    "agreement": _agreement,
+    "union": _union,
+    "failures": _failures,
+    "limitations": _limitations,
+    "imbalance": _imbalance,
+    "updating": _updating,
+    "predictions": _predictions,
+    "card": _card,
+    "use": _use,
+    "protocol": _protocol_file,
+    "software": _software,
+}
+
+
+def _figures(records: StudyRecords) -> pd.DataFrame | None:
+    """The figures of the hold-out set as it was looked at; None where it has not been."""
+    found = records.holdout
+    if found is None:
+        return None
+    if found.get("figures"):
+        return pd.DataFrame(found["figures"])
+    if records.predictions is None:
+        return None
+    return figures_table(as_predictions(records.predictions))
+
+
+def _figure(figures: pd.DataFrame | None, name: str, of: str, title: str) -> str:
+    if figures is None:
+        return ""
+    rows = figures[
+        (figures["figure"] == name) & (figures["of"] == of) & (figures["average"] != "micro")
+    ]
+    if rows.empty or pd.isna(rows["value"].iloc[0]):
+        return ""
+    row = rows.iloc[0]
+    told = f"{title}: {row['value']:.3f}"
+    if not pd.isna(row["low"]):
+        told += f" (95 % interval {row['low']:.3f} to {row['high']:.3f})"
+    return told

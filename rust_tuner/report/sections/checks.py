@@ -1,0 +1,60 @@
+"""The section of the page on checks: of the records themselves, and those of `rust-tuner check`."""
+
+from collections import Counter
+
+from rust_tuner.records.checks import STATUS_NAMES, searches_seen
+from rust_tuner.report.page import PageTable, Section, decimal, text
+from rust_tuner.analysis.record_checks import FAILED, PASSED, WARNING, record_checks
+from rust_tuner.records.folder import StudyRecords
+
+
+def checks_section(records: StudyRecords) -> Section:
+    """Every check with its verdict: those of the records, then what `rust-tuner check` found."""
+    section = Section("checks", "Checks")
+    checks = record_checks(records)
+    counts = Counter(check.verdict for check in checks)
+    told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+    section.lead.append(
+        f"{len(checks)} checks of the records: {told}. They train nothing; what they cannot see, "
+        "such as a radiograph that is there under two patients, they do not exclude."
+    )
+    rows = [[text(check.question), text(check.verdict), text(check.found)] for check in checks]
+    header = ("check", "verdict", "found")
+    marked = (PASSED, FAILED, WARNING)
+    section.tables.append(PageTable("Checks", header, rows, marked=marked))
+    found = records.checks
+    if found is None:
+        section.missing.append(
+            "The checks have not been run, or cannot be read: rust-tuner check STUDY"
+        )
+        return section
+    section.lead.append(
+        f"Guards against leakage, and sanity checks, run at {found.date}: {found.told}."
+    )
+    if found.searches != searches_seen(records.projects):
+        section.missing.append(
+            "Searches have gone on since the checks were run: rust-tuner check STUDY"
+        )
+    rows = [
+        [
+            text(verdict.title),
+            text(STATUS_NAMES[verdict.status]),
+            text(verdict.reason),
+            text(verdict.mend),
+        ]
+        for verdict in found.verdicts
+    ]
+    titles = ("check", "verdict", "what was found", "what to do")
+    section.tables.append(PageTable("Verdicts", titles, rows))
+    lines = [[text(v.title), text(finding)] for v in found.verdicts for finding in v.findings]
+    if lines:
+        section.tables.append(PageTable("Findings one by one", ("check", "finding"), lines))
+    figures = [
+        [text(v.title), text(name.replace("_", " ")), decimal(value)]
+        for v in found.verdicts
+        for name, value in v.figures.items()
+    ]
+    if figures:
+        names = ("check", "figure", "value")
+        section.tables.append(PageTable("Figures behind the verdicts", names, figures))
+    return section

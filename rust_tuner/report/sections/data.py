@@ -1,0 +1,118 @@
+"""The sections of the page on what a study is made of: data, split and provenance."""
+
+import pandas as pd
+
+from rust_tuner.report.page import PageTable, Section, facts_table, text, whole
+from rust_tuner.records.folder import StudyRecords
+from rust_tuner.records.nested import NESTED
+
+
+def data_section(records: StudyRecords) -> Section:
+    """Which radiographs, and how they are prepared."""
+    section = Section("data", "Data")
+    study = records.study
+    if study is None:
+        section.missing.append("study.json is not there or cannot be read.")
+        return section
+    protocol = study["protocol"]
+    section.lead.append(
+        f"{study['radiographs']} radiographs of {study['patients']} patients, from "
+        f"{study.get('manifest', 'a manifest that is not recorded')}."
+    )
+    cortices = protocol.get("view_cortices") or {}
+    expected = {
+        f"cortices expected on {view}": ", ".join(names) for view, names in cortices.items()
+    }
+    facts = {
+        "radiographs": study["radiographs"],
+        "patients": study["patients"],
+        "image size": protocol.get("image_size"),
+        "resize": protocol.get("resize"),
+        "flips": protocol.get("flips"),
+        **expected,
+        "SHA-256 of patients, views and scores": study.get("radiographs_sha256"),
+        "SHA-256 of the images": study.get("images_sha256"),
+    }
+    section.tables.append(facts_table("The radiographs", facts))
+    return section
+
+
+def split_section(records: StudyRecords) -> Section:
+    """Which patients are sealed, and the folds of the others."""
+    section = Section("split", "Split")
+    split = records.split
+    if split is None:
+        section.missing.append("split.json is not there or cannot be read.")
+        return section
+    development, holdout = len(split["development"]), len(split["holdout"])
+    section.lead.append(
+        f"{holdout} of {development + holdout} patients were sealed before anything was trained; "
+        f"{development} patients are the development set. A patient is never on two sides."
+    )
+    rows = []
+    for number, record in sorted(split["folds"].items(), key=lambda item: int(item[0])):
+        sizes = pd.Series(record["patients"]).value_counts()
+        told = f"{sizes.min()} to {sizes.max()}"
+        rows.append([whole(int(number)), (told, float(sizes.min())), whole(record["seed"])])
+    if rows:
+        section.tables.append(
+            PageTable("Folds of the development set", ("folds", "patients a fold", "seed"), rows)
+        )
+    facts = {"seed": split.get("seed"), "fraction": split.get("fraction")}
+    section.tables.append(facts_table("The hold-out set", facts | {"SHA-256": split["sha256"]}))
+    return section
+
+
+def provenance_section(records: StudyRecords) -> Section:
+    """Versions, choices, seeds and hashes."""
+    section = Section("provenance", "Provenance")
+    study = records.study or {}
+    if study:
+        section.tables.append(
+            facts_table("Versions when the study was prepared", study["versions"])
+        )
+        section.tables.append(facts_table("Protocol", study["protocol"]))
+        ran_on = {
+            f"{step}{f', machine {number}' if number > 1 else ''}": {
+                name: value for name, value in found.items() if name != "versions"
+            }
+            for step, machines in (study.get("environments") or {}).items()
+            for number, found in enumerate(machines, 1)
+        }
+        hashes = {"SHA-256 of the split": study.get("split_sha256")}
+        section.tables.append(facts_table("Machine and threads of each step", ran_on | hashes))
+    runs = {name: project.run for name, project in records.projects.items()}
+    if records.nested is not None:
+        runs[NESTED] = records.nested.run
+    rows = []
+    for name, run in runs.items():
+        subject = run["subject"]
+        weights = subject.get("weights") or {}
+        rows.append(
+            [
+                text(name),
+                whole(run["seed"]),
+                text(weights.get("asked", "-")),
+                text(weights.get("sha256", "-")),
+                text(subject.get("inputs", "-")),
+                text(subject.get("folds", "-")),
+                text(", ".join(f"{k} {v}" for k, v in run["versions"].items())),
+            ]
+        )
+    header = (
+        "records",
+        "seed",
+        "weights asked for",
+        "SHA-256 of the weights used",
+        "SHA-256 of the inputs",
+        "SHA-256 of the folds",
+        "versions",
+    )
+    if rows:
+        section.tables.append(PageTable("What each part was made with", header, rows))
+    if records.holdout is not None:
+        facts = {"SHA-256 of the final model": records.holdout.get("model_sha256")}
+        section.tables.append(facts_table("Final model", facts))
+    if not section.tables:
+        section.missing.append("Nothing is recorded.")
+    return section

@@ -1,0 +1,83 @@
+"""The section of the page on the final model: its cross-validation and the hold-out set."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, text, whole
+from rust_tuner.report.sections.baselines import draw_project_curves
+from rust_tuner.report.sections.assessment import add_all_figures
+from rust_tuner.report.sections.holdout import draw_holdout
+from rust_tuner.records.folder import StudyRecords
+from rust_tuner.figures.style import METRICS
+from rust_tuner.analysis.tables import curves_table, final_table
+
+
+def final_section(records: StudyRecords, room: Room) -> Section:
+    """The tuned model: cross-validated, then on the hold-out set."""
+    section = Section("final", "Final model")
+    found = final_table(records)
+    if records.cross_validation is None:
+        section.missing.append("The final model has not been cross-validated.")
+    else:
+        draw_project_curves(
+            section,
+            room,
+            records.cross_validation,
+            name="final_curves",
+            title="Tuned model",
+        )
+        project = records.cross_validation
+        attempt(
+            section,
+            "The published layout of the final model",
+            lambda: room.table(
+                "as_published_final_model_kfold", curves_table(project, model="final")
+            ),
+        )
+    if not found.empty:
+        files = {"CSV": room.table("final", found)}
+        evaluations = {"cross_validation": "cross-validation", "holdout": "hold-out set"}
+        rows = [
+            [
+                text(evaluations[row["evaluation"]]),
+                text(row["kind"]),
+                text(METRICS.get(row["metric"], row["metric"].replace("_", " "))),
+                *(decimal(row[name]) for name in ("value", "std", "view_only")),
+            ]
+            for row in found.to_dict("records")
+        ]
+        header = ("evaluation", "kind", "figure", "value", "SD over folds", "view only")
+        section.tables.append(PageTable("The tuned model", header, rows, files))
+    holdout = records.holdout
+    if holdout is None:
+        section.missing.append("The hold-out set has not been evaluated; it is sealed.")
+    else:
+        section.lead.append(
+            f"The hold-out set, {holdout['radiographs']} radiographs of {holdout['patients']} "
+            f"patients, was evaluated once, on {holdout.get('date')}; its figures are an estimate."
+        )
+        attempt(section, "The table of labels", lambda: _labels(section, room, holdout))
+    if records.predictions is None:
+        section.missing.append("final/predictions.csv is not there or cannot be read.")
+    else:
+        draw_holdout(section, room, records, records.predictions)
+    add_all_figures(section, room, records)
+    return section
+
+
+def _labels(section: Section, room: Room, holdout: Mapping[str, Any]) -> None:
+    names = ("label", "positives", "rows", "auroc", "precision", "recall", "f1")
+    table = pd.DataFrame([{name: row[name] for name in names} for row in holdout["labels"]])
+    files = {"CSV": room.table("holdout_labels", table)}
+    rows = [
+        [
+            text(row["label"]),
+            *(whole(row[name]) for name in names[1:3]),
+            *(decimal(row[name]) for name in names[3:]),
+        ]
+        for row in table.to_dict("records")
+    ]
+    caption = f"Labels of the hold-out set, threshold {holdout.get('threshold')}"
+    section.tables.append(PageTable(caption, names, rows, files))

@@ -1,0 +1,234 @@
+"""The figures of the page on the hold-out set: scores of cortices, totals of visits, worst errors.
+
+They show what `final/predictions.csv` holds, which was written with the one look at that set.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from rust_tuner.metrics import TotalAgreement, total_agreement
+from rust_tuner.figures.final import (
+    draw_calibration,
+    draw_confusion,
+    draw_precision_recall,
+    draw_roc,
+)
+from rust_tuner.figures.gallery import draw_gallery, gallery_height
+from rust_tuner.figures.totals import draw_bland_altman, draw_totals, draw_trajectories
+from rust_tuner.analysis.gallery import find_images, read_thumbnails, worst_errors
+from rust_tuner.report.page import Picture, Room, Section, attempt
+from rust_tuner.records.predictions import (
+    calibration_table,
+    confusion_table,
+    label_table,
+    precision_recall_table,
+    roc_table,
+)
+from rust_tuner.records.folder import StudyRecords
+from rust_tuner.figures.style import new_axes, new_figure
+from rust_tuner.analysis.totals import trajectory_table, visit_scale, visit_table
+
+
+def draw_holdout(
+    section: Section, room: Room, records: StudyRecords, predictions: pd.DataFrame
+) -> None:
+    """Draw every figure of the hold-out set into a section.
+
+    Args:
+        section: where to.
+        room: where figures and tables go.
+        records: the study.
+        predictions: its `final/predictions.csv`.
+    """
+    labels = label_table(predictions)
+    visits = visit_table(predictions)
+    steps: dict[str, Callable[[], Picture]] = {
+        "ROC curves": lambda: _roc(room, labels),
+        "precision-recall curves": lambda: _precision_recall(room, labels),
+        "confusion matrices": lambda: _confusion(room, predictions),
+        "calibration": lambda: _calibration(room, labels),
+    }
+    if visits.empty:
+        section.missing.append(
+            "No visit of the hold-out set has all four cortices scored, so no total is drawn."
+        )
+    else:
+        agreement = total_agreement(visits["true_total"], visits["predicted_total"])
+        steps |= {
+            "totals": lambda: _totals(room, visits, agreement),
+            "differences of totals": lambda: _bland_altman(room, visits, agreement),
+        }
+        courses = trajectory_table(visits)
+        if courses.empty:
+            section.missing.append(
+                "No patient of the hold-out set has two visits with all four cortices scored, so "
+                "no healing is drawn."
+            )
+        else:
+            steps["healing trajectories"] = lambda: _trajectories(room, visits, courses)
+    errors = worst_errors(predictions)
+    if errors.empty:
+        section.missing.append("No cortex of the hold-out set was misread, so none is shown.")
+    else:
+        steps["worst errors"] = lambda: _gallery(room, records, predictions, errors)
+
+    def add(step: Callable[[], Picture]) -> None:
+        section.pictures.append(step())
+
+    for what, step in steps.items():
+        attempt(section, f"The figure of the {what}", functools.partial(add, step))
+
+
+def _roc(room: Room, labels: pd.DataFrame) -> Picture:
+    points = roc_table(labels)
+    figure = new_figure(height=4.0)
+    draw_roc(points, figure=figure)
+    return room.picture(
+        "holdout_roc",
+        figure,
+        points,
+        caption="Hold-out set. ROC curves of each score, where the cortex is visible.",
+        alt=f"AUROC of each cortex and score: {_per_label(points, 'auroc')}.",
+    )
+
+
+def _precision_recall(room: Room, labels: pd.DataFrame) -> Picture:
+    points = precision_recall_table(labels)
+    figure = new_figure(height=4.7)
+    draw_precision_recall(points, figure=figure)
+    told = _per_label(points, "average_precision")
+    return room.picture(
+        "holdout_precision_recall",
+        figure,
+        points,
+        caption="Hold-out set. Precision-recall curves of each score, where the cortex is "
+        "visible; in brackets the share of positives, which chance reaches.",
+        alt=f"Average precision of each cortex and score: {told}.",
+    )
+
+
+def _confusion(room: Room, predictions: pd.DataFrame) -> Picture:
+    counts = confusion_table(predictions)
+    figure = new_figure(height=3.4)
+    draw_confusion(counts, figure=figure)
+    told = "; ".join(
+        f"{cortex} {rows.loc[rows['true_score'] == rows['predicted_score'], 'count'].sum()} of "
+        f"{rows['count'].sum()}"
+        for cortex, rows in counts.groupby("cortex", sort=False)
+    )
+    return room.picture(
+        "holdout_confusion",
+        figure,
+        counts,
+        caption="Hold-out set. Most likely against true score, where the cortex is visible; a "
+        "grey row has no radiograph.",
+        alt=f"Most likely score agrees with the true one: {told}.",
+    )
+
+
+def _calibration(room: Room, labels: pd.DataFrame) -> Picture:
+    bins = calibration_table(labels)
+    axes = new_axes(height=3.3)
+    draw_calibration(bins, axes=axes)
+    gap = (bins["predicted"] - bins["observed"]).abs().max()
+    return room.picture(
+        "holdout_calibration",
+        axes.figure,
+        bins,
+        caption="Hold-out set. Calibration of all visible cortex labels together; the intervals "
+        "take labels as independent, which is too narrow.",
+        alt=f"Observed share against predicted probability in {len(bins)} bins; they differ by up "
+        f"to {gap:.2f}.",
+    )
+
+
+def _totals(room: Room, visits: pd.DataFrame, agreement: TotalAgreement) -> Picture:
+    axes = new_axes(height=3.6)
+    draw_totals(visits, axes=axes, agreement=agreement)
+    return room.picture(
+        "holdout_totals",
+        axes.figure,
+        visits,
+        caption="Hold-out set. RUST total of each visit with all four cortices scored, both views "
+        "together: sum of the most likely scores against the true one. ICC(2,1) with its 95 % "
+        "interval, which takes visits as independent.",
+        alt=f"Predicted against true total of {len(visits)} visits: they differ by "
+        f"{agreement.mae:.2f} points on average.",
+    )
+
+
+def _bland_altman(room: Room, visits: pd.DataFrame, agreement: TotalAgreement) -> Picture:
+    axes = new_axes(height=3.0)
+    draw_bland_altman(visits, axes=axes, agreement=agreement)
+    table = visits.assign(
+        mean=(visits["true_total"] + visits["predicted_total"]) / 2,
+        difference=visits["predicted_total"] - visits["true_total"],
+    )
+    limits = (agreement.lower_limit.value, agreement.upper_limit.value)
+    told = (
+        "too few for limits of agreement"
+        if any(map(math.isnan, limits))
+        else f"limits of agreement {limits[0]:+.2f} to {limits[1]:+.2f}"
+    )
+    return room.picture(
+        "holdout_bland_altman",
+        axes.figure,
+        table,
+        caption="Hold-out set. Bland-Altman plot of the RUST total: bias and 95 % limits of "
+        "agreement; their intervals take visits as independent.",
+        alt=f"Difference of the totals of {len(visits)} visits: bias {agreement.bias.value:+.2f} "
+        f"points, {told}.",
+    )
+
+
+def _trajectories(room: Room, visits: pd.DataFrame, courses: pd.DataFrame) -> Picture:
+    scale = visit_scale(visits["visit"])
+    shown = courses["patient_id"].nunique()
+    figure = new_figure(height=1.2 + 1.05 * math.ceil(shown / 3))
+    draw_trajectories(courses, figure=figure, unit=scale.unit, is_ordinal=scale.is_ordinal)
+    total = courses.attrs["patients"]
+    return room.picture(
+        "holdout_trajectories",
+        figure,
+        courses,
+        caption=f"Hold-out set. Healing of {shown} of {total} patients with two complete visits or "
+        "more: true and predicted RUST total.",
+        alt=f"True and predicted totals of {shown} patients over their visits; mean absolute "
+        f"errors from {courses['error'].min():.1f} to {courses['error'].max():.1f} points.",
+    )
+
+
+def _gallery(
+    room: Room, records: StudyRecords, predictions: pd.DataFrame, errors: pd.DataFrame
+) -> Picture:
+    manifest = (records.study or {}).get("manifest")
+    place = None if manifest is None else records.directory / Path(str(manifest))
+    thumbnails = read_thumbnails(find_images(errors, place))
+    figure = new_figure(height=gallery_height(len(errors)))
+    shown = int(predictions["image"].nunique())
+    draw_gallery(errors, figure=figure, thumbnails=thumbnails, num_radiographs=shown)
+    lacking = len(errors) - len(thumbnails)
+    note = f" {lacking} image files were not found." if lacking else ""
+    return room.picture(
+        "holdout_worst",
+        figure,
+        errors,
+        caption=f"Hold-out set. The {len(errors)} radiographs that were misread most. They are "
+        f"pictures of patients: mind who may see this file.{note}",
+        alt=f"The {len(errors)} radiographs that were misread most, off by "
+        f"{errors['error'].max():.0f} to {errors['error'].min():.0f} points, with true and most "
+        "likely scores.",
+    )
+
+
+def _per_label(points: pd.DataFrame, name: str) -> str:
+    first = points.drop_duplicates(["cortex", "score"]).to_dict("records")
+    return "; ".join(
+        f"{row['cortex']} {row['score']} "
+        f"{'undefined' if pd.isna(row[name]) else format(row[name], '.2f')}"
+        for row in first
+    )

@@ -1,0 +1,135 @@
+"""The section of the page that lays a study beside the published one, where both have a part."""
+
+import functools
+from collections.abc import Callable
+
+import pandas as pd
+
+from rust_tuner.figures.published import (
+    draw_curves_beside,
+    draw_models_beside,
+    draw_trials_beside,
+)
+from rust_tuner.report.page import Picture, Room, Section, attempt
+from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
+from rust_tuner.records.folder import StudyRecords
+from rust_tuner.figures.style import METRICS, new_axes, new_figure
+from rust_tuner.analysis.tables import (
+    best_epoch_scores,
+    curves_table,
+    published_regime_1,
+    published_regime_2,
+)
+from rust_tuner.analysis.verdict import MODEL_NAMES, SEARCH_NAMES, view_only_of
+from rust_tuner.records.baselines import baseline_results
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+
+PUBLISHED, HERE = "published", "here"
+_LAYOUTS = {REGIME_1: published_regime_1, REGIME_2: published_regime_2}
+
+
+def published_section(records: StudyRecords, room: Room) -> Section:
+    """Ours beside the published figures: first models, both searches, the tuned model."""
+    section = Section("published", "Beside the published study")
+    steps: dict[str, Callable[[], Picture]] = {}
+    done = {name: item for name, item in records.baselines.items() if item.best is not None}
+    if done:
+        steps["first models"] = lambda: _models(room, records, done)
+    for name, search in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
+        if search is not None and search.best is not None:
+            steps[SEARCH_NAMES[name]] = functools.partial(_trials, room, name, search)
+    final = records.cross_validation
+    if final is not None and final.best is not None:
+        steps["tuned model"] = lambda: _curves(room, final)
+    if not steps:
+        section.missing.append("Nothing is finished that the published study has a figure of.")
+        return section
+    section.lead.append(
+        "The published figures are of other radiographs, whose folds divide rows and not patients "
+        "and whose searches included the hold-out set. So compare how far each is above its own "
+        f"view-only line, which is {PUBLISHED_VIEW_ONLY:.3f} for the published ones. All are "
+        f"{METRICS['auroc']}, at the highest epoch of the mean curve, as published."
+    )
+
+    def add(step: Callable[[], Picture]) -> None:
+        section.pictures.append(step())
+
+    for what, step in steps.items():
+        attempt(section, f"The comparison of the {what}", functools.partial(add, step))
+    return section
+
+
+def _models(room: Room, records: StudyRecords, projects: dict[str, Project]) -> Picture:
+    # Models that were not compared on the same data are refused here.
+    baseline_results(records.directory)
+    ours = pd.concat([curves_table(item, model=name) for name, item in projects.items()])
+    theirs = read_published("initial_evaluation")
+    theirs = theirs[theirs["model"].isin(projects)]
+    scores = pd.concat(
+        [
+            best_epoch_scores(theirs).assign(side=PUBLISHED),
+            best_epoch_scores(ours).assign(side=HERE),
+        ],
+        ignore_index=True,
+    )
+    order = {name: place for place, name in enumerate(projects)}
+    scores = scores.sort_values("model", key=lambda names: names.map(order), kind="stable")
+    axes = new_axes(height=1.0 + 0.62 * len(projects))
+    draw_models_beside(
+        scores, axes=axes, view_only=_view_only(next(iter(projects.values()))), names=MODEL_NAMES
+    )
+    means = scores.groupby(["model", "side"], sort=False)["value"].mean().reset_index()
+    told = "; ".join(
+        f"{MODEL_NAMES[row['model']]} {row['side']} {row['value']:.3f}"
+        for row in means.to_dict("records")
+    )
+    return room.picture(
+        "published_baselines",
+        axes.figure,
+        scores,
+        caption="First models here and as published: means over the folds with 95 % intervals.",
+        alt=f"Mean AUROC: {told}.",
+    )
+
+
+def _trials(room: Room, name: str, project: Project) -> Picture:
+    theirs = read_published(name)
+    ours = _LAYOUTS[name](project)
+    trials = pd.concat([theirs.assign(side=PUBLISHED), ours.assign(side=HERE)], ignore_index=True)
+    names = tuple(column for column in theirs.columns if column != "max_val_auroc")
+    figure = new_figure(height=2.7)
+    draw_trials_beside(trials, figure=figure, names=names, view_only=_view_only(project))
+    best = trials.groupby("side")["max_val_auroc"].max()
+    return room.picture(
+        f"published_{name}",
+        figure,
+        trials,
+        caption=f"{SEARCH_NAMES[name]} here ({len(ours)} trials) and as published ({len(theirs)}).",
+        alt=f"{SEARCH_NAMES[name]}: the best of {len(theirs)} published trials is "
+        f"{best[PUBLISHED]:.3f}, of {len(ours)} here {best[HERE]:.3f}.",
+    )
+
+
+def _curves(room: Room, project: Project) -> Picture:
+    theirs = read_published("final_model_kfold")
+    ours = curves_table(project, model="final")
+    curves = pd.concat([theirs.assign(side=PUBLISHED), ours.assign(side=HERE)], ignore_index=True)
+    axes = new_axes(height=2.9)
+    draw_curves_beside(curves, axes=axes, view_only=_view_only(project), title="Tuned model")
+    validation = curves[curves["split"] == "validation"]
+    highest = validation.groupby(["side", "epoch"])["auroc"].mean().groupby("side").max()
+    return room.picture(
+        "published_final_curves",
+        axes.figure,
+        curves,
+        caption="Tuned model in cross-validation, here and as published: mean validation AUROC "
+        "and the range of the folds.",
+        alt=f"Highest mean validation AUROC: published {highest[PUBLISHED]:.3f}, here "
+        f"{highest[HERE]:.3f}.",
+    )
+
+
+def _view_only(project: Project) -> dict[str, float]:
+    known = {PUBLISHED: PUBLISHED_VIEW_ONLY}
+    own = view_only_of(project).get("auroc")
+    return known if own is None else known | {HERE: own}

@@ -1,0 +1,205 @@
+"""Checks of the manifest and the split: who is on which side, and is it still what was prepared."""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rust_tuner.data.images import images_sha256
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.split_file import FoldsRecord, Split, radiographs_sha256, read_split
+from rust_tuner.data.splits import split_holdout
+from rust_tuner.errors import ResumeError, SplitError
+from rust_tuner.records.checks import Verdict
+from rust_tuner.records.rows import NO_FOLD, read_rows
+from rust_tuner.records.project import Project
+
+UNCHANGED = ("unchanged", "Manifest and images")
+SPLITS = ("patients_across_splits", "Patients across splits")
+PATIENT_IDS = ("patient_ids", "Patients under two ids")
+
+_RESTORE = (
+    "Restore the file from a copy. Where there is none, take a new study folder: what was trained "
+    "in this one may have seen sealed patients."
+)
+_LINES_SHOWN = 20
+
+
+def check_unchanged(
+    radiographs: Radiographs, file_hashes: Sequence[str], study: Mapping[str, Any]
+) -> Verdict:
+    """Whether manifest and images are those that the study was prepared with.
+
+    Args:
+        radiographs: of the manifest as it is now.
+        file_hashes: SHA-256 of each image's bytes.
+        study: the content of `study.json`.
+    """
+    now = {
+        "radiographs_sha256": radiographs_sha256(radiographs),
+        "images_sha256": images_sha256(radiographs, file_hashes),
+    }
+    words = {
+        "radiographs_sha256": "patients, visits, views, scores or sites of the manifest",
+        "images_sha256": "image files, or whose they are",
+    }
+    changed = [words[name] for name, value in now.items() if study[name] != value]
+    if changed:
+        return Verdict(
+            *UNCHANGED,
+            "failed",
+            f"Changed since the study was prepared: {'; '.join(changed)}.",
+            "Restore them, or take a new study folder for the new ones.",
+        )
+    count = f"{len(radiographs)} radiographs of {len(set(radiographs.patient_ids))} patients"
+    return Verdict(*UNCHANGED, "passed", f"{count}, unchanged since the study was prepared.")
+
+
+def check_split(
+    path: Path,
+    radiographs: Radiographs,
+    study: Mapping[str, Any],
+    projects: Mapping[str, Project],
+) -> tuple[Verdict, Split | None]:
+    """Whether no patient is on two sides, in `split.json` and in what the searches were run on.
+
+    Args:
+        path: the study's `split.json`.
+        radiographs: of the manifest.
+        study: the content of `study.json`.
+        projects: the searches of the study, by name.
+
+    Returns:
+        The verdict, and the split where it can be relied on.
+    """
+    try:
+        split = read_split(path, radiographs)
+    except SplitError as error:
+        return Verdict(*SPLITS, "failed", f"{error}.", _RESTORE), None
+    kept = [who in set(split.development) for who in radiographs.patient_ids]
+    development = radiographs.subset([row for row, is_in in enumerate(kept) if is_in])
+    if radiographs_sha256(development) != study["development_sha256"]:
+        reason = f"{path.name} seals other patients than study.json says, so it was changed."
+        return Verdict(*SPLITS, "failed", reason, _RESTORE), None
+    findings = [
+        f"{name}: {fault}"
+        for name, project in projects.items()
+        for fault in _faults_of_search(project, split)
+    ]
+    if findings:
+        return (
+            Verdict(
+                *SPLITS,
+                "failed",
+                f"The sides of {len({line.split(':')[0] for line in findings})} searches are not "
+                f"those of {path.name}.",
+                "Delete the folders of these searches, and run them again.",
+                tuple(findings),
+            ),
+            split,
+        )
+    made, _ = split_holdout(radiographs, split.fraction, split.seed)
+    if set(made.radiographs.patient_ids) != set(split.development):
+        return (
+            Verdict(
+                *SPLITS,
+                "warning",
+                f"{path.name} seals other patients than its seed {split.seed} gives: it was made "
+                "by another version of the package, or by hand.",
+                "Find out which; patients that were picked by hand are no fair sample.",
+            ),
+            split,
+        )
+    told = f"{len(split.development)} development and {len(split.holdout)} hold-out patients"
+    folds = ", ".join(map(str, sorted(split.folds))) or "no"
+    searched = f"; {len(projects)} searches keep to them" if projects else ""
+    return (
+        Verdict(
+            *SPLITS,
+            "passed",
+            f"{told}, none on both sides; {folds} folds, each patient in one{searched}.",
+        ),
+        split,
+    )
+
+
+def _faults_of_search(project: Project, split: Split) -> list[str]:
+    """What is wrong with the sides that a search was run on, by its own rows."""
+    try:
+        rows = read_rows(project)
+    except ResumeError as error:
+        return [str(error)] if project.run["subject"].get("rows") else []
+    faults = []
+    sealed = sorted(set(rows["patient_id"]) & set(split.holdout))
+    if sealed:
+        faults.append(f"it saw the sealed patients {_some(sealed)}")
+    counted = rows[rows["fold"] != NO_FOLD]
+    folds = counted.groupby("patient_id")["fold"].agg(["nunique", "first"])
+    straddling = sorted(folds.index[folds["nunique"] > 1])
+    if straddling:
+        faults.append(f"patients on two sides of its folds: {_some(straddling)}")
+    record = _folds_of(split, folds=int(project.run["subject"]["num_folds"]), found=folds["first"])
+    if record is None and not faults:
+        faults.append("its folds are not those of split.json")
+    return faults
+
+
+def _folds_of(split: Split, *, folds: int, found: Any) -> FoldsRecord | None:
+    """The folds of the split that assign patients as a search did."""
+    for record in (split.folds.get(folds), split.site_folds):
+        if record is not None and dict(record.folds) == dict(found):
+            return record
+    return None
+
+
+def check_patient_ids(radiographs: Radiographs, split: Split | None) -> Verdict:
+    """Whether two patient ids may be one patient's: equal but for case, blanks, leading zeros.
+
+    Args:
+        radiographs: of the manifest.
+        split: says on which side a patient is; None where it is not known.
+    """
+    counts = dict(zip(*_unique_counts(radiographs), strict=True))
+    groups: dict[str, list[str]] = {}
+    for identifier in counts:
+        groups.setdefault(normal_form(identifier), []).append(identifier)
+    alike = [sorted(ids) for ids in groups.values() if len(ids) > 1]
+    if not alike:
+        reason = f"{len(counts)} ids, all different beyond case, blanks and leading zeros."
+        return Verdict(*PATIENT_IDS, "passed", reason)
+    sides = {} if split is None else dict.fromkeys(split.holdout, "hold-out set")
+    told = [
+        " and ".join(
+            f"{identifier!r} ({counts[identifier]} radiographs, "
+            f"{sides.get(identifier, 'development set')})"
+            for identifier in ids
+        )
+        for ids in sorted(alike)
+    ]
+    across = sum(len({name in sides for name in ids}) > 1 for ids in alike)
+    border = f", {across} of them on both sides of the hold-out border" if across else ""
+    return Verdict(
+        *PATIENT_IDS,
+        "warning",
+        f"{len(alike)} patients may have more than one id{border}.",
+        "Where they are one patient, give one id and take a new study folder; where they are "
+        "several, nothing is wrong.",
+        tuple(told),
+    )
+
+
+def normal_form(identifier: str) -> str:
+    """An id without what people write differently: case, width, blanks, leading zeros."""
+    text = re.sub(r"\s+", "", unicodedata.normalize("NFKC", identifier).casefold())
+    return re.sub(r"\d+", lambda digits: digits.group().lstrip("0") or "0", text)
+
+
+def _unique_counts(radiographs: Radiographs) -> tuple[list[str], list[int]]:
+    counted = radiographs.table["patient_id"].value_counts()
+    return [str(name) for name in counted.index], [int(count) for count in counted]
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_LINES_SHOWN])
+    return shown if len(names) <= _LINES_SHOWN else f"{shown} and {len(names) - _LINES_SHOWN} more"

@@ -1,0 +1,86 @@
+"""The check of the images: is one picture there twice, and whose is it.
+
+How similar pictures are found belongs to `data.near_duplicates`.
+"""
+
+from rust_tuner.data.near_duplicates import SimilarPair
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.split_file import Split
+from rust_tuner.records.checks import Verdict
+
+NEAR_DUPLICATES = ("near_duplicates", "Equal and nearly equal images")
+
+_WHOSE = (
+    "Look at both. Where it is one picture, find out whose it is, remove the other row and take a "
+    "new study folder: the split was made with both."
+)
+
+
+def check_pictures(
+    radiographs: Radiographs, pairs: tuple[SimilarPair, ...], split: Split | None
+) -> Verdict:
+    """Judge the pairs of pictures that are equal or nearly so.
+
+    Args:
+        radiographs: all radiographs, of both sides.
+        pairs: from `similar_pairs`, of all of them.
+        split: says on which side a patient is; None where it is not known.
+
+    Returns:
+        Failed where a pair is of two patients, since it may be on two sides of a split, above all
+        of the hold-out border; a warning where both are of one patient.
+    """
+    sealed = set() if split is None else set(split.holdout)
+    patients = radiographs.patient_ids
+    border, across, within = [], [], []
+    for pair in pairs:
+        first, second = patients[pair.first], patients[pair.second]
+        line = _told(radiographs, pair, sealed, with_sides=split is not None)
+        if first == second:
+            within.append(line)
+        elif (first in sealed) != (second in sealed):
+            border.append(line)
+        else:
+            across.append(line)
+    figures = {
+        "radiographs": len(radiographs),
+        "across_the_holdout_border": len(border),
+        "across_patients": len(across),
+        "within_a_patient": len(within),
+    }
+    counts = [
+        (len(border), "across the hold-out border"),
+        (len(across), "of two patients on one side"),
+        (len(within), "of one patient"),
+    ]
+    if not pairs:
+        reason = f"{len(radiographs)} images compared, each with all others; none is there twice."
+        return Verdict(*NEAR_DUPLICATES, "passed", reason, figures=figures)
+    told = ", ".join(f"{number} {what}" for number, what in counts if number)
+    return Verdict(
+        *NEAR_DUPLICATES,
+        "failed" if border or across else "warning",
+        f"Pairs of images that show the same picture: {told}.",
+        _WHOSE
+        if border or across
+        else "Look at both. Two exposures may be alike; a copy should be removed.",
+        (*border, *across, *within),
+        figures,
+    )
+
+
+def _told(
+    radiographs: Radiographs, pair: SimilarPair, sealed: set[str], *, with_sides: bool
+) -> str:
+    sides = []
+    for position in (pair.first, pair.second):
+        row = radiographs.table.iloc[position]
+        side = "hold-out set" if row["patient_id"] in sealed else "development set"
+        where = f", {side}" if with_sides else ""
+        sides.append(
+            f"row {radiographs.rows[position]} {radiographs.images[position].name} (patient "
+            f"{row['patient_id']}, visit {row['visit']}, {row['view']}{where})"
+        )
+    flip = f", the second {pair.flip}" if pair.flip else ""
+    how = "equal" if pair.equal else f"similarity {pair.similarity:.3f}{flip}"
+    return f"{sides[0]} and {sides[1]}: {how}"

@@ -1,0 +1,219 @@
+"""All checks of a study in order, and their record `checks.json`.
+
+Manifest, split and images of both sides are read to validate; what is trained gets the development
+set alone. No check stops another one: what cannot be run says why.
+"""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rust_tuner.steps.checks.models import (
+    RUN_A_SEARCH,
+    SHUFFLED,
+    VIEW_ONLY,
+    ShuffledRun,
+    check_predictors,
+    judge_shuffled,
+    judge_view_only,
+)
+from rust_tuner.steps.checks.patients import (
+    UNCHANGED,
+    check_patient_ids,
+    check_split,
+    check_unchanged,
+)
+from rust_tuner.steps.checks.pictures import NEAR_DUPLICATES, check_pictures
+from rust_tuner.data.manifest import load_manifest
+from rust_tuner.data.near_duplicates import fingerprint, similar_pairs
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.split_file import SPLIT_FILE, Split
+from rust_tuner.data.splits import Development, Folds
+from rust_tuner.errors import ManifestError, ProtocolError, RustTunerError
+from rust_tuner.files import hold_lock
+from rust_tuner.progress import Progress, Silent
+from rust_tuner.protocol import Protocol
+from rust_tuner.records.checks import (
+    CHECKS,
+    CheckRecord,
+    Verdict,
+    searches_seen,
+    write_checks,
+)
+from rust_tuner.records.folder import read_study
+from rust_tuner.records.rows import out_of_fold_predictions
+from rust_tuner.records.project import Project
+
+DEFAULT_PERMUTATIONS = 3
+
+_MEND_FIRST = "Mend what failed above, then run the checks again."
+
+
+def run_checks(
+    directory: str | Path,
+    manifest: str | Path,
+    study: Mapping[str, Any],
+    *,
+    protocol: Protocol,
+    permutations: int = DEFAULT_PERMUTATIONS,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> CheckRecord:
+    """Run every check of a prepared study, and write `checks.json`.
+
+    Run again it does the cheap checks anew, and goes on with what it trains where it stopped.
+
+    Args:
+        directory: the study's folder.
+        manifest: the study's manifest.
+        study: the content of `study.json`.
+        protocol: the scientific choices.
+        permutations: how often labels are shuffled, from 1.
+        cache: folder of the feature cache; the default one where None.
+        progress: where to report; nowhere by default.
+
+    Returns:
+        The record, with a verdict a check.
+
+    Raises:
+        ProtocolError: for no permutations.
+        LockedError: where another process checks the study.
+        StorageError: where the record cannot be written.
+    """
+    if permutations < 1:
+        raise ProtocolError(f"permutations={permutations}; expected at least 1")
+    place, report = Path(directory), progress or Silent()
+    with hold_lock(place / CHECKS, "checking the study"):
+        records = read_study(place)
+        projects = {name: item for name, item in records.projects.items() if item.run}
+        verdicts, radiographs, split = _of_data(
+            place, Path(manifest), study, projects, progress=report
+        )
+        verdicts.append(check_predictors(projects, progress=report))
+        searches = [p for p in (records.regime_2, records.regime_1) if p is not None]
+        source = next((p for p in searches if p.best is not None), next(iter(searches), None))
+        sound = not any(verdict.status == "failed" for verdict in verdicts[:2])
+        if source is None:
+            reason = "It trains the best configuration, and no search has been begun."
+            verdicts += [
+                Verdict(*c, "not_run", reason, RUN_A_SEARCH) for c in (SHUFFLED, VIEW_ONLY)
+            ]
+        elif radiographs is None or split is None or not sound:
+            reason = "Manifest, images or split are not those that the study was prepared with."
+            verdicts += [Verdict(*c, "not_run", reason, _MEND_FIRST) for c in (SHUFFLED, VIEW_ONLY)]
+        else:
+            prepared = _Prepared(place, radiographs, split, source, protocol, cache, report)
+            verdicts += _of_training(prepared, permutations)
+        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        record = CheckRecord(date, searches_seen(projects), tuple(verdicts))
+        write_checks(place, record)
+    return record
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """What the training checks start from."""
+
+    directory: Path
+    radiographs: Radiographs
+    split: Split
+    source: Project
+    protocol: Protocol
+    cache: str | Path | None
+    progress: Progress
+
+    def development_and_folds(self) -> tuple[Development, Folds]:
+        """The development set, and the folds that the search validated on."""
+        owners = self.radiographs.patient_ids.astype(str)
+        rows = np.flatnonzero(np.isin(owners, self.split.development))
+        development = Development(self.radiographs.subset(rows))
+        num_folds = int(self.source.run["subject"]["num_folds"])
+        by_site = self.protocol.folds_by == "site"
+        made = self.split.site_folds if by_site else self.split.folds.get(num_folds)
+        if made is None:
+            raise RustTunerError(f"{SPLIT_FILE} has no {num_folds} folds of this search")
+        assignment = np.array([made.folds[who] for who in development.radiographs.patient_ids])
+        return development, Folds(assignment, num_folds, made.seed)
+
+
+def _of_data(
+    directory: Path,
+    manifest: Path,
+    study: Mapping[str, Any],
+    projects: Mapping[str, Project],
+    *,
+    progress: Progress,
+) -> tuple[list[Verdict], Radiographs | None, Split | None]:
+    """The checks that train nothing; the first two verdicts say whether the data can be used."""
+    try:
+        radiographs = load_manifest(manifest)
+    except RustTunerError as error:
+        reason = f"{manifest.name} cannot be read, so nothing of the data was checked."
+        return [_unreadable(reason, error)], None, None
+    split_verdict, split = check_split(directory / SPLIT_FILE, radiographs, study, projects)
+    of_patients = [split_verdict, check_patient_ids(radiographs, split)]
+    try:
+        prints = fingerprint(radiographs, progress=progress)
+    except ManifestError as error:
+        reason = f"Images of {manifest.name} cannot be read."
+        not_compared = Verdict(*NEAR_DUPLICATES, "not_run", reason, _MEND_FIRST)
+        return [_unreadable(reason, error), *of_patients, not_compared], None, None
+    pairs = similar_pairs(prints, progress=progress)
+    return (
+        [
+            check_unchanged(radiographs, prints.file_sha256, study),
+            *of_patients,
+            check_pictures(radiographs, pairs, split),
+        ],
+        radiographs,
+        split,
+    )
+
+
+def _unreadable(reason: str, error: RustTunerError) -> Verdict:
+    mend = "Restore what is named, or take a new study folder."
+    return Verdict(*UNCHANGED, "failed", reason, mend, tuple(str(error).splitlines()))
+
+
+def _of_training(prepared: _Prepared, permutations: int) -> list[Verdict]:
+    """The verdicts of what is trained; each that cannot be trained says why."""
+    from rust_tuner.steps.checks.training import Training
+
+    seed, source = prepared.protocol.seed, prepared.source
+    try:
+        development, folds = prepared.development_and_folds()
+        training = Training(
+            development,
+            folds,
+            source,
+            prepared.protocol,
+            prepared.directory,
+            prepared.cache,
+            prepared.progress,
+        )
+        training.require_same_data()
+    except RustTunerError as error:
+        return [_not_trained(check, error) for check in (SHUFFLED, VIEW_ONLY)]
+    verdicts = []
+    try:
+        runs: list[ShuffledRun] = [training.shuffled(number) for number in range(permutations)]
+        verdicts.append(judge_shuffled(runs, seed=seed))
+    except RustTunerError as error:
+        verdicts.append(_not_trained(SHUFFLED, error))
+    if source.best is None:
+        reason = "It compares with the best trial, and no trial has completed."
+        return [*verdicts, Verdict(*VIEW_ONLY, "not_run", reason, RUN_A_SEARCH)]
+    try:
+        model = out_of_fold_predictions(source)
+        verdicts.append(judge_view_only(model, training.on_view_alone(), seed=seed))
+    except RustTunerError as error:
+        verdicts.append(_not_trained(VIEW_ONLY, error))
+    return verdicts
+
+
+def _not_trained(check: tuple[str, str], error: RustTunerError) -> Verdict:
+    return Verdict(*check, "not_run", f"{error}.", "Mend what is named, then run the checks again.")

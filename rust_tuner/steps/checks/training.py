@@ -1,0 +1,162 @@
+"""What the checks train: the best configuration on shuffled labels, and on the view alone.
+
+Both are ordinary searches of one trial in `STUDY/checks`, so they are trained, recorded, locked
+and resumed as any other, on the cached features of the development set.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+from rust_tuner.steps.checks.models import ShuffledRun
+from rust_tuner.steps.checks.shuffling import shuffled_between_patients
+from rust_tuner.data.splits import Development, Folds
+from rust_tuner.errors import SearchError
+from rust_tuner.files import sha256_of_json
+from rust_tuner.metrics import Predictions
+from rust_tuner.models.hypermodels import (
+    ADAM_EPSILON,
+    ADAM_LEARNING_RATE,
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_DROPOUT_RATE,
+)
+from rust_tuner.steps.noise import as_searched, require_same_data
+from rust_tuner.progress import Progress
+from rust_tuner.protocol import Protocol
+from rust_tuner.steps.refit import HYPERPARAMETERS, tuned_hypermodel
+from rust_tuner.records.checks import CHECKS
+from rust_tuner.search.oracles import GridSearchOracle
+from rust_tuner.records.rows import out_of_fold_predictions
+from rust_tuner.records.project import Project
+from rust_tuner.search.regimes import recorded_protocol
+from rust_tuner.search.runs import run_key
+from rust_tuner.search.subjects import view_subject
+from rust_tuner.search.tuner import CrossValidationTuner
+from rust_tuner.seeds import generator
+
+_DEFAULTS = {
+    "batch_size": DEFAULT_BATCH_SIZE,
+    "dropout_rate": DEFAULT_DROPOUT_RATE,
+    "learning_rate": ADAM_LEARNING_RATE,
+    "epsilon": ADAM_EPSILON,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What the checks train with: the configuration of a search, on its own folds.
+
+    Attributes:
+        development: the development set.
+        folds: the folds of the search.
+        source: the search; its best trial's values are taken, the defaults where it has none.
+        protocol: the scientific choices of the study.
+        directory: the study's folder.
+        cache: folder of the feature cache; the default one where None.
+        progress: where to report.
+    """
+
+    development: Development
+    folds: Folds
+    source: Project
+    protocol: Protocol
+    directory: Path
+    cache: str | Path | None
+    progress: Progress
+
+    def require_same_data(self) -> None:
+        """Refuse, before any long work, what the search was not run on.
+
+        Raises:
+            ResumeError: where radiographs, weights, preprocessing or folds are others.
+        """
+        require_same_data(self.source, self.development, self.folds, self._protocol)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The four hyperparameters."""
+        best = self.source.best
+        return dict(_DEFAULTS) if best is None else {n: best.values[n] for n in HYPERPARAMETERS}
+
+    @property
+    def _protocol(self) -> Protocol:
+        return as_searched(self.protocol, self.source)
+
+    @property
+    def _folder(self) -> Path:
+        """One for each configuration, so that none is taken for another's."""
+        asked = {"search": run_key(self.source.run), "values": self.values, "epoch": self._epoch}
+        return self.directory / CHECKS / sha256_of_json(asked)[:12]
+
+    @property
+    def _epoch(self) -> int:
+        """The epoch that was chosen on the true labels, else the last: never by shuffled ones.
+
+        The best epoch of a curve that only noise moves lies above chance.
+        """
+        best = self.source.best
+        last = int(self.source.run["epochs"]) - 1
+        return last if best is None or best.epoch is None else best.epoch
+
+    def shuffled(self, permutation: int) -> ShuffledRun:
+        """Cross-validate on labels shuffled between patients; from its records where it is done.
+
+        Args:
+            permutation: which, from 0; with the protocol's seed it decides who swaps with whom.
+
+        Raises:
+            SearchError: where the training fails.
+            SplitError: where labels cannot be shuffled.
+        """
+        rng = generator(self.protocol.seed, CHECKS, "shuffled", permutation)
+        shuffled = shuffled_between_patients(self.development, rng)
+        protocol = dataclasses.replace(self._protocol, score_epoch=self._epoch)
+        tuner = self._tuner(f"shuffled_{permutation:03d}", protocol)
+        tuner.search(
+            shuffled,
+            epochs=protocol.epochs,
+            cache=self.cache,
+            about={"protocol": recorded_protocol(protocol)},
+        )
+        project = tuner.project
+        return ShuffledRun(_predictions(project), project.run["view_only_baseline"]["val_auroc"])
+
+    def on_view_alone(self) -> Predictions:
+        """Cross-validate the head with nothing but the view as its input.
+
+        Raises:
+            SearchError: where the training fails.
+        """
+        protocol = self._protocol
+        tuner = self._tuner("view_only", protocol)
+        subject = view_subject(
+            tuner.hypermodel, self.development, self.folds, seed=self.protocol.seed
+        )
+        about = {"protocol": recorded_protocol(protocol)}
+        tuner.search_subject(subject, epochs=protocol.epochs, about=about)
+        return _predictions(tuner.project)
+
+    def _tuner(self, name: str, protocol: Protocol) -> CrossValidationTuner:
+        objective = keras_tuner.Objective(protocol.objective, "max")
+        return CrossValidationTuner(
+            tuned_hypermodel(protocol, self.values),
+            GridSearchOracle(objective, seed=protocol.seed),
+            cv=self.folds,
+            seed=protocol.seed,
+            directory=self._folder,
+            project_name=name,
+            score_epoch=protocol.score_epoch,
+            progress=self.progress,
+        )
+
+
+def _predictions(project: Project) -> Predictions:
+    if project.best is None:
+        reason = project.trials[0].message if project.trials else "no trial"
+        raise SearchError(
+            f"{project.folder}: the training failed ({reason}); delete that folder to try again"
+        )
+    return out_of_fold_predictions(project)

@@ -1,0 +1,359 @@
+"""Nested cross-validation: what the whole way of choosing hyperparameters is worth.
+
+The development patients are divided into outer folds. Inside each, Regime I and Regime II see that
+fold's training patients alone; the tuned configuration is refitted on them and scored once on the
+fold's own patients. That score is an estimate; what the searches promised is a selection score, and
+the gap between the two holds their optimism (Varma and Simon, BMC Bioinformatics 2006,
+doi:10.1186/1471-2105-7-91; Cawley and Talbot, JMLR 2010), which `outer_scores` takes apart from
+what the refit gains by its additional patients. The hold-out set has no part in it.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rust_tuner.data.outer_folds import OuterFold, outer_folds
+from rust_tuner.data.split_file import (
+    SPLIT_FILE,
+    Split,
+    load_or_make_folds,
+    load_or_make_site_folds,
+    radiographs_sha256,
+    read_split,
+    write_split,
+)
+from rust_tuner.data.splits import (
+    Development,
+    Folds,
+    folds_asked_for,
+    make_folds,
+    require_development,
+)
+from rust_tuner.errors import ResumeError, RustTunerError, SplitError
+from rust_tuner.files import hold_lock, sha256_of_json, write_text
+from rust_tuner.labels import LABELS
+from rust_tuner.metrics import view_only_baseline
+from rust_tuner.steps.outer_scores import score_outer_fold, view_only_of_fold
+from rust_tuner.progress import Part, Progress, Silent
+from rust_tuner.protocol import Protocol
+from rust_tuner.steps.refit import tuned_values
+from rust_tuner.analysis.nested import OUTER_FOLD, nested_summary
+from rust_tuner.records.nested import (
+    FIGURES,
+    NESTED,
+    NESTED_FILE,
+    NESTED_PREDICTIONS,
+    OUTER_PREDICTIONS,
+    OuterRecord,
+    nested_key,
+    outer_folder,
+    read_nested,
+    read_outer,
+    write_outer,
+    write_summary,
+)
+from rust_tuner.records.project import REGIME_1, REGIME_2, count_ended, read_project
+
+
+def nested_cross_validation(
+    development: Development,
+    directory: str | Path,
+    *,
+    protocol: Protocol | None = None,
+    folds: Folds | None = None,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run both regimes inside every outer fold, and score what they choose outside.
+
+    Run again with the same arguments it goes on where it was interrupted; an outer fold that is
+    finished is not computed again. All outer folds draw the same trials, since the seed is the
+    same: what is estimated is the study's own procedure.
+
+    Args:
+        development: the development set.
+        directory: the study's folder; everything is kept in its subfolder `nested`.
+        protocol: the scientific choices; `Protocol.study()` where None.
+        folds: the outer folds. Where None, as many as the protocol's `outer_folds`, made from its
+            seed; where it says so, each leaves one site out, and so do the inner folds.
+        cache: folder of the feature cache; the default one where None.
+        progress: where to report; nowhere by default.
+
+    Returns:
+        The content of `nested/summary.json`; see `report.nested.nested_summary`.
+
+    Raises:
+        SplitError: for anything but a development set, or folds that do not fit it.
+        MetricError: before any long work, where an outer or inner fold has nothing to score.
+        ResumeError: where the folder holds a nested cross-validation of other data, folds,
+            choices or versions.
+        SearchError: where no trial of an inner search completes.
+        LockedError: where another process works in the folder.
+    """
+    from rust_tuner.models.features import extract_features
+    from rust_tuner.models.runtime import start_backend
+    from rust_tuner.search.runs import claim_record
+
+    radiographs = require_development(development).radiographs
+    chosen = protocol or Protocol.study()
+    report = progress or Silent()
+    asked = folds_asked_for(development, chosen, chosen.outer_folds) if folds is None else folds
+    made = make_folds(development, asked, chosen.seed) if isinstance(asked, int) else asked
+    outer = outer_folds(development, made)
+    start_backend()
+    folder = Path(directory) / NESTED
+    run = _describe(development, outer, chosen)
+    with hold_lock(folder, "nested cross-validation"):
+        claim_record(folder / NESTED_FILE, run, what="a nested cross-validation")
+        inner = [_inner_folds(folder, development, fold, chosen) for fold in outer]
+        # Once for all outer folds, which find them in the cache.
+        extract_features(
+            radiographs.images,
+            _recipe(chosen),
+            cache=cache,
+            rows=radiographs.rows,
+            progress=report,
+        )
+        records = [_finished(folder, run, fold) for fold in outer]
+        known = read_nested(folder).summary
+        if None in records or known is None or not (folder / NESTED_PREDICTIONS).is_file():
+            _run_missing(folder, run, records, outer, inner, chosen, cache=cache, progress=report)
+            predictions = _predictions(folder, development, outer)
+            write_text(folder / NESTED_PREDICTIONS, predictions.to_csv(index=False))
+            found = [record for record in records if record is not None]
+            known = write_summary(folder, run, nested_summary(run, found, predictions))
+    return known
+
+
+def _run_missing(
+    folder: Path,
+    run: dict[str, Any],
+    records: list[OuterRecord | None],
+    outer: tuple[OuterFold, ...],
+    inner: list[Folds],
+    protocol: Protocol,
+    *,
+    cache: str | Path | None,
+    progress: Progress,
+) -> None:
+    """Fill in the records that are None, one outer fold after another."""
+    # The whole is counted in epochs of inner folds, as the searches inside count themselves.
+    num_trials = sum(run["trials"].values())
+    per_trial = [len(folds) * protocol.epochs for folds in inner]
+    ended = [
+        num_trials if record is not None else min(_ended(outer_folder(folder, number)), num_trials)
+        for number, record in enumerate(records)
+    ]
+    done = [trials * steps for trials, steps in zip(ended, per_trial, strict=True)]
+    total = num_trials * sum(per_trial)
+    with progress.task("nested cross-validation", total, done=sum(done)) as whole:
+        for number, (fold, folds) in enumerate(zip(outer, inner, strict=True)):
+            if records[number] is not None:
+                continue
+            part = Part(
+                progress,
+                whole,
+                name=f"outer fold {number + 1} of {len(outer)}",
+                counted=(REGIME_1, REGIME_2),
+            )
+            records[number] = _run_outer(
+                folder, run, fold, folds, protocol, cache=cache, progress=part
+            )
+            # Trials that failed, or that a finite space has not, were not counted.
+            whole.skip(max(0, num_trials * per_trial[number] - done[number] - part.advanced))
+            whole.advance(0, note=_note(records, run["objective"]))
+
+
+def _describe(
+    development: Development, outer: tuple[OuterFold, ...], protocol: Protocol
+) -> dict[str, Any]:
+    from rust_tuner.models.features import features_sha256
+    from rust_tuner.models.runtime import versions
+    from rust_tuner.search.regimes import recorded_protocol
+    from rust_tuner.search.subjects import sha256_of_folds
+
+    radiographs = development.radiographs
+    recipe = _recipe(protocol)
+    trials = {
+        REGIME_1: protocol.trials,
+        REGIME_2: len(protocol.learning_rates) * len(protocol.epsilons),
+    }
+    return {
+        "format": 1,
+        "objective": protocol.objective,
+        "seed": protocol.seed,
+        "outer_folds": len(outer),
+        "trials": trials,
+        "subject": {
+            "development": radiographs_sha256(radiographs),
+            "inputs": features_sha256(radiographs.images, recipe, rows=radiographs.rows),
+            "folds": sha256_of_folds(
+                tuple((fold.training_rows, fold.validation_rows) for fold in outer)
+            ),
+            "weights": recipe.weights.to_json(),
+        },
+        "protocol": recorded_protocol(protocol),
+        "versions": versions(),
+    }
+
+
+def _recipe(protocol: Protocol) -> Any:
+    from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
+
+    return TransferLearningHyperModel.from_protocol(protocol, SearchSpace()).feature_recipe()
+
+
+def _inner_folds(
+    folder: Path, development: Development, fold: OuterFold, protocol: Protocol
+) -> Folds:
+    """The inner folds of an outer fold, written down with the patients of both its sides."""
+    radiographs, training = development.radiographs, fold.training.radiographs
+    path = outer_folder(folder, fold.number) / SPLIT_FILE
+    split = Split(
+        seed=protocol.seed,
+        fraction=len(fold.validation) / len(radiographs),
+        development=_patients(training.patient_ids),
+        holdout=_patients(fold.validation.radiographs.patient_ids),
+        radiographs_sha256=radiographs_sha256(radiographs),
+        development_sha256=radiographs_sha256(training),
+    )
+    if path.exists():
+        written = read_split(path, radiographs)
+        if dataclasses.replace(written, folds={}, site_folds=None) != split:
+            raise ResumeError(
+                f"{path} divides the patients otherwise than outer fold {fold.number} does; "
+                f"restore it, or remove {folder} to begin anew"
+            )
+    else:
+        write_split(path, split)
+    if protocol.folds_by == "site":
+        try:
+            folds = load_or_make_site_folds(path, fold.training, protocol.seed)
+        except SplitError as error:
+            raise SplitError(f"inside outer fold {fold.number}: {error}") from error
+    else:
+        folds = load_or_make_folds(path, fold.training, protocol.num_folds, protocol.seed)
+    # A fold that has nothing to score is found now, and not after hours of other outer folds.
+    view_only_of_fold(fold)
+    labels, visible = training.labels, training.visible
+    for number, (seen, left_out) in enumerate(folds):
+        where = f"outer fold {fold.number}, inner fold {number}"
+        view_only_baseline(labels[seen], labels[left_out], visible[left_out], where=where)
+    return folds
+
+
+def _run_outer(
+    folder: Path,
+    run: dict[str, Any],
+    fold: OuterFold,
+    folds: Folds,
+    protocol: Protocol,
+    *,
+    cache: str | Path | None,
+    progress: Progress,
+) -> OuterRecord:
+    from rust_tuner.search.regimes import regime_1, regime_2
+
+    place = outer_folder(folder, fold.number)
+    shared: dict[str, Any] = {
+        "protocol": protocol,
+        "folds": folds,
+        "cache": cache,
+        "progress": progress,
+    }
+    regime_1(fold.training, place, **shared)
+    regime_2(fold.training, place, **shared)
+    first, second = read_project(place / REGIME_1), read_project(place / REGIME_2)
+    values = tuned_values(second)
+    best = second.best
+    assert first.best is not None and best is not None and best.epoch is not None
+    scores = score_outer_fold(
+        fold,
+        folds,
+        values,
+        trial=int(best.trial),
+        epoch=best.epoch,
+        protocol=protocol,
+        cache=cache,
+        progress=progress,
+    )
+    held = fold.validation.radiographs
+    record = OuterRecord(
+        outer_fold=fold.number,
+        trials={REGIME_1: first.best.trial, REGIME_2: best.trial},
+        hyperparameters=values,
+        epoch=best.epoch,
+        selection_score={name: best.metrics[f"val_{name}"] for name in FIGURES},
+        inner_estimate=scores.inner_estimate,
+        estimate=scores.estimate,
+        view_only_baseline=view_only_of_fold(fold),
+        training=_counts(fold.training.radiographs),
+        validation=_counts(held),
+    )
+    text = _named(held.table, scores.answers).to_csv(index=False)
+    write_outer(place, record, key=_key(run, fold), predictions=text)
+    return record
+
+
+def _predictions(
+    folder: Path, development: Development, outer: tuple[OuterFold, ...]
+) -> pd.DataFrame:
+    """Out-of-fold predictions of all development radiographs, in their order."""
+    answers = np.full((len(development), len(LABELS)), np.nan, dtype=np.float32)
+    owner = np.zeros(len(development), dtype=np.int64)
+    for fold in outer:
+        told = pd.read_csv(outer_folder(folder, fold.number) / OUTER_PREDICTIONS)
+        answers[fold.validation_rows] = told[[f"probability_{label}" for label in LABELS]]
+        owner[fold.validation_rows] = fold.number
+    table = development.radiographs.table.reset_index(drop=True).assign(**{OUTER_FOLD: owner})
+    return _named(table, answers)
+
+
+def _named(table: pd.DataFrame, answers: npt.NDArray[np.float32]) -> pd.DataFrame:
+    named = pd.DataFrame(answers, columns=[f"probability_{label}" for label in LABELS])
+    return pd.concat([table.reset_index(drop=True), named], axis=1)
+
+
+def _finished(folder: Path, run: dict[str, Any], fold: OuterFold) -> OuterRecord | None:
+    """The record of an outer fold where it is finished and whole; else it is computed again."""
+    try:
+        return read_outer(outer_folder(folder, fold.number), key=_key(run, fold))
+    except RustTunerError:
+        return None
+
+
+def _ended(place: Path) -> int:
+    return sum(count_ended(place / regime) for regime in (REGIME_1, REGIME_2))
+
+
+def _key(run: dict[str, Any], fold: OuterFold) -> str:
+    return sha256_of_json(
+        {
+            "run": nested_key(run),
+            "outer_fold": fold.number,
+            "training": radiographs_sha256(fold.training.radiographs),
+            "validation": radiographs_sha256(fold.validation.radiographs),
+        }
+    )
+
+
+def _counts(radiographs: Any) -> dict[str, Any]:
+    return {
+        "radiographs": len(radiographs),
+        "patients": len(set(radiographs.patient_ids)),
+        "sha256": radiographs_sha256(radiographs),
+    }
+
+
+def _patients(patient_ids: npt.NDArray[np.object_]) -> tuple[str, ...]:
+    return tuple(sorted(set(patient_ids.tolist())))
+
+
+def _note(records: list[OuterRecord | None], objective: str) -> str:
+    figure = objective.removeprefix("val_")
+    found = [record.estimate[figure] for record in records if record is not None]
+    return f"estimate so far {np.mean(found):.3f}"

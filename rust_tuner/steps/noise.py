@@ -1,0 +1,240 @@
+"""The noise floor: the best configuration of a study, repeated.
+
+Under other seeds on the same folds, and under other assignments of the patients to folds. It owns
+the running; what the repeats vary by belongs to `report.noise`. Every repeat is a trial of an
+ordinary search, so it is recorded, locked and resumed as one.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from rust_tuner.data.splits import Development, Folds, make_folds, require_development
+from rust_tuner.errors import ProtocolError, ResumeError, SearchError
+from rust_tuner.files import hold_lock
+from rust_tuner.metrics import view_only_baseline
+from rust_tuner.progress import Part, Progress, Silent
+from rust_tuner.protocol import Protocol
+from rust_tuner.steps.refit import HYPERPARAMETERS, tuned_hypermodel
+from rust_tuner.analysis.noise import (
+    METRICS_REPEATED,
+    NOISE,
+    NOISE_FILE,
+    SEEDS,
+    NoiseFloor,
+    assignment_folder,
+    begun_repeats,
+    read_noise,
+)
+from rust_tuner.records.project import (
+    REGIME_1,
+    REGIME_2,
+    RUN_FILE,
+    Project,
+    count_ended,
+    read_project,
+)
+from rust_tuner.seeds import seed_word
+
+_GROWING = ("repeats", "assignments")
+
+
+def measure_noise(
+    development: Development,
+    directory: str | Path,
+    *,
+    folds: Folds,
+    protocol: Protocol | None = None,
+    repeats: int | None = None,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> NoiseFloor:
+    """Repeat the best configuration under other seeds, and under other assignments to folds.
+
+    The configuration is Regime II's best, or Regime I's where there is no Regime II, trained for
+    as many epochs and scored by the same rule as in its search. Run again it goes on where it was
+    interrupted; more repeats may be asked for later. Where each fold leaves one site out there is
+    but one assignment, and only other seeds are repeated.
+
+    Args:
+        development: the development set.
+        directory: the study's folder, with a search in it; the repeats are kept in its `noise`.
+        folds: the folds of that search; the repeats under other seeds keep them.
+        protocol: the scientific choices that the search was run with.
+        repeats: how many of each kind, from 2; as many as were begun where None, else 10.
+        cache: folder of the feature cache; the default one where None.
+        progress: where to report; nowhere by default.
+
+    Returns:
+        What is there; `report.noise.noise_spread` makes standard deviations and ranges of it.
+
+    Raises:
+        ProtocolError: for fewer than two repeats.
+        SearchError: where there is no search, or none of its trials completed.
+        ResumeError: where the folder holds repeats of another configuration, data or choices, or
+            more of them; where the search was run on other radiographs, weights or folds.
+        MetricError: before any long work, where an assignment has a fold with nothing to score.
+        LockedError: where another process works in the folder.
+    """
+    from rust_tuner.search.runs import claim_record
+
+    require_development(development)
+    folder = Path(directory) / NOISE
+    count = begun_repeats(directory) if repeats is None else repeats
+    if count < 2:
+        raise ProtocolError(f"repeats={count}; a standard deviation takes at least 2")
+    report = progress or Silent()
+    source = best_project(directory)
+    chosen = as_searched(protocol or Protocol.study(), source)
+    require_same_data(source, development, folds, chosen)
+    num_assigned = 0 if chosen.folds_by == "site" else count
+    run = _describe(source, chosen) | {"repeats": count, "assignments": num_assigned}
+    with hold_lock(folder, "repeating the best configuration"):
+        claim_record(folder / NOISE_FILE, run, what="a noise floor", free=_GROWING)
+        assignments = _assignments(development, folds.num_folds, chosen.seed, num_assigned)
+        places = [assignment_folder(folder, repeat) for repeat in range(num_assigned)]
+        per_trial = chosen.num_folds * chosen.epochs
+        done = sum(map(count_ended, (folder / SEEDS, *places))) * per_trial
+        shared: dict[str, Any] = {"protocol": chosen, "values": run["configuration"]}
+        shared |= {"cache": cache}
+        total = (count + num_assigned) * per_trial
+        with report.task("noise floor", total, done=done) as whole:
+            part = Part(report, whole, name="other seeds", counted=(SEEDS,))
+            _repeat(development, folder / SEEDS, folds, count=count, progress=part, **shared)
+            for place, assigned in zip(places, assignments, strict=True):
+                part = Part(report, whole, name="other assignments", counted=(place.name,))
+                _repeat(development, place, assigned, count=1, progress=part, **shared)
+    return read_noise(folder)
+
+
+def best_project(directory: str | Path) -> Project:
+    """Regime II's project where a trial of it has completed, else Regime I's.
+
+    Raises:
+        SearchError: where neither has a completed trial.
+    """
+    for regime in (REGIME_2, REGIME_1):
+        folder = Path(directory) / regime
+        if (folder / RUN_FILE).is_file():
+            project = read_project(folder)
+            if project.best is not None:
+                return project
+    raise SearchError(
+        f"{directory} has no search with a completed trial; run regime1 or regime2 first"
+    )
+
+
+def as_searched(protocol: Protocol, source: Project) -> Protocol:
+    """The protocol with the numbers of folds and epochs, and the rule, of the search itself."""
+    run = source.run
+    return dataclasses.replace(
+        protocol,
+        num_folds=int(run["subject"]["num_folds"]),
+        epochs=int(run["epochs"]),
+        score_epoch=run["score_epoch"],
+    )
+
+
+def require_same_data(
+    source: Project, development: Development, folds: Folds, protocol: Protocol
+) -> None:
+    """Refuse to repeat a search on what it was not run on, before any long work.
+
+    Raises:
+        ResumeError: where radiographs, weights, preprocessing or folds are others.
+        WeightsError: where the weights cannot be had.
+    """
+    from rust_tuner.models.features import features_sha256
+    from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
+    from rust_tuner.search.subjects import sha256_of_folds
+
+    radiographs = development.radiographs
+    recipe = TransferLearningHyperModel.from_protocol(protocol, SearchSpace()).feature_recipe()
+    for name, words, found in (
+        ("folds", "folds", sha256_of_folds(tuple(folds))),
+        (
+            "inputs",
+            "radiographs, weights or preprocessing",
+            features_sha256(radiographs.images, recipe, rows=radiographs.rows),
+        ),
+    ):
+        known = source.run["subject"][name]
+        if known != found:
+            raise ResumeError(
+                f"{source.folder} was run on other {words} (SHA-256 {known[:12]}) than the repeats "
+                f"would be ({found[:12]}); give those of the search"
+            )
+
+
+def _describe(source: Project, protocol: Protocol) -> dict[str, Any]:
+    from rust_tuner.search.regimes import recorded_protocol
+    from rust_tuner.search.runs import run_key
+
+    best = source.best
+    assert best is not None
+    return {
+        "format": 1,
+        "regime": source.folder.name,
+        "trial": best.trial,
+        "configuration": {name: best.values[name] for name in HYPERPARAMETERS},
+        "selection_score": {name: best.metrics[f"val_{name}"] for name in METRICS_REPEATED},
+        "objective": source.objective,
+        "seed": protocol.seed,
+        "search": run_key(source.run),
+        "subject": source.run["subject"],
+        "protocol": recorded_protocol(protocol),
+    }
+
+
+def _assignments(development: Development, num_folds: int, seed: int, repeats: int) -> list[Folds]:
+    """Folds of other seeds; one that has nothing to score is found before any long work."""
+    radiographs = development.radiographs
+    labels, visible = radiographs.labels, radiographs.visible
+    made = []
+    for repeat in range(repeats):
+        folds = make_folds(development, num_folds, seed_word(seed, NOISE, "assignment", repeat))
+        for fold, (training, validation) in enumerate(folds):
+            where = f"assignment {repeat}, fold {fold}"
+            view_only_baseline(
+                labels[training], labels[validation], visible[validation], where=where
+            )
+        made.append(folds)
+    return made
+
+
+def _repeat(
+    development: Development,
+    place: Path,
+    folds: Folds,
+    *,
+    count: int,
+    protocol: Protocol,
+    values: dict[str, Any],
+    cache: str | Path | None,
+    progress: Progress,
+) -> None:
+    """Run a search whose trials all have the same values."""
+    import keras_tuner
+
+    from rust_tuner.search.oracles import RepeatOracle
+    from rust_tuner.search.regimes import recorded_protocol
+    from rust_tuner.search.tuner import CrossValidationTuner
+
+    # A seed of its own: no trial of the study's searches had these draws.
+    seed = seed_word(protocol.seed, NOISE)
+    tuner = CrossValidationTuner(
+        tuned_hypermodel(protocol, values),
+        RepeatOracle(keras_tuner.Objective(protocol.objective, "max"), max_trials=count, seed=seed),
+        cv=folds,
+        seed=seed,
+        directory=place.parent,
+        project_name=place.name,
+        score_epoch=protocol.score_epoch,
+        progress=progress,
+    )
+    tuner.search(
+        development,
+        epochs=protocol.epochs,
+        cache=cache,
+        about={"protocol": recorded_protocol(protocol)},
+    )

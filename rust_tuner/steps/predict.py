@@ -1,0 +1,97 @@
+"""Scores of new radiographs by a saved model: the view, four cortices, and the total of a visit.
+
+Research use only: it is no medical device, and nobody's treatment may depend on it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rust_tuner.data.images import load_image
+from rust_tuner.data.pipeline import DecodedImages
+from rust_tuner.errors import ImageError
+from rust_tuner.steps.final import predict_probabilities, read_card
+from rust_tuner.labels import CORTICES, NUM_LABELS, NUM_VIEWS, SCORES, VIEWS, decode_probabilities
+
+NOTICE = "Research use only; not a medical device."
+
+
+def predict_radiographs(
+    model: str | Path, images: Sequence[str | Path], *, pairs: bool = False
+) -> pd.DataFrame:
+    """Read RUST scores from radiographs.
+
+    Args:
+        model: `model.keras` of a study, with `model.json` beside it.
+        images: PNG or JPEG files.
+        pairs: whether each two images in a row are the two views of one visit.
+
+    Returns:
+        One row an image: `image`, `view` and `view_probability`; for each cortex its most likely
+        score, that score's probability among the four (`medial_probability`; they are
+        normalised), whether the image's view is expected to show it (`medial_shown`), and the
+        four probabilities as the model gave them (`medial_1` to `medial_4`). With `pairs` also
+        `rust_total` (4-16), each cortex from the view that shows it; missing where the model
+        takes both images of a pair for the same view.
+
+    Raises:
+        ImageError: for no images, an odd number of them with `pairs`, or a file that cannot be
+            decoded.
+        ResumeError: where the model or its record is missing, or they do not belong together.
+    """
+    paths = [Path(image) for image in images]
+    if not paths or (pairs and len(paths) % 2):
+        expected = "an even number" if pairs else "at least one"
+        raise ImageError(f"{len(paths)} images; expected {expected}")
+    card = read_card(Path(model))
+    size, resize = int(card["input"]["shape"][0]), card["input"]["resize"]
+    values = np.stack([load_image(path, size=size, resize=resize) for path in paths])
+    # No labels are known of new images; the model's input is all that is used.
+    unknown = np.zeros((len(values), NUM_LABELS), dtype=np.float32)
+    answers = predict_probabilities(Path(model), DecodedImages(values, unknown))
+    table = _as_table(paths, answers, card["view_cortices"])
+    return _with_totals(table) if pairs else table
+
+
+def _as_table(
+    paths: Sequence[Path], answers: Any, view_cortices: dict[str, Sequence[str]]
+) -> pd.DataFrame:
+    decoded = decode_probabilities(answers)
+    blocks = answers[:, NUM_VIEWS:].reshape(len(answers), len(CORTICES), len(SCORES))
+    totals = np.maximum(blocks.sum(axis=2), np.finfo(np.float32).tiny)
+    rows = []
+    for index, path in enumerate(paths):
+        view = decoded.views[index]
+        row: dict[str, Any] = {
+            "image": str(path),
+            "view": view,
+            "view_probability": float(answers[index, VIEWS.index(view)]),
+        }
+        for place, cortex in enumerate(CORTICES):
+            score = int(decoded.most_likely[index, place])
+            share = blocks[index, place, score - SCORES[0]] / totals[index, place]
+            row |= {
+                cortex: score,
+                f"{cortex}_probability": float(share),
+                f"{cortex}_shown": cortex in view_cortices[view],
+            }
+            for offset, value in enumerate(SCORES):
+                row[f"{cortex}_{value}"] = float(blocks[index, place, offset])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _with_totals(table: pd.DataFrame) -> pd.DataFrame:
+    """Add each pair's total to both of its rows."""
+    totals: list[float] = []
+    for start in range(0, len(table), 2):
+        pair = table.iloc[start : start + 2]
+        scores = [pair.loc[pair[f"{cortex}_shown"], cortex] for cortex in CORTICES]
+        # Each cortex is shown by one of two different views, by both or none of two alike.
+        whole = all(len(found) == 1 for found in scores)
+        total = float(sum(int(found.iloc[0]) for found in scores)) if whole else np.nan
+        totals += [total, total]
+    return table.assign(rust_total=pd.array(totals, dtype="Int64"))

@@ -1,0 +1,96 @@
+"""The tuned configuration, trained on every radiograph that it may see.
+
+It owns what final model and nested cross-validation have in common: which values a finished search
+gives, and how a head is trained with them. What becomes of the head belongs to them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.errors import SearchError
+from rust_tuner.protocol import Protocol
+from rust_tuner.records.project import Project
+
+if TYPE_CHECKING:
+    import keras
+
+    from rust_tuner.models.features import FrozenFeatures
+    from rust_tuner.models.fold_training import FoldPlace
+    from rust_tuner.models.hypermodels import TransferLearningHyperModel
+
+HYPERPARAMETERS = ("batch_size", "dropout_rate", "learning_rate", "epsilon")
+
+
+def tuned_values(project: Project) -> dict[str, Any]:
+    """The best trial's four hyperparameters.
+
+    Raises:
+        SearchError: where the search is not finished.
+    """
+    best = project.best
+    done = sum(trial.status in ("COMPLETED", "FAILED") for trial in project.trials)
+    if best is None or project.problems or done < project.run["num_trials"]:
+        raise SearchError(
+            f"{project.folder} has {done} of {project.run['num_trials']} trials; finish the "
+            "search first, so that the final model is that of all of them"
+        )
+    return {name: best.values[name] for name in HYPERPARAMETERS}
+
+
+def tuned_hypermodel(protocol: Protocol, values: Mapping[str, Any]) -> "TransferLearningHyperModel":
+    """The hypermodel with the four hyperparameters fixed."""
+    from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
+
+    space = SearchSpace(
+        batch_size=int(values["batch_size"]),
+        dropout_rate=float(values["dropout_rate"]),
+        learning_rates=(float(values["learning_rate"]),),
+        epsilons=(float(values["epsilon"]),),
+    )
+    return TransferLearningHyperModel.from_protocol(protocol, space)
+
+
+def fit_head(
+    hypermodel: "TransferLearningHyperModel",
+    features: "FrozenFeatures",
+    targets: npt.NDArray[np.float32],
+    *,
+    epochs: int,
+    place: "FoldPlace",
+    on_epoch: Callable[[], None] = lambda: None,
+) -> "keras.Model":
+    """Train a head on every radiograph that is given.
+
+    Args:
+        hypermodel: from `tuned_hypermodel`.
+        features: of n radiographs.
+        targets: (n, 18), from `training_targets`.
+        epochs: how many, from 1.
+        place: decides initial weights, order, flips and dropout.
+        on_epoch: called after each epoch.
+
+    Raises:
+        TrialError: where the training diverges.
+    """
+    from rust_tuner.models.fold_training import TrainingData, seeded_weights, train_all
+    from rust_tuner.models.schedules import batch_sizes
+
+    data = TrainingData(features, targets, lambda answers, rows, where: [{} for _ in rows])
+    hyperparameters = declared_values(hypermodel)
+    with seeded_weights(place):
+        head = hypermodel.build_head(hyperparameters)
+    sizes = batch_sizes(len(targets), int(hyperparameters.get("batch_size")))
+    train_all(head, data, sizes=sizes, epochs=epochs, place=place, on_epoch=on_epoch)
+    return head
+
+
+def declared_values(hypermodel: "TransferLearningHyperModel") -> Any:
+    """The values of a hypermodel whose hyperparameters are all fixed, as KerasTuner holds them."""
+    import keras_tuner
+
+    hyperparameters = keras_tuner.HyperParameters()
+    hypermodel.declare_hyperparameters(hyperparameters)
+    return hyperparameters

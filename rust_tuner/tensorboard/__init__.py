@@ -1,0 +1,1 @@
+"""TensorBoard logs of searches, from their records."""

@@ -1,0 +1,1 @@
+"""What the command line shows: tables and the status of a study."""

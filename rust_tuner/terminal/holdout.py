@@ -1,0 +1,112 @@
+"""What the command line shows of the one look at the hold-out set, figures with intervals."""
+
+from typing import Any
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from rust_tuner.labels import CORTICES
+from rust_tuner.metrics.assessment import VISITS
+from rust_tuner.terminal.table import plain_table
+
+_FIGURE_COLUMNS = ("figure", "of", "average", "value", "low", "high", "defined", "total")
+_MORE_OF_LABELS = {
+    "average_precision": "average precision",
+    "brier": "Brier score",
+    "expected_calibration_error": "calibration error",
+}
+_OF_SCORES = {"kappa": "weighted kappa", "exact": "exact", "within_one": "within one"}
+_OF_VISITS = {
+    "mae": "mean absolute error, points",
+    "bias": "bias, predicted minus true",
+    "lower_limit": "lower limit of agreement",
+    "upper_limit": "upper limit of agreement",
+    "icc": "ICC(2,1)",
+    "sensitivity": "union: sensitivity",
+    "specificity": "union: specificity",
+    "positive_predictive_value": "union: positive predictive value",
+    "negative_predictive_value": "union: negative predictive value",
+}
+
+
+def holdout_table(found: dict[str, Any]) -> RenderableType:
+    """What the one look at the hold-out set found."""
+    metrics, baseline = found["metrics"], found["view_only_baseline"]
+    figures = pd.DataFrame(found.get("figures") or [], columns=list(_FIGURE_COLUMNS))
+    table = plain_table(
+        f"Hold-out set: {found['radiographs']} radiographs of {found['patients']} patients",
+        "An estimate: nothing that was chosen had seen these patients. Macro averages over the\n"
+        f"labels where defined; threshold {found['threshold']:g}.\n"
+        "Cortices: 16 labels, each only where its cortex is visible."
+        + ("\nIn brackets the 95 % interval over patients." if len(figures) else ""),
+    )
+    for name in ("", "18 labels", "cortices"):
+        table.add_column(name)
+    for name in ("auroc", "precision", "recall", "f1"):
+        title = name.upper() if name in ("auroc", "f1") else name
+        told = (
+            _of_figure(figures, name, of, value)
+            for of, value in (("labels", metrics[name]), ("cortices", metrics[f"cortex_{name}"]))
+        )
+        table.add_row(title, *told)
+    for name, title in _MORE_OF_LABELS.items():
+        if len(figures):
+            told = (_of_figure(figures, name, of) for of in ("labels", "cortices"))
+            table.add_row(title, *told)
+    table.add_section()
+    known = (baseline["auroc"], baseline["cortex_auroc"])
+    table.add_row(
+        "AUROC of the view alone", *("undefined" if v is None else f"{v:.3f}" for v in known)
+    )
+    if not len(figures):
+        return table
+    return Group(table, _scores_table(figures), _visits_table(figures, found))
+
+
+def _scores_table(figures: pd.DataFrame) -> Table:
+    """How the most likely scores agree with the true ones."""
+    table = plain_table(
+        "Hold-out set: most likely scores against true ones, where the cortex is visible",
+        "Kappa is quadratic-weighted. In brackets the 95 % interval over patients.",
+    )
+    for name in ("", *CORTICES, "mean"):
+        table.add_column(name)
+    for name, title in _OF_SCORES.items():
+        told = (_of_figure(figures, name, of, digits=2) for of in (*CORTICES, "cortices"))
+        table.add_row(title, *(cell.replace(" (", "\n(") for cell in told))
+    return table
+
+
+def _visits_table(figures: pd.DataFrame, found: dict[str, Any]) -> Table:
+    """How the totals of visits agree with the true ones."""
+    visits = figures[figures["of"] == VISITS]
+    table = plain_table(
+        f"Hold-out set: RUST totals of {visits['defined'].max():g} visits",
+        f"Those with all four cortices, of {visits['total'].max():g}; both views of a visit paired."
+        f"\nUnion is a total of at least {found['union_threshold']:g}.\n"
+        "In brackets the 95 % interval over patients.",
+    )
+    table.add_column("")
+    table.add_column("")
+    for name, title in _OF_VISITS.items():
+        table.add_row(title, _of_figure(figures, name, VISITS, digits=2))
+    return table
+
+
+def _of_figure(
+    figures: pd.DataFrame, name: str, of: str, value: float | None = None, digits: int = 3
+) -> str:
+    """A figure with its interval; with the value alone where the table does not have it."""
+    rows = figures[
+        (figures["figure"] == name) & (figures["of"] == of) & (figures["average"] != "micro")
+    ]
+    if rows.empty:
+        return "undefined" if value is None else f"{value:.{digits}f}"
+    row = rows.iloc[0]
+    if pd.isna(row["value"]):
+        return "undefined"
+    told = f"{row['value']:.{digits}f}"
+    if not pd.isna(row["low"]):
+        told += f" ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
+    return told

@@ -1,0 +1,239 @@
+"""What the terminal shows of nested cross-validation and noise floor: tables and status lines."""
+
+import math
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from rust_tuner.progress import duration
+from rust_tuner.analysis.nested import (
+    SUMMARY_CAPTION,
+    SUMMARY_NAMES,
+    outer_table,
+    stability_table,
+    summary_table,
+)
+from rust_tuner.analysis.noise import (
+    KINDS,
+    METRICS_REPEATED,
+    NOISE_CAPTION,
+    NoiseFloor,
+    noise_spread,
+    read_noise,
+)
+from rust_tuner.terminal.table import plain_table
+from rust_tuner.records.nested import FIGURES, Nested, outer_folder, read_nested
+from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
+
+_HEADERS = {"auroc": "AUROC, 18 labels", "cortex_auroc": "AUROC, cortices"}
+_KINDS = {"seed": "seeds", "assignment": "assignments"}
+_SEVERAL_SHOWN = 3
+_SIGNED = ("optimism", "gap")
+
+
+def nested_table(nested: Nested) -> Group:
+    """What each outer fold chose, promised and reached, and the summary of all of them."""
+    parts = [*(_outer_table(nested, figure) for figure in FIGURES), _chosen_table(nested)]
+    if nested.summary is not None:
+        parts.append(_summary_table(nested))
+    return Group(*parts)
+
+
+def _outer_table(nested: Nested, figure: str) -> Table:
+    done = f"{len(nested.outer)} of {nested.outer_folds} outer folds"
+    table = plain_table(f"Nested cross-validation, {_HEADERS[figure]}: {done}", "")
+    for name in ("outer\nfold", "patients"):
+        table.add_column(name, justify="right")
+    shown = {
+        "selection_score": "selection\nscore",
+        "inner_estimate": "estimate,\ninner",
+        "optimism": "optimism",
+        "estimate": "estimate",
+        "view_only_baseline": "view\nonly",
+    }
+    for title in shown.values():
+        table.add_column(title, justify="right")
+    for row in outer_table(nested).to_dict("records"):
+        table.add_row(
+            str(row["outer_fold"]),
+            str(row["validation_patients"]),
+            *(_figure(row[f"{name}_{figure}"], signed=name in _SIGNED) for name in shown),
+        )
+    return table
+
+
+def _chosen_table(nested: Nested) -> Table:
+    table = plain_table(
+        "How often each value was chosen",
+        "Values that were chosen once each are counted together. Epochs count from 0.",
+    )
+    table.add_column("hyperparameter")
+    table.add_column("value: outer folds", overflow="fold")
+    for name, rows in stability_table(nested).groupby("hyperparameter", sort=False):
+        often = rows[rows["times"] > 1].to_dict("records")
+        told = [f"{_value(row['value'])}: {row['times']}" for row in often]
+        once = sorted(rows.loc[rows["times"] == 1, "value"])
+        if once:
+            shown = ", ".join(map(_value, once))
+            if len(once) > _SEVERAL_SHOWN:
+                shown = f"{_value(once[0])} to {_value(once[-1])}"
+            told.append(f"{shown}: 1 each" if len(once) > 1 else f"{shown}: 1")
+        table.add_row(str(name).replace("_", " "), "; ".join(told))
+    return table
+
+
+def _summary_table(nested: Nested) -> Table:
+    assert nested.summary is not None
+    table = plain_table(
+        f"Selection score and estimate: {nested.summary['radiographs']} radiographs of "
+        f"{nested.summary['patients']} patients\nthe searches maximise {nested.run['objective']}",
+        SUMMARY_CAPTION,
+    )
+    table.add_column("")
+    for figure in FIGURES:
+        table.add_column(_HEADERS[figure], overflow="fold")
+    found = summary_table(nested)
+    for what, title in SUMMARY_NAMES.items():
+        rows = found[found["what"] == what].to_dict("records")
+        told = (_with_interval(row, signed=what in _SIGNED) for row in rows)
+        table.add_row(title, *told)
+    return table
+
+
+def noise_table(floor: NoiseFloor) -> Group:
+    """What the score of one and the same configuration varies by."""
+    run = floor.run
+    values = ", ".join(
+        f"{name.replace('_', ' ')} {_value(value)}" for name, value in run["configuration"].items()
+    )
+    found = noise_spread(floor.values)
+    parts: list[Table] = []
+    for metric in METRICS_REPEATED:
+        title = f"Noise floor, {_HEADERS[metric]}"
+        if not parts:
+            title += f": trial {run['trial']} of {run['regime']} repeated\n{values}"
+        is_last = metric == METRICS_REPEATED[-1]
+        table = plain_table(title, NOISE_CAPTION if is_last else "")
+        for name in ("", "repeats", "mean", "SD", "95 % range", "difference"):
+            table.add_column(name, no_wrap=not name)
+        for row in found[found["metric"] == metric].to_dict("records"):
+            table.add_row(
+                _KINDS[row["kind"]],
+                str(row["repeats"]),
+                _figure(row["mean"]),
+                "-" if pd.isna(row["std"]) else f"{row['std']:.4f}",
+                _range(row["low"], row["high"]),
+                _figure(row["difference"]),
+            )
+        score = _figure(run["selection_score"][metric])
+        table.add_row("selection score", "", score, *[""] * 3)
+        parts.append(table)
+    return Group(*parts)
+
+
+def nested_lines(folder: Path) -> list[Text]:
+    """How far a nested cross-validation is."""
+    nested = read_nested(folder)
+    done, total = len(nested.outer), nested.outer_folds
+    lines = [Text(f"nested: {done} of {total} outer folds done{_time_left(nested)}")]
+    finished = {record.outer_fold for record in nested.outer}
+    for number in range(total):
+        if number in finished or not outer_folder(folder, number).is_dir():
+            continue
+        told = []
+        for regime in (REGIME_1, REGIME_2):
+            place = outer_folder(folder, number) / regime
+            if (place / RUN_FILE).is_file():
+                ended, planned, _ = _progress(place)
+                told.append(f"{regime} {ended} of {planned} trials")
+        if told:
+            lines.append(Text(f"  outer fold {number} begun: {', '.join(told)}"))
+    for problem in nested.problems:
+        lines.append(Text(f"  {problem}", style="red"))
+    if nested.summary is not None:
+        figure = str(nested.run["objective"]).removeprefix("val_")
+        score, estimate = (nested.summary[name][figure] for name in ("selection_score", "estimate"))
+        lines.append(
+            Text(
+                f"  {nested.run['objective']}: selection score {score['mean']:.4f} ± "
+                f"{score['std']:.4f}, estimate {estimate['mean']:.4f} ± {estimate['std']:.4f}"
+            )
+        )
+    return lines
+
+
+def noise_lines(folder: Path) -> list[Text]:
+    """How far the repeats are."""
+    floor = read_noise(folder)
+    told = ", ".join(
+        f"{floor.count(kind)} of {floor.run[name]} {title}"
+        for kind, name, title in (
+            ("seed", "repeats", "seeds"),
+            ("assignment", "assignments", "assignments to folds"),
+        )
+        if floor.run[name]
+    )
+    lines = [Text(f"noise: {told} done")]
+    lines += [Text(f"  {problem}", style="red") for problem in (*floor.failures, *floor.problems)]
+    metric = str(floor.run["objective"]).removeprefix("val_")
+    found = noise_spread(floor.values)
+    for row in found[found["metric"] == metric].to_dict("records"):
+        if not math.isnan(row["std"]):
+            lines.append(
+                Text(
+                    f"  {floor.run['objective']}, {KINDS[row['kind']]}: {row['mean']:.4f}, "
+                    f"SD {row['std']:.4f}"
+                )
+            )
+    return lines
+
+
+def _progress(place: Path) -> tuple[int, int, float]:
+    """Trials of a search that ended, that were planned, and the seconds of the former."""
+    project = read_project(place)
+    ended = [trial for trial in project.trials if trial.status in ("COMPLETED", "FAILED")]
+    seconds = sum(float(fold["seconds"]) for trial in ended for fold in trial.folds)
+    return len(ended), int(project.run["num_trials"]), seconds
+
+
+def _time_left(nested: Nested) -> str:
+    if len(nested.outer) == nested.outer_folds:
+        return ""
+    ended, seconds = 0, 0.0
+    for number in range(nested.outer_folds):
+        for regime in (REGIME_1, REGIME_2):
+            place = outer_folder(nested.folder, number) / regime
+            if (place / RUN_FILE).is_file():
+                own, _, took = _progress(place)
+                ended, seconds = ended + own, seconds + took
+    total = nested.outer_folds * sum(nested.run["trials"].values())
+    if not 0 < ended < total:
+        return ""
+    return f", about {duration(seconds / ended * (total - ended))} left"
+
+
+def _figure(value: float, *, signed: bool = False) -> str:
+    if pd.isna(value):
+        return "-"
+    # Adding zero makes a rounded -0.0 positive.
+    return f"{round(value, 3) + 0.0:+.3f}" if signed else f"{value:.3f}"
+
+
+def _with_interval(row: Mapping[Hashable, Any], *, signed: bool) -> str:
+    told = _figure(row["value"], signed=signed)
+    if not pd.isna(row["std"]):
+        told += f" ± {row['std']:.3f}"
+    return told if pd.isna(row["low"]) else f"{told} ({_range(row['low'], row['high'])})"
+
+
+def _range(low: float, high: float) -> str:
+    return "-" if pd.isna(low) else f"{low:.3f}-{high:.3f}"
+
+
+def _value(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,130 @@
+"""What `rust-tuner status` shows: how far a study is, also one that is in use or damaged."""
+
+from pathlib import Path
+
+from rich.text import Text
+
+from rust_tuner.errors import RustTunerError
+from rust_tuner.files import read_json
+from rust_tuner.progress import duration
+from rust_tuner.analysis.noise import NOISE
+from rust_tuner.terminal.checks import check_status_lines
+from rust_tuner.terminal.repeats import nested_lines, noise_lines
+from rust_tuner.terminal.table import four_digits
+from rust_tuner.records.baselines import BASELINES_FOLDER
+from rust_tuner.records.nested import NESTED
+from rust_tuner.records.project import (
+    REGIME_1,
+    REGIME_2,
+    RUN_FILE,
+    Project,
+    read_project,
+)
+from rust_tuner.records.study import STUDY_FILE
+
+_DAMAGED = (RustTunerError, KeyError, TypeError, ValueError, AttributeError)
+
+
+def status_lines(folder: Path) -> list[Text]:
+    """How far a study is, a line each; also for a folder that is in use or damaged."""
+    lines = [Text(f"{folder}", style="bold")]
+    if not folder.is_dir():
+        return [*lines, Text("there is no such folder", style="yellow")]
+    if (folder / RUN_FILE).is_file():
+        return [*lines, *_search_lines(folder.name, folder)]
+    lines.extend(_study_lines(folder))
+    for path in sorted((folder / BASELINES_FOLDER).glob("*")):
+        if path.is_dir():
+            lines.extend(_search_lines(f"{BASELINES_FOLDER}/{path.name}", path))
+    for regime in (REGIME_1, REGIME_2):
+        if (folder / regime).is_dir():
+            lines.extend(_search_lines(regime, folder / regime))
+        else:
+            lines.append(Text(f"{regime}: not begun"))
+    for name, read in ((NESTED, nested_lines), (NOISE, noise_lines)):
+        if (folder / name).is_dir():
+            try:
+                lines.extend(read(folder / name))
+            except RustTunerError as error:
+                lines.append(Text(f"{name}: {error}", style="red"))
+            except _DAMAGED as error:
+                lines.append(Text(f"{name}: damaged records ({error!r})", style="red"))
+    lines.extend(check_status_lines(folder))
+    final = folder / "final"
+    if (final / "cross_validation").is_dir():
+        lines.extend(_search_lines("final/cross_validation", final / "cross_validation"))
+    if final.is_dir():
+        try:
+            found = read_json(final / "holdout.json")
+            lines.append(Text(f"hold-out set: evaluated on {found['date']}"))
+        except FileNotFoundError:
+            lines.append(Text("hold-out set: sealed"))
+        except _DAMAGED as error:
+            lines.append(Text(f"final/holdout.json is damaged ({error!r})", style="red"))
+    return lines
+
+
+def _search_lines(name: str, folder: Path) -> list[Text]:
+    try:
+        return _project_lines(name, read_project(folder))
+    except RustTunerError as error:
+        return [Text(f"{name}: {error}", style="red")]
+    except _DAMAGED as error:
+        return [Text(f"{name}: damaged records ({error!r})", style="red")]
+
+
+def _study_lines(folder: Path) -> list[Text]:
+    try:
+        study = read_json(folder / STUDY_FILE)
+        text = f"prepared: {study['radiographs']} radiographs of {study['patients']} patients"
+        return [Text(text)]
+    except FileNotFoundError:
+        return [Text("not prepared: study.json is missing", style="yellow")]
+    except RustTunerError as error:
+        return [Text(f"study.json is damaged: {error}", style="red")]
+    except _DAMAGED as error:
+        return [Text(f"study.json is damaged ({error!r})", style="red")]
+
+
+def _project_lines(name: str, project: Project) -> list[Text]:
+    by_status = {
+        status: [trial for trial in project.trials if trial.status == status]
+        for status in ("COMPLETED", "RUNNING", "FAILED")
+    }
+    done, total = len(by_status["COMPLETED"]), int(project.run["num_trials"])
+    num_folds = project.run["subject"]["num_folds"]
+    lines = [
+        Text(
+            f"{name}: {done} of {total} trials done, {len(by_status['FAILED'])} failed"
+            + _time_left(project, total, num_folds)
+        )
+    ]
+    for trial in by_status["RUNNING"]:
+        lines.append(
+            Text(f"  trial {trial.trial} begun: {len(trial.folds)} of {num_folds} folds done")
+        )
+    for trial in by_status["FAILED"]:
+        reason = (trial.message or "no reason recorded").splitlines()[0]
+        lines.append(Text(f"  trial {trial.trial} failed: {reason}", style="red"))
+    for problem in project.problems:
+        lines.append(Text(f"  {problem}; taken up again when the search goes on", style="red"))
+    best = project.best
+    if best is not None:
+        values = ", ".join(f"{key}={four_digits(value)}" for key, value in best.values.items())
+        spread = best.spread(project.objective.removeprefix("val_"))
+        told = f"{project.objective} {best.score:.4f}"
+        told += f" ± {spread:.4f}" if spread is not None else ""
+        lines.append(Text(f"  best so far: trial {best.trial}, {told} (selection score)"))
+        lines.append(Text(f"    {values}"))
+    return lines
+
+
+def _time_left(project: Project, total: int, num_folds: int) -> str:
+    """By the folds that are done, also those of a trial that still runs."""
+    seconds = [fold["seconds"] for trial in project.trials for fold in trial.folds]
+    begun = [trial for trial in project.trials if trial.status == "RUNNING"]
+    ended = len(project.trials) - len(begun)
+    left = (total - ended) * num_folds - sum(len(trial.folds) for trial in begun)
+    if not seconds or left < 1:
+        return ""
+    return f", about {duration(sum(seconds) / len(seconds) * left)} left"

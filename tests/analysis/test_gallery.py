@@ -1,0 +1,139 @@
+"""The worst errors: ranked by what was misread, found where they lie now, shown small."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from report_studies import make_predictions
+
+from rust_tuner.labels import CORTICES, SCORES
+from rust_tuner.figures.gallery import draw_gallery, gallery_height
+from rust_tuner.analysis.gallery import THUMBNAIL_SIZE, find_images, read_thumbnails, worst_errors
+from rust_tuner.figures.style import new_figure
+
+
+@pytest.fixture(scope="module")
+def predictions():
+    return make_predictions(rows=80)
+
+
+def error_of(row):
+    total = 0
+    for cortex in CORTICES:
+        if row[cortex] == row[cortex]:
+            likeliest = 1 + int(np.argmax([row[f"probability_{cortex}_{n}"] for n in SCORES]))
+            total += abs(likeliest - row[cortex])
+    return total
+
+
+def test_the_largest_misreadings_come_first(predictions):
+    worst = worst_errors(predictions, count=10)
+    errors = sorted((error_of(row) for row in predictions.to_dict("records")), reverse=True)
+    assert list(worst["error"]) == errors[:10]
+    assert list(worst["rank"]) == list(range(1, 11))
+    for row in worst.to_dict("records"):
+        (source,) = predictions[predictions["image"] == row["image"]].to_dict("records")
+        assert row["error"] == error_of(source)
+        for cortex in CORTICES:
+            np.testing.assert_equal(row[f"{cortex}_true"], source[cortex])
+            assert np.isnan(row[f"{cortex}_predicted"]) == np.isnan(source[cortex])
+
+
+def test_of_equal_errors_the_less_certain_comes_first(predictions):
+    worst = worst_errors(predictions, count=80)
+    for _, rows in worst.groupby("error"):
+        assert rows["expected_error"].is_monotonic_decreasing
+    assert worst["error"].nunique() < len(worst)
+
+
+def test_what_is_read_rightly_or_not_visible_is_no_error(predictions):
+    right = predictions.copy()
+    for cortex in CORTICES:
+        for score in SCORES:
+            right[f"probability_{cortex}_{score}"] = np.where(right[cortex] == score, 0.9, 0.1)
+    assert worst_errors(right).empty
+    blind = predictions.assign(**dict.fromkeys(CORTICES, np.nan))
+    assert worst_errors(blind).empty
+
+
+def write_manifest(folder, *, patients=2):
+    (folder / "images").mkdir(parents=True)
+    rows = ["image,patient_id,visit,view,medial,lateral,anterior,posterior"]
+    for number in range(patients):
+        for view in ("ap", "lateral"):
+            name = f"images/{number}_{view}.png"
+            pixels = np.random.default_rng(number).integers(0, 200, (60, 30), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name)
+            rows.append(f"{name},00{number},1,{view},1,1,,")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return folder / "manifest.csv"
+
+
+def table_of(folder):
+    return pd.DataFrame(
+        {
+            "image": [f"{folder}/images/0_ap.png", f"{folder}/images/1_lateral.png"],
+            "patient_id": ["000", "001"],
+            "visit": "1",
+            "view": ["ap", "lateral"],
+        }
+    )
+
+
+def test_images_are_found_after_study_and_manifest_moved(tmp_path):
+    table = table_of("/somewhere/else")
+    manifest = write_manifest(tmp_path / "moved")
+    found = find_images(table, manifest)
+    assert {path.name for path in found.values()} == {"0_ap.png", "1_lateral.png"}
+    assert all(path.is_file() for path in found.values())
+    assert list(found) == list(table["image"])
+
+
+@pytest.mark.parametrize("manifest", [None, "nothing.csv"])
+def test_without_a_manifest_the_recorded_path_is_taken(tmp_path, manifest):
+    write_manifest(tmp_path)
+    place = None if manifest is None else tmp_path / manifest
+    found = find_images(table_of(tmp_path), place)
+    assert [str(path) for path in found.values()] == list(table_of(tmp_path)["image"])
+
+
+def test_thumbnails_are_small_and_keep_the_aspect_ratio(tmp_path):
+    write_manifest(tmp_path)
+    path = tmp_path / "images" / "0_ap.png"
+    (picture,) = read_thumbnails({"a": path, "b": tmp_path / "none.png"}).values()
+    assert picture.shape == (THUMBNAIL_SIZE, THUMBNAIL_SIZE)
+    assert picture.dtype == np.uint8
+    # Half as wide as high: a quarter is black at either side.
+    assert not picture[:, : THUMBNAIL_SIZE // 4].any()
+    assert picture[:, THUMBNAIL_SIZE // 2].any()
+    assert picture.max() == 255
+
+
+def test_a_black_image_is_black(tmp_path):
+    Image.fromarray(np.zeros((20, 20), dtype=np.uint8)).save(tmp_path / "black.png")
+    (picture,) = read_thumbnails({"a": tmp_path / "black.png"}).values()
+    assert not picture.any()
+
+
+def test_each_tile_has_its_picture_or_says_that_there_is_none(predictions):
+    errors = worst_errors(predictions, count=5)
+    pictures = {
+        name: np.full((THUMBNAIL_SIZE,) * 2, shade, dtype=np.uint8)
+        for shade, name in enumerate(errors["image"][:4])
+    }
+    figure = new_figure(height=gallery_height(5))
+    draw_gallery(errors, figure=figure, thumbnails=pictures, num_radiographs=80)
+    shades = [axes.images[0].get_array()[0, 0] for axes in figure.axes[:4]]
+    assert shades == [0, 1, 2, 3]
+    assert not figure.axes[4].images
+    assert [bool(axes.texts) for axes in figure.axes] == [False] * 4 + [True]
+    assert figure.axes[4].texts[0].get_text() == "image not\nfound"
+    told = [text.get_text() for text in figure.texts]
+    first = errors.iloc[0]
+    (line,) = [text for text in told if text.startswith("#1 ")]
+    assert line.startswith(f"#1 {first['view']}: off by {first['error']:.0f}\n")
+    shown = [cortex for cortex in CORTICES if first[f"{cortex}_true"] == first[f"{cortex}_true"]]
+    assert line.count("→") == len(shown) == 2
+    cortex = shown[0]
+    true, predicted = first[f"{cortex}_true"], first[f"{cortex}_predicted"]
+    assert f"{cortex} {true:.0f} → {predicted:.0f}" in line

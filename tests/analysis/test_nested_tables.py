@@ -1,0 +1,177 @@
+"""Selection score, estimate and the gap: every figure is recomputed another way."""
+
+import numpy as np
+import pytest
+from report_studies import make_out_of_fold, nested_run, outer_record, write_nested
+from sklearn.metrics import roc_auc_score
+
+from rust_tuner.data.radiographs import COLUMNS, Radiographs
+from rust_tuner.labels import LABELS
+from rust_tuner.metrics import auroc
+from rust_tuner.analysis.nested import (
+    SUMMARY_NAMES,
+    nested_summary,
+    outer_table,
+    stability_table,
+    summary_table,
+)
+from rust_tuner.records.nested import FIGURES, OuterRecord, read_nested
+
+RECORDS = [OuterRecord(**outer_record(number)) for number in range(3)]
+
+
+@pytest.fixture(scope="module")
+def predictions():
+    return make_out_of_fold()
+
+
+@pytest.fixture(scope="module")
+def summary(predictions):
+    return nested_summary(nested_run(), RECORDS, predictions)
+
+
+@pytest.fixture(scope="module")
+def nested(tmp_path_factory):
+    return read_nested(write_nested(tmp_path_factory.mktemp("study") / "nested"))
+
+
+def macro_by_hand(table, *, cortices_only):
+    """The mean of scikit-learn's AUROC over the labels that have both classes."""
+    areas = []
+    for label in LABELS:
+        cortex, _, score = label.partition("_")
+        if cortex == "view":
+            if cortices_only:
+                continue
+            rows, truth = table, table["view"] == score
+        else:
+            rows = table[table[cortex].notna()] if cortices_only else table
+            truth = rows[cortex] == int(score)
+        if truth.nunique() == 2:
+            areas.append(roc_auc_score(truth, rows[f"probability_{label}"].astype(np.float32)))
+    return np.mean(areas)
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_the_pooled_estimate_is_the_auroc_of_all_out_of_fold_predictions(
+    figure, summary, predictions
+):
+    expected = macro_by_hand(predictions, cortices_only=figure == "cortex_auroc")
+    found = summary["pooled"][figure]
+    assert found["value"] == pytest.approx(expected, abs=1e-10)
+    assert found["low"] < found["value"] < found["high"]
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize(
+    "what", ["selection_score", "inner_estimate", "estimate", "view_only_baseline"]
+)
+def test_means_and_spreads_are_those_of_the_outer_folds(what, figure, summary):
+    values = [getattr(record, what)[figure] for record in RECORDS]
+    found = summary[what][figure]
+    assert found["mean"] == pytest.approx(sum(values) / 3, abs=1e-12)
+    assert found["std"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize(("name", "less"), [("optimism", "inner_estimate"), ("gap", "estimate")])
+def test_optimism_and_gap_are_mean_differences_with_their_own_spread(name, less, figure, summary):
+    each = [record.selection_score[figure] - getattr(record, less)[figure] for record in RECORDS]
+    found = summary[name][figure]
+    assert found["mean"] == pytest.approx(np.mean(each))
+    assert found["mean"] == pytest.approx(
+        summary["selection_score"][figure]["mean"] - summary[less][figure]["mean"]
+    )
+    assert found["std"] == pytest.approx(np.std(each, ddof=1))
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_the_interval_of_the_estimate_is_that_of_the_mean_over_outer_folds(
+    figure, summary, predictions
+):
+    table = Radiographs(predictions[list(COLUMNS)])
+    answers = predictions[[f"probability_{label}" for label in LABELS]].to_numpy()
+    arrays = [table.labels, answers, np.ones(table.labels.shape, bool)]
+    if figure == "cortex_auroc":
+        arrays = [table.labels[:, 2:], answers[:, 2:], table.visible]
+    owner = predictions["outer_fold"].to_numpy()
+
+    def mean_over_folds(rows):
+        folds = [rows[owner[rows] == number] for number in range(3)]
+        areas = [auroc(*(array[own] for array in arrays)) for own in folds]
+        # A resample may leave a fold without anything to score.
+        return np.nanmean([np.nanmean(area) for area in areas if not np.isnan(area).all()])
+
+    rng = np.random.default_rng(5)
+    rows_of = [
+        np.flatnonzero(predictions["patient_id"] == p) for p in sorted(set(table.patient_ids))
+    ]
+    means = [
+        mean_over_folds(
+            np.concatenate([rows_of[p] for p in rng.integers(len(rows_of), size=len(rows_of))])
+        )
+        for _ in range(400)
+    ]
+    low, high = np.quantile(means, [0.025, 0.975])
+    found = summary["estimate"][figure]
+    width = high - low
+    assert found["low"] == pytest.approx(low, abs=0.25 * width)
+    assert found["high"] == pytest.approx(high, abs=0.25 * width)
+    assert found["low"] < mean_over_folds(np.arange(len(owner))) < found["high"]
+
+
+def test_the_same_predictions_give_the_same_summary(summary, predictions):
+    assert nested_summary(nested_run(), RECORDS, predictions) == summary
+    other = nested_summary(nested_run(seed=1), RECORDS, predictions)
+    assert other["pooled"]["auroc"]["low"] != summary["pooled"]["auroc"]["low"]
+
+
+def test_the_rows_may_come_in_any_order(summary, predictions):
+    turned = nested_summary(nested_run(), RECORDS, predictions.iloc[::-1].reset_index(drop=True))
+    assert turned["pooled"]["auroc"]["value"] == pytest.approx(summary["pooled"]["auroc"]["value"])
+
+
+def test_the_outer_table_has_a_row_a_fold_with_what_was_promised_and_reached(nested):
+    table = outer_table(nested)
+    assert list(table["outer_fold"]) == [0, 1, 2]
+    assert list(table["batch_size"]) == [64, 64, 128]
+    assert list(table["epoch"]) == [3, 4, 5]
+    for figure in FIGURES:
+        promised = table[f"selection_score_{figure}"]
+        np.testing.assert_allclose(table[f"gap_{figure}"], promised - table[f"estimate_{figure}"])
+        optimism = promised - table[f"inner_estimate_{figure}"]
+        np.testing.assert_allclose(table[f"optimism_{figure}"], optimism)
+    assert list(table["regime_2_trial"]) == ["0000", "0001", "0002"]
+    assert set(table["validation_patients"]) == {10}
+
+
+def test_the_summary_table_names_each_figure_once_a_metric(nested):
+    table = summary_table(nested)
+    assert list(table["what"].unique()) == list(SUMMARY_NAMES)
+    assert not table.duplicated(["what", "metric"]).any()
+    row = table.set_index(["what", "metric"]).loc[("estimate", "auroc")]
+    assert row["value"] == nested.summary["estimate"]["auroc"]["mean"]
+    assert row["low"] == nested.summary["estimate"]["auroc"]["low"]
+
+
+def test_an_unfinished_one_has_a_summary_table_without_rows(tmp_path):
+    nested = read_nested(write_nested(tmp_path / "nested", finished=1))
+    assert summary_table(nested).empty
+    assert len(outer_table(nested)) == 1
+
+
+def test_the_stability_table_counts_each_value_the_most_frequent_first(nested):
+    table = stability_table(nested)
+    batch = table[table["hyperparameter"] == "batch_size"]
+    assert list(zip(batch["value"], batch["times"], strict=True)) == [(64, 2), (128, 1)]
+    rate = table[table["hyperparameter"] == "learning_rate"]
+    assert list(rate["times"]) == [3]
+    for _, rows in table.groupby("hyperparameter"):
+        assert rows["times"].sum() == 3
+    assert set(table["hyperparameter"]) == {
+        "batch_size",
+        "dropout_rate",
+        "learning_rate",
+        "epsilon",
+        "epoch",
+    }

@@ -1,0 +1,189 @@
+"""Checks of the records: each can fail, and none passes on what is not there."""
+
+import pytest
+from report_studies import (
+    make_predictions,
+    study_record,
+    write_json,
+    write_project,
+    write_regime_1,
+    write_split,
+    write_study,
+)
+
+from rust_tuner.files import read_json, sha256_of_json
+from rust_tuner.analysis.record_checks import FAILED, NOT_YET, PASSED, WARNING, record_checks
+from rust_tuner.records.folder import read_study
+
+RECORDS = "Can every record be read?"
+APART = "Is no patient both sealed and developed on?"
+FOLDS = "Is each patient in one fold only?"
+SPLIT = "Is the split the one that was prepared?"
+LABELS = "Were all parts trained on the same labels?"
+WEIGHTS = "Did searches and tuned model use the same weights?"
+PRETRAINED = "Was the backbone pretrained?"
+BATCH_SIZE = "Did the batch size take effect?"
+COMPLETE = "Did every trial end with a score?"
+VIEW = "Do scores on visible cortices beat the view alone?"
+ONE_LOOK = "Was the hold-out set looked at once, and by itself?"
+
+
+def checked(study):
+    return {check.question: check for check in record_checks(read_study(study))}
+
+
+@pytest.fixture
+def study(tmp_path):
+    return write_study(tmp_path / "study")
+
+
+def change(path, *keys, value):
+    """Set a value deep in a JSON file."""
+    content = read_json(path)
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    write_json(path, content)
+
+
+def change_split(path, **changes):
+    content = read_json(path) | changes
+    del content["sha256"]
+    write_json(path, content | {"sha256": sha256_of_json(content)})
+
+
+def test_a_finished_study_passes_every_check(study):
+    checks = checked(study)
+    assert len(checks) == 11
+    assert {check.verdict for check in checks.values()} == {PASSED}
+    assert "12 batch sizes" in checks[BATCH_SIZE].found
+    assert "400" in checks[BATCH_SIZE].found
+    assert "hold-out set 0.660 against 0.500" in checks[VIEW].found
+
+
+def test_nothing_passes_on_what_is_not_there(tmp_path):
+    write_json(tmp_path / "study.json", study_record())
+    checks = checked(tmp_path)
+    verdicts = {question: check.verdict for question, check in checks.items()}
+    assert verdicts.pop(RECORDS) == PASSED
+    assert set(verdicts.values()) == {NOT_YET}
+
+
+def test_a_damaged_part_fails(study):
+    (study / "regime_1" / "trial_0003" / "fold_1.json").write_text("{")
+    assert checked(study)[RECORDS].verdict == FAILED
+
+
+def test_a_sealed_patient_in_the_development_set_fails(study):
+    split = read_json(study / "split.json")
+    change_split(study / "split.json", holdout=[*split["holdout"], split["development"][0]])
+    found = checked(study)[APART]
+    assert (found.verdict, found.found) == (FAILED, "1 patients are on both sides")
+
+
+@pytest.mark.parametrize("fault", ["a patient is missing", "a stranger", "an empty fold"])
+def test_folds_of_other_patients_fail(fault, study):
+    folds = read_json(study / "split.json")["folds"]
+    patients = folds["3"]["patients"]
+    if fault == "a patient is missing":
+        patients.pop("030")
+    elif fault == "a stranger":
+        patients["999"] = 0
+    else:
+        patients.update({name: 0 for name, fold in patients.items() if fold == 2})
+    change_split(study / "split.json", folds=folds)
+    assert checked(study)[FOLDS].verdict == FAILED
+
+
+def test_another_split_than_the_prepared_one_fails(study):
+    change(study / "study.json", "development_sha256", value="cd" * 32)
+    assert checked(study)[SPLIT].verdict == FAILED
+
+
+@pytest.mark.parametrize(("name", "question"), [("targets", LABELS), ("weights", WEIGHTS)])
+def test_parts_of_different_origin_fail(name, question, study):
+    value = "cd" * 32 if name == "targets" else {"asked": "imagenet", "sha256": "cd" * 32}
+    change(study / "regime_2" / "search.json", "subject", name, value=value)
+    assert checked(study)[question].verdict == FAILED
+
+
+def test_random_weights_fail(study):
+    change(study / "regime_2" / "search.json", "subject", "weights", "asked", value="random")
+    found = checked(study)[PRETRAINED]
+    assert found.verdict == FAILED
+    assert "Regime II" in found.found
+
+
+def set_steps(study, steps):
+    for place in (study / "regime_1").glob("trial_*"):
+        values = read_json(place / "trial.json")["hyperparameters"]["values"]
+        for path in place.glob("fold_*.json"):
+            head = read_json(path) | {"steps_per_epoch": steps(values["batch_size"])}
+            del head["sha256"]
+            write_json(path, head | {"sha256": sha256_of_json(head)})
+
+
+def test_a_batch_size_that_was_never_applied_fails(study):
+    """As in the published study, whose folds were batched at 128 before `fit` saw them."""
+    set_steps(study, lambda size: -(-400 // 128))
+    found = checked(study)[BATCH_SIZE]
+    assert found.verdict == FAILED
+    assert "do not fit their batch sizes" in found.found
+
+
+def test_a_single_trial_that_was_batched_otherwise_fails(study):
+    set_steps(study, lambda size: -(-400 // (128 if size == 16 + 31 * 5 else size)))
+    assert checked(study)[BATCH_SIZE].verdict == FAILED
+
+
+def test_batch_sizes_that_all_hold_every_radiograph_are_a_warning(tmp_path):
+    write_regime_1(tmp_path / "regime_1", count=3)
+    set_steps(tmp_path, lambda size: 1)
+    assert checked(tmp_path)[BATCH_SIZE].verdict == WARNING
+
+
+def test_unfinished_and_failed_trials_are_a_warning(study):
+    change(study / "regime_1" / "search.json", "num_trials", value=20)
+    found = checked(study)[COMPLETE]
+    assert found.verdict == WARNING
+    assert "Regime I 12 of 20" in found.found
+    failed = {"status": "FAILED", "score": None, "best_step": None, "message": "diverged"}
+    path = study / "regime_2" / "trial_0001" / "trial.json"
+    write_json(path, read_json(path) | failed)
+    assert "Regime II 6 of 6 (1 failed)" in checked(study)[COMPLETE].found
+
+
+def test_a_score_that_the_view_alone_reaches_fails(tmp_path):
+    values = [{"batch_size": 16}]
+    write_project(tmp_path / "regime_1", values, view_only={"val_cortex_auroc": 0.99})
+    assert checked(tmp_path)[VIEW].verdict == FAILED
+
+
+def test_a_score_within_the_spread_of_the_view_is_a_warning(tmp_path):
+    values = [{"batch_size": 16}]
+    write_project(tmp_path / "regime_1", values, view_only={"val_cortex_auroc": 0.603})
+    assert checked(tmp_path)[VIEW].verdict == WARNING
+
+
+def test_a_hold_out_set_that_the_view_alone_reaches_fails(study):
+    change(study / "final" / "holdout.json", "metrics", "cortex_auroc", value=0.49)
+    assert checked(study)[VIEW].verdict == FAILED
+
+
+def test_predictions_of_other_patients_or_rows_fail(study):
+    path = study / "final" / "predictions.csv"
+    make_predictions(rows=56).to_csv(path, index=False)
+    found = checked(study)[ONE_LOOK]
+    assert (found.verdict, "60 radiographs" in found.found) == (FAILED, True)
+    make_predictions(rows=60).replace({"patient_id": {"003": "042"}}).to_csv(path, index=False)
+    found = checked(study)[ONE_LOOK]
+    assert (found.verdict, "not sealed" in found.found) == (FAILED, True)
+
+
+def test_a_record_that_cannot_be_understood_fails_and_the_others_are_made(study):
+    write_split(study / "split.json")
+    change_split(study / "split.json", folds={"three": {"seed": 0, "patients": {"030": 0}}})
+    checks = checked(study)
+    assert checks[FOLDS].verdict == FAILED
+    assert checks[ONE_LOOK].verdict == PASSED

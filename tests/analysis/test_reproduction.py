@@ -1,0 +1,134 @@
+"""The commands of a report make the same study again, and the command line takes them."""
+
+import shlex
+
+import pytest
+import typer
+from report_studies import (
+    study_record,
+    write_json,
+    write_project,
+    write_regime_1,
+    write_regime_2,
+    write_study,
+)
+
+from rust_tuner import Protocol
+from rust_tuner.cli.app import app
+from rust_tuner.files import read_json
+from rust_tuner.analysis.reproduction import reproduction
+from rust_tuner.records.folder import read_study
+
+
+@pytest.fixture
+def study(tmp_path):
+    return write_study(tmp_path / "study")
+
+
+def change(path, **changes):
+    write_json(path, read_json(path) | changes)
+
+
+def options(line):
+    words = shlex.split(line)
+    return dict(zip(words[3::2], words[4::2], strict=True))
+
+
+def test_the_commands_say_what_was_searched(study):
+    told = reproduction(read_study(study)).commands
+    assert [line.split()[1] for line in told] == [
+        "prepare",
+        "baselines",
+        "regime1",
+        "regime2",
+        "nested",
+        "noise",
+        "final",
+        "report",
+    ]
+    assert options(told[0]) == {
+        "--manifest": "manifest.csv",
+        "--protocol": "study",
+        "--views": "anatomical",
+        "--weights": "imagenet",
+        "--seed": "0",
+        "--holdout-fraction": "0.15",
+        "--image-size": "299",
+        "--precision": "float32",
+    }
+    assert options(told[1]) == {"--folds": "4", "--epochs": "5"}
+    assert options(told[2]) == {
+        "--trials": "12",
+        "--folds": "3",
+        "--epochs": "5",
+        "--batch-sizes": "16,2048",
+        "--dropout-rates": "0.0,0.5",
+    }
+    assert options(told[3])["--learning-rates"] == "0.1,0.01,0.001,0.0001"
+    assert "--batch-size" not in options(told[3])
+    assert options(told[4]) == {
+        "--outer-folds": "3",
+        "--trials": "12",
+        "--folds": "3",
+        "--epochs": "5",
+        "--batch-sizes": "16,2048",
+        "--dropout-rates": "0.0,0.5",
+        "--learning-rates": "0.1,0.01,0.001,0.0001",
+        "--epsilons": "0.1,0.01,0.001,0.0001,1e-05,1e-06,1e-07,1e-08",
+    }
+    assert options(told[5]) == {"--repeats": "4"}
+
+
+def test_the_commands_are_those_of_the_command_line(study):
+    known = typer.main.get_command(app).commands
+    protocol = Protocol.study(scale="small").to_json()
+    lines = list(reproduction(read_study(study)).commands)
+    change(study / "regime_2" / "trial_0000" / "trial.json", status="RUNNING")
+    lines += reproduction(read_study(study)).commands
+    change(study / "study.json", protocol=protocol)
+    lines += reproduction(read_study(study)).commands
+    for line in lines:
+        _, command, _, *_ = shlex.split(line)
+        accepted = {name for option in known[command].params for name in option.opts}
+        assert set(options(line)) <= accepted, line
+
+
+def test_values_fixed_by_hand_are_in_the_command(tmp_path):
+    write_json(tmp_path / "study.json", study_record())
+    write_regime_2(tmp_path / "regime_2")
+    (line,) = [x for x in reproduction(read_study(tmp_path)).commands if "regime2" in x]
+    assert options(line)["--batch-size"] == "16"
+    assert options(line)["--dropout-rate"] == "0.0"
+
+
+def test_a_manifest_with_an_odd_name_cannot_break_a_command(tmp_path):
+    write_json(tmp_path / "study.json", study_record(manifest="../a b; rm -rf $HOME.csv"))
+    (line,) = [x for x in reproduction(read_study(tmp_path)).commands if "prepare" in x]
+    assert options(line)["--manifest"] == "a b; rm -rf $HOME.csv"
+
+
+def test_choices_without_an_option_are_named(tmp_path):
+    protocol = Protocol.study(score_epoch="last", flips="none", final_folds=4).to_json()
+    write_json(tmp_path / "study.json", study_record(protocol=protocol))
+    told = " ".join(reproduction(read_study(tmp_path)).notes)
+    assert "flips, masked_loss, score_epoch, final_folds cannot be said" in told
+    usual = Protocol.study(seed=7, image_size=75).to_json()
+    write_json(tmp_path / "study.json", study_record(protocol=usual))
+    assert "cannot be said" not in " ".join(reproduction(read_study(tmp_path)).notes)
+
+
+def test_a_study_of_small_scale_is_one_command(study):
+    change(study / "study.json", protocol=Protocol.study(scale="small", seed=3).to_json())
+    line, *more = reproduction(read_study(study)).commands
+    assert [other.split()[1] for other in more] == ["nested", "noise"]
+    assert line.startswith("rust-tuner study STUDY --scale small --manifest manifest.csv ")
+    assert options(line)["--seed"] == "3"
+
+
+def test_radimagenet_is_cited_where_it_was_used(tmp_path):
+    write_project(tmp_path / "baselines" / "inceptionv3_radimagenet", [{"batch_size": 128}])
+    assert any("RadImageNet" in line for line in reproduction(read_study(tmp_path)).cite)
+    write_regime_1(tmp_path / "other" / "regime_1", count=1)
+    cite = reproduction(read_study(tmp_path / "other")).cite
+    assert not any("RadImageNet" in line for line in cite)
+    assert cite[0] == "Software: python 3.11.7, rust-tuner 0.1.0, keras 3.15.1."

@@ -1,0 +1,121 @@
+"""What came out as one table and figure: values of the records, intervals of folds and patients."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from report_studies import study_record, write_baselines, write_json, write_study
+
+from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.analysis.assessment import as_predictions, figures_table
+from rust_tuner.figures.summary import draw_summary
+from rust_tuner.records.folder import read_study
+from rust_tuner.figures.style import DOUBLE_WIDTH, new_figure
+from rust_tuner.analysis.summary_scores import summary_scores
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return read_study(write_study(tmp_path_factory.mktemp("studies") / "study"))
+
+
+def row_of(scores, start, metric):
+    (row,) = scores[scores["part"].str.startswith(start) & (scores["metric"] == metric)].to_dict(
+        "records"
+    )
+    return row
+
+
+def test_every_part_has_both_figures_in_order(study):
+    scores = summary_scores(study)
+    assert list(dict.fromkeys(scores["part"])) == [
+        "best of 2 first models, 4 folds",
+        "Regime I: best of 12 trials, 3 folds",
+        "Regime II: best of 6 trials, 3 folds",
+        "tuned model, cross-validated, 4 folds",
+        "nested cross-validation, 3 outer folds",
+        "tuned model, hold-out set of 15 patients",
+    ]
+    kinds = ["selection score"] * 4 + ["estimate"] * 2
+    assert list(scores["kind"])[::2] == list(scores["kind"])[1::2] == kinds
+    assert list(scores["metric"]) == ["auroc", "cortex_auroc"] * 6
+
+
+def test_a_search_has_its_best_trials_score_with_the_interval_of_its_folds(study):
+    row = row_of(summary_scores(study), "Regime I:", "auroc")
+    best = study.regime_1.best
+    folds = [fold["validation"]["auroc"][best.epoch] for fold in best.folds]
+    expected = fold_interval(folds)
+    assert row["value"] == pytest.approx(best.metrics["val_auroc"])
+    assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
+    assert row["view_only"] == 0.7
+
+
+def test_nested_cross_validation_has_its_estimate_and_not_its_selection_score(study):
+    row = row_of(summary_scores(study), "nested", "auroc")
+    found = study.nested.summary
+    assert row["value"] == pytest.approx(found["estimate"]["auroc"]["mean"])
+    assert row["value"] != pytest.approx(found["selection_score"]["auroc"]["mean"])
+    assert row["low"] == pytest.approx(found["estimate"]["auroc"]["low"])
+    assert row["view_only"] == pytest.approx(found["view_only_baseline"]["auroc"]["mean"])
+
+
+def test_the_hold_out_set_has_the_recorded_figure_with_an_interval_over_patients(study):
+    row = row_of(summary_scores(study), "tuned model, hold-out", "cortex_auroc")
+    assert (row["value"], row["view_only"]) == (0.66, 0.5)
+    figures = figures_table(as_predictions(study.predictions))
+    told = figures[(figures["figure"] == "auroc") & (figures["of"] == "cortices")]
+    (expected,) = told[told["average"] == "macro"].to_dict("records")
+    assert (row["low"], row["high"]) == (expected["low"], expected["high"])
+    assert 0.5 < row["low"] < row["high"] < 1
+
+
+def test_intervals_that_were_recorded_with_the_one_look_are_taken(study):
+    kept = {"figure": "auroc", "of": "labels", "average": "macro", "low": 0.7, "high": None}
+    other = kept | {"average": "micro", "low": 0.1}
+    recorded = dataclasses.replace(study, holdout=study.holdout | {"figures": [other, kept]})
+    row = row_of(summary_scores(recorded), "tuned model, hold-out", "auroc")
+    assert row["low"] == 0.7
+    assert np.isnan(row["high"])
+
+
+def test_without_predictions_the_hold_out_set_has_no_interval(tmp_path):
+    study = write_study(tmp_path / "study")
+    (study / "final" / "predictions.csv").unlink()
+    row = row_of(summary_scores(read_study(study)), "tuned model, hold-out", "auroc")
+    assert row["value"] == 0.81
+    assert np.isnan(row["low"])
+
+
+def test_a_figure_that_is_undefined_is_not_drawn(study):
+    scores = summary_scores(study)
+    last = (scores["kind"] == "estimate") & (scores["metric"] == "cortex_auroc")
+    scores.loc[last, ["value", "low", "high", "view_only"]] = np.nan
+    figure = new_figure(width=DOUBLE_WIDTH, height=2.8)
+    draw_summary(scores, figure=figure)
+    assert [len(axes.texts) for axes in figure.axes] == [6, 4]
+    assert len(figure.axes[0].get_yticklabels()) == 6
+
+
+def test_what_has_no_score_has_no_row(tmp_path):
+    write_json(tmp_path / "study.json", study_record())
+    assert summary_scores(read_study(tmp_path)).empty
+    write_baselines(tmp_path / "baselines", ("lenet1998",))
+    assert len(summary_scores(read_study(tmp_path))) == 2
+
+
+def test_each_part_stands_at_its_value_beside_its_own_baseline(study):
+    scores = summary_scores(study)
+    figure = new_figure(width=DOUBLE_WIDTH, height=2.8)
+    draw_summary(scores, figure=figure)
+    parts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert parts == list(dict.fromkeys(scores["part"]))
+    for axes, metric in zip(figure.axes, ("auroc", "cortex_auroc"), strict=True):
+        own = scores[scores["metric"] == metric]
+        points = [line for line in axes.get_lines() if line.get_marker() in "osD"]
+        np.testing.assert_allclose([line.get_xdata()[0] for line in points], own["value"])
+        ends = [line for line in axes.get_lines() if line.get_marker() == "|"]
+        np.testing.assert_allclose([line.get_xdata() for line in ends], own[["low", "high"]])
+        views = [line for line in axes.get_lines() if line.get_marker() == "None"]
+        np.testing.assert_allclose([line.get_xdata()[0] for line in views], own["view_only"])
+        assert [text.get_text() for text in axes.texts] == [f"{v:.3f}" for v in own["value"]]

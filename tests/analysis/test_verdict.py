@@ -1,0 +1,291 @@
+"""What a study is worth: the warnings come when they must, and only then."""
+
+import dataclasses
+
+import pytest
+from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
+from report_studies import (
+    holdout_record,
+    study_record,
+    write_baselines,
+    write_nested,
+    write_regime_1,
+    write_regime_2,
+    write_study,
+)
+
+from rust_tuner import Protocol
+from rust_tuner.files import read_json, write_json
+from rust_tuner.analysis.against_view import standings
+from rust_tuner.records.folder import read_study
+from rust_tuner.analysis.verdict import summary, warnings_of
+
+
+@pytest.fixture
+def study(tmp_path):
+    return write_study(tmp_path / "study")
+
+
+def change(path, **changes):
+    write_json(path, read_json(path) | changes)
+
+
+def warned(study, part):
+    return [line for line in warnings_of(read_study(study)) if part in line]
+
+
+def test_every_result_stands_in_the_summary_with_its_worth(study):
+    rows = {row.what: row for row in summary(read_study(study)).rows}
+    assert list(rows) == [
+        "Chance",
+        "View only",
+        "Best first model: LeNet",
+        "Regime I: best trial",
+        "Regime II: best trial",
+        "Tuned model, cross-validated",
+        "Tuning procedure, nested cross-validation",
+        "View only, outer folds",
+        "Tuned model, hold-out set",
+        "View only, hold-out set",
+    ]
+    assert (rows["View only"].auroc, rows["View only"].cortex_auroc) == ("0.700", "0.500")
+    assert rows["Regime I: best trial"].auroc == "0.754 ± 0.004"
+    assert rows["Tuned model, hold-out set"].cortex_auroc == "0.660"
+    for name in ("Regime I: best trial", "Regime II: best trial"):
+        assert rows[name].worth.startswith("selection score: the best of ")
+    assert "12 trials" in rows["Regime I: best trial"].worth
+
+
+def test_every_result_is_called_a_selection_score_or_an_estimate_and_never_the_other(study):
+    kinds = {"selection score": [], "estimate": [], "": []}
+    for row in summary(read_study(study)).rows:
+        (kind, *_) = [name for name in kinds if row.worth.startswith(name)]
+        kinds[kind].append(row.what)
+        if kind == "selection score":
+            assert "estimate" not in row.worth
+    assert kinds == {
+        "selection score": [
+            "Best first model: LeNet",
+            "Regime I: best trial",
+            "Regime II: best trial",
+            "Tuned model, cross-validated",
+        ],
+        "estimate": ["Tuning procedure, nested cross-validation", "Tuned model, hold-out set"],
+        "": ["Chance", "View only", "View only, outer folds", "View only, hold-out set"],
+    }
+
+
+def test_the_nested_estimate_stands_in_the_summary_with_the_gap(study):
+    rows = {row.what: row for row in summary(read_study(study)).rows}
+    row = rows["Tuning procedure, nested cross-validation"]
+    assert (row.auroc, row.cortex_auroc) == ("0.775 ± 0.005", "0.590 ± 0.010")
+    assert "the optimism of the searches inside was +0.048 and +0.060" in row.worth
+    assert rows["View only, outer folds"].auroc == "0.700 ± 0.000"
+
+
+def test_a_nested_cross_validation_that_is_not_finished_is_said(tmp_path):
+    write_nested(tmp_path / "nested", finished=1)
+    (line,) = warned(tmp_path, "Nested cross-validation is not finished")
+    assert line.endswith("1 of 3 outer folds.")
+    assert "Tuning" not in " ".join(row.what for row in summary(read_study(tmp_path)).rows)
+
+
+def test_a_nested_estimate_not_above_the_view_alone_is_said(study):
+    record = read_json(study / "nested" / "summary.json")
+    record["view_only_baseline"]["cortex_auroc"]["mean"] = 0.6
+    write_json(study / "nested" / "summary.json", record)
+    (line,) = warned(study, "Nested cross-validation: AUROC, visible")
+    assert "0.590 is not above the view-only baseline, 0.600" in line
+
+
+def test_a_figure_that_is_undefined_is_no_number(study):
+    metrics = holdout_record()["metrics"] | {"auroc": None}
+    change(study / "final" / "holdout.json", metrics=metrics)
+    rows = {row.what: row for row in summary(read_study(study)).rows}
+    assert rows["Tuned model, hold-out set"].auroc == "undefined"
+    assert warned(study, "Hold-out set: AUROC, 18") == []
+
+
+def test_a_summary_of_nothing_has_chance_alone(tmp_path):
+    write_json(tmp_path / "study.json", study_record())
+    assert [row.what for row in summary(read_study(tmp_path)).rows] == ["Chance"]
+
+
+def test_the_question_names_objective_and_protocol(tmp_path):
+    protocol = Protocol.clinical(score_epoch=4).to_json()
+    write_json(tmp_path / "study.json", study_record(protocol=protocol))
+    asked = " ".join(summary(read_study(tmp_path)).asked)
+    assert "the best AUROC, visible cortices" in asked
+    assert "Protocol: clinical" in asked
+    assert "takes epoch 4 (from 0)" in asked
+
+
+def test_a_sound_study_has_no_grave_warning(study):
+    told = " ".join(warnings_of(read_study(study)))
+    for word in ("Random", "not above", "by less than", "not finished", "failed", "Damaged", "Not"):
+        assert word not in told
+
+
+@pytest.mark.parametrize(("known", "count"), [(0.754, 1), (0.7539, 0), (0.76, 1)])
+def test_a_score_not_above_the_view_only_baseline_is_said_first(known, count, study):
+    view_only = {"val_auroc": known, "val_cortex_auroc": 0.5}
+    change(study / "regime_1" / "search.json", view_only_baseline=view_only)
+    lines = warned(study, "Regime I: AUROC, 18 labels 0.754 is not above the view-only baseline")
+    assert len(lines) == count
+    if count:
+        assert warnings_of(read_study(study))[0] == lines[0]
+
+
+def test_a_score_above_the_baseline_by_less_than_its_spread_is_said(study):
+    view_only = {"val_auroc": 0.752, "val_cortex_auroc": 0.5}
+    change(study / "regime_1" / "search.json", view_only_baseline=view_only)
+    (line,) = warned(study, "Regime I: AUROC")
+    assert line.endswith("by less than its own standard deviation over folds, 0.004.")
+
+
+def test_a_hold_out_figure_not_above_the_view_alone_is_said(study):
+    change(study / "final" / "holdout.json", view_only_baseline={"auroc": 0.9, "cortex_auroc": 0.5})
+    (line,) = warned(study, "Hold-out set: AUROC")
+    assert "0.810 is not above the view-only baseline, 0.900" in line
+
+
+def test_random_weights_are_said_of_frozen_backbones_alone(tmp_path):
+    write_baselines(tmp_path / "baselines", ("lenet1998", "inceptionv3_end2end"), weights="random")
+    write_regime_1(tmp_path / "regime_1", count=2)
+    assert warned(tmp_path, "Random weights") == []
+    write_regime_1(tmp_path / "regime_1", count=2, weights="random")
+    (line,) = warned(tmp_path, "Random weights")
+    assert "the frozen backbone of Regime I was never trained" in line
+
+
+def test_a_sealed_hold_out_set_is_said(study):
+    (study / "final" / "holdout.json").unlink()
+    (line,) = warned(study, "The hold-out set has not been evaluated")
+    assert "the estimate of the nested cross-validation is that of the tuning procedure" in line
+    (study / "nested" / "summary.json").unlink()
+    (line,) = warned(study, "The hold-out set has not been evaluated")
+    assert "nothing here says how well the model does on new patients" in line
+
+
+def test_labels_with_few_positives_are_named(study):
+    (line,) = warned(study, "fewer than 10 positives")
+    assert "medial_4 (3)." in line
+
+
+def test_an_unfinished_search_and_its_failures_are_said(tmp_path):
+    write_regime_1(tmp_path / "regime_1", count=3, num_trials=100)
+    change(
+        tmp_path / "regime_1" / "trial_0001" / "trial.json",
+        status="FAILED",
+        message="TrialError: the loss is not finite\nat epoch 2",
+        score=None,
+        best_step=None,
+    )
+    assert warned(tmp_path, "not finished") == ["Regime I is not finished: 3 of 100 trials."]
+    (line,) = warned(tmp_path, "failed")
+    assert "1 of 100 trials failed" in line
+    assert line.endswith("such as 0001 (TrialError: the loss is not finite).")
+    (line,) = warned(tmp_path, "Not there yet")
+    assert line.endswith("First models, Regime II, The tuned model's cross-validation, The checks.")
+
+
+@pytest.mark.parametrize(
+    ("rates", "named"),
+    [((1e-1, 1e-2, 1e-3), True), ((1e-2, 1e-1, 1e-3), False), ((1e-2,), False)],
+)
+def test_a_best_value_at_the_edge_of_the_grid_is_said(rates, named, tmp_path):
+    # The first trial, so the first of the rates, is the best.
+    write_regime_2(tmp_path / "regime_2", rates=rates)
+    lines = warned(tmp_path, "best learning rate")
+    assert bool(lines) == named
+    if named:
+        assert "the best learning rate, 0.1, is at the edge" in lines[0]
+
+
+def test_trials_that_learned_nothing_are_counted(study):
+    assert warned(study, "learned nothing") == []
+    records = read_study(study)
+    *others, last = records.regime_2.trials
+    curves = {name: [0.5] * len(curve) for name, curve in last.folds[0]["validation"].items()}
+    alike = tuple(fold | {"validation": curves} for fold in last.folds)
+    trials = (*others, dataclasses.replace(last, folds=alike))
+    project = dataclasses.replace(records.regime_2, trials=trials)
+    told = warnings_of(dataclasses.replace(records, regime_2=project))
+    (line,) = [line for line in told if "learned nothing" in line]
+    assert line.startswith(f"Regime II: 1 of {len(trials)} trials learned nothing")
+    assert line.endswith(f"such as {last.trial}.")
+
+
+def test_parts_made_with_different_weights_or_versions_are_said(study):
+    subject = read_json(study / "regime_2" / "search.json")["subject"]
+    subject["weights"]["sha256"] = "cd" * 32
+    change(study / "regime_2" / "search.json", subject=subject, versions={"keras": "4"})
+    assert len(warned(study, "were not made with the same weights")) == 1
+    assert len(warned(study, "were not made with the same versions")) == 1
+    assert warned(study, "were not made with the same radiographs") == []
+
+
+def test_a_small_scale_is_said(study):
+    protocol = Protocol.study(scale="small").to_json()
+    change(study / "study.json", protocol=protocol)
+    assert len(warned(study, "Scale small")) == 1
+
+
+def with_verdict(study, status, **changes):
+    """The study with one more verdict in its record of checks."""
+    record = read_json(study / "checks.json")
+    verdict = {
+        "check": "planted",
+        "title": "A planted one",
+        "status": status,
+        "reason": "Two are one.",
+        "mend": "Remove one.",
+        "findings": [],
+        "figures": {},
+    }
+    record["verdicts"].append(verdict | changes)
+    write_json(study / "checks.json", record)
+
+
+def test_a_failed_check_is_the_first_warning_with_what_to_do(study):
+    with_verdict(study, "failed")
+    assert warnings_of(read_study(study))[0] == (
+        "Check failed, A planted one: Two are one. Remove one."
+    )
+
+
+def test_a_check_that_warns_is_said_and_others_are_not(study):
+    with_verdict(study, "warning")
+    assert warned(study, "Check") == ["Check, A planted one: Two are one."]
+    for status in ("passed", "not_run"):
+        with_verdict(study, status, title=status)
+    assert len(warned(study, "Check")) == 1
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """A study whose Regime I has skill and whose Regime II knows only the view."""
+    folder = tmp_path_factory.mktemp("judged")
+    radiographs = phantom_rows(patients=50)
+    write_judged_search(folder / "regime_1", radiographs, skilled(radiographs))
+    write_judged_search(folder / "regime_2", radiographs, of_the_view(radiographs))
+    return folder
+
+
+def test_a_best_trial_whose_interval_contains_chance_is_said_and_another_is_not(judged):
+    (line,) = warned(judged, "Regime II: AUROC, visible cortices")
+    assert "chance" in line or "not above the view-only baseline" in line
+    assert warned(judged, "Regime I: AUROC") == []
+
+
+def test_an_interval_is_preferred_to_the_spread_over_folds(judged):
+    run = read_json(judged / "regime_1" / "search.json")
+    (standing,) = (s for s in standings(read_study(judged).regime_1) if s.metric == "auroc")
+    # Within the interval, whatever the spread over folds.
+    inside = (standing.interval.low + standing.interval.value) / 2
+    known = run["view_only_baseline"] | {"val_auroc": inside}
+    write_json(judged / "regime_1" / "search.json", run | {"view_only_baseline": known})
+    (line,) = warned(judged, "Regime I: AUROC, 18 labels")
+    assert "its 95 % interval over patients" in line
+    assert "contains the view-only baseline" in line
+    write_json(judged / "regime_1" / "search.json", run)

@@ -1,0 +1,464 @@
+"""The command line: what it says, where it says it, and with which exit code.
+
+Long because every command's help and every kind of error stand here.
+"""
+
+import csv
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from command import run
+
+from rust_tuner import Protocol, Study, __version__
+from rust_tuner.files import read_json
+from rust_tuner.records.project import read_project
+
+TINY = ["--folds", "3", "--epochs", "2", "--weights", "random", "--image-size", "75"]
+COMMANDS = (
+    *("demo", "phantoms", "prepare", "baselines", "regime1", "regime2", "nested", "noise"),
+    *("check", "final", "study", "status", "export", "report", "tensorboard", "predict"),
+)
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+@pytest.fixture
+def cache(monkeypatch, feature_cache):
+    monkeypatch.setenv("RUST_TUNER_CACHE", str(feature_cache))
+    return feature_cache
+
+
+@pytest.fixture
+def prepared(tmp_path, phantom_manifest, tiny_protocol):
+    Study(tmp_path / "study", phantom_manifest, tiny_protocol).prepare()
+    return tmp_path / "study"
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (
+            "",
+            [
+                *COMMANDS,
+                "study, or prepare, baselines, regime1, regime2, final",
+                "Research use only",
+            ],
+        ),
+        ("demo", ["synthetic", "a few minutes", "random weights", "default: rust-tuner-demo"]),
+        ("phantoms", ["--patients", "default: 60", "known RUST scores", "DIR/manifest.csv"]),
+        (
+            "prepare",
+            [
+                "image, patient_id, visit, view (ap or lateral), medial, lateral, anterior,",
+                "(1-4 or empty)",
+                "seal the hold-out set",
+                "RUST_TUNER_WEIGHTS",
+                "[default: 0.15]",
+                "[default: imagenet]",
+                "[default: study]",
+                "[default: anatomical]",
+            ],
+        ),
+        (
+            "regime1",
+            [
+                "random search over batch size and dropout rate",
+                "goes on where it stopped",
+                "--manifest",
+                "[default: 100]",
+                "[default: 6]",
+                "[default: 20]",
+                "[default: 16,2048]",
+                "[default: 0,0.5]",
+                "~/.cache/rust_tuner",
+            ],
+        ),
+        (
+            "regime2",
+            [
+                "grid search over Adam's learning rate and epsilon",
+                "goes on where it stopped",
+                "Regime I's best where not given",
+                "[default: 0.1,0.01,0.001,0.0001]",
+                "[default: 1e-1,1e-2,...,1e-8]",
+            ],
+        ),
+        (
+            "nested",
+            [
+                "selection score",
+                "an estimate",
+                "goes on where it stopped",
+                "--outer-folds",
+                "Inner folds of a trial. [default: 6]",
+                "[default: 5]",
+                "[default: 100]",
+                "[default: 20]",
+            ],
+        ),
+        ("noise", ["repeat the best configuration", "--repeats", "[default: 10]"]),
+        ("status", ["how far a study is", "damaged folder"]),
+        ("export", [".json, .yaml, .yml or .csv", "Regime II's where there are any"]),
+    ],
+)
+def test_help_names_what_a_newcomer_needs(command, told):
+    text = words(run(*command.split(), "--help").stdout)
+    for phrase in told:
+        assert phrase in text
+
+
+def test_no_line_of_the_list_of_commands_is_cut():
+    _, commands = run("--help").stdout.split("Commands:\n")
+    assert [line.split()[0] for line in commands.splitlines()] == list(COMMANDS)
+    assert "..." not in commands
+
+
+def test_the_defaults_that_help_names_are_the_protocols(tiny_protocol):
+    study = Protocol.study()
+    assert (study.trials, study.num_folds, study.epochs) == (100, 6, 20)
+    assert (study.batch_size_range, study.dropout_rate_range) == ((16, 2048), (0, 0.5))
+    assert study.learning_rates == (0.1, 0.01, 0.001, 0.0001)
+    assert study.epsilons == tuple(float(f"1e-{power}") for power in range(1, 9))
+    assert (study.holdout_fraction, study.image_size, study.seed) == (0.15, 299, 0)
+
+
+def test_help_status_and_export_start_neither_tensorflow_nor_keras(tmp_path, finished_study):
+    calls = [[command, "--help"] for command in COMMANDS]
+    calls += [[], ["--help"], ["--version"], ["status", str(finished_study.directory)]]
+    calls += [["export", str(finished_study.directory), str(tmp_path / "best.json")]]
+    script = (
+        "import json, sys\n"
+        "from typer.testing import CliRunner\n"
+        "from rust_tuner.cli.app import app\n"
+        "codes = [CliRunner().invoke(app, call).exit_code for call in json.loads(sys.argv[1])]\n"
+        "print(json.dumps([codes, [m for m in sys.modules if m in"
+        " ('tensorflow', 'keras', 'keras_tuner')]]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(calls)], capture_output=True, text=True
+    )
+    codes, started = json.loads(done.stdout)
+    assert started == []
+    # No command at all is a usage error that shows the help.
+    assert codes == [2 if call == [] else 0 for call in calls]
+
+
+def test_version_is_the_packages():
+    assert run("--version").stdout == f"{__version__}\n"
+
+
+def test_phantoms_are_written_and_the_next_command_can_be_typed(tmp_path):
+    folder = tmp_path / "my phantoms"
+    result = run("phantoms", folder, "--patients", 2, "--seed", 0)
+    (command,) = re.findall(r"next: rust-tuner (.*)", result.stderr)
+    assert shlex.split(command) == ["prepare", "STUDY", "--manifest", f"{folder}/manifest.csv"]
+    assert result.stdout == ""
+    with (folder / "manifest.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["patient_id"] for row in rows} == {"P0001", "P0002"}
+    assert all((folder / row["image"]).is_file() for row in rows)
+
+
+def test_prepare_takes_every_choice_and_says_how_much_is_sealed(tmp_path, phantom_manifest):
+    study = tmp_path / "study"
+    options = ["--protocol", "clinical", "--views", "published", "--weights", "random"]
+    options += ["--seed", 3, "--holdout-fraction", 0.25, "--image-size", 80]
+    result = run("prepare", study, "--manifest", phantom_manifest, *options)
+    assert re.search(r"is prepared: \d+ radiographs of 9 patients", result.stderr)
+    assert f"next: rust-tuner regime1 {study}" in result.stderr
+    expected = Protocol.clinical(
+        seed=3,
+        weights="random",
+        holdout_fraction=0.25,
+        image_size=80,
+        view_cortices={"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")},
+    )
+    assert Study(study).protocol == expected
+    run("prepare", study)
+
+
+def test_a_preset_changes_only_what_the_presets_differ_in(tmp_path, phantom_manifest):
+    study = tmp_path / "study"
+    run("prepare", study, "--manifest", phantom_manifest, "--seed", 3, "--protocol", "clinical")
+    run("prepare", study, "--protocol", "clinical")
+    result = run("prepare", study, "--protocol", "study", code=1)
+    assert "objective: was val_cortex_auroc, is val_auroc" in result.stderr
+    assert "seed" not in result.stderr
+
+
+@pytest.mark.parametrize("suffix", ["json", "yaml", "yml", "csv"])
+def test_export_writes_the_best_of_regime_2(tmp_path, finished_study, suffix):
+    target = tmp_path / f"best.{suffix}"
+    result = run("export", finished_study.directory, target)
+    best = read_project(finished_study.directory / "regime_2").best
+    if suffix == "json":
+        written = json.loads(target.read_text())
+    elif suffix == "csv":
+        (row,) = csv.DictReader(target.read_text().splitlines())
+        values = {name: type(value)(row[name]) for name, value in best.values.items()}
+        written = {"hyperparameters": values, "score": float(row["score"])}
+    else:
+        written = yaml.safe_load(target.read_text())
+    assert written["hyperparameters"] == best.values
+    assert written["score"] == best.score
+    told = f"trial {best.trial}: val_auroc {best.score:.4f}, a selection score -> {target}"
+    assert told in result.stderr
+
+
+def test_export_takes_regime_1_where_that_is_all_and_a_project_folder(tmp_path, finished_copy):
+    run("export", finished_copy.directory / "regime_1", tmp_path / "project.json")
+    shutil.rmtree(finished_copy.directory / "regime_2")
+    run("export", finished_copy.directory, tmp_path / "study.json")
+    best = read_project(finished_copy.directory / "regime_1").best
+    for name in ("project", "study"):
+        assert read_json(tmp_path / f"{name}.json")["hyperparameters"] == best.values
+
+
+def test_status_of_a_finished_study(finished_study):
+    best = read_project(finished_study.directory / "regime_1").best
+    lines = run("status", finished_study.directory).stdout.splitlines()
+    assert lines[0] == str(finished_study.directory)
+    assert lines[1] == "prepared: 28 radiographs of 12 patients"
+    assert lines[2] == "regime_1: 2 of 2 trials done, 0 failed"
+    assert lines[3].startswith(f"  best so far: trial {best.trial}, val_auroc {best.score:.4f} ±")
+    assert f"batch_size={best.values['batch_size']}" in lines[4]
+    assert lines[5] == "regime_2: 2 of 2 trials done, 0 failed"
+    assert lines[8] == "checks: not run"
+    assert len(lines) == 9
+
+
+def test_status_of_what_is_not_there(tmp_path):
+    assert "there is no such folder" in run("status", tmp_path / "nothing").stdout
+    assert not (tmp_path / "nothing").exists()
+    lines = run("status", tmp_path).stdout.splitlines()
+    assert lines[1:] == [
+        "not prepared: study.json is missing",
+        "regime_1: not begun",
+        "regime_2: not begun",
+        "checks: not run",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("study.json", '{"form', "study.json is damaged: .*no valid JSON"),
+        ("study.json", "[]", "study.json is damaged"),
+        ("study.json", "{}", "study.json is damaged .*radiographs"),
+        ("regime_1/search.json", '{"form', "regime_1: .*search.json is no valid JSON"),
+        ("regime_1/search.json", "{}", "regime_1: damaged records"),
+        ("regime_1/trial_0001/trial.json", '{"tri', "trial_0001: .*JSON.*taken up again"),
+        ("regime_1/trial_0001/trial.json", "{}", "trial_0001: .*taken up again"),
+        ("regime_1/trial_0001/fold_2.json", '{"se', "trial_0001: .*fold_2.json.*JSON"),
+        ("regime_1/trial_0001/fold_2.json", "{}", "regime_1: damaged records|trial_0001: "),
+    ],
+)
+def test_status_names_what_is_damaged_and_tells_the_rest(finished_copy, name, text, told):
+    (finished_copy.directory / name).write_text(text)
+    shown = run("status", finished_copy.directory).stdout
+    assert re.search(told, shown)
+    assert "regime_2: 2 of 2 trials done, 0 failed" in shown
+
+
+def change_trial(study, trial, **changes):
+    path = study / "regime_1" / f"trial_{trial}" / "trial.json"
+    path.write_text(json.dumps(read_json(path) | changes))
+
+
+def test_status_of_a_running_trial_tells_its_folds_and_the_time_left(finished_copy):
+    change_trial(finished_copy.directory, "0001", status="RUNNING", score=None)
+    (finished_copy.directory / "regime_1" / "trial_0001" / "fold_2.json").unlink()
+    lines = run("status", finished_copy.directory).stdout.splitlines()
+    assert re.match(r"regime_1: 1 of 2 trials done, 0 failed, about \d+ s left", lines[2])
+    assert lines[3] == "  trial 0001 begun: 2 of 3 folds done"
+
+
+def test_status_of_a_failed_trial_tells_the_reason(finished_copy):
+    reason = "TrialError: trial 1, fold 0, epoch 1: the training loss is nan"
+    change_trial(finished_copy.directory, "0001", status="FAILED", message=f"{reason}\nmore")
+    lines = run("status", finished_copy.directory).stdout.splitlines()
+    assert lines[2:4] == [
+        "regime_1: 1 of 2 trials done, 1 failed",
+        f"  trial 0001 failed: {reason}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["prepare", "{tmp}/new"], "has not been prepared; give its manifest"),
+        (["prepare", "{tmp}/new", "--manifest", "{tmp}/none.csv"], "none.csv"),
+        (["prepare", "{tmp}/file.txt", "--manifest", "{manifest}"], "file.txt"),
+        (["prepare", "{study}", "--seed", "5"], "seed: was 0, is 5"),
+        (["regime1", "{study}", "--image-size", "80"], "image_size: was 75, is 80"),
+        (["regime1", "{study}", "--batch-sizes", "9,3"], "batch_size_range=(9, 3)"),
+        (["regime1", "{study}", "--dropout-rates", "0,1"], "dropout_rate_range=(0.0, 1.0)"),
+        (["regime2", "{study}"], "Regime I has not been run here; run it first, or give"),
+        (["regime2", "{study}", "--learning-rates", "0.1,-1"], "learning_rates=(0.1, -1.0)"),
+        (["noise", "{study}"], "has no search with a completed trial; run regime1 or regime2"),
+        (["nested", "{study}", "--seed", "5"], "seed: was 0, is 5"),
+        (["export", "{study}", "{tmp}/best.json"], "holds no search with a completed trial; run"),
+        (["phantoms", "{tmp}/file.txt"], "file.txt"),
+    ],
+)
+def test_an_error_is_a_line_on_stderr_and_code_1(
+    tmp_path, prepared, phantom_manifest, arguments, told
+):
+    (tmp_path / "file.txt").write_text("not a folder")
+    places = {"tmp": tmp_path, "study": prepared, "manifest": phantom_manifest}
+    result = run(*(argument.format(**places) for argument in arguments), code=1)
+    assert result.stderr.startswith("error: ") or "\nerror: " in result.stderr
+    assert told in result.stderr
+    assert result.stdout == ""
+
+
+def test_export_to_another_suffix_is_refused(tmp_path, finished_study):
+    result = run("export", finished_study.directory, tmp_path / "best.txt", code=1)
+    assert "error: best.txt: expected a file that ends in .json, .yaml" in result.stderr
+    assert not (tmp_path / "best.txt").exists()
+
+
+def test_a_faulty_manifest_is_told_by_row(tmp_path, phantom_manifest):
+    lines = phantom_manifest.read_text().splitlines()
+    cells = lines[4].split(",")
+    cells[lines[0].split(",").index("medial")] = "5"
+    (tmp_path / "images").symlink_to(phantom_manifest.parent / "images")
+    (tmp_path / "m.csv").write_text("\n".join([*lines[:4], ",".join(cells), *lines[5:]]))
+    result = run("prepare", tmp_path / "study", "--manifest", tmp_path / "m.csv", code=1)
+    assert re.search(r"error: .*m\.csv.*row 5.*medial=5", result.stderr, re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["regime3", "study"],
+        ["regime1"],
+        ["regime1", "study", "--folds", "1"],
+        ["regime1", "study", "--trials", "0"],
+        ["regime1", "study", "--epochs", "many"],
+        ["regime1", "study", "--batch-sizes", "16"],
+        ["regime1", "study", "--batch-sizes", "1.5,2"],
+        ["regime1", "study", "--dropout-rates", "low,high"],
+        ["regime2", "study", "--learning-rates", ""],
+        ["regime2", "study", "--learning-rates", "0.1,inf"],
+        ["regime2", "study", "--epsilons", "0.1;0.2"],
+        ["regime2", "study", "--dropout-rate", "1"],
+        ["regime2", "study", "--dropout-rate", "nan"],
+        ["regime2", "study", "--batch-size", "0"],
+        ["prepare", "study", "--seed", "-1"],
+        ["prepare", "study", "--image-size", "74"],
+        ["prepare", "study", "--protocol", "mine"],
+        ["phantoms", "folder", "--patients", "0"],
+        ["nested", "study", "--outer-folds", "1"],
+        ["nested", "study", "--folds", "1"],
+        ["noise", "study", "--repeats", "1"],
+    ],
+)
+def test_a_usage_error_is_code_2_and_touches_nothing(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments, code=2)
+    assert "Usage: " in result.stderr
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_demo_goes_on_with_random_weights_calmly_where_none_can_be_had(
+    tmp_path, monkeypatch, capsys, begun
+):
+    """Up to the first search; that it finishes is the slow test below."""
+    import keras
+
+    def no_network(*_, **__):
+        print("Downloading data from https://example.org/weights")
+        raise Exception("URL fetch failure on https://example.org: None -- [Errno -2] no network")
+
+    def no_search(self):
+        raise KeyboardInterrupt
+
+    def no_phantoms(directory, **_):
+        return tmp_path / "manifest.csv"
+
+    folder = tmp_path / "demo"
+    if begun:
+        (folder / "study").mkdir(parents=True)
+        written = dict.fromkeys(
+            (
+                "radiographs",
+                "patients",
+                "radiographs_sha256",
+                "images_sha256",
+                "development_sha256",
+                "weights",
+            ),
+            0,
+        )
+        protocol = Protocol.study(weights="random").to_json()
+        written |= {"format": 1, "manifest": "../../manifest.csv", "protocol": protocol}
+        (folder / "study" / "study.json").write_text(json.dumps(written))
+    monkeypatch.delenv("RUST_TUNER_WEIGHTS", raising=False)
+    monkeypatch.setattr(keras.utils, "get_file", no_network)
+    monkeypatch.setattr(Study, "regime_1", no_search)
+    monkeypatch.setattr("rust_tuner.data.phantoms.write_phantoms", no_phantoms)
+    result = run("demo", folder, code=130)
+    assert "THE DEMONSTRATION GOES ON WITH A RANDOM BACKBONE" in result.stderr
+    assert "error" not in result.output.lower()
+    assert "Downloading" not in result.output
+    assert ("could not be downloaded: no network." in result.stderr) is not begun
+
+
+def test_demo_does_not_replace_weights_that_the_user_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUST_TUNER_WEIGHTS", str(tmp_path / "none.h5"))
+    result = run("demo", tmp_path / "demo", code=1)
+    assert "error: RUST_TUNER_WEIGHTS=" in result.stderr
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.slow
+def test_demo_without_weights_says_so_and_finishes(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k not in ("RUST_TUNER_WEIGHTS",)}
+    home = tmp_path / "home"
+    home.mkdir()
+    places = {name: str(home) for name in ("HOME", "KERAS_HOME")}
+    places["RUST_TUNER_CACHE"] = str(home / "cache")
+    # An address that refuses at once, so that the test does not depend on there being no network.
+    places |= dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    start = time.monotonic()
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("rust-tuner")), "demo"],
+        cwd=tmp_path,
+        env=environment | places,
+        capture_output=True,
+        text=True,
+        timeout=360,
+    )
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - start < 360
+    assert "THE DEMONSTRATION GOES ON WITH A RANDOM BACKBONE" in done.stderr
+    assert "These figures come from a random backbone" in done.stderr
+    assert "error" not in (done.stdout + done.stderr).lower()
+    assert "Downloading data" not in done.stdout + done.stderr
+    assert "Regime I: best 4 of 4 trials" in done.stdout
+    assert "Regime II: best 4 of 4 trials" in done.stdout
+    best = read_json(tmp_path / "rust-tuner-demo" / "best_hyperparameters.json")
+    assert best["weights"]["asked"] == "random"
+    assert np.isfinite(best["score"])
+    assert set(best["hyperparameters"]) == {
+        "batch_size",
+        "dropout_rate",
+        "learning_rate",
+        "epsilon",
+    }

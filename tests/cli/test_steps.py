@@ -1,0 +1,215 @@
+"""The commands around the searches: first models, final model, prediction, report, all in one."""
+
+import json
+import os
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from command import run
+
+from rust_tuner import Protocol, Study
+from rust_tuner.cli.support import final_choices
+from rust_tuner.files import read_json
+from rust_tuner.labels import CORTICES
+from rust_tuner.records.project import read_project
+
+TREE = (
+    "study.json",
+    "split.json",
+    "baselines/lenet1998/trial_0000/fold_0.json",
+    "baselines/inceptionv3_end2end/trial_0000/fold_0.json",
+    "regime_1/oracle.json",
+    "regime_1/trial_0000/trial.json",
+    "regime_2/oracle.json",
+    "regime_2/trial_0000/trial.json",
+    "best_hyperparameters.json",
+    "final/model.keras",
+    "final/model.json",
+    "final/predictions.csv",
+    "final/holdout.json",
+    "report/index.html",
+)
+
+
+@pytest.fixture
+def final_copy(finished_copy, monkeypatch):
+    monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
+    return finished_copy
+
+
+@pytest.mark.slow
+def test_final_looks_once_and_then_shows_what_it_found(final_copy, phantom_manifest, tmp_path):
+    study = final_copy.directory
+    first = run("final", study)
+    found = read_json(study / "final" / "holdout.json")
+    assert f"evaluated on {found['date']}" in first.stderr
+    assert f"{found['metrics']['auroc']:.3f}" in first.stdout
+    assert run("final", study).stdout == first.stdout
+    assert f"hold-out set: evaluated on {found['date']}" in run("status", study).stdout
+
+    images = sorted((phantom_manifest.parent / "images").iterdir())[:2]
+    model = study / "final" / "model.keras"
+    shown = run("predict", model, *images, "--pairs")
+    assert "Research use only" in shown.stderr
+    assert all(name in shown.stdout for name in CORTICES)
+    run("predict", model, *images, "--csv", tmp_path / "scores.csv")
+    scores = pd.read_csv(tmp_path / "scores.csv")
+    told = pd.read_csv(study / "final" / "predictions.csv")
+    both = [str(path) for path in images if str(path) in set(told["image"])]
+    for image in both:
+        ours = scores.set_index("image").loc[image, "medial_1"]
+        theirs = told.set_index("image").loc[image, "probability_medial_1"]
+        assert ours == pytest.approx(theirs, abs=1e-5)
+    assert len(scores) == 2
+
+    assert "report ->" in run("report", study).stderr
+    page = (study / "report" / "index.html").read_text()
+    assert f"{found['metrics']['auroc']:.3f}" in page
+
+
+def test_final_before_the_searches_is_refused_with_what_to_do(tmp_path, phantom_manifest):
+    run("prepare", tmp_path / "study", "--manifest", phantom_manifest, "--weights", "random")
+    refused = run("final", tmp_path / "study", code=1)
+    assert "regime_2 has not been run; run it first" in " ".join(refused.stderr.split())
+
+
+def test_a_first_model_is_trained_shown_and_not_trained_again(
+    tmp_path, phantom_manifest, monkeypatch
+):
+    monkeypatch.setenv("RUST_TUNER_CACHE", str(tmp_path / "cache"))
+    options = ["--model", "lenet1998", "--folds", 3, "--epochs", 1]
+    scale = ["--image-size", 75, "--weights", "random"]
+    study = tmp_path / "study"
+    first = run("baselines", study, "--manifest", phantom_manifest, *options, *scale)
+    for name in ("chance", "view_only", "lenet1998"):
+        assert name in first.stdout
+    (trial,) = read_project(study / "baselines" / "lenet1998").trials
+    assert trial.status == "COMPLETED"
+    assert len(trial.folds) == 3
+    before = {path: path.read_bytes() for path in study.rglob("trial_*/*")}
+    assert run("baselines", study, *options).stdout == first.stdout
+    # Typed without its options it goes on with them, and other folds are refused at once.
+    assert run("baselines", study, "--model", "lenet1998").stdout == first.stdout
+    refused = run("baselines", study, "--model", "inceptionv3_end2end", "--folds", 2, code=1)
+    assert "asked for are 2" in refused.stderr
+    assert {path: path.read_bytes() for path in study.rglob("trial_*/*")} == before
+    assert "baselines/lenet1998: 1 of 1 trials done" in run("status", study).stdout
+
+
+@pytest.mark.slow
+def test_final_takes_folds_and_epochs_and_keeps_them(finished_copy, monkeypatch):
+    monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
+    study = finished_copy.directory
+    run("final", study, "--folds", 2, "--epochs", 1)
+    project = read_project(study / "final" / "cross_validation")
+    assert (project.run["subject"]["num_folds"], project.run["epochs"]) == (2, 1)
+    assert final_choices(study) == {"final_folds": 2, "final_epochs": 1}
+
+
+@pytest.mark.slow
+def test_a_study_on_a_prepared_folder_uses_the_weights_that_are_asked_for(
+    tmp_path, phantom_manifest, monkeypatch
+):
+    monkeypatch.setenv("RUST_TUNER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RUST_TUNER_WEIGHTS", raising=False)
+    study = tmp_path / "study"
+    protocol = Protocol.study(
+        image_size=75,
+        num_folds=2,
+        epochs=1,
+        trials=1,
+        batch_size_range=(8, 8),
+        learning_rates=(1e-3,),
+        epsilons=(1e-7,),
+        baseline_folds=2,
+        baseline_epochs=1,
+        final_folds=2,
+        final_epochs=1,
+    )
+    Study(study, phantom_manifest, protocol).prepare()
+    shown = run("study", study, "--weights", "random")
+    # Without a network ImageNet's model is left out, and said to be.
+    assert "inceptionv3_imagenet is left out" in shown.stderr
+    assert (study / "report" / "index.html").is_file()
+    for project in ("regime_1", "regime_2", "final/cross_validation"):
+        assert read_project(study / project).run["subject"]["weights"]["asked"] == "random"
+
+
+def event_files(study):
+    logs = study / "tensorboard"
+    return {path.relative_to(logs) for path in logs.rglob("*tfevents*")}
+
+
+@pytest.mark.slow
+def test_a_step_keeps_tensorboard_logs_where_asked_and_a_command_writes_them_later(
+    final_copy, tmp_path
+):
+    study = final_copy.directory
+    shown = run("tensorboard", study)
+    next_command = shown.stderr.splitlines()[-1]
+    assert next_command == f"next: tensorboard --logdir {shlex.quote(f'{study}/tensorboard')}"
+    regimes = event_files(study)
+    assert {path.parts[0] for path in regimes} == {"regime_1", "regime_2"}
+    shutil.rmtree(study / "tensorboard")
+    run("regime2", study, "--tensorboard")
+    assert event_files(study) == {path for path in regimes if path.parts[0] == "regime_2"}
+    run("final", study, "--tensorboard")
+    added = {path.parts[:2] for path in event_files(study) - regimes}
+    assert added == {("final", "cross_validation")}
+
+
+def test_logs_without_their_package_are_refused_before_anything_is_done(
+    tmp_path, phantom_manifest, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    study = tmp_path / "study"
+    refused = run("regime1", study, "--manifest", phantom_manifest, "--tensorboard", code=1)
+    assert "rust-tuner[tensorboard]" in refused.stderr
+    assert not study.exists()
+
+
+@pytest.mark.slow
+def test_a_whole_study_killed_on_the_way_has_every_file(tmp_path, phantom_manifest):
+    command = [sys.executable, "-W", "ignore", "-c", "from rust_tuner.cli.app import main; main()"]
+    study = tmp_path / "study"
+    options = ["study", str(study), "--manifest", str(phantom_manifest), "--scale", "small"]
+    options += ["--weights", "random", "--image-size", "75", "--tensorboard"]
+    environment = os.environ | {"RUST_TUNER_CACHE": str(tmp_path / "cache")}
+    moments = random.Random(3)
+    for place in ("baselines/inceptionv3_end2end/trial_0000", "regime_1/trial_0001"):
+        child = subprocess.Popen(
+            [*command, *options],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while not (study / place).exists():
+            assert child.poll() is None
+            time.sleep(0.05)
+        time.sleep(moments.uniform(0, 2))
+        child.send_signal(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+    done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    missing = [name for name in TREE if not (study / name).is_file()]
+    assert missing == []
+    assert list((study / "report" / "figures").glob("*.svg"))
+    assert list((study / "report" / "tables").glob("*.csv"))
+    assert json.loads((study / "study.json").read_text())["protocol"]["scale"] == "small"
+    assert not list(study.rglob("*.part*"))
+    # The logs are those that the records alone would give.
+    kept = event_files(study)
+    assert len(kept) > 100
+    shutil.rmtree(study / "tensorboard")
+    run("tensorboard", study)
+    assert event_files(study) == kept
+    again = subprocess.run([*command, *options], env=environment, capture_output=True, text=True)
+    assert again.returncode == 0
+    assert again.stdout == done.stdout

@@ -1,0 +1,77 @@
+"""What the commands share: numbers with commas, and choices from what was begun."""
+
+import dataclasses
+import re
+
+import pytest
+import typer
+
+from rust_tuner import Protocol, Study
+from rust_tuner.cli.options import Choices, Precisions, Views
+from rust_tuner.cli.support import nested_choices, open_study, parse_numbers
+from rust_tuner.protocol import PUBLISHED_VIEWS
+
+
+def test_a_nested_cross_validation_takes_its_choices_from_the_studys_own_searches(finished_study):
+    assert nested_choices(finished_study.directory) == {
+        "num_folds": 3,
+        "epochs": 2,
+        "score_epoch": "best_mean",
+        "batch_size_range": (4, 16),
+        "dropout_rate_range": (0.0, 0.5),
+        "trials": 2,
+        "learning_rates": (1e-2, 1e-3),
+        "epsilons": (1e-7,),
+    }
+    assert nested_choices(finished_study.directory / "nowhere") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "count", "numbers"),
+    [
+        (None, int, 2, None),
+        ("16,2048", int, 2, (16, 2048)),
+        ("0.1,1e-7", float, None, (0.1, 1e-7)),
+        ("0.1", float, None, (0.1,)),
+    ],
+)
+def test_numbers_stand_with_commas(text, kind, count, numbers):
+    assert parse_numbers("--epsilons", text, kind, count=count) == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "count"),
+    [
+        ("", float, None),
+        ("a", float, None),
+        ("1.5,2", int, 2),
+        ("1,2,3", int, 2),
+        ("inf", float, 1),
+    ],
+)
+def test_what_are_no_such_numbers_is_a_usage_error_that_quotes_them(text, kind, count):
+    with pytest.raises(typer.BadParameter, match=re.escape(f"{text!r}; expected ")):
+        parse_numbers("--epsilons", text, kind, count=count)
+
+
+def test_what_is_given_is_laid_over_the_preset_and_what_is_not_stays(tmp_path):
+    study = open_study(
+        tmp_path / "study",
+        None,
+        protocol=Choices.clinical,
+        views=Views.published,
+        precision=Precisions.bfloat16,
+        folds_by=None,
+        seed=5,
+    )
+    expected = Protocol.clinical(precision="bfloat16", seed=5, view_cortices=PUBLISHED_VIEWS)
+    assert study.protocol == expected
+    # A record of it is JSON, so an option's own type must not be in it.
+    assert type(study.protocol.precision) is str
+
+
+def test_a_prepared_study_keeps_its_choices_unless_others_are_given(finished_study):
+    opened = open_study(finished_study.directory, None, protocol=None, views=None, trials=7)
+    prepared = Study(finished_study.directory).protocol
+    assert prepared.trials != 7
+    assert opened.protocol == dataclasses.replace(prepared, trials=7)

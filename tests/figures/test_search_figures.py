@@ -1,0 +1,41 @@
+"""How a search went: the best so far, and how its best trials spread."""
+
+import numpy as np
+import pytest
+from report_figures import NAMES, lines_of, write_tables
+
+from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
+from rust_tuner.figures.style import new_axes
+from rust_tuner.analysis.tables import fold_scores, trials_table
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory):
+    return write_tables(tmp_path_factory.mktemp("projects")).projects
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_the_step_line_is_the_best_so_far(lower, projects):
+    table = trials_table(projects["regime_1"])
+    table["score"] = [0.5, 0.4, np.nan, 0.6, 0.3, 0.6, 0.7, 0.2, 0.7, 0.1, 0.8, 0.75]
+    axes = new_axes()
+    draw_search_progress(table, axes=axes, lower_is_better=lower, view_only=0.65)
+    fold = np.minimum if lower else np.maximum
+    expected = fold.accumulate(np.where(table["score"].isna(), 0.4 + lower, table["score"]))
+    expected[2] = expected[1]
+    np.testing.assert_array_equal(lines_of(axes, "best so far").get_ydata(), expected)
+    np.testing.assert_array_equal(lines_of(axes, "trial").get_ydata(), table["score"])
+    assert set(lines_of(axes, "view only: 0.650").get_ydata()) == {0.65}
+    assert axes.get_title(loc="left") == "n = 11 trials"
+
+
+def test_only_the_best_ten_have_a_box_and_every_fold_a_point(projects):
+    scores = fold_scores(projects["regime_1"], "auroc")
+    axes = new_axes()
+    draw_fold_boxes(scores, axes=axes, names=NAMES)
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert [label.split(":")[0] for label in labels] == [f"#{rank}" for rank in range(1, 11)]
+    points = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    assert len(points) == 10
+    for rank, line in enumerate(points, 1):
+        np.testing.assert_array_equal(line.get_ydata(), scores.loc[scores["rank"] == rank, "value"])

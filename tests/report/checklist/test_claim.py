@@ -1,0 +1,162 @@
+"""The checklists: every item there, facts of the records alone, blanks visible, nothing met."""
+
+import re
+
+import pytest
+from report_studies import (
+    holdout_record,
+    make_predictions,
+    study_record,
+    write_json,
+    write_regime_1,
+    write_study,
+)
+
+from rust_tuner.files import read_json
+from rust_tuner.analysis.assessment import as_predictions, figures_table
+from rust_tuner.report.checklist.claim import checklists, write_claim
+from rust_tuner.report.checklist.facts import FACTS, facts_of, one_line
+from rust_tuner.report.checklist.items import CLAIM_ITEMS, TRIPOD_ITEMS
+from rust_tuner.report.page import Room
+from rust_tuner.records.folder import read_study
+
+ITEMS = {"claim": CLAIM_ITEMS, "tripod": TRIPOD_ITEMS}
+
+
+def numbers(sections):
+    """Item numbers as whole numbers, ranges of letters counted once a number."""
+    return [int(re.match(r"\d+", item.number)[0]) for part in sections.values() for item in part]
+
+
+def written(folder):
+    records = read_study(folder)
+    write_claim(records, Room(folder / "report"), name=folder.name, version="1.2.3")
+    return (folder / "report" / "claim.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return write_study(tmp_path_factory.mktemp("claim") / "study")
+
+
+def test_each_checklist_has_all_its_items_in_order():
+    assert numbers(CLAIM_ITEMS) == list(range(1, 45))
+    found = numbers(TRIPOD_ITEMS)
+    assert sorted(set(found)) == list(range(1, 28))
+    assert found == sorted(found)
+
+
+def test_every_item_asks_for_facts_that_there_are_and_every_fact_is_asked_for():
+    asked = {
+        name
+        for sections in ITEMS.values()
+        for part in sections.values()
+        for item in part
+        for name in item.facts
+    }
+    assert asked == set(FACTS)
+
+
+def test_a_finished_study_has_every_fact_but_those_of_several_sites_and_machines(study):
+    facts = facts_of(read_study(study))
+    assert set(FACTS) - set(facts) == {"sites", "machines", "robustness", "external"}
+    best = read_study(study).regime_2.best.values
+    assert f"learning rate {best['learning_rate']:g}" in facts["best"][0]
+    assert facts["partitions"][0].startswith("15 of 45 patients sealed as hold-out set")
+    figures = figures_table(as_predictions(make_predictions()))
+    (row,) = figures[
+        (figures["figure"] == "auroc")
+        & (figures["of"] == "cortices")
+        & (figures["average"] == "macro")
+    ].to_dict("records")
+    told = f"{row['value']:.3f} (95 % interval {row['low']:.3f} to {row['high']:.3f})"
+    assert told in facts["headline"][0]
+
+
+def test_the_figures_of_the_record_are_taken_where_it_has_them(study):
+    records = read_study(study)
+    own = [{"figure": "kappa", "of": "cortices", "average": "macro", "value": 0.5, "low": None}]
+    records.holdout["figures"] = own
+    assert facts_of(records)["agreement"] == ["weighted kappa, mean of the cortices: 0.500"]
+    assert "union" not in facts_of(records)
+
+
+def test_every_item_stands_in_the_file_with_facts_or_a_blank(study):
+    text = written(study)
+    for checklist in checklists(read_study(study)):
+        assert f"## {checklist.title}" in text
+        for section in checklist.sections:
+            assert f"### {section.title}" in text
+            for item in section.items:
+                assert item.facts or item.left
+                start = text.index(f"**{item.number}. {item.asks}**")
+                own = text[start:].split("\n\n")[0]
+                for fact in item.facts:
+                    assert f"- {fact}\n" in f"{own}\n"
+                assert ("- [ ] authors:" in own) == bool(item.left)
+                assert ("____" in own) == bool(item.left)
+    assert text.count("____________________\n") == sum(
+        checklist.blank for checklist in checklists(read_study(study))
+    )
+
+
+def test_what_the_records_do_not_know_stays_blank(tmp_path):
+    write_json(tmp_path / "study.json", study_record())
+    claim, tripod = checklists(read_study(tmp_path))
+    items = {item.number: item for section in claim.sections for item in section.items}
+    for number in ("3", "19", "20", "27", "32", "38", "44"):
+        assert items[number].facts == []
+        assert items[number].left
+    assert items["19"].left == "not in the records yet"
+    assert "120 radiographs of 60 patients" in items["7"].facts[0]
+    full = checklists(read_study(write_study(tmp_path / "full")))
+    assert claim.filled < full[0].filled
+    assert tripod.filled < full[1].filled
+    assert "____" in written(tmp_path)
+
+
+def test_sites_and_machines_are_told_where_they_are_known(study, tmp_path):
+    folder = write_study(tmp_path / "study")
+    machine = {"processor": "Fast", "usable_cores": 2, "memory_gib": 8.0, "inter_op_threads": 1}
+    write_json(
+        folder / "study.json",
+        study_record(environments={"prepare": [machine], "regime_1": [machine]}),
+    )
+    make_predictions().assign(site=["Oslo", "Bergen"] * 30).to_csv(
+        folder / "final" / "predictions.csv", index=False
+    )
+    facts = facts_of(read_study(folder))
+    assert facts["machines"] == ["Fast, 2 cores, 8.0 GiB, 1 inter-op thread (prepare, regime_1)"]
+    assert facts["sites"] == ["sites of the hold-out set: Bergen, Oslo"]
+    assert facts["robustness"] == ["figures by site: report/tables/holdout_sites.csv"]
+
+
+def test_it_never_says_that_a_checklist_is_met(study, tmp_path):
+    write_regime_1(tmp_path / "regime_1", count=1)
+    for text in (written(study), written(tmp_path)):
+        assert "Nothing here says" in text
+        found = re.findall(r"(?i)\b(compl(?:y|ies|iant|iance)|adher\w+|fulfil\w*|satisf\w+)", text)
+        assert found == []
+        assert not re.search(r"\[x\]", text)
+
+
+def test_text_of_records_is_harmless(tmp_path):
+    record = study_record()
+    record["protocol"]["weights"] = "x"
+    record["versions"] = {"<script>": "[a](javascript:alert(1))\n# heading `x` *b* | c"}
+    write_json(tmp_path / "study.json", record)
+    text = written(tmp_path)
+    assert "<script>" not in text
+    assert "&lt;script&gt; \\[a\\](javascript:alert(1)) # heading \\`x\\` \\*b\\* \\| c" in text
+    assert one_line('it\'s 5 % "so"') == 'it\'s 5 % "so"'
+
+
+def test_a_damaged_record_leaves_its_blanks_and_the_rest_is_filled_in(tmp_path):
+    folder = write_study(tmp_path / "study")
+    record = read_json(folder / "study.json")
+    del record["protocol"]["masked_loss"]
+    write_json(folder / "study.json", record)
+    write_json(folder / "final" / "holdout.json", holdout_record(format=9))
+    facts = facts_of(read_study(folder))
+    assert not {"missing", "training", "headline", "view_only"} & set(facts)
+    assert {"data", "best", "partitions"} <= set(facts)

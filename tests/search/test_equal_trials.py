@@ -1,0 +1,46 @@
+"""Fifty times the same configuration on phantoms: chance alone, and every table says so."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from rust_tuner import load_manifest, regime_1, split_holdout
+from rust_tuner.analysis.export import best_hyperparameters
+from rust_tuner.report.html import write_report
+from rust_tuner.analysis.tables import trials_table
+from rust_tuner.terminal.searches import best_trials_table
+from rust_tuner.records.project import read_project
+
+TRIALS = 50
+
+
+@pytest.mark.slow
+def test_fifty_times_the_same_configuration_is_called_tied(
+    tmp_path, phantom_manifest, tiny_protocol, feature_cache
+):
+    development, _ = split_holdout(load_manifest(phantom_manifest), seed=tiny_protocol.seed)
+    tuner = regime_1(
+        development,
+        tmp_path,
+        trials=TRIALS,
+        # Alike but for what no training could tell; trials differ by their seeds.
+        batch_size_range=(8, 8),
+        dropout_rate_range=(0.3, 0.300001),
+        protocol=tiny_protocol,
+        cache=feature_cache,
+    )
+    results = tuner.results()
+    assert len(results) == TRIALS
+    assert results["score"].nunique() > TRIALS / 2
+    assert results["tied_with_best"].all()
+    project = read_project(tuner.project_folder)
+    assert trials_table(project)["tied_with_best"].all()
+    assert len(best_hyperparameters(project)["tied_trials"]) == TRIALS
+    console = Console(file=io.StringIO(), width=80)
+    console.print(best_trials_table(project))
+    assert "best 5 of 50 trials, 50 tied for the best" in console.file.getvalue()
+    page = write_report(tmp_path).read_text()
+    assert "50 of 50 trials are statistically tied for the best" in page
+    alone = results["p_against_best"] < 0.05
+    print(f"\none by one {alone.sum()} of {TRIALS} would have been called worse")

@@ -1,0 +1,222 @@
+"""Manifest and split: what was prepared passes, what was changed is named."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from judged_searches import skilled, write_judged_search
+
+from rust_tuner import Study
+from rust_tuner.steps.checks.patients import (
+    check_patient_ids,
+    check_split,
+    check_unchanged,
+    normal_form,
+)
+from rust_tuner.data.manifest import load_manifest
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.split_file import (
+    Split,
+    load_or_make_folds,
+    load_or_make_split,
+    radiographs_sha256,
+    read_split,
+    write_split,
+)
+from rust_tuner.files import read_json, sha256_of_file
+
+
+@pytest.fixture
+def prepared(tmp_path, phantom_manifest, tiny_protocol):
+    """A study's folder, its manifest that may be changed, and its radiographs."""
+    shutil.copytree(phantom_manifest.parent, tmp_path / "radiographs")
+    manifest = tmp_path / "radiographs" / "manifest.csv"
+    Study(tmp_path / "study", manifest, tiny_protocol).prepare()
+    return tmp_path / "study", manifest, load_manifest(manifest)
+
+
+def hashes(radiographs):
+    return [sha256_of_file(path) for path in radiographs.images]
+
+
+def split_of(prepared, projects=None):
+    folder, _, radiographs = prepared
+    return check_split(
+        folder / "split.json", radiographs, read_json(folder / "study.json"), projects or {}
+    )
+
+
+def test_what_was_prepared_is_unchanged(prepared):
+    folder, _, radiographs = prepared
+    verdict = check_unchanged(radiographs, hashes(radiographs), read_json(folder / "study.json"))
+    assert verdict.status == "passed"
+    assert "28 radiographs of 12 patients" in verdict.reason
+
+
+def test_a_changed_score_and_a_changed_image_fail_and_are_told_apart(prepared):
+    folder, _, radiographs = prepared
+    study = read_json(folder / "study.json")
+    table = radiographs.table.copy()
+    row = table["medial"].first_valid_index()
+    table.loc[row, "medial"] = 5 - table.loc[row, "medial"]
+    changed = Radiographs(table)
+    verdict = check_unchanged(changed, hashes(changed), study)
+    assert verdict.status == "failed"
+    assert "scores" in verdict.reason
+    assert "image files" not in verdict.reason
+    other = hashes(radiographs)[::-1]
+    verdict = check_unchanged(radiographs, other, study)
+    assert verdict.status == "failed"
+    assert "image files, or whose they are" in verdict.reason
+    assert "scores" not in verdict.reason
+
+
+def test_a_split_that_was_prepared_passes(prepared):
+    verdict, split = split_of(prepared)
+    assert verdict.status == "passed"
+    assert "10 development and 2 hold-out patients, none on both sides" in verdict.reason
+    assert split is not None
+
+
+def test_a_patient_moved_out_of_the_holdout_set_by_hand_fails(prepared):
+    path = prepared[0] / "split.json"
+    content = json.loads(path.read_text())
+    content["development"] = sorted([*content["development"], content["holdout"].pop()])
+    path.write_text(json.dumps(content))
+    verdict, split = split_of(prepared)
+    assert verdict.status == "failed"
+    assert "was changed by hand" in verdict.reason
+    assert split is None
+
+
+def moved(split: Split, radiographs: Radiographs) -> Split:
+    """The split with one sealed patient made a development patient, hashes included."""
+    who = split.holdout[0]
+    development = tuple(sorted([*split.development, who]))
+    rows = [n for n, owner in enumerate(radiographs.patient_ids) if owner in development]
+    return Split(
+        split.seed,
+        split.fraction,
+        development,
+        split.holdout[1:],
+        split.radiographs_sha256,
+        radiographs_sha256(radiographs.subset(rows)),
+    )
+
+
+def test_a_split_that_was_changed_with_its_hashes_differs_from_what_was_prepared(prepared):
+    folder, _, radiographs = prepared
+    path = folder / "split.json"
+    changed = moved(read_split(path, radiographs), radiographs)
+    write_split(path, changed)
+    verdict, split = split_of(prepared)
+    assert verdict.status == "failed"
+    assert "seals other patients than study.json says" in verdict.reason
+    assert split is None
+    # With the study's record changed too, the seed still tells.
+    study = read_json(folder / "study.json")
+    study["development_sha256"] = changed.development_sha256
+    verdict, split = check_split(path, radiographs, study, {})
+    assert verdict.status == "warning"
+    assert "other patients than its seed 0 gives" in verdict.reason
+
+
+def test_a_lost_split_fails(prepared):
+    (prepared[0] / "split.json").unlink()
+    verdict, split = split_of(prepared)
+    assert (verdict.status, split) == ("failed", None)
+    assert "no such file" in verdict.reason
+
+
+@pytest.fixture
+def searched(tmp_path):
+    """A split of more patients, with folds, and what a search on its development set has."""
+    from judged_searches import NUM_FOLDS, phantom_rows
+
+    radiographs = phantom_rows(patients=40)
+    development, holdout = load_or_make_split(tmp_path / "split.json", radiographs, 0.15, 0)
+    load_or_make_folds(tmp_path / "split.json", development, NUM_FOLDS, 0)
+    study = {"development_sha256": radiographs_sha256(development.radiographs)}
+    return tmp_path, radiographs, development.radiographs, holdout.radiographs, study
+
+
+def judged(searched, used):
+    folder, radiographs, _, _, study = searched
+    project = write_judged_search(folder / "regime_1", used, skilled(used))
+    return check_split(folder / "split.json", radiographs, study, {"regime_1": project})[0]
+
+
+def test_a_search_on_the_folds_of_the_split_passes(searched):
+    verdict = judged(searched, searched[2])
+    assert verdict.status == "passed"
+    assert "1 searches keep to them" in verdict.reason
+
+
+def test_a_search_that_saw_a_sealed_patient_fails(searched):
+    _, _, development, holdout, _ = searched
+    leaked = holdout.table.iloc[:1]
+    used = Radiographs(pd.concat([development.table, leaked]))
+    verdict = judged(searched, used)
+    assert verdict.status == "failed"
+    assert f"it saw the sealed patients {leaked['patient_id'].iloc[0]}" in verdict.findings[0]
+
+
+def test_a_search_on_other_folds_fails(searched):
+    folder, radiographs, development, _, study = searched
+    project = write_judged_search(folder / "regime_1", development, skilled(development))
+    path = folder / "split.json"
+    content = read_split(path, radiographs)
+    folds = dict(content.folds[3].folds)
+    first, second = sorted(folds, key=lambda who: folds[who])[:: len(folds) - 1]
+    folds[first], folds[second] = folds[second], folds[first]
+    record = type(content.folds[3])(content.folds[3].seed, folds)
+    write_split(path, Split(**(vars(content) | {"folds": {3: record}})))
+    verdict, _ = check_split(path, radiographs, study, {"regime_1": project})
+    assert verdict.status == "failed"
+    assert verdict.findings == ("regime_1: its folds are not those of split.json",)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("P1", "p1"),
+        ("007", "7"),
+        ("P 1", "P1"),
+        ("P\u00a01", "p1"),
+        ("A-012/3", "a-12/03"),
+        ("\uff17", "7"),
+        ("0", "000"),
+    ],
+)
+def test_ids_that_differ_in_case_blanks_or_leading_zeros_are_one(one, other):
+    assert normal_form(one) == normal_form(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("P1", "P10"), ("7", "70"), ("1-2", "12"), ("1.5", "15"), ("A1", "B1")]
+)
+def test_ids_that_differ_in_anything_else_are_two(one, other):
+    assert normal_form(one) != normal_form(other)
+
+
+def test_all_different_ids_pass(prepared):
+    verdict = check_patient_ids(prepared[2], None)
+    assert verdict.status == "passed"
+    assert "12 ids" in verdict.reason
+
+
+def test_one_patient_under_two_ids_is_warned_of_with_both_sides(prepared):
+    folder, _, radiographs = prepared
+    split = read_split(folder / "split.json", radiographs)
+    sealed = split.holdout[0]
+    twin = split.development[0]
+    names = {twin: sealed.lower().replace("p0", "p")}
+    table = radiographs.table.assign(patient_id=radiographs.table["patient_id"].replace(names))
+    verdict = check_patient_ids(Radiographs(table), split)
+    assert verdict.status == "warning"
+    assert "1 patients may have more than one id, 1 of them on both sides" in verdict.reason
+    (line,) = verdict.findings
+    assert f"{sealed!r}" in line
+    assert "hold-out set" in line
+    assert "development set" in line

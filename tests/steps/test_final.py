@@ -1,0 +1,251 @@
+"""The final model: refitted once, looked at once, and usable by Keras alone."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from sklearn.metrics import precision_score, recall_score, roc_auc_score
+
+from rust_tuner import HoldOut, Study, load_manifest, split_holdout
+from rust_tuner.data.images import load_image
+from rust_tuner.errors import ResumeError, SearchError, SplitError
+from rust_tuner.steps.final import (
+    FIGURES_FILE,
+    HOLDOUT_FILE,
+    MODEL_FILE,
+    PREDICTIONS_FILE,
+    cross_validate_final,
+    evaluate_holdout,
+    fit_final_model,
+    holdout_figures,
+    read_card,
+    read_holdout,
+)
+from rust_tuner.files import read_json, write_json
+from rust_tuner.labels import LABELS, NUM_VIEWS
+from rust_tuner.steps.refit import tuned_values
+from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
+from rust_tuner.terminal.holdout import holdout_table
+from rust_tuner.records.project import read_project
+
+PROBABILITIES = [f"probability_{label}" for label in LABELS]
+VALUES = {"batch_size": 8, "dropout_rate": 0.1, "learning_rate": 1e-3, "epsilon": 1e-7}
+
+
+@pytest.fixture(scope="module")
+def final_study(tmp_path_factory, finished_study):
+    root = tmp_path_factory.mktemp("final")
+    shutil.copytree(finished_study.directory.parent, root / "moved")
+    folder = root / "moved" / finished_study.directory.name
+    study = Study(folder, cache=finished_study.cache)
+    found = study.final()
+    return study, found
+
+
+@pytest.fixture
+def sides(phantom_manifest):
+    return split_holdout(load_manifest(phantom_manifest))
+
+
+def test_the_hold_out_set_is_looked_at_once_and_shown_again(final_study):
+    study, found = final_study
+    final = study.directory / "final"
+    before = {path: path.read_bytes() for path in final.rglob("*") if path.is_file()}
+    assert (
+        Study(study.directory, cache=study.cache).final() == found == read_holdout(study.directory)
+    )
+    assert {path: path.read_bytes() for path in final.rglob("*") if path.is_file()} == before
+    assert found["date"]
+
+
+@pytest.mark.slow
+def test_keras_alone_loads_the_model_and_gives_the_predictions(final_study, tmp_path):
+    study, _ = final_study
+    final = study.directory / "final"
+    told = pd.read_csv(final / PREDICTIONS_FILE)
+    card = read_card(final / MODEL_FILE)
+    size, resize = card["input"]["shape"][0], card["input"]["resize"]
+    images = np.stack([load_image(path, size=size, resize=resize) for path in told["image"]])
+    np.save(tmp_path / "images.npy", images)
+    script = """
+import sys
+sys.modules["rust_tuner"] = None
+import keras, numpy as np
+model = keras.models.load_model(sys.argv[1])
+assert not model.compiled
+np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
+"""
+    paths = [final / MODEL_FILE, tmp_path / "images.npy", tmp_path / "answers.npy"]
+    command = [sys.executable, "-W", "ignore", "-c", script, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    answers = np.load(tmp_path / "answers.npy")
+    np.testing.assert_allclose(answers, told[PROBABILITIES], atol=1e-5)
+
+
+def test_the_figures_are_those_of_the_predictions(final_study):
+    study, found = final_study
+    told = pd.read_csv(study.directory / "final" / PREDICTIONS_FILE)
+    _, holdout = study._split()
+    labels, answers = holdout.radiographs.labels, told[PROBABILITIES].to_numpy()
+    assert len(told) == found["radiographs"] == len(holdout)
+    areas, precisions, recalls = [], [], []
+    for index, row in enumerate(found["labels"]):
+        truth, score = labels[:, index], answers[:, index]
+        assert row["label"] == LABELS[index]
+        assert row["positives"] == truth.sum()
+        defined = 0 < truth.sum() < len(truth)
+        assert (row["auroc"] is not None) == defined
+        if defined:
+            areas.append(roc_auc_score(truth, score))
+            assert row["auroc"] == pytest.approx(areas[-1], abs=1e-10)
+        precision = precision_score(truth, score >= 0.5, zero_division=np.nan)
+        recall = recall_score(truth, score >= 0.5, zero_division=np.nan)
+        for name, value, kept in (
+            ("precision", precision, precisions),
+            ("recall", recall, recalls),
+        ):
+            assert (row[name] is None) == bool(np.isnan(value))
+            if row[name] is not None:
+                assert row[name] == pytest.approx(value, abs=1e-12)
+                kept.append(value)
+    assert found["metrics"]["auroc"] == pytest.approx(np.mean(areas), abs=1e-10)
+    assert found["metrics"]["precision"] == pytest.approx(np.mean(precisions), abs=1e-12)
+    assert found["metrics"]["recall"] == pytest.approx(np.mean(recalls), abs=1e-12)
+
+
+def test_what_a_small_hold_out_set_cannot_tell_is_none(sides):
+    development, holdout = sides
+    one = HoldOut(holdout.radiographs.subset([0]))
+    found = holdout_figures(development, one, np.full((1, len(LABELS)), 0.5, np.float32))
+    assert found["metrics"]["auroc"] is found["metrics"]["cortex_auroc"] is None
+    assert found["view_only_baseline"] == {"auroc": None, "cortex_auroc": None}
+    shown = io.StringIO()
+    record = {"radiographs": 1, "patients": 1, "threshold": 0.5} | found
+    Console(file=shown, width=80).print(holdout_table(record))
+    assert shown.getvalue().count("undefined") >= 4
+
+
+def test_every_figure_is_written_with_its_interval(final_study):
+    study, found = final_study
+    told = pd.read_csv(
+        study.directory / "final" / PREDICTIONS_FILE, dtype={"patient_id": str, "visit": str}
+    )
+    written = pd.read_csv(study.directory / "final" / FIGURES_FILE)
+    expected = figures_table(as_predictions(told), union_threshold=13, seed=study.protocol.seed)
+    assert list(written["figure"]) == list(expected["figure"])
+    np.testing.assert_allclose(written["value"], expected["value"], atol=1e-12)
+    np.testing.assert_allclose(written["low"], expected["low"], atol=1e-12)
+    assert found["union_threshold"] == 13
+    recorded = {(row["figure"], row["of"], row["average"]): row for row in found["figures"]}
+    assert len(recorded) == len(overall_figures(written))
+    macro = recorded["auroc", "labels", "macro"]
+    assert macro["value"] == pytest.approx(found["metrics"]["auroc"], abs=1e-12)
+    assert macro["low"] < macro["value"] < macro["high"]
+    assert macro["total"] == 18
+    cortices = recorded["auroc", "cortices", "macro"]
+    assert cortices["value"] == pytest.approx(found["metrics"]["cortex_auroc"], abs=1e-12)
+
+
+def test_no_patient_of_the_hold_out_set_was_trained_on(final_study):
+    study, _ = final_study
+    development, holdout = study._split()
+    told = pd.read_csv(study.directory / "final" / PREDICTIONS_FILE, dtype=str)
+    sealed = set(holdout.radiographs.patient_ids)
+    assert set(told["patient_id"]) == sealed
+    assert not sealed & set(development.radiographs.patient_ids)
+    card = read_card(study.directory / "final" / MODEL_FILE)
+    assert card["radiographs"] == len(development)
+
+
+def test_the_model_is_fitted_for_the_epochs_that_the_cross_validation_chose(final_study):
+    study, found = final_study
+    project = read_project(study.directory / "final" / "cross_validation")
+    (trial,) = project.trials
+    curves = [fold["validation"]["auroc"] for fold in trial.folds]
+    assert len(curves) == study.protocol.final_folds
+    epoch = int(np.argmax(np.mean(curves, axis=0)))
+    assert trial.epoch == epoch == found["epoch"]
+    assert read_card(study.directory / "final" / MODEL_FILE)["epochs"] == epoch + 1
+    tuned = tuned_values(read_project(study.directory / "regime_2"))
+    assert {name: trial.values[name] for name in tuned} == tuned
+
+
+def test_a_kill_before_the_result_is_written_changes_nothing(final_study, tmp_path):
+    study, found = final_study
+    root = tmp_path / "killed"
+    shutil.copytree(study.directory.parent, root)
+    folder = root / study.directory.name
+    predictions = (folder / "final" / PREDICTIONS_FILE).read_text()
+    (folder / "final" / HOLDOUT_FILE).unlink()
+    (folder / "final" / PREDICTIONS_FILE).unlink()
+    again = Study(folder, cache=study.cache).final()
+    assert {**again, "date": ""} == {**found, "date": ""}
+    # Image paths have moved with the study.
+    columns = [*PROBABILITIES, "patient_id", "view"]
+    fresh = pd.read_csv(folder / "final" / PREDICTIONS_FILE)[columns]
+    (tmp_path / "before.csv").write_text(predictions)
+    pd.testing.assert_frame_equal(fresh, pd.read_csv(tmp_path / "before.csv")[columns])
+
+
+def test_another_model_never_sees_the_hold_out_set(final_study, tmp_path):
+    study, _ = final_study
+    root = tmp_path / "other"
+    shutil.copytree(study.directory.parent, root)
+    folder = root / study.directory.name
+    development, _ = study._split()
+    with pytest.raises(ResumeError, match="holds what another model reached"):
+        fit_final_model(
+            development, folder, VALUES, epochs=1, protocol=study.protocol, cache=study.cache
+        )
+
+
+@pytest.mark.parametrize("step", [fit_final_model, cross_validate_final])
+def test_nothing_trains_on_the_hold_out_set(step, sides, tmp_path, tiny_protocol):
+    _, holdout = sides
+    more = {"epochs": 1} if step is fit_final_model else {"folds": []}
+    with pytest.raises((SplitError, SearchError), match="HoldOut"):
+        step(holdout, tmp_path, VALUES, protocol=tiny_protocol, **more)
+    assert list(tmp_path.rglob("*.keras")) == []
+
+
+def test_the_development_set_is_not_taken_for_the_hold_out_set(final_study, tmp_path):
+    study, _ = final_study
+    development, _ = study._split()
+    with pytest.raises(SearchError, match="got Development, expected HoldOut"):
+        evaluate_holdout(tmp_path, development, development, epoch=0)
+
+
+def test_an_unfinished_search_gives_no_final_model(finished_copy):
+    shutil.rmtree(finished_copy.directory / "regime_2" / "trial_0001")
+    with pytest.raises(SearchError, match="has 1 of 2 trials; finish the search first"):
+        finished_copy.open().final()
+    shutil.rmtree(finished_copy.directory / "regime_2")
+    with pytest.raises(SearchError, match="regime_2 has not been run"):
+        finished_copy.open().final()
+
+
+def test_a_model_and_a_record_that_do_not_belong_together_are_refused(final_study, tmp_path):
+    study, _ = final_study
+    for name in (MODEL_FILE, "model.json"):
+        shutil.copy(study.directory / "final" / name, tmp_path / name)
+    card = read_json(tmp_path / "model.json")
+    write_json(tmp_path / "model.json", card | {"model_sha256": "0" * 64})
+    with pytest.raises(ResumeError, match="was written for another model"):
+        read_card(tmp_path / MODEL_FILE)
+    (tmp_path / "model.json").unlink()
+    with pytest.raises(ResumeError, match=r"model\.json is missing"):
+        read_card(tmp_path / MODEL_FILE)
+
+
+def test_the_result_is_strict_json(final_study):
+    study, found = final_study
+    text = (study.directory / "final" / HOLDOUT_FILE).read_text()
+    assert json.loads(text, parse_constant=lambda name: pytest.fail(name)) == found
+    assert len(found["labels"]) == len(LABELS) == NUM_VIEWS + 16

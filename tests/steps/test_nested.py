@@ -1,0 +1,527 @@
+"""Nested cross-validation: nothing inside sees the outer patients, and a kill changes nothing.
+
+Long because it mirrors one module, and its tests share their fixtures.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from fault_injection import Killed, Killer
+from sklearn.metrics import roc_auc_score
+
+from rust_tuner import Protocol, Radiographs, load_manifest, make_folds, regime_1, split_holdout
+from rust_tuner.steps import nested as nested_module
+from rust_tuner.data.outer_folds import outer_folds
+from rust_tuner.data.phantoms import write_phantoms
+from rust_tuner.data.splits import Development
+from rust_tuner.errors import MetricError, ResumeError, SplitError
+from rust_tuner.files import read_json
+from rust_tuner.labels import CORTICES, LABELS
+from rust_tuner.steps.nested import nested_cross_validation
+from rust_tuner.progress import Silent
+from rust_tuner.records.predictions import read_predictions
+from rust_tuner.records.nested import outer_folder, read_nested, read_outer
+from rust_tuner.records.rows import read_rows
+from rust_tuner.records.project import read_out_of_fold, read_project
+
+DIFFERS = "holds a nested cross-validation that differs"
+PROBABILITIES = [f"probability_{label}" for label in LABELS]
+
+
+@pytest.fixture(scope="module")
+def nested_protocol(tiny_protocol):
+    return dataclasses.replace(tiny_protocol, num_folds=2)
+
+
+@pytest.fixture(scope="module")
+def outer(repeated_study, nested_protocol):
+    """The outer folds of the nested study, cut again."""
+    development = repeated_study.open().prepare()
+    folds = make_folds(development, nested_protocol.outer_folds, nested_protocol.seed)
+    return outer_folds(development, folds)
+
+
+@pytest.fixture(scope="module")
+def nested(repeated_study):
+    return read_nested(repeated_study.directory / "nested")
+
+
+def contents(folder):
+    """Every file of a folder but the locks and KerasTuner's own state, by name."""
+    own = ("oracle.json", "tuner0.json")
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".lock" not in path.name and path.name not in own
+    }
+
+
+def without_times(files):
+    """Files with the seconds of fold records, and what depends on them, left out."""
+    kept = {}
+    for name, content in files.items():
+        if re.search(r"fold_\d+\.json$", name):
+            record = json.loads(content)
+            content = {key: record[key] for key in record if key not in ("seconds", "sha256")}
+        kept[name] = content
+    return kept
+
+
+def assert_same(one, other):
+    first, second = without_times(contents(one)), without_times(contents(other))
+    assert sorted(first) == sorted(second)
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_no_outer_validation_patient_is_in_any_inner_record(repeated_study, outer):
+    everyone = set()
+    for fold in outer:
+        place = outer_folder(repeated_study.directory / "nested", fold.number)
+        held = set(fold.validation.radiographs.patient_ids)
+        seen = set(fold.training.radiographs.patient_ids)
+        everyone |= held
+        split = read_json(place / "split.json")
+        assert set(split["holdout"]) == held
+        assert set(split["development"]) == seen
+        assert not held & seen
+        (folds,) = split["folds"].values()
+        assert set(folds["patients"]) == seen
+        for regime in ("regime_1", "regime_2"):
+            project = read_project(place / regime)
+            assert len(project.trials) == 2
+            rows = read_rows(project)
+            assert set(rows["patient_id"]) == seen
+            assert len(rows) == len(fold.training)
+            for trial in project.trials:
+                predictions = read_out_of_fold(place / regime, trial.trial)
+                assert predictions.shape == (len(fold.training), len(LABELS))
+                assert np.isfinite(predictions).all()
+            # No other file names a patient or an image.
+            for path in (place / regime).rglob("*.json"):
+                text = path.read_text()
+                assert not [name for name in held | seen if f'"{name}"' in text], path
+                assert ".png" not in text
+    assert everyone == set(read_json(repeated_study.directory / "split.json")["development"])
+
+
+def test_the_inner_searches_were_run_on_the_outer_training_rows(
+    repeated_study, outer, nested_protocol, tmp_path
+):
+    for fold in outer:
+        place = outer_folder(repeated_study.directory / "nested", fold.number)
+        folds = make_folds(fold.training, nested_protocol.num_folds, nested_protocol.seed)
+        # A search on just these rows takes the folder up; on any others it would be refused.
+        for shown in (fold.training, Development(fold.validation.radiographs)):
+            copy = tmp_path / f"{fold.number} {shown is fold.training}"
+            shutil.copytree(place / "regime_1", copy / "regime_1")
+            shared = {"protocol": nested_protocol, "cache": repeated_study.cache}
+            if shown is fold.training:
+                regime_1(shown, copy, folds=folds, **shared)
+            else:
+                with pytest.raises(ResumeError, match=r"subject\.inputs: was"):
+                    regime_1(shown, copy, **shared)
+
+
+def test_what_is_true_of_the_outer_patients_changes_nothing_inside(
+    repeated_study, tiny_protocol, tmp_path, monkeypatch
+):
+    protocol = dataclasses.replace(
+        tiny_protocol, num_folds=2, trials=1, epochs=1, learning_rates=(1e-2,)
+    )
+    development = repeated_study.open().prepare()
+    folds = make_folds(development, 2, 0)
+    table = development.radiographs.table.copy()
+    held = folds.assignment == 0
+    for cortex in CORTICES:
+        table.loc[held, cortex] = table.loc[held, cortex] % 4 + 1
+    run_outer = nested_module._run_outer
+
+    def first_alone(folder, run, fold, *rest, **options):
+        if fold.number > 0:
+            raise Killed
+        return run_outer(folder, run, fold, *rest, **options)
+
+    monkeypatch.setattr(nested_module, "_run_outer", first_alone)
+    for name, shown in (("as it is", development), ("other", Development(Radiographs(table)))):
+        with pytest.raises(Killed):
+            nested_cross_validation(
+                shown, tmp_path / name, protocol=protocol, folds=folds, cache=repeated_study.cache
+            )
+    one, other = (tmp_path / name / "nested" / "outer_00" for name in ("as it is", "other"))
+    for regime in ("regime_1", "regime_2"):
+        assert_same(one / regime, other / regime)
+    assert predictions_of(one) == predictions_of(other)
+    first, second = read_outer(one), read_outer(other)
+    for name in ("hyperparameters", "epoch", "selection_score", "training", "trials"):
+        assert getattr(first, name) == getattr(second, name)
+    assert first.validation != second.validation
+    assert first.estimate != second.estimate
+
+
+def test_no_search_takes_the_outer_validation_patients(outer, tmp_path):
+    with pytest.raises(SplitError, match="got OuterValidation, expected Development"):
+        regime_1(outer[0].validation, tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_nothing_nests_the_hold_out_set(phantom_manifest, tmp_path, nested_protocol):
+    _, holdout = split_holdout(load_manifest(phantom_manifest))
+    with pytest.raises(SplitError, match="got HoldOut, expected Development"):
+        nested_cross_validation(holdout, tmp_path, protocol=nested_protocol)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_configuration_is_the_best_that_the_inner_searches_found(repeated_study, nested):
+    for record in nested.outer:
+        place = outer_folder(repeated_study.directory / "nested", record.outer_fold)
+        best = {regime: read_project(place / regime).best for regime in record.trials}
+        assert record.trials == {regime: trial.trial for regime, trial in best.items()}
+        tuned = best["regime_2"]
+        assert record.hyperparameters == tuned.values
+        assert record.epoch == tuned.epoch
+        for name in ("batch_size", "dropout_rate"):
+            assert tuned.values[name] == best["regime_1"].values[name]
+        assert record.selection_score == {
+            "auroc": tuned.metrics["val_auroc"],
+            "cortex_auroc": tuned.metrics["val_cortex_auroc"],
+        }
+
+
+def test_every_estimate_is_that_of_the_folds_own_predictions(repeated_study, nested, outer):
+    for record, fold in zip(nested.outer, outer, strict=True):
+        place = outer_folder(repeated_study.directory / "nested", record.outer_fold)
+        told = pd.read_csv(place / "predictions.csv", dtype={"patient_id": str})
+        assert set(told["patient_id"]) == set(fold.validation.radiographs.patient_ids)
+        labels, visible = fold.validation.radiographs.labels, fold.validation.radiographs.visible
+        answers = told[PROBABILITIES].to_numpy(np.float32)
+        areas = [
+            roc_auc_score(labels[:, index], answers[:, index])
+            for index in range(len(LABELS))
+            if 0 < labels[:, index].sum() < len(labels)
+        ]
+        assert record.estimate["auroc"] == pytest.approx(np.mean(areas), abs=1e-10)
+        areas = []
+        for index in range(16):
+            rows = visible[:, index]
+            truth = labels[rows, index + 2]
+            if 0 < truth.sum() < len(truth):
+                areas.append(roc_auc_score(truth, answers[rows, index + 2]))
+        assert record.estimate["cortex_auroc"] == pytest.approx(np.mean(areas), abs=1e-10)
+        assert record.view_only_baseline["cortex_auroc"] == 0.5
+
+
+def test_every_development_radiograph_is_predicted_once_by_a_model_without_its_patient(
+    repeated_study, outer
+):
+    folder = repeated_study.directory / "nested"
+    told = read_predictions(folder / "predictions.csv")
+    development = repeated_study.open().prepare().radiographs
+    assert list(told["image"]) == list(development.table["image"])
+    for fold in outer:
+        own = told[told["outer_fold"] == fold.number]
+        assert set(own["patient_id"]) == set(fold.validation.radiographs.patient_ids)
+        alone = pd.read_csv(outer_folder(folder, fold.number) / "predictions.csv")
+        np.testing.assert_array_equal(
+            own[PROBABILITIES].to_numpy(np.float32), alone[PROBABILITIES].to_numpy(np.float32)
+        )
+
+
+def test_the_summary_is_that_of_the_outer_folds(nested):
+    for figure in ("auroc", "cortex_auroc"):
+        estimates = [record.estimate[figure] for record in nested.outer]
+        scores = [record.selection_score[figure] for record in nested.outer]
+        found = nested.summary
+        assert found["estimate"][figure]["mean"] == pytest.approx(np.mean(estimates))
+        assert found["gap"][figure]["mean"] == pytest.approx(np.mean(scores) - np.mean(estimates))
+        inner = [record.inner_estimate[figure] for record in nested.outer]
+        assert found["optimism"][figure]["mean"] == pytest.approx(np.mean(scores) - np.mean(inner))
+    assert (nested.summary["outer_folds"], nested.summary["patients"]) == (2, 10)
+
+
+def test_running_again_computes_nothing_and_changes_no_byte(
+    repeated_copy, nested_protocol, monkeypatch
+):
+    def never(*_, **__):
+        raise AssertionError("an outer fold that is finished was computed again")
+
+    monkeypatch.setattr("rust_tuner.steps.nested._run_outer", never)
+    before = contents(repeated_copy.directory)
+    found = repeated_copy.open(nested_protocol).nested()
+    assert contents(repeated_copy.directory) == before
+    assert found == read_json(repeated_copy.directory / "nested" / "summary.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"epochs": 3}, r"protocol\.epochs: was 2, is 3"),
+        ({"trials": 3}, r"trials\.regime_1: was 2, is 3"),
+        ({"outer_folds": 3}, "outer_folds: was 2, is 3"),
+        ({"learning_rates": (1e-2,)}, r"trials\.regime_2: was 2, is 1"),
+        ({"score_epoch": "last"}, r"protocol\.score_epoch: was best_mean, is last"),
+    ],
+)
+def test_other_choices_are_refused_with_what_was_and_is(
+    repeated_study, nested_protocol, change, told
+):
+    before = contents(repeated_study.directory / "nested")
+    changed = dataclasses.replace(nested_protocol, **change)
+    with pytest.raises(ResumeError, match=f"{DIFFERS}(?s:.*){told}"):
+        nested_cross_validation(
+            repeated_study.open().prepare(),
+            repeated_study.directory,
+            protocol=changed,
+            cache=repeated_study.cache,
+        )
+    assert contents(repeated_study.directory / "nested") == before
+
+
+@pytest.mark.parametrize("what", ["scores", "images", "seed"])
+def test_other_data_or_another_seed_are_refused(
+    repeated_study, nested_protocol, tmp_path, what, monkeypatch
+):
+    development = repeated_study.open().prepare()
+    table = development.radiographs.table.copy()
+    told = "subject"
+    if what == "scores":
+        row = table["medial"].first_valid_index()
+        table.loc[row, "medial"] = 5 - table.loc[row, "medial"]
+    elif what == "images":
+        table["image"] = [*table["image"][1:], table["image"].iloc[0]]
+    else:
+        nested_protocol = dataclasses.replace(nested_protocol, seed=1)
+        told = "seed: was 0, is 1"
+    changed = Development(Radiographs(table))
+    with pytest.raises(ResumeError, match=f"{DIFFERS}(?s:.*){told}"):
+        nested_cross_validation(
+            changed,
+            repeated_study.directory,
+            protocol=nested_protocol,
+            cache=repeated_study.cache,
+        )
+
+
+def test_a_record_of_another_outer_fold_is_never_taken_for_its_own(
+    repeated_copy, repeated_study, nested_protocol
+):
+    folder = repeated_copy.directory / "nested"
+    for name in ("outer.json", "predictions.csv"):
+        shutil.copy(outer_folder(folder, 0) / name, outer_folder(folder, 1) / name)
+    repeated_copy.open(nested_protocol).nested()
+    again = read_nested(folder)
+    assert [record.outer_fold for record in again.outer] == [0, 1]
+    assert again.outer == read_nested(repeated_study.directory / "nested").outer
+
+
+@pytest.mark.parametrize("name", ["nested.json", "outer_01/outer.json", "outer_01/split.json"])
+def test_what_is_damaged_is_made_again_the_same(
+    repeated_copy, repeated_study, nested_protocol, name
+):
+    folder = repeated_copy.directory / "nested"
+    path = folder / name
+    before = path.read_bytes()
+    if name.endswith("split.json"):
+        path.unlink()
+    else:
+        path.write_bytes(before[:-40])
+    repeated_copy.open(nested_protocol).nested()
+    assert_same_outcome(folder, repeated_study.directory / "nested")
+    # The predictions, and with them their hash, tell where the images are: the study was moved.
+    assert path.read_bytes() == before or name.endswith("outer.json")
+
+
+def test_an_outer_fold_whose_patients_were_moved_is_refused(repeated_copy, nested_protocol):
+    path = repeated_copy.directory / "nested" / "outer_01" / "split.json"
+    other = repeated_copy.directory / "nested" / "outer_00" / "split.json"
+    shutil.copy(other, path)
+    with pytest.raises(ResumeError, match="divides the patients otherwise than outer fold 1"):
+        repeated_copy.open(nested_protocol).nested()
+
+
+def test_a_fold_with_nothing_to_score_is_found_before_anything_is_trained(
+    repeated_study, tiny_protocol, tmp_path
+):
+    with pytest.raises(MetricError, match=r"outer fold \d, inner fold \d: AUROC is undefined"):
+        nested_cross_validation(
+            repeated_study.open().prepare(),
+            tmp_path,
+            protocol=tiny_protocol,
+            cache=repeated_study.cache,
+        )
+    assert not list(tmp_path.rglob("trial_*"))
+
+
+def test_killed_at_any_write_of_its_own_it_ends_as_if_untouched(
+    repeated_copy, repeated_study, nested_protocol
+):
+    folder = repeated_copy.directory / "nested"
+    for name in ("outer_01/outer.json", "outer_01/predictions.csv", "summary.json"):
+        (folder / name).unlink()
+    (folder / "predictions.csv").unlink()
+    struck = []
+    for name in ("predictions.csv", "outer.json", "predictions.csv", "summary.json"):
+        with pytest.MonkeyPatch.context() as patch:
+            killer = StrikeAt(folder, patch, name, after=len(struck) == 2)
+            with contextlib.suppress(Killed):
+                repeated_copy.open(nested_protocol).nested()
+        assert killer.dead
+        struck.append(killer.writes[-1])
+    assert struck == ["predictions.csv", "outer.json", "predictions.csv", "summary.json"]
+    repeated_copy.open(nested_protocol).nested()
+    assert not list(folder.rglob("*.part"))
+    assert_same_outcome(folder, repeated_study.directory / "nested")
+
+
+class StrikeAt(Killer):
+    """Strikes at a write by the name of its file: the first one, or the first after a record."""
+
+    def __init__(self, folder, monkeypatch, name, *, after=False):
+        super().__init__(folder, monkeypatch)
+        self.name = name
+        self.wanted = os.sep + os.path.join("nested", name) if after else os.sep + name
+        self.moment = "during"
+        self.now = False
+
+    def replace(self, source, target):
+        self.now = str(target).endswith(self.wanted)
+        return super().replace(source, target)
+
+    def _is_now(self, moment):
+        return self.now and moment == self.moment and not self.dead
+
+
+def assert_same_outcome(one, other):
+    """All but where the images are."""
+    first, second = read_nested(one), read_nested(other)
+    assert first.problems == second.problems == ()
+    assert (first.run, first.outer, first.summary) == (second.run, second.outer, second.summary)
+    assert predictions_of(one) == predictions_of(other)
+
+
+def predictions_of(folder):
+    return {
+        str(path.relative_to(folder)): pd.read_csv(path)[PROBABILITIES].to_numpy().tobytes()
+        for path in sorted(folder.rglob("predictions.csv"))
+    }
+
+
+class Steps(Silent):
+    """A progress that counts the steps of each of its tasks, and those it began with."""
+
+    def __init__(self):
+        self.tasks = {}
+
+    @contextlib.contextmanager
+    def task(self, name, total, *, done=0):
+        task = self.tasks[name] = Counted(total, done)
+        yield task
+
+
+class Counted(Silent):
+    def __init__(self, total, done):
+        self.total, self.done, self.begun = total, done, done
+
+    def advance(self, steps=1, *, note=None):
+        self.done += steps
+
+    def skip(self, steps):
+        self.done += steps
+
+
+def test_the_progress_counts_what_is_there_and_ends_where_it_said(repeated_copy, nested_protocol):
+    folder = repeated_copy.directory / "nested"
+    (folder / "outer_01" / "outer.json").unlink()
+    shutil.rmtree(folder / "outer_01" / "regime_2")
+    shown = Steps()
+    repeated_copy.open(nested_protocol, progress=shown).nested()
+    whole = shown.tasks["nested cross-validation"]
+    # Two outer folds of two and two trials, each of two folds of two epochs.
+    assert whole.total == 2 * 4 * 2 * 2
+    assert whole.begun == whole.total - 2 * 2 * 2
+    assert whole.done == whole.total
+    inside = shown.tasks["outer fold 2 of 2, regime_2"]
+    assert (inside.begun, inside.done) == (0, inside.total)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["before", "during", "after"])
+def test_killed_again_and_again_the_whole_ends_as_if_untouched(
+    tmp_path, tiny_protocol, phantom_manifest, feature_cache, moment
+):
+    protocol = dataclasses.replace(
+        tiny_protocol, num_folds=2, trials=1, epochs=1, learning_rates=(1e-2,)
+    )
+    development, _ = split_holdout(load_manifest(phantom_manifest))
+    shared = {"protocol": protocol, "cache": feature_cache}
+    expected = nested_cross_validation(development, tmp_path / "untouched", **shared)
+    deaths = 0
+    while True:
+        with pytest.MonkeyPatch.context() as patch:
+            killer = Killer(tmp_path / "killed", patch, 13 + deaths % 5, moment)
+            with contextlib.suppress(Killed):
+                found = nested_cross_validation(development, tmp_path / "killed", **shared)
+        if not killer.dead:
+            break
+        deaths += 1
+    assert deaths > 4
+    assert found == expected
+    assert_same(tmp_path / "killed", tmp_path / "untouched")
+
+
+@pytest.fixture(scope="module")
+def noise_labels(tmp_path_factory):
+    """Phantoms whose scores are dealt anew among the radiographs of a view."""
+    folder = tmp_path_factory.mktemp("noise")
+    table = load_manifest(write_phantoms(folder, patients=120, seed=3)).table.copy()
+    rng = np.random.default_rng(0)
+    scores = list(CORTICES)
+    for view in ("ap", "lateral"):
+        rows = np.flatnonzero(table["view"] == view)
+        table.loc[table.index[rows], scores] = table[scores].to_numpy()[rng.permutation(rows)]
+    return split_holdout(Radiographs(table))[0]
+
+
+@pytest.mark.slow
+def test_on_labels_of_pure_noise_the_search_promises_more_than_comes_of_it(
+    noise_labels, tmp_path, capsys
+):
+    protocol = Protocol.study(
+        objective="val_cortex_auroc",
+        weights="random",
+        image_size=75,
+        flips="none",
+        num_folds=3,
+        outer_folds=3,
+        # Heads that are hardly trained differ most, so that there is most to choose from.
+        epochs=1,
+        trials=30,
+        batch_size_range=(16, 256),
+        learning_rates=(1e-3, 1e-4),
+        epsilons=(1e-7,),
+    )
+    found = nested_cross_validation(
+        noise_labels, tmp_path, protocol=protocol, cache=tmp_path / "cache"
+    )
+    score, inner, optimism, estimate, gap = (
+        found[name]["cortex_auroc"]["mean"]
+        for name in ("selection_score", "inner_estimate", "optimism", "estimate", "gap")
+    )
+    pooled = found["pooled"]["cortex_auroc"]
+    with capsys.disabled():
+        print(f"\nselection score {score:.3f}, of the same models outside {inner:.3f}, ", end="")
+        print(f"estimate {estimate:.3f}, pooled {pooled}")
+    # Not against 0.5: what is held out has the fewer positives the more there were to train on, so
+    # that cross-validation of noise lies a little below it.
+    assert optimism > 0.01
+    assert gap > 0
+    # About 85 radiographs an outer fold, of which a label's cortex is visible in half.
+    assert inner == pytest.approx(0.5, abs=0.05)
+    assert estimate == pytest.approx(0.5, abs=0.07)
+    assert pooled["value"] == pytest.approx(0.5, abs=0.05)

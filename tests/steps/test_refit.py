@@ -1,0 +1,85 @@
+"""A refit trains as a fold of a search does, and is a function of its place."""
+
+import numpy as np
+import pytest
+from search_problems import each_fold
+
+from rust_tuner.errors import SearchError
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_training import (
+    FoldPlace,
+    TrainingData,
+    seeded_weights,
+    train_fold,
+)
+from rust_tuner.models.schedules import batch_sizes
+from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel, tuned_values
+from rust_tuner.records.project import read_project
+
+VALUES = {"batch_size": 8, "dropout_rate": 0.25, "learning_rate": 1e-3, "epsilon": 1e-7}
+PLACE = FoldPlace(0, 3, 7)
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(30, 2, 2048)).astype(np.float32)
+    labels = (rng.random((30, 18)) < 0.4).astype(np.float32)
+    return FrozenFeatures(values, "x"), labels
+
+
+def answers_of(head, features):
+    return np.asarray(head(features.values[:, 0], training=False))
+
+
+def test_a_refit_gives_what_a_fold_of_a_search_would_give(data, tiny_protocol):
+    features, labels = data
+    hypermodel = tuned_hypermodel(tiny_protocol, VALUES)
+    seen = FrozenFeatures(features.values[:24], "x")
+    head = fit_head(hypermodel, seen, labels[:24], epochs=2, place=PLACE)
+    import keras_tuner
+
+    hyperparameters = keras_tuner.HyperParameters()
+    hypermodel.declare_hyperparameters(hyperparameters)
+    with seeded_weights(PLACE):
+        model = hypermodel.build_head(hyperparameters)
+    curves = train_fold(
+        model,
+        TrainingData(features, labels, each_fold(lambda answers, rows, where: {})),
+        np.arange(24),
+        np.arange(24, 30),
+        sizes=batch_sizes(24, 8),
+        epochs=2,
+        place=PLACE,
+    )
+    held = FrozenFeatures(features.values[24:], "x")
+    np.testing.assert_allclose(answers_of(head, held), curves.predictions[-1], atol=1e-6)
+
+
+def test_a_refit_is_a_function_of_its_place_and_its_epochs(data, tiny_protocol):
+    features, labels = data
+    hypermodel = tuned_hypermodel(tiny_protocol, VALUES)
+
+    def answers(place, epochs):
+        return answers_of(
+            fit_head(hypermodel, features, labels, epochs=epochs, place=place), features
+        )
+
+    first = answers(PLACE, 1)
+    np.testing.assert_array_equal(first, answers(PLACE, 1))
+    assert not np.array_equal(first, answers(FoldPlace(0, 3, 8), 1))
+    assert not np.array_equal(first, answers(PLACE, 2))
+
+
+def test_the_tuned_values_are_the_best_trials_four(finished_study):
+    project = read_project(finished_study.directory / "regime_2")
+    values = tuned_values(project)
+    assert list(values) == list(HYPERPARAMETERS)
+    assert values == project.best.values
+
+
+def test_an_unfinished_search_gives_no_values(finished_copy):
+    folder = finished_copy.directory / "regime_2"
+    (folder / "trial_0001" / "trial.json").unlink()
+    with pytest.raises(SearchError, match="has 1 of 2 trials; finish the search first"):
+        tuned_values(read_project(folder))

@@ -1,0 +1,122 @@
+"""A study whose folds leave one site out: in every search, in the records, and said beforehand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from rust_tuner import Study, load_manifest
+from rust_tuner.data.phantoms import write_phantoms
+from rust_tuner.errors import ResumeError, SplitError
+from rust_tuner.files import read_json
+from rust_tuner.steps.plan import plan_study
+from rust_tuner.terminal.repeats import noise_lines
+from rust_tuner.records.rows import read_rows
+from rust_tuner.records.project import read_project
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    """The phantoms of the other tests, at three sites."""
+    return write_phantoms(tmp_path_factory.mktemp("sites"), patients=12, seed=0, sites=3)
+
+
+@pytest.fixture(scope="module")
+def by_site(tiny_protocol):
+    return dataclasses.replace(tiny_protocol, folds_by="site", num_folds=2)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, manifest, by_site, feature_cache):
+    study = Study(tmp_path_factory.mktemp("by_site"), manifest, by_site, cache=feature_cache)
+    study.regime_1()
+    return study
+
+
+def test_each_fold_of_a_search_is_one_site(study):
+    project = read_project(study.directory / "regime_1")
+    assert project.run["subject"]["num_folds"] == 3
+    assert project.run["protocol"]["folds_by"] == "site"
+    rows = read_rows(project)
+    assert rows.groupby("site")["fold"].unique().map(list).to_dict() == {
+        "S1": [0],
+        "S2": [1],
+        "S3": [2],
+    }
+    (first, *_) = project.trials
+    assert len(first.folds) == 3
+    units = project.run["subject"]["units"]
+    patients = rows.groupby("fold")["patient_id"].nunique()
+    assert units["validation"] == list(patients)
+    assert np.add(units["training"], units["validation"]).tolist() == [patients.sum()] * 3
+
+
+def test_the_folds_are_written_down_with_their_sites(study):
+    split = read_json(study.directory / "split.json")
+    assert split["site_folds"]["sites"] == ["S1", "S2", "S3"]
+    assert split["folds"] == {}
+
+
+def test_a_prepared_study_does_not_change_what_its_folds_leave_out(study, tiny_protocol):
+    with pytest.raises(ResumeError, match="folds_by: was site, is patient"):
+        Study(study.directory, protocol=tiny_protocol)
+
+
+def test_without_sites_it_is_said_before_an_image_is_read(
+    tmp_path, phantom_manifest, by_site, monkeypatch
+):
+    monkeypatch.setattr("rust_tuner.study.check_content", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(SplitError, match="has no column 'site'"):
+        Study(tmp_path / "study", phantom_manifest, by_site).prepare()
+    assert not (tmp_path / "study" / "split.json").exists()
+
+
+def test_the_plan_counts_the_sites(study, by_site):
+    assert study.count_sites() == 3
+    steps = {
+        step.name: step.what
+        for step in plan_study(by_site, 28, ("lenet1998",), num_sites=study.count_sites())
+    }
+    assert steps["regime1"] == "2 trials, 3 folds, 2 epochs"
+    plain = dataclasses.replace(by_site, folds_by="patient")
+    assert Study(study.directory / "other", study._manifest, plain).count_sites() is None
+
+
+def test_nested_leaves_a_site_out_outside_and_another_one_inside(
+    manifest, by_site, feature_cache, tmp_path, monkeypatch
+):
+    study = Study(tmp_path / "study", manifest, by_site, cache=feature_cache)
+    monkeypatch.setattr("rust_tuner.steps.nested._run_missing", lambda *_, **__: pytest.fail("enough"))
+    with pytest.raises(pytest.fail.Exception, match="enough"):
+        study.nested()
+    run = read_json(study.directory / "nested" / "nested.json")
+    assert (run["outer_folds"], run["protocol"]["folds_by"]) == (3, "site")
+    site_of = dict(load_manifest(manifest).table[["patient_id", "site"]].to_numpy())
+    for number, site in enumerate(("S1", "S2", "S3")):
+        split = read_json(study.directory / "nested" / f"outer_{number:02d}" / "split.json")
+        assert {site_of[patient] for patient in split["holdout"]} == {site}
+        others = sorted({"S1", "S2", "S3"} - {site})
+        assert split["site_folds"]["sites"] == others
+        for patient, fold in split["site_folds"]["patients"].items():
+            assert site_of[patient] == others[fold]
+
+
+def test_two_sites_are_too_few_to_nest(by_site, feature_cache, tmp_path):
+    two = write_phantoms(tmp_path / "two", patients=12, seed=0, sites=2)
+    study = Study(tmp_path / "study", two, by_site, cache=feature_cache)
+    with pytest.raises(SplitError, match=r"inside outer fold 0: .* leaving one out takes at least"):
+        study.nested()
+
+
+@pytest.mark.slow
+def test_the_whole_nested_cross_validation_by_site_and_its_noise_floor(
+    manifest, by_site, feature_cache, tmp_path
+):
+    study = Study(tmp_path / "study", manifest, by_site, cache=feature_cache)
+    found = study.nested()
+    assert found["outer_folds"] == 3
+    study.regime_1()
+    floor = study.noise(repeats=2)
+    assert (floor.count("seed"), floor.count("assignment")) == (2, 0)
+    (lines,) = [line.plain for line in noise_lines(floor.folder) if "noise: " in line.plain]
+    assert lines == "noise: 2 of 2 seeds done"

@@ -1,0 +1,42 @@
+"""The one look at the hold-out set in the terminal: every figure with its interval."""
+
+import io
+
+from report_studies import holdout_record, make_predictions
+from rich.console import Console
+
+from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
+from rust_tuner.terminal.holdout import holdout_table
+
+
+def holdout_shown(record, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(holdout_table(record))
+    return console.file.getvalue()
+
+
+def test_the_hold_out_figures_stand_with_their_intervals_in_80_columns():
+    figures = overall_figures(figures_table(as_predictions(make_predictions(60))))
+    record = holdout_record(union_threshold=13.0, figures=figures.to_dict("records"))
+    text = holdout_shown(record)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    for name, of, digits in (
+        ("auroc", "cortices", 3),
+        ("average_precision", "labels", 3),
+        ("mae", "visits", 2),
+        ("icc", "visits", 2),
+    ):
+        chosen = (figures["figure"] == name) & (figures["of"] == of)
+        (row,) = figures[chosen & (figures["average"] != "micro")].to_dict("records")
+        interval = f"({row['low']:.{digits}f} to {row['high']:.{digits}f})"
+        assert f"{row['value']:.{digits}f} {interval}" in text
+    kappa = figures[(figures["figure"] == "kappa") & (figures["of"] == "medial")]
+    assert f"{kappa['value'].item():.2f}" in text
+    assert "Union is a total of at least 13." in text
+
+
+def test_an_older_record_is_shown_without_intervals():
+    text = holdout_shown(holdout_record())
+    assert "0.810" in text
+    assert "interval" not in text

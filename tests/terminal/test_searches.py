@@ -1,0 +1,188 @@
+"""What the terminal shows of a search: every number is the records', and 80 columns hold it."""
+
+import dataclasses
+import io
+import json
+import re
+import shutil
+
+import pytest
+from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
+from rich.console import Console
+
+from rust_tuner.files import read_json
+from rust_tuner.terminal.searches import best_trials_table
+from rust_tuner.records.rows import score_intervals
+from rust_tuner.records.project import read_project, results_table
+
+FIGURE = re.compile(r"\d\.\d{3} ± \d\.\d{3}")
+
+
+def shown(project, width=80, **options):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(best_trials_table(project, **options))
+    return console.file.getvalue()
+
+
+def rows_of(text):
+    """The cells of each trial's row."""
+    lines = [line.split() for line in text.replace(" ± ", "±").splitlines()]
+    return [cells for cells in lines if cells and re.fullmatch(r"\d{4}", cells[0])]
+
+
+@pytest.fixture(params=["regime_1", "regime_2"])
+def project(request, finished_study):
+    return read_project(finished_study.directory / request.param)
+
+
+def spread_by_hand(trial, metric):
+    values = [fold["validation"][metric][trial.epoch] for fold in trial.folds]
+    assert len(values) == 3
+    mean = sum(values) / 3
+    return mean, (sum((value - mean) ** 2 for value in values) / 2) ** 0.5
+
+
+def test_each_row_is_a_trials_mean_and_spread_over_folds_best_first(project):
+    trials = sorted(project.trials, key=lambda trial: -trial.score)
+    rows = rows_of(shown(project))
+    assert [row[0] for row in rows] == [trial.trial for trial in trials]
+    searched = {"regime_1": ("batch_size", "dropout_rate"), "regime_2": ("learning_rate",)}
+    names = searched[project.folder.name]
+    for row, trial in zip(rows, trials, strict=True):
+        figures = []
+        for metric in ("auroc", "cortex_auroc"):
+            mean, spread = spread_by_hand(trial, metric)
+            figures.append(f"{mean:.3f}±{spread:.3f}")
+        values = row[1 : 1 + len(names)]
+        for name, cell in zip(names, values, strict=True):
+            assert float(cell) == pytest.approx(trial.values[name], rel=1e-3)
+        assert row[-3:] == [*figures, str(trial.epoch)]
+
+
+def test_which_trials_are_tied_stands_beside_them(project):
+    results = results_table(project).set_index("trial")
+    assert results["tied_with_best"].notna().all()
+    for row in rows_of(shown(project)):
+        assert row[-4] == ("yes" if results.loc[row[0], "tied_with_best"] else "no")
+    text = shown(project)
+    assert "Tied: not told from the best at 5 %, all trials tested at once." in text
+    num_tied = int(results["tied_with_best"].sum())
+    assert (f", {num_tied} tied for the best" in text) == (num_tied > 1)
+
+
+def test_the_best_trials_interval_stands_below_the_table(project):
+    found = score_intervals(project)
+    told = ", ".join(
+        f"{title} {found[name].low:.3f} to {found[name].high:.3f}"
+        for name, title in (("val_auroc", "18 labels"), ("val_cortex_auroc", "cortices"))
+    )
+    assert f"Best, 95 % over patients: {told}." in shown(project)
+
+
+def test_the_view_only_baseline_stands_below_both_figures(project):
+    lines = shown(project).splitlines()
+    (baseline,) = [line for line in lines if line.startswith("  view only")]
+    known = project.run["view_only_baseline"]
+    told = [f"{known['val_auroc']:.3f}", f"{known['val_cortex_auroc']:.3f}"]
+    assert baseline.split()[2:] == told
+    (row, *_) = [line for line in lines if FIGURE.search(line)]
+    starts = [match.start() for match in FIGURE.finditer(row)]
+    assert [match.start() for match in re.finditer(r"\d\.\d{3}", baseline)] == starts
+
+
+def test_fixed_hyperparameters_are_named_once_above_the_table(finished_study):
+    first = read_project(finished_study.directory / "regime_1")
+    text = shown(first)
+    assert "in all of them: learning rate 0.001, epsilon 1e-07" in text
+    second = read_project(finished_study.directory / "regime_2")
+    best = first.best.values
+    told = f"batch size {best['batch_size']}, dropout rate {best['dropout_rate']:.4g}"
+    assert f"in all of them: {told}, epsilon 1e-07" in shown(second)
+    for part in (text, shown(second)):
+        assert part.count("epsilon") == 1
+
+
+def test_80_columns_hold_the_table_and_break_no_word(project):
+    text = shown(project)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert len(FIGURE.findall(text)) == 2 * len(project.trials)
+    for word in ("trial", "AUROC,", "18 labels *", "cortices", "epoch", "view only"):
+        assert word in text
+
+
+def test_a_narrow_terminal_loses_no_digit(project):
+    text = shown(project, width=60)
+    assert "…" not in text
+    for trial in project.trials:
+        assert f"{trial.score:.3f}" in text
+
+
+def test_no_more_than_the_best_are_shown(project):
+    text = shown(project, count=1)
+    assert [row[0] for row in rows_of(text)] == [project.best.trial]
+    assert "best 1 of 2 trials" in text
+
+
+def test_the_caption_says_what_the_figures_are(project):
+    text = shown(project)
+    assert "Mean ± standard deviation over 3 folds at the epoch of the score (from 0)" in text
+    assert "* is what the search maximises." in text
+    assert "a selection score, no estimate for new patients." in text
+
+
+def test_a_failed_trial_is_counted_and_never_among_the_best(tmp_path, finished_study):
+    shutil.copytree(finished_study.directory / "regime_1", tmp_path / "regime_1")
+    path = tmp_path / "regime_1" / "trial_0000" / "trial.json"
+    failed = {"status": "FAILED", "message": "TrialError: no", "score": None}
+    path.write_text(json.dumps(read_json(path) | failed))
+    text = shown(read_project(tmp_path / "regime_1"))
+    assert "best 1 of 2 trials, 1 failed" in text
+    assert [row[0] for row in rows_of(text)] == ["0001"]
+
+
+@pytest.mark.parametrize("left", [(), ("0000",)])
+def test_a_search_without_a_completed_trial_is_shown_as_such(tmp_path, finished_study, left):
+    shutil.copytree(finished_study.directory / "regime_1", tmp_path / "regime_1")
+    for trial in ("0000", "0001"):
+        path = tmp_path / "regime_1" / f"trial_{trial}"
+        if trial not in left:
+            shutil.rmtree(path)
+            continue
+        state = read_json(path / "trial.json")
+        (path / "trial.json").write_text(json.dumps(state | {"status": "FAILED", "score": None}))
+    text = shown(read_project(tmp_path / "regime_1"))
+    assert f"best 0 of {len(left)} trials" in text
+    assert rows_of(text) == []
+
+
+def test_the_table_agrees_with_the_results_table(project):
+    results = results_table(project).set_index("trial")
+    for row in rows_of(shown(project)):
+        mean, spread = map(float, row[-3].split("±"))
+        assert mean == pytest.approx(results.loc[row[0], "score"], abs=5e-4)
+        assert spread == pytest.approx(results.loc[row[0], "score_std"], abs=5e-4)
+
+
+def test_a_best_trial_that_only_knows_the_view_is_warned_of_below_the_table(tmp_path):
+    radiographs = phantom_rows(patients=50)
+    view = write_judged_search(tmp_path / "view", radiographs, of_the_view(radiographs))
+    text = " ".join(shown(view).split())
+    assert "WARNING, 18 labels: its 95 % interval over patients" in text
+    assert "WARNING, cortices: its 95 % interval over patients" in text
+    assert "the view-only baseline" in text
+    assert "chance" in text
+    good = write_judged_search(tmp_path / "good", radiographs, skilled(radiographs))
+    assert "WARNING" not in shown(good)
+    assert "Best, 95 % over patients" in shown(good)
+
+
+def test_trials_that_learned_nothing_are_counted(project):
+    assert "learned nothing" not in shown(project)
+    first, *others = project.trials
+    flat = {"auroc": [0.5] * 9, "cortex_auroc": [0.5] * 9}
+    alike = tuple(fold | {"validation": flat} for fold in first.folds)
+    changed = (dataclasses.replace(first, folds=alike), *others)
+    text = shown(dataclasses.replace(project, trials=changed))
+    assert "1 of the trials learned nothing: AUROC 0.500 in every fold and epoch." in text
+    assert max(map(len, text.splitlines())) <= 80

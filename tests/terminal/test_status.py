@@ -1,0 +1,50 @@
+"""How far a study is, a line each: the time that is left, and 80 columns hold it."""
+
+import json
+import statistics
+
+import numpy as np
+from report_studies import write_regime_1
+
+from rust_tuner.files import read_json
+from rust_tuner.terminal.status import status_lines
+from rust_tuner.records.project import read_project
+
+
+def change_trial(folder, trial, **changes):
+    path = folder / f"trial_{trial:04d}" / "trial.json"
+    path.write_text(json.dumps(read_json(path) | changes))
+
+
+def test_the_time_left_counts_the_folds_that_are_done(tmp_path):
+    # A trial whose folds take 1.5 s each, and a search of three.
+    folder = write_regime_1(tmp_path / "regime_1", count=2, num_folds=4, num_trials=3)
+    change_trial(folder, 1, status="RUNNING", score=None)
+    (folder / "trial_0001" / "fold_3.json").unlink()
+    assert status_lines(folder)[1].plain.endswith(" 1 of 3 trials done, 0 failed, about 8 s left")
+    (folder / "trial_0001" / "fold_2.json").unlink()
+    assert status_lines(folder)[1].plain.endswith(", about 9 s left")
+
+
+def test_there_is_time_left_also_while_the_only_trial_runs(tmp_path):
+    folder = write_regime_1(tmp_path / "lenet1998", count=1, num_folds=4)
+    change_trial(folder, 0, status="RUNNING", score=None)
+    (folder / "trial_0000" / "fold_3.json").unlink()
+    assert status_lines(folder)[1].plain.endswith(" 0 of 1 trials done, 0 failed, about 2 s left")
+
+
+def test_status_lines_fit_80_columns_and_tell_the_best(finished_study):
+    lines = [line.plain for line in status_lines(finished_study.directory)]
+    assert all(len(line) <= 80 for line in lines[1:])
+    for name in ("regime_1", "regime_2"):
+        project = read_project(finished_study.directory / name)
+        position = lines.index(f"{name}: 2 of 2 trials done, 0 failed")
+        best = project.best
+        spread = statistics.stdev(fold["validation"]["auroc"][best.epoch] for fold in best.folds)
+        assert lines[position + 1] == (
+            f"  best so far: trial {project.best.trial}, val_auroc "
+            f"{project.best.score:.4f} ± {spread:.4f} (selection score)"
+        )
+        told = dict(part.split("=") for part in lines[position + 2].strip().split(", "))
+        for key, value in project.best.values.items():
+            assert np.isclose(float(told[key]), value, rtol=1e-3)

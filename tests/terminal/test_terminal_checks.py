@@ -1,0 +1,64 @@
+"""What the terminal shows of checks: every verdict with its reason, and what has not passed."""
+
+import dataclasses
+
+import pytest
+from report_studies import write_regime_1
+
+from rust_tuner.records.checks import CheckRecord, Verdict, searches_seen, write_checks
+from rust_tuner.terminal.checks import check_status_lines, verdict_lines
+from rust_tuner.records.project import read_project
+
+FAILED = Verdict(
+    "two",
+    "The second",
+    "failed",
+    "A picture twice.",
+    "Remove one.",
+    tuple(f"pair {number}" for number in range(13)),
+)
+RECORD = CheckRecord(
+    "2026-11-24T12:00:00+00:00", {}, (Verdict("one", "The first", "passed", "All is well."), FAILED)
+)
+
+
+def plain(lines):
+    return [line.plain for line in lines]
+
+
+def test_each_verdict_is_told_with_reason_findings_and_what_to_do():
+    lines = plain(verdict_lines(RECORD))
+    assert lines[:4] == [
+        "passed  The first",
+        "  All is well.",
+        "failed  The second",
+        "  A picture twice.",
+    ]
+    assert lines[4:14] == [f"  - pair {number}" for number in range(10)]
+    assert lines[14:] == ["  - and 3 more, in checks.json", "  To do: Remove one."]
+
+
+def test_the_status_names_what_has_not_passed(tmp_path):
+    write_checks(tmp_path, RECORD)
+    assert plain(check_status_lines(tmp_path)) == [
+        "checks: 1 passed, 1 failed (2026-11-24T12:00:00+00:00)",
+        "  The second: A picture twice.",
+    ]
+
+
+def test_checks_that_were_not_run_or_are_damaged_are_said(tmp_path):
+    assert plain(check_status_lines(tmp_path)) == ["checks: not run"]
+    (tmp_path / "checks.json").write_text("{")
+    (line,) = plain(check_status_lines(tmp_path))
+    assert line.startswith("checks: ")
+    assert "no valid JSON" in line
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_checks_are_behind_where_a_search_has_gone_on(tmp_path, count):
+    project = read_project(write_regime_1(tmp_path / "regime_1", count=3))
+    seen = searches_seen({"regime_1": project})
+    write_checks(tmp_path, dataclasses.replace(RECORD, searches=seen))
+    write_regime_1(tmp_path / "regime_1", count=count)
+    behind = "  searches have gone on since; run check again" in plain(check_status_lines(tmp_path))
+    assert behind == (count == 4)
