@@ -12,12 +12,12 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure, FigureBase
 
-from rust_tuner.figures.curves import draw_baselines, draw_curves
-from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2, draw_slices
-from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
-from rust_tuner.figures.style import new_axes, new_figure, save_figure
 from rust_tuner.analysis.tables import best_epoch_scores
 from rust_tuner.analysis.verdict import MODEL_NAMES
+from rust_tuner.figures.curves import draw_baselines, draw_curves
+from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
+from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2, draw_slices
+from rust_tuner.figures.style import new_axes, new_figure, save_figure
 
 FOLDS = 6
 SCORE = "max_val_auroc"

@@ -9,8 +9,8 @@ again after an interruption, it goes on where it stopped.
 import argparse
 
 from rust_tuner import Study, export_best_hyperparameters
-from rust_tuner.progress import ConsoleProgress
 from rust_tuner.analysis.tables import write_published_regime_2
+from rust_tuner.progress import ConsoleProgress
 from rust_tuner.records.project import read_project
 
 

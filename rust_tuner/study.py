@@ -3,7 +3,7 @@
 Each step is idempotent: run again, it goes on where it stopped.
 
 It is long because all the steps stand here; what a step does is done by the rooms below, and what
-a study refuses because it was prepared otherwise stands in `study_file`.
+a study refuses because it was prepared otherwise stands in `records.study`.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from rust_tuner.analysis.export import best_hyperparameters
 from rust_tuner.data.images import check_content
 from rust_tuner.data.label_warnings import split_warnings
 from rust_tuner.data.manifest import load_manifest
@@ -34,12 +35,11 @@ from rust_tuner.files import (
 )
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
-from rust_tuner.records.checks import CheckRecord
-from rust_tuner.analysis.export import best_hyperparameters
-from rust_tuner.analysis.noise import NOISE, NoiseFloor
-from rust_tuner.records.folder import FINAL
 from rust_tuner.records.baselines import BASELINES_FOLDER, baseline_results
+from rust_tuner.records.checks import CheckRecord
+from rust_tuner.records.folder import FINAL
 from rust_tuner.records.nested import NESTED, read_nested
+from rust_tuner.records.noise import NOISE, NoiseFloor
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
 from rust_tuner.records.study import STUDY_FILE, StudyFile
 
@@ -216,7 +216,7 @@ class Study:
         return tuner
 
     def nested(self) -> dict[str, Any]:
-        """Nested cross-validation; prepares first. See `nested.nested_cross_validation`.
+        """Nested cross-validation; prepares first. See `steps.nested.nested_cross_validation`.
 
         It needs neither of the study's own searches: both are run inside each outer fold.
 
@@ -237,7 +237,7 @@ class Study:
         return found
 
     def noise(self, repeats: int | None = None) -> NoiseFloor:
-        """Repeat the best configuration; after a search. See `noise.measure_noise`.
+        """Repeat the best configuration; after a search. See `steps.noise.measure_noise`.
 
         Args:
             repeats: how many under other seeds, and how many under other assignments to folds;

@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 from report_studies import make_predictions, write_baselines, write_regime_1, write_regime_2
 
-from rust_tuner.metrics import total_agreement
+from rust_tuner.analysis.gallery import worst_errors
+from rust_tuner.analysis.tables import (
+    best_epoch_scores,
+    curves_table,
+    fold_scores,
+    ranked_curves,
+    trials_table,
+)
+from rust_tuner.analysis.totals import trajectory_table, visit_scale, visit_table
 from rust_tuner.figures.curves import draw_baselines, draw_curve_grid, draw_curves
 from rust_tuner.figures.final import (
     draw_calibration,
@@ -23,11 +31,13 @@ from rust_tuner.figures.published import (
     draw_models_beside,
     draw_trials_beside,
 )
+from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
 from rust_tuner.figures.regimes import TIED, draw_regime_1, draw_regime_2, draw_slices
 from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
+from rust_tuner.figures.style import DOUBLE_WIDTH, new_axes, new_figure
 from rust_tuner.figures.summary import draw_summary
 from rust_tuner.figures.totals import draw_bland_altman, draw_totals, draw_trajectories
-from rust_tuner.analysis.gallery import worst_errors
+from rust_tuner.metrics import total_agreement
 from rust_tuner.records.predictions import (
     calibration_table,
     confusion_table,
@@ -35,16 +45,6 @@ from rust_tuner.records.predictions import (
     precision_recall_table,
     roc_table,
 )
-from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
-from rust_tuner.figures.style import DOUBLE_WIDTH, new_axes, new_figure
-from rust_tuner.analysis.tables import (
-    best_epoch_scores,
-    curves_table,
-    fold_scores,
-    ranked_curves,
-    trials_table,
-)
-from rust_tuner.analysis.totals import trajectory_table, visit_scale, visit_table
 from rust_tuner.records.project import Project, read_project
 
 NAMES = ("batch_size", "dropout_rate")

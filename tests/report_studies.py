@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from rust_tuner import Protocol
+from rust_tuner.analysis.nested import nested_summary
 from rust_tuner.files import read_json, sha256_of_json
 from rust_tuner.labels import CORTICES, LABELS, SCORES
 from rust_tuner.records.checks import CheckRecord, Verdict, searches_seen
-from rust_tuner.analysis.nested import nested_summary
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.nested import (
     OuterRecord,
@@ -23,8 +23,8 @@ from rust_tuner.records.nested import (
     write_outer,
     write_summary,
 )
-from rust_tuner.records.rows import rows_sha256, write_rows
 from rust_tuner.records.project import FoldStore
+from rust_tuner.records.rows import rows_sha256, write_rows
 
 VIEW_ONLY = {"val_auroc": 0.7, "val_cortex_auroc": 0.5}
 VERSIONS = {"python": "3.11.7", "rust-tuner": "0.1.0", "keras": "3.15.1"}

@@ -29,8 +29,8 @@ from rust_tuner.errors import (
 from rust_tuner.files import read_json
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_out_of_fold, read_project
-from rust_tuner.search.regimes import best_of_regime_1
 from rust_tuner.records.study import SEARCH_FIELDS
+from rust_tuner.search.regimes import best_of_regime_1
 
 
 class Notes(Silent):

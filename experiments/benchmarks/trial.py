@@ -38,12 +38,6 @@ from experiments.benchmarks.common import (
     timed,
 )
 from experiments.benchmarks.profile import print_profile, profile
-from rust_tuner.metrics import macro_auroc
-from rust_tuner.models.architectures import TransferLearningModel
-from rust_tuner.models.features import FrozenFeatures
-from rust_tuner.models.fold_parallel import FoldParallelTrainer
-from rust_tuner.models.fold_training import TrainingData
-from rust_tuner.models.runtime import start_backend
 from rust_tuner.figures.style import (
     DOUBLE_WIDTH,
     GREY,
@@ -53,6 +47,12 @@ from rust_tuner.figures.style import (
     save_figure,
     styled,
 )
+from rust_tuner.metrics import macro_auroc
+from rust_tuner.models.architectures import TransferLearningModel
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_parallel import FoldParallelTrainer
+from rust_tuner.models.fold_training import TrainingData
+from rust_tuner.models.runtime import start_backend
 from rust_tuner.search.cross_validation import run_folds_together
 
 WAYS = (

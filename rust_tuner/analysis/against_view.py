@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rust_tuner.metrics import Interval
-from rust_tuner.records.rows import score_intervals
 from rust_tuner.records.project import Project
+from rust_tuner.records.rows import score_intervals
 
 CHANCE_AUROC = 0.5
 

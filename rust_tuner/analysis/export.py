@@ -13,8 +13,8 @@ import yaml
 
 from rust_tuner.errors import SearchError
 from rust_tuner.files import write_text
-from rust_tuner.records.rows import score_intervals
 from rust_tuner.records.project import Project, read_project
+from rust_tuner.records.rows import score_intervals
 
 SUFFIXES = (".json", ".yaml", ".yml", ".csv")
 

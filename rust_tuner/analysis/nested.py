@@ -18,7 +18,7 @@ from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.metrics import WeightedAuroc, patient_bootstrap
 from rust_tuner.metrics.uncertainty import FloatArray
 from rust_tuner.metrics.weighted_ranking import mean_of_defined
-from rust_tuner.records.nested import FIGURES, Nested, OuterRecord
+from rust_tuner.records.nested import FIGURES, SPREADS, Nested, OuterRecord
 from rust_tuner.seeds import generator
 
 OUTER_FOLD = "outer_fold"
@@ -32,7 +32,6 @@ SUMMARY_NAMES = {
     "pooled": "estimate, pooled",
     "view_only_baseline": "view only",
 }
-SPREADS = ("selection_score", "inner_estimate", "optimism", "estimate", "gap", "view_only_baseline")
 SUMMARY_CAPTION = (
     "Selection score: mean over the inner folds of the trial that the searches inside an outer "
     "fold chose. Estimate, inner models: the same models on the outer fold's own patients, which "

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from rust_tuner.metrics.assessment import ALL_LABELS, CORTEX_GROUP
 from rust_tuner.analysis.assessment import as_predictions, figures_table
-from rust_tuner.records.folder import StudyRecords
 from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
+from rust_tuner.metrics.assessment import ALL_LABELS, CORTEX_GROUP
+from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 
 # Something was chosen by it, so chance helped; or of patients that nothing chosen had seen.

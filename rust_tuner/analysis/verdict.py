@@ -10,10 +10,10 @@ from typing import Any
 
 from rust_tuner.analysis.against_view import standings
 from rust_tuner.analysis.reproduction import preset_of
-from rust_tuner.records.folder import StudyRecords
-from rust_tuner.figures.style import METRICS, short_number
 from rust_tuner.records.baselines import CHANCE, FROZEN_BASELINES, VIEW_ONLY
+from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project, TrialRecord
+from rust_tuner.words import METRICS, short_number
 
 SEARCH_NAMES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
 MODEL_NAMES = {

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from rust_tuner import __version__
+from rust_tuner.analysis.export import export_best_hyperparameters
 from rust_tuner.cli.checks import check
 from rust_tuner.cli.options import Cache, Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
@@ -27,12 +28,11 @@ from rust_tuner.errors import ResumeError, WeightsError
 from rust_tuner.files import write_text
 from rust_tuner.progress import ConsoleProgress
 from rust_tuner.protocol import Protocol
-from rust_tuner.analysis.export import export_best_hyperparameters
+from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
+from rust_tuner.records.study import STUDY_FILE
+from rust_tuner.study import Study
 from rust_tuner.terminal.searches import best_trials_table, predictions_table
 from rust_tuner.terminal.status import status_lines
-from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
-from rust_tuner.study import Study
-from rust_tuner.records.study import STUDY_FILE
 
 _DEMO_PATIENTS = 24
 _DEMO_CHANGES: dict[str, Any] = {

@@ -37,16 +37,16 @@ from rust_tuner.cli.support import (
     say_next,
     start_tensorflow,
 )
+from rust_tuner.records.nested import NESTED, read_nested
+from rust_tuner.records.noise import begun_repeats
+from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.steps.noise import best_project
 from rust_tuner.steps.plan import plan_nested, plan_noise
-from rust_tuner.analysis.noise import begun_repeats
+from rust_tuner.terminal.repeats import nested_table, noise_table
 from rust_tuner.terminal.searches import (
     best_trials_table,
     plan_table,
 )
-from rust_tuner.terminal.repeats import nested_table, noise_table
-from rust_tuner.records.nested import NESTED, read_nested
-from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 
 
 def regime1(

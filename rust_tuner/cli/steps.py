@@ -39,17 +39,17 @@ from rust_tuner.cli.support import (
     say_next,
     start_tensorflow,
 )
-from rust_tuner.steps.plan import plan_study
 from rust_tuner.protocol import SMALL_SCALE
+from rust_tuner.records.baselines import BASELINES, IMAGENET, available_baselines
+from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+from rust_tuner.steps.plan import plan_study
+from rust_tuner.study import Study
+from rust_tuner.terminal.holdout import holdout_table
 from rust_tuner.terminal.searches import (
     baselines_table,
     best_trials_table,
     plan_table,
 )
-from rust_tuner.terminal.holdout import holdout_table
-from rust_tuner.records.baselines import BASELINES, IMAGENET, available_baselines
-from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
-from rust_tuner.study import Study
 
 
 def prepare(

@@ -24,13 +24,13 @@ from rust_tuner.errors import RustTunerError
 from rust_tuner.interrupts import remembering_interrupts
 from rust_tuner.progress import ConsoleProgress, Progress
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
-from rust_tuner.records.folder import CROSS_VALIDATION, FINAL
-from rust_tuner.tensorboard.logs import TensorBoardLogs
 from rust_tuner.records.baselines import read_baselines
+from rust_tuner.records.folder import CROSS_VALIDATION, FINAL
 from rust_tuner.records.nested import NESTED, read_nested
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
-from rust_tuner.study import Study
 from rust_tuner.records.study import STUDY_FILE
+from rust_tuner.study import Study
+from rust_tuner.tensorboard.logs import TensorBoardLogs
 
 _INTERRUPTED = 130
 _NESTED_CHOICES = (

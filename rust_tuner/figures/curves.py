@@ -9,21 +9,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rust_tuner.metrics.fold_interval import UNIT, fold_interval
 from rust_tuner.figures.style import (
     BLUE,
     GREY,
-    METRICS,
     ORANGE,
     REFERENCE,
     SMALLEST_TEXT,
     draw_reference,
     legend_below,
-    short_number,
     styled,
     title_above,
-    words,
 )
+from rust_tuner.metrics.fold_interval import UNIT, fold_interval
+from rust_tuner.words import METRICS, short_number, words
 
 # (name, colour, line style) of the two splits in the published layout.
 _SPLITS = (("train", "training", ORANGE, (0, (3, 1.2))), ("validation", "validation", BLUE, "-"))

@@ -7,7 +7,6 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rust_tuner.labels import CORTICES, SCORES
 from rust_tuner.figures.style import (
     BLUE,
     GREEN,
@@ -19,6 +18,7 @@ from rust_tuner.figures.style import (
     styled,
     write_cells,
 )
+from rust_tuner.labels import CORTICES, SCORES
 
 FloatArray = npt.NDArray[np.float64]
 

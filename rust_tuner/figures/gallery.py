@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rust_tuner.labels import CORTICES
 from rust_tuner.analysis.gallery import Thumbnail
 from rust_tuner.figures.style import COLUMN_WIDTH, styled
+from rust_tuner.labels import CORTICES
 
 COLUMNS = 3
 # In inches: of the title, of the words below a picture, and between pictures.

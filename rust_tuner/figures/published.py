@@ -11,9 +11,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rust_tuner.metrics.fold_interval import UNIT, fold_interval
 from rust_tuner.figures.regimes import LOGARITHMIC, axis_name, label_logarithmic
-from rust_tuner.figures.style import BLUE, METRICS, ORANGE, legend_below, styled, title_above
+from rust_tuner.figures.style import BLUE, ORANGE, legend_below, styled, title_above
+from rust_tuner.metrics.fold_interval import UNIT, fold_interval
+from rust_tuner.words import METRICS
 
 # Name, colour, line style and marker of the two sides.
 SIDES: dict[str, dict[str, Any]] = {

@@ -1,7 +1,7 @@
 """The published study's own figures, which ship with the package, so that ours lie beside them.
 
 They are copied from the public repository `ShenZhouHong/radiography-ai-project` and kept in
-`experiments/published`, to which `report/published` is a link; they hold no image and no patient.
+`published_csv` beside this file; they hold no image and no patient.
 """
 
 from importlib import resources
@@ -44,8 +44,7 @@ def read_published(name: str) -> pd.DataFrame:
             table = pd.read_csv(stream)
     except (OSError, ValueError) as error:
         raise RustTunerError(
-            f"the published {name}.csv cannot be read ({error}); install the package again, or "
-            "check it out with symbolic links"
+            f"the published {name}.csv cannot be read ({error}); install the package again"
         ) from error
     columns = PUBLISHED_TABLES[name]
     if tuple(table.columns) != columns or table.isna().any(axis=None):

@@ -26,11 +26,10 @@ from rust_tuner.figures.style import (
     draw_reference,
     ink_on,
     legend_below,
-    power_number,
     score_label,
     styled,
-    words,
 )
+from rust_tuner.words import power_number, words
 
 FloatArray = npt.NDArray[np.float64]
 

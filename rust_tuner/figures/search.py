@@ -5,17 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from rust_tuner.figures.style import (
-    BLUE,
-    METRICS,
-    ORANGE,
-    draw_reference,
-    legend_below,
-    score_label,
-    short_number,
-    styled,
-    words,
-)
+from rust_tuner.figures.style import BLUE, ORANGE, draw_reference, legend_below, score_label, styled
+from rust_tuner.words import METRICS, short_number, words
 
 
 @styled

@@ -17,9 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from rust_tuner.files import atomic_write
-from rust_tuner.labels import NUM_LABELS
 from rust_tuner.analysis.tables import write_table
+from rust_tuner.files import atomic_write
+from rust_tuner.words import METRICS
 
 # A journal's single and double column, 85 and 180 mm, in inches.
 COLUMN_WIDTH = 85 / 25.4
@@ -64,12 +64,6 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
 PALETTE: tuple[Colour, ...] = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
 GREY = (0.35, 0.35, 0.35)
 SEQUENTIAL = "cividis"
-
-METRICS = {
-    "auroc": f"AUROC, {NUM_LABELS} labels",
-    "cortex_auroc": "AUROC, visible cortices",
-    "loss": "Loss",
-}
 
 # The look of the line that a score has to be read against.
 REFERENCE: dict[str, Any] = {
@@ -180,23 +174,3 @@ def score_label(metric: str, num_folds: int | None = None) -> str:
     """What a search's score is, as the words on an axis."""
     told = f"\n(mean of {num_folds} folds)" if num_folds else ""
     return f"Validation {METRICS.get(metric, metric)}{told}"
-
-
-def short_number(value: object) -> str:
-    """A hyperparameter in as few characters as three digits take."""
-    return _bare(f"{value:.3g}") if isinstance(value, float | np.floating) else str(value)
-
-
-def power_number(value: float) -> str:
-    """A value of a logarithmic axis, such as 1e-7 or 2.5e-4; no raised digits, which are small."""
-    return _bare(f"{value:.1e}")
-
-
-def words(name: str) -> str:
-    """A column's name as words."""
-    return name.replace("_", " ")
-
-
-def _bare(number: str) -> str:
-    mantissa, _, exponent = number.partition("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}" if exponent else number

@@ -4,15 +4,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rust_tuner.figures.style import (
-    BLUE,
-    METRICS,
-    ORANGE,
-    REFERENCE,
-    SMALLEST_TEXT,
-    styled,
-)
 from rust_tuner.analysis.summary_scores import ESTIMATE, METRICS_TOLD, SELECTION
+from rust_tuner.figures.style import BLUE, ORANGE, REFERENCE, SMALLEST_TEXT, styled
+from rust_tuner.words import METRICS
 
 _LOOKS = {SELECTION: (ORANGE, "o"), ESTIMATE: (BLUE, "D")}
 

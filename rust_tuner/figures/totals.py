@@ -7,9 +7,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from rust_tuner.labels import HIGHEST_TOTAL, LOWEST_TOTAL
-from rust_tuner.metrics import TotalAgreement
-from rust_tuner.metrics.uncertainty import Interval
 from rust_tuner.figures.style import (
     BLUE,
     GREY,
@@ -20,6 +17,9 @@ from rust_tuner.figures.style import (
     legend_below,
     styled,
 )
+from rust_tuner.labels import HIGHEST_TOTAL, LOWEST_TOTAL
+from rust_tuner.metrics import TotalAgreement
+from rust_tuner.metrics.uncertainty import Interval
 
 TOTAL = "RUST total (points)"
 _TICKS = (4, 7, 10, 13, 16)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from rust_tuner.errors import SearchError
-from rust_tuner.records.project import RUN_FILE, Project, TrialRecord, read_project
 from rust_tuner.metrics.ties import Tie, ties
+from rust_tuner.records.project import RUN_FILE, Project, TrialRecord, read_project
 
 BASELINES_FOLDER = "baselines"
 RADIMAGENET, IMAGENET = "inceptionv3_radimagenet", "inceptionv3_imagenet"

@@ -15,12 +15,19 @@ import pandas as pd
 from rust_tuner.data.split_file import SPLIT_FILE
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, sha256_of_json
-from rust_tuner.records.checks import CHECKS_FILE, CheckRecord, read_checks
-from rust_tuner.analysis.nested import SPREADS, SUMMARY_NAMES
-from rust_tuner.analysis.noise import NOISE, NOISE_FILE, NoiseFloor, noise_spread, read_noise
-from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
-from rust_tuner.records.nested import FIGURES, NESTED, NESTED_FILE, Nested, read_nested
+from rust_tuner.records.checks import CHECKS_FILE, CheckRecord, read_checks
+from rust_tuner.records.nested import (
+    FIGURES,
+    NESTED,
+    NESTED_FILE,
+    SPREADS,
+    SUMMARY_PARTS,
+    Nested,
+    read_nested,
+)
+from rust_tuner.records.noise import NOISE, NOISE_FILE, NoiseFloor, read_noise
+from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project, read_project
 from rust_tuner.records.study import STUDY_FILE
 
@@ -180,7 +187,7 @@ def _nested(path: Path) -> Nested:
         for what in SPREADS:
             _require_figures({name: getattr(record, what)[name] for name in FIGURES})
     if found.summary is not None:
-        for what in SUMMARY_NAMES:
+        for what in SUMMARY_PARTS:
             for name in FIGURES:
                 _require_figures(found.summary[what][name])
     return found
@@ -192,7 +199,6 @@ def _noise(path: Path) -> NoiseFloor:
     str(found.run["objective"])
     dict(found.run["configuration"])
     _require_figures(found.run["selection_score"])
-    noise_spread(found.values)
     return found
 
 

@@ -27,6 +27,10 @@ OUTER_PREDICTIONS = "predictions.csv"
 NESTED_PREDICTIONS = "predictions.csv"
 SUMMARY_FILE = "summary.json"
 FIGURES = ("auroc", "cortex_auroc")
+# What each outer fold gives, of which a summary tells mean and spread.
+SPREADS = ("selection_score", "inner_estimate", "optimism", "estimate", "gap", "view_only_baseline")
+# What a summary holds: the same, and one figure of all predictions together.
+SUMMARY_PARTS = (*SPREADS, "pooled")
 
 _FORMAT = 1
 _MEND = "run rust-tuner nested again, which makes it anew"

@@ -27,8 +27,8 @@ import pandas as pd
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import atomic_write, read_json, sha256_of_json, write_json
 from rust_tuner.metrics.fold_interval import UNIT, fold_interval
-from rust_tuner.metrics.uncertainty import Interval
 from rust_tuner.metrics.ties import Tie, ties
+from rust_tuner.metrics.uncertainty import Interval
 
 TRIAL_ID_WIDTH = 4
 RUN_FILE = "search.json"

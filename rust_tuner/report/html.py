@@ -11,23 +11,23 @@ from pathlib import Path
 from markupsafe import Markup
 
 from rust_tuner import __version__
+from rust_tuner.analysis.reproduction import reproduction
+from rust_tuner.analysis.verdict import summary, warnings_of
 from rust_tuner.files import write_text
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
+from rust_tuner.records.folder import read_study
+from rust_tuner.records.project import REGIME_1, REGIME_2
 from rust_tuner.report.checklist.claim import write_claim
 from rust_tuner.report.page import Room
-from rust_tuner.analysis.reproduction import reproduction
-from rust_tuner.report.sections.data import data_section, provenance_section, split_section
 from rust_tuner.report.sections.baselines import baselines_section
 from rust_tuner.report.sections.checks import checks_section
+from rust_tuner.report.sections.data import data_section, provenance_section, split_section
 from rust_tuner.report.sections.final import final_section
 from rust_tuner.report.sections.overview import overview_section
 from rust_tuner.report.sections.published import published_section
 from rust_tuner.report.sections.regimes import regime_section
 from rust_tuner.report.sections.repeats import nested_section, noise_section
-from rust_tuner.records.folder import read_study
 from rust_tuner.report.templating import environment
-from rust_tuner.analysis.verdict import summary, warnings_of
-from rust_tuner.records.project import REGIME_1, REGIME_2
 
 REPORT = "report"
 INDEX = "index.html"

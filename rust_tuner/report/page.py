@@ -10,9 +10,10 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure, FigureBase
 
-from rust_tuner.records.folder import DAMAGED
-from rust_tuner.figures.style import COLUMN_WIDTH, save_figure, short_number
 from rust_tuner.analysis.tables import write_table
+from rust_tuner.figures.style import COLUMN_WIDTH, save_figure
+from rust_tuner.records.folder import DAMAGED
+from rust_tuner.words import short_number
 
 Cell = tuple[str, float | None]
 

@@ -1,7 +1,7 @@
 """The study's first models, each cross-validated as one configuration at fixed hyperparameters.
 
 Each is a search of one trial in a project folder of its own, so it is resumed, locked and read
-like any other search. Their table belongs to `baseline_table`.
+like any other search. Their table belongs to `records.baselines`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,8 @@ from rust_tuner.records.baselines import (
     available_baselines,
     read_baselines,
 )
-from rust_tuner.search.oracles import GridSearchOracle
 from rust_tuner.records.project import Project
+from rust_tuner.search.oracles import GridSearchOracle
 from rust_tuner.search.subjects import sha256_of_folds
 from rust_tuner.search.tuner import CrossValidationTuner
 

@@ -15,8 +15,8 @@ from rust_tuner.errors import ProtocolError, SearchError
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
-from rust_tuner.search.oracles import GridSearchOracle, RandomSearchOracle, ResumableOracle
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
+from rust_tuner.search.oracles import GridSearchOracle, RandomSearchOracle, ResumableOracle
 from rust_tuner.search.tuner import CrossValidationTuner
 
 

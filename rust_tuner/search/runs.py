@@ -15,8 +15,8 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, remove_leftovers, sha256_of_json, write_json
-from rust_tuner.search.oracles import ResumableOracle, Values, plain
 from rust_tuner.records.project import RUN_FILE, TRIAL_ID_WIDTH
+from rust_tuner.search.oracles import ResumableOracle, Values, plain
 
 EXTENDABLE = ("max_trials", "num_trials")
 

@@ -43,8 +43,8 @@ from rust_tuner.models.hypermodels import (
     TransferLearningHyperModel,
 )
 from rust_tuner.progress import Progress
-from rust_tuner.search.cross_validation import FoldList, array_metrics, checked_folds
 from rust_tuner.records.rows import rows_sha256, rows_table
+from rust_tuner.search.cross_validation import FoldList, array_metrics, checked_folds
 from rust_tuner.seeds import seed_word
 
 # Keras clips probabilities by as much.

@@ -27,15 +27,6 @@ from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.runtime import start_backend, versions
 from rust_tuner.progress import Progress, Silent, Task
-from rust_tuner.search.cross_validation import (
-    CrossValidation,
-    calculate_mean_metrics,
-    chosen_epoch,
-    run_folds,
-    run_folds_together,
-)
-from rust_tuner.search.oracles import ResumableOracle, Values, plain
-from rust_tuner.records.rows import write_rows
 from rust_tuner.records.project import (
     RUN_FILE,
     FoldRecord,
@@ -45,6 +36,15 @@ from rust_tuner.records.project import (
     read_project,
     results_table,
 )
+from rust_tuner.records.rows import write_rows
+from rust_tuner.search.cross_validation import (
+    CrossValidation,
+    calculate_mean_metrics,
+    chosen_epoch,
+    run_folds,
+    run_folds_together,
+)
+from rust_tuner.search.oracles import ResumableOracle, Values, plain
 from rust_tuner.search.runs import claim_folder, readable_trials, recover_trials, run_key
 from rust_tuner.search.subjects import (
     Subject,
@@ -258,11 +258,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.progress.recorded(self.project_folder, trial.trial_id)
 
     def results(self) -> pd.DataFrame:
-        """One row a trial; see `records.results_table`."""
+        """One row a trial; see `records.project.results_table`."""
         return results_table(self.project)
 
     def history(self) -> pd.DataFrame:
-        """Tidy `trial, fold, epoch, split, metric, value`; see `records.history_table`."""
+        """Tidy `trial, fold, epoch, split, metric, value`; see `records.project.history_table`."""
         return history_table(self.project)
 
     @property

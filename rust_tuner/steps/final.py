@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
 from rust_tuner.data.images import PREPROCESSING
 from rust_tuner.data.pipeline import DecodedImages, decode_images
 from rust_tuner.data.split_file import radiographs_sha256
@@ -32,9 +33,8 @@ from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.metrics import auroc, decisions, view_only_scores
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
-from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
-from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
 from rust_tuner.records.project import Project, read_project
+from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
 
 if TYPE_CHECKING:
     import keras

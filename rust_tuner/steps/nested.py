@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rust_tuner.analysis.nested import OUTER_FOLD, nested_summary
 from rust_tuner.data.outer_folds import OuterFold, outer_folds
 from rust_tuner.data.split_file import (
     SPLIT_FILE,
@@ -37,11 +38,8 @@ from rust_tuner.errors import ResumeError, RustTunerError, SplitError
 from rust_tuner.files import hold_lock, sha256_of_json, write_text
 from rust_tuner.labels import LABELS
 from rust_tuner.metrics import view_only_baseline
-from rust_tuner.steps.outer_scores import score_outer_fold, view_only_of_fold
 from rust_tuner.progress import Part, Progress, Silent
 from rust_tuner.protocol import Protocol
-from rust_tuner.steps.refit import tuned_values
-from rust_tuner.analysis.nested import OUTER_FOLD, nested_summary
 from rust_tuner.records.nested import (
     FIGURES,
     NESTED,
@@ -57,6 +55,8 @@ from rust_tuner.records.nested import (
     write_summary,
 )
 from rust_tuner.records.project import REGIME_1, REGIME_2, count_ended, read_project
+from rust_tuner.steps.outer_scores import score_outer_fold, view_only_of_fold
+from rust_tuner.steps.refit import tuned_values
 
 
 def nested_cross_validation(

@@ -15,8 +15,7 @@ from rust_tuner.files import hold_lock
 from rust_tuner.metrics import view_only_baseline
 from rust_tuner.progress import Part, Progress, Silent
 from rust_tuner.protocol import Protocol
-from rust_tuner.steps.refit import HYPERPARAMETERS, tuned_hypermodel
-from rust_tuner.analysis.noise import (
+from rust_tuner.records.noise import (
     METRICS_REPEATED,
     NOISE,
     NOISE_FILE,
@@ -35,6 +34,7 @@ from rust_tuner.records.project import (
     read_project,
 )
 from rust_tuner.seeds import seed_word
+from rust_tuner.steps.refit import HYPERPARAMETERS, tuned_hypermodel
 
 _GROWING = ("repeats", "assignments")
 

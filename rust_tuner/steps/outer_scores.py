@@ -21,8 +21,8 @@ from rust_tuner.labels import NUM_LABELS, NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, view_only_baseline
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
-from rust_tuner.steps.refit import declared_values, fit_head, tuned_hypermodel
 from rust_tuner.records.nested import FIGURES
+from rust_tuner.steps.refit import declared_values, fit_head, tuned_hypermodel
 
 if TYPE_CHECKING:
     from rust_tuner.models.features import FrozenFeatures

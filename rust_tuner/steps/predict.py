@@ -13,8 +13,8 @@ import pandas as pd
 from rust_tuner.data.images import load_image
 from rust_tuner.data.pipeline import DecodedImages
 from rust_tuner.errors import ImageError
-from rust_tuner.steps.final import predict_probabilities, read_card
 from rust_tuner.labels import CORTICES, NUM_LABELS, NUM_VIEWS, SCORES, VIEWS, decode_probabilities
+from rust_tuner.steps.final import predict_probabilities, read_card
 
 NOTICE = "Research use only; not a medical device."
 

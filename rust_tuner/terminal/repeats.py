@@ -10,7 +10,6 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from rust_tuner.progress import duration
 from rust_tuner.analysis.nested import (
     SUMMARY_CAPTION,
     SUMMARY_NAMES,
@@ -18,17 +17,12 @@ from rust_tuner.analysis.nested import (
     stability_table,
     summary_table,
 )
-from rust_tuner.analysis.noise import (
-    KINDS,
-    METRICS_REPEATED,
-    NOISE_CAPTION,
-    NoiseFloor,
-    noise_spread,
-    read_noise,
-)
-from rust_tuner.terminal.table import plain_table
+from rust_tuner.analysis.noise import KINDS, NOISE_CAPTION, noise_spread
+from rust_tuner.progress import duration
 from rust_tuner.records.nested import FIGURES, Nested, outer_folder, read_nested
+from rust_tuner.records.noise import METRICS_REPEATED, NoiseFloor, read_noise
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
+from rust_tuner.terminal.table import plain_table
 
 _HEADERS = {"auroc": "AUROC, 18 labels", "cortex_auroc": "AUROC, cortices"}
 _KINDS = {"seed": "seeds", "assignment": "assignments"}

@@ -7,12 +7,9 @@ from rich.text import Text
 from rust_tuner.errors import RustTunerError
 from rust_tuner.files import read_json
 from rust_tuner.progress import duration
-from rust_tuner.analysis.noise import NOISE
-from rust_tuner.terminal.checks import check_status_lines
-from rust_tuner.terminal.repeats import nested_lines, noise_lines
-from rust_tuner.terminal.table import four_digits
 from rust_tuner.records.baselines import BASELINES_FOLDER
 from rust_tuner.records.nested import NESTED
+from rust_tuner.records.noise import NOISE
 from rust_tuner.records.project import (
     REGIME_1,
     REGIME_2,
@@ -21,6 +18,9 @@ from rust_tuner.records.project import (
     read_project,
 )
 from rust_tuner.records.study import STUDY_FILE
+from rust_tuner.terminal.checks import check_status_lines
+from rust_tuner.terminal.repeats import nested_lines, noise_lines
+from rust_tuner.terminal.table import four_digits
 
 _DAMAGED = (RustTunerError, KeyError, TypeError, ValueError, AttributeError)
 

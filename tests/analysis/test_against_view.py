@@ -6,8 +6,8 @@ import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
 from report_studies import write_regime_1
 
-from rust_tuner.metrics import Interval
 from rust_tuner.analysis.against_view import Standing, standings
+from rust_tuner.metrics import Interval
 from rust_tuner.records.project import read_project
 
 

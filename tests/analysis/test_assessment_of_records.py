@@ -7,14 +7,6 @@ import pandas as pd
 import pytest
 from report_studies import make_predictions
 
-from rust_tuner.labels import CORTEX_LABELS, LABELS
-from rust_tuner.metrics import (
-    assess,
-    expected_calibration_error,
-    keras_auroc,
-    macro_auroc,
-    reliability_table,
-)
 from rust_tuner.analysis.assessment import (
     SITE_FIGURES,
     as_predictions,
@@ -24,6 +16,14 @@ from rust_tuner.analysis.assessment import (
     overall_figures,
     reliability_bins,
     site_figures,
+)
+from rust_tuner.labels import CORTEX_LABELS, LABELS
+from rust_tuner.metrics import (
+    assess,
+    expected_calibration_error,
+    keras_auroc,
+    macro_auroc,
+    reliability_table,
 )
 
 

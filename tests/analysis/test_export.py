@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.analysis.export import export_best_hyperparameters
+from rust_tuner.errors import ResumeError, SearchError
 
 PROTOCOL = {"objective": "val_auroc", "learning_rates": [0.1, 0.01], "masked_loss": False}
 WEIGHTS = {"asked": "imagenet", "file": "stand_in.h5", "sha256": "ab" * 32}

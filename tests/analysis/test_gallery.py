@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 from report_studies import make_predictions
 
-from rust_tuner.labels import CORTICES, SCORES
-from rust_tuner.figures.gallery import draw_gallery, gallery_height
 from rust_tuner.analysis.gallery import THUMBNAIL_SIZE, find_images, read_thumbnails, worst_errors
+from rust_tuner.figures.gallery import draw_gallery, gallery_height
 from rust_tuner.figures.style import new_figure
+from rust_tuner.labels import CORTICES, SCORES
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,6 @@ import pytest
 from report_studies import make_out_of_fold, nested_run, outer_record, write_nested
 from sklearn.metrics import roc_auc_score
 
-from rust_tuner.data.radiographs import COLUMNS, Radiographs
-from rust_tuner.labels import LABELS
-from rust_tuner.metrics import auroc
 from rust_tuner.analysis.nested import (
     SUMMARY_NAMES,
     nested_summary,
@@ -15,6 +12,9 @@ from rust_tuner.analysis.nested import (
     stability_table,
     summary_table,
 )
+from rust_tuner.data.radiographs import COLUMNS, Radiographs
+from rust_tuner.labels import LABELS
+from rust_tuner.metrics import auroc
 from rust_tuner.records.nested import FIGURES, OuterRecord, read_nested
 
 RECORDS = [OuterRecord(**outer_record(number)) for number in range(3)]

@@ -8,9 +8,10 @@ import pytest
 from report_studies import curve_value, write_noise
 from scipy import stats
 
+from rust_tuner.analysis.noise import noise_spread
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json
-from rust_tuner.analysis.noise import begun_repeats, noise_spread, read_noise
+from rust_tuner.records.noise import begun_repeats, read_noise
 
 
 @pytest.fixture

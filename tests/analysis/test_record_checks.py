@@ -11,8 +11,8 @@ from report_studies import (
     write_study,
 )
 
-from rust_tuner.files import read_json, sha256_of_json
 from rust_tuner.analysis.record_checks import FAILED, NOT_YET, PASSED, WARNING, record_checks
+from rust_tuner.files import read_json, sha256_of_json
 from rust_tuner.records.folder import read_study
 
 RECORDS = "Can every record be read?"

@@ -14,9 +14,9 @@ from report_studies import (
 )
 
 from rust_tuner import Protocol
+from rust_tuner.analysis.reproduction import reproduction
 from rust_tuner.cli.app import app
 from rust_tuner.files import read_json
-from rust_tuner.analysis.reproduction import reproduction
 from rust_tuner.records.folder import read_study
 
 

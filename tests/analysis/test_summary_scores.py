@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from report_studies import study_record, write_baselines, write_json, write_study
 
-from rust_tuner.metrics.fold_interval import fold_interval
 from rust_tuner.analysis.assessment import as_predictions, figures_table
-from rust_tuner.figures.summary import draw_summary
-from rust_tuner.records.folder import read_study
-from rust_tuner.figures.style import DOUBLE_WIDTH, new_figure
 from rust_tuner.analysis.summary_scores import summary_scores
+from rust_tuner.figures.style import DOUBLE_WIDTH, new_figure
+from rust_tuner.figures.summary import draw_summary
+from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.records.folder import read_study
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,6 @@ from report_studies import (
     write_study,
 )
 
-from rust_tuner.errors import ResumeError, SearchError
-from rust_tuner.files import read_json, write_json
-from rust_tuner.records.folder import read_study
 from rust_tuner.analysis.tables import (
     best_epoch_scores,
     curves_table,
@@ -33,6 +30,9 @@ from rust_tuner.analysis.tables import (
     write_published_regime_2,
     write_table,
 )
+from rust_tuner.errors import ResumeError, SearchError
+from rust_tuner.files import read_json, write_json
+from rust_tuner.records.folder import read_study
 from rust_tuner.records.project import read_project, results_table
 
 

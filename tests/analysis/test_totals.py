@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from report_studies import make_predictions
 
+from rust_tuner.analysis.totals import trajectory_table, visit_scale, visit_table
 from rust_tuner.labels import CORTICES, LABELS, decode_probabilities, visit_totals
 from rust_tuner.metrics import paired_totals
-from rust_tuner.analysis.totals import trajectory_table, visit_scale, visit_table
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from report_figures import NAMES, baseline_scores, lines_of, write_tables
 
-from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.analysis.tables import curves_table, ranked_curves
 from rust_tuner.figures.curves import draw_baselines, draw_curve_grid, draw_curves
 from rust_tuner.figures.style import new_axes, new_figure
-from rust_tuner.analysis.tables import curves_table, ranked_curves
+from rust_tuner.metrics.fold_interval import fold_interval
 
 
 @pytest.fixture(scope="module")

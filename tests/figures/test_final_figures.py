@@ -6,13 +6,13 @@ from report_studies import make_predictions
 from sklearn.metrics import auc
 
 from rust_tuner.figures.final import draw_confusion, draw_precision_recall, draw_roc
+from rust_tuner.figures.style import new_figure
 from rust_tuner.records.predictions import (
     confusion_table,
     label_table,
     precision_recall_table,
     roc_table,
 )
-from rust_tuner.figures.style import new_figure
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from report_figures import NAMES, lines_of, with_ties, write_tables
 
+from rust_tuner.analysis.tables import trials_table
 from rust_tuner.errors import RustTunerError
 from rust_tuner.figures.regimes import TIED, draw_regime_1, draw_regime_2, draw_slices
 from rust_tuner.figures.style import new_axes, new_figure
-from rust_tuner.analysis.tables import trials_table
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from report_figures import NAMES, lines_of, write_tables
 
+from rust_tuner.analysis.tables import fold_scores, trials_table
 from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
 from rust_tuner.figures.style import new_axes
-from rust_tuner.analysis.tables import fold_scores, trials_table
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,9 @@ from rust_tuner.figures.style import (
     PALETTE,
     ink_on,
     new_axes,
-    power_number,
     save_figure,
-    short_number,
 )
+from rust_tuner.words import power_number, short_number
 
 DATA = pd.DataFrame({"trial": ["0000", "0001"], "score": [0.1 + 0.2, 1 / 3]})
 

@@ -6,10 +6,10 @@ import pytest
 from report_figures import lines_of
 from report_studies import make_predictions
 
-from rust_tuner.metrics import total_agreement
-from rust_tuner.figures.totals import draw_bland_altman, draw_totals, draw_trajectories
-from rust_tuner.figures.style import new_axes, new_figure
 from rust_tuner.analysis.totals import trajectory_table, visit_table
+from rust_tuner.figures.style import new_axes, new_figure
+from rust_tuner.figures.totals import draw_bland_altman, draw_totals, draw_trajectories
+from rust_tuner.metrics import total_agreement
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from rust_tuner.errors import ResumeError
 from rust_tuner.files import read_json, write_json
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_auroc
+from rust_tuner.records.project import read_project
 from rust_tuner.records.rows import (
     NO_FOLD,
     ROWS_FILE,
@@ -24,7 +25,6 @@ from rust_tuner.records.rows import (
     score_intervals,
     write_rows,
 )
-from rust_tuner.records.project import read_project
 
 
 @pytest.fixture

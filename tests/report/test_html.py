@@ -27,13 +27,14 @@ from report_studies import (
     write_study,
 )
 
+from rust_tuner.analysis.noise import noise_spread
 from rust_tuner.errors import ResumeError, StorageError
 from rust_tuner.files import read_json
 from rust_tuner.labels import CORTICES
-from rust_tuner.report.html import write_report
-from rust_tuner.analysis.noise import noise_spread, read_noise
-from rust_tuner.records.rows import score_intervals
+from rust_tuner.records.noise import read_noise
 from rust_tuner.records.project import read_project
+from rust_tuner.records.rows import score_intervals
+from rust_tuner.report.html import write_report
 
 NAME = "<script>alert(1)<script>"
 VOID = {"meta", "br", "link", "img", "input", "hr"}

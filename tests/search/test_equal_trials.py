@@ -7,10 +7,10 @@ from rich.console import Console
 
 from rust_tuner import load_manifest, regime_1, split_holdout
 from rust_tuner.analysis.export import best_hyperparameters
-from rust_tuner.report.html import write_report
 from rust_tuner.analysis.tables import trials_table
-from rust_tuner.terminal.searches import best_trials_table
 from rust_tuner.records.project import read_project
+from rust_tuner.report.html import write_report
+from rust_tuner.terminal.searches import best_trials_table
 
 TRIALS = 50
 

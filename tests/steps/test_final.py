@@ -13,8 +13,12 @@ from rich.console import Console
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
 from rust_tuner import HoldOut, Study, load_manifest, split_holdout
+from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
 from rust_tuner.data.images import load_image
 from rust_tuner.errors import ResumeError, SearchError, SplitError
+from rust_tuner.files import read_json, write_json
+from rust_tuner.labels import LABELS, NUM_VIEWS
+from rust_tuner.records.project import read_project
 from rust_tuner.steps.final import (
     FIGURES_FILE,
     HOLDOUT_FILE,
@@ -27,12 +31,8 @@ from rust_tuner.steps.final import (
     read_card,
     read_holdout,
 )
-from rust_tuner.files import read_json, write_json
-from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.steps.refit import tuned_values
-from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
 from rust_tuner.terminal.holdout import holdout_table
-from rust_tuner.records.project import read_project
 
 PROBABILITIES = [f"probability_{label}" for label in LABELS]
 VALUES = {"batch_size": 8, "dropout_rate": 0.1, "learning_rate": 1e-3, "epsilon": 1e-7}

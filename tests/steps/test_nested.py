@@ -17,19 +17,19 @@ from fault_injection import Killed, Killer
 from sklearn.metrics import roc_auc_score
 
 from rust_tuner import Protocol, Radiographs, load_manifest, make_folds, regime_1, split_holdout
-from rust_tuner.steps import nested as nested_module
 from rust_tuner.data.outer_folds import outer_folds
 from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.data.splits import Development
 from rust_tuner.errors import MetricError, ResumeError, SplitError
 from rust_tuner.files import read_json
 from rust_tuner.labels import CORTICES, LABELS
-from rust_tuner.steps.nested import nested_cross_validation
 from rust_tuner.progress import Silent
-from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.nested import outer_folder, read_nested, read_outer
-from rust_tuner.records.rows import read_rows
+from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.project import read_out_of_fold, read_project
+from rust_tuner.records.rows import read_rows
+from rust_tuner.steps import nested as nested_module
+from rust_tuner.steps.nested import nested_cross_validation
 
 DIFFERS = "holds a nested cross-validation that differs"
 PROBABILITIES = [f"probability_{label}" for label in LABELS]

@@ -10,12 +10,13 @@ import pytest
 from fault_injection import Killed, Killer
 
 from rust_tuner import load_manifest, make_folds, split_holdout
+from rust_tuner.analysis.noise import noise_spread
 from rust_tuner.data.splits import Development
 from rust_tuner.errors import ProtocolError, ResumeError, SearchError, SplitError
 from rust_tuner.files import read_json
-from rust_tuner.steps.noise import best_project, measure_noise
-from rust_tuner.analysis.noise import noise_spread, read_noise
+from rust_tuner.records.noise import read_noise
 from rust_tuner.records.project import read_out_of_fold, read_project
+from rust_tuner.steps.noise import best_project, measure_noise
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from rust_tuner.labels import LABELS
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.features import extract_features
 from rust_tuner.models.fold_training import FoldPlace
-from rust_tuner.steps.outer_scores import answers_of_inner_models, view_only_of_fold
-from rust_tuner.steps.refit import fit_head, tuned_hypermodel
 from rust_tuner.records.nested import outer_folder, read_nested
 from rust_tuner.records.project import read_out_of_fold
 from rust_tuner.search.subjects import training_targets
+from rust_tuner.steps.outer_scores import answers_of_inner_models, view_only_of_fold
+from rust_tuner.steps.refit import fit_head, tuned_hypermodel
 
 
 @pytest.fixture(scope="module")

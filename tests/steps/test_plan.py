@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from rust_tuner import Protocol
-from rust_tuner.steps.plan import plan_nested, plan_noise, plan_study
 from rust_tuner.protocol import SMALL_SCALE
+from rust_tuner.steps.plan import plan_nested, plan_noise, plan_study
 
 MODELS = ("lenet1998", "inceptionv3_imagenet")
 

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rust_tuner.steps import predict as inference
 from rust_tuner.data.pipeline import DecodedImages
 from rust_tuner.errors import ImageError, ResumeError
-from rust_tuner.steps.predict import predict_radiographs
 from rust_tuner.labels import CORTICES, LABELS, encode
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS
+from rust_tuner.steps import predict as inference
+from rust_tuner.steps.predict import predict_radiographs
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from rust_tuner.models.fold_training import (
     train_fold,
 )
 from rust_tuner.models.schedules import batch_sizes
-from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel, tuned_values
 from rust_tuner.records.project import read_project
+from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel, tuned_values
 
 VALUES = {"batch_size": 8, "dropout_rate": 0.25, "learning_rate": 1e-3, "epsilon": 1e-7}
 PLACE = FoldPlace(0, 3, 7)

@@ -9,10 +9,10 @@ from rust_tuner import Study, load_manifest
 from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.errors import ResumeError, SplitError
 from rust_tuner.files import read_json
+from rust_tuner.records.project import read_project
+from rust_tuner.records.rows import read_rows
 from rust_tuner.steps.plan import plan_study
 from rust_tuner.terminal.repeats import noise_lines
-from rust_tuner.records.rows import read_rows
-from rust_tuner.records.project import read_project
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,9 @@ def test_nested_leaves_a_site_out_outside_and_another_one_inside(
     manifest, by_site, feature_cache, tmp_path, monkeypatch
 ):
     study = Study(tmp_path / "study", manifest, by_site, cache=feature_cache)
-    monkeypatch.setattr("rust_tuner.steps.nested._run_missing", lambda *_, **__: pytest.fail("enough"))
+    monkeypatch.setattr(
+        "rust_tuner.steps.nested._run_missing", lambda *_, **__: pytest.fail("enough")
+    )
     with pytest.raises(pytest.fail.Exception, match="enough"):
         study.nested()
     run = read_json(study.directory / "nested" / "nested.json")

@@ -10,11 +10,12 @@ import pytest
 from report_studies import write_nested, write_noise, write_regime_1
 from rich.console import Console
 
+from rust_tuner.analysis.noise import noise_spread
 from rust_tuner.files import read_json
-from rust_tuner.analysis.noise import noise_spread, read_noise
+from rust_tuner.records.nested import outer_folder, read_nested
+from rust_tuner.records.noise import read_noise
 from rust_tuner.terminal.repeats import nested_table, noise_table
 from rust_tuner.terminal.status import status_lines
-from rust_tuner.records.nested import outer_folder, read_nested
 
 
 def shown(table, width=80):

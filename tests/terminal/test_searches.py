@@ -11,9 +11,9 @@ from judged_searches import of_the_view, phantom_rows, skilled, write_judged_sea
 from rich.console import Console
 
 from rust_tuner.files import read_json
-from rust_tuner.terminal.searches import best_trials_table
-from rust_tuner.records.rows import score_intervals
 from rust_tuner.records.project import read_project, results_table
+from rust_tuner.records.rows import score_intervals
+from rust_tuner.terminal.searches import best_trials_table
 
 FIGURE = re.compile(r"\d\.\d{3} ± \d\.\d{3}")
 

@@ -7,8 +7,8 @@ import numpy as np
 from report_studies import write_regime_1
 
 from rust_tuner.files import read_json
-from rust_tuner.terminal.status import status_lines
 from rust_tuner.records.project import read_project
+from rust_tuner.terminal.status import status_lines
 
 
 def change_trial(folder, trial, **changes):

@@ -6,8 +6,8 @@ import pytest
 from report_studies import write_regime_1
 
 from rust_tuner.records.checks import CheckRecord, Verdict, searches_seen, write_checks
-from rust_tuner.terminal.checks import check_status_lines, verdict_lines
 from rust_tuner.records.project import read_project
+from rust_tuner.terminal.checks import check_status_lines, verdict_lines
 
 FAILED = Verdict(
     "two",

@@ -1,6 +1,6 @@
 """`report/claim.md`: reporting checklists, filled in where a study's records have the facts.
 
-The items are in `claim_items`, the facts in `claim_facts`. What the records do not know stays a
+The items are in `items`, the facts in `facts`. What the records do not know stays a
 visible blank, and nothing is ever said to be met.
 """
 
@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rust_tuner.files import write_text
+from rust_tuner.records.folder import StudyRecords
 from rust_tuner.report.checklist.facts import facts_of, one_line
 from rust_tuner.report.checklist.items import CLAIM, CLAIM_ITEMS, TRIPOD, TRIPOD_ITEMS, Item
 from rust_tuner.report.page import Room
-from rust_tuner.records.folder import StudyRecords
 from rust_tuner.report.templating import environment
 
 FILE = "claim.md"

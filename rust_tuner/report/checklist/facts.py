@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
 from rust_tuner.analysis.assessment import as_predictions, figures_table
-from rust_tuner.records.folder import DAMAGED, StudyRecords
-from rust_tuner.figures.style import METRICS, short_number
 from rust_tuner.analysis.verdict import SEARCH_NAMES, warnings_of
+from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
+from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+from rust_tuner.words import METRICS, short_number
 
 _MOST_LIMITS = 12
 _MARKS = re.compile(r"[\\`*\[\]|]")

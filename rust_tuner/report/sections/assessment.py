@@ -5,9 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from rust_tuner.labels import UNION_THRESHOLD
-from rust_tuner.metrics import Predictions
-from rust_tuner.metrics.assessment import VISITS
 from rust_tuner.analysis.assessment import (
     as_predictions,
     auroc_two_ways,
@@ -17,16 +14,19 @@ from rust_tuner.analysis.assessment import (
     reliability_bins,
     site_figures,
 )
-from rust_tuner.report.page import Cell, PageTable, Room, Section, attempt, decimal, text, whole
+from rust_tuner.labels import UNION_THRESHOLD
+from rust_tuner.metrics import Predictions
+from rust_tuner.metrics.assessment import VISITS
 from rust_tuner.records.folder import StudyRecords
-from rust_tuner.figures.style import METRICS
+from rust_tuner.records.project import Project
 from rust_tuner.records.rows import (
     NO_FOLD,
     out_of_fold_predictions,
     read_rows,
     score_intervals,
 )
-from rust_tuner.records.project import Project
+from rust_tuner.report.page import Cell, PageTable, Room, Section, attempt, decimal, text, whole
+from rust_tuner.words import METRICS
 
 NAMES = {
     "auroc": "AUROC",

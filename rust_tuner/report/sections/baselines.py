@@ -4,7 +4,13 @@ import functools
 
 import pandas as pd
 
+from rust_tuner.analysis.tables import curves_table, fold_scores
+from rust_tuner.analysis.verdict import MODEL_NAMES, view_only_of
 from rust_tuner.figures.curves import draw_baselines, draw_curves
+from rust_tuner.figures.style import new_axes
+from rust_tuner.records.baselines import baseline_results
+from rust_tuner.records.folder import StudyRecords
+from rust_tuner.records.project import Project
 from rust_tuner.report.page import (
     PageTable,
     Room,
@@ -15,12 +21,7 @@ from rust_tuner.report.page import (
     whole,
     yes_or_no,
 )
-from rust_tuner.records.folder import StudyRecords
-from rust_tuner.figures.style import METRICS, new_axes
-from rust_tuner.analysis.tables import curves_table, fold_scores
-from rust_tuner.analysis.verdict import MODEL_NAMES, view_only_of
-from rust_tuner.records.baselines import baseline_results
-from rust_tuner.records.project import Project
+from rust_tuner.words import METRICS
 
 
 def baselines_section(records: StudyRecords, room: Room) -> Section:

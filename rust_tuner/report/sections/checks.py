@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from rust_tuner.records.checks import STATUS_NAMES, searches_seen
-from rust_tuner.report.page import PageTable, Section, decimal, text
 from rust_tuner.analysis.record_checks import FAILED, PASSED, WARNING, record_checks
+from rust_tuner.records.checks import STATUS_NAMES, searches_seen
 from rust_tuner.records.folder import StudyRecords
+from rust_tuner.report.page import PageTable, Section, decimal, text
 
 
 def checks_section(records: StudyRecords) -> Section:

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from rust_tuner.report.page import PageTable, Section, facts_table, text, whole
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.nested import NESTED
+from rust_tuner.report.page import PageTable, Section, facts_table, text, whole
 
 
 def data_section(records: StudyRecords) -> Section:

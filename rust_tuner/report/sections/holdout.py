@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from rust_tuner.metrics import TotalAgreement, total_agreement
+from rust_tuner.analysis.gallery import find_images, read_thumbnails, worst_errors
+from rust_tuner.analysis.totals import trajectory_table, visit_scale, visit_table
 from rust_tuner.figures.final import (
     draw_calibration,
     draw_confusion,
@@ -18,9 +19,10 @@ from rust_tuner.figures.final import (
     draw_roc,
 )
 from rust_tuner.figures.gallery import draw_gallery, gallery_height
+from rust_tuner.figures.style import new_axes, new_figure
 from rust_tuner.figures.totals import draw_bland_altman, draw_totals, draw_trajectories
-from rust_tuner.analysis.gallery import find_images, read_thumbnails, worst_errors
-from rust_tuner.report.page import Picture, Room, Section, attempt
+from rust_tuner.metrics import TotalAgreement, total_agreement
+from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.predictions import (
     calibration_table,
     confusion_table,
@@ -28,9 +30,7 @@ from rust_tuner.records.predictions import (
     precision_recall_table,
     roc_table,
 )
-from rust_tuner.records.folder import StudyRecords
-from rust_tuner.figures.style import new_axes, new_figure
-from rust_tuner.analysis.totals import trajectory_table, visit_scale, visit_table
+from rust_tuner.report.page import Picture, Room, Section, attempt
 
 
 def draw_holdout(

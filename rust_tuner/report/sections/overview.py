@@ -1,10 +1,11 @@
 """The figure at the top of the page, between what was asked and the table of what came out."""
 
-from rust_tuner.figures.summary import draw_summary
-from rust_tuner.report.page import Room, Section, attempt
-from rust_tuner.records.folder import StudyRecords
-from rust_tuner.figures.style import DOUBLE_WIDTH, METRICS, new_figure
 from rust_tuner.analysis.summary_scores import summary_scores
+from rust_tuner.figures.style import DOUBLE_WIDTH, new_figure
+from rust_tuner.figures.summary import draw_summary
+from rust_tuner.records.folder import StudyRecords
+from rust_tuner.report.page import Room, Section, attempt
+from rust_tuner.words import METRICS
 
 
 def overview_section(records: StudyRecords, room: Room) -> Section:

@@ -5,15 +5,6 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from rust_tuner.figures.published import (
-    draw_curves_beside,
-    draw_models_beside,
-    draw_trials_beside,
-)
-from rust_tuner.report.page import Picture, Room, Section, attempt
-from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
-from rust_tuner.records.folder import StudyRecords
-from rust_tuner.figures.style import METRICS, new_axes, new_figure
 from rust_tuner.analysis.tables import (
     best_epoch_scores,
     curves_table,
@@ -21,8 +12,18 @@ from rust_tuner.analysis.tables import (
     published_regime_2,
 )
 from rust_tuner.analysis.verdict import MODEL_NAMES, SEARCH_NAMES, view_only_of
+from rust_tuner.figures.published import (
+    draw_curves_beside,
+    draw_models_beside,
+    draw_trials_beside,
+)
+from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
+from rust_tuner.figures.style import new_axes, new_figure
 from rust_tuner.records.baselines import baseline_results
+from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+from rust_tuner.report.page import Picture, Room, Section, attempt
+from rust_tuner.words import METRICS
 
 PUBLISHED, HERE = "published", "here"
 _LAYOUTS = {REGIME_1: published_regime_1, REGIME_2: published_regime_2}

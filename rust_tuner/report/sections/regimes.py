@@ -7,10 +7,22 @@ from typing import Any
 
 import pandas as pd
 
+from rust_tuner.analysis.noise import noise_spread
+from rust_tuner.analysis.tables import (
+    fold_scores,
+    published_regime_1,
+    published_regime_2,
+    ranked_curves,
+    searched_values,
+    trials_table,
+)
+from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
 from rust_tuner.figures.curves import draw_curve_grid
 from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2, draw_slices
 from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
-from rust_tuner.analysis.noise import NoiseFloor, noise_spread
+from rust_tuner.figures.style import DOUBLE_WIDTH, new_axes, new_figure
+from rust_tuner.records.noise import NoiseFloor
+from rust_tuner.records.project import REGIME_1, Project, history_table
 from rust_tuner.report.page import (
     Cell,
     PageTable,
@@ -26,17 +38,7 @@ from rust_tuner.report.page import (
     yes_or_no,
 )
 from rust_tuner.report.sections.assessment import tell_worth
-from rust_tuner.figures.style import DOUBLE_WIDTH, METRICS, new_axes, new_figure, short_number
-from rust_tuner.analysis.tables import (
-    fold_scores,
-    published_regime_1,
-    published_regime_2,
-    ranked_curves,
-    searched_values,
-    trials_table,
-)
-from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
-from rust_tuner.records.project import REGIME_1, Project, history_table
+from rust_tuner.words import METRICS, short_number
 
 _COLUMNS_OF_TRIALS = ("rank", "trial", "status")
 _NARROW_GRID = 8

@@ -4,14 +4,17 @@ from typing import Any
 
 from rust_tuner.analysis.nested import (
     OUTER_FOLD,
-    SPREADS,
     SUMMARY_CAPTION,
     SUMMARY_NAMES,
     outer_table,
     stability_table,
     summary_table,
 )
-from rust_tuner.analysis.noise import KINDS, NOISE_CAPTION, NoiseFloor, noise_spread
+from rust_tuner.analysis.noise import KINDS, NOISE_CAPTION, noise_spread
+from rust_tuner.analysis.verdict import SEARCH_NAMES
+from rust_tuner.records.folder import StudyRecords
+from rust_tuner.records.nested import FIGURES, SPREADS, Nested
+from rust_tuner.records.noise import NoiseFloor
 from rust_tuner.report.page import (
     PageTable,
     Room,
@@ -22,10 +25,7 @@ from rust_tuner.report.page import (
     text,
     whole,
 )
-from rust_tuner.records.folder import StudyRecords
-from rust_tuner.figures.style import METRICS
-from rust_tuner.analysis.verdict import SEARCH_NAMES
-from rust_tuner.records.nested import FIGURES, Nested
+from rust_tuner.words import METRICS
 
 
 def nested_section(records: StudyRecords, room: Room) -> Section:

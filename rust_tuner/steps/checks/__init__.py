@@ -1,1 +1,1 @@
-"""Guards against leakage, and sanity checks: a verdict for each, see `checks.run`."""
+"""Guards against leakage, and sanity checks: a verdict for each, see `run`."""

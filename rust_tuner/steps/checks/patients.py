@@ -12,8 +12,8 @@ from rust_tuner.data.split_file import FoldsRecord, Split, radiographs_sha256, r
 from rust_tuner.data.splits import split_holdout
 from rust_tuner.errors import ResumeError, SplitError
 from rust_tuner.records.checks import Verdict
-from rust_tuner.records.rows import NO_FOLD, read_rows
 from rust_tuner.records.project import Project
+from rust_tuner.records.rows import NO_FOLD, read_rows
 
 UNCHANGED = ("unchanged", "Manifest and images")
 SPLITS = ("patients_across_splits", "Patients across splits")

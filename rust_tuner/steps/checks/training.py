@@ -11,8 +11,6 @@ from typing import Any
 
 import keras_tuner
 
-from rust_tuner.steps.checks.models import ShuffledRun
-from rust_tuner.steps.checks.shuffling import shuffled_between_patients
 from rust_tuner.data.splits import Development, Folds
 from rust_tuner.errors import SearchError
 from rust_tuner.files import sha256_of_json
@@ -23,19 +21,21 @@ from rust_tuner.models.hypermodels import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_DROPOUT_RATE,
 )
-from rust_tuner.steps.noise import as_searched, require_same_data
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
-from rust_tuner.steps.refit import HYPERPARAMETERS, tuned_hypermodel
 from rust_tuner.records.checks import CHECKS
-from rust_tuner.search.oracles import GridSearchOracle
-from rust_tuner.records.rows import out_of_fold_predictions
 from rust_tuner.records.project import Project
+from rust_tuner.records.rows import out_of_fold_predictions
+from rust_tuner.search.oracles import GridSearchOracle
 from rust_tuner.search.regimes import recorded_protocol
 from rust_tuner.search.runs import run_key
 from rust_tuner.search.subjects import view_subject
 from rust_tuner.search.tuner import CrossValidationTuner
 from rust_tuner.seeds import generator
+from rust_tuner.steps.checks.models import ShuffledRun
+from rust_tuner.steps.checks.shuffling import shuffled_between_patients
+from rust_tuner.steps.noise import as_searched, require_same_data
+from rust_tuner.steps.refit import HYPERPARAMETERS, tuned_hypermodel
 
 _DEFAULTS = {
     "batch_size": DEFAULT_BATCH_SIZE,

@@ -6,9 +6,9 @@ import pytest
 from report_studies import write_regime_1, write_study
 
 from rust_tuner.files import read_json, write_json
+from rust_tuner.records.folder import read_study
 from rust_tuner.report.html import write_report
 from rust_tuner.report.sections.checks import checks_section
-from rust_tuner.records.folder import read_study
 
 
 @pytest.fixture

@@ -6,6 +6,11 @@ import numpy as np
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
 
+from rust_tuner.data.splits import Development, make_folds
+from rust_tuner.labels import NUM_VIEWS
+from rust_tuner.metrics import Predictions, macro_auroc
+from rust_tuner.records.project import read_project
+from rust_tuner.records.rows import ROWS_FILE, out_of_fold_predictions
 from rust_tuner.steps.checks.models import (
     ShuffledRun,
     check_predictors,
@@ -13,11 +18,6 @@ from rust_tuner.steps.checks.models import (
     judge_view_only,
 )
 from rust_tuner.steps.checks.shuffling import shuffled_between_patients
-from rust_tuner.data.splits import Development, make_folds
-from rust_tuner.labels import NUM_VIEWS
-from rust_tuner.metrics import Predictions, macro_auroc
-from rust_tuner.records.rows import ROWS_FILE, out_of_fold_predictions
-from rust_tuner.records.project import read_project
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,6 @@ import pytest
 from judged_searches import skilled, write_judged_search
 
 from rust_tuner import Study
-from rust_tuner.steps.checks.patients import (
-    check_patient_ids,
-    check_split,
-    check_unchanged,
-    normal_form,
-)
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import (
@@ -25,6 +19,12 @@ from rust_tuner.data.split_file import (
     write_split,
 )
 from rust_tuner.files import read_json, sha256_of_file
+from rust_tuner.steps.checks.patients import (
+    check_patient_ids,
+    check_split,
+    check_unchanged,
+    normal_form,
+)
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from rust_tuner.steps.checks.pictures import check_pictures
 from rust_tuner.data.near_duplicates import SimilarPair
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import Split
+from rust_tuner.steps.checks.pictures import check_pictures
 
 
 @pytest.fixture

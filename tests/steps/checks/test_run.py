@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from rust_tuner import Study
-from rust_tuner.steps.checks.run import run_checks
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.errors import ProtocolError, ResumeError
 from rust_tuner.files import read_json, sha256_of_file
 from rust_tuner.records.checks import CHECKS, read_checks
+from rust_tuner.steps.checks.run import run_checks
 
 OF_DATA = ("unchanged", "patients_across_splits", "patient_ids", "near_duplicates")
 OF_MODELS = ("predictors", "shuffled_labels", "view_only_training")

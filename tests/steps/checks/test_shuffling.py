@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from rust_tuner import split_holdout
-from rust_tuner.steps.checks.shuffling import shuffled_between_patients
 from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development
 from rust_tuner.errors import SplitError
 from rust_tuner.labels import CORTICES
+from rust_tuner.steps.checks.shuffling import shuffled_between_patients
 
 
 def generator(seed=0):

@@ -7,18 +7,18 @@ import pytest
 from PIL import Image
 
 from rust_tuner import Protocol
-from rust_tuner.steps.checks.models import judge_shuffled, judge_view_only
-from rust_tuner.steps.checks.training import Training
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development, Folds, make_folds
 from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.progress import Silent
-from rust_tuner.steps.refit import tuned_hypermodel
+from rust_tuner.records.project import REGIME_1
+from rust_tuner.records.rows import out_of_fold_predictions
 from rust_tuner.search import subjects
 from rust_tuner.search.oracles import GridSearchOracle
-from rust_tuner.records.rows import out_of_fold_predictions
-from rust_tuner.records.project import REGIME_1
 from rust_tuner.search.tuner import CrossValidationTuner
+from rust_tuner.steps.checks.models import judge_shuffled, judge_view_only
+from rust_tuner.steps.checks.training import Training
+from rust_tuner.steps.refit import tuned_hypermodel
 
 PATIENTS = 24
 VALUES = {"batch_size": 8, "dropout_rate": 0.0, "learning_rate": 1e-3, "epsilon": 1e-7}

@@ -1,0 +1,31 @@
+"""Display names and numbers: how metrics, columns and values are written for people."""
+
+import numpy as np
+
+from rust_tuner.labels import NUM_LABELS
+
+METRICS = {
+    "auroc": f"AUROC, {NUM_LABELS} labels",
+    "cortex_auroc": "AUROC, visible cortices",
+    "loss": "Loss",
+}
+
+
+def short_number(value: object) -> str:
+    """A hyperparameter in as few characters as three digits take."""
+    return _bare(f"{value:.3g}") if isinstance(value, float | np.floating) else str(value)
+
+
+def power_number(value: float) -> str:
+    """A value of a logarithmic axis, such as 1e-7 or 2.5e-4; no raised digits, which are small."""
+    return _bare(f"{value:.1e}")
+
+
+def words(name: str) -> str:
+    """A column's name as words."""
+    return name.replace("_", " ")
+
+
+def _bare(number: str) -> str:
+    mantissa, _, exponent = number.partition("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}" if exponent else number
