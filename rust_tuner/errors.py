@@ -9,6 +9,7 @@ RustTunerError
 ├── WeightsError          backbone weights that cannot be had or do not fit
 ├── MetricError           a figure that is undefined for the data it was given
 ├── StorageError          a file that cannot be written, such as on a full disk
+├── RecordError           a file of a study that is damaged, or is something else
 ├── ExtraError            something that an optional package is needed for, which is missing
 ├── LockedError           a folder that another process is working in
 ├── FeatureCacheError     cached features that do not match what they claim to be
@@ -17,6 +18,9 @@ RustTunerError
     ├── SpaceError        a search space that changed or is not declared up front
     └── ResumeError       a project folder that does not belong to this search
 """
+
+from pathlib import Path
+from typing import Self
 
 
 class RustTunerError(Exception):
@@ -53,6 +57,23 @@ class MetricError(RustTunerError, ValueError):
 
 class StorageError(RustTunerError, OSError):
     """A file cannot be written; what was written before is whole."""
+
+
+class RecordError(RustTunerError, ValueError):
+    """A file of a study is damaged, or something else has its name.
+
+    Attributes:
+        path: the file, where it is known.
+    """
+
+    path: Path | None = None
+
+    @classmethod
+    def of(cls, path: Path, fault: str, *, mend: str = "restore or remove it") -> Self:
+        """The error of one file: what is wrong with it, and what to do about it."""
+        error = cls(f"{path} {fault}; {mend}")
+        error.path = path
+        return error
 
 
 class ExtraError(RustTunerError, ImportError):

@@ -7,11 +7,13 @@ import contextlib
 import datetime
 import hashlib
 import json
+import math
 import os
 import platform
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,11 +21,17 @@ from typing import IO, Any
 
 import filelock
 
-from rust_tuner.errors import LockedError, RustTunerError, StorageError
+from rust_tuner.errors import LockedError, RecordError, RustTunerError, StorageError
 
 CACHE_VARIABLE = "RUST_TUNER_CACHE"
 
+# State files are far smaller; what is larger is no state file of ours.
+LARGEST_STATE_FILE = 1 << 28
+
+_BINARY = getattr(os, "O_BINARY", 0)
 _CHUNK_BYTES = 1 << 20
+_DEEPEST = 64
+_MOST_DIGITS = 100
 _HOUR = 3600.0
 # The names that `atomic_write` and `atomic_path` write under.
 _ASIDE = re.compile(r"\.(.*\.)?\d+-[0-9a-f]{8}\.part(\..*)?")
@@ -64,9 +72,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         # Not after the file: what watches a folder, as TensorBoard does, goes by parts of names.
         name = path.parent / f".{os.getpid()}-{secrets.token_hex(4)}.part"
         # With the permissions of any new file, since studies and caches are shared.
-        handle = os.open(
-            name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
-        )
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
@@ -150,16 +156,99 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_whole(path: Path, *, most: int = LARGEST_STATE_FILE) -> bytes:
+    """The content of a file of ours; never waits, whatever stands in the file's place.
+
+    Args:
+        path: the file.
+        most: its size in bytes at most.
 
     Raises:
-        RustTunerError: where the file is no JSON; the message names it.
+        FileNotFoundError: where there is none.
+        RecordError: where something else than a file has its name, or it is larger, or cannot be
+            read; the message names it.
     """
     try:
-        return json.loads(path.read_bytes().decode())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RustTunerError(f"{path} is no valid JSON ({error}); restore or remove it") from error
+        # A pipe without a writer would keep an ordinary `open` waiting for ever.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+        with os.fdopen(handle, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise RecordError.of(path, "is not a file")
+            if status.st_size > most:
+                raise RecordError.of(path, f"has {status.st_size:,} bytes, more than {most:,}")
+            return stream.read(status.st_size)
+    except FileNotFoundError:
+        raise
+    except NotADirectoryError as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
+    except IsADirectoryError as error:
+        raise RecordError.of(path, "is a folder, not a file") from error
+    except OSError as error:
+        raise RecordError.of(
+            path, f"cannot be read ({error.strerror or error})", mend="mend its permissions"
+        ) from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of ours: finite numbers, text that can be encoded, a sensible depth.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        RecordError: where the file is no such JSON; the message names it.
+    """
+    content = read_whole(path)
+    try:
+        value = json.loads(
+            content.decode("utf-8-sig"),
+            parse_constant=_refuse_constant,
+            parse_int=_bounded_int,
+            parse_float=_finite_float,
+        )
+        _require_plain(value)
+    except (ValueError, RecursionError) as error:
+        raise RecordError.of(path, f"is no valid JSON ({_reason(error)})") from error
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _bounded_int(digits: str) -> int:
+    # Python refuses to print integers of thousands of digits, so an error could not name one.
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _finite_float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:20]} is beyond the range of floating-point numbers")
+    return value
+
+
+def _require_plain(value: Any) -> None:
+    """Refuse what would fail later: nesting without end, text that has no encoding."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError(f"nested more than {_DEEPEST} levels deep")
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += [*item, *item.values()]
+            elif isinstance(item, list):
+                below += item
+            elif isinstance(item, str):
+                item.encode()
+        level = below
+
+
+def _reason(error: Exception) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import make_folds
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, view_only_baseline
-from rust_tuner.records.project import FoldRecord, FoldStore, read_project
+from rust_tuner.records.folds import FoldRecord, FoldStore
+from rust_tuner.records.project import read_project
 from rust_tuner.records.rows import rows_sha256, rows_table, write_rows
 
 NUM_FOLDS = 3

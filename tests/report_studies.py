@@ -17,13 +17,13 @@ from rust_tuner.files import read_json, sha256_of_json
 from rust_tuner.labels import CORTICES, LABELS, SCORES
 from rust_tuner.records.checks import CheckRecord, Verdict, searches_seen
 from rust_tuner.records.folder import read_study
+from rust_tuner.records.folds import FoldStore
 from rust_tuner.records.nested import (
     OuterRecord,
     outer_folder,
     write_outer,
     write_summary,
 )
-from rust_tuner.records.project import FoldStore
 from rust_tuner.records.rows import rows_sha256, write_rows
 
 VIEW_ONLY = {"val_auroc": 0.7, "val_cortex_auroc": 0.5}
@@ -37,6 +37,12 @@ def write_json(path, value):
     """As the package writes it, but without waiting for the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=2))
+
+
+def signed(head):
+    """A record with the hash of all else in it, as its reader expects."""
+    content = {name: value for name, value in head.items() if name != "sha256"}
+    return content | {"sha256": sha256_of_json(content)}
 
 
 def curve_value(metric, trial, fold, epoch, *, split="validation"):
@@ -65,7 +71,7 @@ def write_trial(folder, number, values, *, num_folds, epochs, metrics, objective
             "seconds": 1.5,
             **curves,
         }
-        write_json(place / f"fold_{fold}.json", head | {"sha256": sha256_of_json(head)})
+        write_json(place / f"fold_{fold}.json", signed(head))
     means = {
         metric: [
             float(np.mean([curve_value(metric, number, f, epoch) for f in range(num_folds)]))

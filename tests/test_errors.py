@@ -60,7 +60,7 @@ def test_every_other_error_is_also_one_of_pythons_own() -> None:
 @pytest.mark.parametrize("name", sorted(CLASSES))
 def test_every_error_carries_its_message_and_says_what_it_is(name: str) -> None:
     assert str(CLASSES[name]("row 17: medial=5")) == "row 17: medial=5"
-    assert (CLASSES[name].__doc__ or "").endswith(".")
+    assert (inspect.getdoc(CLASSES[name]) or "").endswith(".")
 
 
 def test_the_root_is_public() -> None:

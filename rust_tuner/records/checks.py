@@ -4,13 +4,13 @@ It owns the file's form; what is checked belongs to `checks`.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from rust_tuner.errors import RustTunerError
-from rust_tuner.files import read_json, write_json
+from rust_tuner.files import write_json
 from rust_tuner.records.project import Project
+from rust_tuner.records.schema import ChecksForm, read_record
 
 CHECKS_FILE = "checks.json"
 # The folder of what the checks train.
@@ -50,6 +50,9 @@ class Verdict:
     mend: str = ""
     findings: tuple[str, ...] = ()
     figures: Mapping[str, float | None] = field(default_factory=dict)
+
+
+_VERDICT_FIELDS = tuple(item.name for item in fields(Verdict))
 
 
 @dataclass(frozen=True)
@@ -100,33 +103,12 @@ def read_checks(path: Path) -> CheckRecord:
 
     Raises:
         FileNotFoundError: where no check was run.
-        RustTunerError: where the file is damaged or of another format.
+        RecordError: where the file is damaged or of another format.
     """
-    content = read_json(path)
-    mend = "run the checks again"
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise RustTunerError(f"{path.name} is no record of checks of format {_FORMAT}; {mend}")
-    try:
-        verdicts = tuple(_verdict(item) for item in content["verdicts"])
-        searches = {str(name): dict(seen) for name, seen in content["searches"].items()}
-        return CheckRecord(str(content["date"]), searches, verdicts)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise RustTunerError(f"{path.name} is damaged ({error!r}); {mend}") from error
-
-
-def _verdict(item: Mapping[str, Any]) -> Verdict:
-    if item["status"] not in STATUSES:
-        raise ValueError(f"status {item['status']!r}; expected one of {', '.join(STATUSES)}")
-    figures = dict(item["figures"])
-    for name, value in figures.items():
-        if value is not None and not isinstance(value, int | float):
-            raise TypeError(f"{name}={value!r}; expected a number or null")
-    return Verdict(
-        check=str(item["check"]),
-        title=str(item["title"]),
-        status=item["status"],
-        reason=str(item["reason"]),
-        mend=str(item["mend"]),
-        findings=tuple(str(line) for line in item["findings"]),
-        figures=figures,
+    content = read_record(path, ChecksForm, mend="run the checks again")
+    verdicts = (
+        Verdict(**{name: item[name] for name in _VERDICT_FIELDS} | {"findings": tuple(findings)})
+        for item in content["verdicts"]
+        for findings in (item["findings"],)
     )
+    return CheckRecord(content["date"], content["searches"], tuple(verdicts))

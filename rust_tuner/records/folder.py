@@ -4,7 +4,7 @@ It owns the places of a study's files as a reader sees them; what the parts mean
 tables and figures beside it.
 """
 
-import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,32 +14,26 @@ import pandas as pd
 
 from rust_tuner.data.split_file import SPLIT_FILE
 from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.files import read_json, sha256_of_json
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
 from rust_tuner.records.checks import CHECKS_FILE, CheckRecord, read_checks
 from rust_tuner.records.nested import (
-    FIGURES,
     NESTED,
     NESTED_FILE,
-    SPREADS,
-    SUMMARY_PARTS,
     Nested,
     read_nested,
 )
 from rust_tuner.records.noise import NOISE, NOISE_FILE, NoiseFloor, read_noise
 from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project, read_project
+from rust_tuner.records.schema import HoldoutForm, SplitForm, StudyForm, read_record
 from rust_tuner.records.study import STUDY_FILE
 
 FINAL = "final"
 CROSS_VALIDATION = "cross_validation"
-# What reading a damaged part may end in; everything else is a fault of the program.
+# What drawing a part of the page may end in where its records are not what they should be.
 DAMAGED = (RustTunerError, OSError, LookupError, TypeError, ValueError, AttributeError)
 
 _PARTS = (STUDY_FILE, SPLIT_FILE, BASELINES_FOLDER, REGIME_1, REGIME_2, NESTED, NOISE, FINAL)
-_HOLDOUT_METRICS = ("auroc", "cortex_auroc")
-_LABEL_FIELDS = ("label", "positives", "rows", "auroc", "precision", "recall", "f1")
-
 Part = TypeVar("Part")
 
 
@@ -108,16 +102,15 @@ def read_study(directory: str | Path) -> StudyRecords:
 
     def read(name: str, reader: Callable[[Path], Part]) -> Part | None:
         path = place / name
-        if not path.exists():
-            return None
         try:
-            return reader(path)
-        except DAMAGED as error:
-            problems.append(f"{name}: {_told(error)}")
+            # What is not there is no problem, a link to nowhere is one.
+            return reader(path) if os.path.lexists(path) else None
+        except (RustTunerError, OSError) as error:
+            problems.append(f"{name}: {error}")
             return None
 
     def project(name: str) -> Project | None:
-        found = read(name, _readable_project)
+        found = read(name, read_project)
         if found is not None:
             problems.extend(f"{name}: {problem}" for problem in found.problems)
         return found
@@ -145,105 +138,21 @@ def read_study(directory: str | Path) -> StudyRecords:
     )
 
 
-def _told(error: Exception) -> str:
-    return str(error) if isinstance(error, RustTunerError | OSError) else f"damaged ({error!r})"
-
-
-def _readable_project(folder: Path) -> Project:
-    """A project whose manifest and trials hold all that tables and figures take from them."""
-    project = read_project(folder)
-    run = project.run
-    for number in (run["num_trials"], run["epochs"], run["seed"], run["subject"]["num_folds"]):
-        if not isinstance(number, int):
-            raise TypeError(f"{number!r} where a whole number is expected")
-    if run["objective"]["direction"] not in ("max", "min"):
-        raise ValueError(f"direction {run['objective']['direction']!r}")
-    _require_figures(run.get("view_only_baseline") or {})
-    dict(run["versions"])
-    dict(run["space"])
-    trials, problems = [], list(project.problems)
-    for trial in project.trials:
-        try:
-            _require_figures(trial.metrics)
-            for name in trial.metrics:
-                trial.spread(name.removeprefix("val_"))
-        except DAMAGED as error:
-            problems.append(f"trial_{trial.trial}: {_told(error)}")
-        else:
-            trials.append(trial)
-    return dataclasses.replace(project, trials=tuple(trials), problems=tuple(problems))
-
-
 def _nested(path: Path) -> Nested:
-    found = read_nested(path.parent)
-    run = found.run
-    for number in (run["seed"], *run["trials"].values()):
-        if not isinstance(number, int):
-            raise TypeError(f"{number!r} where a whole number is expected")
-    str(run["objective"])
-    dict(run["subject"]["weights"])
-    dict(run["versions"])
-    for record in found.outer:
-        for what in SPREADS:
-            _require_figures({name: getattr(record, what)[name] for name in FIGURES})
-    if found.summary is not None:
-        for what in SUMMARY_PARTS:
-            for name in FIGURES:
-                _require_figures(found.summary[what][name])
-    return found
+    return read_nested(path.parent)
 
 
 def _noise(path: Path) -> NoiseFloor:
-    found = read_noise(path.parent)
-    int(found.run["repeats"] + found.run["assignments"])
-    str(found.run["objective"])
-    dict(found.run["configuration"])
-    _require_figures(found.run["selection_score"])
-    return found
+    return read_noise(path.parent)
 
 
 def _study(path: Path) -> dict[str, Any]:
-    study = _json_object(path)
-    for name in ("radiographs", "patients"):
-        int(study[name])
-    dict(study["protocol"])
-    return study
+    return read_record(path, StudyForm)
 
 
 def _split(path: Path) -> dict[str, Any]:
-    split = _json_object(path)
-    content = {name: value for name, value in split.items() if name != "sha256"}
-    if split["sha256"] != sha256_of_json(content):
-        raise RustTunerError("the content does not match its SHA-256; restore the file")
-    for name in ("development", "holdout"):
-        list(split[name])
-    for record in split["folds"].values():
-        dict(record["patients"])
-    return split
+    return read_record(path, SplitForm)
 
 
 def _holdout(path: Path) -> dict[str, Any]:
-    found = _json_object(path)
-    if found["format"] != 1:
-        raise RustTunerError(f"format {found['format']!r}; this version knows format 1")
-    for name in ("radiographs", "patients", "epoch"):
-        int(found[name])
-    _require_figures(found["metrics"])
-    _require_figures({name: found["metrics"][name] for name in _HOLDOUT_METRICS})
-    _require_figures({name: found["view_only_baseline"][name] for name in _HOLDOUT_METRICS})
-    for row in found["labels"]:
-        _require_figures({name: row[name] for name in _LABEL_FIELDS if name != "label"})
-    return found
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise RustTunerError(f"{path.name} is no JSON object; restore or remove it")
-    return content
-
-
-def _require_figures(values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        if value is not None and not isinstance(value, int | float):
-            raise TypeError(f"{name}={value!r}; expected a number or null")
+    return read_record(path, HoldoutForm, mend="restore it")

@@ -12,13 +12,15 @@ It reads and writes files alone; no TensorFlow. STUDY/nested is
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.files import read_json, sha256_of_file, sha256_of_json, write_json, write_text
+from rust_tuner.errors import RecordError, ResumeError, RustTunerError
+from rust_tuner.files import read_whole, sha256_of_json, write_json, write_text
+from rust_tuner.records.schema import NestedForm, OuterForm, SummaryForm, read_record
 
 NESTED = "nested"
 NESTED_FILE = "nested.json"
@@ -138,26 +140,22 @@ def read_outer(place: Path, *, key: str | None = None) -> OuterRecord | None:
         key: what the record must depend on; any where None.
 
     Raises:
-        RustTunerError: where record or predictions are damaged or belong to another run.
+        RecordError: where record or predictions are damaged or belong to another run.
     """
     path = place / OUTER_FILE
     try:
-        content = read_json(path)
+        content = read_record(path, OuterForm, mend=_MEND)
     except FileNotFoundError:
         return None
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise RustTunerError(f"{path} is no record of an outer fold; {_MEND}")
-    own = content.pop("sha256", None)
-    if own != sha256_of_json(content):
-        raise RustTunerError(f"{path} does not match its SHA-256; {_MEND}")
     if key not in (None, content["key"]):
-        raise RustTunerError(f"{path} belongs to another run; {_MEND}")
+        raise RecordError.of(path, "belongs to another run", mend=_MEND)
     predictions = place / OUTER_PREDICTIONS
-    if not predictions.is_file() or sha256_of_file(predictions) != content["predictions_sha256"]:
-        raise RustTunerError(f"{predictions} is missing or not the one of its record; {_MEND}")
-    missing = set(OuterRecord.__dataclass_fields__) - set(content)
-    if missing:
-        raise RustTunerError(f"{path} lacks {min(missing)}; {_MEND}")
+    try:
+        actual = hashlib.sha256(read_whole(predictions)).hexdigest()
+    except FileNotFoundError as error:
+        raise RecordError.of(predictions, "is missing", mend=_MEND) from error
+    if actual != content["predictions_sha256"]:
+        raise RecordError.of(predictions, "is not the one of its record", mend=_MEND)
     return OuterRecord(**{name: content[name] for name in OuterRecord.__dataclass_fields__})
 
 
@@ -175,15 +173,13 @@ def read_nested(folder: str | Path) -> Nested:
 
     Raises:
         ResumeError: where the folder holds none.
-        RustTunerError: where its manifest is damaged.
+        RecordError: where its manifest is damaged.
     """
     place = Path(folder)
     path = place / NESTED_FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise ResumeError(f"{place} holds no nested cross-validation ({NESTED_FILE} is missing)")
-    run = read_json(path)
-    if not isinstance(run, dict) or run.get("format") != _FORMAT:
-        raise RustTunerError(f"{path} is of no format that this version knows; restore it")
+    run = read_record(path, NestedForm)
     outer, problems = [], []
     for number in range(int(run["outer_folds"])):
         try:
@@ -195,12 +191,22 @@ def read_nested(folder: str | Path) -> Nested:
             outer.append(record)
     summary = None
     try:
-        summary = read_json(place / SUMMARY_FILE)
-        if not isinstance(summary, dict) or summary.get("key") != nested_key(run):
-            problems.append(f"{SUMMARY_FILE} belongs to another run; {_MEND}")
-            summary = None
+        summary = read_record(place / SUMMARY_FILE, SummaryForm, mend=_MEND)
+        _require_summary(place / SUMMARY_FILE, summary, run)
     except FileNotFoundError:
         pass
-    except RustTunerError as error:
+    except RecordError as error:
         problems.append(str(error))
+        summary = None
     return Nested(place, run, tuple(outer), summary, tuple(problems))
+
+
+def _require_summary(path: Path, summary: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    if summary["key"] != nested_key(run):
+        raise RecordError.of(path, "belongs to another run", mend=_MEND)
+    for part in SUMMARY_PARTS:
+        figures = summary.get(part)
+        if not isinstance(figures, dict) or not all(
+            isinstance(figures.get(name), dict) for name in FIGURES
+        ):
+            raise RecordError.of(path, f"is damaged ({part} has no figures)", mend=_MEND)

@@ -8,6 +8,8 @@ the patients to folds. STUDY/noise is
     assignment_000   a project folder for each assignment, with one trial
 """
 
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +17,9 @@ from typing import Any
 
 import pandas as pd
 
-from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.files import read_json
-from rust_tuner.records.project import RUN_FILE, Project, read_project
+from rust_tuner.errors import RecordError, ResumeError
+from rust_tuner.records.project import RUN_FILE, read_project
+from rust_tuner.records.schema import NoiseForm, read_record
 
 NOISE = "noise"
 NOISE_FILE = "noise.json"
@@ -25,6 +27,8 @@ SEEDS = "seeds"
 DEFAULT_REPEATS = 10
 METRICS_REPEATED = ("auroc", "cortex_auroc")
 
+# Copies that a person or a synchroniser made are none.
+_ASSIGNMENT = re.compile(r"assignment_(\d{3,5})")
 _VALUES = ("kind", "repeat", "metric", "value")
 
 
@@ -59,19 +63,22 @@ def read_noise(folder: str | Path) -> NoiseFloor:
 
     Raises:
         ResumeError: where there are no repeats.
-        RustTunerError: where their manifest is damaged.
+        RecordError: where their manifest is damaged.
     """
     place = Path(folder)
     path = place / NOISE_FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise ResumeError(f"{place} holds no repeats ({NOISE_FILE} is missing)")
-    run = read_json(path)
-    if not isinstance(run, dict) or run.get("format") != 1:
-        raise RustTunerError(f"{path} is of no format that this version knows; restore it")
+    run = read_record(path, NoiseForm)
     rows: list[tuple[str, int, str, float]] = []
     failures: list[str] = []
     problems: list[str] = []
-    for kind, first, project in _projects(place):
+    for kind, first, folder in _projects(place):
+        try:
+            project = read_project(folder)
+        except RecordError as error:
+            problems.append(f"{folder.name}: {error}")
+            continue
         problems += [f"{project.folder.name}: {problem}" for problem in project.problems]
         for trial in project.trials:
             repeat = first + int(trial.trial)
@@ -90,8 +97,8 @@ def read_noise(folder: str | Path) -> NoiseFloor:
 def begun_repeats(directory: str | Path) -> int:
     """How many repeats of each kind a study's folder was asked for, or the default number."""
     try:
-        return int(read_json(Path(directory) / NOISE / NOISE_FILE)["repeats"])
-    except (OSError, RustTunerError, LookupError, TypeError, ValueError):
+        return int(read_record(Path(directory) / NOISE / NOISE_FILE, NoiseForm)["repeats"])
+    except (FileNotFoundError, RecordError):
         return DEFAULT_REPEATS
 
 
@@ -100,10 +107,11 @@ def assignment_folder(place: Path, repeat: int) -> Path:
     return place / f"assignment_{repeat:03d}"
 
 
-def _projects(place: Path) -> Iterator[tuple[str, int, Project]]:
-    """The kind of each project, the number of its first repeat, and the project."""
-    if (place / SEEDS / RUN_FILE).is_file():
-        yield "seed", 0, read_project(place / SEEDS)
+def _projects(place: Path) -> Iterator[tuple[str, int, Path]]:
+    """The kind of each project, the number of its first repeat, and its folder."""
+    if os.path.lexists(place / SEEDS / RUN_FILE):
+        yield "seed", 0, place / SEEDS
     for folder in sorted(place.glob("assignment_*")):
-        if (folder / RUN_FILE).is_file():
-            yield "assignment", int(folder.name.removeprefix("assignment_")), read_project(folder)
+        match = _ASSIGNMENT.fullmatch(folder.name)
+        if match is not None and (folder / RUN_FILE).is_file():
+            yield "assignment", int(match[1]), folder

@@ -4,6 +4,7 @@ A cortex counts only in the rows where it has a score. What is undefined is NaN 
 a substitute value.
 """
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
-from rust_tuner.errors import RustTunerError
+from rust_tuner.errors import RecordError, RustTunerError
+from rust_tuner.files import read_whole
 from rust_tuner.labels import CORTICES, LABELS, SCORES, decode_probabilities
 from rust_tuner.metrics import auroc
 
@@ -25,13 +27,16 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     """Read `final/predictions.csv`: one row a radiograph, true scores and 18 probabilities.
 
     Raises:
+        FileNotFoundError: where there is no such file.
+        RecordError: where it is no CSV.
         RustTunerError: where columns are missing or values are out of range.
     """
     source = Path(path)
+    content = read_whole(source)
     try:
-        table = pd.read_csv(source, dtype=dict.fromkeys(_TEXTS, "str"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise RustTunerError(f"{source.name} is no CSV ({error}); restore it") from error
+        table = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(_TEXTS, "str"))
+    except ValueError as error:
+        raise RecordError.of(source, f"is no CSV ({error})", mend="restore it") from error
     missing = [name for name in (*_TEXTS, *CORTICES, *_PROBABILITIES) if name not in table.columns]
     if missing:
         raise RustTunerError(f"{source.name} lacks the column {missing[0]}; restore it")

@@ -10,12 +10,11 @@ It reads and writes files alone: no model code, no data and no TensorFlow. A pro
     trial_0000/fold_0.npz       its validation predictions of every epoch, while the trial runs
     trial_0000/out_of_fold.npz  the predictions of the trial's chosen epoch
 
-It is long because whoever writes a file of the folder and whoever reads it stand side by side here.
+The records of folds belong to `folds`, the form of each file to `schema`.
 """
 
-import io
-import zipfile
-from collections.abc import Mapping
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.files import atomic_write, read_json, sha256_of_json, write_json
+from rust_tuner.errors import RecordError, ResumeError, RustTunerError
 from rust_tuner.metrics.fold_interval import UNIT, fold_interval
 from rust_tuner.metrics.ties import Tie, ties
 from rust_tuner.metrics.uncertainty import Interval
+from rust_tuner.records.arrays import read_arrays
+from rust_tuner.records.folds import fold_files, read_fold
+from rust_tuner.records.schema import RunForm, TrialForm, read_record
 
 TRIAL_ID_WIDTH = 4
 RUN_FILE = "search.json"
@@ -36,170 +37,9 @@ REGIME_1 = "regime_1"
 REGIME_2 = "regime_2"
 SPLITS = ("training", "validation")
 
-_NO_ROWS = np.empty(0, dtype=np.int64)
-_FOLD_FIELDS = {"key", "fold", "training", "validation", "steps_per_epoch", "seconds"}
-
-Curves = dict[str, list[float]]
-
-
-@dataclass(frozen=True, eq=False)
-class FoldRecord:
-    """What one fold of one trial gave.
-
-    Attributes:
-        fold: its number, from 0.
-        training: metric -> value per epoch, on the training batches as they were trained.
-        validation: metric -> value per epoch, on the fold's validation rows.
-        validation_indices: (n_validation,) int64 rows of the development set; empty once the
-            trial is closed.
-        predictions: (epochs, n_validation, outputs) float32; None once the trial is closed.
-        steps_per_epoch: optimiser steps of each epoch.
-        seconds: how long the fold took.
-    """
-
-    fold: int
-    training: Curves
-    validation: Curves
-    validation_indices: npt.NDArray[np.int64]
-    predictions: npt.NDArray[np.float32] | None
-    steps_per_epoch: int
-    seconds: float
-
-
-class FoldStore:
-    """Per-fold records of one trial; a record of anything else is never returned."""
-
-    def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
-        """Keep records in a trial's folder.
-
-        Args:
-            folder: the trial's folder.
-            key: everything that the records depend on, as JSON values.
-        """
-        self._folder = folder
-        self._key = sha256_of_json(key)
-
-    def load(self, fold: int) -> FoldRecord | None:
-        """The record of a fold, or None where there is none for exactly this key."""
-        arrays = _read_arrays(self._arrays(fold), self._key)
-        return None if arrays is None else self._from_head(fold, arrays)
-
-    def load_closed(self, num_folds: int) -> list[FoldRecord] | None:
-        """All folds' records of a trial that `close` finished, without their predictions."""
-        if _read_arrays(self._out_of_fold, self._key) is None:
-            return None
-        records = [self._from_head(fold, {}) for fold in range(num_folds)]
-        found = [record for record in records if record is not None]
-        return found if len(found) == num_folds else None
-
-    def save(self, record: FoldRecord) -> None:
-        """Keep a record; it counts once its JSON is there, which is written last."""
-        _write_arrays(
-            self._arrays(record.fold),
-            self._key,
-            validation_indices=record.validation_indices,
-            predictions=record.predictions,
-        )
-        head = {
-            "key": self._key,
-            "fold": record.fold,
-            "steps_per_epoch": record.steps_per_epoch,
-            "seconds": record.seconds,
-            "training": record.training,
-            "validation": record.validation,
-        }
-        write_json(self._head(record.fold), head | {"sha256": sha256_of_json(head)})
-        self.checkpoint(record.fold).clear()
-
-    def is_foreign(self) -> bool:
-        """Whether whole records of another key lie in the folder."""
-        for path in self._folder.glob("fold_*.json"):
-            try:
-                head = read_json(path)
-            except RustTunerError:
-                continue
-            if _is_fold_record(head) and _is_whole(head) and head["key"] != self._key:
-                return True
-        return False
-
-    def checkpoint(self, fold: int) -> "EpochCheckpoint":
-        """Where a fold that is being trained keeps its state between epochs."""
-        return EpochCheckpoint(self._folder / f"fold_{fold}.epoch.npz", self._key)
-
-    def close(self, out_of_fold: npt.NDArray[np.float32], epoch: int) -> None:
-        """Keep the chosen epoch's out-of-fold predictions instead of every epoch's.
-
-        Args:
-            out_of_fold: (n, outputs), NaN in rows that no fold validates.
-            epoch: the chosen epoch, from 0.
-        """
-        _write_arrays(
-            self._out_of_fold,
-            self._key,
-            predictions=out_of_fold,
-            epoch=np.asarray(epoch),
-        )
-
-    def prune(self) -> None:
-        """Drop what only a running trial needs, once it is recorded as completed."""
-        for path in self._folder.glob("fold_*.npz"):
-            path.unlink()
-
-    def _from_head(self, fold: int, arrays: Mapping[str, Any]) -> FoldRecord | None:
-        try:
-            head = read_json(self._head(fold))
-        except (FileNotFoundError, RustTunerError):
-            return None
-        if not _is_fold_record(head) or head["key"] != self._key:
-            return None
-        if not _is_whole(head):
-            return None
-        return FoldRecord(
-            fold=fold,
-            training=head["training"],
-            validation=head["validation"],
-            predictions=arrays.get("predictions"),
-            validation_indices=arrays.get("validation_indices", _NO_ROWS),
-            steps_per_epoch=head["steps_per_epoch"],
-            seconds=head["seconds"],
-        )
-
-    @property
-    def _out_of_fold(self) -> Path:
-        return self._folder / "out_of_fold.npz"
-
-    def _head(self, fold: int) -> Path:
-        return self._folder / f"fold_{fold}.json"
-
-    def _arrays(self, fold: int) -> Path:
-        return self._folder / f"fold_{fold}.npz"
-
-
-class EpochCheckpoint:
-    """The state of one fold after its last finished epoch, in a file.
-
-    Attributes:
-        seconds_between: least time between two states; shorter folds are trained again whole.
-    """
-
-    seconds_between = 30.0
-
-    def __init__(self, path: Path, key: str) -> None:
-        """Keep states in `path`, under the key of the trial."""
-        self._path = path
-        self._key = key
-
-    def load(self) -> dict[str, Any] | None:
-        """The state that was kept, or None where there is none for exactly this key."""
-        return _read_arrays(self._path, self._key)
-
-    def save(self, state: dict[str, Any]) -> None:
-        """Keep a state instead of the one before."""
-        _write_arrays(self._path, self._key, **state)
-
-    def clear(self) -> None:
-        """Drop the state."""
-        self._path.unlink(missing_ok=True)
+# Copies that a person or a synchroniser made, such as `trial_0000 (conflicted copy)`, are none.
+_TRIAL_FOLDER = re.compile(r"trial_(\d{4,9})")
+_AGAIN = "run the search again"
 
 
 @dataclass(frozen=True)
@@ -308,30 +148,33 @@ def read_project(folder: str | Path) -> Project:
 
     Raises:
         ResumeError: where the folder holds no search.
+        RecordError: where its manifest is damaged.
     """
     place = Path(folder)
     run_file = place / RUN_FILE
-    if not run_file.is_file():
+    if not os.path.lexists(run_file):
         raise ResumeError(
             f"{place} holds no search ({RUN_FILE} is missing); give the project folder itself, "
             "such as STUDY/regime_1"
         )
-    run = read_json(run_file)
+    run = read_record(run_file, RunForm)
+    num_folds = run["subject"]["num_folds"]
     trials, problems = [], []
-    for path in (folder / "trial.json" for folder in sorted(place.glob("trial_*"))):
+    for path in trial_folders(place):
         try:
-            trial = read_trial(path.parent)
-            num_folds = _num_folds(run, default=len(trial.folds))
+            trial = read_trial(path)
             if trial.score is not None and len(trial.folds) != num_folds:
-                raise RustTunerError(
-                    f"{len(trial.folds)} of {num_folds} fold records are there; run the search "
-                    "again"
+                raise RecordError.of(
+                    path,
+                    f"holds {len(trial.folds)} of {num_folds} fold records",
+                    mend=_AGAIN,
                 )
+            _require_epoch(path, trial)
             trials.append(trial)
         except FileNotFoundError:
-            problems.append(f"{path.parent.name}: trial.json is missing; run the search again")
-        except (RustTunerError, LookupError, TypeError, AttributeError, ValueError) as error:
-            problems.append(f"{path.parent.name}: {error}")
+            problems.append(f"{path.name}: trial.json is missing; {_AGAIN}")
+        except (RustTunerError, OSError) as error:
+            problems.append(f"{path.name}: {error}")
     return Project(place, run, tuple(trials), tuple(problems))
 
 
@@ -344,7 +187,7 @@ def count_ended(folder: Path) -> int:
         return 0
     try:
         trials = read_project(folder).trials
-    except (RustTunerError, LookupError, TypeError, AttributeError):
+    except (RustTunerError, OSError):
         return 0
     return sum(trial.status in ("COMPLETED", "FAILED") for trial in trials)
 
@@ -413,22 +256,21 @@ def read_out_of_fold(folder: str | Path, trial: str) -> npt.NDArray[np.float32]:
         ResumeError: where the trial has none.
     """
     path = Path(folder) / f"trial_{trial}" / "out_of_fold.npz"
-    arrays = _read_arrays(path, None)
+    arrays = read_arrays(path, None)
     if arrays is None:
         raise ResumeError(f"{path} is missing or damaged; only completed trials have one")
     return np.asarray(arrays["predictions"], dtype=np.float32)
 
 
-def _num_folds(run: Any, *, default: int) -> int:
-    """The folds of a run as its manifest tells them; a damaged one tells nothing."""
-    subject = run.get("subject") if isinstance(run, dict) else None
-    told = subject.get("num_folds") if isinstance(subject, dict) else None
-    return told if isinstance(told, int) else default
-
-
-def _is_whole(head: dict[str, Any]) -> bool:
-    content = {name: value for name, value in head.items() if name != "sha256"}
-    return head.get("sha256", "") in ("", sha256_of_json(content))
+def trial_folders(folder: Path) -> list[Path]:
+    """The folders of trials in a project folder, by number; only those of just such a name."""
+    named = {path: _TRIAL_FOLDER.fullmatch(path.name) for path in folder.glob("trial_*")}
+    numbers = {
+        path: int(match[1])
+        for path, match in named.items()
+        if match is not None and match[1] == f"{int(match[1]):0{TRIAL_ID_WIDTH}d}"
+    }
+    return sorted((path for path in numbers if path.is_dir()), key=numbers.__getitem__)
 
 
 def read_trial(folder: Path) -> TrialRecord:
@@ -436,16 +278,13 @@ def read_trial(folder: Path) -> TrialRecord:
 
     Raises:
         FileNotFoundError: where it holds no trial.
-        RustTunerError, LookupError, TypeError, AttributeError, ValueError: where a file is
-            damaged.
+        RecordError: where a file is damaged.
     """
-    state = read_json(folder / "trial.json")
-    folds = []
-    for head in sorted(folder.glob("fold_*.json"), key=lambda p: int(p.stem.split("_")[1])):
-        record = read_json(head)
-        if not _is_fold_record(record) or not _is_whole(record):
-            raise RustTunerError(f"{head} is no record of a fold; run the search again")
-        folds.append(record)
+    path = folder / "trial.json"
+    state = read_record(path, TrialForm, mend=_AGAIN)
+    if f"trial_{state['trial_id']}" != folder.name:
+        raise RecordError.of(path, f"is that of trial {state['trial_id']}", mend=_AGAIN)
+    folds = tuple(read_fold(head) for head in fold_files(folder))
     completed = state["status"] == "COMPLETED"
     metrics = {
         name: float(np.mean(history["observations"][-1]["value"]))
@@ -459,35 +298,18 @@ def read_trial(folder: Path) -> TrialRecord:
         epoch=int(state["best_step"]) if completed else None,
         message=state["message"],
         metrics=metrics if completed else {},
-        folds=tuple(folds),
+        folds=folds,
     )
 
 
-def _is_fold_record(head: object) -> bool:
-    return isinstance(head, dict) and set(head) >= _FOLD_FIELDS
-
-
-def _write_arrays(path: Path, key: str, **arrays: Any) -> None:
-    buffer = io.BytesIO()
-    kept: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
-    signature = {
-        "key": np.frombuffer(bytes.fromhex(key), np.uint8),
-        "num_arrays": np.asarray(len(kept)),
-    }
-    np.savez(buffer, allow_pickle=False, **signature, **kept)
-    with atomic_write(path) as stream:
-        stream.write(buffer.getvalue())
-
-
-def _read_arrays(path: Path, key: str | None) -> dict[str, Any] | None:
-    """The arrays of a file, or None where it is absent, damaged or of another key."""
-    try:
-        # NumPy leaves a file open that it cannot read, so it is opened here.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            arrays = dict(content)
-        own = arrays.pop("key").tobytes().hex()
-        # A damaged directory of a zip file may lack its last entries without a word.
-        is_whole = int(arrays.pop("num_arrays")) == len(arrays)
-    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile):
-        return None
-    return arrays if is_whole and key in (None, own) else None
+def _require_epoch(path: Path, trial: TrialRecord) -> None:
+    """Refuse a completed trial whose curves end before its epoch."""
+    for fold in trial.folds if trial.epoch is not None else ():
+        shortest = min((len(curve) for curve in fold["validation"].values()), default=0)
+        if trial.epoch is not None and shortest <= trial.epoch:
+            raise RecordError.of(
+                path,
+                f"has its score at epoch {trial.epoch}, but fold {fold['fold']} has {shortest} "
+                "epochs",
+                mend=_AGAIN,
+            )

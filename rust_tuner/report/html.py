@@ -13,9 +13,9 @@ from markupsafe import Markup
 from rust_tuner import __version__
 from rust_tuner.analysis.reproduction import reproduction
 from rust_tuner.analysis.verdict import summary, warnings_of
-from rust_tuner.files import write_text
+from rust_tuner.files import hold_lock, remove_leftovers, write_text
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
-from rust_tuner.records.folder import read_study
+from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.records.project import REGIME_1, REGIME_2
 from rust_tuner.report.checklist.claim import write_claim
 from rust_tuner.report.page import Room
@@ -72,9 +72,17 @@ def write_report(directory: str | Path) -> Path:
     Raises:
         ResumeError: where the folder holds nothing of a study.
         StorageError: where a file cannot be written.
+        LockedError: where another process is writing it.
     """
     records = read_study(directory)
-    room = Room(records.directory / REPORT)
+    folder = records.directory / REPORT
+    with hold_lock(folder, "writing the report"):
+        remove_leftovers(folder, "**")
+        return _write(records, folder)
+
+
+def _write(records: StudyRecords, folder: Path) -> Path:
+    room = Room(folder)
     sections = [
         data_section(records),
         split_section(records),

@@ -29,7 +29,8 @@ from rust_tuner.models.fold_training import (
 from rust_tuner.models.runtime import new_garbage_collected, release
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 from rust_tuner.progress import Silent, Task
-from rust_tuner.records.project import Curves, FoldRecord, FoldStore
+from rust_tuner.records.folds import FoldRecord, FoldStore
+from rust_tuner.records.schema import Curves
 
 BuildModel = Callable[[RunningPredictions | None], keras.Model]
 FoldList = tuple[tuple[IntArray, IntArray], ...]

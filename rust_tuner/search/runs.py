@@ -15,7 +15,9 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, remove_leftovers, sha256_of_json, write_json
-from rust_tuner.records.project import RUN_FILE, TRIAL_ID_WIDTH
+from rust_tuner.records.folds import fold_files
+from rust_tuner.records.project import RUN_FILE, TRIAL_ID_WIDTH, trial_folders
+from rust_tuner.records.schema import TrialForm, read_record
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
 
 EXTENDABLE = ("max_trials", "num_trials")
@@ -41,7 +43,9 @@ def claim_folder(folder: Path, run: dict[str, Any]) -> Iterator[None]:
         written = read_json(path)
     except FileNotFoundError:
         written = None
-        if any(folder.glob("trial_*/trial.json")) and not any(folder.glob("trial_*/fold_*.json")):
+        if any(folder.glob("trial_*/trial.json")) and not any(
+            fold_files(path) for path in trial_folders(folder)
+        ):
             raise ResumeError(
                 f"{folder} holds trials of a search without {RUN_FILE}, made by another program; "
                 "take a new folder or project_name"
@@ -120,8 +124,14 @@ def recover_trials(
     Raises:
         ResumeError: where a trial has other values than its number has in this search.
     """
-    found = {path.name.removeprefix("trial_") for path in folder.glob("trial_*/")}
-    numbers = [int(name) for name in found if name.isdecimal()]
+    folders = trial_folders(folder)
+    numbers = [int(path.name.removeprefix("trial_")) for path in folders]
+    total = oracle.num_trials()
+    if numbers and numbers[-1] >= total:
+        raise ResumeError(
+            f"{folders[-1]} is beyond the {total} trials of this search; remove it where it is no "
+            "trial, or take a new folder"
+        )
     trials, notes = [], []
     for number in range(max(numbers, default=-1) + 1):
         trial_id = f"{number:0{TRIAL_ID_WIDTH}d}"
@@ -153,15 +163,16 @@ def recover_trials(
 
 def readable_trials(folder: Path) -> list[Trial]:
     """The trials of a folder whose files can be read, to look at; nothing is changed."""
-    found = (_load_trial(path) for path in sorted(folder.glob("trial_*/trial.json")))
-    return [trial for trial in found if trial is not None]
+    trials = (_load_trial(path / "trial.json") for path in trial_folders(folder))
+    return [trial for trial in trials if trial is not None]
 
 
 def _load_trial(path: Path) -> Trial | None:
     """A trial's file, or None where it is absent, cut short or otherwise no trial."""
     try:
-        trial = Trial.from_state(read_json(path))
+        trial = Trial.from_state(read_record(path, TrialForm))
     except (OSError, RustTunerError, KeyError, TypeError, AttributeError, ValueError):
+        # The space in it is KerasTuner's own to read.
         return None
     known = (TrialStatus.RUNNING, TrialStatus.COMPLETED, TrialStatus.FAILED)
     unscored = trial.status == TrialStatus.COMPLETED and trial.score is None

@@ -27,15 +27,8 @@ from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.runtime import start_backend, versions
 from rust_tuner.progress import Progress, Silent, Task
-from rust_tuner.records.project import (
-    RUN_FILE,
-    FoldRecord,
-    FoldStore,
-    Project,
-    history_table,
-    read_project,
-    results_table,
-)
+from rust_tuner.records.folds import FoldRecord, FoldStore
+from rust_tuner.records.project import RUN_FILE, Project, history_table, read_project, results_table
 from rust_tuner.records.rows import write_rows
 from rust_tuner.search.cross_validation import (
     CrossValidation,

@@ -27,13 +27,7 @@ from rust_tuner.errors import ExtraError
 from rust_tuner.files import atomic_write, hold_lock, read_json, sha256_of_json
 from rust_tuner.progress import Progress, Silent, Task
 from rust_tuner.records.folder import read_study
-from rust_tuner.records.project import (
-    RUN_FILE,
-    SPLITS,
-    TrialRecord,
-    read_project,
-    read_trial,
-)
+from rust_tuner.records.project import RUN_FILE, SPLITS, TrialRecord, read_project, read_trial
 
 LOGS = "tensorboard"
 

@@ -11,12 +11,7 @@ from rust_tuner.analysis.against_view import standings
 from rust_tuner.labels import CORTICES
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import suggested_backbone
-from rust_tuner.records.project import (
-    REGIME_1,
-    REGIME_2,
-    Project,
-    results_table,
-)
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project, results_table
 from rust_tuner.records.rows import score_intervals
 from rust_tuner.steps.plan import PlannedStep
 from rust_tuner.terminal.table import four_digits, plain_table

@@ -10,13 +10,7 @@ from rust_tuner.progress import duration
 from rust_tuner.records.baselines import BASELINES_FOLDER
 from rust_tuner.records.nested import NESTED
 from rust_tuner.records.noise import NOISE
-from rust_tuner.records.project import (
-    REGIME_1,
-    REGIME_2,
-    RUN_FILE,
-    Project,
-    read_project,
-)
+from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, Project, read_project
 from rust_tuner.records.study import STUDY_FILE
 from rust_tuner.terminal.checks import check_status_lines
 from rust_tuner.terminal.repeats import nested_lines, noise_lines

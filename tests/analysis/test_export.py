@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from report_studies import signed
 
 from rust_tuner.analysis.export import export_best_hyperparameters
 from rust_tuner.errors import ResumeError, SearchError
@@ -30,6 +31,7 @@ def write_search(folder: Path, *, direction: str = "max", **changes: Any) -> Pat
         "format": 1,
         "oracle": "GridSearchOracle",
         "objective": {"name": "val_auroc", "direction": direction},
+        "space": {},
         "num_trials": 4,
         "seed": 7,
         "epochs": 3,
@@ -82,7 +84,7 @@ def write_trial(
             "training": {"loss": [0.7, 0.6, 0.5]},
             "validation": {"auroc": CURVES[fold], "cortex_auroc": CORTEX_CURVES[fold]},
         }
-        (place / f"fold_{fold}.json").write_text(json.dumps(record))
+        (place / f"fold_{fold}.json").write_text(json.dumps(signed(record)))
     return place
 
 

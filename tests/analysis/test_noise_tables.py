@@ -109,7 +109,7 @@ def test_no_repeat_at_all_is_a_table_without_rows():
 def test_a_folder_without_repeats_is_refused(tmp_path):
     with pytest.raises(ResumeError, match=r"noise\.json is missing"):
         read_noise(tmp_path)
-    (tmp_path / "noise.json").write_text("[]")
+    (tmp_path / "noise.json").write_text('{"format": 2}')
     with pytest.raises(RustTunerError, match="of no format that this version knows"):
         read_noise(tmp_path)
 

@@ -26,7 +26,7 @@ from rust_tuner.models.fold_training import (
     train_fold,
 )
 from rust_tuner.models.schedules import batch_sizes
-from rust_tuner.records.project import EpochCheckpoint, FoldStore
+from rust_tuner.records.folds import EpochCheckpoint, FoldStore
 
 EPOCHS = 3
 PLACE = FoldPlace(seed=0, trial=3, fold=2)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from report_studies import write_baselines, write_json
+from report_studies import signed, write_baselines, write_json
 
 from rust_tuner.files import read_json
 from rust_tuner.metrics import corrected_t_test, tied_with_best
@@ -19,9 +19,9 @@ def folder(tmp_path):
     for model, mean in zip(models, (0.8, 0.79, 0.6), strict=True):
         for fold in range(4):
             path = tmp_path / "baselines" / model / "trial_0000" / f"fold_{fold}.json"
-            head = read_json(path) | {"sha256": ""}
+            head = read_json(path)
             head["validation"]["auroc"] = [mean + 0.01 * rng.normal()] * 5
-            write_json(path, head)
+            write_json(path, signed(head))
     return tmp_path
 
 

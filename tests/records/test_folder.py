@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from report_studies import write_study
+from report_studies import signed, write_study
 
 from rust_tuner.errors import ResumeError
 from rust_tuner.files import read_json, write_json
@@ -69,12 +69,12 @@ def test_a_damaged_trial_is_named_and_the_others_are_there(study):
     path = study / "regime_1" / "trial_0002" / "fold_1.json"
     head = read_json(path)
     head["validation"]["auroc"] = head["validation"]["auroc"][:1]
-    del head["sha256"]
-    write_json(path, head)
+    write_json(path, signed(head))
     records = read_study(study)
     assert len(records.regime_1.trials) == 11
     assert len(records.problems) == 1
-    assert records.problems[0].startswith("regime_1: trial_0002: damaged (IndexError")
+    assert records.problems[0].startswith("regime_1: trial_0002: ")
+    assert "fold_1.json is damaged (validation curves of different lengths)" in records.problems[0]
 
 
 def test_a_damaged_first_model_is_named_and_the_others_are_there(study):

@@ -5,6 +5,7 @@ Long because it mirrors one module, and its tests share their fixtures.
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -13,11 +14,10 @@ import pandas as pd
 import pytest
 
 from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.files import write_json
+from rust_tuner.files import read_json, write_json
 from rust_tuner.metrics import corrected_t_test
+from rust_tuner.records.folds import FoldRecord, FoldStore
 from rust_tuner.records.project import (
-    FoldRecord,
-    FoldStore,
     TrialRecord,
     count_ended,
     history_table,
@@ -27,6 +27,17 @@ from rust_tuner.records.project import (
 )
 
 KEY = {"run": "abc", "trial": "0000", "values": {"units": 2}}
+RUN = {
+    "format": 1,
+    "objective": {"name": "val_auroc", "direction": "max"},
+    "space": {},
+    "num_trials": 4,
+    "seed": 0,
+    "epochs": 2,
+    "subject": {"num_folds": 2},
+    "view_only_baseline": {"val_auroc": 0.6},
+    "versions": {},
+}
 
 
 def fold_record(fold=0, offset=0.0):
@@ -255,10 +266,7 @@ def project(tmp_path):
     folder.mkdir()
     write_json(
         folder / "search.json",
-        {
-            "objective": {"name": "val_auroc", "direction": "max"},
-            "view_only_baseline": {"val_auroc": 0.6},
-        },
+        RUN,
     )
     write_trial(folder, "0000")
     write_trial(folder, "0001", values={"units": 3}, folds=(-0.125, 0.0))
@@ -298,7 +306,6 @@ def test_running_and_failed_trials_are_read_without_a_score(project):
         ("fold_1.json", '{"key": '),
         ("fold_1.json", "[]"),
         ("fold_1.json", "{}"),
-        ("fold_x.json", "{}"),
     ],
 )
 def test_a_damaged_trial_is_told_and_the_others_are_still_read(name, content, project):
@@ -353,7 +360,7 @@ def test_a_trial_learned_nothing_where_every_auroc_of_every_fold_and_epoch_is_on
 
 
 def test_folds_are_in_the_order_of_their_numbers(tmp_path):
-    write_json(tmp_path / "search.json", {"objective": {"name": "val_auroc", "direction": "max"}})
+    write_json(tmp_path / "search.json", RUN | {"subject": {"num_folds": 11}})
     write_trial(tmp_path, "0000", folds=[0.01 * fold for fold in range(11)])
     (trial,) = read_project(tmp_path).trials
     assert [fold["fold"] for fold in trial.folds] == list(range(11))
@@ -457,7 +464,7 @@ def test_the_history_has_every_value_of_every_fold_once(project):
 
 
 def test_a_search_without_trials_has_empty_tables_with_their_columns(tmp_path):
-    write_json(tmp_path / "search.json", {"objective": {"name": "val_auroc", "direction": "max"}})
+    write_json(tmp_path / "search.json", RUN | {"view_only_baseline": {}})
     read = read_project(tmp_path)
     assert read.best is None
     names = ["trial", "status", "score", "score_std", "score_low", "score_high"]
@@ -481,3 +488,58 @@ def test_reading_records_starts_no_tensorflow(project):
         [sys.executable, "-c", code, str(project)], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == ["4 30", "set()"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "trial_0000 (conflicted copy)",
+        "trial_0000~",
+        "trial_00000",
+        "trial_1",
+        "trial_",
+        "trial_x",
+        "trial_\u0663\u0663\u0663\u0663",
+    ],
+)
+def test_a_folder_of_another_name_is_no_trial(name, project):
+    before = read_project(project)
+    shutil.copytree(project / "trial_0000", project / name)
+    after = read_project(project)
+    assert [trial.trial for trial in after.trials] == [trial.trial for trial in before.trials]
+    assert after.problems == before.problems
+
+
+@pytest.mark.parametrize("name", ["fold_x.json", "fold_1 (copy).json", "fold_01234567.json"])
+def test_a_file_of_another_name_is_no_fold(name, project):
+    (project / "trial_0001" / name).write_text("{}")
+    assert len(read_project(project).trials[1].folds) == 2
+    assert read_project(project).problems == ()
+
+
+def test_a_trial_under_another_number_is_not_taken_for_it(project):
+    shutil.copytree(project / "trial_0000", project / "trial_0007")
+    read = read_project(project)
+    assert [trial.trial for trial in read.trials] == ["0000", "0001", "0002", "0003"]
+    assert "is that of trial 0000" in read.problems[0]
+
+
+def test_a_fold_record_without_its_hash_is_damaged(project, store):
+    path = project / "trial_0001" / "fold_1.json"
+    head = read_json(path)
+    del head["sha256"]
+    write_json(path, head)
+    read = read_project(project)
+    assert [trial.trial for trial in read.trials] == ["0000", "0002", "0003"]
+    assert "fold_1.json is damaged (sha256: field required)" in read.problems[0]
+
+
+def test_the_store_never_returns_a_record_without_its_hash(store, files):
+    head = read_json(files[0])
+    for sha256 in (None, "", "0" * 64):
+        write_json(files[0], head | {"sha256": sha256})
+        assert store.load(0) is None
+    del head["sha256"]
+    write_json(files[0], head)
+    assert store.load(0) is None
+    assert not store.is_foreign()

@@ -521,3 +521,19 @@ def test_a_report_needs_no_tensorflow(small):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_a_killed_report_left_aside_is_removed_by_the_next(tmp_path):
+    folder = tmp_path / "study"
+    write_study(folder)
+    leftovers = [
+        folder / "report" / ".123-0a1b2c3d.part",
+        folder / "report" / "figures" / ".regime_1.123-0a1b2c3d.part.png",
+        folder / "report" / "tables" / ".123-0a1b2c3e.part",
+    ]
+    for path in leftovers:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    write_report(folder)
+    assert not any(path.exists() for path in leftovers)
+    assert not list((folder / "report").rglob("*.part*"))

@@ -8,7 +8,8 @@ import pytest
 from fault_injection import Killed, Killer
 from search_problems import run_search, run_search_of_folds_together
 
-from rust_tuner.records.project import FoldStore, read_out_of_fold
+from rust_tuner.records.folds import FoldStore
+from rust_tuner.records.project import read_out_of_fold
 
 MOMENTS = ("before", "during", "after")
 OTHER_DAMAGES = ("empty", "one byte", "all but two bytes", "garbage", "absent")

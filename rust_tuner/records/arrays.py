@@ -1,0 +1,95 @@
+"""Files of arrays: NPZ without pickle, whole or not there, under the key of what they belong to."""
+
+import io
+import tokenize
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.errors import RecordError
+from rust_tuner.files import atomic_write, read_whole
+
+# Predictions of every epoch of a large fold; a file beyond it is no record of ours.
+_LARGEST = 1 << 36
+_HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def write_arrays(path: Path, key: str, **arrays: Any) -> None:
+    """Write arrays, atomically.
+
+    Args:
+        path: the file.
+        key: SHA-256 in hexadecimal of everything that the arrays depend on.
+        **arrays: arrays by name; those that are None are left out.
+    """
+    buffer = io.BytesIO()
+    kept: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
+    signature = {
+        "key": np.frombuffer(bytes.fromhex(key), np.uint8),
+        "num_arrays": np.asarray(len(kept)),
+    }
+    np.savez(buffer, allow_pickle=False, **signature, **kept)
+    with atomic_write(path) as stream:
+        stream.write(buffer.getvalue())
+
+
+def read_arrays(path: Path, key: str | None) -> dict[str, npt.NDArray[Any]] | None:
+    """The arrays of a file, or None where it is absent, damaged, or of another key than asked.
+
+    Args:
+        path: the file.
+        key: what the arrays must depend on; anything where None.
+    """
+    try:
+        content = read_whole(path, most=_LARGEST)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            arrays = {
+                info.filename.removesuffix(".npy"): _read_one(archive, info, len(content))
+                for info in archive.infolist()
+            }
+        own = arrays.pop("key").tobytes().hex()
+        # A damaged directory of a zip file may lack its last entries without a word.
+        is_whole = int(arrays.pop("num_arrays")) == len(arrays)
+    except (
+        FileNotFoundError,
+        RecordError,
+        ValueError,
+        TypeError,
+        EOFError,
+        KeyError,
+        # Encrypted entries and unknown compressions.
+        RuntimeError,
+        zipfile.BadZipFile,
+    ):
+        return None
+    return arrays if is_whole and key in (None, own) else None
+
+
+def _read_one(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file_size: int) -> npt.NDArray[Any]:
+    """One array, after its header was held against the bytes that are there.
+
+    NumPy makes room for what a header claims before it reads, however much that is.
+    """
+    if info.file_size > file_size:
+        raise ValueError(f"{info.filename} claims {info.file_size} bytes")
+    with archive.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        try:
+            shape, _, dtype = _HEADER_READERS[version](stream)
+        except (RecursionError, MemoryError, SyntaxError, tokenize.TokenError) as error:
+            # Python's parser ends so on a header that is nested without end.
+            raise ValueError(f"{info.filename} has no header") from error
+        claimed = dtype.itemsize
+        for side in shape:
+            claimed *= side
+        if dtype.hasobject or claimed > file_size or any(side < 0 for side in shape):
+            raise ValueError(f"{info.filename} claims {claimed} bytes")
+    with archive.open(info) as stream:
+        array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+    return array

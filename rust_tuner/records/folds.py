@@ -1,0 +1,210 @@
+"""The records of one trial's folds: what each fold gave, and the state of one that is trained.
+
+    fold_0.json        histories of one fold, under a key of everything they depend on
+    fold_0.npz         its validation predictions of every epoch, while the trial runs
+    fold_0.epoch.npz   the state of a long fold after its last finished epoch
+    out_of_fold.npz    the predictions of the trial's chosen epoch
+
+A record of another key, or one that does not match its hash, is never returned.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.errors import RecordError
+from rust_tuner.files import sha256_of_json, write_json
+from rust_tuner.records.arrays import read_arrays, write_arrays
+from rust_tuner.records.schema import Curves, FoldForm, read_record
+
+_NO_ROWS = np.empty(0, dtype=np.int64)
+_AGAIN = "run the search again"
+_FOLD_FILE = re.compile(r"fold_(\d{1,4})\.json")
+
+
+@dataclass(frozen=True, eq=False)
+class FoldRecord:
+    """What one fold of one trial gave.
+
+    Attributes:
+        fold: its number, from 0.
+        training: metric -> value per epoch, on the training batches as they were trained.
+        validation: metric -> value per epoch, on the fold's validation rows.
+        validation_indices: (n_validation,) int64 rows of the development set; empty once the
+            trial is closed.
+        predictions: (epochs, n_validation, outputs) float32; None once the trial is closed.
+        steps_per_epoch: optimiser steps of each epoch.
+        seconds: how long the fold took.
+    """
+
+    fold: int
+    training: Curves
+    validation: Curves
+    validation_indices: npt.NDArray[np.int64]
+    predictions: npt.NDArray[np.float32] | None
+    steps_per_epoch: int
+    seconds: float
+
+
+class FoldStore:
+    """Per-fold records of one trial; a record of anything else is never returned."""
+
+    def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
+        """Keep records in a trial's folder.
+
+        Args:
+            folder: the trial's folder.
+            key: everything that the records depend on, as JSON values.
+        """
+        self._folder = folder
+        self._key = sha256_of_json(key)
+
+    def load(self, fold: int) -> FoldRecord | None:
+        """The record of a fold, or None where there is none for exactly this key."""
+        arrays = read_arrays(self._arrays(fold), self._key)
+        return None if arrays is None else self._from_head(fold, arrays)
+
+    def load_closed(self, num_folds: int) -> list[FoldRecord] | None:
+        """All folds' records of a trial that `close` finished, without their predictions."""
+        if read_arrays(self._out_of_fold, self._key) is None:
+            return None
+        records = [self._from_head(fold, {}) for fold in range(num_folds)]
+        found = [record for record in records if record is not None]
+        return found if len(found) == num_folds else None
+
+    def save(self, record: FoldRecord) -> None:
+        """Keep a record; it counts once its JSON is there, which is written last."""
+        write_arrays(
+            self._arrays(record.fold),
+            self._key,
+            validation_indices=record.validation_indices,
+            predictions=record.predictions,
+        )
+        head = {
+            "key": self._key,
+            "fold": record.fold,
+            "steps_per_epoch": record.steps_per_epoch,
+            "seconds": record.seconds,
+            "training": record.training,
+            "validation": record.validation,
+        }
+        write_json(self._head(record.fold), head | {"sha256": sha256_of_json(head)})
+        self.checkpoint(record.fold).clear()
+
+    def is_foreign(self) -> bool:
+        """Whether whole records of another key lie in the folder."""
+        heads = (_whole(path) for path in fold_files(self._folder))
+        return any(head is not None and head["key"] != self._key for head in heads)
+
+    def checkpoint(self, fold: int) -> "EpochCheckpoint":
+        """Where a fold that is being trained keeps its state between epochs."""
+        return EpochCheckpoint(self._folder / f"fold_{fold}.epoch.npz", self._key)
+
+    def close(self, out_of_fold: npt.NDArray[np.float32], epoch: int) -> None:
+        """Keep the chosen epoch's out-of-fold predictions instead of every epoch's.
+
+        Args:
+            out_of_fold: (n, outputs), NaN in rows that no fold validates.
+            epoch: the chosen epoch, from 0.
+        """
+        write_arrays(
+            self._out_of_fold,
+            self._key,
+            predictions=out_of_fold,
+            epoch=np.asarray(epoch),
+        )
+
+    def prune(self) -> None:
+        """Drop what only a running trial needs, once it is recorded as completed."""
+        for path in self._folder.glob("fold_*.npz"):
+            path.unlink()
+
+    def _from_head(self, fold: int, arrays: Mapping[str, Any]) -> FoldRecord | None:
+        head = _whole(self._head(fold))
+        if head is None or head["key"] != self._key:
+            return None
+        return FoldRecord(
+            fold=fold,
+            training=head["training"],
+            validation=head["validation"],
+            predictions=arrays.get("predictions"),
+            validation_indices=arrays.get("validation_indices", _NO_ROWS),
+            steps_per_epoch=head["steps_per_epoch"],
+            seconds=head["seconds"],
+        )
+
+    @property
+    def _out_of_fold(self) -> Path:
+        return self._folder / "out_of_fold.npz"
+
+    def _head(self, fold: int) -> Path:
+        return self._folder / f"fold_{fold}.json"
+
+    def _arrays(self, fold: int) -> Path:
+        return self._folder / f"fold_{fold}.npz"
+
+
+class EpochCheckpoint:
+    """The state of one fold after its last finished epoch, in a file.
+
+    Attributes:
+        seconds_between: least time between two states; shorter folds are trained again whole.
+    """
+
+    seconds_between = 30.0
+
+    def __init__(self, path: Path, key: str) -> None:
+        """Keep states in `path`, under the key of the trial."""
+        self._path = path
+        self._key = key
+
+    def load(self) -> dict[str, Any] | None:
+        """The state that was kept, or None where there is none for exactly this key."""
+        return read_arrays(self._path, self._key)
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep a state instead of the one before."""
+        write_arrays(self._path, self._key, **state)
+
+    def clear(self) -> None:
+        """Drop the state."""
+        self._path.unlink(missing_ok=True)
+
+
+def fold_files(folder: Path) -> list[Path]:
+    """The records of folds in a trial's folder, by number; only files of just such a name."""
+    numbers = {
+        path: int(match[1])
+        for path in folder.glob("fold_*.json")
+        if (match := _FOLD_FILE.fullmatch(path.name)) is not None
+    }
+    return sorted(numbers, key=numbers.__getitem__)
+
+
+def read_fold(path: Path) -> dict[str, Any]:
+    """A fold's record, as it was written.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        RecordError: where it is damaged, or that of another fold.
+    """
+    head = read_record(path, FoldForm, mend=_AGAIN)
+    content = {name: value for name, value in head.items() if name != "sha256"}
+    if head["sha256"] != sha256_of_json(content):
+        raise RecordError.of(path, "does not match its SHA-256", mend=_AGAIN)
+    if path.name != f"fold_{head['fold']}.json":
+        raise RecordError.of(path, f"is the record of fold {head['fold']}", mend=_AGAIN)
+    return head
+
+
+def _whole(path: Path) -> dict[str, Any] | None:
+    """A fold's record, or None where it is not there or not as it was written."""
+    try:
+        return read_fold(path)
+    except (FileNotFoundError, RecordError):
+        return None

@@ -1,0 +1,186 @@
+"""Whatever bytes stand in a study's files, only the package's own errors come out, and in time."""
+
+import json
+import os
+import shutil
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_studies import signed, write_nested, write_noise, write_passed_checks, write_study
+
+from rust_tuner.records.folder import read_study
+from rust_tuner.search.regimes import REGIME_1
+from rust_tuner.terminal.status import status_lines
+
+FILES = (
+    "study.json",
+    "split.json",
+    "checks.json",
+    "regime_1/search.json",
+    "regime_1/trial_0001/trial.json",
+    "regime_1/trial_0001/fold_1.json",
+    "regime_2/search.json",
+    "nested/nested.json",
+    "nested/outer_01/outer.json",
+    "nested/outer_01/predictions.csv",
+    "nested/summary.json",
+    "noise/noise.json",
+    "noise/seeds/search.json",
+    "final/holdout.json",
+    "final/predictions.csv",
+    "final/cross_validation/search.json",
+)
+HOSTILE = (
+    None,
+    True,
+    -1,
+    0,
+    1.5,
+    10**9,
+    10**99,
+    1e308,
+    "",
+    "x",
+    "\x1b[31m",
+    [],
+    [[]],
+    {},
+    {"a": None},
+)
+RAW = (
+    b"",
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b'{"format": 1, "seed": ' + b"9" * 10_000 + b"}",
+    b'{"format": NaN}',
+    b'{"format": 1e999}',
+    b'{"format": "\\ud800"}',
+    b"\xff\xfe{\x00}\x00",
+    b"null",
+    b"7",
+    b"\x00" * 4096,
+)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study that is written by hand, with every kind of record."""
+    folder = tmp_path_factory.mktemp("fuzzed") / "study"
+    write_study(folder)
+    write_nested(folder / "nested")
+    write_noise(folder / "noise")
+    write_passed_checks(folder)
+    return folder
+
+
+def look(folder):
+    """What `status` and `report` read, within seconds."""
+    start = time.monotonic()
+    records = read_study(folder)
+    lines = status_lines(folder)
+    assert lines
+    assert time.monotonic() - start < 30
+    return records
+
+
+def look_at_changed(study, name, content):
+    """What is read while one file has another content."""
+    path = study / name
+    kept = path.read_bytes()
+    path.write_bytes(content)
+    try:
+        return look(study)
+    finally:
+        path.write_bytes(kept)
+
+
+def test_the_study_is_whole_before(study):
+    records = look(study)
+    assert records.problems == ()
+    assert all((study / name).is_file() for name in FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_hostile_bytes_in_a_file_are_a_problem_that_is_named(name, study):
+    for content in RAW:
+        records = look_at_changed(study, name, content)
+        assert records.problems, content[:40]
+        assert all(len(problem) < 1000 for problem in records.problems)
+
+
+def nodes(value, path=()):
+    yield path
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value[:3])
+        if isinstance(value, list)
+        else ()
+    )
+    for key, item in items:
+        yield from nodes(item, (*path, key))
+
+
+def replaced(value, path, by):
+    if not path:
+        return by
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = replaced(value[path[0]], path[1:], by)
+    return copy
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".json")])
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_a_hostile_value_anywhere_in_a_file_is_read_or_named(name, study, data):
+    content = json.loads((study / name).read_text())
+    path = data.draw(st.sampled_from(sorted(nodes(content), key=str)))
+    value = data.draw(st.sampled_from(HOSTILE))
+    hostile = replaced(content, path, value)
+    if isinstance(hostile, dict) and "sha256" in content and path != ("sha256",):
+        # With the right hash, as somebody who knows how would write it.
+        hostile = signed(hostile)
+    look_at_changed(study, name, json.dumps(hostile).encode())
+
+
+@pytest.mark.parametrize("name", FILES)
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_flipped_and_cut_bytes_are_read_or_named(name, study, data):
+    content = bytearray((study / name).read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    look_at_changed(study, name, bytes(content[: data.draw(st.integers(0, len(content)))]))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
+@pytest.mark.parametrize("name", FILES)
+def test_a_pipe_in_a_files_place_is_named_and_not_waited_for(name, study, tmp_path):
+    copy = tmp_path / "study"
+    shutil.copytree(study, copy)
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    records = look(copy)
+    assert any("is not a file" in problem for problem in records.problems)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_or_a_link_in_a_circle_in_a_files_place_is_named(name, study, tmp_path):
+    copy = tmp_path / "study"
+    shutil.copytree(study, copy)
+    (copy / name).unlink()
+    (copy / name).mkdir()
+    assert look(copy).problems
+    (copy / name).rmdir()
+    (copy / name).symlink_to(copy / name)
+    assert look(copy).problems
+
+
+def test_what_is_whole_is_read_beside_what_is_damaged(study):
+    records = look_at_changed(study, "regime_2/search.json", b"{")
+    assert records.regime_2 is None
+    assert records.regime_1 is not None
+    assert records.holdout is not None
+    assert any(str(REGIME_1) in str(line) for line in status_lines(study))
