@@ -49,8 +49,28 @@ def empty_folder(folder: Path) -> None:
 
 
 def default_cache() -> Path:
-    """The folder of features that studies share: `RUST_TUNER_CACHE`, or ~/.cache/rust_tuner."""
-    return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/rust_tuner").expanduser()
+    """The folder of features that studies share: `RUST_TUNER_CACHE`, or ~/.cache/rust_tuner.
+
+    Raises:
+        StorageError: where the one is not set and the user has no home folder.
+    """
+    return cache_folder(None)
+
+
+def cache_folder(cache: str | Path | None) -> Path:
+    """The folder of a cache that the caller names; the default one where None.
+
+    Raises:
+        StorageError: where its name begins with a `~` that stands for no folder.
+    """
+    named = Path(cache or os.environ.get(CACHE_VARIABLE) or "~/.cache/rust_tuner")
+    try:
+        return named.expanduser()
+    except RuntimeError as error:
+        raise StorageError(
+            f"the cache {named} has no place: the user has no home folder; set {CACHE_VARIABLE}, "
+            "or give a folder with --cache"
+        ) from error
 
 
 @contextlib.contextmanager

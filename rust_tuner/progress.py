@@ -25,6 +25,7 @@ from rich.progress import Task as RichTask
 from rich.text import Text
 
 from rust_tuner.interrupts import raise_if_interrupted
+from rust_tuner.words import visible
 
 _SECONDS_BETWEEN_LINES = 15.0
 
@@ -171,7 +172,7 @@ class ConsoleProgress:
             self._bars = bars
             bars.start()
         pace = _Pace(total, done)
-        bar = bars.add_task(name, total=total, completed=done, note="", pace=pace)
+        bar = bars.add_task(visible(name), total=total, completed=done, note="", pace=pace)
         try:
             yield _Bar(bars, bar, pace)
         finally:
@@ -183,7 +184,7 @@ class ConsoleProgress:
 
     def say(self, text: str) -> None:
         """Print a line above the bars."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
     def recorded(self, project: Path, trial: str | None = None) -> None:
         """Show nothing; what a search reaches is told by its task."""
@@ -233,7 +234,7 @@ class _Bar:
         self._pace.advance(steps)
         self._bars.advance(self._bar, steps)
         if note is not None:
-            self._bars.update(self._bar, note=note)
+            self._bars.update(self._bar, note=visible(note))
 
     def skip(self, steps: int) -> None:
         self._pace.skip(steps)
@@ -270,7 +271,7 @@ class _Lines:
 
     def _print(self, text: str) -> None:
         line = f"{self._name}: {text.strip()}"
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

@@ -1,5 +1,7 @@
 """Display names and numbers: how metrics, columns and values are written for people."""
 
+import re
+
 import numpy as np
 
 from rust_tuner.labels import NUM_LABELS
@@ -9,6 +11,12 @@ METRICS = {
     "cortex_auroc": "AUROC, visible cortices",
     "loss": "Loss",
 }
+
+# Control characters but tab and line feed, lone halves of surrogate pairs, line separators, and
+# what turns the direction of text.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def short_number(value: object) -> str:
@@ -29,3 +37,11 @@ def words(name: str) -> str:
 def _bare(number: str) -> str:
     mantissa, _, exponent = number.partition("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}" if exponent else number
+
+
+def visible(text: str) -> str:
+    """Text with control characters written out, so that a terminal shows and does not obey them.
+
+    Names, cells and messages come from files of others. Line breaks and tabs stay.
+    """
+    return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from rust_tuner.data.csv_output import safe_text
 from rust_tuner.errors import SearchError
 from rust_tuner.files import write_text
 from rust_tuner.records.project import Project, read_project
@@ -102,12 +103,15 @@ def _as_csv(best: dict[str, Any]) -> str:
     flat |= rest
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(flat)
-    writer.writerow(
-        json.dumps(value) if isinstance(value, list) else "" if value is None else value
-        for value in flat.values()
-    )
+    writer.writerow(safe_text(name) for name in flat)
+    writer.writerow(_cell(value) for value in flat.values())
     return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list):
+        return json.dumps(value)
+    return safe_text(value) if isinstance(value, str) else "" if value is None else value
 
 
 def _flatten(values: dict[str, Any], prefix: str) -> dict[str, Any]:

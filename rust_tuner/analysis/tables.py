@@ -14,6 +14,7 @@ import pandas as pd
 
 from rust_tuner.analysis.nested import outer_table, summary_table
 from rust_tuner.analysis.noise import noise_spread
+from rust_tuner.data.csv_output import csv_text
 from rust_tuner.errors import SearchError
 from rust_tuner.files import write_text
 from rust_tuner.records.baselines import baseline_results
@@ -39,7 +40,7 @@ PUBLISHED_SPLITS = {"training": "train", "validation": "validation"}
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV, atomically."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    write_text(path, csv_text(table))
 
 
 def trials_table(project: Project) -> pd.DataFrame:

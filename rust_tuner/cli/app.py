@@ -24,6 +24,7 @@ from rust_tuner.cli.support import (
     start_tensorflow,
     view_cortices,
 )
+from rust_tuner.data.csv_output import csv_text
 from rust_tuner.errors import ResumeError, WeightsError
 from rust_tuner.files import write_text
 from rust_tuner.progress import ConsoleProgress
@@ -31,6 +32,7 @@ from rust_tuner.protocol import Protocol
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
 from rust_tuner.records.study import STUDY_FILE
 from rust_tuner.study import Study
+from rust_tuner.terminal.console import prepare_streams
 from rust_tuner.terminal.searches import best_trials_table, predictions_table
 from rust_tuner.terminal.status import status_lines
 
@@ -238,7 +240,7 @@ def predict(
 
         found = predict_radiographs(model, images, pairs=pairs)
         if csv is not None:
-            write_text(csv, found.to_csv(index=False))
+            write_text(csv, csv_text(found))
             say(f"{len(found)} images -> {csv}")
         else:
             out.print(predictions_table(found))
@@ -247,6 +249,7 @@ def predict(
 
 def main() -> None:
     """Run the command."""
+    prepare_streams()
     app()
 
 

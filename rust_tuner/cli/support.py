@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from rust_tuner.cli.options import Choices, Views
 from rust_tuner.errors import RustTunerError
@@ -31,6 +30,7 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_projec
 from rust_tuner.records.study import STUDY_FILE
 from rust_tuner.study import Study
 from rust_tuner.tensorboard.logs import TensorBoardLogs
+from rust_tuner.terminal.console import new_console
 
 _INTERRUPTED = 130
 _NESTED_CHOICES = (
@@ -49,8 +49,8 @@ _BASELINE_CHOICES = (
     "baseline_dropout_rate",
 )
 
-out = Console()
-err = Console(stderr=True)
+out = new_console()
+err = new_console(stderr=True)
 
 
 def open_study(

@@ -22,7 +22,7 @@ from rust_tuner.data.images import load_image
 from rust_tuner.errors import FeatureCacheError, ImageError
 from rust_tuner.files import (
     atomic_write,
-    default_cache,
+    cache_folder,
     sha256_of_file,
     sha256_of_json,
     take_turns,
@@ -131,7 +131,7 @@ def extract_features(
         FeatureCacheError: where what was written cannot be read back.
     """
     report = progress or Silent()
-    place = default_cache() if cache is None else Path(cache).expanduser()
+    place = cache_folder(cache)
     folder = place / recipe.sha256[:32]
     hashes = _hashes_of_images(images, rows)
     entries = [folder / digest[:2] / f"{digest}.f32" for digest in hashes]

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
+from rust_tuner.data.csv_output import original_text
 from rust_tuner.errors import RecordError, RustTunerError
 from rust_tuner.files import read_whole
 from rust_tuner.labels import CORTICES, LABELS, SCORES, decode_probabilities
@@ -59,7 +60,8 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
             f"{source.name} row {row + 1}: {CORTICES[column]}="
             f"{table[CORTICES[column]].iloc[row]}; a RUST score is 1-4 or empty"
         )
-    return table.assign(**{name: numbers[name].astype("float64") for name in columns})
+    texts = {name: original_text(table[name]) for name in _TEXTS}
+    return table.assign(**texts, **{name: numbers[name].astype("float64") for name in columns})
 
 
 def label_table(predictions: pd.DataFrame) -> pd.DataFrame:

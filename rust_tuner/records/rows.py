@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rust_tuner.data.csv_output import csv_text, original_text
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import sha256_of_file, sha256_of_text, write_text
@@ -76,6 +77,8 @@ def read_rows(project: Project) -> pd.DataFrame:
             "run the search again, which writes it anew"
         )
     table = pd.read_csv(path, dtype=dict.fromkeys((*_TEXTS, _SITE), "str"), keep_default_na=False)
+    texts = [name for name in (*_TEXTS, _SITE) if name in table]
+    table[texts] = table[texts].apply(original_text)
     scores = table[list(CORTICES)].apply(pd.to_numeric, errors="coerce")
     table[list(CORTICES)] = scores.astype("float64")
     return table if _SITE in table else table.assign(**{_SITE: ""})
@@ -197,4 +200,4 @@ def _intervals_of(asked: _Asked) -> dict[str, BootstrapInterval]:
 
 
 def _as_text(rows: pd.DataFrame) -> str:
-    return rows.to_csv(index=False, lineterminator="\n")
+    return csv_text(rows)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from rust_tuner.errors import RecordError
 from rust_tuner.files import read_json, sha256_of_json
+from rust_tuner.labels import VIEWS
 
 FORMAT = 1
 
@@ -26,6 +27,7 @@ Epochs = Annotated[int, Field(ge=0, le=_MOST_EPOCHS)]
 NumFolds = Annotated[int, Field(ge=1, le=_MOST_FOLDS)]
 Figures = dict[str, float | None]
 Curves = dict[str, list[float]]
+CortexName = Literal["medial", "lateral", "anterior", "posterior"]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -251,7 +253,13 @@ class CardForm(Form):
     key: str
     model_sha256: str
     input: CardInput
-    view_cortices: dict[str, list[str]]
+    view_cortices: dict[Literal["ap", "lateral"], list[CortexName]]
+
+    @model_validator(mode="after")
+    def _names_both_views(self) -> "CardForm":
+        if len(self.view_cortices) != len(VIEWS):
+            raise ValueError(f"view_cortices names {', '.join(self.view_cortices) or 'no view'}")
+        return self
 
 
 class NoiseForm(Form):

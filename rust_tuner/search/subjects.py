@@ -25,7 +25,7 @@ from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development, Folds, make_folds
 from rust_tuner.data.stratify import stratify_patients
 from rust_tuner.errors import SearchError
-from rust_tuner.files import default_cache, sha256_of_file, sha256_of_json
+from rust_tuner.files import cache_folder, sha256_of_file, sha256_of_json
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, macro_aurocs, view_only_baseline
 from rust_tuner.models.features import FrozenFeatures, extract_features
@@ -219,7 +219,7 @@ def images_subject(
     pairs, view_only = _folds_of(development, cv, seed)
     rows = rows_table(radiographs, [validation for _, validation in pairs])
     recipe = hypermodel.image_recipe()
-    place = default_cache() if cache is None else Path(cache).expanduser()
+    place = cache_folder(cache)
     images = decode_images(
         radiographs,
         image_size=recipe.image_size,

@@ -16,8 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
+from rust_tuner.data.csv_output import csv_text
 from rust_tuner.data.images import PREPROCESSING
-from rust_tuner.data.pipeline import DecodedImages, decode_images
+from rust_tuner.data.pipeline import decode_images
 from rust_tuner.data.split_file import radiographs_sha256
 from rust_tuner.data.splits import Development, Folds, HoldOut, require_development
 from rust_tuner.errors import ResumeError, RustTunerError, SearchError
@@ -34,6 +35,7 @@ from rust_tuner.metrics import auroc, decisions, view_only_scores
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.project import Project, read_project
+from rust_tuner.records.schema import CardForm, read_record
 from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
 
 if TYPE_CHECKING:
@@ -263,13 +265,16 @@ def evaluate_holdout(
         raise SearchError(f"got {type(holdout).__name__}, expected HoldOut, from split_holdout")
     card = read_card(folder / MODEL_FILE)
     radiographs = holdout.radiographs
+    image_size = int(card["input"]["shape"][0])
+    # Loaded first: a model that cannot be loaded leaves the hold-out set unseen.
+    model = load_final_model(folder / MODEL_FILE, image_size=image_size)
     images = decode_images(
         radiographs,
-        image_size=int(card["input"]["shape"][0]),
+        image_size=image_size,
         resize=card["input"]["resize"],
         progress=progress,
     )
-    answers = predict_probabilities(folder / MODEL_FILE, images)
+    answers = predict_probabilities(model, images.values)
     table = radiographs.table.reset_index(drop=True)
     named = pd.DataFrame(answers, columns=[f"probability_{label}" for label in LABELS])
     told = pd.concat([table, named], axis=1)
@@ -292,8 +297,8 @@ def evaluate_holdout(
         {name: _plain(value) for name, value in row.items()}
         for row in overall_figures(figures).to_dict("records")
     ]
-    write_text(folder / PREDICTIONS_FILE, told.to_csv(index=False))
-    write_text(folder / FIGURES_FILE, figures.to_csv(index=False, lineterminator="\n"))
+    write_text(folder / PREDICTIONS_FILE, csv_text(told))
+    write_text(folder / FIGURES_FILE, csv_text(figures))
     write_json(folder / HOLDOUT_FILE, found)
     return found
 
@@ -360,7 +365,7 @@ def read_card(model: Path) -> dict[str, Any]:
     if not model.is_file():
         raise ResumeError(f"{model} is not there; `rust-tuner final` writes {MODEL_FILE}")
     try:
-        card: dict[str, Any] = read_json(path)
+        card = read_record(path, CardForm, mend="restore it")
         actual = sha256_of_file(model)
     except FileNotFoundError as error:
         raise ResumeError(
@@ -375,17 +380,46 @@ def read_card(model: Path) -> dict[str, Any]:
     return card
 
 
-def predict_probabilities(model: Path, images: DecodedImages) -> npt.NDArray[np.float32]:
-    """(n, 18) probabilities of a saved model for decoded images."""
+def load_final_model(model: Path, *, image_size: int) -> "keras.Model":
+    """A saved model, in Keras's safe mode.
+
+    Args:
+        model: the file.
+        image_size: the side of the images that its record says it takes, in pixels.
+
+    Raises:
+        ResumeError: where it cannot be loaded, or takes or gives something else.
+    """
     import keras
 
     from rust_tuner.models.runtime import start_backend
 
     start_backend()
-    loaded = keras.models.load_model(model, compile=False)
+    try:
+        loaded = keras.models.load_model(model, compile=False)
+    except Exception as error:  # Keras raises whatever its layers, ZIP or HDF5 raise.
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ResumeError(
+            f"{model} cannot be loaded as a Keras model ({reason}); restore the file that "
+            "`rust-tuner final` wrote. Code inside a model, such as a Lambda layer, is never run"
+        ) from error
+    shapes = getattr(loaded, "input_shape", None), getattr(loaded, "output_shape", None)
+    expected = (None, image_size, image_size, 3), (None, len(LABELS))
+    if shapes != expected:
+        raise ResumeError(
+            f"{model} takes {shapes[0]} and gives {shapes[1]}, expected {expected[0]} and "
+            f"{expected[1]}; restore the file that `rust-tuner final` wrote"
+        )
+    return loaded
+
+
+def predict_probabilities(
+    model: "keras.Model", images: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """(n, 18) probabilities of a model for (n, size, size, 3) decoded images."""
     starts = range(0, len(images), _PREDICTION_BATCH)
     parts = [
-        np.asarray(loaded.predict_on_batch(images.values[start : start + _PREDICTION_BATCH]))
+        np.asarray(model.predict_on_batch(images[start : start + _PREDICTION_BATCH]))
         for start in starts
     ]
     return np.concatenate(parts).astype(np.float32)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from rust_tuner.analysis.nested import OUTER_FOLD, nested_summary
+from rust_tuner.data.csv_output import csv_text
 from rust_tuner.data.outer_folds import OuterFold, outer_folds
 from rust_tuner.data.split_file import (
     SPLIT_FILE,
@@ -123,7 +124,7 @@ def nested_cross_validation(
         if None in records or known is None or not (folder / NESTED_PREDICTIONS).is_file():
             _run_missing(folder, run, records, outer, inner, chosen, cache=cache, progress=report)
             predictions = _predictions(folder, development, outer)
-            write_text(folder / NESTED_PREDICTIONS, predictions.to_csv(index=False))
+            write_text(folder / NESTED_PREDICTIONS, csv_text(predictions))
             found = [record for record in records if record is not None]
             known = write_summary(folder, run, nested_summary(run, found, predictions))
     return known
@@ -294,7 +295,7 @@ def _run_outer(
         training=_counts(fold.training.radiographs),
         validation=_counts(held),
     )
-    text = _named(held.table, scores.answers).to_csv(index=False)
+    text = csv_text(_named(held.table, scores.answers))
     write_outer(place, record, key=_key(run, fold), predictions=text)
     return record
 

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from rust_tuner.data.images import load_image
-from rust_tuner.data.pipeline import DecodedImages
 from rust_tuner.errors import ImageError
-from rust_tuner.labels import CORTICES, NUM_LABELS, NUM_VIEWS, SCORES, VIEWS, decode_probabilities
-from rust_tuner.steps.final import predict_probabilities, read_card
+from rust_tuner.labels import CORTICES, NUM_VIEWS, SCORES, VIEWS, decode_probabilities
+from rust_tuner.steps.final import load_final_model, predict_probabilities, read_card
 
 NOTICE = "Research use only; not a medical device."
 
@@ -48,10 +47,9 @@ def predict_radiographs(
         raise ImageError(f"{len(paths)} images; expected {expected}")
     card = read_card(Path(model))
     size, resize = int(card["input"]["shape"][0]), card["input"]["resize"]
+    loaded = load_final_model(Path(model), image_size=size)
     values = np.stack([load_image(path, size=size, resize=resize) for path in paths])
-    # No labels are known of new images; the model's input is all that is used.
-    unknown = np.zeros((len(values), NUM_LABELS), dtype=np.float32)
-    answers = predict_probabilities(Path(model), DecodedImages(values, unknown))
+    answers = predict_probabilities(loaded, values)
     table = _as_table(paths, answers, card["view_cortices"])
     return _with_totals(table) if pairs else table
 

@@ -1,11 +1,13 @@
 """Scores of new radiographs: those of the model, with totals only for true pairs."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from rust_tuner.data.pipeline import DecodedImages
-from rust_tuner.errors import ImageError, ResumeError
+from rust_tuner.errors import ImageError, RecordError, ResumeError
+from rust_tuner.files import sha256_of_file
 from rust_tuner.labels import CORTICES, LABELS, encode
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS
 from rust_tuner.steps import predict as inference
@@ -26,11 +28,12 @@ def answering(monkeypatch):
         card = {"input": {"shape": [75, 75, 3], "resize": "squash"}, "view_cortices": views}
         seen = []
 
-        def predict(model, given: DecodedImages):
-            seen.append(given.values)
+        def predict(model, given):
+            seen.append(given)
             return np.asarray(probabilities, dtype=np.float32)
 
         monkeypatch.setattr(inference, "read_card", lambda model: card)
+        monkeypatch.setattr(inference, "load_final_model", lambda model, image_size: None)
         monkeypatch.setattr(inference, "predict_probabilities", predict)
         return seen
 
@@ -87,3 +90,79 @@ def test_a_model_without_its_record_is_refused_by_name(tmp_path, images):
     (tmp_path / "model.keras").write_bytes(b"model")
     with pytest.raises(ResumeError, match=r"model\.json is missing"):
         predict_radiographs(tmp_path / "model.keras", images)
+
+
+CARD = {
+    "format": 1,
+    "key": "ab" * 32,
+    "input": {"shape": [75, 75, 3], "resize": "squash"},
+    "view_cortices": {"ap": ["medial", "lateral"], "lateral": ["anterior", "posterior"]},
+}
+
+
+def write_card(model, **changes):
+    """The record beside a model's file, of just this file."""
+    card = CARD | {"model_sha256": sha256_of_file(model)} | changes
+    model.with_suffix(".json").write_text(json.dumps(card))
+    return model
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"])
+def test_a_file_that_is_no_model_is_refused_by_name(content, tmp_path, images):
+    model = tmp_path / "model.keras"
+    model.write_bytes(content)
+    with pytest.raises(ResumeError, match=r"model\.keras cannot be loaded as a Keras model"):
+        predict_radiographs(write_card(model), images[:1])
+
+
+def test_code_inside_a_model_is_refused_and_not_run(tmp_path, images):
+    import keras
+
+    inputs = keras.Input((75, 75, 3))
+    outputs = keras.layers.Lambda(lambda x: x[:, 0, :18, 0], output_shape=(18,))(inputs)
+    model = tmp_path / "model.keras"
+    keras.Model(inputs, outputs).save(model)
+    with pytest.raises(ResumeError, match="such as a Lambda layer, is never run"):
+        predict_radiographs(write_card(model), images[:1])
+
+
+@pytest.mark.parametrize(("side", "outputs"), [(64, 18), (75, 17)])
+def test_a_model_that_does_not_fit_its_record_is_refused(side, outputs, tmp_path, images):
+    import keras
+
+    layers = [keras.Input((side, side, 3)), keras.layers.Flatten(), keras.layers.Dense(outputs)]
+    model = tmp_path / "model.keras"
+    keras.Sequential(layers).save(model)
+    with pytest.raises(ResumeError, match=r"takes \(None, .* expected \(None, 75, 75, 3\)"):
+        predict_radiographs(write_card(model), images[:1])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"input": {"shape": [1_000_000, 1_000_000, 3], "resize": "squash"}},
+        {"input": {"shape": [75, 75], "resize": "squash"}},
+        {"input": {"shape": [75, 75, 3], "resize": "guess"}},
+        {"input": None},
+        {"view_cortices": {"ap": ["medial"]}},
+        {"view_cortices": {"ap": ["medial"], "lateral": ["femur"]}},
+        {"model_sha256": None},
+        {"format": 2},
+    ],
+)
+def test_a_damaged_record_of_a_model_is_refused_before_any_work(changes, tmp_path, images):
+    model = tmp_path / "model.keras"
+    model.write_bytes(b"model")
+    with pytest.raises(RecordError, match=r"model\.json is .*; restore it"):
+        predict_radiographs(write_card(model, **changes), images[:1])
+
+
+@pytest.mark.parametrize("missing", [*CARD, "model_sha256"])
+def test_a_record_of_a_model_that_lacks_something_is_refused(missing, tmp_path, images):
+    model = tmp_path / "model.keras"
+    model.write_bytes(b"model")
+    card = json.loads(write_card(model).with_suffix(".json").read_text())
+    del card[missing]
+    model.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(RecordError, match=r"model\.json is"):
+        predict_radiographs(model, images[:1])
