@@ -16,8 +16,7 @@ from rich.table import Table
 
 from rust_tuner.labels import NUM_LABELS, NUM_VIEWS
 from rust_tuner.metrics import macro_aurocs
-from rust_tuner.models.architectures import HEAD_UNITS
-from rust_tuner.models.backbones import NUM_FEATURES
+from rust_tuner.models.description import HEAD_UNITS, NUM_FEATURES
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_training import IntArray, TrainingData
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel

@@ -25,8 +25,7 @@ from experiments.benchmarks.common import (
     synthetic_data,
     synthetic_features,
 )
-from rust_tuner.models.architectures import HEAD_UNITS
-from rust_tuner.models.backbones import NUM_FEATURES
+from rust_tuner.models.description import HEAD_UNITS, NUM_FEATURES
 from rust_tuner.models.fold_layers import FoldDropout
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_training import IntArray, TrainingData

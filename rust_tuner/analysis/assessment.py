@@ -109,9 +109,8 @@ def site_figures(
         names; no rows where there are fewer than two sites.
     """
     names = np.array([str(site) for site in sites], dtype=object)
-    known = sorted({str(name) for name in names if name})
     parts = []
-    for site in known if len(known) > 1 else []:
+    for site in compared_sites(sites):
         own = predictions.subset(names == site)
         table = figures_table(own, union_threshold=union_threshold, seed=seed)
         table = table[table["average"].isin(_AVERAGED)]
@@ -130,6 +129,12 @@ def site_figures(
         )
     columns = ["site", "radiographs", "patients", "figure", "of", "value", "low", "high"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def compared_sites(sites: Sequence[str]) -> list[str]:
+    """The sites that figures are given for, by name: all that are known, or none of just one."""
+    known = sorted({str(site) for site in sites if str(site)})
+    return known if len(known) > 1 else []
 
 
 def auroc_two_ways(predictions: Mapping[str, Predictions]) -> pd.DataFrame:

@@ -13,13 +13,17 @@ from rust_tuner.labels import NUM_LABELS
 from rust_tuner.models.backbones import (
     DTYPE_POLICIES,
     IMAGE_SIZE,
-    NUM_FEATURES,
     build_backbone,
     find_weights,
 )
+from rust_tuner.models.description import (
+    HEAD_ACTIVATION,
+    HEAD_UNITS,
+    NUM_FEATURES,
+    OUTPUT_ACTIVATION,
+)
 from rust_tuner.protocol import Flips, Precision
 
-HEAD_UNITS = (1024, 512, 256)
 LENET_FILTERS = (6, 16)
 LENET_UNITS = 1024
 
@@ -116,10 +120,12 @@ def classifier_head(
     hidden = inputs
     for units in HEAD_UNITS:
         dtype = DTYPE_POLICIES[precision]
-        hidden = keras.layers.Dense(units, activation="relu", dtype=dtype)(hidden)
+        hidden = keras.layers.Dense(units, activation=HEAD_ACTIVATION, dtype=dtype)(hidden)
         # In bfloat16 a rate would be one of 128.
         hidden = keras.layers.Dropout(dropout_rate, dtype="float32")(hidden)
-    last = keras.layers.Dense(NUM_LABELS, activation="sigmoid", dtype="float32", name="rust")
+    last = keras.layers.Dense(
+        NUM_LABELS, activation=OUTPUT_ACTIVATION, dtype="float32", name="rust"
+    )
     outputs = last(hidden)
     return keras.Model(inputs, outputs, name="classifier_head")
 

@@ -19,7 +19,6 @@ from rust_tuner.seeds import generator
 
 WEIGHTS_VARIABLE = "RUST_TUNER_WEIGHTS"
 IMAGE_SIZE = 299
-NUM_FEATURES = 2048
 DTYPE_POLICIES: dict[Precision, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 _IMAGENET_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"

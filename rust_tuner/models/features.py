@@ -28,7 +28,8 @@ from rust_tuner.files import (
     take_turns,
 )
 from rust_tuner.models.architectures import feature_extractor
-from rust_tuner.models.backbones import NUM_FEATURES, BackboneWeights, build_backbone
+from rust_tuner.models.backbones import BackboneWeights, build_backbone
+from rust_tuner.models.description import BACKBONE, NUM_FEATURES, POOLING
 from rust_tuner.models.runtime import empty_aligned
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Flips, Precision, Resize
@@ -93,7 +94,7 @@ class FeatureRecipe:
         return sha256_of_json(
             {
                 "format": _FORMAT_VERSION,
-                "backbone": "InceptionV3, global maximum pooling",
+                "backbone": f"{BACKBONE}, {POOLING}",
                 "weights": self.weights.sha256,
                 "image_size": self.image_size,
                 "resize": self.resize,

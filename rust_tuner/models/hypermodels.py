@@ -22,10 +22,10 @@ from rust_tuner.models.architectures import (
 )
 from rust_tuner.models.backbones import (
     IMAGE_SIZE,
-    NUM_FEATURES,
     BackboneWeights,
     find_weights,
 )
+from rust_tuner.models.description import NUM_FEATURES
 from rust_tuner.models.features import FeatureRecipe
 from rust_tuner.protocol import Flips, Precision, Protocol, Resize
 

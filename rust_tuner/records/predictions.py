@@ -20,6 +20,7 @@ from rust_tuner.labels import CORTICES, LABELS, SCORES, decode_probabilities
 from rust_tuner.metrics import auroc
 
 _TEXTS = ("image", "patient_id", "visit", "view")
+_SITE = "site"
 _PROBABILITIES = tuple(f"probability_{label}" for label in LABELS)
 _INTERVAL = 0.95
 
@@ -35,7 +36,7 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     source = Path(path)
     content = read_whole(source)
     try:
-        table = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys(_TEXTS, "str"))
+        table = pd.read_csv(io.BytesIO(content), dtype=dict.fromkeys((*_TEXTS, _SITE), "str"))
     except ValueError as error:
         raise RecordError.of(source, f"is no CSV ({error})", mend="restore it") from error
     missing = [name for name in (*_TEXTS, *CORTICES, *_PROBABILITIES) if name not in table.columns]
@@ -60,7 +61,7 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
             f"{source.name} row {row + 1}: {CORTICES[column]}="
             f"{table[CORTICES[column]].iloc[row]}; a RUST score is 1-4 or empty"
         )
-    texts = {name: original_text(table[name]) for name in _TEXTS}
+    texts = {name: original_text(table[name]) for name in (*_TEXTS, _SITE) if name in table}
     return table.assign(**texts, **{name: numbers[name].astype("float64") for name in columns})
 
 

@@ -28,7 +28,8 @@ from rust_tuner.data.images import load_image
 from rust_tuner.errors import FeatureCacheError, ImageError
 from rust_tuner.models import features as features_module
 from rust_tuner.models.architectures import TransferLearningModel, feature_extractor
-from rust_tuner.models.backbones import NUM_FEATURES, build_backbone, find_weights
+from rust_tuner.models.backbones import build_backbone, find_weights
+from rust_tuner.models.description import NUM_FEATURES
 from rust_tuner.models.features import (
     FLIP_VARIANTS,
     FeatureRecipe,

@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from rust_tuner.analysis.assessment import as_predictions, figures_table
+from rust_tuner.analysis.assessment import as_predictions, compared_sites, figures_table
 from rust_tuner.analysis.verdict import SEARCH_NAMES, warnings_of
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
+from rust_tuner.models.description import BACKBONE, describe_model
 from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 from rust_tuner.words import METRICS, short_number
@@ -46,15 +47,26 @@ def _protocol(records: StudyRecords) -> dict[str, Any]:
     return dict((records.study or {})["protocol"])
 
 
+def _is_pretrained(records: StudyRecords) -> bool:
+    """Whether the weights are no random ones: those that were used, else those asked for."""
+    asked = {
+        weights["asked"]
+        for project in records.projects.values()
+        if (weights := project.run["subject"].get("weights")) is not None
+    }
+    return "random" not in (asked or {_protocol(records).get("weights")})
+
+
 def _search(records: StudyRecords) -> Project | None:
     """The search that the final model's values come from, or the last that was begun."""
     return records.regime_2 or records.regime_1
 
 
 def _technology(records: StudyRecords) -> list[str]:
+    part = "pretrained part" if _is_pretrained(records) else "randomly initialised part"
     return [
-        "deep learning: a convolutional network (InceptionV3) of which the pretrained part is not "
-        "trained further, with a head that is; hyperparameters searched by cross-validation"
+        f"deep learning: a convolutional network ({BACKBONE}) of which the {part} is not trained "
+        "further, with a head that is; hyperparameters searched by cross-validation"
     ]
 
 
@@ -94,8 +106,8 @@ def _preprocessing(records: StudyRecords) -> list[str]:
     size = protocol["image_size"]
     way = {"squash": "squashed to the square", "letterbox": "scaled with its aspect ratio kept"}
     return [
-        f"each radiograph is {way[protocol['resize']]}, {size} x {size} pixels in three equal "
-        "channels, with values in [-1, 1]"
+        f"each radiograph is {way[protocol['resize']]}, {size} x {size} pixels in three channels, "
+        "which are equal where the file is greyscale, with values in [-1, 1]"
     ]
 
 
@@ -165,11 +177,7 @@ def _sizes(records: StudyRecords) -> list[str]:
 
 
 def _model(records: StudyRecords) -> list[str]:
-    return [
-        "InceptionV3 without top, frozen (batch normalisation in inference mode), global average "
-        "pooling, dense layers of 1024, 512 and 256 units with ReLU and dropout, and "
-        f"{NUM_LABELS} sigmoid outputs"
-    ]
+    return [describe_model(pretrained=_is_pretrained(records))]
 
 
 def _inputs(records: StudyRecords) -> list[str]:
@@ -308,7 +316,8 @@ def _uncertainty(records: StudyRecords) -> list[str]:
 def _robustness(records: StudyRecords) -> list[str]:
     split = records.split or {}
     lines = ["each fold leaves one site out"] if split.get("site_folds") else []
-    if records.predictions is not None and "site" in records.predictions:
+    table = records.predictions
+    if table is not None and "site" in table and compared_sites(table["site"].fillna("").tolist()):
         lines.append("figures by site: report/tables/holdout_sites.csv")
     return lines
 

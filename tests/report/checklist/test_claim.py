@@ -160,3 +160,24 @@ def test_a_damaged_record_leaves_its_blanks_and_the_rest_is_filled_in(tmp_path):
     facts = facts_of(read_study(folder))
     assert not {"missing", "training", "headline", "view_only"} & set(facts)
     assert {"data", "best", "partitions"} <= set(facts)
+
+
+def test_sites_are_told_only_where_their_table_is_written(tmp_path):
+    for sites in (["Oslo"], ["Oslo", None], [None]):
+        folder = write_study(tmp_path / str(sites))
+        table = make_predictions()
+        table.assign(site=(sites * len(table))[: len(table)]).to_csv(
+            folder / "final" / "predictions.csv", index=False
+        )
+        assert "robustness" not in facts_of(read_study(folder))
+
+
+def test_random_weights_are_not_called_pretrained(tmp_path):
+    folder = tmp_path / "study"
+    write_json(folder / "study.json", study_record())
+    write_regime_1(folder / "regime_1", count=1, weights="random")
+    facts = facts_of(read_study(folder))
+    assert "pretrained" not in " ".join(facts["technology"] + facts["model"])
+    assert "randomly initialised InceptionV3" in facts["model"][0]
+    write_regime_1(folder / "regime_1", count=1, weights="imagenet")
+    assert facts_of(read_study(folder))["model"][0].startswith("pretrained InceptionV3")
