@@ -29,7 +29,8 @@ def csv_text(table: pd.DataFrame) -> str:
 
 def original_text(cells: pd.Series) -> pd.Series:
     """Cells of a CSV that `csv_text` wrote, as they were before."""
-    return cells.map(_original)
+    # As objects: a column without text would else become one of numbers.
+    return pd.Series([_original(cell) for cell in cells], index=cells.index, dtype=object)
 
 
 def safe_text(text: str) -> str:
