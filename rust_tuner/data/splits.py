@@ -210,6 +210,7 @@ def split_holdout(
         shares=[1 - num_sealed / num_patients, num_sealed / num_patients],
         seed=seed,
         place=("holdout",),
+        exact_sizes=True,
     )
     return divide_by_seal(radiographs, sides == 1)
 

@@ -35,6 +35,7 @@ def stratify_patients(
     shares: npt.ArrayLike,
     seed: int,
     place: tuple[int | str, ...],
+    exact_sizes: bool = False,
 ) -> IntArray:
     """Divide radiographs into groups by patient, each label and the size in proportion.
 
@@ -49,10 +50,12 @@ def stratify_patients(
             groups than patients.
         seed: an integer from 0.
         place: names the use of the seed, see `seeds.derive_seed`.
+        exact_sizes: whether each group has its share of the patients to the nearest whole number,
+            as groups of different shares always have; groups of one share are otherwise nearer
+            to it in their radiographs.
 
     Returns:
-        (n,) the group of each radiograph; no group is empty, and no patient is in two. Where the
-        shares differ, groups have their share of patients exactly, to the nearest whole number.
+        (n,) the group of each radiograph; no group is empty, and no patient is in two.
     """
     wanted = np.asarray(shares, dtype=np.float64)
     patients, owners = np.unique(patient_ids.astype(str), return_inverse=True)
@@ -64,7 +67,7 @@ def stratify_patients(
     rng = generator(seed, *place, "patients")
     order = rng.permutation(len(patients))
     groups = np.empty(len(patients), dtype=np.int64)
-    if np.allclose(wanted, wanted[0]):
+    if np.allclose(wanted, wanted[0]) and not exact_sizes:
         groups[order] = _divide_evenly(counts[order], len(wanted), rng)
     else:
         groups[order] = _draw_groups(counts[order], _group_sizes(wanted, len(patients)), rng)

@@ -424,8 +424,8 @@ def _array_folds(
     num_groups = len(np.unique(owners))
     if num_folds > num_groups:
         raise SearchError(
-            f"{num_folds} folds for {num_groups} group(s); a group is never in two folds, so take "
-            f"at most {num_groups} folds"
+            f"the folds cannot be made: {num_folds} folds for {num_groups} group(s); a group is "
+            f"never in two folds, so take at most {num_groups} folds"
         )
     has_labels = targets.ndim == 2 and bool(np.isin(targets, (0, 1)).all())
     assignment = stratify_patients(
