@@ -442,7 +442,7 @@ def test_faulty_groups_are_refused_by_row_and_leave_no_file(tmp_path, fault):
     tuner = make_tuner(tmp_path, "grid")
     before = sorted(tmp_path.rglob("*"))
     faulty = [fault if row == 5 else group for row, group in enumerate(groups.tolist())]
-    with pytest.raises(SearchError, match="groups (is missing|are of several types).* in row 5"):
+    with pytest.raises(SearchError, match=r"groups (is missing|are of several types).* in row 5"):
         tuner.search(x, y, faulty)
     assert sorted(tmp_path.rglob("*")) == before
 
