@@ -62,6 +62,7 @@ class Study:
         *,
         cache: str | Path | None = None,
         progress: Progress | None = None,
+        distinct_patients: bool = False,
     ) -> None:
         """Open a study, new or begun; nothing is written yet.
 
@@ -72,6 +73,8 @@ class Study:
                 `Protocol.study()` for a new one, where None.
             cache: folder of the feature cache, which studies share; the default one where None.
             progress: where to report; nowhere by default.
+            distinct_patients: whether patient ids that read alike, such as `P1` and `p-001`, are
+                known to be of different people; a study that was prepared so knows it.
 
         Raises:
             ResumeError: where the study was prepared with other choices.
@@ -79,6 +82,7 @@ class Study:
         self.directory = Path(directory)
         self.cache = cache
         self.progress = progress or Silent()
+        self._distinct_patients = distinct_patients
         self._file = StudyFile(self.directory)
         given = None if manifest is None else Path(manifest).resolve()
         if not self._file.is_there:
@@ -94,7 +98,7 @@ class Study:
         """How many radiographs the manifest has; it is read, nothing is written."""
         if self._file.is_there:
             return int(self._file.content["radiographs"])
-        return len(load_manifest(self._known_manifest()))
+        return len(self._load_radiographs())
 
     def count_sites(self) -> int | None:
         """How many folds leave one site out, of all radiographs; None where folds are by patient.
@@ -104,7 +108,7 @@ class Study:
         """
         if self.protocol.folds_by != "site":
             return None
-        return len(make_site_folds(load_manifest(self._known_manifest())))
+        return len(make_site_folds(self._load_radiographs()))
 
     def prepare(self) -> Development:
         """Check manifest and pixels, seal the hold-out set, write `study.json`.
@@ -120,7 +124,7 @@ class Study:
         return self._split()[0]
 
     def _split(self) -> tuple[Development, HoldOut]:
-        radiographs = load_manifest(self._known_manifest())
+        radiographs = self._load_radiographs()
         with hold_lock(self.directory, "preparing the study"):
             remove_leftovers(self.directory)
             if not self._file.is_there:
@@ -129,11 +133,16 @@ class Study:
                     self._file.refuse_changes(self.protocol)
             if self._file.is_there:
                 self._file.refuse_other_radiographs(radiographs, self._known_manifest())
+                self._file.record_distinct_patients(radiographs)
             else:
                 self._prepare(radiographs)
         development, holdout = self._load_split(radiographs)
         self._file.refuse_other_development(development.radiographs, self.directory / SPLIT_FILE)
         return development, holdout
+
+    def _load_radiographs(self) -> Radiographs:
+        said = self._distinct_patients or (self._file.is_there and self._file.distinct_patients)
+        return load_manifest(self._known_manifest(), distinct_patients=said)
 
     def _known_manifest(self) -> Path:
         if self._manifest is None:

@@ -579,7 +579,9 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     monkeypatch.setattr("rust_tuner.search.regimes.regime_1", lambda *_, **__: None)
     monkeypatch.setattr(Study, "_record", lambda *_: None)
     notes = Notes()
-    study = Study(tmp_path / "study", phantom_manifest, tiny_protocol, progress=notes)
+    # A seed whose two sealed patients lack some labels, and share others.
+    protocol = dataclasses.replace(tiny_protocol, seed=2)
+    study = Study(tmp_path / "study", phantom_manifest, protocol, progress=notes)
     study.regime_1()
     *sealed, folds = notes.said
     assert [line.partition(" (")[0] for line in sealed] == [

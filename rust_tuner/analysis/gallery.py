@@ -70,7 +70,8 @@ def find_images(table: pd.DataFrame, manifest: Path | None) -> dict[str, Path]:
     known: Mapping[tuple[str, ...], str] = {}
     if manifest is not None:
         try:
-            rows = load_manifest(manifest).table
+            # Whose pictures they are was settled when the study was prepared.
+            rows = load_manifest(manifest, distinct_patients=True).table
         except (RustTunerError, OSError):
             rows = table.iloc[:0]
         known = {

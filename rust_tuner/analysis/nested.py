@@ -65,7 +65,8 @@ def nested_summary(
         patients. `pooled`: one AUROC of all out-of-fold predictions, with its interval. What is
         undefined is None.
     """
-    table = Radiographs(predictions[list(COLUMNS)])
+    # Whose pictures they are was settled when the study was prepared.
+    table = Radiographs(predictions[list(COLUMNS)], distinct_patients=True)
     labels, visible = table.labels, table.visible
     answers = predictions[[f"probability_{label}" for label in LABELS]].to_numpy(np.float32)
     cortices = slice(NUM_VIEWS, None)

@@ -55,6 +55,14 @@ Manifest = Annotated[
         "it."
     ),
 ]
+DistinctPatients = Annotated[
+    bool,
+    typer.Option(
+        "--distinct-patients",
+        help="Patient ids that read alike, such as P1 and p-001, are of different people; without "
+        "it such a manifest is refused.",
+    ),
+]
 ProtocolOption = Annotated[
     Choices | None,
     typer.Option(

@@ -8,6 +8,7 @@ import typer
 from rust_tuner.cli.options import (
     BatchSizes,
     Cache,
+    DistinctPatients,
     DropoutRates,
     Epochs,
     Epsilons,
@@ -52,6 +53,7 @@ from rust_tuner.terminal.searches import (
 def regime1(
     study: StudyDirectory,
     manifest: Manifest = None,
+    distinct_patients: DistinctPatients = False,
     trials: Trials = None,
     folds: NumFolds = None,
     epochs: Epochs = None,
@@ -78,6 +80,7 @@ def regime1(
         opened = open_study(
             study,
             manifest,
+            distinct_patients=distinct_patients,
             cache=cache,
             tensorboard=tensorboard,
             begun=(REGIME_1,),
@@ -107,6 +110,7 @@ def regime1(
 def regime2(
     study: StudyDirectory,
     manifest: Manifest = None,
+    distinct_patients: DistinctPatients = False,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Fixed; Regime I's best where not given.")
     ] = None,
@@ -142,6 +146,7 @@ def regime2(
         opened = open_study(
             study,
             manifest,
+            distinct_patients=distinct_patients,
             cache=cache,
             tensorboard=tensorboard,
             begun=(REGIME_2, REGIME_1),
@@ -170,6 +175,7 @@ def regime2(
 def nested(
     study: StudyDirectory,
     manifest: Manifest = None,
+    distinct_patients: DistinctPatients = False,
     outer_folds: Annotated[
         int | None,
         typer.Option(min=2, help="Each holds both searches.  [default: 5]"),
@@ -204,6 +210,7 @@ def nested(
         opened = open_study(
             study,
             manifest,
+            distinct_patients=distinct_patients,
             cache=cache,
             begun_with=nested_choices(study),
             outer_folds=outer_folds,

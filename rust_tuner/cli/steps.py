@@ -12,6 +12,7 @@ import typer
 
 from rust_tuner.cli.options import (
     Cache,
+    DistinctPatients,
     FoldsByOption,
     Holdout,
     ImageSize,
@@ -55,6 +56,7 @@ from rust_tuner.terminal.searches import (
 def prepare(
     study: StudyDirectory,
     manifest: Manifest = None,
+    distinct_patients: DistinctPatients = False,
     protocol: ProtocolOption = None,
     views: ViewsOption = None,
     weights: Weights = None,
@@ -73,6 +75,7 @@ def prepare(
         opened = open_study(
             study,
             manifest,
+            distinct_patients=distinct_patients,
             protocol=protocol,
             views=views,
             weights=weights,
@@ -95,6 +98,7 @@ def prepare(
 def baselines(
     study: StudyDirectory,
     manifest: Manifest = None,
+    distinct_patients: DistinctPatients = False,
     model: Annotated[
         list[str] | None,
         typer.Option(help=f"One of {', '.join(BASELINES)}; may be repeated.  [default: all]"),
@@ -125,6 +129,7 @@ def baselines(
         opened = open_study(
             study,
             manifest,
+            distinct_patients=distinct_patients,
             cache=cache,
             begun_with=baseline_choices(study),
             tensorboard=tensorboard,
@@ -182,6 +187,7 @@ def final(
 def whole_study(
     study: StudyDirectory,
     manifest: Manifest = None,
+    distinct_patients: DistinctPatients = False,
     scale: Scale = None,
     radimagenet_weights: RadImageNet = None,
     protocol: ProtocolOption = None,
@@ -215,7 +221,13 @@ def whole_study(
         shared |= _scaled(scale) | ({} if image_size is None else {"image_size": image_size})
         begun_with = baseline_choices(study) | final_choices(study)
         opened = open_study(
-            study, manifest, cache=cache, tensorboard=tensorboard, begun_with=begun_with, **shared
+            study,
+            manifest,
+            distinct_patients=distinct_patients,
+            cache=cache,
+            tensorboard=tensorboard,
+            begun_with=begun_with,
+            **shared,
         )
         models = available_baselines(
             opened.protocol.weights, has_radimagenet=radimagenet_weights is not None

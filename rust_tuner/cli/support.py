@@ -59,6 +59,7 @@ def open_study(
     *,
     cache: Path | None = None,
     tensorboard: bool = False,
+    distinct_patients: bool = False,
     begun: tuple[str, ...] = (),
     begun_with: dict[str, Any] | None = None,
     protocol: Choices | None,
@@ -93,7 +94,14 @@ def open_study(
     if views is not None:
         given["view_cortices"] = view_cortices(views)
     chosen = dataclasses.replace(start, **given)
-    return Study(directory, manifest, chosen, cache=cache, progress=progress)
+    return Study(
+        directory,
+        manifest,
+        chosen,
+        cache=cache,
+        progress=progress,
+        distinct_patients=distinct_patients,
+    )
 
 
 def _searched_with(folder: Path, regime: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from rust_tuner.data.csv_text import read_columns, read_rows
 from rust_tuner.data.faults import Faults
+from rust_tuner.data.patient_ids import note_two_spellings
 from rust_tuner.data.radiographs import (
     COLUMNS,
     OPTIONAL_COLUMNS,
@@ -32,7 +33,7 @@ _ONEHOT_UNUSED = ("index", "", "Unnamed: 0")
 _ZERO_OR_ONE = re.compile(r"[01](\.0*)?")
 
 
-def load_manifest(path: str | Path) -> Radiographs:
+def load_manifest(path: str | Path, *, distinct_patients: bool = False) -> Radiographs:
     """Load a manifest and check everything that can be checked without decoding an image.
 
     The file is a UTF-8 CSV (with or without a byte order mark) with the columns
@@ -43,6 +44,8 @@ def load_manifest(path: str | Path) -> Radiographs:
 
     Args:
         path: the CSV file; its image paths are relative to its folder.
+        distinct_patients: whether ids that read alike, such as `P1` and `p-001`, are known to be
+            of different people.
 
     Returns:
         The radiographs in the order of the file, with absolute image paths.
@@ -51,7 +54,7 @@ def load_manifest(path: str | Path) -> Radiographs:
         ManifestError: listing every fault of the file with its row and column: a wrong or
             missing column, a row of another length, a score outside 1-4, an unknown view, an
             empty image, patient or visit, an image that is not there, an image in two rows, two
-            rows for one patient, visit and view.
+            rows for one patient, visit and view, a patient id that reads like another one.
     """
     path = Path(path)
     faults = Faults(path.name)
@@ -63,12 +66,18 @@ def load_manifest(path: str | Path) -> Radiographs:
         _check_files(rows, table["image"].tolist(), images, faults=faults)
         table["image"] = pd.Series([str(image) for image in images], index=table.index, dtype="str")
     _check_repeated_views(table, faults=faults)
+    if "patient_id" in table and not distinct_patients:
+        note_two_spellings(rows, table["patient_id"].tolist(), faults=faults)
     faults.raise_any()
-    return Radiographs(table, source=path.name)
+    return Radiographs(table, source=path.name, distinct_patients=distinct_patients)
 
 
 def load_onehot_manifest(
-    labels_csv: str | Path, filenames_csv: str | Path, image_dir: str | Path
+    labels_csv: str | Path,
+    filenames_csv: str | Path,
+    image_dir: str | Path,
+    *,
+    distinct_patients: bool = False,
 ) -> Radiographs:
     """Load a label table in the form that the study published.
 
@@ -83,6 +92,7 @@ def load_onehot_manifest(
             `index` is not used; it may be missing or without a name.
         filenames_csv: one file name a line in the order of the label table, without a header.
         image_dir: the folder that the file names are relative to.
+        distinct_patients: whether ids that read alike are known to be of different people.
 
     Returns:
         The radiographs in the order of the label table, with absolute image paths and the row
@@ -129,7 +139,7 @@ def load_onehot_manifest(
         },
         index=pd.Index(rows, name="row"),
     )
-    return Radiographs(table, source=labels_csv.name)
+    return Radiographs(table, source=labels_csv.name, distinct_patients=distinct_patients)
 
 
 def _resolve(folder: Path, image: str) -> Path:

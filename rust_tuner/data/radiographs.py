@@ -4,8 +4,8 @@ It owns what a row may hold; where the rows come from belongs to `manifest`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -16,6 +16,7 @@ import pandas as pd
 
 from rust_tuner.data.csv_text import closest
 from rust_tuner.data.faults import Faults
+from rust_tuner.data.patient_ids import note_two_spellings
 from rust_tuner.errors import ManifestError
 from rust_tuner.labels import CORTICES, SCORES, VIEWS, encode, visible_mask
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS
@@ -25,6 +26,9 @@ OPTIONAL_COLUMNS = ("site",)
 FIRST_ROW = 2
 _SCORE = re.compile(r"[1-4](\.0*)?")
 _ROWS_SHOWN = 5
+# Where a table keeps its sealed patients: pandas carries it through copies, selections and the
+# concatenation of the two sides of one split.
+_SEALED = "sealed_patients"
 _EMPTY_MENDS = {
     "image": "give the path of the radiograph",
     "patient_id": "every radiograph needs its patient, so that no patient is on two sides of a "
@@ -47,12 +51,24 @@ class Radiographs:
             form, other columns are left out, and an index not named `row` is replaced.
         source: what messages call the table, such as the manifest's file name.
 
+        distinct_patients: whether ids that read alike, such as `P1` and `p-001`, are known to be
+            of different people; otherwise they are faults, see `patient_ids.normal_form`.
+
     Raises:
-        ManifestError: listing each missing column and each cell that is at fault.
+        ManifestError: listing each missing column, each cell that is at fault, and each patient
+            id that reads like another one.
+
+    >>> table = pd.DataFrame(
+    ...     {"image": ["a.png"], "patient_id": ["P1"], "visit": ["1"], "view": ["ap"],
+    ...      "medial": [3], "lateral": [2], "anterior": [None], "posterior": [None]}
+    ... )
+    >>> Radiographs(table).labels.shape
+    (1, 18)
     """
 
     table: pd.DataFrame
     source: str = "table"
+    distinct_patients: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         """Copy the table, put it into form and check it."""
@@ -75,7 +91,11 @@ class Radiographs:
             if name in self.table.columns
         }
         table = normalise_cells(rows, cells, faults=faults)
+        if not self.distinct_patients:
+            note_two_spellings(rows, table["patient_id"].tolist(), faults=faults)
         faults.raise_any()
+        if self.table.attrs.get(_SEALED):
+            table.attrs[_SEALED] = list(self.table.attrs[_SEALED])
         object.__setattr__(self, "table", table)
 
     def __len__(self) -> int:
@@ -143,7 +163,29 @@ class Radiographs:
                 f"subset of {positions.dtype} values of shape {positions.shape}; expected (n,) "
                 "integer positions, for a mask numpy.flatnonzero(mask)"
             )
-        return type(self)(self.table.iloc[positions], source=self.source)
+        return replace(self, table=self.table.iloc[positions])
+
+    @property
+    def sealed_patients(self) -> frozenset[str]:
+        """Whom a split of these radiographs has sealed, on both sides of it; empty without one."""
+        return frozenset(self.table.attrs.get(_SEALED, ()))
+
+    @property
+    def sealed_rows(self) -> tuple[int, ...]:
+        """The row numbers, as in `rows`, of the radiographs of sealed patients."""
+        sealed = self.sealed_patients
+        pairs = zip(self.rows, self.patient_ids, strict=True)
+        return tuple(row for row, patient in pairs if patient in sealed)
+
+    def remembering_sealed(self, patients: Iterable[str]) -> Self:
+        """The same radiographs, which from now on know that these patients are sealed.
+
+        Subsets know it too, and so do radiographs made from a copy of `table`, as far as pandas
+        keeps `DataFrame.attrs`.
+        """
+        table = self.table.copy(deep=False)
+        table.attrs = {_SEALED: sorted(self.sealed_patients.union(patients))}
+        return replace(self, table=table)
 
     def _scores(self) -> npt.NDArray[np.float64]:
         return self.table[list(CORTICES)].to_numpy(dtype=np.float64)

@@ -17,6 +17,7 @@ from rust_tuner.data.splits import (
     Development,
     Folds,
     HoldOut,
+    divide_by_seal,
     make_folds,
     make_site_folds,
     require_development,
@@ -29,6 +30,7 @@ from rust_tuner.labels import CORTICES
 SPLIT_FILE = "split.json"
 
 _VERSION = 1
+_FAIR_DRAW = "permuted by the seed"
 _MEND = "restore the file, or start a new study folder"
 _PATIENTS_SHOWN = 3
 
@@ -61,6 +63,8 @@ class Split:
         development_sha256: the same of the development set alone.
         folds: by number of folds.
         site_folds: those that leave one site out, where they were made.
+        drawn: how the hold-out set was drawn; None where an earlier version drew it, which took
+            patients in the order of their ids, or where it was not drawn from the seed.
     """
 
     seed: int
@@ -71,6 +75,12 @@ class Split:
     development_sha256: str
     folds: Mapping[int, FoldsRecord] = field(default_factory=dict)
     site_folds: FoldsRecord | None = None
+    drawn: str | None = None
+
+    @property
+    def is_fair_draw(self) -> bool:
+        """Whether every patient was sealed with the same probability."""
+        return self.drawn == _FAIR_DRAW
 
     @property
     def sha256(self) -> str:
@@ -95,6 +105,8 @@ class Split:
                 for num_folds, record in sorted(self.folds.items())
             },
         }
+        if self.drawn is not None:
+            content["drawn"] = self.drawn
         if self.site_folds is not None:
             content["site_folds"] = {
                 "seed": self.site_folds.seed,
@@ -172,6 +184,7 @@ def load_or_make_split(
             holdout=_patients(holdout.radiographs),
             radiographs_sha256=radiographs_sha256(radiographs),
             development_sha256=radiographs_sha256(development.radiographs),
+            drawn=_FAIR_DRAW,
         )
         write_split(path, split)
         return development, holdout
@@ -186,10 +199,7 @@ def load_or_make_split(
                 f"{written}, or start a new study folder"
             )
     sealed = np.isin(radiographs.patient_ids.astype(str), split.holdout)
-    return (
-        Development(radiographs.subset(np.flatnonzero(~sealed))),
-        HoldOut(radiographs.subset(np.flatnonzero(sealed))),
-    )
+    return divide_by_seal(radiographs, sealed)
 
 
 def load_or_make_folds(path: Path, development: Development, num_folds: int, seed: int) -> Folds:
@@ -311,6 +321,7 @@ def _read_own(path: Path) -> Split:
                 for num_folds, record in content["folds"].items()
             },
             site_folds=_site_folds_from(content.get("site_folds")),
+            drawn=None if content.get("drawn") is None else str(content["drawn"]),
         )
         intact = split.to_json()
     except (KeyError, TypeError, ValueError, AttributeError) as error:

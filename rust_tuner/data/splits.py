@@ -4,11 +4,12 @@ It owns the two types that keep the hold-out set out of training and selection; 
 divided belongs to `stratify`, how a split outlives the process to `split_file`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rust_tuner.data.label_warnings import fold_warnings
 from rust_tuner.data.radiographs import Radiographs
@@ -17,13 +18,31 @@ from rust_tuner.errors import SplitError
 from rust_tuner.protocol import Protocol
 
 _SHOWN = 5
+_NOTHING_SEALED = (
+    "no hold-out set was taken from these radiographs, so nothing is sealed: no patient is left "
+    "that what is chosen on these folds has not seen; call split_holdout first, and pass the "
+    "first of its two sets"
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Development:
-    """The radiographs that training and selection may see; `split_holdout` gives it."""
+    """The radiographs that training and selection may see; `split_holdout` gives it.
+
+    Raises:
+        SplitError: for radiographs of sealed patients.
+    """
 
     radiographs: Radiographs
+
+    def __post_init__(self) -> None:
+        """Refuse what is sealed: radiographs remember it."""
+        if not isinstance(self.radiographs, Radiographs):
+            raise SplitError(
+                f"got {type(self.radiographs).__name__}, expected Radiographs; a development set "
+                "is the first of the two sets that split_holdout gives"
+            )
+        _refuse_sealed(self.radiographs)
 
     def __len__(self) -> int:
         """The number of radiographs."""
@@ -35,6 +54,13 @@ class HoldOut:
     """The sealed radiographs, for one look at the end; `split_holdout` gives it."""
 
     radiographs: Radiographs
+
+    def __post_init__(self) -> None:
+        """Let the radiographs remember that they are sealed, wherever they are passed on."""
+        patients = set(self.radiographs.patient_ids)
+        if not patients <= self.radiographs.sealed_patients:
+            sealed = self.radiographs.remembering_sealed(patients)
+            object.__setattr__(self, "radiographs", sealed)
 
     def __len__(self) -> int:
         """The number of radiographs."""
@@ -140,16 +166,21 @@ def split_holdout(
 ) -> tuple[Development, HoldOut]:
     """Seal a hold-out set: by patient, each label about as frequent as in the whole.
 
+    Every patient is sealed with the same probability. Where the radiographs have sites, each
+    site is about as frequent as in the whole too.
+
     Args:
         radiographs: all radiographs.
-        fraction: share of the patients and of the radiographs that is sealed, in (0, 1).
+        fraction: share of the patients that is sealed, to the nearest whole number, and about
+            that of the radiographs, in (0, 1).
         seed: an integer from 0; the same patients, labels and seed give the same sets.
 
     Returns:
         The development and the hold-out set, each in the order of `radiographs`.
 
     Raises:
-        SplitError: where one of the sets would be empty, or an argument is out of its range.
+        SplitError: where one of the sets would be empty, an argument is out of its range, or some
+            of the radiographs are sealed already.
     """
     _require_seed(seed)
     if isinstance(radiographs, Development | HoldOut):
@@ -157,6 +188,7 @@ def split_holdout(
             f"got {type(radiographs).__name__}, expected Radiographs: it is one side of a split "
             "already"
         )
+    _refuse_sealed(radiographs)
     if not 0 < fraction < 1:
         raise SplitError(f"fraction={fraction!r}; expected a number in 0 to 1, both excluded")
     num_patients = len(set(radiographs.patient_ids))
@@ -174,22 +206,51 @@ def split_holdout(
         )
     sides = stratify_patients(
         radiographs.patient_ids,
-        radiographs.labels,
-        shares=[1 - fraction, fraction],
+        np.column_stack([radiographs.labels, _site_columns(radiographs, fraction)]),
+        shares=[1 - num_sealed / num_patients, num_sealed / num_patients],
         seed=seed,
         place=("holdout",),
+        exact_sizes=True,
     )
+    return divide_by_seal(radiographs, sides == 1)
+
+
+def divide_by_seal(
+    radiographs: Radiographs, sealed: npt.NDArray[np.bool_]
+) -> tuple[Development, HoldOut]:
+    """The two sides of a split, each of which remembers who is sealed.
+
+    Args:
+        radiographs: all n radiographs.
+        sealed: (n,) whether each is on the sealed side; the same for all of a patient.
+    """
+    marked = radiographs.remembering_sealed(radiographs.patient_ids[sealed])
     return (
-        Development(radiographs.subset(np.flatnonzero(sides == 0))),
-        HoldOut(radiographs.subset(np.flatnonzero(sides == 1))),
+        Development(marked.subset(np.flatnonzero(~sealed))),
+        HoldOut(marked.subset(np.flatnonzero(sealed))),
     )
+
+
+def _site_columns(radiographs: Radiographs, fraction: float) -> npt.NDArray[np.float32]:
+    """(n, sites) of zeros and ones; sites too small for a sealed patient each are one column."""
+    if radiographs.sites is None:
+        return np.zeros((len(radiographs), 0), dtype=np.float32)
+    sites = radiographs.sites.astype(str)
+    large = [
+        site
+        for site in np.unique(sites)
+        if len(set(radiographs.patient_ids[sites == site])) * min(fraction, 1 - fraction) >= 1
+    ]
+    columns = [sites == site for site in large] + [~np.isin(sites, large)]
+    return np.column_stack(columns).astype(np.float32)
 
 
 def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int) -> Folds:
     """Divide radiographs into folds: by patient, each label about as frequent in every fold.
 
     Args:
-        radiographs: the development set, or any radiographs that no hold-out set was taken from.
+        radiographs: the development set. Of radiographs that no hold-out set was taken from,
+            folds are made too, with a warning that nothing is sealed.
         num_folds: an integer from 2.
         seed: an integer from 0; the same patients, labels and seed give the same folds.
 
@@ -201,9 +262,7 @@ def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int
             its range.
     """
     _require_seed(seed)
-    if isinstance(radiographs, HoldOut):
-        require_development(radiographs)
-    data = radiographs.radiographs if isinstance(radiographs, Development) else radiographs
+    data, notes = _not_sealed(radiographs)
     if not isinstance(num_folds, int | np.integer) or num_folds < 2:
         raise SplitError(f"num_folds={num_folds!r}; expected an integer from 2")
     num_folds = int(num_folds)
@@ -229,7 +288,7 @@ def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int
         assignment=assignment,
         num_folds=num_folds,
         seed=int(seed),
-        warnings=fold_warnings(data, assignment, num_folds=num_folds),
+        warnings=(*notes, *fold_warnings(data, assignment, num_folds=num_folds)),
     )
 
 
@@ -237,8 +296,8 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
     """Leave one site out: each fold validates one site and trains on all the others.
 
     Args:
-        radiographs: the development set, or any radiographs that no hold-out set was taken from;
-            each with its site.
+        radiographs: the development set, each radiograph with its site. Of radiographs that no
+            hold-out set was taken from, folds are made too, with a warning that nothing is sealed.
         seed: recorded with the folds; nothing is drawn.
 
     Returns:
@@ -249,9 +308,7 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
             the hold-out set.
     """
     _require_seed(seed)
-    if isinstance(radiographs, HoldOut):
-        require_development(radiographs)
-    data = radiographs.radiographs if isinstance(radiographs, Development) else radiographs
+    data, notes = _not_sealed(radiographs)
     sites = data.sites
     if sites is None:
         raise SplitError(
@@ -260,10 +317,9 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
         )
     empty = [row for row, site in zip(data.rows, sites, strict=True) if not site]
     if empty:
-        shown = ", ".join(map(str, empty[:_SHOWN])) + (", ..." if len(empty) > _SHOWN else "")
         raise SplitError(
-            f"{data.source}: the site is empty in {len(empty)} rows ({shown}); every radiograph "
-            "needs its site to leave one out"
+            f"{data.source}: the site is empty in {len(empty)} rows ({_listed(empty)}); every "
+            "radiograph needs its site to leave one out"
         )
     of_patient: dict[str, str] = {}
     for patient, site in zip(data.patient_ids, sites, strict=True):
@@ -284,7 +340,7 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
         assignment=assignment,
         num_folds=len(names),
         seed=int(seed),
-        warnings=fold_warnings(data, assignment, num_folds=len(names)),
+        warnings=(*notes, *fold_warnings(data, assignment, num_folds=len(names))),
         sites=names,
     )
 
@@ -298,6 +354,37 @@ def folds_asked_for(development: Development, protocol: Protocol, num_folds: int
     if protocol.folds_by == "site":
         return make_site_folds(development, protocol.seed)
     return num_folds
+
+
+def _not_sealed(
+    radiographs: Radiographs | Development | HoldOut,
+) -> tuple[Radiographs, tuple[str, ...]]:
+    """The radiographs to make folds of, and what must be said where nothing was sealed before."""
+    if isinstance(radiographs, HoldOut):
+        require_development(radiographs)
+    if isinstance(radiographs, Development):
+        return radiographs.radiographs, ()
+    if not isinstance(radiographs, Radiographs):
+        raise SplitError(
+            f"got {type(radiographs).__name__}, expected Development; call split_holdout and "
+            "pass the first of its two sets"
+        )
+    _refuse_sealed(radiographs)
+    return radiographs, () if radiographs.sealed_patients else (_NOTHING_SEALED,)
+
+
+def _refuse_sealed(radiographs: Radiographs) -> None:
+    rows = radiographs.sealed_rows
+    if rows:
+        raise SplitError(
+            f"{radiographs.source}: {len(rows)} of {len(radiographs)} radiographs are of sealed "
+            f"patients (rows {_listed(rows)}); what is sealed cannot be used for training or "
+            "selection; pass the first of the two sets that split_holdout gives"
+        )
+
+
+def _listed(rows: Sequence[int]) -> str:
+    return ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
 
 
 def _require_seed(seed: object) -> None:

@@ -97,6 +97,11 @@ class StudyFile:
                 "new study folder"
             ) from error
 
+    @property
+    def distinct_patients(self) -> bool:
+        """Whether the user said that patient ids which read alike are of different people."""
+        return self.content.get("distinct_patients") is True
+
     def look_again(self) -> None:
         """Read the file once more: another process may have prepared the study."""
         self._content = self._read()
@@ -127,6 +132,7 @@ class StudyFile:
             "protocol": protocol.to_json(),
             "radiographs": len(radiographs),
             "patients": len(set(radiographs.patient_ids)),
+            "distinct_patients": radiographs.distinct_patients,
             "radiographs_sha256": radiographs_sha256(radiographs),
             "images_sha256": images_sha256(radiographs, image_hashes),
             "weights": None,
@@ -158,6 +164,11 @@ class StudyFile:
     def record_weights(self, used: Mapping[str, Any], asked: str) -> None:
         """Write down the weights that were asked for, and which were really used."""
         self.update(weights=used, protocol=self.content["protocol"] | {"weights": asked})
+
+    def record_distinct_patients(self, radiographs: Radiographs) -> None:
+        """Write down that ids which read alike are of different people, where that was said."""
+        if radiographs.distinct_patients:
+            self.update(distinct_patients=True)
 
     def refuse_changes(self, protocol: Protocol) -> None:
         """Refuse choices that are settled and differ.

@@ -17,7 +17,7 @@ import keras_tuner
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import GroupKFold, KFold
+from sklearn.model_selection import KFold
 
 from rust_tuner.data.images import PREPROCESSING
 from rust_tuner.data.pipeline import decode_images
@@ -45,6 +45,7 @@ from rust_tuner.models.hypermodels import (
 from rust_tuner.progress import Progress
 from rust_tuner.records.rows import rows_sha256, rows_table
 from rust_tuner.search.cross_validation import FoldList, array_metrics, checked_folds
+from rust_tuner.search.groups import checked_groups, count_groups
 from rust_tuner.seeds import seed_word
 
 # Keras clips probabilities by as much.
@@ -279,7 +280,8 @@ def arrays_subject(
         hypermodel: makes compiled models.
         x: (n, ...) inputs.
         y: (n, ...) targets.
-        groups: (n,) such as patients; no group is on two sides of a fold.
+        groups: (n,) such as patients; no group is on two sides of a fold. None is missing, all
+            are of one type, and text is one group in one spelling only.
         cv: number of folds, `Folds`, or a scikit-learn splitter.
         seed: for folds that are made from a number.
         space: the declared hyperparameters; those that `build` declares where None.
@@ -287,16 +289,17 @@ def arrays_subject(
 
     Raises:
         MetricError: where the objective is `val_auroc` and a fold has no label with both classes.
-        SearchError: for arrays that do not fit together, or folds that do not keep groups apart.
+        SearchError: for arrays that do not fit together, groups that are missing or of several
+            types, or folds that do not keep groups apart.
     """
     inputs, targets = np.asarray(x), np.asarray(y)
-    owners = None if groups is None else np.asarray(groups)
     lengths = {"x": len(inputs), "y": len(targets)}
-    if owners is not None:
-        lengths["groups"] = len(owners)
+    if (num_groups := count_groups(groups)) is not None:
+        lengths["groups"] = num_groups
     if len(set(lengths.values())) != 1:
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise SearchError(f"{told} rows; give each row of x its target and its group")
+    owners = None if groups is None else checked_groups(groups, len(inputs))
     if type(hypermodel).fit is not keras_tuner.HyperModel.fit:
         raise SearchError(
             f"{type(hypermodel).__name__} overrides HyperModel.fit, which a fold's training does "
@@ -418,16 +421,22 @@ def _array_folds(
         raise SearchError(f"{num_folds} folds; cross-validation needs at least 2")
     if owners is None:
         return KFold(num_folds, shuffle=True, random_state=seed_word(seed, "folds"))
-    if targets.ndim == 2 and np.isin(targets, (0, 1)).all() and num_folds <= len(np.unique(owners)):
-        assignment = stratify_patients(
-            owners.astype(str).astype(object),
-            targets.astype(np.float32),
-            shares=np.full(num_folds, 1 / num_folds),
-            seed=seed,
-            place=("folds", num_folds),
+    num_groups = len(np.unique(owners))
+    if num_folds > num_groups:
+        raise SearchError(
+            f"the folds cannot be made: {num_folds} folds for {num_groups} group(s); a group is "
+            f"never in two folds, so take at most {num_groups} folds"
         )
-        return Folds(assignment=assignment, num_folds=num_folds, seed=seed)
-    return GroupKFold(num_folds)
+    has_labels = targets.ndim == 2 and bool(np.isin(targets, (0, 1)).all())
+    assignment = stratify_patients(
+        owners.astype(str).astype(object),
+        # Without labels the folds are alike in their number of rows.
+        targets.astype(np.float32) if has_labels else np.zeros((len(targets), 0), np.float32),
+        shares=np.full(num_folds, 1 / num_folds),
+        seed=seed,
+        place=("folds", num_folds),
+    )
+    return Folds(assignment=assignment, num_folds=num_folds, seed=seed)
 
 
 def _pairs(

@@ -37,6 +37,7 @@ from rust_tuner.search.cross_validation import (
     run_folds,
     run_folds_together,
 )
+from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
 from rust_tuner.search.runs import claim_folder, readable_trials, recover_trials, run_key
 from rust_tuner.search.subjects import (
@@ -147,7 +148,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         Args:
             x: the development set, or (n, ...) inputs.
             y: (n, ...) targets; only with arrays.
-            groups: (n,) such as patients; no group is on two sides of a fold; only with arrays.
+            groups: (n,) such as patients; no group is on two sides of a fold. None may be missing,
+                all are numbers or all are text, and text is spelled in one way; only with arrays.
+                Where there are none, folds are made by row, which is said.
             epochs: epochs of each fold.
             batch_size: for hypermodels without a hyperparameter of that name.
             cache: folder of the feature cache, the default one where None; only with radiographs.
@@ -177,6 +180,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 space=self.oracle.get_space(),
                 objective=self.oracle.objective.name,
             )
+            if groups is None and (note := by_row_note(self.cv, len(subject.data.targets))):
+                self.progress.say(note)
         self.search_subject(subject, epochs=epochs, batch_size=batch_size, about=about)
 
     def _subject_of(self, development: Development, cache: str | Path | None) -> Subject:

@@ -1,5 +1,7 @@
 """Splits: no patient on two sides, every label in proportion, and nothing left to chance."""
 
+import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +15,13 @@ from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GroupKFold, cross_val_score
 
 from rust_tuner.data.manifest import Radiographs
+from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.data.splits import (
     Development,
     Folds,
     HoldOut,
     make_folds,
+    make_site_folds,
     require_development,
     split_holdout,
 )
@@ -121,7 +125,7 @@ def test_the_simulated_table_has_the_published_counts(published: Radiographs) ->
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 1234567])
 def test_prevalences_of_six_folds_are_near_the_whole(published: Radiographs, seed: int) -> None:
-    folds = make_folds(published, 6, seed)
+    folds = make_folds(Development(published), 6, seed)
     assert worst_deviation(published.labels, folds.assignment) < 0.10
     sizes = np.bincount(folds.assignment)
     assert np.abs(sizes / sizes.mean() - 1).max() < 0.02
@@ -155,6 +159,143 @@ def test_prevalences_of_the_holdout_set_are_near_the_whole(
         assert abs(len(side) / len(published) / share - 1) < 0.03
         num_patients = len(set(side.radiographs.patient_ids))
         assert abs(num_patients / 1207 / share - 1) < 0.03
+
+
+def sealed_over_seeds(radiographs: Radiographs, seeds: int) -> npt.NDArray[np.bool_]:
+    """(seeds, patients) who is sealed, the patients in the order of their ids."""
+    everyone = np.unique(radiographs.patient_ids.astype(str))
+    sealed = [split_holdout(radiographs, 0.15, seed)[1].radiographs for seed in range(seeds)]
+    return np.array([np.isin(everyone, side.patient_ids.astype(str)) for side in sealed])
+
+
+def require_a_random_sample(sealed: npt.NDArray[np.bool_]) -> None:
+    """Seeds share a fraction of their patients, and no tenth of the ids is sealed more often."""
+    seeds, num_patients = sealed.shape
+    fraction = sealed.mean()
+    shared = [
+        (sealed[one] & sealed[other]).sum() / sealed[one].sum()
+        for one in range(seeds)
+        for other in range(one)
+    ]
+    assert abs(np.mean(shared) - fraction) < 0.03
+    never = num_patients * (1 - fraction) ** seeds
+    assert abs((~sealed.any(axis=0)).sum() - never) < 4 * np.sqrt(never)
+    tenths = [part.mean() for part in np.array_split(sealed, 10, axis=1)]
+    error = np.sqrt(fraction * (1 - fraction) / (sealed.size / 10))
+    assert np.abs(np.array(tenths) - fraction).max() < 4 * error
+
+
+def test_the_hold_out_set_is_a_random_sample() -> None:
+    table = phantom_table(patients=120, seed=0)
+    require_a_random_sample(sealed_over_seeds(Radiographs(table), 16))
+
+
+@pytest.mark.slow
+def test_the_hold_out_set_of_the_published_table_is_a_random_sample() -> None:
+    require_a_random_sample(sealed_over_seeds(published_table(0), 16))
+
+
+@pytest.mark.parametrize("fraction", [0.15, 0.3])
+def test_each_site_has_its_share_of_the_hold_out_set(fraction: float) -> None:
+    table = phantom_table(patients=120, seed=0)
+    owner = table["patient_id"].str[1:].astype(int)
+    sites = np.select([owner <= 70, owner <= 110], ["large", "medium"], "small")
+    radiographs = Radiographs(table.assign(site=sites))
+    for seed in range(4):
+        _, holdout = split_holdout(radiographs, fraction, seed)
+        assert holdout.radiographs.sites is not None
+        for site in ("large", "medium", "small"):
+            share = fraction * (sites == site).sum()
+            # A patient has up to 6 radiographs; drawn without regard to sites it is often 15 off.
+            assert abs((holdout.radiographs.sites == site).sum() - share) <= 4
+
+
+def test_sites_of_a_patient_each_can_be_split() -> None:
+    table = phantom_table(patients=24, seed=0)
+    radiographs = Radiographs(table.assign(site=table["patient_id"]))
+    _, holdout = split_holdout(radiographs, 0.25, 0)
+    assert len(set(holdout.radiographs.patient_ids)) == 6
+
+
+@pytest.mark.parametrize("num_patients", [2, 3, 7, 12, 40])
+@pytest.mark.parametrize("fraction", [0.15, 0.4, 0.5, 0.6, 0.85])
+def test_the_asked_number_of_patients_is_sealed(num_patients: int, fraction: float) -> None:
+    asked = round(fraction * num_patients)
+    if not 0 < asked < num_patients:
+        return
+    radiographs = Radiographs(phantom_table(patients=num_patients, seed=1))
+    for seed in range(3):
+        sealed = split_holdout(radiographs, fraction, seed)[1].radiographs
+        assert len(set(sealed.patient_ids)) == asked
+
+
+REMEMBERED: dict[str, Callable[[Development, HoldOut], Radiographs]] = {
+    "itself": lambda _, holdout: holdout.radiographs,
+    "a subset": lambda _, holdout: holdout.radiographs.subset([0]),
+    "a replacement": lambda _, holdout: dataclasses.replace(holdout.radiographs, source="other"),
+    "its table": lambda _, holdout: Radiographs(holdout.radiographs.table),
+    "a copy of its table": lambda _, holdout: Radiographs(holdout.radiographs.table.copy()),
+    "a part of its table": lambda _, holdout: Radiographs(holdout.radiographs.table.iloc[:1]),
+    "a changed table": lambda _, holdout: Radiographs(
+        holdout.radiographs.table.assign(visit="2").sort_index(ascending=False).reset_index()
+    ),
+    "both tables": lambda development, holdout: Radiographs(
+        pd.concat([development.radiographs.table, holdout.radiographs.table])
+    ),
+    "a deep copy": lambda _, holdout: copy.deepcopy(holdout.radiographs),
+    "a set of its own": lambda development, _: (
+        HoldOut(Radiographs(development.radiographs.table.copy())).radiographs
+    ),
+}
+
+
+@pytest.mark.parametrize("source", REMEMBERED)
+def test_what_is_sealed_remembers_it(source: str) -> None:
+    radiographs = small_table([f"p{n // 2}" for n in range(24)])
+    development, holdout = split_holdout(radiographs, 0.25, 0)
+    sealed = REMEMBERED[source](development, holdout)
+    message = r"radiographs are of sealed patients \(rows .*pass the first of the two sets"
+    for use in (
+        Development,
+        split_holdout,
+        lambda value: make_folds(value, 2, 0),
+        make_site_folds,
+    ):
+        with pytest.raises(SplitError, match=message):
+            use(sealed)
+    # What it was taken from, and the other side, can be used as before.
+    assert len(Development(development.radiographs)) == len(development)
+    assert len(Development(Radiographs(development.radiographs.table))) == len(development)
+    assert len(split_holdout(development.radiographs, 0.25, 0)[1]) > 0
+    assert len(split_holdout(radiographs, 0.25, 1)[1]) == len(holdout)
+
+
+def test_a_split_of_a_split_remembers_both() -> None:
+    radiographs = small_table([f"p{n // 2}" for n in range(24)])
+    first, outer = split_holdout(radiographs, 0.25, 0)
+    second, inner = split_holdout(first.radiographs, 0.25, 0)
+    everyone = {*outer.radiographs.patient_ids, *inner.radiographs.patient_ids}
+    assert second.radiographs.sealed_patients == everyone
+    assert not everyone & set(second.radiographs.patient_ids)
+
+
+def test_folds_without_a_sealed_set_say_so() -> None:
+    radiographs = small_table([f"p{n // 2}" for n in range(24)])
+    table = radiographs.table.assign(site=["A", "A", "B", "B"] * 6)
+    told = "no hold-out set was taken from these radiographs, so nothing is sealed"
+    assert make_folds(radiographs, 2, 0).warnings[0].startswith(told)
+    assert make_site_folds(Radiographs(table)).warnings[0].startswith(told)
+    development, _ = split_holdout(Radiographs(table), 0.25, 0)
+    for seen in (development, development.radiographs):
+        for folds in (make_folds(seen, 2, 0), make_site_folds(seen)):
+            assert not any(told in warning for warning in folds.warnings)
+
+
+@pytest.mark.parametrize("value", [None, "manifest.csv", np.zeros(3)])
+def test_what_is_no_table_of_radiographs_is_refused(value: Any) -> None:
+    for use in (Development, lambda value: make_folds(value, 2, 0)):
+        with pytest.raises(SplitError, match=f"got {type(value).__name__}, expected"):
+            use(value)
 
 
 patients = st.lists(st.sampled_from("abcdefghijkl"), min_size=2, max_size=40).filter(

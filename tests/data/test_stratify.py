@@ -57,6 +57,39 @@ def test_no_patient_is_in_two_groups_and_no_group_is_empty(data):
     assert len(set(zip(owners, groups, strict=True))) == len(set(owners))
 
 
+def chances(patients, labels, shares, *, group, seeds):
+    """How often each patient is in a group, and the standard error of that."""
+    names = np.unique(patients)
+    first = [patients.index(name) for name in names]
+    drawn = [divide(patients, labels, shares, seed=seed)[first] == group for seed in range(seeds)]
+    expected = np.mean(drawn)
+    return names, np.mean(drawn, axis=0), np.sqrt(expected * (1 - expected) / seeds)
+
+
+@pytest.mark.parametrize("shares", [(0.85, 0.15), (0.6, 0.4), (1 / 3, 1 / 3, 1 / 3)])
+def test_every_patient_is_in_a_group_with_the_same_probability(shares):
+    # The last three differ from all others: in size, in a label of their own, and in both.
+    patients, labels = cohort(9, prevalences=(0.5, 0.2))
+    patients += ["large"] * 12 + ["rare"] + ["both"] * 9
+    labels = np.vstack([np.pad(labels, ((0, 0), (0, 1))), np.zeros((22, 3))]).astype(np.float32)
+    labels[-10:, 2] = 1
+    names, often, error = chances(patients, labels, shares, group=len(shares) - 1, seeds=120)
+    np.testing.assert_allclose(often, often.mean(), atol=3.5 * error)
+    assert {"large", "rare", "both"} < set(names)
+
+
+def test_only_the_draw_depends_on_the_names_of_patients():
+    patients, labels = cohort(40)
+    order = np.random.default_rng(0).permutation(len(patients))
+    shuffled = divide([patients[row] for row in order], labels[order], (0.85, 0.15))
+    np.testing.assert_array_equal(shuffled, divide(patients, labels, (0.85, 0.15))[order])
+    # Under other names other patients are drawn, as by another seed.
+    renamed = [f"x{99 - int(name[1:])}" for name in patients]
+    assert not np.array_equal(
+        divide(renamed, labels, (0.85, 0.15)), divide(patients, labels, (0.85, 0.15))
+    )
+
+
 def test_as_many_groups_as_patients_have_one_each():
     patients, labels = cohort(9)
     groups = divide(patients, labels, np.full(9, 1 / 9))

@@ -92,7 +92,7 @@ def test_folds_made_from_a_number_keep_groups_together_for_any_targets(targets, 
         assert not set(names[training]) & set(names[validation])
 
 
-def test_groups_with_labels_are_stratified_by_the_seed_and_others_are_those_of_group_k_fold():
+def test_groups_are_divided_by_the_seed_and_stratified_where_there_are_labels():
     # One group in four has the label; a fold of six groups takes its share of 1.5 of them.
     y = np.zeros((48, 2), dtype=np.float32)
     y[:, 0] = GROUPS % 4 == 0
@@ -102,10 +102,20 @@ def test_groups_with_labels_are_stratified_by_the_seed_and_others_are_those_of_g
     again, other = of_arrays(3, y=y), of_arrays(3, y=y, seed=1)
     assert again.identity == stratified.identity
     assert other.identity["folds"] != stratified.identity["folds"]
-    plain = of_arrays(3, y=X[:, :1]).folds
-    for pair, expected in zip(plain, GroupKFold(3).split(X, Y, GROUPS), strict=True):
-        for side, rows in zip(pair, expected, strict=True):
-            np.testing.assert_array_equal(side, rows)
+    plain, anew = of_arrays(3, y=X[:, :1]), of_arrays(3, y=X[:, :1], seed=1)
+    assert [len(validation) for _, validation in plain.folds] == [16, 16, 16]
+    assert plain.identity["folds"] == of_arrays(3, y=X[:, :1]).identity["folds"]
+    assert plain.identity["folds"] != anew.identity["folds"]
+
+
+def test_more_folds_than_groups_and_faulty_groups_are_refused():
+    for y in (Y, X[:, :1]):
+        with pytest.raises(SearchError, match=r"5 folds for 4 group\(s\); .* at most 4 folds"):
+            of_arrays(5, y=y, groups=np.arange(48) // 12)
+    with pytest.raises(SearchError, match=r"groups is missing .* in row 3"):
+        of_arrays(2, groups=[None if row == 3 else f"p{row // 4}" for row in range(48)])
+    with pytest.raises(SearchError, match="x has 48, y has 48, groups has 47 rows"):
+        of_arrays(2, groups=list(GROUPS[1:]))
 
 
 def test_without_groups_rows_are_shuffled_by_the_seed():

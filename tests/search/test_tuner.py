@@ -436,6 +436,31 @@ def test_arrays_that_do_not_fit_together_are_refused_before_work(tmp_path):
         make_tuner(tmp_path, "grid").search(x, y[1:], groups)
 
 
+@pytest.mark.parametrize("fault", [None, float("nan"), "7"])
+def test_faulty_groups_are_refused_by_row_and_leave_no_file(tmp_path, fault):
+    x, y, groups = arrays()
+    tuner = make_tuner(tmp_path, "grid")
+    before = sorted(tmp_path.rglob("*"))
+    faulty = [fault if row == 5 else group for row, group in enumerate(groups.tolist())]
+    with pytest.raises(SearchError, match=r"groups (is missing|are of several types).* in row 5"):
+        tuner.search(x, y, faulty)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_arrays_without_groups_are_said_to_be_split_by_row(tmp_path):
+    x, y, groups = arrays()
+    for given, expected in ((None, 1), (groups, 0)):
+        said = []
+
+        class Listening(Silent):
+            def say(self, text, said=said):
+                said.append(text)
+
+        tuner = make_tuner(tmp_path / str(expected), "grid", 1, progress=Listening())
+        tuner.search(x, y, given, epochs=1, batch_size=16)
+        assert sum("rows are split one by one" in text for text in said) == expected
+
+
 def test_anything_but_a_development_set_is_refused(tmp_path):
     with pytest.raises(SplitError, match="expected Development"):
         make_tuner(tmp_path, "grid").search(arrays()[0])

@@ -1,12 +1,11 @@
 """Checks of the manifest and the split: who is on which side, and is it still what was prepared."""
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rust_tuner.data.images import images_sha256
+from rust_tuner.data.patient_ids import normal_form, visibly
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import FoldsRecord, Split, radiographs_sha256, read_split
 from rust_tuner.data.splits import split_holdout
@@ -99,6 +98,19 @@ def check_split(
             ),
             split,
         )
+    if not split.is_fair_draw:
+        return (
+            Verdict(
+                *SPLITS,
+                "warning",
+                f"{len(split.development)} development and {len(split.holdout)} hold-out patients, "
+                f"none on both sides; but {path.name} was made by an earlier version of the "
+                "package, which took patients in the order of their ids: those at the end were "
+                "sealed far more often, so the hold-out patients are no random sample.",
+                "Say so wherever the hold-out figure stands, or take a new study folder.",
+            ),
+            split,
+        )
     made, _ = split_holdout(radiographs, split.fraction, split.seed)
     if set(made.radiographs.patient_ids) != set(split.development):
         return (
@@ -154,7 +166,10 @@ def _folds_of(split: Split, *, folds: int, found: Any) -> FoldsRecord | None:
 
 
 def check_patient_ids(radiographs: Radiographs, split: Split | None) -> Verdict:
-    """Whether two patient ids may be one patient's: equal but for case, blanks, leading zeros.
+    """Whether two patient ids may be one patient's, by their normal form.
+
+    A manifest of such ids is refused, unless the user says that they are different people; the
+    verdict then says for which ids that matters.
 
     Args:
         radiographs: of the manifest.
@@ -166,12 +181,15 @@ def check_patient_ids(radiographs: Radiographs, split: Split | None) -> Verdict:
         groups.setdefault(normal_form(identifier), []).append(identifier)
     alike = [sorted(ids) for ids in groups.values() if len(ids) > 1]
     if not alike:
-        reason = f"{len(counts)} ids, all different beyond case, blanks and leading zeros."
+        reason = (
+            f"{len(counts)} ids, all different beyond case, separators, leading zeros and "
+            "characters that look alike or cannot be seen."
+        )
         return Verdict(*PATIENT_IDS, "passed", reason)
     sides = {} if split is None else dict.fromkeys(split.holdout, "hold-out set")
     told = [
         " and ".join(
-            f"{identifier!r} ({counts[identifier]} radiographs, "
+            f"{visibly(identifier)} ({counts[identifier]} radiographs, "
             f"{sides.get(identifier, 'development set')})"
             for identifier in ids
         )
@@ -182,17 +200,12 @@ def check_patient_ids(radiographs: Radiographs, split: Split | None) -> Verdict:
     return Verdict(
         *PATIENT_IDS,
         "warning",
-        f"{len(alike)} patients may have more than one id{border}.",
+        f"{len(alike)} patients may have more than one id{border}; the study was prepared with "
+        "the statement that ids which read alike are different people (--distinct-patients).",
         "Where they are one patient, give one id and take a new study folder; where they are "
         "several, nothing is wrong.",
         tuple(told),
     )
-
-
-def normal_form(identifier: str) -> str:
-    """An id without what people write differently: case, width, blanks, leading zeros."""
-    text = re.sub(r"\s+", "", unicodedata.normalize("NFKC", identifier).casefold())
-    return re.sub(r"\d+", lambda digits: digits.group().lstrip("0") or "0", text)
 
 
 def _unique_counts(radiographs: Radiographs) -> tuple[list[str], list[int]]:

@@ -150,7 +150,8 @@ def _of_data(
 ) -> tuple[list[Verdict], Radiographs | None, Split | None]:
     """The checks that train nothing; the first two verdicts say whether the data can be used."""
     try:
-        radiographs = load_manifest(manifest)
+        distinct = study.get("distinct_patients") is True
+        radiographs = load_manifest(manifest, distinct_patients=distinct)
     except RustTunerError as error:
         reason = f"{manifest.name} cannot be read, so nothing of the data was checked."
         return [_unreadable(reason, error)], None, None

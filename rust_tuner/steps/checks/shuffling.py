@@ -3,10 +3,11 @@
 What is learned from them nevertheless has leaked.
 """
 
+import dataclasses
+
 import numpy as np
 import numpy.typing as npt
 
-from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import SplitError
 from rust_tuner.labels import CORTICES, VIEWS
@@ -46,7 +47,11 @@ def shuffled_between_patients(development: Development, rng: np.random.Generator
                 where = f"cortex {cortex}, view {name}"
                 scores[rows] = scores[_donors(rows, place[owner[rows]], where)]
         table[cortex] = scores
-    return Development(Radiographs(table, source=f"{radiographs.source}, labels shuffled"))
+    return Development(
+        dataclasses.replace(
+            radiographs, table=table, source=f"{radiographs.source}, labels shuffled"
+        )
+    )
 
 
 def _donors(

@@ -1,0 +1,209 @@
+"""Says which patient ids are one id that was written in two ways.
+
+Where one person has two ids, a split can have that person on both sides. Ids are compared in a
+normal form, and are only compared in it: what is kept and shown is the id as it was written. Who is
+on which side belongs to `splits`.
+"""
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rust_tuner.data.faults import Faults
+
+# The default ignorable code points of Unicode (DerivedCoreProperties.txt) that are no format
+# characters; those, such as the zero-width space and the byte order mark, have a category.
+_IGNORABLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
+)
+_INVISIBLE_CATEGORIES = ("Cf", "Cc", "Cs", "Co", "Cn")
+
+# Code points that look like a Latin letter, in hexadecimal: the Latin, Greek, Cyrillic and
+# Armenian ones of Unicode Technical Standard 39 (confusables.txt), folded to lower case. A letter
+# whose two cases resemble different ones counts as its capital does, as ids are mostly written so.
+# Letters that resemble digits (O and 0, l and 1) are not among them: ids use both on purpose.
+_LOOK_ALIKES = {
+    "a": "0251 03b1 0430 1d00",
+    "b": "0299 03b2 0432 044c a7b5",
+    "c": "0441 1d04",
+    "d": "0501 1d05",
+    "e": "03b5 0435 04bd 1d07 ab32",
+    "f": "03dd 0584 a730 a799 ab35",
+    "g": "0261 0262 050d 0581 1d83",
+    "h": "029c 03b7 043d 04bb 0570",
+    "i": "0131 0269 026a 03b9 0456 04cf a647",
+    "j": "029d 03f3 0458 1d0a",
+    "k": "03ba 043a 1d0b",
+    "l": "029f",
+    "m": "03bc 043c 1d0d",
+    "n": "0274 03bd 0578 057c",
+    "o": "03bf 043e 0585 1d0f 1d11 ab3d",
+    "p": "03c1 0440 1d18",
+    "q": "051b 0563 0566",
+    "r": "0280 0433 1d26 ab47 ab48",
+    "s": "0455 057f a731",
+    "t": "03c4 0442 1d1b",
+    "u": "028b 057d 1d1c a79f ab4e ab52",
+    "v": "0475 1d20",
+    "w": "0461 051d 0561 1d21",
+    "x": "03c7 0445 ab53",
+    "y": "028f 03c5 0443 04af 1d8c 1eff ab5a",
+    "z": "03b6 1d22",
+}
+_LATIN = {int(code, 16): letter for letter, codes in _LOOK_ALIKES.items() for code in codes.split()}
+
+# A column of whole numbers with gaps comes out of a table program as 7.0, in some languages 7,0.
+_WHOLE_NUMBER = re.compile(r"(\d+)[.,]0+")
+_ROWS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class TwoSpellings:
+    """An id that reads like another one.
+
+    Attributes:
+        first: the id in its first spelling.
+        other: the id in another spelling.
+        first_position: where the first spelling first stands, from 0.
+        positions: where the other stands, ascending.
+    """
+
+    first: str
+    other: str
+    first_position: int
+    positions: tuple[int, ...]
+
+
+def normal_form(identifier: str) -> str:
+    """An id without what people and programs write differently.
+
+    Compatible characters are one (NFKC: full-width, superscript), and so are upper and lower case,
+    letters of other scripts that look like Latin ones, and digits of all scripts. Characters that
+    cannot be seen do not count. What remains is the sequence of runs of letters and of digits,
+    whatever stands between them, without leading zeros, and without the `.0` that a table program
+    adds to a whole number.
+
+    Args:
+        identifier: a patient's id.
+
+    Returns:
+        The runs with a blank between them; for an id of neither letters nor digits, the id itself
+        without blanks.
+
+    >>> normal_form("P-0001"), normal_form("p1"), normal_form("7.0")
+    ('p 1', 'p 1', '7')
+    >>> normal_form("1-23"), normal_form("12-3")
+    ('1 23', '12 3')
+    """
+    text = _fold(_without_invisible(identifier))
+    whole = _WHOLE_NUMBER.fullmatch(text.strip())
+    runs = []
+    for kind, letters in itertools.groupby(whole[1] if whole else text, _kind):
+        run = "".join(letters)
+        if kind == "digits":
+            runs.append(run.lstrip("0") or "0")
+        elif kind == "letters":
+            runs.append(run)
+    return " ".join(runs) if runs else "".join(text.split())
+
+
+def two_spellings(identifiers: Sequence[str]) -> tuple[TwoSpellings, ...]:
+    """The ids that read like one that stands before them.
+
+    Args:
+        identifiers: n ids, such as one a row.
+
+    Returns:
+        One for each spelling but the first, in the order in which they first stand.
+    """
+    positions: dict[str, list[int]] = {}
+    for position, identifier in enumerate(identifiers):
+        positions.setdefault(identifier, []).append(position)
+    first_spellings: dict[str, str] = {}
+    found = []
+    for identifier, places in positions.items():
+        first = first_spellings.setdefault(normal_form(identifier), identifier)
+        if first != identifier:
+            found.append(TwoSpellings(first, identifier, positions[first][0], tuple(places)))
+    return tuple(found)
+
+
+def note_two_spellings(rows: Sequence[int], identifiers: Sequence[str], *, faults: Faults) -> None:
+    """Note each patient id that reads like another one, at the first row that it stands in.
+
+    Args:
+        rows: the row numbers, for messages.
+        identifiers: the patient id of each row; empty ones are passed over.
+        faults: receives the faults.
+    """
+    given = [(row, text) for row, text in zip(rows, identifiers, strict=True) if text]
+    for pair in two_spellings([text for _, text in given]):
+        first, *more = (given[position][0] for position in pair.positions)
+        also = f" (also in {_rows(more)})" if more else ""
+        faults.add(
+            f"patient_id={visibly(pair.other)}{also} reads like {visibly(pair.first)} of row "
+            f"{given[pair.first_position][0]}; two ids of one person can be on both sides of a "
+            "split, so write one id in one way, or, where they are different people, say so by "
+            "--distinct-patients (in Python distinct_patients=True)",
+            row=first,
+        )
+
+
+def visibly(identifier: str) -> str:
+    """An id as text in which nothing is hidden: what cannot be seen or deceives is escaped."""
+    shown = "".join(
+        letter
+        if letter == " " or (letter.isprintable() and not _deceives(letter))
+        else letter.encode("unicode_escape").decode()
+        for letter in identifier
+    )
+    return f"'{shown}'"
+
+
+def _kind(letter: str) -> str | None:
+    """What a character is part of: `digits`, `letters`, or nothing that counts."""
+    if letter.isascii() and letter.isdigit():
+        return "digits"
+    # Marks are vowels in some scripts, and accents that no composed letter has.
+    return "letters" if letter.isalnum() or unicodedata.category(letter)[0] == "M" else None
+
+
+def _deceives(letter: str) -> bool:
+    return bool(_IGNORABLE.match(letter)) or any(
+        ord(part) in _LATIN for part in unicodedata.normalize("NFD", letter.casefold())
+    )
+
+
+def _without_invisible(text: str) -> str:
+    kept = (
+        # Tabs and line ends are control characters that separate.
+        letter
+        if letter.isspace() or unicodedata.category(letter) not in _INVISIBLE_CATEGORIES
+        else ""
+        for letter in text
+    )
+    return _IGNORABLE.sub("", "".join(kept))
+
+
+def _fold(text: str) -> str:
+    """Compatible characters, cases, look-alikes and digits as one."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    folded = _IGNORABLE.sub("", folded)
+    # Taken apart, so that a look-alike letter with an accent is found too.
+    letters = unicodedata.normalize("NFD", folded).translate(_LATIN)
+    # The capital I with a dot, folded, is an i with one more dot, which nobody sees.
+    letters = letters.replace("i\u0307", "i").replace("j\u0307", "j")
+    letters = unicodedata.normalize("NFC", letters)
+    return "".join(
+        letter if (digit := unicodedata.decimal(letter, None)) is None else str(digit)
+        for letter in letters
+    )
+
+
+def _rows(rows: Iterable[int]) -> str:
+    listed = list(rows)
+    shown = ", ".join(map(str, listed[:_ROWS_SHOWN]))
+    more = f" and {len(listed) - _ROWS_SHOWN} more" if len(listed) > _ROWS_SHOWN else ""
+    return f"row{'s' if len(listed) > 1 else ''} {shown}{more}"
