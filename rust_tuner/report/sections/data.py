@@ -97,6 +97,7 @@ def provenance_section(records: StudyRecords) -> Section:
                 text(subject.get("inputs", "-")),
                 text(subject.get("folds", "-")),
                 text(", ".join(f"{k} {v}" for k, v in run["versions"].items())),
+                text({True: "on", False: "off"}.get(run.get("onednn"), "-")),
             ]
         )
     header = (
@@ -107,6 +108,7 @@ def provenance_section(records: StudyRecords) -> Section:
         "SHA-256 of the inputs",
         "SHA-256 of the folds",
         "versions",
+        "oneDNN",
     )
     if rows:
         section.tables.append(PageTable("What each part was made with", header, rows))
