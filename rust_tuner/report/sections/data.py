@@ -63,6 +63,10 @@ def split_section(records: StudyRecords) -> Section:
     return section
 
 
+def _on_or_off(enabled: object) -> str:
+    return "-" if enabled is None else "on" if enabled else "off"
+
+
 def provenance_section(records: StudyRecords) -> Section:
     """Versions, choices, seeds and hashes."""
     section = Section("provenance", "Provenance")
@@ -97,7 +101,7 @@ def provenance_section(records: StudyRecords) -> Section:
                 text(subject.get("inputs", "-")),
                 text(subject.get("folds", "-")),
                 text(", ".join(f"{k} {v}" for k, v in run["versions"].items())),
-                text({True: "on", False: "off"}.get(run.get("onednn"), "-")),
+                text(_on_or_off(run.get("onednn"))),
             ]
         )
     header = (
