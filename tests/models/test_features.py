@@ -197,6 +197,7 @@ def test_fewer_flips_are_the_first_of_all_flips(images: list[Path], tmp_path: Pa
         assert_close(extract_features(images, recipe, cache=tmp_path).values, every[:, :count])
 
 
+@pytest.mark.numerical
 @pytest.mark.usefixtures("real")
 def test_a_head_on_cached_features_answers_as_the_whole_model(
     images: list[Path], tmp_path: Path
@@ -508,6 +509,7 @@ class Stops(Silent):
             raise self.error
 
 
+@pytest.mark.numerical
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("disk full")], ids=repr)
 def test_an_interrupted_extraction_goes_on_and_gives_the_same_bits(
