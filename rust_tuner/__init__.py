@@ -1,11 +1,14 @@
 """Cross-validated hyperparameter search for medical-image transfer learning.
 
 The public names are imported on first use, so that `import rust_tuner` costs nothing and does not
-start TensorFlow.
+start TensorFlow. It does choose TensorFlow's oneDNN kernels, which is possible only before
+TensorFlow is imported; the environment variable `TF_ENABLE_ONEDNN_OPTS` has precedence.
 """
 
 from importlib import import_module
 from typing import Any
+
+from rust_tuner.environment import choose_onednn, onednn_is_chosen
 
 __version__ = "0.1.0"
 
@@ -42,6 +45,10 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)
+
+
+if not onednn_is_chosen():
+    choose_onednn()
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,6 @@ RustTunerError
 ├── RecordError           a file of a study that is damaged, or is something else
 ├── ExtraError            something that an optional package is needed for, which is missing
 ├── LockedError           a folder that another process is working in
-├── FeatureCacheError     cached features that do not match what they claim to be
 └── SearchError           a search that cannot start or go on
     ├── TrialError      a trial that cannot have a score; the search goes on without it
     ├── SpaceError        a search space that changed or is not declared up front
@@ -82,10 +81,6 @@ class ExtraError(RustTunerError, ImportError):
 
 class LockedError(RustTunerError, RuntimeError):
     """A folder is in use by another process; the message names it."""
-
-
-class FeatureCacheError(RustTunerError, RuntimeError):
-    """Cached features do not match what they claim to be."""
 
 
 class SearchError(RustTunerError, RuntimeError):

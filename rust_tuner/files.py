@@ -98,6 +98,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(name, path)
+        sync_folder(path.parent)
     except BaseException as error:
         if name is not None:
             # Nothing was made where even this is refused, as on a file system that is read only.
@@ -106,10 +107,40 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError) and not isinstance(error, RustTunerError):
             raise StorageError(
                 f"{path} cannot be written ({error.strerror or error}); what was there before is "
-                "whole. Make room or mend the permissions, then start again"
+                f"whole. {storage_cure(path)}, then start again"
             ) from error
         raise
-    sync_folder(path.parent)
+
+
+def storage_cure(path: Path) -> str:
+    """What to do where a file cannot be written, as the beginning of a sentence."""
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            return f"Remove or rename the folder {path}"
+        for folder in path.parents:
+            if folder.exists():
+                if not folder.is_dir():
+                    return f"Remove or rename {folder}, which is a file where a folder must be"
+                break
+    return "Make room or mend the permissions"
+
+
+def cache_note(error: StorageError, path: Path, what: str) -> str:
+    """What to say where a cache cannot keep something, and the work goes on without.
+
+    Args:
+        error: from writing it.
+        path: the entry that was to be written.
+        what: what the cache keeps, in the plural, such as `features`.
+    """
+    cause = error.__cause__
+    reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)
+    return (
+        f"note: the cache cannot keep {what}: {path} cannot be written ({reason}). "
+        f"{storage_cure(path)}, or name another cache folder (--cache, cache=... or "
+        f"{CACHE_VARIABLE}). This run goes on; {what} that are not kept are computed again next "
+        "time"
+    )
 
 
 @contextlib.contextmanager
@@ -129,8 +160,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         if isinstance(error, RustTunerError):
             raise
         raise StorageError(
-            f"{path} cannot be written ({error.strerror or error}); make room or mend the "
-            "permissions, then start again"
+            f"{path} cannot be written ({error.strerror or error}). {storage_cure(path)}, then "
+            "start again"
         ) from error
     finally:
         aside.unlink(missing_ok=True)
@@ -317,7 +348,9 @@ def hold_lock(
         )
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        # The folder may have been removed, or replaced by something else, in the meantime.
+        with contextlib.suppress(OSError):
+            holder.unlink(missing_ok=True)
         lock.release()
 
 

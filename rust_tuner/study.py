@@ -24,7 +24,7 @@ from rust_tuner.data.split_file import (
     load_or_make_split,
 )
 from rust_tuner.data.splits import Development, Folds, HoldOut, make_site_folds
-from rust_tuner.environment import describe_machine
+from rust_tuner.environment import choose_onednn, describe_machine
 from rust_tuner.errors import ResumeError, RustTunerError, SearchError
 from rust_tuner.files import (
     hold_lock,
@@ -84,6 +84,8 @@ class Study:
         self.progress = progress or Silent()
         self._distinct_patients = distinct_patients
         self._file = StudyFile(self.directory)
+        # Here, since each step begins with the import of TensorFlow.
+        choose_onednn(self._file.begun_onednn if self._file.is_there else True)
         given = None if manifest is None else Path(manifest).resolve()
         if not self._file.is_there:
             self.protocol = protocol or Protocol.study()

@@ -5,6 +5,7 @@ Long because it mirrors one module, and its tests share their fixtures.
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from rust_tuner import Protocol, Study
 from rust_tuner.data.manifest import load_manifest
-from rust_tuner.environment import describe_machine
+from rust_tuner.environment import ONEDNN_VARIABLE, can_switch_onednn, describe_machine
 from rust_tuner.errors import (
     LockedError,
     ManifestError,
@@ -106,7 +107,10 @@ def test_the_record_names_machine_threads_versions_and_split_of_every_step(finis
         # What makes a trial repeat bitwise.
         assert found["inter_op_threads"] == 1
         assert any(device.startswith("CPU") for device in found["devices"])
-        assert found["versions"] == read_project(finished_study.directory / step).run["versions"]
+        run = read_project(finished_study.directory / step).run
+        assert found["versions"] == run["versions"]
+        assert isinstance(found["onednn"], bool)
+        assert found["onednn"] is run["onednn"]
     split = read_json(finished_study.directory / "split.json")
     assert written["split_sha256"] == split["sha256"]
     assert set(split["folds"]) == {"3"}
@@ -638,3 +642,58 @@ def test_a_final_model_at_other_values_than_regime_1s_best_is_said(
     told = [note for note in notes.said if "the final model takes Regime II's" in note]
     assert any("batch_size=5" in note for note in told)
     assert any("dropout_rate=0.125" in note for note in told)
+
+
+REGIME_1 = """
+import json, sys
+from rust_tuner import Protocol, Study
+
+folder, manifest, cache, protocol = sys.argv[1:]
+Study(folder, manifest, Protocol.from_json(json.loads(protocol)), cache=cache).regime_1()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.numerical
+@pytest.mark.skipif(not can_switch_onednn(), reason="the variable means something else here")
+def test_a_study_begun_without_onednn_resumes_without_it_and_bitwise(
+    tmp_path, phantom_manifest, tiny_protocol
+):
+    # As from a shell of the user's, who has set nothing.
+    chosen = (ONEDNN_VARIABLE, "RUST_TUNER_ONEDNN_OPTS")
+    unset = {name: value for name, value in os.environ.items() if name not in chosen}
+
+    def run(folder: str, trials: int, **variables: str) -> subprocess.CompletedProcess:
+        protocol = json.dumps(dataclasses.replace(tiny_protocol, trials=trials).to_json())
+        places = map(str, (tmp_path / folder, phantom_manifest, tmp_path / "cache"))
+        command = [sys.executable, "-c", REGIME_1, *places, protocol]
+        return subprocess.run(
+            command, env=unset | variables, capture_output=True, text=True, check=False
+        )
+
+    for folder, trials, variables in (
+        ("whole", 2, {ONEDNN_VARIABLE: "0"}),
+        ("resumed", 1, {ONEDNN_VARIABLE: "0"}),
+        ("resumed", 2, {}),
+    ):
+        done = run(folder, trials, **variables)
+        assert done.returncode == 0, done.stderr
+        # Half of the features are lost in between.
+        for entry in sorted((tmp_path / "cache").rglob("*.f32"))[::2]:
+            entry.unlink()
+    whole, resumed = (
+        read_project(tmp_path / folder / "regime_1") for folder in ("whole", "resumed")
+    )
+    assert whole.run == resumed.run
+    assert whole.run["onednn"] is False
+    assert [trial.score for trial in whole.trials] == [trial.score for trial in resumed.trials]
+    for number in range(2):
+        place = f"regime_1/trial_{number:04d}/out_of_fold.npz"
+        one, other = (
+            np.load(tmp_path / folder / place)["predictions"] for folder in ("whole", "resumed")
+        )
+        assert np.array_equal(one, other, equal_nan=True)
+    refused = run("resumed", 2, **{ONEDNN_VARIABLE: "1"})
+    assert refused.returncode
+    assert "onednn: was False, is True" in refused.stderr
+    assert f"{ONEDNN_VARIABLE}=0 before Python starts" in refused.stderr

@@ -359,6 +359,7 @@ def _difference_warnings(records: StudyRecords) -> list[str]:
         ("weights", lambda run: (run["subject"].get("weights") or {}).get("sha256")),
         ("radiographs", lambda run: run["subject"].get("targets")),
         ("versions", lambda run: tuple(sorted(run["versions"].items()))),
+        ("state of TensorFlow's oneDNN", lambda run: run.get("onednn")),
     ):
         if len({told(project.run) for project in searches.values()}) > 1:
             found.append(

@@ -85,10 +85,12 @@ def demo(
     Takes a few minutes. Without a network it goes on with random weights, and says so.
     """
     with reporting():
+        folder = directory / "study"
+        # One that was begun says which kernels TensorFlow is started with.
+        Study(folder)
         start_tensorflow()
         from rust_tuner.data.phantoms import write_phantoms
 
-        folder = directory / "study"
         weights = _demo_weights(folder)
         say(f"1. {_DEMO_PATIENTS} synthetic patients -> {directory / 'radiographs'}")
         manifest = write_phantoms(directory / "radiographs", patients=_DEMO_PATIENTS, seed=seed)

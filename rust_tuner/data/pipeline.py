@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from rust_tuner.data.images import load_image
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.errors import FeatureCacheError, ImageError, LabelError, ProtocolError, SplitError
-from rust_tuner.files import atomic_write, sha256_of_file, sha256_of_json, take_turns
+from rust_tuner.errors import ImageError, LabelError, ProtocolError, SplitError, StorageError
+from rust_tuner.files import atomic_write, cache_note, sha256_of_file, sha256_of_json, take_turns
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Resize
 from rust_tuner.seeds import generator
@@ -67,7 +67,8 @@ def decode_images(
     An image of 299 pixels takes 1.07 MB, the study's 2,936 take 3.1 GB: without a cache that is
     memory, with one it is a file that the system reads in as needed. An entry's name is made from
     the content of the images, their order and the preprocessing, so it cannot be stale. It takes
-    its name only once it is complete, and one that does not match its own hash is made anew.
+    its name only once it is complete, and one that does not match its own hash is made anew. Where
+    the cache cannot keep it, the progress says so, and the images stay in memory.
 
     Args:
         radiographs: n radiographs.
@@ -78,17 +79,11 @@ def decode_images(
 
     Raises:
         ImageError: naming file and row of the first radiograph that cannot be decoded.
-        FeatureCacheError: where what was written cannot be read back.
     """
     report = progress or Silent()
-    shape = (len(radiographs), image_size, image_size, 3)
-    images = _decoded(radiographs, image_size, resize, report)
     if cache is None:
-        values = np.empty(shape, dtype=np.float32)
-        for index, image in enumerate(images):
-            values[index] = image
-        values.flags.writeable = False
-        return DecodedImages(values, radiographs.labels)
+        return _in_memory(radiographs, image_size, resize, report)
+    shape = (len(radiographs), image_size, image_size, 3)
     path = cache / f"{_identity(radiographs, image_size, resize)[:32]}.images"
     entry = _read_entry(path, shape)
     if entry is None:
@@ -96,13 +91,15 @@ def decode_images(
             # Another process may have written them while this one waited.
             entry = _read_entry(path, shape)
             if entry is None:
-                _write_entry(path, images)
-                entry = _read_entry(path, shape)
+                try:
+                    _write_entry(path, _decoded(radiographs, image_size, resize, report))
+                    entry = _read_entry(path, shape)
+                    if entry is None:
+                        raise StorageError("what was written cannot be read back; check the disk")
+                except StorageError as error:
+                    report.say(cache_note(error, path, "decoded images"))
     if entry is None:
-        raise FeatureCacheError(
-            f"the images written to {path} cannot be read back; check the disk, or name another "
-            "cache folder"
-        )
+        return _in_memory(radiographs, image_size, resize, report)
     return DecodedImages(entry, radiographs.labels)
 
 
@@ -253,6 +250,16 @@ def k_fold_dataset(
     return pairs
 
 
+def _in_memory(
+    radiographs: Radiographs, image_size: int, resize: Resize, report: Progress
+) -> DecodedImages:
+    values = np.empty((len(radiographs), image_size, image_size, 3), dtype=np.float32)
+    for index, image in enumerate(_decoded(radiographs, image_size, resize, report)):
+        values[index] = image
+    values.flags.writeable = False
+    return DecodedImages(values, radiographs.labels)
+
+
 def _decoded(
     radiographs: Radiographs, image_size: int, resize: Resize, report: Progress
 ) -> Iterator[FloatArray]:
@@ -301,12 +308,15 @@ def _write_entry(path: Path, images: Iterator[FloatArray]) -> None:
 
 
 def _read_entry(path: Path, shape: Sequence[int]) -> FloatArray | None:
-    """A mapped entry, or None where it is absent or does not match its own hash."""
-    if not path.is_file():
+    """A mapped entry, or None where it is absent, unreadable, or not as its own hash says."""
+    try:
+        size = 4 * math.prod(shape) + _DIGEST_BYTES
+        if not path.is_file() or path.stat().st_size != size:
+            return None
+        raw = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+    # NumPy maps no empty file, which one that shrinks at this moment may be.
+    except (OSError, ValueError):
         return None
-    if path.stat().st_size != 4 * math.prod(shape) + _DIGEST_BYTES:
-        return None
-    raw = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
     content, written = raw[:-_DIGEST_BYTES], raw[-_DIGEST_BYTES:]
     if hashlib.sha256(content.data).digest() != written.tobytes():
         return None

@@ -3,7 +3,8 @@
 The cache is content-addressed: an entry's place is made from the image's bytes, its
 preprocessing, the weights and the variants, so a stale entry cannot be taken for a new one.
 Entries are written atomically one image at a time, which makes an extraction resumable; one process
-at a time extracts by one recipe, and others wait for what it makes.
+at a time extracts by one recipe, and others wait for what it makes. A cache that cannot be written
+or read costs time and nothing else.
 """
 
 import collections
@@ -19,10 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.data.images import load_image
-from rust_tuner.errors import FeatureCacheError, ImageError
+from rust_tuner.errors import ImageError, StorageError
 from rust_tuner.files import (
     atomic_write,
     cache_folder,
+    cache_note,
     sha256_of_file,
     sha256_of_json,
     take_turns,
@@ -30,7 +32,7 @@ from rust_tuner.files import (
 from rust_tuner.models.architectures import feature_extractor
 from rust_tuner.models.backbones import BackboneWeights, build_backbone
 from rust_tuner.models.description import BACKBONE, NUM_FEATURES, POOLING
-from rust_tuner.models.runtime import empty_aligned
+from rust_tuner.models.runtime import empty_aligned, onednn_enabled
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Flips, Precision, Resize
 
@@ -42,7 +44,7 @@ FLIP_VARIANTS: dict[Flips, tuple[tuple[bool, bool], ...]] = {
 }
 
 _FORMAT_VERSION = 1
-_FORWARD_BATCH = 32
+_DECODED_AHEAD = 16
 _DECODERS = 2
 
 FloatArray = npt.NDArray[np.float32]
@@ -114,8 +116,10 @@ def extract_features(
 ) -> FrozenFeatures:
     """Features of images, from the cache where they are there and computed where not.
 
-    Memory during extraction does not grow with the number of images. Interrupted at any moment,
-    it goes on where it stopped.
+    Decoded images that wait do not grow with their number. Interrupted at any moment, it goes on
+    where it stopped. The bits of an image's features depend on the image and the recipe alone:
+    neither on the other images nor on what the cache held. What cannot be kept in the cache is
+    used all the same; the progress says so once, with the path and the cure.
 
     Args:
         images: n image files.
@@ -129,11 +133,10 @@ def extract_features(
 
     Raises:
         ImageError: naming the first file that cannot be decoded.
-        FeatureCacheError: where what was written cannot be read back.
     """
     report = progress or Silent()
     place = cache_folder(cache)
-    folder = place / recipe.sha256[:32]
+    folder = place / _folder_name(recipe)
     hashes = _hashes_of_images(images, rows)
     entries = [folder / digest[:2] / f"{digest}.f32" for digest in hashes]
     shape = (len(images), len(FLIP_VARIANTS[recipe.flips]), NUM_FEATURES)
@@ -144,13 +147,7 @@ def extract_features(
             # Another process may have done some of them while this one waited for the lock.
             missing = _load(entries, values)
             if missing:
-                _extract(images, entries, missing, recipe, rows=rows, report=report)
-        damaged = _load(entries, values)
-        if damaged:
-            raise FeatureCacheError(
-                f"{len(damaged)} features written to {folder} cannot be read back, the first is "
-                f"{entries[damaged[0]].name}; check the disk, or name another cache folder"
-            )
+                _extract(images, entries, missing, values, recipe, rows=rows, report=report)
     return FrozenFeatures(values, _identity(recipe, hashes))
 
 
@@ -170,54 +167,85 @@ def features_sha256(
     return _identity(recipe, _hashes_of_images(images, rows))
 
 
-def _load(entries: Sequence[Path], values: FloatArray) -> list[int]:
-    """Fill `values` from the cache; the indices that are not there, each content once."""
-    missing: dict[Path, int] = {}
+def _folder_name(recipe: FeatureRecipe) -> str:
+    """Where a recipe's entries are kept; oneDNN's bits and others never lie in one folder.
+
+    `recipe.sha256` itself says what was computed, not by which kernels, so that a study's identity
+    stays the same on all machines.
+    """
+    computed = {"recipe": recipe.sha256, "batch": "one image", "onednn": onednn_enabled()}
+    return sha256_of_json(computed)[:32]
+
+
+def _load(entries: Sequence[Path], values: FloatArray) -> dict[Path, list[int]]:
+    """Fill `values` from the cache; the entries that are not there, with the rows they are for."""
+    missing: dict[Path, list[int]] = {}
     for index, entry in enumerate(entries):
-        feature = _read_entry(entry, values.shape[1:])
+        feature = None if entry in missing else _read_entry(entry, values.shape[1:])
         if feature is None:
-            missing.setdefault(entry, index)
+            missing.setdefault(entry, []).append(index)
         else:
             values[index] = feature
-    return list(missing.values())
+    return missing
 
 
 def _extract(
     images: Sequence[Path],
     entries: Sequence[Path],
-    missing: Sequence[int],
+    missing: dict[Path, list[int]],
+    values: FloatArray,
     recipe: FeatureRecipe,
     *,
     rows: Sequence[int] | None,
     report: Progress,
 ) -> None:
-    """Compute the missing entries with one fixed batch shape, decoding ahead in threads."""
+    """Compute the missing entries into `values` and the cache, decoding ahead in threads.
+
+    One image a forward pass, all its variants in one batch: matrix products treat the last rows
+    of a batch otherwise than the first, and divide a batch among threads by its size, so that in
+    a larger batch the last bits of a feature depend on the images beside it.
+    """
     variants = FLIP_VARIANTS[recipe.flips]
     side = recipe.image_size
-    images_per_batch = _FORWARD_BATCH // len(variants)
-    batch = np.zeros((images_per_batch, len(variants), side, side, 3), dtype=np.float32)
     backbone = build_backbone(recipe.weights, image_size=side, precision=recipe.precision)
     extractor = feature_extractor(backbone)
+    keep = _Keeper(report)
 
     def decode(index: int) -> FloatArray:
         return load_image(images[index], size=side, resize=recipe.resize, row=_row(rows, index))
 
+    done = len(images) - len(missing)
     with (
         ThreadPoolExecutor(_DECODERS) as pool,
-        report.task("features", len(images), done=len(images) - len(missing)) as task,
+        report.task("features", len(images), done=done) as task,
     ):
-        decoded = _ahead(pool, decode, missing, 2 * images_per_batch)
-        for start in range(0, len(missing), images_per_batch):
-            indices = missing[start : start + images_per_batch]
-            for place, picture in enumerate(itertools.islice(decoded, len(indices))):
-                for variant, (left_right, up_down) in enumerate(variants):
-                    batch[place, variant] = _flip(picture, left_right, up_down)
-            # A last batch of another shape would be traced anew, so it keeps what was in it.
-            features = extractor.predict_on_batch(batch.reshape(-1, side, side, 3))
-            features = np.asarray(features).reshape(images_per_batch, len(variants), -1)
-            for index, feature in zip(indices, features, strict=False):
-                _write_entry(entries[index], feature)
-            task.advance(len(indices))
+        firsts = [indices[0] for indices in missing.values()]
+        decoded = _ahead(pool, decode, firsts, _DECODED_AHEAD)
+        for (entry, indices), picture in zip(missing.items(), decoded, strict=True):
+            batch = np.stack([_flip(picture, *flips) for flips in variants])
+            feature = np.asarray(extractor.predict_on_batch(batch), dtype=np.float32)
+            values[indices] = feature
+            keep(entry, feature)
+            task.advance()
+
+
+class _Keeper:
+    """Writes entries to the cache; says once that they cannot be kept, and lets the work go on."""
+
+    def __init__(self, report: Progress) -> None:
+        self._report = report
+        self._has_said = False
+
+    def __call__(self, entry: Path, feature: FloatArray) -> None:
+        try:
+            _write_entry(entry, feature)
+            if _read_entry(entry, feature.shape) is None:
+                raise StorageError("what was written cannot be read back; check the disk")
+        except StorageError as error:
+            # The next image's write is tried all the same: a full disk may have room again.
+            if not self._has_said:
+                self._has_said = True
+                self._report.say(cache_note(error, entry, "features"))
 
 
 def _ahead(
@@ -274,12 +302,16 @@ def _write_entry(path: Path, feature: FloatArray) -> None:
 
 
 def _read_entry(path: Path, shape: tuple[int, ...]) -> FloatArray | None:
-    """A cached entry, or None where it is absent or does not match its own hash."""
+    """A cached entry, or None where it is absent, no readable file, or not as its own hash says."""
+    size = 32 + 4 * math.prod(shape)
     try:
+        # The kind and size first: a pipe would be waited for, and a huge file read.
+        if not path.is_file() or path.stat().st_size != size:
+            return None
         raw = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return None
     digest, content = raw[:32], raw[32:]
-    if hashlib.sha256(content).digest() != digest or len(content) != 4 * math.prod(shape):
+    if hashlib.sha256(content).digest() != digest or len(raw) != size:
         return None
     return np.frombuffer(content, dtype="<f4").reshape(shape)

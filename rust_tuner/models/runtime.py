@@ -17,23 +17,32 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from rust_tuner.environment import ONEDNN_VARIABLE, can_switch_onednn, onednn_is_chosen
+
 _log = logging.getLogger(__name__)
 
 # Bytes, the width of the widest vectors; TensorFlow ends the process over what starts elsewhere.
 _ALIGNMENT = 64
 
 
+# What the log has said once in this process.
+_logged: set[str] = set()
+
+
 def start_backend() -> None:
     """Set TensorFlow's inter-op threads to 1 before it runs its first operation.
 
     With more, the order in which gradients are summed changes from run to run. Where TensorFlow
-    runs already with another setting, that is said in the log and left as it is.
+    runs already with another setting, the log says so once and the setting stays as it is. It
+    also says once where TensorFlow was imported first, without the oneDNN kernels that
+    `rust_tuner` switches on.
     """
     if keras.backend.backend() != "tensorflow":
         return
     import tensorflow
 
     threading = tensorflow.config.threading
+    _mention_slow_kernels()
     told = os.environ.get("TF_NUM_INTEROP_THREADS")
     if threading.get_inter_op_parallelism_threads() == 1 or told == "1":
         return
@@ -42,23 +51,63 @@ def start_backend() -> None:
         tensorflow.config.list_physical_devices()
         threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
-        _log.warning(
+        _warn_once(
             "TensorFlow was started with more than one inter-op thread before rust_tuner could "
             "set it to 1; results repeat within 1e-3 only, not bitwise. Call "
             "tensorflow.config.threading.set_inter_op_parallelism_threads(1) first thing."
         )
 
 
+def _mention_slow_kernels() -> None:
+    # Where somebody has chosen, they know; on a GPU the processor's kernels decide nothing.
+    if onednn_enabled() is not False or onednn_is_chosen() or not can_switch_onednn():
+        return
+    import tensorflow
+
+    if not tensorflow.config.list_physical_devices("GPU"):
+        _warn_once(
+            "TensorFlow was imported before rust_tuner, and computes without oneDNN; training "
+            "takes two to three times as long on this processor. Import rust_tuner first, or set "
+            f"the environment variable {ONEDNN_VARIABLE}=1 (0 to keep it off without this note)."
+        )
+
+
+def _warn_once(message: str) -> None:
+    if message not in _logged:
+        _logged.add(message)
+        _log.warning(message)
+
+
+def onednn_enabled() -> bool | None:
+    """Whether TensorFlow computes by oneDNN in this process; it decided when it was imported.
+
+    The variable may have changed since, and defaults differ between processors and systems, so
+    TensorFlow itself is asked. None where another backend computes, or where TensorFlow no longer
+    answers.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return None
+    try:
+        # TensorFlow has no public name for it; its own tests ask here.
+        from tensorflow.python.util import _pywrap_util_port
+
+        return bool(_pywrap_util_port.IsMklEnabled())
+    except (ImportError, AttributeError):
+        return None
+
+
 def describe_backend() -> dict[str, Any]:
     """Which backend trains, on how many threads and on which devices, as JSON values.
 
-    Threads are None where the backend decides by itself, or does not tell.
+    Threads are None where the backend decides by itself, or does not tell; `onednn` is None where
+    the backend is not TensorFlow.
     """
     name = keras.backend.backend()
     found: dict[str, Any] = {
         "backend": name,
         "inter_op_threads": None,
         "intra_op_threads": None,
+        "onednn": onednn_enabled(),
         "devices": [],
     }
     if name == "tensorflow":

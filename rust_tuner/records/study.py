@@ -102,6 +102,22 @@ class StudyFile:
         """Whether the user said that patient ids which read alike are of different people."""
         return self.content.get("distinct_patients") is True
 
+    @property
+    def begun_onednn(self) -> bool | None:
+        """Whether the study's first training used oneDNN; True where it has none yet.
+
+        None where that is not recorded, as in the records of earlier versions, which left it to
+        TensorFlow's own default, and those of other backends.
+        """
+        environments = self.content.get("environments")
+        for runs in environments.values() if isinstance(environments, dict) else ():
+            for run in runs if isinstance(runs, list) else ():
+                # What prepared the study, without any training, has no backend.
+                if isinstance(run, dict) and "backend" in run:
+                    onednn = run.get("onednn")
+                    return onednn if isinstance(onednn, bool) else None
+        return True
+
     def look_again(self) -> None:
         """Read the file once more: another process may have prepared the study."""
         self._content = self._read()

@@ -13,6 +13,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from rust_tuner.environment import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, remove_leftovers, sha256_of_json, write_json
 from rust_tuner.records.folds import fold_files
@@ -26,6 +27,47 @@ EXTENDABLE = ("max_trials", "num_trials")
 def run_key(run: dict[str, Any]) -> str:
     """The identity of a run: of everything but the number of trials."""
     return sha256_of_json({name: value for name, value in run.items() if name not in EXTENDABLE})
+
+
+def as_begun(path: Path, run: dict[str, Any], *, say: Callable[[str], None]) -> dict[str, Any]:
+    """The run as its manifest would have it where oneDNN differs for no fault of the user's.
+
+    A manifest of an earlier version does not say whether oneDNN was on, and on some machines it
+    cannot be switched. Equal means bitwise on one machine with one version only, so such a run
+    goes on under the key that it was begun with, and a note says what can be expected of it.
+
+    Args:
+        path: the manifest, which may be missing.
+        run: the run as this process would begin it, with `onednn`.
+        say: told the note.
+
+    Returns:
+        The run, its `onednn` as it was begun; unchanged where a difference is to be refused.
+    """
+    try:
+        written = read_json(path)
+    except (OSError, RustTunerError):
+        return run
+    if not isinstance(written, dict) or written.get("onednn") == run["onednn"]:
+        return run
+    if "onednn" not in written:
+        say(
+            f"note: {path.parent} was begun by an earlier version, which computed features in "
+            "another order and did not record whether TensorFlow used oneDNN; what is still "
+            "missing agrees within 1e-3, not bitwise, with what that version would have given"
+        )
+        return {name: value for name, value in run.items() if name != "onednn"}
+    if not can_switch_onednn():
+        say(
+            f"note: {path.parent} was begun {_told_onednn(written['onednn'])}, which cannot be "
+            "chosen on this machine; results agree within 1e-3, not bitwise"
+        )
+        return run | {"onednn": written["onednn"]}
+    return run
+
+
+def _told_onednn(enabled: bool | None) -> str:
+    return f"{'with' if enabled else 'without'} TensorFlow's oneDNN"
 
 
 @contextlib.contextmanager
@@ -193,6 +235,11 @@ def _refuse_differences(
     differences = _differences(old, new, free)
     if differences:
         table = "\n".join(f"  {name}: was {was}, is {now}" for name, was, now in differences)
+        if isinstance(old.get("onednn"), bool) and old["onednn"] != new.get("onednn"):
+            mend += (
+                f" It was begun {_told_onednn(old['onednn'])}: set the environment variable "
+                f"{ONEDNN_VARIABLE}={int(old['onednn'])} before Python starts."
+            )
         raise ResumeError(f"{holds} that differs from this one:\n{table}\n{mend}")
 
 

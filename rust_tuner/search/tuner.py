@@ -25,10 +25,16 @@ from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
-from rust_tuner.models.runtime import start_backend, versions
+from rust_tuner.models.runtime import onednn_enabled, start_backend, versions
 from rust_tuner.progress import Progress, Silent, Task
 from rust_tuner.records.folds import FoldRecord, FoldStore
-from rust_tuner.records.project import RUN_FILE, Project, history_table, read_project, results_table
+from rust_tuner.records.project import (
+    RUN_FILE,
+    Project,
+    history_table,
+    read_project,
+    results_table,
+)
 from rust_tuner.records.rows import write_rows
 from rust_tuner.search.cross_validation import (
     CrossValidation,
@@ -39,7 +45,13 @@ from rust_tuner.search.cross_validation import (
 )
 from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
-from rust_tuner.search.runs import claim_folder, readable_trials, recover_trials, run_key
+from rust_tuner.search.runs import (
+    as_begun,
+    claim_folder,
+    readable_trials,
+    recover_trials,
+    run_key,
+)
 from rust_tuner.search.subjects import (
     Subject,
     arrays_subject,
@@ -212,6 +224,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         chosen_epoch([0.0] * epochs, self.score_epoch)
         run = self._describe(subject, epochs=epochs, batch_size=batch_size) | (about or {})
         with hold_lock(self.project_folder, "searching hyperparameters"):
+            run = as_begun(self.project_folder / RUN_FILE, run, say=self.progress.say)
             with claim_folder(self.project_folder, run):
                 self._run = _Run(subject, run_key(run), epochs, batch_size)
                 for note in recover_trials(self.project_folder, self.oracle, self._is_complete):
@@ -373,6 +386,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 "subject": subject.identity,
                 "view_only_baseline": subject.view_only,
                 "versions": versions(),
+                "onednn": onednn_enabled(),
             }
         )
         return described

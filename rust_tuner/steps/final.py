@@ -145,7 +145,7 @@ def fit_final_model(
     """
     from rust_tuner.models.features import extract_features
     from rust_tuner.models.fold_training import FoldPlace
-    from rust_tuner.models.runtime import start_backend, versions
+    from rust_tuner.models.runtime import onednn_enabled, start_backend, versions
     from rust_tuner.search.subjects import training_targets
 
     radiographs = require_development(development).radiographs
@@ -203,6 +203,7 @@ def fit_final_model(
         "weights": recipe.weights.to_json(),
         "seed": protocol.seed,
         "versions": versions(),
+        "onednn": onednn_enabled(),
         "use": "research only; not a medical device",
     }
     write_json(folder / CARD_FILE, card)
@@ -276,7 +277,11 @@ def evaluate_holdout(
     )
     answers = predict_probabilities(model, images.values)
     table = radiographs.table.reset_index(drop=True)
-    named = pd.DataFrame(answers, columns=[f"probability_{label}" for label in LABELS])
+    # In float64: pandas writes float32 with as many digits as tell it from other float32 values,
+    # and whoever computes a figure from the file would miss ours by up to 1e-7 of it.
+    named = pd.DataFrame(
+        answers.astype(np.float64), columns=[f"probability_{label}" for label in LABELS]
+    )
     told = pd.concat([table, named], axis=1)
     choices = protocol or Protocol.study()
     figures = figures_table(

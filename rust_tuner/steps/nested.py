@@ -97,7 +97,7 @@ def nested_cross_validation(
     """
     from rust_tuner.models.features import extract_features
     from rust_tuner.models.runtime import start_backend
-    from rust_tuner.search.runs import claim_record
+    from rust_tuner.search.runs import as_begun, claim_record
 
     radiographs = require_development(development).radiographs
     chosen = protocol or Protocol.study()
@@ -109,6 +109,7 @@ def nested_cross_validation(
     folder = Path(directory) / NESTED
     run = _describe(development, outer, chosen)
     with hold_lock(folder, "nested cross-validation"):
+        run = as_begun(folder / NESTED_FILE, run, say=report.say)
         claim_record(folder / NESTED_FILE, run, what="a nested cross-validation")
         inner = [_inner_folds(folder, development, fold, chosen) for fold in outer]
         # Once for all outer folds, which find them in the cache.
@@ -173,7 +174,7 @@ def _describe(
     development: Development, outer: tuple[OuterFold, ...], protocol: Protocol
 ) -> dict[str, Any]:
     from rust_tuner.models.features import features_sha256
-    from rust_tuner.models.runtime import versions
+    from rust_tuner.models.runtime import onednn_enabled, versions
     from rust_tuner.search.regimes import recorded_protocol
     from rust_tuner.search.subjects import sha256_of_folds
 
@@ -199,6 +200,7 @@ def _describe(
         },
         "protocol": recorded_protocol(protocol),
         "versions": versions(),
+        "onednn": onednn_enabled(),
     }
 
 

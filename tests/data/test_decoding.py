@@ -1,5 +1,6 @@
 """Decoded images: what `load_image` gives, once, from a cache that cannot be stale or half."""
 
+import errno
 import os
 import re
 import subprocess
@@ -17,7 +18,8 @@ from rust_tuner.data import pipeline
 from rust_tuner.data.images import load_image
 from rust_tuner.data.pipeline import decode_images
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.errors import FeatureCacheError, ImageError
+from rust_tuner.errors import ImageError
+from rust_tuner.progress import Silent
 
 SIZE = 24
 
@@ -139,12 +141,58 @@ def test_two_at_once_decode_each_image_once(
     assert sorted(decoded) == sorted(radiographs.images)
 
 
-def test_a_cache_that_cannot_be_read_back_is_said(
+class Said(Silent):
+    """A progress that keeps what it is given to say."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_images_that_cannot_be_read_back_stay_in_memory_and_that_is_said(
     radiographs: Radiographs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    whole = decode_images(radiographs, image_size=SIZE)
     monkeypatch.setattr(pipeline, "_read_entry", lambda path, shape: None)
-    with pytest.raises(FeatureCacheError, match=r"cannot be read back; check the disk"):
-        decode_images(radiographs, image_size=SIZE, cache=tmp_path / "cache")
+    said = Said()
+    found = decode_images(radiographs, image_size=SIZE, cache=tmp_path / "cache", progress=said)
+    np.testing.assert_array_equal(found.values, whole.values)
+    (line,) = said.lines
+    assert re.search(r"cannot be read back; check the disk.*name another cache folder", line)
+
+
+@pytest.mark.parametrize("obstacle", ["file for the cache", "folder for the entry", "no room"])
+def test_a_cache_that_cannot_be_written_leaves_the_images_in_memory(
+    radiographs: Radiographs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str
+) -> None:
+    cache = tmp_path / "cache"
+    whole = decode_images(radiographs, image_size=SIZE, cache=cache)
+    (entry,) = cache.glob("*.images")
+    entry.unlink()
+    if obstacle == "file for the cache":
+        cure = f"Remove or rename {cache}, which is a file where a folder must be"
+        (cache / ".lock").unlink()
+        cache.rmdir()
+        cache.write_bytes(b"")
+    elif obstacle == "folder for the entry":
+        cure = f"Remove or rename the folder {entry}"
+        (entry / "inside").mkdir(parents=True)
+    else:
+        cure = "(No space left on device). Make room or mend the permissions"
+
+        def full(handle: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", full)
+    said = Said()
+    found = decode_images(radiographs, image_size=SIZE, cache=cache, progress=said)
+    np.testing.assert_array_equal(found.values, whole.values)
+    with pytest.raises(ValueError, match="read-only"):
+        found.values[0] = 0
+    (line,) = said.lines
+    assert cure in line
 
 
 @pytest.mark.parametrize("cached", [False, True])

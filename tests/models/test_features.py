@@ -4,8 +4,10 @@ Long because it mirrors one module, and its tests share their fixtures.
 """
 
 import dataclasses
+import errno
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +27,8 @@ import pytest
 from PIL import Image
 
 from rust_tuner.data.images import load_image
-from rust_tuner.errors import FeatureCacheError, ImageError
+from rust_tuner.environment import ONEDNN_VARIABLE
+from rust_tuner.errors import ImageError, StorageError
 from rust_tuner.models import features as features_module
 from rust_tuner.models.architectures import TransferLearningModel, feature_extractor
 from rust_tuner.models.backbones import build_backbone, find_weights
@@ -195,6 +198,7 @@ def test_fewer_flips_are_the_first_of_all_flips(images: list[Path], tmp_path: Pa
         assert_close(extract_features(images, recipe, cache=tmp_path).values, every[:, :count])
 
 
+@pytest.mark.numerical
 @pytest.mark.usefixtures("real")
 def test_a_head_on_cached_features_answers_as_the_whole_model(
     images: list[Path], tmp_path: Path
@@ -348,19 +352,150 @@ def test_a_damaged_entry_is_computed_again_and_no_other(
     assert entry_of(tmp_path, images[4]).read_bytes() == content
 
 
-def test_a_cache_that_cannot_be_read_back_is_said_so(
+class Said(Silent):
+    """A progress that keeps what it is given to say."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_a_cache_that_cannot_be_read_back_is_said_so_and_costs_no_feature(
     images: list[Path], quick: Decoded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    whole = extract_features(images, ALL_FLIPS, cache=tmp_path / "whole")
     monkeypatch.setattr(features_module, "_write_entry", lambda path, feature: None)
-    with pytest.raises(FeatureCacheError, match=r"10 features written to .* cannot be read back"):
-        extract_features(images, ALL_FLIPS, cache=tmp_path)
+    said = Said()
+    found = extract_features(images, ALL_FLIPS, cache=tmp_path / "cache", progress=said)
+    assert np.array_equal(found.values, whole.values)
+    (line,) = said.lines
+    assert re.search(r"written cannot be read back; check the disk.*name another cache", line)
+
+
+def fifo(entry: Path) -> None:
+    entry.unlink()
+    os.mkfifo(entry)
+
+
+def folder_instead(entry: Path) -> None:
+    entry.unlink()
+    (entry / "inside").mkdir(parents=True)
+
+
+def file_instead_of_its_folder(entry: Path) -> None:
+    shutil.rmtree(entry.parent)
+    entry.parent.write_bytes(b"")
+
+
+def file_instead_of_the_cache(entry: Path) -> None:
+    cache = entry.parents[2]
+    shutil.rmtree(cache)
+    cache.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("damage", "cure"),
+    [
+        (folder_instead, r"cannot be written \(Is a directory\)\. Remove or rename the folder "),
+        (file_instead_of_its_folder, "Remove or rename .*, which is a file where a folder must be"),
+        (file_instead_of_the_cache, "Remove or rename .*, which is a file where a folder must be"),
+    ],
+)
+def test_what_stands_in_the_cache_s_way_is_named_once_and_the_features_are_computed(
+    damage: Callable[[Path], None], cure: str, images: list[Path], quick: Decoded, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    whole = extract_features(images, ALL_FLIPS, cache=cache)
+    damage(entry_of(cache, images[4]))
+    for _ in range(2):
+        said, _ = Said(), quick.take()
+        found = extract_features(images, ALL_FLIPS, cache=cache, progress=said)
+        assert np.array_equal(found.values, whole.values)
+        assert "4.png" in quick.take()
+        (line,) = said.lines
+        assert re.search(cure, line)
+        assert "name another cache folder (--cache, cache=... or RUST_TUNER_CACHE)" in line
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_an_entry_s_place_is_not_waited_for(
+    images: list[Path], quick: Decoded, tmp_path: Path
+) -> None:
+    whole = extract_features(images, ALL_FLIPS, cache=tmp_path)
+    fifo(entry_of(tmp_path, images[4]))
+    mended = extract_features(images, ALL_FLIPS, cache=tmp_path)
+    assert np.array_equal(mended.values, whole.values)
+    assert entry_of(tmp_path, images[4]).is_file()
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_a_cache_that_cannot_be_written_costs_no_feature(
+    reason: int,
+    images: list[Path],
+    quick: Decoded,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = extract_features(images, ALL_FLIPS, cache=tmp_path / "whole")
+    real_open = os.open
+
+    def refuse(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(reason, os.strerror(reason))
+        return real_open(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    said = Said()
+    found = extract_features(images, ALL_FLIPS, cache=tmp_path / "cache", progress=said)
+    assert np.array_equal(found.values, whole.values)
+    (line,) = said.lines
+    assert f"({os.strerror(reason)}). Make room or mend the permissions, or name another" in line
+
+
+def test_a_disk_that_has_room_again_keeps_what_is_computed_from_then_on(
+    images: list[Path], quick: Decoded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, calls = features_module._write_entry, []
+
+    def sometimes(path: Path, feature: FloatArray) -> None:
+        calls.append(path)
+        if len(calls) <= 4:
+            raise StorageError(f"{path} cannot be written (No space left on device)")
+        write(path, feature)
+
+    monkeypatch.setattr(features_module, "_write_entry", sometimes)
+    extract_features(images, ALL_FLIPS, cache=tmp_path)
+    quick.take()
+    extract_features(images, ALL_FLIPS, cache=tmp_path)
+    assert quick.take() == ["0.png", "1.png", "2.png", "3.png"]
+
+
+@pytest.mark.parametrize("below", [0, 1, 2], ids=["cache", "recipe", "entries"])
+def test_a_cache_that_is_deleted_while_it_is_used_costs_no_feature(
+    below: int, images: list[Path], quick: Decoded, tmp_path: Path
+) -> None:
+    whole = extract_features(images, ALL_FLIPS, cache=tmp_path / "whole")
+    cache = tmp_path / "cache"
+
+    class Deletes(Said):
+        def advance(self, steps: int = 1, *, note: str | None = None) -> None:
+            for folder in list(cache.glob("/".join("*" * below))) if below else [cache]:
+                if folder.is_dir():
+                    shutil.rmtree(folder)
+
+    found = extract_features(images, ALL_FLIPS, cache=cache, progress=Deletes())
+    assert np.array_equal(found.values, whole.values)
+    again = extract_features(images, ALL_FLIPS, cache=cache)
+    assert np.array_equal(again.values, whole.values)
 
 
 # ----------------------------------------------------------------------------------- interruption
 
 
 class Stops(Silent):
-    """A progress that ends the run after so many batches."""
+    """A progress that ends the run after so many images."""
 
     def __init__(self, error: BaseException, after: int = 1) -> None:
         self.error = error
@@ -375,6 +510,7 @@ class Stops(Silent):
             raise self.error
 
 
+@pytest.mark.numerical
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("disk full")], ids=repr)
 def test_an_interrupted_extraction_goes_on_and_gives_the_same_bits(
@@ -382,11 +518,10 @@ def test_an_interrupted_extraction_goes_on_and_gives_the_same_bits(
 ) -> None:
     with pytest.raises(type(error)):
         extract_features(images, ALL_FLIPS, cache=tmp_path / "a", progress=Stops(error))
-    # A batch is 32 pictures: 8 images in 4 variants.
-    assert len(entries_of(tmp_path / "a")) == 8
+    assert len(entries_of(tmp_path / "a")) == 1
     decoded.take()
     resumed = extract_features(images, ALL_FLIPS, cache=tmp_path / "a")
-    assert decoded.take() == ["8.png", "9.png"]
+    assert decoded.take() == [f"{number}.png" for number in range(1, COUNT)]
     uninterrupted = extract_features(images, ALL_FLIPS, cache=tmp_path / "b")
     assert len(decoded.take()) == COUNT
     assert np.array_equal(resumed.values, uninterrupted.values)
@@ -418,6 +553,7 @@ def test_a_complete_cache_is_read_without_a_lock(
     assert np.array_equal(extract_features(images, ALL_FLIPS, cache=tmp_path).values, found.values)
 
 
+@pytest.mark.numerical
 @pytest.mark.usefixtures("real")
 def test_the_bits_of_a_feature_do_not_depend_on_its_place_in_the_batch(
     images: list[Path], tmp_path: Path
@@ -427,6 +563,62 @@ def test_the_bits_of_a_feature_do_not_depend_on_its_place_in_the_batch(
     assert np.array_equal(forwards, backwards[::-1])
     alone = extract_features(images[5:6], ALL_FLIPS, cache=tmp_path / "c").values
     assert np.array_equal(forwards[5:6], alone)
+
+
+@pytest.fixture(scope="module")
+def many_images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("many")
+    return [write_image(folder / f"{number}.png", 100 + number) for number in range(33)]
+
+
+@pytest.mark.numerical
+@pytest.mark.usefixtures("real")
+@pytest.mark.parametrize("flips", ["none", "horizontal"])
+def test_the_bits_of_a_feature_do_not_depend_on_the_other_images_or_on_the_cache(
+    flips: Any, many_images: list[Path], tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(ALL_FLIPS, flips=flips)
+    whole = extract_features(many_images, recipe, cache=tmp_path / "whole").values
+    rng = np.random.default_rng(0)
+    for count in (1, 7):
+        rows = rng.permutation(len(many_images))[:count]
+        some = extract_features([many_images[row] for row in rows], recipe, cache=tmp_path / "new")
+        assert np.array_equal(some.values, whole[rows])
+    # That cache holds up to eight by now, and another has lost seven.
+    order = rng.permutation(len(many_images))
+    rest = extract_features([many_images[row] for row in order], recipe, cache=tmp_path / "new")
+    assert np.array_equal(rest.values, whole[order])
+    for row in order[:7]:
+        entry_of(tmp_path / "whole", many_images[row]).unlink()
+    again = extract_features(many_images, recipe, cache=tmp_path / "whole")
+    assert np.array_equal(again.values, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kernels", [{ONEDNN_VARIABLE: "0"}, {ONEDNN_VARIABLE: "1", "ONEDNN_MAX_CPU_ISA": "AVX2"}]
+)
+def test_features_are_independent_by_other_kernels_too(kernels: dict[str, str]) -> None:
+    tests = "bits_of_a_feature_do_not_depend"
+    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", tests]
+    done = subprocess.run(
+        command, env=os.environ | kernels, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
+@pytest.mark.usefixtures("quick")
+def test_features_of_other_kernels_are_not_read(
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for enabled in (True, False, None):
+        monkeypatch.setattr(features_module, "onednn_enabled", lambda enabled=enabled: enabled)
+        found.append(extract_features(images[:2], ALL_FLIPS, cache=tmp_path))
+    assert len(entries_of(tmp_path)) == 6
+    # What a study is identified by does not depend on the machine.
+    assert len({features.sha256 for features in found}) == 1
 
 
 def test_progress_counts_what_the_cache_has_as_done(
@@ -444,7 +636,7 @@ def test_progress_counts_what_the_cache_has_as_done(
 
     extract_features(images[:1], ALL_FLIPS, cache=tmp_path)
     extract_features(images, ALL_FLIPS, cache=tmp_path, progress=Noted())
-    assert told == [("features", 10, 1), 8, 1]
+    assert told == [("features", 10, 1), *[1] * 9]
 
 
 # ------------------------------------------------------------------------------------------ faults
@@ -554,8 +746,8 @@ def test_decoded_images_that_wait_do_not_grow_with_their_number(
     small = dataclasses.replace(ALL_FLIPS, image_size=4)
     found = extract_features(paths, small, cache=tmp_path / "cache")
     assert np.array_equal(found.values[:, 0, 0], np.arange(120))
-    # Two batches of 8 images ahead, one in each reader's hand, and the one being placed.
-    assert 8 <= most <= 2 * 8 + 4
+    # Sixteen images ahead, one in each reader's hand, and the one being placed.
+    assert 8 <= most <= 16 + 4
 
 
 def test_the_identity_of_features_is_known_without_them(

@@ -13,6 +13,8 @@ from rust_tuner.models.fold_layers import (
 )
 from rust_tuner.models.fold_training import as_numpy
 
+pytestmark = pytest.mark.numerical
+
 NUM_FOLDS, NUM_ROWS, NUM_INPUTS = 3, 8, 5
 
 

@@ -23,6 +23,8 @@ from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperMode
 from rust_tuner.models.runtime import empty_aligned
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 
+pytestmark = pytest.mark.numerical
+
 NUM_FOLDS, NUM_FEATURES, EPOCHS, SEED = 3, 12, 3, 0
 # Fold sizes 20, 21 and 25 give training sides of 46, 45 and 41 rows: schedules of unequal length.
 ASSIGNMENT = np.repeat([0, 1, 2], [20, 21, 25])

@@ -28,6 +28,8 @@ from rust_tuner.models.fold_training import (
 from rust_tuner.models.schedules import batch_sizes
 from rust_tuner.records.folds import EpochCheckpoint, FoldStore
 
+pytestmark = pytest.mark.numerical
+
 EPOCHS = 3
 PLACE = FoldPlace(seed=0, trial=3, fold=2)
 TRAINING, VALIDATION = np.arange(26), np.arange(26, 40)

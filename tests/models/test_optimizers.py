@@ -5,6 +5,8 @@ import pytest
 from rust_tuner.models.fold_training import as_numpy
 from rust_tuner.models.optimizers import FusedAdam, fused
 
+pytestmark = pytest.mark.numerical
+
 
 @pytest.mark.parametrize("settings", [{}, {"learning_rate": 0.1, "epsilon": 0.1, "beta_1": 0.5}])
 def test_the_fused_update_gives_the_numbers_of_keras_adam(settings):

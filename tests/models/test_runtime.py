@@ -1,5 +1,6 @@
 """The backend is started so that a trial repeats bitwise, and left alone where it runs already."""
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -11,7 +12,16 @@ import keras
 import numpy as np
 import pytest
 
-from rust_tuner.models.runtime import empty_aligned, shared_tensor, start_backend, versions
+from rust_tuner.environment import ONEDNN_VARIABLE, can_switch_onednn
+from rust_tuner.models import runtime
+from rust_tuner.models.runtime import (
+    describe_backend,
+    empty_aligned,
+    onednn_enabled,
+    shared_tensor,
+    start_backend,
+    versions,
+)
 
 # One import of TensorFlow serves three processes, each with a runtime of its own.
 IN_PROCESSES = """
@@ -69,6 +79,91 @@ def test_one_inter_op_thread_is_set_before_tensorflow_runs_and_only_said_afterwa
     assert "results repeat within 1e-3 only, not bitwise" in line
     assert "set_inter_op_parallelism_threads(1) first thing" in line
     assert set_before == {"threads": 1, "told": []}
+
+
+# Prints TensorFlow's state, and all that the log says of it when the backend starts twice.
+STATE_OF_ONEDNN = """
+import json, logging, sys
+{first}
+import rust_tuner
+from rust_tuner.models.runtime import describe_backend, onednn_enabled, start_backend
+
+lines = []
+handler = logging.Handler()
+handler.emit = lambda record: lines.append(record.getMessage())
+logging.getLogger("rust_tuner").addHandler(handler)
+start_backend()
+start_backend()
+import tensorflow as tf
+from tensorflow.python.framework import test_util
+assert onednn_enabled() == describe_backend()["onednn"] == test_util.IsMklEnabled()
+print(json.dumps([onednn_enabled(), [line for line in lines if "oneDNN" in line]]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_switch_onednn(), reason="the variable means something else here")
+def test_onednn_is_on_where_we_start_tensorflow_and_only_mentioned_where_the_user_did():
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("oneDNN is TensorFlow's")
+    chosen = (ONEDNN_VARIABLE, "RUST_TUNER_ONEDNN_OPTS")
+    unset = {name: value for name, value in os.environ.items() if name not in chosen}
+
+    def state(first: str = "", **variables: str) -> list:
+        done = subprocess.run(
+            [sys.executable, "-c", STATE_OF_ONEDNN.format(first=first)],
+            env=unset | {"TF_CPP_MIN_LOG_LEVEL": "3"} | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    assert state() == [True, []]
+    assert state(**{ONEDNN_VARIABLE: "0"}) == [False, []]
+    enabled, lines = state("import tensorflow")
+    if enabled:
+        assert lines == []
+    else:
+        (line,) = lines
+        assert "imported before rust_tuner, and computes without oneDNN" in line
+        assert "TF_ENABLE_ONEDNN_OPTS=1" in line
+    # A process that a study begun without it started is one of ours.
+    assert state("import os; os.environ['RUST_TUNER_ONEDNN_OPTS'] = ''")[1] == []
+
+
+def test_onednn_is_asked_of_tensorflow_and_of_nothing_else(monkeypatch):
+    before = onednn_enabled()
+    assert describe_backend()["onednn"] is before
+    monkeypatch.setenv(ONEDNN_VARIABLE, "0" if before else "1")
+    assert onednn_enabled() is before
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    assert onednn_enabled() is None
+
+
+def test_a_state_of_onednn_that_tensorflow_no_longer_tells_is_not_known(monkeypatch):
+    util = importlib.import_module("tensorflow.python.util")
+    monkeypatch.setitem(sys.modules, "tensorflow.python.util._pywrap_util_port", None)
+    monkeypatch.delattr(util, "_pywrap_util_port", raising=False)
+    assert onednn_enabled() is None
+
+
+def test_slow_kernels_are_mentioned_once_and_only_where_nobody_chose_them(monkeypatch, caplog):
+    monkeypatch.setattr(runtime, "_logged", set())
+    monkeypatch.setattr(runtime, "can_switch_onednn", lambda: True)
+    for enabled, is_chosen in ((True, False), (None, False), (False, True)):
+        monkeypatch.setattr(runtime, "onednn_enabled", lambda enabled=enabled: enabled)
+        monkeypatch.setattr(runtime, "onednn_is_chosen", lambda is_chosen=is_chosen: is_chosen)
+        start_backend()
+        assert "oneDNN" not in caplog.text
+    monkeypatch.setattr(runtime, "onednn_is_chosen", lambda: False)
+    start_backend()
+    start_backend()
+    import tensorflow
+
+    is_slow = not tensorflow.config.list_physical_devices("GPU")
+    assert caplog.text.count("computes without oneDNN") == is_slow
 
 
 def test_the_backend_may_be_started_again():

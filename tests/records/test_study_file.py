@@ -135,3 +135,34 @@ def test_another_development_set_is_refused(folder, radiographs):
     file.refuse_other_development(radiographs.subset([1, 0]), folder / "split.json")
     with pytest.raises(SplitError, match=r"split\.json seals other patients than study\.json says"):
         file.refuse_other_development(radiographs.subset([0, 1, 2]), folder / "split.json")
+
+
+def test_a_study_says_with_which_kernels_its_first_training_was_begun(folder):
+    file = StudyFile(folder)
+    # What prepared it has trained nothing.
+    assert file.begun_onednn is True
+    trained = {"backend": "tensorflow", "onednn": False}
+    file.note_environment("regime_1", trained, split_sha256="split")
+    file.note_environment("regime_2", trained | {"onednn": True}, split_sha256="split")
+    assert StudyFile(folder).begun_onednn is False
+
+
+@pytest.mark.parametrize(
+    "environments",
+    [
+        {"regime_1": [{"backend": "tensorflow"}], "final": [{"backend": "x", "onednn": False}]},
+        {"regime_1": [{"backend": "jax", "onednn": None}]},
+        {"regime_1": [{"backend": "tensorflow", "onednn": "yes"}]},
+    ],
+)
+def test_kernels_that_are_not_recorded_are_not_guessed(environments, folder):
+    file = StudyFile(folder)
+    file.update(environments=environments)
+    assert file.begun_onednn is None
+
+
+@pytest.mark.parametrize("environments", [None, [], {"prepare": None}, {"prepare": [3]}, {}])
+def test_a_study_without_any_training_takes_the_kernels_of_a_new_one(environments, folder):
+    file = StudyFile(folder)
+    file.update(environments=environments)
+    assert file.begun_onednn is True

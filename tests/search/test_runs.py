@@ -8,7 +8,8 @@ from keras_tuner.engine.trial import TrialStatus
 
 from rust_tuner import GridSearchOracle
 from rust_tuner.errors import ResumeError
-from rust_tuner.search.runs import claim_folder, claim_record, recover_trials, run_key
+from rust_tuner.search import runs
+from rust_tuner.search.runs import as_begun, claim_folder, claim_record, recover_trials, run_key
 
 RUN = {
     "seed": 1,
@@ -318,3 +319,49 @@ def test_a_record_of_something_else_is_refused_but_for_what_is_free(tmp_path):
         f"Go back to what it was to resume it, or remove {path.parent} to begin anew.",
     ]
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("was", [True, False])
+def test_a_search_begun_by_other_kernels_is_refused_with_the_variable_that_mends_it(
+    was, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runs, "can_switch_onednn", lambda: True)
+    path, said = tmp_path / "search.json", []
+    path.write_text(json.dumps({"seed": 1, "onednn": was}))
+    run = as_begun(path, {"seed": 1, "onednn": not was}, say=said.append)
+    assert (run, said) == ({"seed": 1, "onednn": not was}, [])
+    with pytest.raises(ResumeError, match=f"onednn: was {was}, is {not was}") as refusal:
+        with claim_folder(tmp_path, run):
+            pass
+    assert f"TF_ENABLE_ONEDNN_OPTS={int(was)} before Python starts" in str(refusal.value)
+    assert json.loads(path.read_text())["onednn"] is was
+
+
+def test_a_search_of_an_earlier_version_keeps_its_key_and_its_manifest(tmp_path):
+    path, said = tmp_path / "search.json", []
+    path.write_text(json.dumps({"seed": 1}))
+    run = as_begun(path, {"seed": 1, "onednn": True}, say=said.append)
+    assert run_key(run) == run_key({"seed": 1})
+    (line,) = said
+    assert "did not record whether TensorFlow used oneDNN" in line
+    assert "within 1e-3, not bitwise" in line
+
+
+@pytest.mark.parametrize("now", [False, None])
+def test_a_search_moved_to_a_machine_without_the_choice_goes_on_and_says_so(
+    now, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(runs, "can_switch_onednn", lambda: False)
+    path, said = tmp_path / "search.json", []
+    path.write_text(json.dumps({"seed": 1, "onednn": True}))
+    assert as_begun(path, {"seed": 1, "onednn": now}, say=said.append)["onednn"] is True
+    (line,) = said
+    assert "begun with TensorFlow's oneDNN, which cannot be chosen on this machine" in line
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"onednn": true}'])
+def test_a_new_search_or_one_of_the_same_kernels_is_begun_as_it_is(content, tmp_path):
+    path = tmp_path / "search.json"
+    if content is not None:
+        path.write_text(content)
+    assert as_begun(path, {"onednn": True}, say=pytest.fail) == {"onednn": True}

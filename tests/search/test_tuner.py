@@ -79,6 +79,7 @@ def test_the_score_epoch_is_the_one_asked_for(rule, epoch, tmp_path):
     assert (row["epoch"], row["score"]) == (epoch, pytest.approx(expected, rel=1e-15))
 
 
+@pytest.mark.numerical
 def test_the_same_seed_gives_the_same_search_bitwise_and_another_does_not(tmp_path):
     one, same, other = (
         run_search(tmp_path / name, "random", max_trials=1, seed=seed).history()
@@ -104,6 +105,7 @@ def test_a_finished_search_started_again_adds_and_changes_nothing(tmp_path):
     pd.testing.assert_frame_equal(first.results(), again.results())
 
 
+@pytest.mark.numerical
 def test_extending_keeps_what_is_there_and_the_width_of_ids(tmp_path):
     short = run_search(tmp_path / "extended", "grid", max_trials=1, epochs=1).results()
     extended = run_search(tmp_path / "extended", "grid", max_trials=3, epochs=1).results()
@@ -166,6 +168,7 @@ def test_a_damaged_manifest_and_a_mistyped_start_do_not_lock_the_search_out(tmp_
     pd.testing.assert_frame_equal(again, expected, check_exact=True)
 
 
+@pytest.mark.numerical
 def test_a_score_that_the_fold_records_do_not_give_is_put_right(tmp_path):
     expected = run_search(tmp_path, "grid", max_trials=2).results()
     path = tmp_path / "search" / "trial_0001" / "trial.json"
@@ -414,6 +417,7 @@ def test_no_group_straddles_a_fold_made_from_a_number(tmp_path, monkeypatch):
         assert not set(groups[training]) & set(groups[validation])
 
 
+@pytest.mark.numerical
 def test_out_of_fold_predictions_cover_every_row_once(finished):
     from rust_tuner.records.project import read_out_of_fold
 

@@ -64,6 +64,7 @@ def test_the_hold_out_set_is_looked_at_once_and_shown_again(final_study):
     assert found["date"]
 
 
+@pytest.mark.numerical
 @pytest.mark.slow
 def test_keras_alone_loads_the_model_and_gives_the_predictions(final_study, tmp_path):
     study, _ = final_study
@@ -89,6 +90,7 @@ np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
     np.testing.assert_allclose(answers, told[PROBABILITIES], atol=1e-5)
 
 
+@pytest.mark.numerical
 def test_the_figures_are_those_of_the_predictions(final_study):
     study, found = final_study
     told = pd.read_csv(study.directory / "final" / PREDICTIONS_FILE)
@@ -132,6 +134,7 @@ def test_what_a_small_hold_out_set_cannot_tell_is_none(sides):
     assert shown.getvalue().count("undefined") >= 4
 
 
+@pytest.mark.numerical
 def test_every_figure_is_written_with_its_interval(final_study):
     study, found = final_study
     told = pd.read_csv(

@@ -214,6 +214,8 @@ def _machines(records: StudyRecords) -> list[str]:
                 told += f", {machine['memory_gib']} GiB"
             if machine.get("inter_op_threads"):
                 told += f", {machine['inter_op_threads']} inter-op thread"
+            if isinstance(machine.get("onednn"), bool):
+                told += f", oneDNN {'on' if machine['onednn'] else 'off'}"
             found.setdefault(told, []).append(step)
     return [f"{told} ({', '.join(steps)})" for told, steps in found.items()]
 

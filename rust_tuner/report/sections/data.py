@@ -63,6 +63,10 @@ def split_section(records: StudyRecords) -> Section:
     return section
 
 
+def _on_or_off(enabled: object) -> str:
+    return "-" if enabled is None else "on" if enabled else "off"
+
+
 def provenance_section(records: StudyRecords) -> Section:
     """Versions, choices, seeds and hashes."""
     section = Section("provenance", "Provenance")
@@ -97,6 +101,7 @@ def provenance_section(records: StudyRecords) -> Section:
                 text(subject.get("inputs", "-")),
                 text(subject.get("folds", "-")),
                 text(", ".join(f"{k} {v}" for k, v in run["versions"].items())),
+                text(_on_or_off(run.get("onednn"))),
             ]
         )
     header = (
@@ -107,6 +112,7 @@ def provenance_section(records: StudyRecords) -> Section:
         "SHA-256 of the inputs",
         "SHA-256 of the folds",
         "versions",
+        "oneDNN",
     )
     if rows:
         section.tables.append(PageTable("What each part was made with", header, rows))
