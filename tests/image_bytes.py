@@ -111,7 +111,8 @@ def raw_png(
 
 def jpeg_parts(content: bytes) -> list[Part]:
     """(marker, what follows it) for each segment, a scan's data included."""
-    parts, position = [], 2
+    parts: list[Part] = []
+    position = 2
     while True:
         marker = content[position + 1]
         if marker == 0xD9:

@@ -3,10 +3,12 @@
 What a picture becomes as model input belongs to `images`. DICOM is not read here.
 """
 
+import ctypes
 import hashlib
 import io
 import os
 import stat
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -33,9 +35,11 @@ MAX_FILE_BYTES = 5 << 26
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _MODES = (*_DEEP_MODES, "1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _MAX_8_BIT, _MAX_16_BIT = 255, 65535
-# A strip of float32 in three channels is 3 MiB, which stays in a processor's cache.
-_STRIP_PIXELS = 1 << 18
-_PIXELS_AT_ONCE = 1 << 26
+# A strip of float32 in three channels is 1.5 MiB, which stays in a processor's cache.
+_STRIP_PIXELS = 1 << 17
+# A detector of 43 by 43 cm with pixels of 0.1 mm has 18.5 million.
+_PIXELS_RESIZED_AT_ONCE = 20_000_000
+_PIXELS_AT_ONCE = 1 << 25
 _LARGE_FILE_BYTES = 1 << 26
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -93,8 +97,9 @@ class Picture:
     ) -> list[FloatImage]:
         """Resize each channel in float32, bilinear, averaging where it shrinks.
 
-        Rows are resized strip by strip and columns afterwards. Pillow does the same to a whole
-        picture, so the result has the same bits.
+        A picture of an ordinary size is resized by Pillow at once. Of a larger one the rows are
+        resized strip by strip and then the columns, which needs less memory; Pillow chooses the
+        order of the two by the sizes, and the last bit depends on it.
 
         Args:
             size: (width, height) of the result.
@@ -104,15 +109,20 @@ class Picture:
         Returns:
             (height, width) float32, one for each channel.
         """
-        width, height = size
-        narrow: list[list[FloatImage]] = []
+        large = self.width * self.height > _PIXELS_RESIZED_AT_ONCE
+        width = size[0] if large else self.width
+        channels: list[FloatImage] = []
+        top = 0
         for strip in self.strips():
             values = prepare(strip)
-            for channel in range(values.shape[2]):
-                if channel == len(narrow):
-                    narrow.append([])
-                narrow[channel].append(_resize(values[:, :, channel], (width, len(values))))
-        return [_resize(np.concatenate(parts), (width, height)) for parts in narrow]
+            bottom = top + len(values)
+            for index in range(values.shape[2]):
+                if index == len(channels):
+                    channels.append(np.empty((self.height, width), dtype=np.float32))
+                part = values[:, :, index]
+                channels[index][top:bottom] = _resize(part, (width, len(part))) if large else part
+            top = bottom
+        return [_resize(channel, size) for channel in channels]
 
     def thumbnail(self, size: int) -> FloatImage:
         """The picture squashed to (size, size) grey, float32 in [0, 1]."""
@@ -122,11 +132,11 @@ class Picture:
 
 @contextmanager
 def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Picture]:
-    """Decode a file; its memory is counted until the block ends.
+    """Decode a file; its memory is counted, and its pixels can be used, until the block ends.
 
-    A picture of the largest size takes up to 0.9 GB while it is decoded. All pictures that
-    are open at once have at most 67 million pixels, or there is only one: other threads wait.
-    So do not open a picture within the block of another.
+    A picture of the largest size takes up to 0.9 GB while it is decoded. All pictures that are
+    open at once have at most 34 million pixels, or there is only one: other threads wait. So do
+    not open a picture within the block of another.
 
     Args:
         path: a PNG or JPEG file.
@@ -147,7 +157,12 @@ def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Pictur
         del content
         if not large_file:
             stack.enter_context(_MEMORY.hold(bare.width * bare.height))
+        # All of this happens in reverse, and so before the room is given back. Whoever opened a
+        # picture may hold on to it, so it is closed.
+        if bare.width * bare.height > _PIXELS_RESIZED_AT_ONCE:
+            stack.callback(_return_memory)
         image = _decode(bare, errors)
+        stack.callback(image.close)
         channels = _survey(image, errors)
         yield Picture(*image.size, channels, file_sha256, image)
 
@@ -175,6 +190,18 @@ class _Memory:
 
 
 _MEMORY = _Memory(_PIXELS_AT_ONCE)
+
+
+def _return_memory() -> None:
+    """Give freed memory back to the system.
+
+    The GNU C library keeps blocks of the size that Pillow asks for to the thread that freed
+    them, so that each thread would keep a picture of the largest size.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def _file_size(errors: FileErrors) -> int:

@@ -129,7 +129,9 @@ def test_nothing_resembles_no_candidates():
     assert closest("view", ()) is None
 
 
-@pytest.mark.parametrize("line", ["sep=,", "sep=;", "sep=\t", "sep=|", "SEP=;", '"sep=,"', "sep=; "])
+@pytest.mark.parametrize(
+    "line", ["sep=,", "sep=;", "sep=\t", "sep=|", "SEP=;", '"sep=,"', "sep=; "]
+)
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_a_first_line_that_names_the_separator_is_followed_and_counted(

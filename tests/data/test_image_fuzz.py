@@ -4,7 +4,6 @@ import itertools
 import struct
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +13,9 @@ from image_bytes import (
     PNG_START,
     encode,
     exif,
-    jpeg_parts,
     join_jpeg,
     join_png,
+    jpeg_parts,
     noise,
     png_chunks,
     radiograph,
@@ -97,7 +96,7 @@ def odd_pngs(draw: st.DrawFn) -> bytes:
         kind = draw(st.sampled_from(["header", "body", "add", "remove", "swap"]))
         if kind == "header":
             fields = draw(st.tuples(*[NUMBERS] * 2, *[st.integers(0, 17)] * 5))
-            chunks[0] = (b"IHDR", struct.pack(">IIBBBBB", *fields))
+            chunks[:1] = [(b"IHDR", struct.pack(">IIBBBBB", *fields))]
         elif kind == "body" and chunks:
             chunks[place] = (chunks[place][0], draw(st.binary(max_size=60)))
         elif kind == "add":
@@ -152,7 +151,7 @@ def tiffs(draw: st.DrawFn) -> bytes:
     return whole[: draw(st.integers(0, len(whole)))]
 
 
-FUZZ: Any = settings(max_examples=150, deadline=None)
+FUZZ = settings(max_examples=40, deadline=None)
 
 
 @FUZZ
@@ -205,7 +204,7 @@ def test_every_single_changed_byte_of_a_png_is_noticed_or_carries_no_pixels(path
     for content in PNGS[2:5]:
         path.write_bytes(content)
         expected = load_image(path, size=8)
-        for place, bit in itertools.product(range(0, len(content) - 12, 3), (0, 5)):
+        for place, bit in itertools.product(range(0, len(content) - 12, 17), (0, 5)):
             changed = bytearray(content)
             changed[place] ^= 1 << bit
             path.write_bytes(changed)

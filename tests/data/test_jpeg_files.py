@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from image_bytes import Pixels, encode, exif, jpeg_parts, join_jpeg, radiograph, segment
+from image_bytes import Pixels, encode, exif, join_jpeg, jpeg_parts, radiograph, segment
 from PIL import Image, ImageFile
 
 from rust_tuner.data import jpeg_files
@@ -86,7 +86,7 @@ def test_missing_scans_and_parts_of_scans_are_refused(load: Load, pixels: Pixels
     scans = [place for place, (marker, _) in enumerate(parts) if marker == SOS]
     for place in scans:
         with pytest.raises(ImageError, match="damaged or truncated"):
-            load(join_jpeg(parts[:place] + [(EOI, b"")]))
+            load(join_jpeg([*parts[:place], (EOI, b"")]))
     with pytest.raises(ImageError, match="no pixels"):
         load(join_jpeg([part for part in parts if part[0] != SOS]))
 

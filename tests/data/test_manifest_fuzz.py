@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +24,7 @@ CELLS = st.one_of(
     st.sampled_from(["a/" * 3000, "x" * 5000, "1" + "0" * 400, "1." + "0" * 5000, "\x1b[31m"]),
     st.text(max_size=6),
 )
-FUZZ: Any = settings(max_examples=120, deadline=None)
+FUZZ = settings(max_examples=40, deadline=None)
 
 
 @pytest.fixture(scope="module")

@@ -75,6 +75,8 @@ def test_exif_comes_before_xmp() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(start=st.sampled_from([b"", b"II*\0", b"MM\0*", b"Exif\0\0II*\0\x08\0\0\0"]), rest=st.binary())
+@given(
+    start=st.sampled_from([b"", b"II*\0", b"MM\0*", b"Exif\0\0II*\0\x08\0\0\0"]), rest=st.binary()
+)
 def test_any_bytes_are_an_orientation(start: bytes, rest: bytes) -> None:
     assert 1 <= read_orientation(exif=start + rest, xmp=rest) <= 8

@@ -46,7 +46,7 @@ def image_of(mode: str) -> Any:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("size", [(17, 31), (70, 90), (70, 40), (35, 90), (200, 300)])
+@pytest.mark.parametrize("size", [(17, 31), (70, 90), (70, 40), (35, 90), (60, 9), (200, 300)])
 def test_strips_give_the_bits_of_the_whole_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, size: tuple[int, int]
 ) -> None:
@@ -60,10 +60,14 @@ def test_strips_give_the_bits_of_the_whole_picture(
         np.testing.assert_array_equal(whole(picture), pixels)
         assert picture.content_sha256() == sha256
         resized = picture.resize(size, prepare=lambda strip: strip * 2 - 1)
+        monkeypatch.setattr(pictures, "_PIXELS_RESIZED_AT_ONCE", 0)
+        of_large = picture.resize(size, prepare=lambda strip: strip * 2 - 1)
+    assert len(resized) == len(of_large) == pixels.shape[2]
     for channel, found in enumerate(resized):
         values = np.ascontiguousarray(pixels[:, :, channel] * 2 - 1)
-        expected = Image.fromarray(values).resize(size, Image.Resampling.BILINEAR)
-        np.testing.assert_array_equal(found, np.asarray(expected))
+        expected = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR))
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_allclose(of_large[channel], expected, atol=1e-6)
 
 
 def test_a_picture_is_named_by_its_bytes_and_by_its_pixels(tmp_path: Path) -> None:
@@ -112,7 +116,7 @@ def test_a_limit_that_the_user_gave_pillow_is_an_image_error(
     path = save(tmp_path, noise(20, 20))
     for limit in (399, 100):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        with pytest.raises(ImageError, match="exceeds limit .*MAX_IMAGE_PIXELS"):
+        with pytest.raises(ImageError, match=r"exceeds limit .*MAX_IMAGE_PIXELS"):
             load_image(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert load_image(path, size=8).shape == (8, 8, 3)
@@ -182,7 +186,9 @@ def test_too_little_memory_is_an_image_error(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_the_largest_pictures_take_less_than_a_gigabyte(tmp_path: Path, kind: str) -> None:
+def test_the_largest_pictures_in_three_threads_take_less_than_a_gigabyte(
+    tmp_path: Path, kind: str
+) -> None:
     side = 9400
     pixels = np.zeros((side, side, 4 if kind == "PNG" else 3), dtype=np.uint8)
     pixels[:, side // 3 : side // 2] = 200
@@ -193,7 +199,8 @@ def test_the_largest_pictures_take_less_than_a_gigabyte(tmp_path: Path, kind: st
     del pixels
     code = (
         "import resource, sys; from rust_tuner.data.images import load_image\n"
-        "load_image(sys.argv[1])\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "with ThreadPoolExecutor(3) as pool: list(pool.map(load_image, sys.argv[1:] * 3))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     ran = subprocess.run(
