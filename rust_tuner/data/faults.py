@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from rust_tuner.errors import ManifestError
 
 MAX_FAULTS_SHOWN = 50
+# A cell may hold a book.
+_MAX_CHARACTERS = 20_000
 
 
 @dataclass
@@ -41,6 +43,9 @@ class Faults:
         """
         name = self.source if source is None else source
         place = name if row is None else f"{name} row {row}"
+        if len(fault) > _MAX_CHARACTERS:
+            half = _MAX_CHARACTERS // 2
+            fault = f"{fault[:half]} ... {fault[-half:]}"
         self._found.append((not grave, name, -1 if row is None else row, f"{place}: {fault}"))
 
     def raise_any(self) -> None:

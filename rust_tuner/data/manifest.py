@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rust_tuner.data.csv_text import read_columns, read_rows
+from rust_tuner.data.csv_text import CsvRows, read_columns, read_rows
 from rust_tuner.data.faults import Faults
 from rust_tuner.data.patient_ids import note_two_spellings
 from rust_tuner.data.radiographs import (
@@ -30,13 +30,16 @@ _ONEHOT_CORTICES = tuple(label.replace("_", "_cortex_") for label in CORTEX_LABE
 _ONEHOT_IDS = ("study_id", "record_id", "event_arm")
 _ONEHOT_COLUMNS = (*_ONEHOT_IDS, *_ONEHOT_VIEWS, *_ONEHOT_CORTICES)
 _ONEHOT_UNUSED = ("index", "", "Unnamed: 0")
+# No system opens a longer one, and following a path takes longer than its length.
+_LONGEST_PATH = 4096
 _ZERO_OR_ONE = re.compile(r"[01](\.0*)?")
 
 
 def load_manifest(path: str | Path, *, distinct_patients: bool = False) -> Radiographs:
     """Load a manifest and check everything that can be checked without decoding an image.
 
-    The file is a UTF-8 CSV (with or without a byte order mark) with the columns
+    The file is a UTF-8 CSV (with or without a byte order mark, and with `sep=,` or another
+    separator in a first line of its own where Excel wrote one) with the columns
     `image, patient_id, visit, view, medial, lateral, anterior, posterior` in any order, and
     `site` where wanted. Blanks around values are dropped, and rows without any value are passed
     over. A visit must not be empty, because it pairs the two views. All else is text as it
@@ -117,7 +120,8 @@ def load_onehot_manifest(
     names = read_rows(filenames_csv)
     images = _images_from_names(names, Path(image_dir), source=filenames_csv.name, faults=faults)
     # Rows of a faulty length are not in `rows`, and blank names not in `images`, yet both count.
-    num_rows, num_names = len(read_rows(labels_csv)) - 1, names[-1][0]
+    num_rows = len(read_rows(labels_csv).rows) - 1
+    num_names = names.rows[-1][0] - names.first_row + 1
     if num_names != num_rows:
         faults.add(
             f"{num_names} file names for {num_rows} rows of {labels_csv.name}; give one a row, "
@@ -143,6 +147,8 @@ def load_onehot_manifest(
 
 
 def _resolve(folder: Path, image: str) -> Path:
+    if len(image) > _LONGEST_PATH:
+        return folder / image
     try:
         return (folder / image).resolve()
     except (OSError, ValueError, RuntimeError):
@@ -246,15 +252,13 @@ def _read_flags(
     return flags
 
 
-def _images_from_names(
-    names: Sequence[tuple[int, list[str]]], folder: Path, *, source: str, faults: Faults
-) -> list[str]:
+def _images_from_names(names: CsvRows, folder: Path, *, source: str, faults: Faults) -> list[str]:
     """The absolute image paths, in the order of the file of names."""
     folder = folder.resolve()
     images: list[str] = []
     first_rows: dict[str, int] = {}
-    last = 0
-    for row, cells in names:
+    last = names.first_row - 1
+    for row, cells in names.rows:
         for blank in range(last + 1, row):
             faults.add("the file name is empty; expected one a line", row=blank, source=source)
         last = row

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from rust_tuner.data.faults import Faults
-from rust_tuner.data.images import decode_file, thumbnail
+from rust_tuner.data.pictures import DECODING_THREADS, open_picture
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ImageError
 from rust_tuner.progress import Progress, Silent
@@ -92,7 +92,7 @@ def fingerprint(radiographs: Radiographs, *, progress: Progress | None = None) -
     thumbnails = np.zeros((len(radiographs), _SIDE, _SIDE), dtype=np.float16)
     contents, files = [], []
     with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(DECODING_THREADS) as pool,
         report.task("fingerprints", len(radiographs)) as task,
     ):
         for position, result in enumerate(pool.map(_fingerprint_file, radiographs.images)):
@@ -244,14 +244,14 @@ def _fingerprint_file(
 ) -> tuple[npt.NDArray[np.float16], str, str] | ImageError:
     """Thumbnail and hashes of a file; an error is returned, to be told with others."""
     try:
-        file = decode_file(os.fspath(path))
+        with open_picture(os.fspath(path)) as picture:
+            small, content = picture.thumbnail(_SIDE), picture.content_sha256()
     except ImageError as error:
         return error
-    small = thumbnail(file.pixels, _SIDE)
     # Each takes its own range, or float16 would be too coarse for a dark 16-bit picture.
     span = float(np.ptp(small))
     scaled = (small - small.min()) / (span or 1.0)
-    return scaled.astype(np.float16), file.content_sha256, file.file_sha256
+    return scaled.astype(np.float16), content, picture.file_sha256
 
 
 def _pooled(pictures: npt.NDArray[np.floating], side: int) -> FloatArray:

@@ -8,7 +8,6 @@ that names it, never a fault of the graph in mid-training. Which rows are traine
 import hashlib
 import itertools
 import math
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.data.images import load_image
+from rust_tuner.data.pictures import DECODING_THREADS
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ImageError, LabelError, ProtocolError, SplitError, StorageError
 from rust_tuner.files import atomic_write, cache_note, sha256_of_file, sha256_of_json, take_turns
@@ -271,7 +271,7 @@ def _decoded(
 
     places = iter(list(zip(radiographs.images, radiographs.rows, strict=True)))
     with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(DECODING_THREADS) as pool,
         report.task("images", len(radiographs)) as task,
     ):
         while chunk := list(itertools.islice(places, _IMAGES_AHEAD)):

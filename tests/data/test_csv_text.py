@@ -2,9 +2,11 @@
 
 import csv
 import io
+import os
+import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rust_tuner.data.csv_text import closest, read_columns, read_rows
@@ -26,6 +28,7 @@ def columns_of(path, *, required=("a", "b"), optional=("c",)):
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8).map(str.strip)
 
 
+@settings(deadline=None)
 @given(
     table=st.lists(st.lists(CELLS, min_size=1, max_size=4), min_size=1, max_size=5).filter(
         lambda table: any(table[0])
@@ -38,12 +41,12 @@ def test_rows_are_read_as_they_were_written(tmp_path_factory, table, newline, ma
     csv.writer(stream, lineterminator=newline, quoting=csv.QUOTE_ALL).writerows(table)
     path = write(tmp_path_factory.mktemp("csv"), mark + stream.getvalue().encode())
     expected = [(number, row) for number, row in enumerate(table, 1) if any(row)]
-    assert read_rows(path) == expected
+    assert read_rows(path).rows == expected
 
 
 def test_cells_are_never_turned_into_anything_else(tmp_path):
     path = write(tmp_path, "a,b\n007,NA\n1e3,1.50\nTrue,2020-01-02\n")
-    assert [cells for _, cells in read_rows(path)[1:]] == [
+    assert [cells for _, cells in read_rows(path).rows[1:]] == [
         ["007", "NA"],
         ["1e3", "1.50"],
         ["True", "2020-01-02"],
@@ -52,13 +55,13 @@ def test_cells_are_never_turned_into_anything_else(tmp_path):
 
 def test_blanks_around_cells_are_dropped_but_for_the_header(tmp_path):
     path = write(tmp_path, "a , b\n 1 ,\t2 \n")
-    assert read_rows(path) == [(1, ["a ", " b"]), (2, ["1", "2"])]
+    assert read_rows(path).rows == [(1, ["a ", " b"]), (2, ["1", "2"])]
 
 
 def test_a_row_counts_as_a_spreadsheet_counts_it(tmp_path):
     # Blank rows count although they are left out; a cell of two lines is one row.
     path = write(tmp_path, 'a,b\n\n , \n"two\nlines",x\nlast,y\n')
-    assert read_rows(path) == [(1, ["a", "b"]), (4, ["two\nlines", "x"]), (5, ["last", "y"])]
+    assert read_rows(path).rows == [(1, ["a", "b"]), (4, ["two\nlines", "x"]), (5, ["last", "y"])]
 
 
 def test_a_path_that_cannot_be_read_is_named_with_the_reason(tmp_path):
@@ -124,3 +127,63 @@ def test_a_name_is_taken_for_the_candidate_that_it_resembles(name, meant):
 
 def test_nothing_resembles_no_candidates():
     assert closest("view", ()) is None
+
+
+@pytest.mark.parametrize(
+    "line", ["sep=,", "sep=;", "sep=\t", "sep=|", "SEP=;", '"sep=,"', "sep=; "]
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_first_line_that_names_the_separator_is_followed_and_counted(
+    tmp_path, line, newline, mark
+):
+    separator = line.strip(' "')[4:]
+    lines = [line, separator.join("ab"), separator.join("12"), "", separator.join("34")]
+    rows, columns, faults = columns_of(write(tmp_path, mark + newline.join(lines) + newline))
+    assert (rows, columns) == ([3, 5], {"a": ["1", "3"], "b": ["2", "4"]})
+    assert len(faults) == 0
+
+
+def test_faults_below_a_separator_line_keep_the_rows_of_the_file(tmp_path):
+    *_, faults = columns_of(write(tmp_path, "sep=;\n\na;c\n1\n"))
+    with pytest.raises(ManifestError) as caught:
+        faults.raise_any()
+    blank, missing, short = str(caught.value).splitlines()
+    assert blank.startswith("t.csv row 2: blank; expected the header here")
+    assert missing.startswith("t.csv row 3: column 'b' is missing")
+    assert short.startswith("t.csv row 4: 1 values, but the header has 2 columns; look for a semi")
+    with pytest.raises(ManifestError, match=r"row 3: no valid CSV"):
+        columns_of(write(tmp_path, 'sep=,\na,b\n"1,2\n'))
+
+
+@pytest.mark.parametrize("named", ["", "x", ";;", ", ,", "tab"])
+def test_another_separator_line_is_refused_with_what_is_expected(tmp_path, named):
+    with pytest.raises(ManifestError, match=r"row 1: sep=.*; expected a comma, a semicolon, a tab"):
+        columns_of(write(tmp_path, f"sep={named}\na,b\n1,2\n"))
+
+
+def test_a_table_that_is_separated_otherwise_than_its_first_line_says_has_that_fault(tmp_path):
+    with pytest.raises(ManifestError, match=r"row 2: .*separated by ',', expected ';', as row 1"):
+        columns_of(write(tmp_path, "sep=;\na,b\n1,2\n"))
+
+
+def test_what_is_no_regular_file_or_no_path_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(ManifestError, match=r"pipe\.csv is no regular file"):
+        read_rows(tmp_path / "pipe.csv")
+    with pytest.raises(ManifestError, match="is no path"):
+        read_rows(tmp_path / "a\0b.csv")
+
+
+def test_a_header_of_many_unknown_columns_is_one_fault(tmp_path):
+    header = ",".join(f"column{n}" for n in range(30_000))
+    start = time.perf_counter()
+    with pytest.raises(ManifestError, match="30000 unknown columns, the first is 'column0'"):
+        columns_of(write(tmp_path, f"{header}\n1\n"))
+    assert time.perf_counter() - start < 5
+
+
+def test_a_long_text_resembles_nothing_and_is_not_compared():
+    start = time.perf_counter()
+    assert closest("view" * 1_000_000, ("view", "visit")) is None
+    assert time.perf_counter() - start < 5

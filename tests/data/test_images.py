@@ -6,7 +6,6 @@ Long because each kind of file that may come is drawn here and read back.
 import hashlib
 import io
 import struct
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rust_tuner.data import images as images_module
-from rust_tuner.data.images import (
-    check_content,
-    decode_file,
-    images_sha256,
-    load_image,
-    thumbnail,
-)
+from rust_tuner.data.images import check_content, images_sha256, load_image
 from rust_tuner.data.manifest import Radiographs
 from rust_tuner.errors import ImageError, ManifestError
 
@@ -253,11 +245,11 @@ DEEP_ROW = b"\0" + bytes(range(48)) * 2
         ),
         (
             raw_png(width=0, height=2, depth=8, colour=0, rows=b"\0\0"),
-            "0 by 2 pixels|neither PNG nor JPEG|damaged",
+            "0 by 2 pixels; export it again",
         ),
         (
             raw_png(width=60_000, height=60_000, depth=8, colour=0, rows=b""),
-            "more than [0-9]+ pixels, which no radiograph has; check the file",
+            "60000 by 60000 pixels, which no radiograph has; expected at most 89478485 pixels",
         ),
     ],
 )
@@ -277,19 +269,6 @@ def test_deep_grey_of_any_writer_is_read(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(content)
     expected = np.array([0, 256, 65535]) / 65535 * 2 - 1
     np.testing.assert_allclose(load_image(tmp_path / "x.png", size=3)[1, :, 0], expected, atol=1e-6)
-
-
-def test_a_large_image_is_refused_before_it_is_decoded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = save(tmp_path, noise(20, 20))
-    monkeypatch.setattr(images_module.Image, "MAX_IMAGE_PIXELS", 399)
-    with pytest.raises(ImageError, match="more than 399 pixels, which no radiograph has"):
-        load_image(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with pytest.raises(ImageError, match="20 by 20 pixels, which no radiograph has"):
-            load_image(path)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
@@ -388,32 +367,6 @@ def test_a_file_that_is_broken_in_memory_is_still_an_image_error(tmp_path: Path)
         except ImageError:
             refused += 1
     assert refused > 0
-
-
-def test_a_decoded_file_is_named_by_its_bytes_and_by_its_pixels(tmp_path: Path) -> None:
-    pixels = noise(20, 30)
-    first = save(tmp_path, pixels, "a.png")
-    second = save(tmp_path, pixels, "b.png", compress_level=1)
-    one, other = decode_file(first), decode_file(second)
-    assert one.file_sha256 == hashlib.sha256(first.read_bytes()).hexdigest()
-    assert one.file_sha256 != other.file_sha256
-    assert one.content_sha256 == other.content_sha256
-    np.testing.assert_allclose(one.pixels[:, :, 0], pixels / 255, atol=1e-6)
-    third = decode_file(save(tmp_path, pixels[::-1].copy(), "c.png"))
-    assert third.content_sha256 != one.content_sha256
-    with pytest.raises(ImageError, match="row 7: no such file"):
-        decode_file(tmp_path / "none.png", row=7)
-
-
-def test_a_thumbnail_averages_colours_and_what_it_shrinks() -> None:
-    pixels = np.zeros((8, 16, 3), dtype=np.float32)
-    pixels[:, 8:, 0] = 0.9
-    small = thumbnail(pixels, 2)
-    assert small.shape == (2, 2)
-    # Bilinear, so that the halves mix a little at their border.
-    np.testing.assert_allclose(small[:, 1], 0.3, atol=0.05)
-    np.testing.assert_allclose(small[:, 0], 0.0, atol=0.05)
-    assert small.mean() == pytest.approx(0.15, abs=1e-6)
 
 
 def test_whose_image_a_file_is_is_told_whatever_the_order_of_rows(tmp_path: Path) -> None:

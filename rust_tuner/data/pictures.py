@@ -1,0 +1,343 @@
+"""Decodes image files strip by strip, within a bound on memory that all threads share.
+
+What a picture becomes as model input belongs to `images`. DICOM is not read here.
+"""
+
+import ctypes
+import hashlib
+import io
+import os
+import stat
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from rust_tuner.data.bare_image import SAVE_AGAIN, BareImage, FileErrors
+from rust_tuner.data.jpeg_files import JPEG_START, read_jpeg
+from rust_tuner.data.png_files import PNG_START, read_png
+from rust_tuner.errors import ImageError
+
+FloatImage = npt.NDArray[np.float32]
+
+# Each thread holds one picture, so more threads than this are more memory and hardly more speed.
+DECODING_THREADS = min(8, os.cpu_count() or 1)
+# An uncompressed picture in colour of the largest size that is read, and as much again a quarter.
+MAX_FILE_BYTES = 5 << 26
+
+_DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+_MODES = (*_DEEP_MODES, "1", "L", "LA", "P", "PA", "RGB", "RGBA")
+_MAX_8_BIT, _MAX_16_BIT = 255, 65535
+# A strip of float32 in three channels is 1.5 MiB, which stays in a processor's cache.
+_STRIP_PIXELS = 1 << 17
+# A detector of 43 by 43 cm with pixels of 0.1 mm has 18.5 million.
+_PIXELS_RESIZED_AT_ONCE = 20_000_000
+_PIXELS_AT_ONCE = 1 << 25
+_LARGE_FILE_BYTES = 1 << 26
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded picture, upright, as its file stores it: 1 to 4 bytes a pixel.
+
+    Attributes:
+        width: in pixels.
+        height: in pixels.
+        channels: 1 where all pixels are grey, whatever the file's mode; else 3.
+        file_sha256: of the file's bytes.
+    """
+
+    width: int
+    height: int
+    channels: int
+    file_sha256: str
+    _image: Image.Image
+
+    def strips(self) -> Iterator[FloatImage]:
+        """The rows from top to bottom: (rows, width, channels) float32 in [0, 1].
+
+        Both depths are divided in float32, so that 257 times a value over 65535 is the same
+        number. What is transparent lies over black.
+        """
+        for strip in _raw_strips(self._image):
+            if strip.dtype != np.uint8:
+                yield strip.astype(np.float32) / np.float32(_MAX_16_BIT)
+                continue
+            pixels = strip[:, :, : self.channels].astype(np.float32)
+            pixels /= np.float32(_MAX_8_BIT)
+            if strip.shape[2] == 4:
+                pixels *= strip[:, :, 3:].astype(np.float32) / np.float32(_MAX_8_BIT)
+            yield pixels
+
+    def content_sha256(self) -> str:
+        """Names the pixels: the same for a copy in another format or bit depth."""
+        digest = hashlib.sha256(repr((self.height, self.width, self.channels)).encode())
+        for strip in self.strips():
+            digest.update(np.ascontiguousarray(strip).data)
+        return digest.hexdigest()
+
+    def resize(
+        self, size: tuple[int, int], *, prepare: Callable[[FloatImage], FloatImage]
+    ) -> list[FloatImage]:
+        """Resize each channel in float32, bilinear, averaging where it shrinks.
+
+        A picture of an ordinary size is resized by Pillow at once. Of a larger one the rows are
+        resized strip by strip and then the columns, which needs less memory; Pillow chooses the
+        order of the two by the sizes, and the last bit depends on it.
+
+        Args:
+            size: (width, height) of the result.
+            prepare: takes a strip (rows, width, channels) to the values that are resized, with
+                as many channels as it likes.
+
+        Returns:
+            (height, width) float32, one for each channel.
+        """
+        large = self.width * self.height > _PIXELS_RESIZED_AT_ONCE
+        width = size[0] if large else self.width
+        channels: list[FloatImage] = []
+        top = 0
+        for strip in self.strips():
+            values = prepare(strip)
+            bottom = top + len(values)
+            for index in range(values.shape[2]):
+                if index == len(channels):
+                    channels.append(np.empty((self.height, width), dtype=np.float32))
+                part = values[:, :, index]
+                channels[index][top:bottom] = _resize(part, (width, len(part))) if large else part
+            top = bottom
+        return [_resize(channel, size) for channel in channels]
+
+    def thumbnail(self, size: int) -> FloatImage:
+        """The picture squashed to (size, size) grey, float32 in [0, 1]."""
+        (grey,) = self.resize((size, size), prepare=lambda strip: strip.mean(axis=2, keepdims=True))
+        return np.clip(grey, 0, 1)
+
+
+@contextmanager
+def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Picture]:
+    """Decode a file; its memory is counted, and its pixels can be used, until the block ends.
+
+    A picture of the largest size takes up to 0.9 GB while it is decoded. All pictures that are
+    open at once have at most 34 million pixels, or there is only one: other threads wait. So do
+    not open a picture within the block of another.
+
+    Args:
+        path: a PNG or JPEG file.
+        row: the manifest's row, for messages.
+
+    Raises:
+        ImageError: naming the file and row, where it is missing, empty, damaged, truncated, too
+            large, or of a form whose depth cannot be kept.
+    """
+    errors = FileErrors(Path(path), row)
+    with ExitStack() as stack:
+        large_file = _file_size(errors) > _LARGE_FILE_BYTES
+        if large_file:
+            stack.enter_context(_MEMORY.hold(_PIXELS_AT_ONCE))
+        content = _read_bytes(errors)
+        file_sha256 = hashlib.sha256(content).hexdigest()
+        bare = _read_file(content, errors)
+        del content
+        if not large_file:
+            stack.enter_context(_MEMORY.hold(bare.width * bare.height))
+        # All of this happens in reverse, and so before the room is given back. Whoever opened a
+        # picture may hold on to it, so it is closed.
+        if bare.width * bare.height > _PIXELS_RESIZED_AT_ONCE:
+            stack.callback(_return_memory)
+        image = _decode(bare, errors)
+        stack.callback(image.close)
+        channels = _survey(image, errors)
+        yield Picture(*image.size, channels, file_sha256, image)
+
+
+class _Memory:
+    """Counts the pixels that are decoded, and lets threads wait while they are too many."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = self._free = capacity
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, amount: int) -> Iterator[None]:
+        """Wait for room for so many pixels; for all of it, where they are more."""
+        amount = min(amount, self._capacity)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= amount)
+            self._free -= amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += amount
+                self._changed.notify_all()
+
+
+_MEMORY = _Memory(_PIXELS_AT_ONCE)
+
+
+def _return_memory() -> None:
+    """Give freed memory back to the system.
+
+    The GNU C library keeps blocks of the size that Pillow asks for to the thread that freed
+    them, so that each thread would keep a picture of the largest size.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
+def _file_size(errors: FileErrors) -> int:
+    try:
+        status = errors.path.stat()
+    except FileNotFoundError as error:
+        where = "the path" if errors.row is None else "the path in the manifest"
+        raise errors.error(f"no such file; check {where}") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(errors, error) from error
+    if not stat.S_ISREG(status.st_mode):
+        # A pipe would be waited for.
+        raise errors.error("cannot be read, it is no regular file; check the path")
+    if status.st_size > MAX_FILE_BYTES:
+        raise errors.error(
+            f"{status.st_size} bytes, which no radiograph has; expected at most {MAX_FILE_BYTES}, "
+            "check the file"
+        )
+    return status.st_size
+
+
+def _read_bytes(errors: FileErrors) -> bytes:
+    try:
+        content = errors.path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise _unreadable(errors, error) from error
+    if not content:
+        raise errors.error("the file is empty; copy or export it again")
+    return content
+
+
+def _unreadable(errors: FileErrors, error: Exception) -> ImageError:
+    return errors.error(f"cannot be read ({error}); check the path and its permissions")
+
+
+def _read_file(content: bytes, errors: FileErrors) -> BareImage:
+    if content.startswith(PNG_START):
+        return read_png(content, errors=errors)
+    if content.startswith(JPEG_START):
+        return read_jpeg(content, errors=errors)
+    raise errors.error("neither PNG nor JPEG; " + SAVE_AGAIN)
+
+
+def _decode(bare: BareImage, errors: FileErrors) -> Image.Image:
+    """The whole picture, upright."""
+    checksum = None
+    if bare.surplus is not None:
+        checksum = _checksum(_load(bare.surplus, bare, errors))
+    image = _load(bare.content, bare, errors)
+    if checksum is not None and _checksum(image) != checksum:
+        # libjpeg fills up with grey what the data does not give, without an error.
+        raise errors.damaged("the picture ends early, or its data is damaged before")
+    method = _TRANSPOSITIONS.get(bare.orientation)
+    return image if method is None else image.transpose(method)
+
+
+def _load(content: bytes, bare: BareImage, errors: FileErrors) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+            if image.size != (bare.width, bare.height):
+                raise errors.damaged(
+                    f"a header of {bare.width} by {bare.height} pixels, and one of "
+                    f"{image.size[0]} by {image.size[1]}"
+                )
+            image.load()
+            if image.mode not in _MODES:
+                raise errors.error(
+                    f"colour mode {image.mode}, expected greyscale or RGB; {SAVE_AGAIN}"
+                )
+            return image
+    except MemoryError as error:
+        raise errors.error(
+            f"not enough memory for {bare.width} by {bare.height} pixels; free some, or export it "
+            "smaller"
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise errors.error(f"{error}; check the file, or PIL.Image.MAX_IMAGE_PIXELS") from error
+    except ImageError:
+        raise
+    except Exception as error:
+        # Pillow names no errors of its own for damaged data: plugins let through what comes.
+        raise errors.damaged(str(error) or type(error).__name__) from error
+
+
+def _survey(image: Image.Image, errors: FileErrors) -> int:
+    """How many channels a picture needs; an error for one that shows nothing.
+
+    Raises:
+        ImageError: where all pixels are transparent, or some have no colour in the palette.
+    """
+    if image.mode == "P" and image.palette is not None:
+        colours = len(image.palette.palette) // len(image.palette.mode)
+        largest = np.max(np.asarray(image.getextrema()))
+        if largest >= colours:
+            raise errors.damaged(f"colour {largest} of a palette of {colours}")
+    grey, visible = True, False
+    for strip in _raw_strips(image):
+        depth = strip.shape[2]
+        clear = strip[:, :, 3] == 0 if depth == 4 else None
+        visible = visible or clear is None or not clear.all()
+        if grey and depth > 1:
+            first = strip[:, :, 0]
+            for channel in (1, 2):
+                same = strip[:, :, channel] == first
+                grey = grey and bool((same if clear is None else same | clear).all())
+        if visible and (depth == 1 or not grey):
+            break
+    if not visible:
+        raise errors.error(f"every pixel is transparent; {SAVE_AGAIN}")
+    return 1 if grey else 3
+
+
+def _raw_strips(image: Image.Image) -> Iterator[npt.NDArray[np.uint8 | np.uint16 | np.int32]]:
+    """(rows, width, 1, 3 or 4) as stored: 8 bits, or 16 bits of one channel."""
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        if image.mode not in _DEEP_MODES:
+            if image.has_transparency_data:
+                strip = strip.convert("RGBA")
+            elif image.mode == "1":
+                strip = strip.convert("L")
+            elif image.mode != "L":
+                strip = strip.convert("RGB")
+        yield np.atleast_3d(np.asarray(strip))
+
+
+def _checksum(image: Image.Image) -> int:
+    checksum = 0
+    for strip in _raw_strips(image):
+        checksum = zlib.crc32(np.ascontiguousarray(strip).data, checksum)
+    return checksum
+
+
+def _resize(channel: FloatImage, size: tuple[int, int]) -> FloatImage:
+    """Resize one channel to (width, height) in float32."""
+    picture = Image.fromarray(np.ascontiguousarray(channel))
+    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
