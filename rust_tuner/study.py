@@ -6,6 +6,7 @@ It is long because all the steps stand here; what a step does is done by the roo
 a study refuses because it was prepared otherwise stands in `study_file`.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,15 @@ from rust_tuner.data.split_file import (
     load_or_make_site_folds,
     load_or_make_split,
 )
-from rust_tuner.data.splits import Development, Folds, HoldOut, make_site_folds
+from rust_tuner.data.splits import (
+    Development,
+    Folds,
+    HoldOut,
+    make_site_folds,
+    rows_trained_on,
+)
 from rust_tuner.environment import describe_machine
-from rust_tuner.errors import ResumeError, RustTunerError, SearchError
+from rust_tuner.errors import ResumeError, RustTunerError, SearchError, SplitError
 from rust_tuner.files import (
     hold_lock,
     read_json,
@@ -33,7 +40,7 @@ from rust_tuner.files import (
     write_json,
 )
 from rust_tuner.progress import Progress, Silent
-from rust_tuner.protocol import Protocol
+from rust_tuner.protocol import BatchSizes, Protocol
 from rust_tuner.records.checks import CheckRecord
 from rust_tuner.analysis.export import best_hyperparameters
 from rust_tuner.analysis.noise import NOISE, NoiseFloor
@@ -80,6 +87,7 @@ class Study:
         self.cache = cache
         self.progress = progress or Silent()
         self._file = StudyFile(self.directory)
+        self._batch_sizes_told: BatchSizes | None = None
         given = None if manifest is None else Path(manifest).resolve()
         if not self._file.is_there:
             self.protocol = protocol or Protocol.study()
@@ -177,7 +185,14 @@ class Study:
         self._refuse_other_weights()
         with hold_lock(self.directory, "Regime I"):
             self._note_environment(REGIME_1)
-            tuner = regime_1(development, self.directory, **self._search_arguments(folds))
+            sizes = self._batch_sizes(development, folds)
+            tuner = regime_1(
+                development,
+                self.directory,
+                **self._search_arguments(folds),
+                say_batch_sizes=sizes != self._batch_sizes_told,
+            )
+            self._file.update(batch_sizes=sizes.to_json())
             self._record(REGIME_1)
         return tuner
 
@@ -402,6 +417,7 @@ class Study:
         # The split is made first: a study that cannot be split is not a prepared one.
         development, holdout = self._load_split(radiographs)
         self._say_warnings(split_warnings(development.radiographs, holdout.radiographs))
+        self._say_batch_sizes(development)
         self._file.create(
             radiographs,
             development.radiographs,
@@ -410,6 +426,32 @@ class Study:
             image_hashes=hashes,
             split_sha256=read_json(self.directory / SPLIT_FILE)["sha256"],
         )
+
+    def _say_batch_sizes(self, development: Development) -> None:
+        """How many radiographs a fold trains on, and which batch sizes make that one step.
+
+        Nothing where the patients are too few for the folds: the search says so, and may be asked
+        for others.
+        """
+        protocol = self.protocol
+        with contextlib.suppress(SplitError):
+            rows = rows_trained_on(development, protocol, protocol.num_folds)
+            self._batch_sizes_told = protocol.batch_sizes(rows)
+            self.progress.say(self._batch_sizes_told.note("a fold of Regime I"))
+        with contextlib.suppress(SplitError):
+            rows = rows_trained_on(development, protocol, protocol.baseline_folds)
+            if protocol.baseline_batch_size >= rows:
+                self.progress.say(
+                    f"note: a fold of the first models trains on up to {rows} radiographs, so "
+                    f"their batch size of {protocol.baseline_batch_size} makes an epoch one step"
+                )
+
+    def _batch_sizes(self, development: Development, folds: Folds) -> BatchSizes:
+        """The batch sizes that Regime I draws: as it was begun, where it was."""
+        from rust_tuner.search.regimes import as_begun
+
+        protocol = as_begun(self.protocol, self._begun(REGIME_1))
+        return protocol.batch_sizes(rows_trained_on(development, protocol, folds))
 
     def _load_split(self, radiographs: Radiographs) -> tuple[Development, HoldOut]:
         protocol = self.protocol

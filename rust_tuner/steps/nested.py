@@ -32,6 +32,7 @@ from rust_tuner.data.splits import (
     folds_asked_for,
     make_folds,
     require_development,
+    rows_trained_on,
 )
 from rust_tuner.errors import ResumeError, RustTunerError, SplitError
 from rust_tuner.files import hold_lock, sha256_of_json, write_text
@@ -72,7 +73,8 @@ def nested_cross_validation(
 
     Run again with the same arguments it goes on where it was interrupted; an outer fold that is
     finished is not computed again. All outer folds draw the same trials, since the seed is the
-    same: what is estimated is the study's own procedure.
+    same: what is estimated is the study's own procedure. Where batch sizes are fitted to the
+    folds, they are fitted to the inner ones, in each outer fold to its own.
 
     Args:
         development: the development set.
@@ -96,6 +98,7 @@ def nested_cross_validation(
     """
     from rust_tuner.models.features import extract_features
     from rust_tuner.models.runtime import start_backend
+    from rust_tuner.search.regimes import as_begun, read_begun
     from rust_tuner.search.runs import claim_record
 
     radiographs = require_development(development).radiographs
@@ -106,10 +109,20 @@ def nested_cross_validation(
     outer = outer_folds(development, made)
     start_backend()
     folder = Path(directory) / NESTED
-    run = _describe(development, outer, chosen)
     with hold_lock(folder, "nested cross-validation"):
+        begun = read_begun(folder / NESTED_FILE)
+        chosen = as_begun(chosen, begun)
+        run = _describe(development, outer, chosen)
         claim_record(folder / NESTED_FILE, run, what="a nested cross-validation")
         inner = [_inner_folds(folder, development, fold, chosen) for fold in outer]
+        if begun is None:
+            rows = (
+                rows_trained_on(fold.training, chosen, folds)
+                for fold, folds in zip(outer, inner, strict=True)
+            )
+            sizes = chosen.batch_sizes(min(rows))
+            if sizes.share_of_one_step:
+                report.say(sizes.note("an inner fold"))
         # Once for all outer folds, which find them in the cache.
         extract_features(
             radiographs.images,
@@ -173,7 +186,7 @@ def _describe(
 ) -> dict[str, Any]:
     from rust_tuner.models.features import features_sha256
     from rust_tuner.models.runtime import versions
-    from rust_tuner.search.regimes import recorded_protocol
+    from rust_tuner.search.regimes import fitting, recorded_protocol
     from rust_tuner.search.subjects import sha256_of_folds
 
     radiographs = development.radiographs
@@ -198,7 +211,7 @@ def _describe(
         },
         "protocol": recorded_protocol(protocol),
         "versions": versions(),
-    }
+    } | fitting(protocol)
 
 
 def _recipe(protocol: Protocol) -> Any:
@@ -265,7 +278,7 @@ def _run_outer(
         "cache": cache,
         "progress": progress,
     }
-    regime_1(fold.training, place, **shared)
+    regime_1(fold.training, place, **shared, say_batch_sizes=False)
     regime_2(fold.training, place, **shared)
     first, second = read_project(place / REGIME_1), read_project(place / REGIME_2)
     values = tuned_values(second)
