@@ -5,7 +5,11 @@ start TensorFlow.
 """
 
 from importlib import import_module
-from typing import Any
+
+# `typing` takes longer to import than the rest of this file, in which Ctrl-C has no answer yet.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
@@ -44,7 +48,7 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import a public name from its home when it is first asked for."""
     if name not in _HOMES:
         raise AttributeError(f"module 'rust_tuner' has no attribute {name!r}")

@@ -19,14 +19,8 @@ from rust_tuner.analysis.noise import NOISE, noise_spread
 from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.records.baselines import baseline_results
 from rust_tuner.records.nested import NESTED
-from rust_tuner.records.project import (
-    REGIME_1,
-    REGIME_2,
-    Project,
-    TrialRecord,
-    history_table,
-    results_table,
-)
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project, TrialRecord
+from rust_tuner.search.trial_tables import history_table, hyperparameter_columns, results_table
 
 BASELINES = "baselines"
 FINAL = "final"
@@ -44,7 +38,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 def trials_table(project: Project) -> pd.DataFrame:
     """One row a trial, in the order of their ids.
 
-    The columns of `records.results_table`, then `rank` (1 is the best completed trial, the first
+    The columns of `trial_tables.results_table`, then `rank` (1 is the best completed trial, the first
     of equals; empty for others) and `best_so_far` (the best score up to this trial).
     """
     table = results_table(project)
@@ -72,18 +66,20 @@ def fold_scores(project: Project, metric: str) -> pd.DataFrame:
         metric: without `val_`.
 
     Returns:
-        `trial, rank`, the searched hyperparameters, `fold` (from 0), `value`.
+        `trial, rank`, the searched hyperparameters (`hyperparameter_columns`), `fold` (from 0),
+        `value`.
 
     Raises:
         SearchError: where the project's folds have no such metric.
     """
     ranks = trials_table(project).set_index("trial")["rank"]
-    names = searched_values(project)
+    columns_of = hyperparameter_columns(project)
+    searched = {name: columns_of[name] for name in searched_values(project)}
     rows = []
     for trial in project.trials:
         if trial.epoch is None:
             continue
-        values = {name: trial.values.get(name) for name in names}
+        values = {column: trial.values.get(name) for name, column in searched.items()}
         for fold in trial.folds:
             curve = fold["validation"].get(metric)
             if curve is None:
@@ -93,7 +89,7 @@ def fold_scores(project: Project, metric: str) -> pd.DataFrame:
                 | values
                 | {"fold": fold["fold"], "value": curve[trial.epoch]}
             )
-    columns = ["trial", "rank", *names, "fold", "value"]
+    columns = ["trial", "rank", *searched.values(), "fold", "value"]
     return pd.DataFrame(rows, columns=columns).sort_values(["rank", "fold"], ignore_index=True)
 
 
@@ -152,14 +148,17 @@ def ranked_curves(project: Project, *, metric: str = "auroc", count: int = 9) ->
         no trial has completed.
     """
     trials = trials_table(project).dropna(subset=["score"]).sort_values("rank")
-    names = searched_values(project)
+    kept_in, columns_of = (hyperparameter_columns(project, taken) for taken in ((), (metric,)))
+    searched = {kept_in[name]: columns_of[name] for name in searched_values(project)}
     shown = np.unique(np.linspace(0, len(trials) - 1, min(count, len(trials))).round().astype(int))
     parts = []
     for row in trials.iloc[shown].to_dict("records"):
         curves = curves_table(project, model=project.folder.name, metric=metric, trial=row["trial"])
-        known = {name: row[name] for name in ("trial", "rank", "score", *names)}
+        known = {name: row[name] for name in ("trial", "rank", "score")}
+        known |= {column: row[name] for name, column in searched.items()}
         parts.append(pd.DataFrame({**known, **curves}))
-    columns = ["trial", "rank", "score", *names, "model", "split", "epoch", "fold", metric]
+    names = ["trial", "rank", "score", *searched.values()]
+    columns = [*names, "model", "split", "epoch", "fold", metric]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
@@ -255,7 +254,7 @@ def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:
     Returns:
         Some of `baselines` (one row a first model, chance and the view-only baseline among
         them), `regime_1` and `regime_2` (`trials_table`), `regime_1_history` and
-        `regime_2_history` (`records.history_table`), `nested` (one row an outer fold),
+        `regime_2_history` (`trial_tables.history_table`), `nested` (one row an outer fold),
         `nested_summary` (selection score, estimate and the gap), `noise` (each repeat),
         `noise_floor` (what they vary by), `final` (`final_table`), `predictions` (of the hold-out
         set, `read_predictions`).

@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import atomic_write, read_json, sha256_of_json, write_json
 from rust_tuner.metrics.fold_interval import UNIT, fold_interval
 from rust_tuner.metrics.uncertainty import Interval
+from rust_tuner.search.metric_names import with_same_names
 from rust_tuner.metrics.ties import Tie, ties
 
 TRIAL_ID_WIDTH = 4
@@ -244,6 +244,16 @@ class TrialRecord:
         ]
         return self.status == "COMPLETED" and set(figures) == {0.5}
 
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Optimiser steps of an epoch of the longest fold; None where no fold is there."""
+        return max((int(fold["steps_per_epoch"]) for fold in self.folds), default=None)
+
+    @property
+    def one_step(self) -> bool | None:
+        """Whether an epoch was one step, its batch the whole fold; None where no fold is there."""
+        return None if self.steps_per_epoch is None else self.steps_per_epoch == 1
+
     def spread(self, metric: str) -> float | None:
         """Standard deviation over folds (n - 1) of a validation metric at the chosen epoch."""
         values = self.fold_values(metric)
@@ -320,7 +330,7 @@ def read_project(folder: str | Path) -> Project:
     trials, problems = [], []
     for path in (folder / "trial.json" for folder in sorted(place.glob("trial_*"))):
         try:
-            trial = read_trial(path.parent)
+            trial = read_trial(path.parent, objective=_objective(run))
             num_folds = _num_folds(run, default=len(trial.folds))
             if trial.score is not None and len(trial.folds) != num_folds:
                 raise RustTunerError(
@@ -349,63 +359,6 @@ def count_ended(folder: Path) -> int:
     return sum(trial.status in ("COMPLETED", "FAILED") for trial in trials)
 
 
-def results_table(project: Project) -> pd.DataFrame:
-    """One row a trial, in the order of their ids.
-
-    Columns: `trial`, `status`, a column a hyperparameter, `score` (the objective at the chosen
-    epoch, averaged over folds), `score_std` (standard deviation over folds), `score_low` and
-    `score_high` (its 95 % interval over folds, `TrialRecord.interval`), `tied_with_best`
-    (whether the trial is statistically tied with the best one, all trials at once at 5 %; empty
-    where that is not known), `p_against_best` (of the corrected resampled t-test against the best
-    one by itself), `epoch` (from 0), each validation metric and its `_std`, the view-only baseline
-    of each where it is known (`view_only_...`), `steps_per_epoch` (of the longest fold),
-    `seconds`, `message`.
-    """
-    baseline = project.run.get("view_only_baseline") or {}
-    rows = []
-    compared = project.ties
-    for trial in project.trials:
-        tie = compared.get(trial.trial)
-        row: dict[str, Any] = {"trial": trial.trial, "status": trial.status} | trial.values
-        interval = trial.interval(project.objective.removeprefix("val_"))
-        row |= {
-            "score": trial.score,
-            "score_std": trial.spread(project.objective.removeprefix("val_")),
-            "score_low": interval.low,
-            "score_high": interval.high,
-            "tied_with_best": None if tie is None else tie.tied,
-            "p_against_best": None if tie is None else tie.p_value,
-            "epoch": trial.epoch,
-        }
-        for name, value in trial.metrics.items():
-            row |= {name: value, f"{name}_std": trial.spread(name.removeprefix("val_"))}
-        row |= {f"view_only_{name.removeprefix('val_')}": v for name, v in baseline.items()}
-        row["steps_per_epoch"] = max((f["steps_per_epoch"] for f in trial.folds), default=None)
-        row["seconds"] = sum(fold["seconds"] for fold in trial.folds)
-        row["message"] = trial.message
-        rows.append(row)
-    names = ["trial", "status", "score", "score_std", "score_low", "score_high"]
-    columns = [*names, "tied_with_best", "p_against_best", "epoch"]
-    table = pd.DataFrame(rows, columns=None if rows else columns)
-    return table.astype({"tied_with_best": "boolean", "p_against_best": "float64"})
-
-
-def history_table(project: Project) -> pd.DataFrame:
-    """Every value of every metric: `trial, fold, epoch, split, metric, value`.
-
-    `split` is `training` or `validation`, `metric` has no `val_`, folds and epochs count from 0.
-    """
-    rows = [
-        (trial.trial, fold["fold"], epoch, split, metric, value)
-        for trial in project.trials
-        for fold in trial.folds
-        for split in SPLITS
-        for metric, curve in fold[split].items()
-        for epoch, value in enumerate(curve)
-    ]
-    return pd.DataFrame(rows, columns=["trial", "fold", "epoch", "split", "metric", "value"])
-
-
 def read_out_of_fold(folder: str | Path, trial: str) -> npt.NDArray[np.float32]:
     """Out-of-fold predictions (n, outputs) of a completed trial at its chosen epoch.
 
@@ -426,13 +379,24 @@ def _num_folds(run: Any, *, default: int) -> int:
     return told if isinstance(told, int) else default
 
 
+def _objective(run: Any) -> str | None:
+    """The objective of a run as its manifest names it; a damaged one names none."""
+    objective = run.get("objective") if isinstance(run, dict) else None
+    name = objective.get("name") if isinstance(objective, dict) else None
+    return name if isinstance(name, str) else None
+
+
 def _is_whole(head: dict[str, Any]) -> bool:
     content = {name: value for name, value in head.items() if name != "sha256"}
     return head.get("sha256", "") in ("", sha256_of_json(content))
 
 
-def read_trial(folder: Path) -> TrialRecord:
+def read_trial(folder: Path, *, objective: str | None = None) -> TrialRecord:
     """Read one trial's folder, also one whose folds are still being trained.
+
+    Args:
+        folder: the trial's folder.
+        objective: the metric that its search optimises; see `metric_names.with_same_names`.
 
     Raises:
         FileNotFoundError: where it holds no trial.
@@ -446,6 +410,10 @@ def read_trial(folder: Path) -> TrialRecord:
         if not _is_fold_record(record) or not _is_whole(record):
             raise RustTunerError(f"{head} is no record of a fold; run the search again")
         folds.append(record)
+    wanted = None if objective is None else objective.removeprefix("val_")
+    for split, name in (("training", None), ("validation", wanted)):
+        curves = with_same_names([record[split] for record in folds], name)
+        folds = [record | {split: own} for record, own in zip(folds, curves, strict=True)]
     completed = state["status"] == "COMPLETED"
     metrics = {
         name: float(np.mean(history["observations"][-1]["value"]))

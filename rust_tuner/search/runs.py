@@ -17,7 +17,10 @@ from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, remove_leftovers, sha256_of_json, write_json
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
 from rust_tuner.records.project import RUN_FILE, TRIAL_ID_WIDTH
+from rust_tuner.search.steps import has_float_steps, stepped_values
 
+_EXACT = "exact"
+_SHOWN = 6
 EXTENDABLE = ("max_trials", "num_trials")
 
 
@@ -102,6 +105,39 @@ def claim_record(
     if written != record:
         write_json(path, record)
     remove_leftovers(path.parent, "**")
+
+
+def choose_steps(folder: Path, oracle: ResumableOracle) -> str | None:
+    """Let a search take the steps of its `Float` hyperparameters as it was begun with.
+
+    New searches take them exactly; those of earlier versions took KerasTuner's, see `steps`.
+
+    Returns:
+        What the user has to know, where the older steps are kept and differ; else None.
+    """
+    stepped = [hp for hp in oracle.get_space().space if has_float_steps(hp)]
+    try:
+        begun = read_json(folder / RUN_FILE)
+    except (FileNotFoundError, RustTunerError):
+        begun = None
+    oracle.exact_steps = not isinstance(begun, dict) or begun.get("steps") == _EXACT
+    changed = [hp for hp in stepped if list(hp.values) != stepped_values(hp)]
+    if oracle.exact_steps or not changed:
+        return None
+    hp = changed[0]
+    return (
+        f"note: this search was begun with KerasTuner's steps and keeps them: {hp.name} takes "
+        f"{_listed(list(hp.values))}; in a new folder it takes {_listed(stepped_values(hp))}"
+    )
+
+
+def recorded_steps(oracle: ResumableOracle) -> dict[str, str]:
+    """What a run manifest says of steps; nothing where none could be lost, or older ones are kept.
+
+    So the records of earlier versions stay those of the same search.
+    """
+    has_steps = any(has_float_steps(hp) for hp in oracle.get_space().space)
+    return {"steps": _EXACT} if has_steps and oracle.exact_steps else {}
 
 
 def recover_trials(
@@ -199,6 +235,11 @@ def _differences(
         else:
             rows.append((name, _short(was), _short(now)))
     return rows
+
+
+def _listed(values: list[float]) -> str:
+    shown = values if len(values) <= _SHOWN else [*values[:2], "...", values[-1]]
+    return ", ".join(map(str, shown))
 
 
 def _short(value: Any) -> str:

@@ -19,7 +19,12 @@ import pandas as pd
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.data.splits import Development, HoldOut, require_development
-from rust_tuner.errors import ResumeError, SearchError, SpaceError, TrialError
+from rust_tuner.errors import (
+    ResumeError,
+    SearchError,
+    SpaceError,
+    TrialError,
+)
 from rust_tuner.files import empty_folder, hold_lock, write_json
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
@@ -34,24 +39,26 @@ from rust_tuner.search.cross_validation import (
     run_folds,
     run_folds_together,
 )
+from rust_tuner.search.metric_names import with_same_names
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
 from rust_tuner.records.rows import write_rows
-from rust_tuner.records.project import (
-    RUN_FILE,
-    FoldRecord,
-    FoldStore,
-    Project,
-    history_table,
-    read_project,
-    results_table,
+from rust_tuner.records.project import RUN_FILE, FoldRecord, FoldStore, Project, read_project
+from rust_tuner.search.reserved_names import batch_size_of, warn_of_epochs
+from rust_tuner.search.runs import (
+    choose_steps,
+    claim_folder,
+    readable_trials,
+    recorded_steps,
+    recover_trials,
+    run_key,
 )
-from rust_tuner.search.runs import claim_folder, readable_trials, recover_trials, run_key
 from rust_tuner.search.subjects import (
     Subject,
     arrays_subject,
     images_subject,
     radiographs_subject,
 )
+from rust_tuner.search.trial_tables import history_table, results_table
 
 _DEFAULT_EPOCHS = 20
 _DEFAULT_BATCH_SIZE = 32
@@ -87,7 +94,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
         Args:
             hypermodel: any Keras HyperModel whose `build` declares all its hyperparameters and
-                compiles; one named `batch_size` sets the batch size.
+                compiles; one named `batch_size` sets the batch size. No other name has a
+                meaning: the number of epochs is `search`'s, whatever is named `epochs`.
             oracle: a `RandomSearchOracle` or `GridSearchOracle` of this package.
             cv: number of folds, `Folds`, or any scikit-learn splitter.
             seed: decides folds, initial weights, shuffling and dropout; an integer from 0.
@@ -212,12 +220,16 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both start at 1")
         # A rule that names no epoch of this search is refused before the first trial.
         chosen_epoch([0.0] * epochs, self.score_epoch)
+        note = choose_steps(self.project_folder, self.oracle)
+        if note is not None:
+            self.progress.say(note)
         run = self._describe(subject, epochs=epochs, batch_size=batch_size) | (about or {})
         with hold_lock(self.project_folder, "searching hyperparameters"):
             with claim_folder(self.project_folder, run):
                 self._run = _Run(subject, run_key(run), epochs, batch_size)
                 for note in recover_trials(self.project_folder, self.oracle, self._is_complete):
                     self.progress.say(note)
+            warn_of_epochs(self.oracle.get_space().values, epochs)
             if subject.rows is not None:
                 write_rows(self.project_folder, subject.rows)
             self.save()
@@ -258,11 +270,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.progress.recorded(self.project_folder, trial.trial_id)
 
     def results(self) -> pd.DataFrame:
-        """One row a trial; see `records.results_table`."""
+        """One row a trial; see `trial_tables.results_table`."""
         return results_table(self.project)
 
     def history(self) -> pd.DataFrame:
-        """Tidy `trial, fold, epoch, split, metric, value`; see `records.history_table`."""
+        """Tidy `trial, fold, epoch, split, metric, value`; see `trial_tables.history_table`."""
         return history_table(self.project)
 
     @property
@@ -314,7 +326,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         run = self._run
         shared: dict[str, Any] = {
             "epochs": run.epochs,
-            "batch_size": trial.hyperparameters.values.get("batch_size", run.batch_size),
+            "batch_size": batch_size_of(trial.hyperparameters.values, run.batch_size),
             "seed": self.seed,
             "trial": int(trial.trial_id),
             "task": task,
@@ -377,7 +389,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 "versions": versions(),
             }
         )
-        return described
+        return described | recorded_steps(self.oracle)
 
     def _store(self, trial_id: str, values: Values) -> FoldStore:
         key = {"run": self._run.key, "trial": trial_id, "values": plain(values)}
@@ -403,12 +415,18 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def _figures(self, records: list[FoldRecord]) -> tuple[dict[str, float], int]:
         """Each validation metric's mean over the folds, at the epoch of the score."""
         epoch = self._chosen_epoch(records)
-        mean = calculate_mean_metrics([record.validation for record in records])
+        mean = self._mean(records)
         return {f"val_{name}": curve[epoch] for name, curve in mean.items()}, epoch
+
+    def _mean(self, records: list[FoldRecord]) -> dict[str, list[float]]:
+        """Validation metrics of each epoch, averaged over the folds."""
+        wanted = self.oracle.objective.name.removeprefix("val_")
+        curves = with_same_names([record.validation for record in records], wanted)
+        return calculate_mean_metrics(curves)
 
     def _chosen_epoch(self, records: list[FoldRecord]) -> int:
         name = self.oracle.objective.name
-        mean = calculate_mean_metrics([record.validation for record in records])
+        mean = self._mean(records)
         curve = mean.get(name.removeprefix("val_"))
         if curve is None:
             offered = ", ".join(f"val_{metric}" for metric in mean)

@@ -20,11 +20,10 @@ from rust_tuner.records.project import (
     FoldStore,
     TrialRecord,
     count_ended,
-    history_table,
     read_out_of_fold,
     read_project,
-    results_table,
 )
+from rust_tuner.search.trial_tables import history_table, results_table
 
 KEY = {"run": "abc", "trial": "0000", "values": {"units": 2}}
 

@@ -13,7 +13,8 @@ from rich.console import Console
 from rust_tuner.files import read_json
 from rust_tuner.terminal.searches import best_trials_table
 from rust_tuner.records.rows import score_intervals
-from rust_tuner.records.project import read_project, results_table
+from rust_tuner.records.project import read_project
+from rust_tuner.search.trial_tables import results_table
 
 FIGURE = re.compile(r"\d\.\d{3} ± \d\.\d{3}")
 
