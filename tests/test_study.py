@@ -17,6 +17,7 @@ import pytest
 
 from rust_tuner import Protocol, Study
 from rust_tuner.data.manifest import load_manifest
+from rust_tuner.data.splits import make_folds
 from rust_tuner.environment import describe_machine
 from rust_tuner.errors import (
     LockedError,
@@ -289,6 +290,23 @@ def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol):
     }
     names = {field.name for field in dataclasses.fields(tiny_protocol)}
     assert names == settled | set(SEARCH_FIELDS)
+
+
+def test_preparing_says_what_a_fold_trains_on_and_which_batch_sizes_make_that_one_step(
+    tmp_path, phantom_manifest, tiny_protocol
+):
+    notes = Notes()
+    fitted = dataclasses.replace(
+        tiny_protocol, batch_size_range=(16, 2048), fit_batch_sizes=True, baseline_batch_size=128
+    )
+    development = Study(tmp_path, phantom_manifest, fitted, progress=notes).prepare()
+    rows = max(len(training) for training, _ in make_folds(development, 3, fitted.seed))
+    (told,) = [note for note in notes.said if "a fold of Regime I trains on" in note]
+    assert f"up to {rows} radiographs; " in told
+    assert "% of the batch sizes 16 to 2048 would hold the whole fold (one step an epoch)" in told
+    assert f"to {rows}, logarithmically (--batch-sizes 16,2048 draws from all" in told
+    (told,) = [note for note in notes.said if "the first models trains on" in note]
+    assert "their batch size of 128 makes an epoch one step" in told
 
 
 def test_search_fields_may_change_between_calls(prepared, tiny_protocol):
@@ -583,9 +601,12 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     study = Study(tmp_path / "study", phantom_manifest, tiny_protocol, progress=notes)
     study.regime_1()
     *sealed, folds = notes.said
+    training, _ = zip(*make_folds(study.prepare(), 3, 0), strict=True)
+    rows = max(map(len, training))
     assert [line.partition(" (")[0] for line in sealed] == [
         "note: no radiograph of the hold-out set",
         "note: every radiograph of the hold-out set",
+        f"note: a fold of Regime I trains on up to {rows} radiographs; batch sizes 4 to 16",
     ]
     assert re.match(r"note: label \w+ is set in .* fewer than the 3 folds: ", folds)
     assert re.search(r" \(\d+ more notes of this kind\)$", folds)

@@ -19,8 +19,15 @@ from rust_tuner.analysis.noise import NOISE, noise_spread
 from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.records.baselines import baseline_results
 from rust_tuner.records.nested import NESTED
-from rust_tuner.records.project import REGIME_1, REGIME_2, Project, TrialRecord
-from rust_tuner.search.trial_tables import history_table, hyperparameter_columns, results_table
+from rust_tuner.records.project import (
+    REGIME_1,
+    REGIME_2,
+    Project,
+    TrialRecord,
+    history_table,
+    hyperparameter_columns,
+    results_table,
+)
 
 BASELINES = "baselines"
 FINAL = "final"
@@ -38,7 +45,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 def trials_table(project: Project) -> pd.DataFrame:
     """One row a trial, in the order of their ids.
 
-    The columns of `trial_tables.results_table`, then `rank` (1 is the best completed trial, the first
+    The columns of `records.results_table`, then `rank` (1 is the best completed trial, the first
     of equals; empty for others) and `best_so_far` (the best score up to this trial).
     """
     table = results_table(project)
@@ -254,7 +261,7 @@ def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:
     Returns:
         Some of `baselines` (one row a first model, chance and the view-only baseline among
         them), `regime_1` and `regime_2` (`trials_table`), `regime_1_history` and
-        `regime_2_history` (`trial_tables.history_table`), `nested` (one row an outer fold),
+        `regime_2_history` (`records.history_table`), `nested` (one row an outer fold),
         `nested_summary` (selection score, estimate and the gap), `noise` (each repeat),
         `noise_floor` (what they vary by), `final` (`final_table`), `predictions` (of the hold-out
         set, `read_predictions`).

@@ -42,7 +42,15 @@ from rust_tuner.search.cross_validation import (
 from rust_tuner.search.metric_names import with_same_names
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
 from rust_tuner.records.rows import write_rows
-from rust_tuner.records.project import RUN_FILE, FoldRecord, FoldStore, Project, read_project
+from rust_tuner.records.project import (
+    RUN_FILE,
+    FoldRecord,
+    FoldStore,
+    Project,
+    history_table,
+    read_project,
+    results_table,
+)
 from rust_tuner.search.reserved_names import batch_size_of, warn_of_epochs
 from rust_tuner.search.runs import (
     choose_steps,
@@ -58,7 +66,6 @@ from rust_tuner.search.subjects import (
     images_subject,
     radiographs_subject,
 )
-from rust_tuner.search.trial_tables import history_table, results_table
 
 _DEFAULT_EPOCHS = 20
 _DEFAULT_BATCH_SIZE = 32
@@ -270,11 +277,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.progress.recorded(self.project_folder, trial.trial_id)
 
     def results(self) -> pd.DataFrame:
-        """One row a trial; see `trial_tables.results_table`."""
+        """One row a trial; see `records.results_table`."""
         return results_table(self.project)
 
     def history(self) -> pd.DataFrame:
-        """Tidy `trial, fold, epoch, split, metric, value`; see `trial_tables.history_table`."""
+        """Tidy `trial, fold, epoch, split, metric, value`; see `records.history_table`."""
         return history_table(self.project)
 
     @property

@@ -14,8 +14,13 @@ from rust_tuner.analysis.against_view import standings
 from rust_tuner.terminal.table import four_digits, plain_table
 from rust_tuner.records.baselines import suggested_backbone
 from rust_tuner.records.rows import score_intervals
-from rust_tuner.records.project import REGIME_1, REGIME_2, Project
-from rust_tuner.search.trial_tables import hyperparameter_columns, results_table
+from rust_tuner.records.project import (
+    REGIME_1,
+    REGIME_2,
+    Project,
+    hyperparameter_columns,
+    results_table,
+)
 
 _BEST_SHOWN = 5
 # Marks a batch size that holds the whole fold.

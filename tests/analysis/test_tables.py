@@ -33,8 +33,7 @@ from rust_tuner.analysis.tables import (
     write_published_regime_2,
     write_table,
 )
-from rust_tuner.records.project import read_project
-from rust_tuner.search.trial_tables import results_table
+from rust_tuner.records.project import read_project, results_table
 
 
 def change(path, **changes):

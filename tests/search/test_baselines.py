@@ -32,8 +32,12 @@ from rust_tuner.records.baselines import (
     read_baselines,
     suggested_backbone,
 )
-from rust_tuner.records.project import EpochCheckpoint, read_out_of_fold, read_project
-from rust_tuner.search.trial_tables import history_table
+from rust_tuner.records.project import (
+    EpochCheckpoint,
+    history_table,
+    read_out_of_fold,
+    read_project,
+)
 
 LENET, END_TO_END, RADIMAGENET, IMAGENET = BASELINES
 

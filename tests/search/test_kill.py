@@ -19,8 +19,15 @@ from search_problems import run_search
 
 from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.errors import StorageError
-from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_out_of_fold, read_project
-from rust_tuner.search.trial_tables import history_table, results_table
+from rust_tuner.records.project import (
+    REGIME_1,
+    REGIME_2,
+    RUN_FILE,
+    history_table,
+    read_out_of_fold,
+    read_project,
+    results_table,
+)
 
 KILLS_PER_REGIME = 21
 REGIMES = (REGIME_1, REGIME_2)

@@ -32,8 +32,7 @@ from rust_tuner.files import hold_lock, sha256_of_json
 from rust_tuner.progress import Silent
 from rust_tuner.tensorboard import logs as tensorboard
 from rust_tuner.tensorboard.logs import LOGS, TensorBoardLogs, write_logs
-from rust_tuner.records.project import read_project
-from rust_tuner.search.trial_tables import results_table
+from rust_tuner.records.project import read_project, results_table
 
 EPOCHS = 5
 SECONDS_TO_START = 90

@@ -36,8 +36,7 @@ from rust_tuner.analysis.tables import (
     trials_table,
 )
 from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
-from rust_tuner.records.project import REGIME_1, Project
-from rust_tuner.search.trial_tables import history_table
+from rust_tuner.records.project import REGIME_1, Project, history_table
 
 _COLUMNS_OF_TRIALS = ("rank", "trial", "status")
 _NARROW_GRID = 8
