@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from rust_tuner import Protocol, Study
+from rust_tuner.cli.support import open_study
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.splits import make_folds
 from rust_tuner.environment import describe_machine
@@ -307,6 +308,36 @@ def test_preparing_says_what_a_fold_trains_on_and_which_batch_sizes_make_that_on
     assert f"to {rows}, logarithmically (--batch-sizes 16,2048 draws from all" in told
     (told,) = [note for note in notes.said if "the first models trains on" in note]
     assert "their batch size of 128 makes an epoch one step" in told
+
+
+def test_fitted_batch_sizes_are_recorded_and_resumed_as_they_were(
+    tmp_path, phantom_manifest, tiny_protocol, feature_cache
+):
+    fitted = dataclasses.replace(
+        tiny_protocol, batch_size_range=(16, 2048), fit_batch_sizes=True, epochs=1
+    )
+    notes = Notes()
+    shared = {"cache": feature_cache, "progress": notes}
+    Study(tmp_path, phantom_manifest, fitted, **shared).regime_1()
+    assert len([note for note in notes.said if "hold the whole fold" in note]) == 1
+    recorded = read_json(tmp_path / "study.json")
+    sizes = recorded["batch_sizes"]
+    assert (sizes["asked"], sizes["highest"]) == ([16, 2048], sizes["num_rows"])
+    assert recorded["protocol"]["fit_batch_sizes"] is True
+    run = read_json(tmp_path / "regime_1" / "search.json")
+    space = run["space"]["batch_size"]["config"]
+    assert (space["min_value"], space["max_value"]) == (sizes["lowest"], sizes["highest"])
+    assert space["sampling"] == sizes["sampling"] == "log"
+    # From Python and as the command line opens it, on the same records.
+    before = {path: path.read_bytes() for path in (tmp_path / "regime_1").rglob("*.json")}
+    Study(tmp_path, **shared).regime_1()
+    opened = open_study(
+        tmp_path, None, cache=feature_cache, begun=("regime_1",), protocol=None, views=None
+    )
+    assert opened.protocol.fit_batch_sizes is True
+    opened.regime_1()
+    assert {path: path.read_bytes() for path in (tmp_path / "regime_1").rglob("*.json")} == before
+    assert len([note for note in notes.said if "hold the whole fold" in note]) == 1
 
 
 def test_search_fields_may_change_between_calls(prepared, tiny_protocol):
