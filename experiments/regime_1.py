@@ -1,9 +1,10 @@
-"""Regime I: random search over batch size (16-2048) and dropout rate (0-0.5).
+"""Regime I: random search over batch size (16-2048, or what a fold holds) and dropout rate (0-0.5).
 
     python experiments/regime_1.py MANIFEST.csv STUDY
 
 Run again after an interruption, it goes on where it stopped. At the published scale: 100 trials,
-6 folds, 20 epochs.
+6 folds, 20 epochs. `Protocol.study(batch_size_range=(16, 2048))` keeps the published range on
+smaller folds too.
 """
 
 import argparse

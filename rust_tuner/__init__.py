@@ -6,9 +6,13 @@ TensorFlow is imported; the environment variable `TF_ENABLE_ONEDNN_OPTS` has pre
 """
 
 from importlib import import_module
-from typing import Any
 
 from rust_tuner.environment import choose_onednn, onednn_is_chosen
+
+# `typing` takes longer to import than the rest of this file, in which Ctrl-C has no answer yet.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
@@ -51,7 +55,7 @@ if not onednn_is_chosen():
     choose_onednn()
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import a public name from its home when it is first asked for."""
     if name not in _HOMES:
         raise AttributeError(f"module 'rust_tuner' has no attribute {name!r}")

@@ -8,10 +8,17 @@ for a failure of its own. So it is remembered too, and raised again at the next 
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 _asked = threading.Event()
+_usual: set[Any] = {signal.default_int_handler}
+
+
+def until_work_begins(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Let `remembering_interrupts` take the place of a handler that answers Ctrl-C till then."""
+    _usual.add(handler)
 
 
 @contextlib.contextmanager
@@ -22,7 +29,7 @@ def remembering_interrupts() -> Iterator[None]:
     """
     usual = signal.getsignal(signal.SIGINT)
     is_main = threading.current_thread() is threading.main_thread()
-    if usual is not signal.default_int_handler or not is_main:
+    if usual not in _usual or not is_main:
         yield
         return
     _asked.clear()

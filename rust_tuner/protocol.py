@@ -4,8 +4,9 @@ It owns the choices and their ranges; what is done with them belongs to the room
 """
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
 from rust_tuner.errors import ProtocolError
@@ -18,6 +19,9 @@ Flips = Literal["horizontal_and_vertical", "horizontal", "none"]
 
 Scale = Literal["full", "small"]
 FoldsBy = Literal["patient", "site"]
+Sampling = Literal["linear", "log"]
+
+PUBLISHED_BATCH_SIZES = (16, 2048)
 
 # What a study of small scale does less of, to try everything within minutes on two cores.
 SMALL_SCALE: dict[str, Any] = {
@@ -27,6 +31,7 @@ SMALL_SCALE: dict[str, Any] = {
     "epochs": 15,
     "trials": 8,
     "batch_size_range": (8, 64),
+    "fit_batch_sizes": True,
     "learning_rates": (1e-2, 1e-3, 1e-4),
     "epsilons": (1e-1, 1e-4, 1e-7),
     "baseline_folds": 3,
@@ -39,6 +44,70 @@ SMALL_SCALE: dict[str, Any] = {
 
 ANATOMICAL_VIEWS = {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")}
 PUBLISHED_VIEWS = {"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")}
+
+
+@dataclass(frozen=True)
+class BatchSizes:
+    """The batch sizes that a search draws, against the radiographs that its folds train on.
+
+    Attributes:
+        lowest: the smallest batch size that is drawn.
+        highest: the largest.
+        sampling: `linear`, or `log` where the asked range did not fit and was shortened.
+        asked: the range that was asked for.
+        num_rows: radiographs that the largest fold trains on. A batch of so many or more holds
+            the whole fold, and an epoch is then one step.
+    """
+
+    lowest: int
+    highest: int
+    sampling: Sampling
+    asked: tuple[int, int]
+    num_rows: int
+
+    @property
+    def is_shortened(self) -> bool:
+        """Whether another range is drawn from than was asked for."""
+        return (self.lowest, self.highest) != self.asked
+
+    @property
+    def share_of_one_step(self) -> float:
+        """The share of the asked range, in 0-1, whose batches hold the whole fold."""
+        lowest, highest = self.asked
+        whole = max(0, highest - max(lowest, self.num_rows) + 1)
+        return whole / (highest - lowest + 1)
+
+    def note(self, fold: str) -> str:
+        """What is said of the range before a search draws from it; `fold` names the folds."""
+        told = f"note: {fold} trains on up to {self.num_rows} radiographs; {self}"
+        if self.is_shortened:
+            asked = ",".join(map(str, self.asked))
+            told += f" (--batch-sizes {asked} draws from all of them)"
+        return told
+
+    def to_json(self) -> dict[str, Any]:
+        """The values as JSON holds them."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return values
+
+    def __str__(self) -> str:
+        """The range in words, and how much of it makes an epoch one step."""
+        lowest, highest = self.asked
+        if not self.share_of_one_step:
+            return f"batch sizes {lowest} to {highest}"
+        share = f"{percent(self.share_of_one_step)} of the batch sizes {lowest} to {highest}"
+        if not self.is_shortened:
+            return f"{share} hold the whole fold (one step an epoch)"
+        drawn = f"{self.lowest} to {self.highest}, logarithmically"
+        return f"{share} would hold the whole fold (one step an epoch), so it draws {drawn}"
+
+
+def percent(share: float) -> str:
+    """A share in whole percent, where neither nothing nor everything is rounded to."""
+    if 0 < share < 0.01:
+        return "less than 1 %"
+    # Rounding up to all would hide that some are left.
+    return "all" if share == 1 else f"{math.floor(100 * share)} %"
 
 
 @dataclass(frozen=True)
@@ -68,6 +137,11 @@ class Protocol:
         epochs: epochs of each fold.
         trials: number of trials in Regime I.
         batch_size_range: lowest and highest batch size of Regime I.
+        fit_batch_sizes: whether the range ends at the radiographs that a fold trains on, and is
+            then drawn logarithmically, where the fold has fewer than its end: a larger batch holds
+            the whole fold, and all such trials are alike. True for the published range and that
+            of `SMALL_SCALE`; False where `study`, `clinical` or `with_choices` is given a range,
+            which is then drawn from as it is. See `batch_sizes`.
         dropout_rate_range: lowest and highest dropout rate of Regime I.
         learning_rates: Adam's learning rates on the grid of Regime II.
         epsilons: Adam's epsilons on the grid of Regime II.
@@ -103,7 +177,8 @@ class Protocol:
     num_folds: int = 6
     epochs: int = 20
     trials: int = 100
-    batch_size_range: tuple[int, int] = (16, 2048)
+    batch_size_range: tuple[int, int] = PUBLISHED_BATCH_SIZES
+    fit_batch_sizes: bool = True
     dropout_rate_range: tuple[float, float] = (0.0, 0.5)
     learning_rates: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
     epsilons: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
@@ -216,6 +291,12 @@ class Protocol:
             self.dropout_rate_range,
             "two numbers from 0 to below 1, the lower one first",
         )
+        _require(
+            isinstance(self.fit_batch_sizes, bool),
+            "fit_batch_sizes",
+            self.fit_batch_sizes,
+            "True or False",
+        )
         for name in ("learning_rates", "epsilons"):
             values = getattr(self, name)
             _require(
@@ -230,8 +311,13 @@ class Protocol:
 
     @classmethod
     def study(cls, **changes: Any) -> Self:
-        """The published study's choices, with `changes` applied."""
-        return cls(**changes)
+        """The published study's choices, with `changes` applied.
+
+        Example:
+            >>> Protocol.study(trials=10).batch_sizes(2075).sampling
+            'linear'
+        """
+        return cls(**_settled(changes))
 
     @classmethod
     def clinical(cls, **changes: Any) -> Self:
@@ -245,7 +331,30 @@ class Protocol:
             "flips": "horizontal",
             "masked_loss": True,
         }
-        return cls(**(choices | changes))
+        return cls(**(choices | _settled(changes)))
+
+    def with_choices(self, **changes: Any) -> Self:
+        """The protocol with `changes`; a range of batch sizes among them is taken as it is."""
+        return replace(self, **_settled(changes))
+
+    def batch_sizes(self, num_rows: int) -> BatchSizes:
+        """The batch sizes that Regime I draws on folds of a size.
+
+        Args:
+            num_rows: radiographs that the largest fold trains on, from 1.
+
+        Example:
+            >>> sizes = Protocol.study().batch_sizes(50)
+            >>> sizes.lowest, sizes.highest, sizes.sampling
+            (16, 50, 'log')
+        """
+        lowest, highest = self.batch_size_range
+        sampling: Sampling = "linear"
+        if self.fit_batch_sizes and num_rows < highest:
+            # A range is worth drawing from where its end is at least twice its beginning.
+            lowest = lowest if 2 * lowest <= num_rows else min(lowest, max(1, num_rows // 4))
+            highest, sampling = num_rows, "log"
+        return BatchSizes(lowest, highest, sampling, self.batch_size_range, num_rows)
 
     def to_json(self) -> dict[str, Any]:
         """The protocol as a dictionary of JSON values; `from_json` reads it back."""
@@ -259,6 +368,8 @@ class Protocol:
         Raises:
             ProtocolError: for unknown fields or values out of range.
         """
+        # Records of earlier versions name a range alone; it was drawn from as it is.
+        values = _settled(values)
         known = {item.name for item in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
@@ -275,6 +386,13 @@ class Protocol:
                 view: tuple(names) for view, names in choices["view_cortices"].items()
             }
         return cls(**choices)
+
+
+def _settled(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Choices in which a range that is given is not changed to fit, unless that is asked for."""
+    if "batch_size_range" not in changes:
+        return dict(changes)
+    return {"fit_batch_sizes": False} | dict(changes)
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:

@@ -6,6 +6,7 @@ It is long because all the steps stand here; what a step does is done by the roo
 a study refuses because it was prepared otherwise stands in `records.study`.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,15 @@ from rust_tuner.data.split_file import (
     load_or_make_site_folds,
     load_or_make_split,
 )
-from rust_tuner.data.splits import Development, Folds, HoldOut, make_site_folds
+from rust_tuner.data.splits import (
+    Development,
+    Folds,
+    HoldOut,
+    make_site_folds,
+    rows_trained_on,
+)
 from rust_tuner.environment import choose_onednn, describe_machine
-from rust_tuner.errors import ResumeError, RustTunerError, SearchError
+from rust_tuner.errors import ResumeError, RustTunerError, SearchError, SplitError
 from rust_tuner.files import (
     hold_lock,
     read_json,
@@ -34,7 +41,7 @@ from rust_tuner.files import (
     write_json,
 )
 from rust_tuner.progress import Progress, Silent
-from rust_tuner.protocol import Protocol
+from rust_tuner.protocol import BatchSizes, Protocol
 from rust_tuner.records.baselines import BASELINES_FOLDER, baseline_results
 from rust_tuner.records.checks import CheckRecord
 from rust_tuner.records.folder import FINAL
@@ -84,6 +91,7 @@ class Study:
         self.progress = progress or Silent()
         self._distinct_patients = distinct_patients
         self._file = StudyFile(self.directory)
+        self._batch_sizes_told: BatchSizes | None = None
         # Here, since each step begins with the import of TensorFlow.
         choose_onednn(self._file.begun_onednn if self._file.is_there else True)
         given = None if manifest is None else Path(manifest).resolve()
@@ -188,7 +196,14 @@ class Study:
         self._refuse_other_weights()
         with hold_lock(self.directory, "Regime I"):
             self._note_environment(REGIME_1)
-            tuner = regime_1(development, self.directory, **self._search_arguments(folds))
+            sizes = self._batch_sizes(development, folds)
+            tuner = regime_1(
+                development,
+                self.directory,
+                **self._search_arguments(folds),
+                say_batch_sizes=sizes != self._batch_sizes_told,
+            )
+            self._file.update(batch_sizes=sizes.to_json())
             self._record(REGIME_1)
         return tuner
 
@@ -413,6 +428,7 @@ class Study:
         # The split is made first: a study that cannot be split is not a prepared one.
         development, holdout = self._load_split(radiographs)
         self._say_warnings(split_warnings(development.radiographs, holdout.radiographs))
+        self._say_batch_sizes(development)
         self._file.create(
             radiographs,
             development.radiographs,
@@ -421,6 +437,32 @@ class Study:
             image_hashes=hashes,
             split_sha256=read_json(self.directory / SPLIT_FILE)["sha256"],
         )
+
+    def _say_batch_sizes(self, development: Development) -> None:
+        """How many radiographs a fold trains on, and which batch sizes make that one step.
+
+        Nothing where the patients are too few for the folds: the search says so, and may be asked
+        for others.
+        """
+        protocol = self.protocol
+        with contextlib.suppress(SplitError):
+            rows = rows_trained_on(development, protocol, protocol.num_folds)
+            self._batch_sizes_told = protocol.batch_sizes(rows)
+            self.progress.say(self._batch_sizes_told.note("a fold of Regime I"))
+        with contextlib.suppress(SplitError):
+            rows = rows_trained_on(development, protocol, protocol.baseline_folds)
+            if protocol.baseline_batch_size >= rows:
+                self.progress.say(
+                    f"note: a fold of the first models trains on up to {rows} radiographs, so "
+                    f"their batch size of {protocol.baseline_batch_size} makes an epoch one step"
+                )
+
+    def _batch_sizes(self, development: Development, folds: Folds) -> BatchSizes:
+        """The batch sizes that Regime I draws: as it was begun, where it was."""
+        from rust_tuner.search.regimes import as_begun
+
+        protocol = as_begun(self.protocol, self._begun(REGIME_1))
+        return protocol.batch_sizes(rows_trained_on(development, protocol, folds))
 
     def _load_split(self, radiographs: Radiographs) -> tuple[Development, HoldOut]:
         protocol = self.protocol

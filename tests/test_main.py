@@ -1,31 +1,96 @@
-"""The command's start: before its modules are there, Ctrl-C is no traceback."""
+"""The command's start: before its modules are there, a signal is no traceback."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import rust_tuner
+
+# Stands still where the command's modules would be imported, and says that it has come so far.
+STANDING_STILL = (
+    "import sys\n"
+    "class Waiting:\n"
+    "    def find_spec(self, name, path=None, target=None):\n"
+    "        if name == 'rust_tuner.{module}':\n"
+    "            print('here', flush=True)\n"
+    "            import time\n"
+    "            time.sleep(60)\n"
+    "sys.meta_path.insert(0, Waiting())\n"
+    "from rust_tuner.__main__ import main\n"
+    "main()\n"
+)
+PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
 
-def start(script):
-    command = [sys.executable, "-c", script]
-    return subprocess.run(command, capture_output=True, text=True)
+def answered():
+    """As a terminal starts a command; a shell's background has Ctrl-C ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def test_ctrl_c_during_the_imports_ends_quietly_with_130():
-    done = start(
+@pytest.mark.parametrize("module", ["cli", "study", "interrupts"])
+@pytest.mark.parametrize(
+    ("sent", "code", "told"),
+    [
+        (signal.SIGINT, 130, "interrupted before anything was begun\n"),
+        (signal.SIGTERM, 143, ""),
+    ],
+)
+def test_a_signal_during_the_imports_ends_in_one_line_at_most(module, sent, code, told):
+    script = STANDING_STILL.format(module=module)
+    process = subprocess.Popen([sys.executable, "-c", script], preexec_fn=answered, **PIPES)
+    assert process.stdout.readline() == "here\n"
+    process.send_signal(sent)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (code, "", told)
+
+
+def test_a_command_that_was_started_to_ignore_ctrl_c_goes_on_ignoring_it():
+    script = STANDING_STILL.format(module="cli").replace("sleep(60)", "sleep(1)")
+    ignoring = f"import signal; signal.signal(2, signal.SIG_IGN)\n{script}"
+    process = subprocess.Popen([sys.executable, "-c", ignoring, "--version"], **PIPES)
+    assert process.stdout.readline() == "here\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert out.strip()
+
+
+def test_the_signals_are_answered_before_anything_else_is_imported():
+    script = (
         "import sys\n"
-        "class Interrupting:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'rust_tuner.study':\n"
-        "            raise KeyboardInterrupt\n"
-        "sys.meta_path.insert(0, Interrupting())\n"
-        "from rust_tuner.__main__ import main\n"
-        "main()\n"
+        f"sys.path.insert(0, {str(Path(rust_tuner.__file__).parents[1])!r})\n"
+        "import rust_tuner.__main__, signal\n"
+        "print(sorted(name for name in sys.modules if name.startswith('rust_tuner')))\n"
+        "print('typing' in sys.modules, signal.getsignal(signal.SIGINT).__name__)\n"
     )
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+    command = [sys.executable, "-I", "-S", "-c", script]
+    done = subprocess.run(command, preexec_fn=answered, **PIPES)
+    assert done.stdout == "['rust_tuner', 'rust_tuner.__main__']\nFalse _stop\n", done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("delay", [0.01, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
+def test_whenever_a_signal_comes_there_is_no_traceback(sent, delay):
+    script = "import rust_tuner; print('here', flush=True)\n"
+    script += "from rust_tuner.__main__ import main; main()"
+    command = [sys.executable, "-c", script, "phantoms", os.devnull]
+    process = subprocess.Popen(command, preexec_fn=answered, **PIPES)
+    assert process.stdout.readline() == "here\n"
+    time.sleep(delay)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    # Once work has begun, the system ends the process; it may also have ended by itself.
+    assert process.returncode in ((130, 1) if sent == signal.SIGINT else (143, -signal.SIGTERM, 1))
 
 
 def test_the_module_runs_as_the_command_does():
-    done = subprocess.run(
-        [sys.executable, "-m", "rust_tuner", "--version"], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "rust_tuner", "--version"], **PIPES)
     assert done.returncode == 0
     assert done.stdout.strip()

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rust_tuner.errors import ProtocolError
-from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, SMALL_SCALE, Protocol
+from rust_tuner.models.schedules import steps_per_epoch
+from rust_tuner.protocol import (
+    ANATOMICAL_VIEWS,
+    PUBLISHED_VIEWS,
+    SMALL_SCALE,
+    Protocol,
+    percent,
+)
 
 
 def test_the_default_is_the_published_study() -> None:
@@ -31,6 +38,7 @@ def test_the_default_is_the_published_study() -> None:
         "epochs": 20,
         "trials": 100,
         "batch_size_range": (16, 2048),
+        "fit_batch_sizes": True,
         "dropout_rate_range": (0.0, 0.5),
         "learning_rates": (1e-1, 1e-2, 1e-3, 1e-4),
         "epsilons": (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8),
@@ -71,10 +79,67 @@ def test_small_scale_is_less_of_everything_that_takes_time() -> None:
     assert small.scale == "small"
     for name in SMALL_SCALE:
         before, after = getattr(full, name), getattr(small, name)
-        if isinstance(before, int):
+        if isinstance(before, bool):
+            assert after is before
+        elif isinstance(before, int):
             assert after < before
         elif name.endswith("s"):
             assert set(after) < set(before)
+
+
+@pytest.mark.parametrize("num_rows", [2048, 2075, 100_000])
+def test_the_published_batch_sizes_are_drawn_where_they_fit_into_a_fold(num_rows: int) -> None:
+    sizes = Protocol.study().batch_sizes(num_rows)
+    assert (sizes.lowest, sizes.highest, sizes.sampling) == (16, 2048, "linear")
+    assert not sizes.is_shortened
+
+
+@pytest.mark.parametrize("make", [Protocol.study, Protocol.clinical])
+@given(num_rows=st.integers(1, 2047))
+def test_where_they_do_not_fit_they_end_at_the_rows_of_a_fold(make: Any, num_rows: int) -> None:
+    sizes = make().batch_sizes(num_rows)
+    assert (sizes.highest, sizes.sampling, sizes.asked) == (num_rows, "log", (16, 2048))
+    assert 1 <= sizes.lowest <= min(16, num_rows)
+    assert sizes.lowest == 16 or num_rows < 32
+    assert sizes.is_shortened
+    assert str(num_rows) in sizes.note("a fold")
+    assert "--batch-sizes 16,2048" in sizes.note("a fold")
+
+
+@pytest.mark.parametrize("make", [Protocol.study, Protocol.clinical, Protocol().with_choices])
+@pytest.mark.parametrize("asked", [(16, 2048), (8, 64), (64, 64)])
+def test_a_range_that_is_asked_for_is_drawn_from_as_it_is(
+    make: Any, asked: tuple[int, int]
+) -> None:
+    protocol = make(batch_size_range=asked)
+    for read in (protocol, Protocol.from_json(json.loads(json.dumps(protocol.to_json())))):
+        sizes = read.batch_sizes(40)
+        assert (sizes.lowest, sizes.highest, sizes.sampling) == (*asked, "linear")
+        assert "would" not in sizes.note("a fold")
+    assert protocol.with_choices(trials=3).fit_batch_sizes is False
+
+
+def test_a_record_of_an_earlier_version_keeps_its_range() -> None:
+    record = Protocol.study().to_json()
+    del record["fit_batch_sizes"]
+    assert Protocol.from_json(record).batch_sizes(40).highest == 2048
+
+
+@given(low=st.integers(1, 60), more=st.integers(0, 60), num_rows=st.integers(1, 130))
+def test_the_share_of_one_step_is_that_of_the_sizes_that_hold_the_whole_fold(
+    low: int, more: int, num_rows: int
+) -> None:
+    sizes = Protocol.study(batch_size_range=(low, low + more)).batch_sizes(num_rows)
+    steps = [steps_per_epoch(num_rows, size) for size in range(low, low + more + 1)]
+    assert sizes.share_of_one_step == pytest.approx(steps.count(1) / len(steps))
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [(0.0, "0 %"), (1e-4, "less than 1 %"), (0.983, "98 %"), (0.9999, "99 %"), (1.0, "all")],
+)
+def test_a_share_is_never_rounded_to_nothing_or_everything(share: float, told: str) -> None:
+    assert percent(share) == told
 
 
 @pytest.mark.parametrize("make", [Protocol.study, Protocol.clinical])
@@ -115,6 +180,7 @@ protocols = st.builds(
     epochs=st.integers(5, 60),
     trials=st.integers(1, 200),
     batch_size_range=st.tuples(st.integers(1, 50), st.integers(50, 4096)),
+    fit_batch_sizes=st.booleans(),
     dropout_rate_range=st.tuples(st.floats(0, 0.4), st.floats(0.4, 0.99)),
     learning_rates=st.lists(st.floats(1e-12, 10), min_size=1, unique=True).map(tuple),
     epsilons=st.lists(st.floats(1e-12, 10), min_size=1, unique=True).map(tuple),
@@ -170,6 +236,7 @@ def test_json_out_of_range_is_refused() -> None:
         ("trials", 0, "an integer from 1"),
         ("batch_size_range", (0, 16), "two integers from 1, the lower one first"),
         ("batch_size_range", (32, 16), "two integers from 1, the lower one first"),
+        ("fit_batch_sizes", 1, "True or False"),
         ("batch_size_range", (16.0, 32), "two integers from 1, the lower one first"),
         ("batch_size_range", (16,), "two integers from 1, the lower one first"),
         ("batch_size_range", "16,32", "two integers from 1, the lower one first"),

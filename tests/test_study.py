@@ -17,7 +17,9 @@ import pandas as pd
 import pytest
 
 from rust_tuner import Protocol, Study
+from rust_tuner.cli.support import open_study
 from rust_tuner.data.manifest import load_manifest
+from rust_tuner.data.splits import make_folds
 from rust_tuner.environment import ONEDNN_VARIABLE, can_switch_onednn, describe_machine
 from rust_tuner.errors import (
     LockedError,
@@ -295,6 +297,53 @@ def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol):
     assert names == settled | set(SEARCH_FIELDS)
 
 
+def test_preparing_says_what_a_fold_trains_on_and_which_batch_sizes_make_that_one_step(
+    tmp_path, phantom_manifest, tiny_protocol
+):
+    notes = Notes()
+    fitted = dataclasses.replace(
+        tiny_protocol, batch_size_range=(16, 2048), fit_batch_sizes=True, baseline_batch_size=128
+    )
+    development = Study(tmp_path, phantom_manifest, fitted, progress=notes).prepare()
+    rows = max(len(training) for training, _ in make_folds(development, 3, fitted.seed))
+    (told,) = [note for note in notes.said if "a fold of Regime I trains on" in note]
+    assert f"up to {rows} radiographs; " in told
+    assert "% of the batch sizes 16 to 2048 would hold the whole fold (one step an epoch)" in told
+    assert f"to {rows}, logarithmically (--batch-sizes 16,2048 draws from all" in told
+    (told,) = [note for note in notes.said if "the first models trains on" in note]
+    assert "their batch size of 128 makes an epoch one step" in told
+
+
+def test_fitted_batch_sizes_are_recorded_and_resumed_as_they_were(
+    tmp_path, phantom_manifest, tiny_protocol, feature_cache
+):
+    fitted = dataclasses.replace(
+        tiny_protocol, batch_size_range=(16, 2048), fit_batch_sizes=True, epochs=1
+    )
+    notes = Notes()
+    shared = {"cache": feature_cache, "progress": notes}
+    Study(tmp_path, phantom_manifest, fitted, **shared).regime_1()
+    assert len([note for note in notes.said if "hold the whole fold" in note]) == 1
+    recorded = read_json(tmp_path / "study.json")
+    sizes = recorded["batch_sizes"]
+    assert (sizes["asked"], sizes["highest"]) == ([16, 2048], sizes["num_rows"])
+    assert recorded["protocol"]["fit_batch_sizes"] is True
+    run = read_json(tmp_path / "regime_1" / "search.json")
+    space = run["space"]["batch_size"]["config"]
+    assert (space["min_value"], space["max_value"]) == (sizes["lowest"], sizes["highest"])
+    assert space["sampling"] == sizes["sampling"] == "log"
+    # From Python and as the command line opens it, on the same records.
+    before = {path: path.read_bytes() for path in (tmp_path / "regime_1").rglob("*.json")}
+    Study(tmp_path, **shared).regime_1()
+    opened = open_study(
+        tmp_path, None, cache=feature_cache, begun=("regime_1",), protocol=None, views=None
+    )
+    assert opened.protocol.fit_batch_sizes is True
+    opened.regime_1()
+    assert {path: path.read_bytes() for path in (tmp_path / "regime_1").rglob("*.json")} == before
+    assert len([note for note in notes.said if "hold the whole fold" in note]) == 1
+
+
 def test_search_fields_may_change_between_calls(prepared, tiny_protocol):
     changed = dataclasses.replace(
         tiny_protocol,
@@ -302,6 +351,7 @@ def test_search_fields_may_change_between_calls(prepared, tiny_protocol):
         epochs=9,
         trials=7,
         batch_size_range=(8, 9),
+        fit_batch_sizes=True,
         dropout_rate_range=(0.1, 0.2),
         learning_rates=(0.5,),
         epsilons=(0.5,),
@@ -588,9 +638,12 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     study = Study(tmp_path / "study", phantom_manifest, protocol, progress=notes)
     study.regime_1()
     *sealed, folds = notes.said
+    training, _ = zip(*make_folds(study.prepare(), 3, 0), strict=True)
+    rows = max(map(len, training))
     assert [line.partition(" (")[0] for line in sealed] == [
         "note: no radiograph of the hold-out set",
         "note: every radiograph of the hold-out set",
+        f"note: a fold of Regime I trains on up to {rows} radiographs; batch sizes 4 to 16",
     ]
     assert re.match(r"note: label \w+ is set in .* fewer than the 3 folds: ", folds)
     assert re.search(r" \(\d+ more notes of this kind\)$", folds)

@@ -83,7 +83,7 @@ def _split_is_the_studys(records: StudyRecords) -> tuple[str, str]:
 def _batch_size_was_applied(records: StudyRecords) -> tuple[str, str]:
     """Whether all trials' steps an epoch are those of their batch sizes on one number of rows."""
     sizes: dict[int, int] = {}
-    low, high, count = 0, 0, 0
+    low, high, count, whole = 0, 0, 0, 0
     for project in (records.regime_1, records.regime_2):
         for trial in project.trials if project is not None else ():
             size = trial.values.get("batch_size")
@@ -95,6 +95,7 @@ def _batch_size_was_applied(records: StudyRecords) -> tuple[str, str]:
             fewest, most = (steps - 1) * size + 1, steps * size
             low, high = max(low, fewest), min(high or most, most)
             count += 1
+            whole += steps == 1
     if not sizes:
         return NOT_YET, "no search has a finished trial"
     if low > high:
@@ -104,7 +105,17 @@ def _batch_size_was_applied(records: StudyRecords) -> tuple[str, str]:
         )
     rows = str(low) if low == high else f"{low} to {high}"
     told = f"{len(sizes)} batch sizes; their steps an epoch fit {rows} radiographs a fold"
-    return (PASSED, told) if len(set(sizes.values())) > 1 or len(sizes) == 1 else (WARNING, told)
+    held = sum(steps == 1 for steps in sizes.values())
+    if held:
+        told = (
+            f"{held} of {len(sizes)} batch sizes held all that a fold trains on, so that an epoch "
+            f"was one step, in {whole} of {count} trials: these sizes made no difference"
+        )
+    if len(sizes) > 1 and 2 * held > len(sizes):
+        return FAILED, told
+    # One size that holds the whole fold has nothing to be compared with.
+    is_alike = len(sizes) > 1 and len(set(sizes.values())) == 1
+    return (WARNING if held or is_alike else PASSED), told
 
 
 def _same_data(records: StudyRecords) -> tuple[str, str]:

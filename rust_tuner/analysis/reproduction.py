@@ -80,6 +80,8 @@ def _without_option(protocol: Mapping[str, Any]) -> list[str]:
         names += ["final_folds", "final_epochs"]
     else:
         names = names[:1]
+    if protocol.get("fit_batch_sizes") and protocol.get("scale") != "small":
+        names.append("batch_size_range")
     return odd + [name for name in names if protocol.get(name, known[name]) != known[name]]
 
 
@@ -153,6 +155,8 @@ def _ranges(run: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
     options = []
     for name in names:
         values = (run.get("protocol") or {}).get(name)
+        if name == "batch_size_range" and run.get("fit_batch_sizes"):
+            continue  # The option would have it drawn from as it is.
         if values:
             option = f"--{name.removesuffix('_range').replace('_', '-')}"
             option += "s" if name.endswith("_range") else ""

@@ -27,6 +27,7 @@ from rust_tuner.records.project import (
     Project,
     TrialRecord,
     history_table,
+    hyperparameter_columns,
     results_table,
 )
 
@@ -74,18 +75,20 @@ def fold_scores(project: Project, metric: str) -> pd.DataFrame:
         metric: without `val_`.
 
     Returns:
-        `trial, rank`, the searched hyperparameters, `fold` (from 0), `value`.
+        `trial, rank`, the searched hyperparameters (`hyperparameter_columns`), `fold` (from 0),
+        `value`.
 
     Raises:
         SearchError: where the project's folds have no such metric.
     """
     ranks = trials_table(project).set_index("trial")["rank"]
-    names = searched_values(project)
+    columns_of = hyperparameter_columns(project)
+    searched = {name: columns_of[name] for name in searched_values(project)}
     rows = []
     for trial in project.trials:
         if trial.epoch is None:
             continue
-        values = {name: trial.values.get(name) for name in names}
+        values = {column: trial.values.get(name) for name, column in searched.items()}
         for fold in trial.folds:
             curve = fold["validation"].get(metric)
             if curve is None:
@@ -95,7 +98,7 @@ def fold_scores(project: Project, metric: str) -> pd.DataFrame:
                 | values
                 | {"fold": fold["fold"], "value": curve[trial.epoch]}
             )
-    columns = ["trial", "rank", *names, "fold", "value"]
+    columns = ["trial", "rank", *searched.values(), "fold", "value"]
     return pd.DataFrame(rows, columns=columns).sort_values(["rank", "fold"], ignore_index=True)
 
 
@@ -154,14 +157,17 @@ def ranked_curves(project: Project, *, metric: str = "auroc", count: int = 9) ->
         no trial has completed.
     """
     trials = trials_table(project).dropna(subset=["score"]).sort_values("rank")
-    names = searched_values(project)
+    kept_in, columns_of = (hyperparameter_columns(project, taken) for taken in ((), (metric,)))
+    searched = {kept_in[name]: columns_of[name] for name in searched_values(project)}
     shown = np.unique(np.linspace(0, len(trials) - 1, min(count, len(trials))).round().astype(int))
     parts = []
     for row in trials.iloc[shown].to_dict("records"):
         curves = curves_table(project, model=project.folder.name, metric=metric, trial=row["trial"])
-        known = {name: row[name] for name in ("trial", "rank", "score", *names)}
+        known = {name: row[name] for name in ("trial", "rank", "score")}
+        known |= {column: row[name] for name, column in searched.items()}
         parts.append(pd.DataFrame({**known, **curves}))
-    columns = ["trial", "rank", "score", *names, "model", "split", "epoch", "fold", metric]
+    names = ["trial", "rank", "score", *searched.values()]
+    columns = [*names, "model", "split", "epoch", "fold", metric]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 

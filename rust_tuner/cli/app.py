@@ -42,6 +42,7 @@ _DEMO_CHANGES: dict[str, Any] = {
     "epochs": 5,
     "trials": 4,
     "batch_size_range": (8, 64),
+    "fit_batch_sizes": True,
     "learning_rates": (1e-3, 1e-4),
     "epsilons": (1e-1, 1e-7),
 }

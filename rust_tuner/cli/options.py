@@ -103,7 +103,16 @@ PrecisionOption = Annotated[
     ),
 ]
 Trials = Annotated[int | None, typer.Option(min=1, help="How many configurations.  [default: 100]")]
-BatchSizes = Annotated[str | None, typer.Option(help="Lowest and highest.  [default: 16,2048]")]
+BatchSizes = Annotated[
+    str | None,
+    typer.Option(
+        "--batch-sizes",
+        "--batch-size-range",
+        help="Lowest and highest, or published (16,2048). A range that is given is drawn from as "
+        "it is; the default ends at the radiographs that a fold trains on where they are fewer, "
+        "and is then drawn logarithmically.  [default: 16,2048]",
+    ),
+]
 DropoutRates = Annotated[str | None, typer.Option(help="Lowest and highest.  [default: 0,0.5]")]
 LearningRates = Annotated[
     str | None,

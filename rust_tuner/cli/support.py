@@ -4,7 +4,6 @@ It leaves what a command does to `cli` and the rooms beside it.
 """
 
 import contextlib
-import dataclasses
 import enum
 import io
 import math
@@ -22,7 +21,12 @@ from rust_tuner.cli.options import Choices, Views
 from rust_tuner.errors import RustTunerError
 from rust_tuner.interrupts import remembering_interrupts
 from rust_tuner.progress import ConsoleProgress, Progress
-from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
+from rust_tuner.protocol import (
+    ANATOMICAL_VIEWS,
+    PUBLISHED_BATCH_SIZES,
+    PUBLISHED_VIEWS,
+    Protocol,
+)
 from rust_tuner.records.baselines import read_baselines
 from rust_tuner.records.folder import CROSS_VALIDATION, FINAL
 from rust_tuner.records.nested import NESTED, read_nested
@@ -78,9 +82,9 @@ def open_study(
     start = written or Protocol.study()
     for regime in begun:
         if (directory / regime / RUN_FILE).is_file():
-            start = dataclasses.replace(start, **_searched_with(directory / regime, regime))
+            start = start.with_choices(**_searched_with(directory / regime, regime))
             break
-    start = dataclasses.replace(start, **(begun_with or {}))
+    start = start.with_choices(**(begun_with or {}))
     given = {
         name: value.value if isinstance(value, enum.Enum) else value
         for name, value in changes.items()
@@ -93,7 +97,7 @@ def open_study(
         given |= _preset(protocol)
     if views is not None:
         given["view_cortices"] = view_cortices(views)
-    chosen = dataclasses.replace(start, **given)
+    chosen = start.with_choices(**given)
     return Study(
         directory,
         manifest,
@@ -117,6 +121,8 @@ def _searched_with(folder: Path, regime: str) -> dict[str, Any]:
     else:
         names += ["learning_rates", "epsilons"]
     found = {name: getattr(searched, name) for name in names}
+    if regime == REGIME_1:
+        found["fit_batch_sizes"] = run.get("fit_batch_sizes", False)
     return found | ({"trials": max_trials} if max_trials is not None else {})
 
 
@@ -126,6 +132,7 @@ def nested_choices(directory: Path) -> dict[str, Any]:
         run = read_nested(directory / NESTED).run
         searched = Protocol.from_json(run["protocol"])
         found = {name: getattr(searched, name) for name in _NESTED_CHOICES}
+        found["fit_batch_sizes"] = run.get("fit_batch_sizes", False)
         return found | {"trials": run["trials"][REGIME_1], "outer_folds": run["outer_folds"]}
     except (RustTunerError, KeyError, TypeError):
         pass  # The step itself says what is wrong with its folder.
@@ -183,6 +190,14 @@ def parse_numbers(
         told = "numbers" if count is None else f"{count} numbers"
         raise typer.BadParameter(f"{text!r}; expected {told} with commas", param_hint=option)
     return values
+
+
+def parse_batch_sizes(text: str | None) -> tuple[int, int] | None:
+    """A range of batch sizes: two numbers with a comma, or the published ones by name."""
+    if text == "published":
+        return PUBLISHED_BATCH_SIZES
+    values = parse_numbers("--batch-sizes", text, int, count=2)
+    return None if values is None else (values[0], values[1])
 
 
 def start_tensorflow() -> None:

@@ -356,6 +356,25 @@ def folds_asked_for(development: Development, protocol: Protocol, num_folds: int
     return num_folds
 
 
+def rows_trained_on(development: Development, protocol: Protocol, num_folds: int | Folds) -> int:
+    """How many radiographs the largest fold of a cross-validation trains on.
+
+    Args:
+        development: the development set.
+        protocol: the scientific choices.
+        num_folds: how many folds are made where they divide the patients, or the folds.
+
+    Raises:
+        SplitError: where the folds cannot be made.
+    """
+    folds = num_folds
+    if isinstance(folds, int):
+        folds = folds_asked_for(development, protocol, folds)
+    if isinstance(folds, int):
+        folds = make_folds(development, folds, protocol.seed)
+    return max(len(training) for training, _ in folds)
+
+
 def _not_sealed(
     radiographs: Radiographs | Development | HoldOut,
 ) -> tuple[Radiographs, tuple[str, ...]]:

@@ -27,7 +27,7 @@ from rust_tuner.models.backbones import (
 )
 from rust_tuner.models.description import NUM_FEATURES
 from rust_tuner.models.features import FeatureRecipe
-from rust_tuner.protocol import Flips, Precision, Protocol, Resize
+from rust_tuner.protocol import Flips, Precision, Protocol, Resize, Sampling
 
 ADAM_LEARNING_RATE = 1e-3
 ADAM_EPSILON = 1e-7
@@ -45,6 +45,7 @@ class SearchSpace:
         batch_size: a number, or the lowest and highest of a range.
         dropout_rate: a number in [0, 1), or the lowest and highest of a range; None for a model
             without dropout, which then has no such hyperparameter.
+        batch_size_sampling: how a batch size is drawn from its range, `linear` or `log`.
         learning_rates: Adam's learning rates; one fixes it.
         epsilons: Adam's epsilons; one fixes it.
     """
@@ -53,12 +54,13 @@ class SearchSpace:
     dropout_rate: float | tuple[float, float] | None = DEFAULT_DROPOUT_RATE
     learning_rates: tuple[float, ...] = (ADAM_LEARNING_RATE,)
     epsilons: tuple[float, ...] = (ADAM_EPSILON,)
+    batch_size_sampling: Sampling = "linear"
 
     def declare(self, hp: keras_tuner.HyperParameters) -> None:
         """Declare the hyperparameters on `hp`."""
         low, high = _as_range(self.batch_size)
         if low < high:
-            hp.Int("batch_size", int(low), int(high))
+            hp.Int("batch_size", int(low), int(high), sampling=self.batch_size_sampling)
         else:
             hp.Fixed("batch_size", int(low))
         if self.dropout_rate is not None:

@@ -195,6 +195,25 @@ def new_garbage_collected() -> Iterator[None]:
             gc.unfreeze()
 
 
+def clear_session() -> None:
+    """Let Keras forget what was built, and keep the precision that the user has set for it."""
+    policy = keras.config.dtype_policy()
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy(policy)
+
+
+def number_names_from_scratch() -> None:
+    """Let Keras number layers and metrics without a name as if nothing had been built before.
+
+    Else the same model has a metric `auc` here and `auc_2` there. Keras offers this only together
+    with forgetting all else; a version that has moved it is made up for where records are read.
+    """
+    with contextlib.suppress(ImportError):
+        from keras.src.utils.naming import reset_uids
+
+        reset_uids()
+
+
 def versions() -> dict[str, str]:
     """The versions that decide a score's last digits."""
     names = ["rust-tuner", "keras", "keras-tuner", "numpy", keras.backend.backend()]

@@ -15,6 +15,7 @@ The records of folds belong to `folds`, the form of each file to `schema`.
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from rust_tuner.metrics.ties import Tie, ties
 from rust_tuner.metrics.uncertainty import Interval
 from rust_tuner.records.arrays import read_arrays
 from rust_tuner.records.folds import fold_files, read_fold
+from rust_tuner.records.metric_names import with_same_names
 from rust_tuner.records.schema import RunForm, TrialForm, read_record
 
 TRIAL_ID_WIDTH = 4
@@ -40,6 +42,31 @@ SPLITS = ("training", "validation")
 # Copies that a person or a synchroniser made, such as `trial_0000 (conflicted copy)`, are none.
 _TRIAL_FOLDER = re.compile(r"trial_(\d{4,9})")
 _AGAIN = "run the search again"
+
+# What tables of trials, of their folds or of their curves keep beside hyperparameters.
+_COLUMNS = {
+    "trial",
+    "status",
+    "score",
+    "score_std",
+    "score_low",
+    "score_high",
+    "tied_with_best",
+    "p_against_best",
+    "epoch",
+    "steps_per_epoch",
+    "one_step",
+    "seconds",
+    "message",
+    "rank",
+    "best_so_far",
+    "fold",
+    "split",
+    "metric",
+    "value",
+    "model",
+}
+_OF_METRICS = ("val_", "view_only_")
 
 
 @dataclass(frozen=True)
@@ -83,6 +110,16 @@ class TrialRecord:
             for value in fold["validation"].get(metric, [])
         ]
         return self.status == "COMPLETED" and set(figures) == {0.5}
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Optimiser steps of an epoch of the longest fold; None where no fold is there."""
+        return max((int(fold["steps_per_epoch"]) for fold in self.folds), default=None)
+
+    @property
+    def one_step(self) -> bool | None:
+        """Whether an epoch was one step, its batch the whole fold; None where no fold is there."""
+        return None if self.steps_per_epoch is None else self.steps_per_epoch == 1
 
     def spread(self, metric: str) -> float | None:
         """Standard deviation over folds (n - 1) of a validation metric at the chosen epoch."""
@@ -162,7 +199,7 @@ def read_project(folder: str | Path) -> Project:
     trials, problems = [], []
     for path in trial_folders(place):
         try:
-            trial = read_trial(path)
+            trial = read_trial(path, objective=run["objective"]["name"])
             if trial.score is not None and len(trial.folds) != num_folds:
                 raise RecordError.of(
                     path,
@@ -195,21 +232,25 @@ def count_ended(folder: Path) -> int:
 def results_table(project: Project) -> pd.DataFrame:
     """One row a trial, in the order of their ids.
 
-    Columns: `trial`, `status`, a column a hyperparameter, `score` (the objective at the chosen
+    Columns: `trial`, `status`, a column a hyperparameter (with `hp_` before its name where that is
+    another column's, see `hyperparameter_columns`), `score` (the objective at the chosen
     epoch, averaged over folds), `score_std` (standard deviation over folds), `score_low` and
     `score_high` (its 95 % interval over folds, `TrialRecord.interval`), `tied_with_best`
     (whether the trial is statistically tied with the best one, all trials at once at 5 %; empty
     where that is not known), `p_against_best` (of the corrected resampled t-test against the best
     one by itself), `epoch` (from 0), each validation metric and its `_std`, the view-only baseline
     of each where it is known (`view_only_...`), `steps_per_epoch` (of the longest fold),
+    `one_step` (whether a batch held all that a fold trains on, so that an epoch was one step),
     `seconds`, `message`.
     """
     baseline = project.run.get("view_only_baseline") or {}
     rows = []
     compared = project.ties
+    columns_of = hyperparameter_columns(project)
     for trial in project.trials:
         tie = compared.get(trial.trial)
-        row: dict[str, Any] = {"trial": trial.trial, "status": trial.status} | trial.values
+        row: dict[str, Any] = {"trial": trial.trial, "status": trial.status}
+        row |= {columns_of[name]: value for name, value in trial.values.items()}
         interval = trial.interval(project.objective.removeprefix("val_"))
         row |= {
             "score": trial.score,
@@ -223,14 +264,44 @@ def results_table(project: Project) -> pd.DataFrame:
         for name, value in trial.metrics.items():
             row |= {name: value, f"{name}_std": trial.spread(name.removeprefix("val_"))}
         row |= {f"view_only_{name.removeprefix('val_')}": v for name, v in baseline.items()}
-        row["steps_per_epoch"] = max((f["steps_per_epoch"] for f in trial.folds), default=None)
+        row["steps_per_epoch"] = trial.steps_per_epoch
+        row["one_step"] = trial.one_step
         row["seconds"] = sum(fold["seconds"] for fold in trial.folds)
         row["message"] = trial.message
         rows.append(row)
     names = ["trial", "status", "score", "score_std", "score_low", "score_high"]
     columns = [*names, "tied_with_best", "p_against_best", "epoch"]
     table = pd.DataFrame(rows, columns=None if rows else columns)
-    return table.astype({"tied_with_best": "boolean", "p_against_best": "float64"})
+    types = {"tied_with_best": "boolean", "p_against_best": "float64", "one_step": "boolean"}
+    return table.astype({name: kind for name, kind in types.items() if name in table})
+
+
+def hyperparameter_columns(project: Project, taken: Iterable[str] = ()) -> dict[str, str]:
+    """The column that tables of trials keep each hyperparameter of a search in.
+
+    Its own name, or with `hp_` before it where that is a column of the trials themselves: the
+    values of a hyperparameter `trial` are in `hp_trial`.
+
+    Args:
+        project: the search.
+        taken: further columns of the table.
+    """
+    space = project.run.get("space")
+    parameters = space.values() if isinstance(space, dict) else ()
+    names = [parameter["config"]["name"] for parameter in parameters]
+    names += [name for trial in project.trials for name in trial.values]
+    columns: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        column = name
+        while (
+            column in _COLUMNS
+            or column in taken
+            or column.startswith(_OF_METRICS)
+            or (column != name and column in names)
+        ):
+            column = f"hp_{column}"
+        columns[name] = column
+    return columns
 
 
 def history_table(project: Project) -> pd.DataFrame:
@@ -273,8 +344,12 @@ def trial_folders(folder: Path) -> list[Path]:
     return sorted((path for path in numbers if path.is_dir()), key=numbers.__getitem__)
 
 
-def read_trial(folder: Path) -> TrialRecord:
+def read_trial(folder: Path, *, objective: str | None = None) -> TrialRecord:
     """Read one trial's folder, also one whose folds are still being trained.
+
+    Args:
+        folder: the trial's folder.
+        objective: the metric that its search optimises; see `metric_names.with_same_names`.
 
     Raises:
         FileNotFoundError: where it holds no trial.
@@ -284,7 +359,11 @@ def read_trial(folder: Path) -> TrialRecord:
     state = read_record(path, TrialForm, mend=_AGAIN)
     if f"trial_{state['trial_id']}" != folder.name:
         raise RecordError.of(path, f"is that of trial {state['trial_id']}", mend=_AGAIN)
-    folds = tuple(read_fold(head) for head in fold_files(folder))
+    folds = [read_fold(head) for head in fold_files(folder)]
+    wanted = None if objective is None else objective.removeprefix("val_")
+    for split, name in (("training", None), ("validation", wanted)):
+        curves = with_same_names([record[split] for record in folds], name)
+        folds = [record | {split: own} for record, own in zip(folds, curves, strict=True)]
     completed = state["status"] == "COMPLETED"
     metrics = {
         name: float(np.mean(history["observations"][-1]["value"]))
@@ -298,7 +377,7 @@ def read_trial(folder: Path) -> TrialRecord:
         epoch=int(state["best_step"]) if completed else None,
         message=state["message"],
         metrics=metrics if completed else {},
-        folds=folds,
+        folds=tuple(folds),
     )
 
 

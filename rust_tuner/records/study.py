@@ -29,6 +29,7 @@ SEARCH_FIELDS = (
     "epochs",
     "trials",
     "batch_size_range",
+    "fit_batch_sizes",
     "dropout_rate_range",
     "learning_rates",
     "epsilons",

@@ -44,6 +44,7 @@ _ELSEWHERE = (
     "num_folds",
     "epochs",
     "batch_size_range",
+    "fit_batch_sizes",
     "dropout_rate_range",
     "learning_rates",
     "epsilons",

@@ -26,10 +26,16 @@ from rust_tuner.models.fold_training import (
     seeded_weights,
     train_fold,
 )
-from rust_tuner.models.runtime import new_garbage_collected, release
+from rust_tuner.models.runtime import (
+    clear_session,
+    new_garbage_collected,
+    number_names_from_scratch,
+    release,
+)
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 from rust_tuner.progress import Silent, Task
 from rust_tuner.records.folds import FoldRecord, FoldStore
+from rust_tuner.records.metric_names import with_same_names
 from rust_tuner.records.schema import Curves
 
 BuildModel = Callable[[RunningPredictions | None], keras.Model]
@@ -193,6 +199,7 @@ def run_folds(
                 running = None
                 if keep_running:
                     running = RunningPredictions((len(training), data.targets.shape[1]))
+                number_names_from_scratch()
                 with seeded_weights(place):
                     model = build_model(running)
                 curves = train_fold(
@@ -215,13 +222,12 @@ def run_folds(
                 if owns_models:
                     release((*model.variables, *model.optimizer.variables))
                 del model, running
-                keras.utils.clear_session()
+                clear_session()
         else:
             progress.skip(epochs)
         records.append(record)
-    return CrossValidation(
-        tuple(records), calculate_mean_metrics([record.validation for record in records])
-    )
+    named = with_same_names([record.validation for record in records])
+    return CrossValidation(tuple(records), calculate_mean_metrics(named))
 
 
 def run_folds_together(

@@ -9,6 +9,7 @@ running when a process died runs again under its own id.
 import itertools
 import json
 import math
+import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from rust_tuner.errors import SpaceError
 from rust_tuner.files import write_json
 from rust_tuner.records.project import TRIAL_ID_WIDTH
+from rust_tuner.search.steps import has_float_steps, stepped_values
 from rust_tuner.seeds import generator, seed_word
 
 Values = dict[str, Any]
@@ -54,6 +56,8 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         self.verbose = 0
         self._mutex = threading.RLock()
         self._frozen_space: str | None = None
+        # False for a search that was begun with KerasTuner's own steps; see `steps`.
+        self.exact_steps = True
         self.ongoing_trials: dict[str, Trial] = {}
 
     def values_of(self, index: int) -> Values | None:
@@ -235,7 +239,7 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
 
     def values_of(self, index: int) -> Values | None:
         """The values of trial `index`: the `index`-th distinct draw."""
-        space = _space_key(self.hyperparameters)
+        space = f"{self.exact_steps} {_space_key(self.hyperparameters)}"
         if self._stream is None or space != self._stream_space:
             self._draws, self._stream = [], self._distinct_draws()
             self._stream_space = space
@@ -257,9 +261,10 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
             collisions += 1
             if collisions == _MAX_COLLISIONS:
                 break
-        if _grid_size(self.hyperparameters) > _MAX_LISTED:
+        if _grid_size(self.hyperparameters, self.exact_steps) > _MAX_LISTED:
             return
-        rest = [v for v in _grid(self.hyperparameters) if _values_key(v) not in seen]
+        grid = _grid(self.hyperparameters, self.exact_steps)
+        rest = [values for values in grid if _values_key(values) not in seen]
         for position in generator(self.seed, "remaining grid").permutation(len(rest)):
             yield rest[position]
 
@@ -268,7 +273,8 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
         for position, hp in enumerate(self.hyperparameters.space):
             drawn.merge([hp])
             if drawn.is_active(hp):
-                drawn.values[hp.name] = hp.random_sample(seed_word(self.seed, draw, position))
+                word = seed_word(self.seed, draw, position)
+                drawn.values[hp.name] = _draw(hp, word, self.exact_steps)
         return dict(drawn.values)
 
 
@@ -300,11 +306,14 @@ class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  
 
     def values_of(self, index: int) -> Values | None:
         """The values of trial `index`: the `index`-th point of the grid."""
-        return next(itertools.islice(_grid(self.hyperparameters), index, None), None)
+        return next(itertools.islice(self._points(), index, None), None)
 
     def num_trials(self) -> int:
         """How many trials the search will have: `max_trials`, or the grid's points where fewer."""
-        return sum(1 for _ in itertools.islice(_grid(self.hyperparameters), self.max_trials))
+        return sum(1 for _ in itertools.islice(self._points(), self.max_trials))
+
+    def _points(self) -> Iterator[Values]:
+        return _grid(self.hyperparameters, self.exact_steps)
 
 
 class RepeatOracle(ResumableOracle):
@@ -312,35 +321,51 @@ class RepeatOracle(ResumableOracle):
 
     def values_of(self, index: int) -> Values | None:
         """The space's defaults, whatever the trial."""
-        return next(_grid(self.hyperparameters))
+        return next(_grid(self.hyperparameters, self.exact_steps))
 
 
-def _grid(space: keras_tuner.HyperParameters) -> Iterator[Values]:
+def _draw(hp: Any, word: int, exact_steps: bool) -> Any:
+    """A value at random; of one with steps each of its values alike."""
+    if not (exact_steps and has_float_steps(hp)):
+        return hp.random_sample(word)
+    values = stepped_values(hp)
+    return values[int(random.Random(word).random() * len(values))]
+
+
+def _grid(space: keras_tuner.HyperParameters, exact_steps: bool) -> Iterator[Values]:
     """Every combination of active values, defaults first, the last declared varying fastest."""
-    return _extend_grid(space.space, {}, 0)
+    candidates = [_candidates(hp, exact_steps) for hp in space.space]
+    return _extend_grid(space.space, candidates, {}, 0)
 
 
-def _extend_grid(parameters: list[Any], values: Values, position: int) -> Iterator[Values]:
+def _extend_grid(
+    parameters: list[Any], candidates: list[list[Any]], values: Values, position: int
+) -> Iterator[Values]:
     if position == len(parameters):
         yield dict(values)
         return
     hp = parameters[position]
     active = all(condition.is_active(values) for condition in hp.conditions)
     if not active or hp.name in values:
-        yield from _extend_grid(parameters, values, position + 1)
+        yield from _extend_grid(parameters, candidates, values, position + 1)
         return
-    for value in _candidates(hp):
-        yield from _extend_grid(parameters, values | {hp.name: value}, position + 1)
+    for value in candidates[position]:
+        chosen = values | {hp.name: value}
+        yield from _extend_grid(parameters, candidates, chosen, position + 1)
 
 
-def _candidates(hp: Any) -> list[Any]:
+def _candidates(hp: Any, exact_steps: bool) -> list[Any]:
+    if exact_steps and has_float_steps(hp):
+        values = stepped_values(hp)
+        # A default such as 3 * 0.1 is the value 0.3.
+        return [hp.default, *(v for v in values if not math.isclose(v, hp.default))]
     candidates = list(hp.values)
     if hp.default in candidates:
         candidates.remove(hp.default)
     return [hp.default, *candidates]
 
 
-def _grid_size(space: keras_tuner.HyperParameters) -> float:
+def _grid_size(space: keras_tuner.HyperParameters, exact_steps: bool) -> float:
     """An upper bound on the number of grid points; infinite for a continuous space."""
     size = 1.0
     for hp in space.space:
@@ -349,7 +374,7 @@ def _grid_size(space: keras_tuner.HyperParameters) -> float:
             return math.inf
         if kind == "Int" and hp.step is None and hp.sampling != "linear":
             return math.inf
-        size *= len(_candidates(hp))
+        size *= len(_candidates(hp, exact_steps))
     return size
 
 

@@ -4,14 +4,22 @@ Regime I draws batch size and dropout rate at random, with Adam at its defaults;
 grid over Adam's learning rate and epsilon, with Regime I's best fixed.
 """
 
-import dataclasses
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
 
-from rust_tuner.data.splits import Development, Folds, folds_asked_for, require_development
-from rust_tuner.errors import ProtocolError, SearchError
+from rust_tuner.data.splits import (
+    Development,
+    Folds,
+    folds_asked_for,
+    require_development,
+    rows_trained_on,
+)
+from rust_tuner.errors import ProtocolError, RustTunerError, SearchError
+from rust_tuner.files import read_json
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
@@ -35,10 +43,14 @@ def regime_1(
     folds: Folds | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
+    say_batch_sizes: bool = True,
 ) -> CrossValidationTuner:
     """Regime I: random search over batch size and dropout rate, both linear.
 
-    Run again with the same arguments it goes on where it was interrupted.
+    Run again with the same arguments it goes on where it was interrupted. A batch that holds all
+    that a fold trains on makes an epoch one step, and all such trials are alike; so the published
+    range of batch sizes ends at the radiographs that a fold trains on, and is drawn
+    logarithmically, where they are fewer than 2048.
 
     Args:
         development: the development set.
@@ -46,7 +58,8 @@ def regime_1(
         trials: number of trials; the study's 100 where None.
         num_folds: folds of a trial; 6 where None.
         epochs: epochs of a fold; 20 where None.
-        batch_size_range: 16 to 2048 where None.
+        batch_size_range: 16 to 2048, or what fits of it, where None; one that is given is drawn
+            from as it is.
         dropout_rate_range: 0 to 0.5 where None.
         seed: decides everything; the protocol's where None.
         weights: `imagenet`, `random` or a path; the protocol's where None.
@@ -55,6 +68,7 @@ def regime_1(
         folds: folds that were made before; made from the seed where None.
         cache: folder of the feature cache; the default one where None.
         progress: where to report; nowhere by default.
+        say_batch_sizes: whether a new search reports which batch sizes it draws.
 
     Returns:
         The tuner, its search finished.
@@ -73,8 +87,20 @@ def regime_1(
         seed=seed,
         weights=None if weights is None else str(weights),
     )
+    # The tuner would say so too, but only once it had made a folder.
+    require_development(development)
+    begun = read_begun(Path(directory) / REGIME_1 / RUN_FILE)
+    chosen = as_begun(chosen, begun)
+    rows = rows_trained_on(development, chosen, chosen.num_folds if folds is None else folds)
+    sizes = chosen.batch_sizes(rows)
+    if progress is not None and begun is None and say_batch_sizes and sizes.share_of_one_step:
+        progress.say(sizes.note("a fold of Regime I"))
     oracle = RandomSearchOracle(_objective(chosen), max_trials=chosen.trials, seed=chosen.seed)
-    space = SearchSpace(batch_size=chosen.batch_size_range, dropout_rate=chosen.dropout_rate_range)
+    space = SearchSpace(
+        batch_size=(sizes.lowest, sizes.highest),
+        batch_size_sampling=sizes.sampling,
+        dropout_rate=chosen.dropout_rate_range,
+    )
     return _search(
         REGIME_1,
         oracle,
@@ -85,6 +111,7 @@ def regime_1(
         folds=folds,
         cache=cache,
         progress=progress,
+        about=fitting(chosen),
     )
 
 
@@ -201,23 +228,61 @@ def best_of_regime_1(directory: Path) -> dict[str, Any]:
     return best.values
 
 
+def read_begun(path: Path) -> dict[str, Any] | None:
+    """The run manifest of a search that was begun; None where there is none to be read."""
+    try:
+        run = read_json(path)
+    except (FileNotFoundError, RustTunerError):
+        return None  # What is wrong with it, the search itself says.
+    return run if isinstance(run, dict) else None
+
+
+def as_begun(protocol: Protocol, begun: Mapping[str, Any] | None) -> Protocol:
+    """The protocol, with its range of batch sizes as it is where a search was begun like that.
+
+    Searches that were begun by earlier versions drew from the range as it was.
+
+    Args:
+        protocol: what is asked for now.
+        begun: the record of the search that is resumed, or None.
+    """
+    if begun is None or begun.get("fit_batch_sizes", False):
+        return protocol
+    recorded = begun.get("protocol")
+    if not isinstance(recorded, dict):
+        return protocol
+    if recorded.get("batch_size_range") != list(protocol.batch_size_range):
+        return protocol
+    return replace(protocol, fit_batch_sizes=False)
+
+
+def fitting(protocol: Protocol) -> dict[str, Any]:
+    """What a search that draws batch sizes records beside its protocol.
+
+    Nothing where the range is drawn from as it is, so that the records of earlier versions stay
+    those of the same search.
+    """
+    return {"fit_batch_sizes": True} if protocol.fit_batch_sizes else {}
+
+
 def recorded_protocol(protocol: Protocol) -> dict[str, Any]:
     """The choices that a search is compared by when it is resumed.
 
     The number of trials may grow, and what baselines, final model and outer folds do, or how
-    predictions are judged, is no part of a search.
+    predictions are judged, is no part of a search. Whether batch sizes were fitted is recorded
+    where they are drawn; see `fitting`.
     """
     return {
         name: value
         for name, value in protocol.to_json().items()
-        if name not in ("trials", "union_threshold")
+        if name not in ("trials", "union_threshold", "fit_batch_sizes")
         and not name.startswith(("baseline_", "final_", "outer_"))
     }
 
 
 def _choose(protocol: Protocol | None, **changes: Any) -> Protocol:
     given = {name: value for name, value in changes.items() if value is not None}
-    return dataclasses.replace(protocol or Protocol.study(), **given)
+    return (protocol or Protocol.study()).with_choices(**given)
 
 
 def _objective(protocol: Protocol) -> keras_tuner.Objective:
@@ -235,6 +300,7 @@ def _search(
     folds: Folds | None,
     cache: str | Path | None,
     progress: Progress | None,
+    about: Mapping[str, Any] | None = None,
 ) -> CrossValidationTuner:
     # The tuner would say so too, but only once it had made a folder.
     require_development(development)
@@ -248,6 +314,6 @@ def _search(
         score_epoch=protocol.score_epoch,
         progress=progress,
     )
-    about = {"protocol": recorded_protocol(protocol)}
-    tuner.search(development, epochs=protocol.epochs, cache=cache, about=about)
+    recorded = {"protocol": recorded_protocol(protocol)} | dict(about or {})
+    tuner.search(development, epochs=protocol.epochs, cache=cache, about=recorded)
     return tuner

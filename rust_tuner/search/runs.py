@@ -20,7 +20,10 @@ from rust_tuner.records.folds import fold_files
 from rust_tuner.records.project import RUN_FILE, TRIAL_ID_WIDTH, trial_folders
 from rust_tuner.records.schema import TrialForm, read_record
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
+from rust_tuner.search.steps import has_float_steps, stepped_values
 
+_EXACT = "exact"
+_SHOWN = 6
 EXTENDABLE = ("max_trials", "num_trials")
 
 
@@ -29,7 +32,9 @@ def run_key(run: dict[str, Any]) -> str:
     return sha256_of_json({name: value for name, value in run.items() if name not in EXTENDABLE})
 
 
-def as_begun(path: Path, run: dict[str, Any], *, say: Callable[[str], None]) -> dict[str, Any]:
+def with_begun_kernels(
+    path: Path, run: dict[str, Any], *, say: Callable[[str], None]
+) -> dict[str, Any]:
     """The run as its manifest would have it where oneDNN differs for no fault of the user's.
 
     A manifest of an earlier version does not say whether oneDNN was on, and on some machines it
@@ -150,6 +155,39 @@ def claim_record(
     remove_leftovers(path.parent, "**")
 
 
+def choose_steps(folder: Path, oracle: ResumableOracle) -> str | None:
+    """Let a search take the steps of its `Float` hyperparameters as it was begun with.
+
+    New searches take them exactly; those of earlier versions took KerasTuner's, see `steps`.
+
+    Returns:
+        What the user has to know, where the older steps are kept and differ; else None.
+    """
+    stepped = [hp for hp in oracle.get_space().space if has_float_steps(hp)]
+    try:
+        begun = read_json(folder / RUN_FILE)
+    except (FileNotFoundError, RustTunerError):
+        begun = None
+    oracle.exact_steps = not isinstance(begun, dict) or begun.get("steps") == _EXACT
+    changed = [hp for hp in stepped if list(hp.values) != stepped_values(hp)]
+    if oracle.exact_steps or not changed:
+        return None
+    hp = changed[0]
+    return (
+        f"note: this search was begun with KerasTuner's steps and keeps them: {hp.name} takes "
+        f"{_listed(list(hp.values))}; in a new folder it takes {_listed(stepped_values(hp))}"
+    )
+
+
+def recorded_steps(oracle: ResumableOracle) -> dict[str, str]:
+    """What a run manifest says of steps; nothing where none could be lost, or older ones are kept.
+
+    So the records of earlier versions stay those of the same search.
+    """
+    has_steps = any(has_float_steps(hp) for hp in oracle.get_space().space)
+    return {"steps": _EXACT} if has_steps and oracle.exact_steps else {}
+
+
 def recover_trials(
     folder: Path, oracle: ResumableOracle, is_complete: Callable[[Trial], bool]
 ) -> list[str]:
@@ -257,6 +295,11 @@ def _differences(
         else:
             rows.append((name, _short(was), _short(now)))
     return rows
+
+
+def _listed(values: list[float]) -> str:
+    shown = values if len(values) <= _SHOWN else [*values[:2], "...", values[-1]]
+    return ", ".join(map(str, shown))
 
 
 def _short(value: Any) -> str:

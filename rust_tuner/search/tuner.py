@@ -19,7 +19,12 @@ import pandas as pd
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.data.splits import Development, HoldOut, require_development
-from rust_tuner.errors import ResumeError, SearchError, SpaceError, TrialError
+from rust_tuner.errors import (
+    ResumeError,
+    SearchError,
+    SpaceError,
+    TrialError,
+)
 from rust_tuner.files import empty_folder, hold_lock, write_json
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
@@ -28,6 +33,7 @@ from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.runtime import onednn_enabled, start_backend, versions
 from rust_tuner.progress import Progress, Silent, Task
 from rust_tuner.records.folds import FoldRecord, FoldStore
+from rust_tuner.records.metric_names import with_same_names
 from rust_tuner.records.project import (
     RUN_FILE,
     Project,
@@ -45,12 +51,15 @@ from rust_tuner.search.cross_validation import (
 )
 from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
+from rust_tuner.search.reserved_names import batch_size_of, warn_of_epochs
 from rust_tuner.search.runs import (
-    as_begun,
+    choose_steps,
     claim_folder,
     readable_trials,
+    recorded_steps,
     recover_trials,
     run_key,
+    with_begun_kernels,
 )
 from rust_tuner.search.subjects import (
     Subject,
@@ -93,7 +102,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
         Args:
             hypermodel: any Keras HyperModel whose `build` declares all its hyperparameters and
-                compiles; one named `batch_size` sets the batch size.
+                compiles; one named `batch_size` sets the batch size. No other name has a
+                meaning: the number of epochs is `search`'s, whatever is named `epochs`.
             oracle: a `RandomSearchOracle` or `GridSearchOracle` of this package.
             cv: number of folds, `Folds`, or any scikit-learn splitter.
             seed: decides folds, initial weights, shuffling and dropout; an integer from 0.
@@ -222,13 +232,17 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both start at 1")
         # A rule that names no epoch of this search is refused before the first trial.
         chosen_epoch([0.0] * epochs, self.score_epoch)
+        note = choose_steps(self.project_folder, self.oracle)
+        if note is not None:
+            self.progress.say(note)
         run = self._describe(subject, epochs=epochs, batch_size=batch_size) | (about or {})
         with hold_lock(self.project_folder, "searching hyperparameters"):
-            run = as_begun(self.project_folder / RUN_FILE, run, say=self.progress.say)
+            run = with_begun_kernels(self.project_folder / RUN_FILE, run, say=self.progress.say)
             with claim_folder(self.project_folder, run):
                 self._run = _Run(subject, run_key(run), epochs, batch_size)
                 for note in recover_trials(self.project_folder, self.oracle, self._is_complete):
                     self.progress.say(note)
+            warn_of_epochs(self.oracle.get_space().values, epochs)
             if subject.rows is not None:
                 write_rows(self.project_folder, subject.rows)
             self.save()
@@ -325,7 +339,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         run = self._run
         shared: dict[str, Any] = {
             "epochs": run.epochs,
-            "batch_size": trial.hyperparameters.values.get("batch_size", run.batch_size),
+            "batch_size": batch_size_of(trial.hyperparameters.values, run.batch_size),
             "seed": self.seed,
             "trial": int(trial.trial_id),
             "task": task,
@@ -389,7 +403,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 "onednn": onednn_enabled(),
             }
         )
-        return described
+        return described | recorded_steps(self.oracle)
 
     def _store(self, trial_id: str, values: Values) -> FoldStore:
         key = {"run": self._run.key, "trial": trial_id, "values": plain(values)}
@@ -415,12 +429,18 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def _figures(self, records: list[FoldRecord]) -> tuple[dict[str, float], int]:
         """Each validation metric's mean over the folds, at the epoch of the score."""
         epoch = self._chosen_epoch(records)
-        mean = calculate_mean_metrics([record.validation for record in records])
+        mean = self._mean(records)
         return {f"val_{name}": curve[epoch] for name, curve in mean.items()}, epoch
+
+    def _mean(self, records: list[FoldRecord]) -> dict[str, list[float]]:
+        """Validation metrics of each epoch, averaged over the folds."""
+        wanted = self.oracle.objective.name.removeprefix("val_")
+        curves = with_same_names([record.validation for record in records], wanted)
+        return calculate_mean_metrics(curves)
 
     def _chosen_epoch(self, records: list[FoldRecord]) -> int:
         name = self.oracle.objective.name
-        mean = calculate_mean_metrics([record.validation for record in records])
+        mean = self._mean(records)
         curve = mean.get(name.removeprefix("val_"))
         if curve is None:
             offered = ", ".join(f"val_{metric}" for metric in mean)

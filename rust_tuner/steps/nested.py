@@ -34,6 +34,7 @@ from rust_tuner.data.splits import (
     folds_asked_for,
     make_folds,
     require_development,
+    rows_trained_on,
 )
 from rust_tuner.errors import ResumeError, RustTunerError, SplitError
 from rust_tuner.files import hold_lock, sha256_of_json, write_text
@@ -73,7 +74,8 @@ def nested_cross_validation(
 
     Run again with the same arguments it goes on where it was interrupted; an outer fold that is
     finished is not computed again. All outer folds draw the same trials, since the seed is the
-    same: what is estimated is the study's own procedure.
+    same: what is estimated is the study's own procedure. Where batch sizes are fitted to the
+    folds, they are fitted to the inner ones, in each outer fold to its own.
 
     Args:
         development: the development set.
@@ -97,7 +99,8 @@ def nested_cross_validation(
     """
     from rust_tuner.models.features import extract_features
     from rust_tuner.models.runtime import start_backend
-    from rust_tuner.search.runs import as_begun, claim_record
+    from rust_tuner.search.regimes import as_begun, read_begun
+    from rust_tuner.search.runs import claim_record, with_begun_kernels
 
     radiographs = require_development(development).radiographs
     chosen = protocol or Protocol.study()
@@ -107,11 +110,21 @@ def nested_cross_validation(
     outer = outer_folds(development, made)
     start_backend()
     folder = Path(directory) / NESTED
-    run = _describe(development, outer, chosen)
     with hold_lock(folder, "nested cross-validation"):
-        run = as_begun(folder / NESTED_FILE, run, say=report.say)
+        begun = read_begun(folder / NESTED_FILE)
+        chosen = as_begun(chosen, begun)
+        run = _describe(development, outer, chosen)
+        run = with_begun_kernels(folder / NESTED_FILE, run, say=report.say)
         claim_record(folder / NESTED_FILE, run, what="a nested cross-validation")
         inner = [_inner_folds(folder, development, fold, chosen) for fold in outer]
+        if begun is None:
+            rows = (
+                rows_trained_on(fold.training, chosen, folds)
+                for fold, folds in zip(outer, inner, strict=True)
+            )
+            sizes = chosen.batch_sizes(min(rows))
+            if sizes.share_of_one_step:
+                report.say(sizes.note("an inner fold"))
         # Once for all outer folds, which find them in the cache.
         extract_features(
             radiographs.images,
@@ -175,7 +188,7 @@ def _describe(
 ) -> dict[str, Any]:
     from rust_tuner.models.features import features_sha256
     from rust_tuner.models.runtime import onednn_enabled, versions
-    from rust_tuner.search.regimes import recorded_protocol
+    from rust_tuner.search.regimes import fitting, recorded_protocol
     from rust_tuner.search.subjects import sha256_of_folds
 
     radiographs = development.radiographs
@@ -201,7 +214,7 @@ def _describe(
         "protocol": recorded_protocol(protocol),
         "versions": versions(),
         "onednn": onednn_enabled(),
-    }
+    } | fitting(protocol)
 
 
 def _recipe(protocol: Protocol) -> Any:
@@ -268,7 +281,7 @@ def _run_outer(
         "cache": cache,
         "progress": progress,
     }
-    regime_1(fold.training, place, **shared)
+    regime_1(fold.training, place, **shared, say_batch_sizes=False)
     regime_2(fold.training, place, **shared)
     first, second = read_project(place / REGIME_1), read_project(place / REGIME_2)
     values = tuned_values(second)

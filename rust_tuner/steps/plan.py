@@ -81,7 +81,8 @@ def plan_study(
         ),
         PlannedStep(
             "regime1",
-            f"{protocol.trials} trials, {protocol.num_folds} folds, {protocol.epochs} epochs",
+            f"{protocol.trials} trials, {protocol.num_folds} folds, {protocol.epochs} epochs; "
+            + _batch_sizes(protocol, development),
             protocol.trials * trial,
         ),
         PlannedStep(
@@ -122,7 +123,9 @@ def plan_nested(
     return [
         _features(protocol, development),
         PlannedStep(
-            "regime1", f"{protocol.trials} trials, {scale}", outer * protocol.trials * trial
+            "regime1",
+            f"{protocol.trials} trials, {scale}; {_batch_sizes(protocol, inside)}",
+            outer * protocol.trials * trial,
         ),
         PlannedStep("regime2", f"{points} trials, {scale}", outer * points * trial),
         PlannedStep(
@@ -157,6 +160,12 @@ def plan_noise(
         what = f"{repeats} repeats, {scale}"
         steps.append(PlannedStep("other assignments", what, repeats * trial))
     return steps
+
+
+def _batch_sizes(protocol: Protocol, num_images: float) -> str:
+    """How many images a fold trains on, and what of the batch sizes that makes one step."""
+    rows = max(1, round(num_images * (1 - 1 / protocol.num_folds)))
+    return f"a fold trains on about {rows} images, {protocol.batch_sizes(rows)}"
 
 
 def _features(protocol: Protocol, num_images: float) -> PlannedStep:

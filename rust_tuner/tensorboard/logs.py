@@ -146,7 +146,8 @@ def _write(search: _Search, trial: str | None = None) -> None:
             run, trials = project.run, project.trials
         else:
             run = read_json(search.project / RUN_FILE)
-            trials = [read_trial(search.project / f"trial_{trial}")]
+            place = search.project / f"trial_{trial}"
+            trials = [read_trial(place, objective=run["objective"]["name"])]
         runs = {search.logs: _search_run(search, run)}
         for record in trials:
             runs |= _trial_runs(search, run, record)

@@ -11,12 +11,20 @@ from rust_tuner.analysis.against_view import standings
 from rust_tuner.labels import CORTICES
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import suggested_backbone
-from rust_tuner.records.project import REGIME_1, REGIME_2, Project, results_table
+from rust_tuner.records.project import (
+    REGIME_1,
+    REGIME_2,
+    Project,
+    hyperparameter_columns,
+    results_table,
+)
 from rust_tuner.records.rows import score_intervals
 from rust_tuner.steps.plan import PlannedStep
 from rust_tuner.terminal.table import four_digits, plain_table
 
 _BEST_SHOWN = 5
+# Marks a batch size that holds the whole fold.
+_WHOLE_FOLD = "!"
 _SEARCHES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
 # Two short lines each, so that the widest of our searches fits into 80 columns.
 _HEADERS = {"val_auroc": "AUROC,\n18 labels", "val_cortex_auroc": "AUROC,\ncortices"}
@@ -38,6 +46,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     completed = [trial for trial in project.trials if trial.status == "COMPLETED"]
     fixed = _fixed_values(project)
     names = [name for name in (completed[0].values if completed else {}) if name not in fixed]
+    columns_of = hyperparameter_columns(project)
     metrics = [name for name in (completed[0].metrics if completed else {}) if name in _HEADERS]
     title = _title(
         project,
@@ -59,7 +68,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     for _, row in best.iterrows():
         table.add_row(
             row["trial"],
-            *(four_digits(row[name]) for name in names),
+            *(_with_mark(row, name, columns_of[name]) for name in names),
             _yes_or_no(row["tied_with_best"]),
             *(f"{row[name]:.3f} ± {row[f'{name}_std']:.3f}" for name in metrics),
             str(int(row["epoch"])),
@@ -70,6 +79,12 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
         told = (f"{baseline[name]:.3f}" for name in metrics)
         table.add_row("view only", *("" for _ in names), "", *told, "")
     return table
+
+
+def _with_mark(row: pd.Series, name: str, column: str) -> str:
+    """A value; a batch size that makes an epoch one step is marked."""
+    is_whole = name == "batch_size" and not pd.isna(row["one_step"]) and row["one_step"]
+    return four_digits(row[column]) + (_WHOLE_FOLD if is_whole else "")
 
 
 def _title(
@@ -99,6 +114,12 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
         lines.append("* is what the search maximises.")
     if with_ties:
         lines.append("Tied: not told from the best at 5 %, all trials tested at once.")
+    whole = sum(trial.one_step or False for trial in project.trials)
+    if whole:
+        lines.append(
+            f"{_WHOLE_FOLD} one step an epoch: the batch holds all that a fold trains on "
+            f"({whole} of {len(project.trials)} trials)."
+        )
     alike = sum(trial.learned_nothing for trial in project.trials)
     if alike:
         lines.append(f"{alike} of the trials learned nothing: AUROC 0.500 in every fold and epoch.")

@@ -137,9 +137,28 @@ def test_a_single_trial_that_was_batched_otherwise_fails(study):
     assert checked(study)[BATCH_SIZE].verdict == FAILED
 
 
-def test_batch_sizes_that_all_hold_every_radiograph_are_a_warning(tmp_path):
-    write_regime_1(tmp_path / "regime_1", count=3)
-    set_steps(tmp_path, lambda size: 1)
+@pytest.mark.parametrize(("rows", "verdict"), [(1, FAILED), (40, FAILED), (240, WARNING)])
+def test_batch_sizes_that_held_the_whole_fold_had_no_effect(rows, verdict, tmp_path):
+    write_regime_1(tmp_path / "regime_1", count=12)
+    set_steps(tmp_path, lambda size: -(-rows // size))
+    found = checked(tmp_path)[BATCH_SIZE]
+    assert found.verdict == verdict
+    held = sum(16 + 31 * number >= rows for number in range(12))
+    assert f"{held} of 12 batch sizes held all that a fold trains on" in found.found
+
+
+def test_a_search_of_one_step_an_epoch_does_not_pass_beside_a_grid_that_has_more(study):
+    set_steps(study, lambda size: -(-40 // size))
+    assert checked(study)[BATCH_SIZE].verdict == FAILED
+
+
+def test_one_batch_size_that_held_the_whole_fold_is_a_warning(tmp_path):
+    write_project(tmp_path / "regime_1", [{"batch_size": 400}, {"batch_size": 400}])
+    assert checked(tmp_path)[BATCH_SIZE].verdict == WARNING
+
+
+def test_different_batch_sizes_of_as_many_steps_are_a_warning(tmp_path):
+    write_project(tmp_path / "regime_1", [{"batch_size": 250}, {"batch_size": 251}])
     assert checked(tmp_path)[BATCH_SIZE].verdict == WARNING
 
 

@@ -79,6 +79,15 @@ def test_the_commands_say_what_was_searched(study):
     assert options(told[5]) == {"--repeats": "4"}
 
 
+@pytest.mark.parametrize("name", ["regime_1/search.json", "nested/nested.json"])
+def test_batch_sizes_that_were_fitted_are_fitted_again(name, study):
+    change(study / name, fit_batch_sizes=True)
+    command = {"regime_1/search.json": 2, "nested/nested.json": 4}[name]
+    told = options(reproduction(read_study(study)).commands[command])
+    assert "--batch-sizes" not in told
+    assert told["--dropout-rates"] == "0.0,0.5"
+
+
 def test_the_commands_are_those_of_the_command_line(study):
     known = typer.main.get_command(app).commands
     protocol = Protocol.study(scale="small").to_json()

@@ -8,7 +8,12 @@ import typer
 
 from rust_tuner import Protocol, Study
 from rust_tuner.cli.options import Choices, Precisions, Views
-from rust_tuner.cli.support import nested_choices, open_study, parse_numbers
+from rust_tuner.cli.support import (
+    nested_choices,
+    open_study,
+    parse_batch_sizes,
+    parse_numbers,
+)
 from rust_tuner.protocol import PUBLISHED_VIEWS
 
 
@@ -18,6 +23,7 @@ def test_a_nested_cross_validation_takes_its_choices_from_the_studys_own_searche
         "epochs": 2,
         "score_epoch": "best_mean",
         "batch_size_range": (4, 16),
+        "fit_batch_sizes": False,
         "dropout_rate_range": (0.0, 0.5),
         "trials": 2,
         "learning_rates": (1e-2, 1e-3),
@@ -37,6 +43,20 @@ def test_a_nested_cross_validation_takes_its_choices_from_the_studys_own_searche
 )
 def test_numbers_stand_with_commas(text, kind, count, numbers):
     assert parse_numbers("--epsilons", text, kind, count=count) == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"), [(None, None), ("published", (16, 2048)), ("8,64", (8, 64))]
+)
+def test_batch_sizes_are_two_numbers_or_the_published_ones_by_name(text, sizes):
+    assert parse_batch_sizes(text) == sizes
+
+
+def test_batch_sizes_that_are_given_are_not_fitted_and_the_default_is(tmp_path):
+    shared = {"protocol": None, "views": None}
+    given = open_study(tmp_path, None, batch_size_range=(16, 2048), **shared)
+    assert given.protocol.batch_sizes(40).highest == 2048
+    assert open_study(tmp_path, None, **shared).protocol.batch_sizes(40).highest == 40
 
 
 @pytest.mark.parametrize(

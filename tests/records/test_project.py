@@ -14,15 +14,17 @@ import pandas as pd
 import pytest
 
 from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.files import read_json, write_json
+from rust_tuner.files import read_json, sha256_of_json, write_json
 from rust_tuner.metrics import corrected_t_test
 from rust_tuner.records.folds import FoldRecord, FoldStore
 from rust_tuner.records.project import (
     TrialRecord,
     count_ended,
     history_table,
+    hyperparameter_columns,
     read_out_of_fold,
     read_project,
+    read_trial,
     results_table,
 )
 
@@ -404,6 +406,7 @@ def test_results_have_a_row_a_trial_with_scores_spreads_and_baselines(project):
         "val_loss_std",
         "view_only_auroc",
         "steps_per_epoch",
+        "one_step",
         "seconds",
         "message",
     ]
@@ -425,8 +428,91 @@ def test_results_have_a_row_a_trial_with_scores_spreads_and_baselines(project):
     assert table[["tied_with_best", "p_against_best"]].isna().all(axis=None)
     assert list(table["view_only_auroc"]) == [0.6] * 4
     np.testing.assert_array_equal(table["steps_per_epoch"], [5, 5, np.nan, 4])
+    assert table["one_step"].tolist() == [False, False, pd.NA, False]
     assert list(table["seconds"]) == [3.0, 3.0, 0.0, 1.5]
     assert table["message"].tolist()[2] == "MemoryError: no room"
+
+
+def test_results_mark_trials_whose_batch_held_the_whole_fold(project):
+    for path in (project / "trial_0001").glob("fold_*.json"):
+        head = json.loads(path.read_text()) | {"steps_per_epoch": 1}
+        del head["sha256"]
+        write_json(path, head | {"sha256": sha256_of_json(head)})
+    read = read_project(project)
+    table = results_table(read).set_index("trial")
+    assert table["one_step"].dtype == "boolean"
+    assert table.loc[["0000", "0001"], "one_step"].tolist() == [False, True]
+    assert [trial.one_step for trial in read.trials] == [False, True, None, False]
+
+
+TABLE_COLUMNS = (
+    *("trial", "status", "score", "score_std", "score_low", "score_high", "tied_with_best"),
+    *("p_against_best", "epoch", "val_auroc", "val_auroc_std", "val_loss", "val_loss_std"),
+    *("view_only_auroc", "steps_per_epoch", "one_step", "seconds", "message"),
+    *("rank", "best_so_far", "fold", "split", "metric", "value", "model"),
+)
+
+
+@pytest.mark.parametrize("name", TABLE_COLUMNS)
+def test_a_hyperparameter_overwrites_no_column_and_is_kept_beside_it(name, project):
+    plain = results_table(read_project(project)).set_index("trial")
+    for path in sorted(project.glob("trial_*/trial.json")):
+        state = json.loads(path.read_text())
+        state["hyperparameters"]["values"] = {"units": 2, name: f"own {path.parent.name}"}
+        write_json(path, state)
+    read = read_project(project)
+    table = results_table(read)
+    assert table.columns.is_unique
+    assert list(table[f"hp_{name}"]) == [f"own trial_000{number}" for number in range(4)]
+    rest = table.drop(columns=f"hp_{name}").set_index("trial")
+    columns = [column for column in plain if column != "units"]
+    pd.testing.assert_frame_equal(rest[columns], plain[columns])
+    assert list(table["trial"]) == ["0000", "0001", "0002", "0003"]
+
+
+def test_a_prefix_stands_only_where_names_collide_and_then_until_they_do_not(project):
+    path = project / "trial_0000" / "trial.json"
+    values = {"units": 2, "epochs": 3, "loss": "mse", "trial": 4, "hp_trial": 5}
+    state = json.loads(path.read_text())
+    write_json(path, state | {"hyperparameters": {"space": [], "values": values}})
+    read = read_project(project)
+    columns = hyperparameter_columns(read)
+    assert columns == {
+        "units": "units",
+        "epochs": "epochs",
+        "loss": "loss",
+        "trial": "hp_hp_trial",
+        "hp_trial": "hp_trial",
+    }
+    row = results_table(read).iloc[0]
+    assert {name: row[column] for name, column in columns.items()} == values
+    assert hyperparameter_columns(read, ("loss",))["loss"] == "hp_loss"
+
+
+@pytest.mark.parametrize(
+    ("names", "objective"),
+    [
+        ([("auc_2", "auc_3"), ("auc", "auc_1")], "val_auc"),
+        ([("auc_2", "auc_3"), ("auc_2", "auc_3")], "val_auc_1"),
+        ([("auc", "auc_1"), ("auc_7", "auc_8")], None),
+    ],
+)
+def test_metrics_that_keras_numbered_otherwise_are_read_under_one_name(names, objective, project):
+    run = json.loads((project / "search.json").read_text())
+    run["objective"] = {"name": objective, "direction": "max"} if objective else {}
+    write_json(project / "search.json", run)
+    for fold, (first, second) in enumerate(names):
+        path = project / "trial_0000" / f"fold_{fold}.json"
+        head = json.loads(path.read_text())
+        head["validation"] = {"loss": [0.5, 0.4], first: [0.1, 0.2], second: [0.3, 0.4]}
+        head["training"] = {"loss": [0.5, 0.4], first: [0.1, 0.2], second: [0.3, 0.4]}
+        del head["sha256"]
+        write_json(path, head | {"sha256": sha256_of_json(head)})
+    trial = read_trial(project / "trial_0000", objective=objective)
+    for fold in trial.folds:
+        assert fold["validation"]["auc"] == [0.1, 0.2]
+        assert fold["validation"]["auc_1"] == [0.3, 0.4]
+    assert trial.fold_values("auc_1") == [0.4, 0.4]
 
 
 def test_results_say_which_trials_are_tied_with_the_best(project):

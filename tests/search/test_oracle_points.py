@@ -63,7 +63,7 @@ def test_grid_holds_every_point_once_defaults_first_and_last_declared_fastest(
     [
         two_models,
         lambda hp: hp.Float("rate", 0.0, 1.0),
-        lambda hp: hp.Float("rate", 0.1, 0.9, step=0.2, default=0.5),
+        lambda hp: hp.Float("rate", 0.0, 1.0, step=0.25, default=0.5),
         lambda hp: hp.Int("units", 1, 100, sampling="log"),
         lambda hp: hp.Int("units", 2, 64, step=2, sampling="log", default=8),
     ],
@@ -72,6 +72,39 @@ def test_grid_holds_every_point_once_defaults_first_and_last_declared_fastest(
 def test_grid_samples_ranges_as_keras_tuner(declare: Declare) -> None:
     ours = all_values(open_oracle(GridSearchOracle, declare))
     assert ours == stock_grid_sequence(declare)
+
+
+def stepped(hp: keras_tuner.HyperParameters) -> None:
+    hp.Float("rate", 0, 0.5, step=0.1)
+    hp.Float("decay", 1e-4, 1e-1, step=10, sampling="log", default=1e-2)
+
+
+RATES = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+DECAYS = [1e-4, 1e-3, 1e-2, 1e-1]
+
+
+def test_grid_visits_the_end_of_a_range_with_steps() -> None:
+    points = all_values(open_oracle(GridSearchOracle, stepped))
+    assert len(points) == 24
+    assert [point["rate"] for point in points[::4]] == RATES
+    assert [point["decay"] for point in points[:4]] == [1e-2, 1e-4, 1e-3, 1e-1]
+
+
+def test_random_draws_each_value_of_a_range_with_steps_alike() -> None:
+    oracle = open_oracle(RandomSearchOracle, stepped, max_trials=100)
+    points = all_values(oracle)
+    assert as_set(points) == as_set(all_values(open_oracle(GridSearchOracle, stepped)))
+    assert {"0.3", "0.5"} < {repr(point["rate"]) for point in points}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=KIND_NAMES)
+def test_a_search_that_was_begun_with_keras_tuners_steps_keeps_them(
+    kind: type[ResumableOracle],
+) -> None:
+    oracle = open_oracle(kind, lambda hp: hp.Float("rate", 0, 0.5, step=0.1), max_trials=50)
+    assert max(point["rate"] for point in all_values(oracle)) == 0.5
+    oracle.exact_steps = False
+    assert max(point["rate"] for point in all_values(oracle)) == 0.4
 
 
 def test_grid_runs_from_the_defaults_with_the_last_declared_fastest(tmp_path: Path) -> None:

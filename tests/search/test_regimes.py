@@ -9,7 +9,10 @@ import pytest
 from rust_tuner import CrossValidationTuner, Protocol, load_manifest, regime_1, regime_2
 from rust_tuner.data.splits import Development, make_folds, split_holdout
 from rust_tuner.errors import ProtocolError, SearchError, SplitError
+from rust_tuner.files import write_json
 from rust_tuner.metrics import view_only_baseline
+from rust_tuner.progress import Silent
+from rust_tuner.protocol import PUBLISHED_BATCH_SIZES
 from rust_tuner.records.project import read_out_of_fold
 
 LEARNING_RATES = [1e-1, 1e-2, 1e-3, 1e-4]
@@ -45,7 +48,7 @@ def kinds(tuner):
 
 
 def test_regime_1_has_the_published_ranges_and_scale(tmp_path, development, searches):
-    tuner = regime_1(development, tmp_path)
+    tuner = regime_1(development, tmp_path, batch_size_range=PUBLISHED_BATCH_SIZES)
     space = space_of(tuner)
     assert kinds(tuner) == {
         "batch_size": "Int",
@@ -67,8 +70,63 @@ def test_regime_1_has_the_published_ranges_and_scale(tmp_path, development, sear
     assert tuner.project_folder == tmp_path / "regime_1"
 
 
-def test_regime_1_draws_over_the_whole_of_its_ranges(tmp_path, development, searches):
+class Notes(Silent):
+    """A progress that keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def test_batch_sizes_end_at_the_rows_of_a_fold_and_that_is_said_once(
+    tmp_path, development, searches
+):
+    notes = Notes()
+    tuner = regime_1(development, tmp_path, progress=notes)
+    rows = max(len(training) for training, _ in make_folds(development, 6, 0))
+    batch_size = space_of(tuner)["batch_size"]
+    assert (batch_size.max_value, batch_size.sampling) == (rows, "log")
+    (told,) = notes.said
+    assert f"trains on up to {rows} radiographs" in told
+    drawn = pd.DataFrame([tuner.oracle.values_of(trial) for trial in range(100)])["batch_size"]
+    assert drawn.between(batch_size.min_value, rows).all()
+    assert (np.ceil(rows / drawn) > 1).mean() > 0.9
+    about = searches[0][1]["about"]
+    assert about["fit_batch_sizes"] is True
+    # A search that was begun is said to be nothing new.
+    write_json(tmp_path / "regime_1" / "search.json", about)
+    regime_1(development, tmp_path, progress=notes)
+    assert notes.said == [told]
+    assert searches[1][1]["about"] == about
+
+
+def test_a_range_that_is_asked_for_stays_and_what_of_it_is_one_step_is_said(
+    tmp_path, development, searches
+):
+    notes = Notes()
+    tuner = regime_1(development, tmp_path, batch_size_range=(8, 1000), progress=notes)
+    assert (space_of(tuner)["batch_size"].max_value) == 1000
+    assert "of the batch sizes 8 to 1000 hold the whole fold" in notes.said[0]
+    assert "fit_batch_sizes" not in searches[0][1]["about"]
+
+
+def test_a_search_of_an_earlier_version_keeps_the_range_that_it_was_begun_with(
+    tmp_path, development, searches
+):
+    regime_1(development, tmp_path, batch_size_range=PUBLISHED_BATCH_SIZES)
+    recorded = {"protocol": searches[0][1]["about"]["protocol"]}
+    assert "fit_batch_sizes" not in recorded["protocol"]
+    write_json(tmp_path / "regime_1" / "search.json", recorded)
     tuner = regime_1(development, tmp_path)
+    batch_size = space_of(tuner)["batch_size"]
+    assert (batch_size.max_value, batch_size.sampling) == (2048, "linear")
+    assert searches[1] == searches[0]
+
+
+def test_regime_1_draws_over_the_whole_of_its_ranges(tmp_path, development, searches):
+    tuner = regime_1(development, tmp_path, batch_size_range=PUBLISHED_BATCH_SIZES)
     drawn = pd.DataFrame([tuner.oracle.values_of(trial) for trial in range(100)])
     assert not drawn.duplicated().any()
     assert drawn["batch_size"].between(16, 2048).all()

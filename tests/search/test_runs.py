@@ -9,7 +9,13 @@ from keras_tuner.engine.trial import TrialStatus
 from rust_tuner import GridSearchOracle
 from rust_tuner.errors import ResumeError
 from rust_tuner.search import runs
-from rust_tuner.search.runs import as_begun, claim_folder, claim_record, recover_trials, run_key
+from rust_tuner.search.runs import (
+    claim_folder,
+    claim_record,
+    recover_trials,
+    run_key,
+    with_begun_kernels,
+)
 
 RUN = {
     "seed": 1,
@@ -328,7 +334,7 @@ def test_a_search_begun_by_other_kernels_is_refused_with_the_variable_that_mends
     monkeypatch.setattr(runs, "can_switch_onednn", lambda: True)
     path, said = tmp_path / "search.json", []
     path.write_text(json.dumps({"seed": 1, "onednn": was}))
-    run = as_begun(path, {"seed": 1, "onednn": not was}, say=said.append)
+    run = with_begun_kernels(path, {"seed": 1, "onednn": not was}, say=said.append)
     assert (run, said) == ({"seed": 1, "onednn": not was}, [])
     with pytest.raises(ResumeError, match=f"onednn: was {was}, is {not was}") as refusal:
         with claim_folder(tmp_path, run):
@@ -340,7 +346,7 @@ def test_a_search_begun_by_other_kernels_is_refused_with_the_variable_that_mends
 def test_a_search_of_an_earlier_version_keeps_its_key_and_its_manifest(tmp_path):
     path, said = tmp_path / "search.json", []
     path.write_text(json.dumps({"seed": 1}))
-    run = as_begun(path, {"seed": 1, "onednn": True}, say=said.append)
+    run = with_begun_kernels(path, {"seed": 1, "onednn": True}, say=said.append)
     assert run_key(run) == run_key({"seed": 1})
     (line,) = said
     assert "did not record whether TensorFlow used oneDNN" in line
@@ -354,7 +360,7 @@ def test_a_search_moved_to_a_machine_without_the_choice_goes_on_and_says_so(
     monkeypatch.setattr(runs, "can_switch_onednn", lambda: False)
     path, said = tmp_path / "search.json", []
     path.write_text(json.dumps({"seed": 1, "onednn": True}))
-    assert as_begun(path, {"seed": 1, "onednn": now}, say=said.append)["onednn"] is True
+    assert with_begun_kernels(path, {"seed": 1, "onednn": now}, say=said.append)["onednn"] is True
     (line,) = said
     assert "begun with TensorFlow's oneDNN, which cannot be chosen on this machine" in line
 
@@ -364,4 +370,4 @@ def test_a_new_search_or_one_of_the_same_kernels_is_begun_as_it_is(content, tmp_
     path = tmp_path / "search.json"
     if content is not None:
         path.write_text(content)
-    assert as_begun(path, {"onednn": True}, say=pytest.fail) == {"onednn": True}
+    assert with_begun_kernels(path, {"onednn": True}, say=pytest.fail) == {"onednn": True}

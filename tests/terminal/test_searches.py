@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
+from report_studies import write_project
 from rich.console import Console
 
 from rust_tuner.files import read_json
@@ -68,6 +69,22 @@ def test_which_trials_are_tied_stands_beside_them(project):
     assert "Tied: not told from the best at 5 %, all trials tested at once." in text
     num_tied = int(results["tied_with_best"].sum())
     assert (f", {num_tied} tied for the best" in text) == (num_tied > 1)
+
+
+def test_a_batch_size_that_holds_the_whole_fold_is_marked(tmp_path):
+    sizes = [200, 400, 2048]
+    space = {
+        "batch_size": {
+            "class_name": "Int",
+            "config": {"name": "batch_size", "min_value": 16, "max_value": 2048},
+        }
+    }
+    write_project(tmp_path / "regime_1", [{"batch_size": size} for size in sizes], space=space)
+    text = shown(read_project(tmp_path / "regime_1"))
+    assert [row[1] for row in rows_of(text)] == ["200", "400!", "2048!"]
+    assert "! one step an epoch: the batch holds all that a fold trains on (2 of 3" in text
+    write_project(tmp_path / "regime_2", [{"batch_size": 200}], space=space)
+    assert "!" not in shown(read_project(tmp_path / "regime_2"))
 
 
 def test_the_best_trials_interval_stands_below_the_table(project):

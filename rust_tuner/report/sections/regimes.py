@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -42,6 +42,7 @@ from rust_tuner.words import METRICS, short_number
 
 _COLUMNS_OF_TRIALS = ("rank", "trial", "status")
 _NARROW_GRID = 8
+_WHOLE_FOLD = "1 (whole fold)"
 _BOXES = 10
 
 
@@ -100,6 +101,12 @@ def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float 
         f"Best: trial {best.trial} with {project.objective} {best.score:.4f}, a selection score: "
         f"{told}."
     )
+    steps = [trial.one_step for trial in project.trials if trial.score is not None]
+    if any(steps):
+        section.lead.append(
+            f"In {sum(map(bool, steps))} of {len(steps)} trials the batch held all that a fold "
+            "trains on, so that an epoch was one step: their batch sizes made no difference."
+        )
     attempt(section, "The interval of the best trial", lambda: tell_worth(section, project))
     if noise is not None:
         section.lead.append(
@@ -259,6 +266,13 @@ def _trials(section: Section, room: Room, project: Project, name: str) -> None:
         cells += [decimal(row["p_against_best"]), *(short(row[item]) for item in names)]
         cells += [decimal(row[part]) for metric in metrics for part in (metric, f"{metric}_std")]
         cells += [ends(row["score_low"], row["score_high"])]
-        cells += [whole(row["epoch"], plus=1), whole(row["steps_per_epoch"])]
+        cells += [whole(row["epoch"], plus=1), _steps(row)]
         rows.append([*cells, decimal(row["seconds"], digits=1)])
     section.tables.append(PageTable("Trials, the best first", header, rows, files))
+
+
+def _steps(row: Mapping[Any, Any]) -> Cell:
+    """The steps of an epoch; a trial whose batch held the whole fold is marked."""
+    if pd.isna(row["one_step"]) or not row["one_step"]:
+        return whole(row["steps_per_epoch"])
+    return _WHOLE_FOLD, 1.0

@@ -1,0 +1,76 @@
+"""The values of a hyperparameter with a step, computed so that none is lost to rounding.
+
+KerasTuner counts the steps of a range in binary fractions, in which `0.5 // 0.1` is 4: the end of
+`hp.Float("rate", 0, 0.5, step=0.1)` is never tried, and its fourth value is 0.30000000000000004.
+"""
+
+import math
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from typing import Any
+
+# A step hits the end of its range where it misses it by less than this share of a step.
+_SLACK = 1e-9
+# Digits that are enough for a value, once it is rounded to a float, to be the one that was meant.
+_DIGITS = 50
+
+
+def has_float_steps(hp: Any) -> bool:
+    """Whether a hyperparameter of KerasTuner has steps that rounding could lose."""
+    return type(hp).__name__ == "Float" and hp.step is not None
+
+
+def stepped_values(hp: Any) -> list[float]:
+    """The values of a `Float` with a step, in KerasTuner's order; the end where a step hits it.
+
+    Args:
+        hp: the hyperparameter. A `linear` step is added, a `log` step multiplies, and
+            `reverse_log` mirrors the values of `log` within the range.
+
+    Returns:
+        Values in the range, each the float next to the decimal number that was meant.
+    """
+    if hp.sampling == "linear":
+        return _linear(hp)
+    values = _logarithmic(hp)
+    if hp.sampling == "log":
+        return values
+    low, high = _meant(hp.min_value), _meant(hp.max_value)
+    return [float(high + low - _meant(value)) for value in values]
+
+
+def _linear(hp: Any) -> list[float]:
+    low, high, step = (_meant(part) for part in (hp.min_value, hp.max_value, hp.step))
+    if step <= 0:
+        return [float(low)]
+    count, hits = _steps(float((high - low) / step))
+    # Where the end is hit, a step such as 1 / 3 is one of so many equal parts.
+    step = (high - low) / count if hits and count else step
+    return [float(low + index * step) for index in range(count + 1)]
+
+
+def _logarithmic(hp: Any) -> list[float]:
+    low, high = Decimal(repr(hp.min_value)), Decimal(repr(hp.max_value))
+    with localcontext() as context:
+        context.prec = _DIGITS
+        step = Decimal(repr(hp.step))
+        count, hits = _steps(float((high / low).ln() / step.ln()))
+        if hits and count:
+            step = ((high / low).ln() / count).exp()
+        values = [float(low * step**index) for index in range(count + 1)]
+    if hits:
+        values[-1] = float(high)
+    return values
+
+
+def _steps(ratio: float) -> tuple[int, bool]:
+    """How many steps a range holds, and whether the last one hits its end."""
+    nearest = round(ratio)
+    if abs(ratio - nearest) <= _SLACK * max(1.0, ratio):
+        return nearest, True
+    return math.floor(ratio), False
+
+
+def _meant(value: float) -> Fraction:
+    """The decimal number that a float was written as: its shortest text."""
+    return Fraction(repr(value))
