@@ -45,14 +45,27 @@ _FEWEST = 2
 
 
 @dataclass(frozen=True)
-class _Statistics:
-    """What one permutation gave: AUROCs, and the variance of the first under fixed models."""
+class ShuffledStatistics:
+    """What one permutation gave.
+
+    Attributes:
+        cortex_auroc: of visible cortices.
+        cortex_expected: what the view alone gives on the same labels, or 0.5 where that is higher.
+        variance: of the first under fixed models, see `metrics.shuffled_variance`.
+        auroc: of all 18 labels.
+        auroc_view_only: what the view alone gives.
+    """
 
     cortex_auroc: float
     cortex_expected: float
     variance: float
     auroc: float
     auroc_view_only: float
+
+    @property
+    def lift(self) -> float:
+        """By how much the first exceeds what is expected."""
+        return self.cortex_auroc - self.cortex_expected
 
 
 def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
@@ -70,8 +83,8 @@ def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
     Args:
         runs: out-of-fold predictions beside the shuffled labels, one a permutation.
     """
-    found = [_statistics(run) for run in runs]
-    lifts = np.array([one.cortex_auroc - one.cortex_expected for one in found])
+    found = [shuffled_statistics(run) for run in runs]
+    lifts = np.array([one.lift for one in found])
     if len(runs) < _FEWEST or not np.isfinite(lifts).all():
         reason = (
             "No label of visible cortices has both classes in any fold."
@@ -80,7 +93,7 @@ def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
         )
         mend = f"Ask for more: --permutations {DEFAULT_PERMUTATIONS}."
         return Verdict(*SHUFFLED, "not_run", reason, mend if len(runs) < _FEWEST else "")
-    lift = _lift(lifts, float(np.mean([one.variance for one in found])))
+    lift = lift_interval(lifts, float(np.mean([one.variance for one in found])))
     cortex, expected, whole, view_only = (
         float(np.mean([getattr(one, name) for one in found]))
         for name in ("cortex_auroc", "cortex_expected", "auroc", "auroc_view_only")
@@ -120,8 +133,8 @@ def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
     )
 
 
-def _lift(lifts: npt.NDArray[np.float64], variance: float) -> Interval:
-    """The mean of the permutations' lifts with its 95 % interval.
+def lift_interval(lifts: npt.NDArray[np.float64], variance: float) -> Interval:
+    """The mean of the permutations' lifts with its 95 % interval; a leak where it is above 0.
 
     Args:
         lifts: (permutations,) at least two.
@@ -133,7 +146,8 @@ def _lift(lifts: npt.NDArray[np.float64], variance: float) -> Interval:
     return Interval(mean, mean - reach, mean + reach)
 
 
-def _statistics(run: Predictions) -> _Statistics:
+def shuffled_statistics(run: Predictions) -> ShuffledStatistics:
+    """What the out-of-fold predictions of one permutation give."""
     problems = problems_of(run)
     folds = np.zeros(len(run.labels), np.int64) if run.folds is None else run.folds
     alone = dataclasses.replace(run, probabilities=view_only_of_folds(run.labels, folds))
@@ -145,7 +159,7 @@ def _statistics(run: Predictions) -> _Statistics:
 
     truth, score, mask = problems["val_cortex_auroc"]
     views = run.labels[:, :NUM_VIEWS].argmax(axis=1)
-    return _Statistics(
+    return ShuffledStatistics(
         cortex_auroc=auroc(problems["val_cortex_auroc"]),
         cortex_expected=max(auroc(view_only["val_cortex_auroc"]), CHANCE_AUROC),
         variance=shuffled_variance(truth, score, run.patient_ids, mask, strata=views, folds=folds),
