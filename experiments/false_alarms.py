@@ -11,6 +11,7 @@ one core; a smaller scale draws fewer studies.
 
 import argparse
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -38,6 +39,7 @@ FloatArray = npt.NDArray[np.float64]
 Leak = Literal[
     "none", "patients on both sides", "features chosen by labels", "copies under new ids"
 ]
+Metric = Literal["auroc", "cortex_auroc"]
 
 LEAKS: tuple[Leak, ...] = (
     "none",
@@ -174,7 +176,7 @@ def beats_rate(
     setting: Setting,
     *,
     where: Literal["hold-out", "out of fold"],
-    metric: Literal["auroc", "cortex_auroc"] = "cortex_auroc",
+    metric: Metric = "cortex_auroc",
     studies: int,
     trials: int = 1,
     seed: int = 0,
@@ -233,7 +235,7 @@ def _gain(
     radiographs: Radiographs,
     answers: FloatArray,
     view: FloatArray,
-    metric: str,
+    metric: Metric,
     folds: npt.NDArray[np.int64] | None = None,
 ) -> Gain:
     of_cortices = metric == "cortex_auroc"
@@ -262,52 +264,61 @@ CLEAN = {
 }
 
 
+def questions(scale: float) -> dict[str, Callable[[], float]]:
+    """What is simulated, by the words that it is printed with.
+
+    Args:
+        scale: share of the studies that are drawn.
+    """
+
+    def number(full: int) -> int:
+        return int(max(2, round(full * scale)))
+
+    asked: dict[str, Callable[[], float]] = {}
+    for count in (3, 5, 10):
+        fails = functools.partial(failure_rate, permutations=count)
+        for name, setting in CLEAN.items():
+            asked[f"shuffled, no leak, {name}, {count} permutations"] = functools.partial(
+                fails, setting, studies=number(20)
+            )
+        for leak in LEAKS[1:]:
+            for patients in (40, 100):
+                asked[f"shuffled, {leak}, {patients} patients, {count} permutations"] = (
+                    functools.partial(fails, Setting(patients), studies=number(10), leak=leak)
+                )
+    metrics: tuple[Metric, ...] = ("auroc", "cortex_auroc")
+    for patients, rare in ((12, False), (12, True), (40, False), (40, True), (100, False)):
+        for metric in metrics:
+            name = f"{patients} patients{', rare scores' if rare else ''}, {metric}"
+            asked[f"beats the view, hold-out, {name}"] = functools.partial(
+                beats_rate,
+                Setting(patients, rare=rare),
+                where="hold-out",
+                metric=metric,
+                studies=number(400),
+            )
+    for trials in (1, 5, 20):
+        for patients in (40, 100):
+            asked[f"beats the view, out of fold, best of {trials}, {patients} patients"] = (
+                functools.partial(
+                    beats_rate,
+                    Setting(patients),
+                    where="out of fold",
+                    studies=number(200),
+                    trials=trials,
+                )
+            )
+    return asked
+
+
 def main() -> None:
     """Simulate, and print one line a question."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the studies drawn")
-    scale = parser.parse_args().scale
-
-    def number(full: int) -> int:
-        return max(2, round(full * scale))
-
-    questions: dict[str, Callable[[], float]] = {}
-    for name, setting in CLEAN.items():
-        for count in (3, 5, 10):
-            questions[f"shuffled, no leak, {name}, {count} permutations"] = (
-                lambda setting=setting, count=count: failure_rate(
-                    setting, permutations=count, studies=number(20)
-                )
-            )
-    for leak in LEAKS[1:]:
-        for patients in (40, 100):
-            for count in (3, 5, 10):
-                questions[f"shuffled, {leak}, {patients} patients, {count} permutations"] = (
-                    lambda leak=leak, patients=patients, count=count: failure_rate(
-                        Setting(patients), permutations=count, studies=number(10), leak=leak
-                    )
-                )
-    for patients, rare in ((12, False), (12, True), (40, False), (40, True), (100, False)):
-        for metric in ("auroc", "cortex_auroc"):
-            name = f"{patients} patients{', rare scores' if rare else ''}, {metric}"
-            questions[f"beats the view, hold-out, {name}"] = (
-                lambda patients=patients, rare=rare, metric=metric: beats_rate(
-                    Setting(patients, rare=rare),
-                    where="hold-out",
-                    metric=metric,
-                    studies=number(400),
-                )
-            )
-    for trials in (1, 5, 20):
-        for patients in (40, 100):
-            questions[f"beats the view, out of fold, best of {trials}, {patients} patients"] = (
-                lambda patients=patients, trials=trials: beats_rate(
-                    Setting(patients), where="out of fold", studies=number(200), trials=trials
-                )
-            )
+    asked = questions(parser.parse_args().scale)
     lines = []
-    with ConsoleProgress().task("simulating", len(questions)) as task:
-        for question, ask in questions.items():
+    with ConsoleProgress().task("simulating", len(asked)) as task:
+        for question, ask in asked.items():
             lines.append(f"{question:75} {ask():6.1%}")
             task.advance()
     print("\n".join(lines))

@@ -30,7 +30,7 @@ from rust_tuner.records.rows import problems_of
 
 SHUFFLED = ("shuffled_labels", "Shuffled labels")
 DEFAULT_PERMUTATIONS = 10
-# In simulations of clean studies (tests/checks/test_false_alarms.py), at any number of patients.
+# Of clean studies, at the default number of permutations (experiments/false_alarms.py).
 FALSE_ALARMS = "1 to 3 %"
 BLIND_SPOTS = (
     "This check cannot see one patient under two ids, because labels are shuffled by patient id; "
