@@ -46,13 +46,15 @@ def holdout_table(found: dict[str, Any], standings: Sequence[Standing] = ()) -> 
         standings: whether it beats the view alone, from `against_view.holdout_standings`.
     """
     metrics, baseline = found["metrics"], found["view_only_baseline"]
+    undecided = dict.fromkeys(item.reason for item in standings if item.gain is None)
     figures = pd.DataFrame(found.get("figures") or [], columns=list(_FIGURE_COLUMNS))
     table = plain_table(
         f"Hold-out set: {found['radiographs']} radiographs of {found['patients']} patients",
         "An estimate: nothing that was chosen had seen these patients. Macro averages over the\n"
         f"labels where defined; threshold {found['threshold']:g}.\n"
         "Cortices: 16 labels, each only where its cortex is visible."
-        + ("\nIn brackets the 95 % interval over patients." if len(figures) else ""),
+        + ("\nIn brackets the 95 % interval over patients." if len(figures) else "")
+        + "".join(f"\nNot decided: {reason}." for reason in undecided),
     )
     for name in ("", "18 labels", "cortices"):
         table.add_column(name)
@@ -82,10 +84,10 @@ def holdout_table(found: dict[str, Any], standings: Sequence[Standing] = ()) -> 
 
 def _gain(item: Standing) -> str:
     if item.gain is None:
-        return item.reason
+        return "undefined"
     found = item.gain.gain
     told = f"{found.value:+.3f}"
-    return told if pd.isna(found.low) else f"{told} ({found.low:+.3f} to {found.high:+.3f})"
+    return told if pd.isna(found.low) else f"{told} ({found.low:.3f} to {found.high:.3f})"
 
 
 def _scores_table(figures: pd.DataFrame) -> Table:
