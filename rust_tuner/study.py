@@ -346,7 +346,7 @@ class Study:
         """Guards against leakage, and sanity checks; see `checks.run.run_checks`.
 
         Args:
-            permutations: how often labels are shuffled; 3 where None.
+            permutations: how often labels are shuffled; 10 where None.
 
         Returns:
             A verdict a check, as `checks.json` holds them.
@@ -354,7 +354,8 @@ class Study:
         Raises:
             ResumeError: where the study has not been prepared.
         """
-        from rust_tuner.steps.checks.run import DEFAULT_PERMUTATIONS, run_checks
+        from rust_tuner.steps.checks.run import run_checks
+        from rust_tuner.steps.checks.shuffled_labels import DEFAULT_PERMUTATIONS
 
         if not self._file.is_there:
             raise ResumeError(

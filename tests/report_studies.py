@@ -19,6 +19,7 @@ from rust_tuner.records.checks import CheckRecord, Verdict, searches_seen
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.folds import FoldStore
 from rust_tuner.records.nested import (
+    NESTED_PREDICTIONS,
     OuterRecord,
     outer_folder,
     write_outer,
@@ -349,7 +350,9 @@ def write_nested(folder, *, outer_folds=3, finished=3, **changes):
         place = outer_folder(folder, record.outer_fold)
         write_outer(place, record, key=SHA, predictions="patient_id\n")
     if finished == outer_folds:
-        write_summary(folder, run, nested_summary(run, records, make_out_of_fold()))
+        predictions = make_out_of_fold()
+        predictions.to_csv(folder / NESTED_PREDICTIONS, index=False)
+        write_summary(folder, run, nested_summary(run, records, predictions))
     return folder
 
 
@@ -408,6 +411,8 @@ def write_study(folder):
     write_baselines(folder / "baselines", ("lenet1998", "inceptionv3_imagenet"))
     write_regime_1(folder / "regime_1")
     write_regime_2(folder / "regime_2")
+    for seed, regime in enumerate(("regime_1", "regime_2"), start=2):
+        write_out_of_fold(folder / regime, seed=seed)
     write_nested(folder / "nested")
     write_noise(folder / "noise")
     write_project(folder / "final" / "cross_validation", [{"batch_size": 16}], num_folds=4)

@@ -1,63 +1,254 @@
-"""Whether the best trial of a search does better than the view alone, or than chance.
+"""Whether a figure beats the view alone: the one rule, and its words.
 
-It owns the rule and its words; the table, the report and the checks all tell the same.
+It owns the decision of every part of a study: the terminal, the page, the checks and the claim all
+take theirs from here. The interval itself belongs to `metrics.gain`.
 """
 
+import dataclasses
+import functools
+import hashlib
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from rust_tuner.metrics import Interval
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import score_intervals
+import numpy as np
+import numpy.typing as npt
 
-CHANCE_AUROC = 0.5
+from rust_tuner.labels import CORTICES, NUM_VIEWS, encode
+from rust_tuner.metrics import Gain, Predictions, gain_over, view_only_of_folds, view_only_scores
+from rust_tuner.metrics.gain import CHANCE_AUROC
+from rust_tuner.analysis.assessment import as_predictions
+from rust_tuner.analysis.nested import OUTER_FOLD
+from rust_tuner.records.predictions import read_predictions
+from rust_tuner.records.folder import DAMAGED, StudyRecords
+from rust_tuner.records.nested import NESTED_PREDICTIONS, Nested
+from rust_tuner.records.rows import out_of_fold_predictions, problems_of, read_rows
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+
+METRICS_JUDGED = ("auroc", "cortex_auroc")
+NO_PREDICTIONS = "no predictions by patient"
+PARTS = {
+    REGIME_1: "Regime I",
+    REGIME_2: "Regime II",
+    "cross_validation": "The tuned model's cross-validation",
+    "nested": "Nested cross-validation",
+    "holdout": "Hold-out set",
+}
+
+Answer = Literal["above", "not distinguishable", "below", "undecided"]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A figure of a best trial beside what costs no image.
+    """A figure of a model beside what costs no image.
 
     Attributes:
         metric: `auroc` or `cortex_auroc`.
-        interval: 95 % over patients.
-        view_only: what a predictor that knows only the view scores, by the same folds.
+        gain: over the view-only baseline, or over chance where that is higher; None where it
+            cannot be decided.
+        reason: why it cannot be decided; empty otherwise.
     """
 
     metric: str
-    interval: Interval
-    view_only: float
+    gain: Gain | None
+    reason: str = ""
+
+    @property
+    def answer(self) -> Answer:
+        """`above` or `below` where the whole interval of the gain is; `undecided` without one."""
+        if self.gain is None:
+            return "undecided"
+        if self.gain.gain.low > 0:
+            return "above"
+        return "below" if self.gain.gain.high < 0 else "not distinguishable"
+
+    @property
+    def is_above(self) -> bool:
+        """Whether the model beats what costs no image; an undefined interval shows nothing."""
+        return self.answer == "above"
+
+    @property
+    def told(self) -> str:
+        """The figure, what it is over, and the gain with its interval."""
+        if self.gain is None:
+            return f"cannot be decided: {self.reason}"
+        found = self.gain
+        ends = (
+            f"too few of {found.num_patients} patients for an interval"
+            if math.isnan(found.gain.low)
+            else f"95 % over {found.num_patients} patients {found.gain.low:+.3f} to "
+            f"{found.gain.high:+.3f}"
+        )
+        return (
+            f"{found.model:.3f} against {found.reference:.3f}, gain {found.gain.value:+.3f} "
+            f"({ends})"
+        )
 
     @property
     def doubt(self) -> str:
-        """What the interval does not rule out, in words; empty where the model is better."""
-        chance = CHANCE_AUROC
-        beside = {"the view-only baseline": self.view_only, "chance": chance}
-        if round(self.view_only, 3) == chance:
-            beside = {"chance, which is all that the view tells": max(self.view_only, chance)}
-        # An interval that is undefined shows nothing.
-        told = [
-            f"{'lies below' if self.interval.high < value else 'contains'} {name} ({value:.3f})"
-            for name, value in beside.items()
-            if not self.interval.low > value
-        ]
-        if not told:
+        """What speaks against the model, in words; empty where it is better."""
+        if self.gain is None:
+            return f"whether it beats the view alone cannot be decided: {self.reason}"
+        if self.is_above:
             return ""
-        ends = f"{self.interval.low:.3f} to {self.interval.high:.3f}"
-        return f"its 95 % interval over patients, {ends}, {' and '.join(told)}"
+        what = "lies below" if self.answer == "below" else "cannot be distinguished from"
+        return f"{what} {self._beside}: {self.told}"
+
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """The numbers behind it, by name."""
+        if self.gain is None:
+            return {}
+        found = self.gain
+        return {
+            self.metric: found.model,
+            f"{self.metric}_view_only": found.baseline,
+            f"{self.metric}_gain": found.gain.value,
+            f"{self.metric}_gain_low": found.gain.low,
+            f"{self.metric}_gain_high": found.gain.high,
+        }
+
+    @property
+    def _beside(self) -> str:
+        assert self.gain is not None
+        if round(self.gain.baseline, 3) == CHANCE_AUROC:
+            return "chance, which is all that the view tells"
+        if self.gain.baseline < CHANCE_AUROC:
+            return "chance, which the view-only baseline does not reach"
+        return "the view-only baseline"
+
+
+def standings_of(
+    predictions: Predictions, view_scores: npt.NDArray[np.floating]
+) -> tuple[Standing, ...]:
+    """How predictions stand beside those of the view alone, by both AUROCs.
+
+    A model beats the view alone where the 95 % interval over patients of its gain is above 0; see
+    `metrics.gain_over`.
+
+    Args:
+        predictions: of n radiographs.
+        view_scores: (n, 18) what a predictor that knows the view alone answers.
+    """
+    made = hashlib.sha256(repr(predictions.patient_ids.tolist()).encode())
+    arrays = (predictions.labels, predictions.visible, predictions.probabilities, view_scores)
+    for array in (*arrays, predictions.folds):
+        if array is not None:
+            made.update(np.ascontiguousarray(array).data)
+    return _standings_of(_Asked(made.hexdigest(), predictions, view_scores))
 
 
 def standings(project: Project) -> tuple[Standing, ...]:
-    """How the best trial of a search stands, by both AUROCs.
+    """How the best trial of a search stands, by its out-of-fold predictions.
 
     Returns:
-        Nothing where there is no completed trial, no view-only baseline, or no out-of-fold
-        predictions that an interval could come from.
+        Nothing where there is no completed trial, or no view-only baseline, as of a search on
+        arrays.
     """
-    known: Mapping[str, float] = project.run.get("view_only_baseline") or {}
-    if project.best is None or not known:
+    if project.best is None or not project.run.get("view_only_baseline"):
         return ()
-    return tuple(
-        Standing(name.removeprefix("val_"), interval, float(known[name]))
-        for name, interval in score_intervals(project).items()
-        if name in known
-    )
+    try:
+        found = out_of_fold_predictions(project)
+        assert found.folds is not None
+        return standings_of(found, view_only_of_folds(found.labels, found.folds))
+    except DAMAGED:
+        return _undecided(NO_PREDICTIONS)
+
+
+def nested_standings(nested: Nested) -> tuple[Standing, ...]:
+    """How the models of the outer folds stand, by `nested/predictions.csv`."""
+    if nested.summary is None:
+        return ()
+    try:
+        table = read_predictions(nested.folder / NESTED_PREDICTIONS)
+        folds = table[OUTER_FOLD].to_numpy(np.int64)
+        found = dataclasses.replace(as_predictions(table), folds=folds)
+        return standings_of(found, view_only_of_folds(found.labels, folds))
+    except DAMAGED:
+        return _undecided(NO_PREDICTIONS)
+
+
+def holdout_standings(records: StudyRecords) -> tuple[Standing, ...]:
+    """How the tuned model stands on the hold-out set, by `final/predictions.csv`.
+
+    The view-only baseline takes its prevalences from the development set, whose labels are
+    recorded beside the out-of-fold predictions of the searches.
+    """
+    if records.holdout is None:
+        return ()
+    if records.predictions is None:
+        return _undecided(NO_PREDICTIONS)
+    development = _development_labels(records)
+    if development is None:
+        return _undecided("no search has recorded the labels of the development set")
+    try:
+        found = as_predictions(records.predictions)
+        return standings_of(found, view_only_scores(development, found.labels))
+    except DAMAGED as error:
+        return _undecided(str(error))
+
+
+def study_standings(records: StudyRecords) -> Mapping[str, tuple[Standing, ...]]:
+    """Every part of a study that has a score, by its name in `PARTS`."""
+    projects = {
+        REGIME_1: records.regime_1,
+        REGIME_2: records.regime_2,
+        "cross_validation": records.cross_validation,
+    }
+    found = {name: standings(item) for name, item in projects.items() if item is not None}
+    if records.nested is not None:
+        found["nested"] = nested_standings(records.nested)
+    found["holdout"] = holdout_standings(records)
+    return {name: items for name, items in found.items() if items}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Predictions and what they are compared with, equal where their content is."""
+
+    digest: str
+    predictions: Predictions = field(compare=False)
+    view_scores: npt.NDArray[np.floating] = field(compare=False)
+
+
+# A report tells the same decision in several places, and thousands of rows take seconds.
+@functools.lru_cache(maxsize=32)
+def _standings_of(asked: _Asked) -> tuple[Standing, ...]:
+    found = asked.predictions
+    view_problems = problems_of(dataclasses.replace(found, probabilities=asked.view_scores))
+    items = []
+    for name, (truth, score, mask) in problems_of(found).items():
+        metric = name.removeprefix("val_")
+        gain = gain_over(
+            truth,
+            score,
+            view_problems[name][1],
+            found.patient_ids,
+            mask,
+            strata=found.labels[:, :NUM_VIEWS].argmax(axis=1),
+            folds=found.folds,
+        )
+        if math.isnan(gain.model):
+            reason = "no label has both a positive and a negative radiograph"
+            items.append(Standing(metric, None, reason))
+        else:
+            items.append(Standing(metric, gain))
+    return tuple(items)
+
+
+def _undecided(reason: str) -> tuple[Standing, ...]:
+    return tuple(Standing(metric, None, reason) for metric in METRICS_JUDGED)
+
+
+def _development_labels(records: StudyRecords) -> npt.NDArray[np.float32] | None:
+    for project in records.projects.values():
+        try:
+            rows = read_rows(project)
+        except DAMAGED:
+            continue
+        return encode(rows["view"].tolist(), rows[list(CORTICES)].to_numpy(dtype=np.float64))
+    return None

@@ -9,6 +9,9 @@ from typing import Any
 
 from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
 from rust_tuner.records.folder import DAMAGED, StudyRecords
+from rust_tuner.analysis.against_view import PARTS, study_standings
+from rust_tuner.records.folder import DAMAGED, StudyRecords
+from rust_tuner.analysis.verdict import SEARCH_NAMES
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 
 PASSED, FAILED, WARNING, NOT_YET = "passed", "failed", "warning", "not yet"
@@ -170,24 +173,21 @@ def _is_complete(records: StudyRecords) -> tuple[str, str]:
 
 
 def _beats_the_view(records: StudyRecords) -> tuple[str, str]:
-    metric = "cortex_auroc"
-    told, verdict = [], PASSED
-    for name, project in _tuned(records).items():
-        best, known = project.best, view_only_of(project).get(metric)
-        if best is None or known is None or best.metrics.get(f"val_{metric}") is None:
-            continue
-        value, spread = best.metrics[f"val_{metric}"], best.spread(metric) or 0.0
-        told.append(f"{name} {value:.3f} against {known:.3f}")
-        if value <= known:
-            verdict = FAILED
-        elif value - known < spread and verdict == PASSED:
-            verdict = WARNING
-    if records.holdout is not None:
-        value, known = (records.holdout[part][metric] for part in ("metrics", "view_only_baseline"))
-        if value is not None and known is not None:
-            told.append(f"hold-out set {value:.3f} against {known:.3f}")
-            verdict = FAILED if value <= known else verdict
-    return (verdict, "; ".join(told)) if told else (NOT_YET, "nothing has a score yet")
+    found = {
+        PARTS[part]: item
+        for part, items in study_standings(records).items()
+        for item in items
+        if item.metric == "cortex_auroc"
+    }
+    if not found:
+        return NOT_YET, "nothing has a score yet"
+    told = "; ".join(f"{name} {item.doubt or item.told}" for name, item in found.items())
+    answers = {item.answer for item in found.values()}
+    if "below" in answers:
+        return FAILED, told
+    if answers == {"undecided"}:
+        return NOT_YET, told
+    return (PASSED if answers == {"above"} else WARNING), told
 
 
 def _one_look(records: StudyRecords) -> tuple[str, str]:

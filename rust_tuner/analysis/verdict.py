@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rust_tuner.analysis.against_view import standings
+from rust_tuner.analysis.against_view import PARTS, study_standings
 from rust_tuner.analysis.reproduction import preset_of
 from rust_tuner.records.baselines import CHANCE, FROZEN_BASELINES, VIEW_ONLY
 from rust_tuner.records.folder import StudyRecords
@@ -214,57 +214,12 @@ def _check_warnings(records: StudyRecords) -> list[str]:
 
 
 def _view_only_warnings(records: StudyRecords) -> list[str]:
-    found: list[str] = []
-    for name, project in _searches(records).items():
-        best = project.best
-        if best is None:
-            continue
-        known = view_only_of(project)
-        standing = {item.metric: item for item in standings(project)}
-        for metric in _FIGURES:
-            value, view_only = best.metrics.get(f"val_{metric}"), known.get(metric)
-            # An interval over patients says more than the spread over folds.
-            spread = None if metric in standing else best.spread(metric)
-            told = _against_view_only(name, metric, value, view_only, spread)
-            if not told and metric in standing and standing[metric].doubt:
-                told = [f"{name}: {METRICS[metric]} {value:.3f}: {standing[metric].doubt}."]
-            found += told
-    if records.nested is not None and records.nested.summary is not None:
-        summary_of = records.nested.summary
-        for metric in _FIGURES:
-            estimate = summary_of["estimate"][metric]
-            found += _against_view_only(
-                "Nested cross-validation",
-                metric,
-                estimate["mean"],
-                summary_of["view_only_baseline"][metric]["mean"],
-                estimate["std"],
-            )
-    if records.holdout is not None:
-        for metric in _FIGURES:
-            value = records.holdout["metrics"][metric]
-            view_only = records.holdout["view_only_baseline"][metric]
-            found += _against_view_only("Hold-out set", metric, value, view_only, None)
-    return found
-
-
-def _against_view_only(
-    name: str, metric: str, value: float | None, view_only: float | None, spread: float | None
-) -> list[str]:
-    if value is None or view_only is None:
-        return []
-    figure = f"{name}: {METRICS[metric]} {value:.3f}"
-    if value <= view_only:
-        return [
-            f"{figure} is not above the view-only baseline, {view_only:.3f}: a predictor that "
-            "never sees the fracture does as well."
-        ]
-    if spread is not None and value - view_only < spread:
-        return [
-            f"{figure} is above the view-only baseline, {view_only:.3f}, by less than its own "
-            f"standard deviation over folds, {spread:.3f}."
-        ]
-    return []
+    return [
+        f"{PARTS[part]}: {METRICS[item.metric]}: {item.doubt}."
+        for part, items in study_standings(records).items()
+        for item in items
+        if item.doubt
+    ]
 
 
 def _holdout_warnings(records: StudyRecords) -> list[str]:

@@ -15,7 +15,11 @@ from rust_tuner.terminal.checks import verdict_lines
 def check(
     study: StudyDirectory,
     permutations: Annotated[
-        int | None, typer.Option(min=1, help="How often labels are shuffled.  [default: 3]")
+        int | None,
+        typer.Option(
+            min=1,
+            help="How often labels are shuffled; each takes as long as one trial.  [default: 10]",
+        ),
     ] = None,
     cache: Cache = None,
 ) -> None:

@@ -46,6 +46,8 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.steps.plan import plan_study
 from rust_tuner.study import Study
 from rust_tuner.terminal.holdout import holdout_table
+from rust_tuner.analysis.against_view import holdout_standings
+from rust_tuner.records.folder import read_study
 from rust_tuner.terminal.searches import (
     baselines_table,
     best_trials_table,
@@ -272,7 +274,7 @@ def _run_baselines(
 
 def _run_final(study: Study) -> None:
     found = study.final()
-    out.print(holdout_table(found))
+    out.print(holdout_table(found, holdout_standings(read_study(study.directory))))
     say(f"evaluated on {found['date']}; the hold-out set is looked at once")
 
 

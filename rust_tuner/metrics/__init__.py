@@ -20,6 +20,7 @@ from rust_tuner.metrics.comparison import PairedTest, corrected_t_test, tied_wit
 from rust_tuner.metrics.decisions import DecisionTable, decisions
 from rust_tuner.metrics.fold_auroc import FoldMacroAuroc
 from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.metrics.gain import Gain, gain_over, view_only_of_folds
 from rust_tuner.metrics.keras_auc import keras_auroc, keras_aurocs
 from rust_tuner.metrics.ranking import (
     MacroAverage,
@@ -35,6 +36,7 @@ from rust_tuner.metrics.ranking import (
     view_only_baseline,
     view_only_scores,
 )
+from rust_tuner.metrics.shuffled_variance import shuffled_variance
 from rust_tuner.metrics.uncertainty import (
     AurocIntervals,
     BootstrapInterval,
@@ -51,6 +53,7 @@ __all__ = [
     "DecisionTable",
     "Figure",
     "FoldMacroAuroc",
+    "Gain",
     "Interval",
     "MacroAverage",
     "PairedTest",
@@ -72,6 +75,7 @@ __all__ = [
     "decisions",
     "expected_calibration_error",
     "fold_interval",
+    "gain_over",
     "intraclass_correlation",
     "keras_auroc",
     "keras_aurocs",
@@ -85,9 +89,11 @@ __all__ = [
     "patient_bootstrap",
     "reliability_table",
     "score_agreement",
+    "shuffled_variance",
     "tied_with_best",
     "total_agreement",
     "union_agreement",
     "view_only_baseline",
+    "view_only_of_folds",
     "view_only_scores",
 ]

@@ -1,10 +1,10 @@
-"""The macro AUROC of a cross-validation as a function of the rows' weights, for a bootstrap.
+"""The macro AUROC of a cross-validation as a function of the rows' weights, for resampling.
 
-Each fold is ranked by itself and the folds are averaged, as a trial's score is. Differences and
-means of several cross-validations are made of it.
+Each fold is ranked by itself and the folds are averaged, as a trial's score is. Differences of
+two models are made of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -58,10 +58,3 @@ def difference(
 ) -> Callable[[FloatArray], FloatArray]:
     """First minus second, in the same resamples."""
     return lambda weights: first(weights) - second(weights)
-
-
-def mean_over(
-    statistics: Sequence[Callable[[FloatArray], FloatArray]],
-) -> Callable[[FloatArray], FloatArray]:
-    """The mean of several figures, in the same resamples, where all are defined."""
-    return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)

@@ -1,5 +1,6 @@
 """What the command line shows of the one look at the hold-out set, figures with intervals."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -8,6 +9,7 @@ from rich.table import Table
 
 from rust_tuner.labels import CORTICES
 from rust_tuner.metrics.assessment import VISITS
+from rust_tuner.analysis.against_view import Standing
 from rust_tuner.terminal.table import plain_table
 
 _FIGURE_COLUMNS = ("figure", "of", "average", "value", "low", "high", "defined", "total")
@@ -15,6 +17,12 @@ _MORE_OF_LABELS = {
     "average_precision": "average precision",
     "brier": "Brier score",
     "expected_calibration_error": "calibration error",
+}
+_ANSWERS = {
+    "above": "yes",
+    "not distinguishable": "cannot be distinguished",
+    "below": "no, it lies below",
+    "undecided": "cannot be decided",
 }
 _OF_SCORES = {"kappa": "weighted kappa", "exact": "exact", "within_one": "within one"}
 _OF_VISITS = {
@@ -30,16 +38,23 @@ _OF_VISITS = {
 }
 
 
-def holdout_table(found: dict[str, Any]) -> RenderableType:
-    """What the one look at the hold-out set found."""
+def holdout_table(found: dict[str, Any], standings: Sequence[Standing] = ()) -> RenderableType:
+    """What the one look at the hold-out set found.
+
+    Args:
+        found: the content of `holdout.json`.
+        standings: whether it beats the view alone, from `against_view.holdout_standings`.
+    """
     metrics, baseline = found["metrics"], found["view_only_baseline"]
+    undecided = dict.fromkeys(item.reason for item in standings if item.gain is None)
     figures = pd.DataFrame(found.get("figures") or [], columns=list(_FIGURE_COLUMNS))
     table = plain_table(
         f"Hold-out set: {found['radiographs']} radiographs of {found['patients']} patients",
         "An estimate: nothing that was chosen had seen these patients. Macro averages over the\n"
         f"labels where defined; threshold {found['threshold']:g}.\n"
         "Cortices: 16 labels, each only where its cortex is visible."
-        + ("\nIn brackets the 95 % interval over patients." if len(figures) else ""),
+        + ("\nIn brackets the 95 % interval over patients." if len(figures) else "")
+        + "".join(f"\nNot decided: {reason}." for reason in undecided),
     )
     for name in ("", "18 labels", "cortices"):
         table.add_column(name)
@@ -59,9 +74,20 @@ def holdout_table(found: dict[str, Any]) -> RenderableType:
     table.add_row(
         "AUROC of the view alone", *("undefined" if v is None else f"{v:.3f}" for v in known)
     )
+    if standings:
+        table.add_row("gain over it", *(_gain(item) for item in standings))
+        table.add_row("beats it", *(_ANSWERS[item.answer] for item in standings))
     if not len(figures):
         return table
     return Group(table, _scores_table(figures), _visits_table(figures, found))
+
+
+def _gain(item: Standing) -> str:
+    if item.gain is None:
+        return "undefined"
+    found = item.gain.gain
+    told = f"{found.value:+.3f}"
+    return told if pd.isna(found.low) else f"{told} ({found.low:.3f} to {found.high:.3f})"
 
 
 def _scores_table(figures: pd.DataFrame) -> Table:

@@ -131,11 +131,15 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
             if name in intervals
         )
         lines.append(f"Best, 95 % over patients: {told}.")
-    lines += [
-        f"WARNING, {_SHORT[f'val_{item.metric}']}: {item.doubt}."
-        for item in standings(project)
-        if item.doubt and f"val_{item.metric}" in metrics
-    ]
+    for item in standings(project):
+        name = f"val_{item.metric}"
+        if name in metrics:
+            told = (
+                f"WARNING, {_SHORT[name]}: {item.doubt}."
+                if item.doubt
+                else (f"Best against the view alone, {_SHORT[name]}: {item.told}.")
+            )
+            lines.append(told)
     if "val_cortex_auroc" in metrics:
         lines.append("Cortices: 16 labels, each only where its cortex is visible.")
     if project.run.get("view_only_baseline"):

@@ -1,67 +1,152 @@
-"""The best trial against what costs no image: what an interval rules out, and what not."""
+"""Whether a figure beats the view alone: one rule for searches, outer folds and hold-out set."""
 
 import math
 
+import numpy as np
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
-from report_studies import write_regime_1
+from report_studies import make_predictions, write_json, write_regime_1, write_study
 
 from rust_tuner.analysis.against_view import Standing, standings
 from rust_tuner.metrics import Interval
+from rust_tuner.files import read_json
+from rust_tuner.metrics import Gain, Interval
+from rust_tuner.analysis.against_view import (
+    Standing,
+    holdout_standings,
+    nested_standings,
+    standings,
+    study_standings,
+)
+from rust_tuner.records.folder import read_study
 from rust_tuner.records.project import read_project
 
 
 def standing(low, high, view_only=0.8, metric="auroc"):
-    return Standing(metric, Interval((low + high) / 2, low, high), view_only)
+    reference = max(view_only, 0.5)
+    middle = (low + high) / 2
+    gain = Interval(middle, low, high)
+    return Standing(metric, Gain(reference + middle, view_only, reference, gain, 40))
 
 
-def test_an_interval_above_both_leaves_no_doubt():
-    assert standing(0.81, 0.85).doubt == ""
-
-
-def test_an_interval_that_contains_the_view_only_baseline_is_doubted():
-    assert standing(0.78, 0.82).doubt == (
-        "its 95 % interval over patients, 0.780 to 0.820, contains the view-only baseline (0.800)"
+def test_a_gain_whose_interval_is_above_zero_leaves_no_doubt():
+    found = standing(0.01, 0.05)
+    assert (found.answer, found.is_above, found.doubt) == ("above", True, "")
+    assert found.told == (
+        "0.830 against 0.800, gain +0.030 (95 % over 40 patients +0.010 to +0.050)"
     )
 
 
-def test_an_interval_that_ends_at_the_baseline_is_doubted():
-    assert standing(0.8, 0.9).doubt
+def test_a_gain_whose_interval_contains_zero_is_not_distinguishable():
+    found = standing(-0.02, 0.02)
+    assert found.answer == "not distinguishable"
+    assert found.doubt.startswith("cannot be distinguished from the view-only baseline: 0.800")
 
 
-def test_an_interval_below_the_baseline_says_so():
-    assert standing(0.6, 0.7).doubt.endswith("lies below the view-only baseline (0.800)")
+def test_an_interval_that_ends_at_zero_is_doubted():
+    assert not standing(0.0, 0.1).is_above
 
 
-def test_below_the_baseline_and_at_chance_are_told_apart():
-    assert standing(0.45, 0.55).doubt.endswith(
-        "lies below the view-only baseline (0.800) and contains chance (0.500)"
-    )
+def test_a_gain_whose_interval_is_below_zero_says_so():
+    assert standing(-0.2, -0.1).answer == "below"
+    assert standing(-0.2, -0.1).doubt.startswith("lies below the view-only baseline")
 
 
-def test_of_visible_cortices_the_view_tells_chance_and_is_named_once():
-    doubt = standing(0.45, 0.55, view_only=0.5, metric="cortex_auroc").doubt
-    assert doubt.endswith("contains chance, which is all that the view tells (0.500)")
+@pytest.mark.parametrize(
+    ("view_only", "beside"),
+    [
+        (0.5, "chance, which is all that the view tells"),
+        (0.45, "chance, which the view-only baseline does not reach"),
+    ],
+)
+def test_where_the_view_tells_no_more_than_chance_chance_is_named(view_only, beside):
+    assert f"from {beside}: 0.500 against 0.500" in standing(-0.05, 0.05, view_only).doubt
 
 
-def test_an_undefined_interval_is_doubted():
-    assert standing(math.nan, math.nan).doubt
+def test_an_undefined_interval_is_not_distinguishable():
+    found = standing(math.nan, math.nan)
+    assert found.answer == "not distinguishable"
+    assert "too few of 40 patients for an interval" in found.doubt
+
+
+def test_without_predictions_it_is_undecided_and_no_other_rule_takes_over(tmp_path):
+    project = read_project(write_regime_1(tmp_path / "regime_1"))
+    found = standings(project)
+    assert {item.answer for item in found} == {"undecided"}
+    assert "cannot be decided: no predictions by patient" in found[0].doubt
+
+
+def test_a_search_without_a_view_only_baseline_has_no_standing(tmp_path):
+    project = read_project(write_regime_1(tmp_path / "regime_1"))
+    project.run["view_only_baseline"] = {}
+    assert standings(project) == ()
 
 
 def test_both_figures_of_a_search_stand_beside_its_own_baseline(tmp_path):
     radiographs = phantom_rows(patients=50)
     good = write_judged_search(tmp_path / "good", radiographs, skilled(radiographs))
-    known = {name.removeprefix("val_"): v for name, v in good.run["view_only_baseline"].items()}
     found = standings(good)
-    assert {item.metric: item.view_only for item in found} == known
-    assert [item.doubt for item in found] == ["", ""]
+    for item in found:
+        assert item.gain.baseline == pytest.approx(
+            good.run["view_only_baseline"][f"val_{item.metric}"], abs=1e-9
+        )
+        assert item.gain.model == pytest.approx(good.best.metrics[f"val_{item.metric}"], abs=1e-9)
+    assert [item.answer for item in found] == ["above", "above"]
     view = write_judged_search(tmp_path / "view", radiographs, of_the_view(radiographs))
-    assert all(item.doubt for item in standings(view))
+    assert not any(item.is_above for item in standings(view))
 
 
-@pytest.mark.parametrize("change", ["view_only_baseline", "rows"])
-def test_without_a_baseline_or_predictions_nothing_is_said(tmp_path, change):
-    project = read_project(write_regime_1(tmp_path / "regime_1"))
-    if change == "view_only_baseline":
-        project.run["view_only_baseline"] = {}
-    assert standings(project) == ()
+def test_every_part_of_a_study_is_judged_by_its_predictions(tmp_path):
+    records = read_study(write_study(tmp_path / "study"))
+    found = study_standings(records)
+    assert list(found) == ["regime_1", "regime_2", "cross_validation", "nested", "holdout"]
+    assert all(item.answer != "undecided" for items in found.values() for item in items)
+    assert found["nested"] == nested_standings(records.nested)
+    assert found["holdout"] == holdout_standings(records)
+
+
+def without_skill(rows, seed=0):
+    """Predictions of a reader that guesses every cortex."""
+    table = make_predictions(rows, seed)
+    rng = np.random.default_rng(seed)
+    for name in table.columns:
+        if name.startswith("probability_") and "view" not in name:
+            table[name] = rng.random(rows)
+    return table
+
+
+def test_twelve_patients_a_hair_above_chance_do_not_beat_the_view(tmp_path):
+    """The figure of the record is above the baseline; the interval over patients decides."""
+    study = write_study(tmp_path / "study")
+    record = read_json(study / "final" / "holdout.json")
+    record |= {"patients": 12, "radiographs": 48}
+    record["metrics"] |= {"cortex_auroc": 0.505}
+    write_json(study / "final" / "holdout.json", record)
+    above = 0
+    for seed in range(12):
+        without_skill(48, seed).to_csv(study / "final" / "predictions.csv", index=False)
+        (_, cortices) = holdout_standings(read_study(study))
+        assert cortices.gain.num_patients == 12
+        above += cortices.is_above
+    assert above <= 2
+
+
+@pytest.mark.parametrize("missing", ["predictions", "rows"])
+def test_a_hold_out_set_without_predictions_or_development_labels_is_undecided(missing, tmp_path):
+    study = write_study(tmp_path / "study")
+    if missing == "predictions":
+        (study / "final" / "predictions.csv").unlink()
+    else:
+        for path in study.rglob("rows.csv"):
+            path.unlink()
+    found = holdout_standings(read_study(study))
+    assert {item.answer for item in found} == {"undecided"}
+    expected = "no predictions by patient" if missing == "predictions" else "development set"
+    assert expected in found[0].reason
+
+
+def test_a_nested_cross_validation_without_predictions_is_undecided(tmp_path):
+    study = write_study(tmp_path / "study")
+    (study / "nested" / "predictions.csv").write_text("nothing")
+    found = nested_standings(read_study(study).nested)
+    assert {item.answer for item in found} == {"undecided"}

@@ -1,5 +1,6 @@
 """Checks of the records: each can fail, and none passes on what is not there."""
 
+import numpy as np
 import pytest
 from report_studies import (
     make_predictions,
@@ -59,7 +60,8 @@ def test_a_finished_study_passes_every_check(study):
     assert {check.verdict for check in checks.values()} == {PASSED}
     assert "12 batch sizes" in checks[BATCH_SIZE].found
     assert "400" in checks[BATCH_SIZE].found
-    assert "hold-out set 0.660 against 0.500" in checks[VIEW].found
+    assert "Hold-out set 0.9" in checks[VIEW].found
+    assert "against 0.500, gain +0.4" in checks[VIEW].found
 
 
 def test_nothing_passes_on_what_is_not_there(tmp_path):
@@ -173,20 +175,36 @@ def test_unfinished_and_failed_trials_are_a_warning(study):
     assert "Regime II 6 of 6 (1 failed)" in checked(study)[COMPLETE].found
 
 
-def test_a_score_that_the_view_alone_reaches_fails(tmp_path):
-    values = [{"batch_size": 16}]
-    write_project(tmp_path / "regime_1", values, view_only={"val_cortex_auroc": 0.99})
-    assert checked(tmp_path)[VIEW].verdict == FAILED
+def test_a_score_without_predictions_by_patient_is_not_decided(tmp_path):
+    write_project(tmp_path / "regime_1", [{"batch_size": 16}])
+    found = checked(tmp_path)[VIEW]
+    assert found.verdict == NOT_YET
+    assert "cannot be decided: no predictions by patient" in found.found
 
 
-def test_a_score_within_the_spread_of_the_view_is_a_warning(tmp_path):
-    values = [{"batch_size": 16}]
-    write_project(tmp_path / "regime_1", values, view_only={"val_cortex_auroc": 0.603})
-    assert checked(tmp_path)[VIEW].verdict == WARNING
+def test_a_part_that_is_not_decided_among_others_is_a_warning(study):
+    (study / "regime_1" / "rows.csv").unlink()
+    assert checked(study)[VIEW].verdict == WARNING
 
 
-def test_a_hold_out_set_that_the_view_alone_reaches_fails(study):
-    change(study / "final" / "holdout.json", "metrics", "cortex_auroc", value=0.49)
+def change_answers(study, change):
+    path = study / "final" / "predictions.csv"
+    table = make_predictions()
+    names = [name for name in table if name.startswith("probability_") and "view" not in name]
+    table[names] = change(table[names])
+    table.to_csv(path, index=False)
+
+
+def test_a_hold_out_set_that_cannot_be_distinguished_from_the_view_alone_is_a_warning(study):
+    rng = np.random.default_rng(0)
+    change_answers(study, lambda answers: rng.random(answers.shape))
+    found = checked(study)[VIEW]
+    assert found.verdict == WARNING
+    assert "Hold-out set cannot be distinguished from chance" in found.found
+
+
+def test_a_hold_out_set_below_the_view_alone_fails(study):
+    change_answers(study, lambda answers: 1 - answers)
     assert checked(study)[VIEW].verdict == FAILED
 
 

@@ -81,7 +81,7 @@ def test_the_checks_are_behind_once_a_search_goes_on(finished_copy, monkeypatch)
 
 def test_the_help_says_what_is_checked():
     text = " ".join(run("check", "--help").stdout.split())
-    for part in ("shuffled labels", "view alone", "exit code is 1", "[default: 3]"):
+    for part in ("shuffled labels", "view alone", "exit code is 1", "[default: 10]"):
         assert part in text
 
 

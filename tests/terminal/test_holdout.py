@@ -2,16 +2,18 @@
 
 import io
 
-from report_studies import holdout_record, make_predictions
+from report_studies import holdout_record, make_predictions, write_study
 from rich.console import Console
 
+from rust_tuner.analysis.against_view import holdout_standings
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
+from rust_tuner.records.folder import read_study
 from rust_tuner.terminal.holdout import holdout_table
 
 
-def holdout_shown(record, width=80):
+def holdout_shown(record, width=80, standings=()):
     console = Console(file=io.StringIO(), width=width)
-    console.print(holdout_table(record))
+    console.print(holdout_table(record, standings))
     return console.file.getvalue()
 
 
@@ -40,3 +42,18 @@ def test_an_older_record_is_shown_without_intervals():
     text = holdout_shown(holdout_record())
     assert "0.810" in text
     assert "interval" not in text
+
+
+def test_whether_it_beats_the_view_alone_stands_with_its_interval(tmp_path):
+    study = write_study(tmp_path / "study")
+    standings = holdout_standings(read_study(study))
+    text = " ".join(holdout_shown(holdout_record(), standings=standings).split())
+    assert "beats it yes yes" in text
+    (_, cortices) = standings
+    gain = cortices.gain.gain
+    assert f"{gain.value:+.3f} ({gain.low:.3f} to {gain.high:.3f})" in text
+    (study / "final" / "predictions.csv").unlink()
+    text = holdout_shown(holdout_record(), standings=holdout_standings(read_study(study)))
+    assert text.count("cannot be decided") == 2
+    assert "Not decided: no predictions by patient." in text
+    assert max(map(len, text.splitlines())) <= 80

@@ -185,13 +185,14 @@ def test_a_best_trial_that_only_knows_the_view_is_warned_of_below_the_table(tmp_
     radiographs = phantom_rows(patients=50)
     view = write_judged_search(tmp_path / "view", radiographs, of_the_view(radiographs))
     text = " ".join(shown(view).split())
-    assert "WARNING, 18 labels: its 95 % interval over patients" in text
-    assert "WARNING, cortices: its 95 % interval over patients" in text
+    assert "WARNING, 18 labels: cannot be distinguished from the view-only baseline" in text
+    assert "WARNING, cortices: cannot be distinguished from chance" in text
     assert "the view-only baseline" in text
     assert "chance" in text
     good = write_judged_search(tmp_path / "good", radiographs, skilled(radiographs))
     assert "WARNING" not in shown(good)
     assert "Best, 95 % over patients" in shown(good)
+    assert "Best against the view alone, cortices: " in shown(good)
 
 
 def test_trials_that_learned_nothing_are_counted(project):

@@ -12,6 +12,11 @@ from typing import Any
 import pandas as pd
 
 from rust_tuner.analysis.assessment import as_predictions, compared_sites, figures_table
+from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
+from rust_tuner.analysis.against_view import holdout_standings
+from rust_tuner.analysis.assessment import as_predictions, figures_table
+from rust_tuner.records.folder import DAMAGED, StudyRecords
+from rust_tuner.figures.style import METRICS, short_number
 from rust_tuner.analysis.verdict import SEARCH_NAMES, warnings_of
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
 from rust_tuner.models.description import BACKBONE, describe_model
@@ -368,7 +373,11 @@ def _view_only(records: StudyRecords) -> list[str]:
     known = records.holdout["view_only_baseline"]
     return [
         f"a predictor that knows the view alone: AUROC {known['cortex_auroc']:.3f} of visible "
-        f"cortices, {known['auroc']:.3f} of {NUM_LABELS} labels"
+        f"cortices, {known['auroc']:.3f} of {NUM_LABELS} labels",
+        *(
+            f"the model beside it, {METRICS[item.metric]}: {item.doubt or item.told}"
+            for item in holdout_standings(records)
+        ),
     ]
 
 

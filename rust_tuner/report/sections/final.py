@@ -5,6 +5,13 @@ from typing import Any
 
 import pandas as pd
 
+from rust_tuner.analysis.against_view import holdout_standings
+from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, text, whole
+from rust_tuner.report.sections.baselines import draw_project_curves
+from rust_tuner.report.sections.assessment import add_all_figures
+from rust_tuner.report.sections.holdout import draw_holdout
+from rust_tuner.records.folder import StudyRecords
+from rust_tuner.figures.style import METRICS
 from rust_tuner.analysis.tables import curves_table, final_table
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, text, whole
@@ -58,6 +65,10 @@ def final_section(records: StudyRecords, room: Room) -> Section:
             f"The hold-out set, {holdout['radiographs']} radiographs of {holdout['patients']} "
             f"patients, was evaluated once, on {holdout.get('date')}; its figures are an estimate."
         )
+        section.lead += [
+            f"{METRICS[item.metric]}, against the view alone: {item.doubt or item.told}."
+            for item in holdout_standings(records)
+        ]
         attempt(section, "The table of labels", lambda: _labels(section, room, holdout))
     if records.predictions is None:
         section.missing.append("final/predictions.csv is not there or cannot be read.")

@@ -12,6 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from rust_tuner.steps.checks.models import (
+    RUN_A_SEARCH,
+    VIEW_ONLY,
+    check_predictors,
+    judge_view_only,
+)
+from rust_tuner.steps.checks.patients import (
+    UNCHANGED,
+    check_patient_ids,
+    check_split,
+    check_unchanged,
+)
+from rust_tuner.steps.checks.pictures import NEAR_DUPLICATES, check_pictures
+from rust_tuner.steps.checks.shuffled_labels import DEFAULT_PERMUTATIONS, SHUFFLED, judge_shuffled
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.near_duplicates import fingerprint, similar_pairs
 from rust_tuner.data.radiographs import Radiographs
@@ -48,8 +62,6 @@ from rust_tuner.steps.checks.patients import (
 )
 from rust_tuner.steps.checks.pictures import NEAR_DUPLICATES, check_pictures
 
-DEFAULT_PERMUTATIONS = 3
-
 _MEND_FIRST = "Mend what failed above, then run the checks again."
 
 
@@ -72,7 +84,8 @@ def run_checks(
         manifest: the study's manifest.
         study: the content of `study.json`.
         protocol: the scientific choices.
-        permutations: how often labels are shuffled, from 1.
+        permutations: how often labels are shuffled, from 1; a verdict takes at least 2. Each
+            takes as long as one trial of the search.
         cache: folder of the feature cache; the default one where None.
         progress: where to report; nowhere by default.
 
@@ -184,7 +197,7 @@ def _of_training(prepared: _Prepared, permutations: int) -> list[Verdict]:
     """The verdicts of what is trained; each that cannot be trained says why."""
     from rust_tuner.steps.checks.training import Training
 
-    seed, source = prepared.protocol.seed, prepared.source
+    source = prepared.source
     try:
         development, folds = prepared.development_and_folds()
         training = Training(
@@ -201,8 +214,8 @@ def _of_training(prepared: _Prepared, permutations: int) -> list[Verdict]:
         return [_not_trained(check, error) for check in (SHUFFLED, VIEW_ONLY)]
     verdicts = []
     try:
-        runs: list[ShuffledRun] = [training.shuffled(number) for number in range(permutations)]
-        verdicts.append(judge_shuffled(runs, seed=seed))
+        runs = [training.shuffled(number) for number in range(permutations)]
+        verdicts.append(judge_shuffled(runs))
     except RustTunerError as error:
         verdicts.append(_not_trained(SHUFFLED, error))
     if source.best is None:
@@ -210,7 +223,7 @@ def _of_training(prepared: _Prepared, permutations: int) -> list[Verdict]:
         return [*verdicts, Verdict(*VIEW_ONLY, "not_run", reason, RUN_A_SEARCH)]
     try:
         model = out_of_fold_predictions(source)
-        verdicts.append(judge_view_only(model, training.on_view_alone(), seed=seed))
+        verdicts.append(judge_view_only(model, training.on_view_alone()))
     except RustTunerError as error:
         verdicts.append(_not_trained(VIEW_ONLY, error))
     return verdicts

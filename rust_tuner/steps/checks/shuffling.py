@@ -12,20 +12,27 @@ from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import SplitError
 from rust_tuner.labels import CORTICES, VIEWS
 
+# Which labels a seed gives; another number where that changes, so that what was trained on other
+# ones is not taken for it.
+SHUFFLING = 2
+
 
 def shuffled_between_patients(development: Development, rng: np.random.Generator) -> Development:
     """Give each patient the scores of another one; view and visibility stay where they are.
 
     The patients are put in a random circle, and each takes the scores of the next: a radiograph
-    those of that patient's radiograph of the same view (the first the first's, the second the
-    second's), cortex by cortex where it is visible. Where the next patient has no score of the
-    cortex in the view, the one after is asked, and so on. So all radiographs of a patient get
-    labels of one patient, mostly; a model that meets a patient on both sides of a fold would
-    recognise them.
+    those of some radiograph of that patient of the same view, cortex by cortex where it is visible.
+    Where the next patient has no score of the cortex in the view, the one after is asked, and so
+    on. So all radiographs of a patient get labels of one patient, mostly; a model that meets a
+    patient on both sides of a fold would recognise them.
+
+    Which radiograph gives to which is random: bone heals from visit to visit, so if the first
+    visit took the scores of a first one and the last of a last one, images would still tell some of
+    their new labels, without any leak.
 
     Args:
         development: the development set.
-        rng: puts the patients in a circle.
+        rng: puts the patients in a circle, and the radiographs of each in an order.
 
     Raises:
         SplitError: for anything but a development set, for fewer than two patients, or where only
@@ -37,12 +44,14 @@ def shuffled_between_patients(development: Development, rng: np.random.Generator
         raise SplitError("the scores of one patient cannot be shuffled between patients")
     # The place of each patient in the circle.
     place = rng.permutation(len(patients))
+    # One order for all cortices, so that the scores of a radiograph stay together.
+    order = rng.permutation(len(radiographs))
     table = radiographs.table.copy()
     view = table["view"].to_numpy(dtype=object)
     for cortex in CORTICES:
         scores = table[cortex].to_numpy(dtype=np.float64, copy=True)
         for name in VIEWS:
-            rows = np.flatnonzero((view == name) & ~np.isnan(scores))
+            rows = order[((view == name) & ~np.isnan(scores))[order]]
             if len(rows):
                 where = f"cortex {cortex}, view {name}"
                 scores[rows] = scores[_donors(rows, place[owner[rows]], where)]
@@ -60,7 +69,8 @@ def _donors(
     """For each of some rows the row of the next patient in the circle that it takes over.
 
     Args:
-        rows: rows that can be swapped for one another.
+        rows: rows that can be swapped for one another; the first of a patient takes over the first
+            of the next one, the second the second.
         places: the place of each one's patient in the circle.
         where: for the error message.
     """
@@ -74,5 +84,5 @@ def _donors(
         giving = own[following[place]]
         # Of fewer radiographs, the last one serves again.
         which = np.minimum(np.arange(len(taking)), len(giving) - 1)
-        donors[np.isin(rows, taking)] = giving[which]
+        donors[places == place] = giving[which]
     return donors

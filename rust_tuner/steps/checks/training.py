@@ -11,6 +11,7 @@ from typing import Any
 
 import keras_tuner
 
+from rust_tuner.steps.checks.shuffling import SHUFFLING, shuffled_between_patients
 from rust_tuner.data.splits import Development, Folds
 from rust_tuner.errors import SearchError
 from rust_tuner.files import sha256_of_json
@@ -88,7 +89,12 @@ class Training:
     @property
     def _folder(self) -> Path:
         """One for each configuration, so that none is taken for another's."""
-        asked = {"search": run_key(self.source.run), "values": self.values, "epoch": self._epoch}
+        asked = {
+            "search": run_key(self.source.run),
+            "values": self.values,
+            "epoch": self._epoch,
+            "shuffling": SHUFFLING,
+        }
         return self.directory / CHECKS / sha256_of_json(asked)[:12]
 
     @property
@@ -101,7 +107,7 @@ class Training:
         last = int(self.source.run["epochs"]) - 1
         return last if best is None or best.epoch is None else best.epoch
 
-    def shuffled(self, permutation: int) -> ShuffledRun:
+    def shuffled(self, permutation: int) -> Predictions:
         """Cross-validate on labels shuffled between patients; from its records where it is done.
 
         Args:
@@ -121,8 +127,7 @@ class Training:
             cache=self.cache,
             about={"protocol": recorded_protocol(protocol)},
         )
-        project = tuner.project
-        return ShuffledRun(_predictions(project), project.run["view_only_baseline"]["val_auroc"])
+        return _predictions(tuner.project)
 
     def on_view_alone(self) -> Predictions:
         """Cross-validate the head with nothing but the view as its input.

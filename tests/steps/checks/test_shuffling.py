@@ -58,6 +58,34 @@ def test_every_patient_takes_over_the_scores_of_one_other_patient():
         assert sorted(taken.values()) == [1, 2, 3, 4]
 
 
+def test_visits_do_not_keep_their_order():
+    """Bone heals: if first visits took over the scores of first visits, images would tell them."""
+    rows = []
+    for number in range(40):
+        for visit in range(4):
+            row = {"image": f"{number}{visit}.png", "patient_id": f"P{number}", "visit": str(visit)}
+            rows.append(
+                row | {"view": "ap", **dict.fromkeys(CORTICES, np.nan), "medial": visit + 1}
+            )
+    development = Development(Radiographs(pd.DataFrame(rows)))
+    order = np.tile(np.arange(4), 40)
+    together = []
+    for seed in range(20):
+        table = shuffled_between_patients(development, generator(seed)).radiographs.table
+        assert sorted(table["medial"]) == sorted(order + 1)
+        together.append(np.corrcoef(order, table["medial"].astype(float))[0, 1])
+    assert abs(np.mean(together)) < 0.1
+
+
+def test_scores_of_one_radiograph_stay_together():
+    table = constant_scores(patients=4, visits=3).radiographs.table
+    shown = table["view"] == "ap"
+    table.loc[shown, "medial"] = table.loc[shown, "lateral"] = np.arange(shown.sum()) % 4 + 1
+    shuffled = shuffled_between_patients(Development(Radiographs(table)), generator())
+    after = shuffled.radiographs.table[shown]
+    np.testing.assert_array_equal(after["medial"].astype(float), after["lateral"].astype(float))
+
+
 def test_scores_are_about_as_frequent_as_before_and_tell_nothing_of_the_true_ones(development):
     shuffled = shuffled_between_patients(development, generator()).radiographs
     before, after = development.radiographs.labels[:, 2:], shuffled.labels[:, 2:]

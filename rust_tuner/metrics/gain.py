@@ -1,0 +1,150 @@
+"""How much better a macro AUROC is than that of a baseline, paired over patients.
+
+It owns the one interval by which a model is said to beat what costs no image. What the baseline
+knows, and the words for what comes out, are the caller's.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from rust_tuner.errors import MetricError
+from rust_tuner.metrics.fold_auroc import FoldMacroAuroc, difference
+from rust_tuner.metrics.ranking import checked_labels, view_only_scores
+from rust_tuner.metrics.shuffled_variance import shuffled_variance
+from rust_tuner.metrics.uncertainty import TAILS, Interval, Statistic
+
+FloatArray = npt.NDArray[np.float64]
+
+CHANCE_AUROC = 0.5
+# Weights are made in blocks of about this many, which a core's cache holds.
+_BLOCK = 250_000
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A macro AUROC beside that of a baseline; NaN where undefined.
+
+    Attributes:
+        model: of the model.
+        baseline: of the baseline.
+        reference: what the gain is over: the baseline, or chance where that is higher.
+        gain: model less reference, with its 95 % interval over patients.
+        num_patients: how many patients the interval is over.
+    """
+
+    model: float
+    baseline: float
+    reference: float
+    gain: Interval
+    num_patients: int
+
+
+def gain_over(
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    baseline: npt.ArrayLike,
+    patient_ids: npt.ArrayLike,
+    mask: npt.ArrayLike | None = None,
+    *,
+    strata: npt.ArrayLike | None = None,
+    folds: npt.ArrayLike | None = None,
+) -> Gain:
+    """The gain of a model over a baseline on the same rows, with its 95 % interval over patients.
+
+    The interval is Student's t with one degree of freedom fewer than patients. Its variance is the
+    larger of two: the jackknife's, which leaves out one patient at a time, and that of
+    `shuffled_variance`, which chance alone gives and which does not vanish where a few patients
+    agree by luck. With folds it is multiplied by 1 + k / (k - 1) for k folds (Nadeau and Bengio,
+    Machine Learning 2003, doi:10.1023/A:1024068626366): each fold is scored by a model that trained
+    on the others, so the folds' figures hang together, and leaving patients out of the predictions
+    alone does not show it. `experiments/false_alarms.py` simulates how often a model without skill
+    has an interval above 0.
+
+    Args:
+        y_true: (n, labels) zeros and ones.
+        y_score: (n, labels) finite scores of the model.
+        baseline: (n, labels) finite scores of the baseline.
+        patient_ids: (n,) the patient of each row.
+        mask: (n, labels) bool, or None for all; entries that are False do not count.
+        strata: (n,) what the baseline knows of each row, such as the view; see
+            `shuffled_variance`.
+        folds: (n,) the fold that scored each row; None where one model scored all.
+
+    Returns:
+        The gain; its interval is NaN where leaving out one patient leaves nothing to score.
+
+    Raises:
+        MetricError: as `auroc`, or for patients, strata or folds of another shape.
+    """
+    truth, score, counted = checked_labels(y_true, y_score, mask)
+    known = checked_labels(y_true, baseline, mask, score_name="baseline")[1]
+    owners = np.asarray(patient_ids)
+    if owners.shape != (len(truth),):
+        raise MetricError(f"patient_ids {owners.shape}; expected ({len(truth)},)")
+    with_image = FoldMacroAuroc(truth, score, counted, folds=folds)
+    without = FoldMacroAuroc(truth, known, counted, folds=folds)
+    everything = np.ones((len(truth), 1))
+    model, alone = float(with_image(everything)[0, 0]), float(without(everything)[0, 0])
+    if alone < CHANCE_AUROC:
+        known = np.zeros_like(score)
+        without = FoldMacroAuroc(truth, known, counted, folds=folds)
+    reference = float(without(everything)[0, 0])
+    rows = counted.any(axis=1)
+    patients, owner = np.unique(owners[rows].astype(str), return_inverse=True)
+    interval = Interval(model - reference, math.nan, math.nan)
+    if len(patients) >= 2:
+        of_row = np.full(len(truth), -1)
+        of_row[rows] = owner
+        variance = _jackknife_variance(difference(with_image, without), of_row, len(patients))
+        by_chance = shuffled_variance(
+            truth, score, owners, counted, strata=strata, folds=folds, baseline=known
+        )
+        num_folds = 1 if folds is None else len(np.unique(np.asarray(folds)[rows]))
+        shared = 1 + num_folds / (num_folds - 1) if num_folds > 1 else 1.0
+        # np.maximum keeps what is undefined; max would not.
+        error = math.sqrt(shared * float(np.maximum(variance, by_chance)))
+        reach = float(stats.t.ppf(TAILS[1], len(patients) - 1)) * error
+        low, high = model - reference - reach, model - reference + reach
+        if not math.isnan(reach):
+            interval = Interval(model - reference, max(low, -1.0), min(high, 1.0))
+    return Gain(model, alone, reference, interval, len(patients))
+
+
+def view_only_of_folds(labels: npt.ArrayLike, folds: npt.ArrayLike) -> FloatArray:
+    """What a predictor answers (n, 18) that knows each row's view, fold by fold.
+
+    Args:
+        labels: (n, 18) label vectors.
+        folds: (n,) the fold that scores each row; the prevalences are those of the other folds.
+
+    Raises:
+        MetricError: for fewer than two folds.
+    """
+    truth, number = np.asarray(labels, dtype=np.float64), np.asarray(folds)
+    known = np.unique(number)
+    if len(known) < 2:
+        raise MetricError(f"{len(known)} fold; the prevalences of a fold come from the others")
+    scores = np.empty_like(truth)
+    for fold in known:
+        own = number == fold
+        scores[own] = view_only_scores(truth[~own], truth[own])
+    return scores
+
+
+def _jackknife_variance(
+    statistic: Statistic, owner: npt.NDArray[np.int64], num_patients: int
+) -> float:
+    """The jackknife's variance over patients; NaN where a figure without one is undefined."""
+    size = max(1, _BLOCK // len(owner))
+    parts = []
+    for start in range(0, num_patients, size):
+        left_out = np.arange(start, min(start + size, num_patients))
+        weights = (owner[:, None] != left_out).astype(np.float64)
+        parts.append(statistic(weights)[:, 0])
+    figures = np.concatenate(parts)
+    spread = ((figures - figures.mean()) ** 2).sum()
+    return float((num_patients - 1) / num_patients * spread)

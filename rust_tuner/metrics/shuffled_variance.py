@@ -1,0 +1,123 @@
+"""How much a macro AUROC varies when labels are shuffled between patients under fixed scores.
+
+It owns the variance that chance alone gives to a model without skill. It needs no resampling, and
+stays positive where a handful of patients agree by luck.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from rust_tuner.errors import MetricError
+from rust_tuner.metrics.ranking import checked_labels
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def shuffled_variance(
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    patient_ids: npt.ArrayLike,
+    mask: npt.ArrayLike | None = None,
+    *,
+    strata: npt.ArrayLike | None = None,
+    folds: npt.ArrayLike | None = None,
+    baseline: npt.ArrayLike | None = None,
+) -> float:
+    """The variance of a macro AUROC if whole patients swapped their labels at random.
+
+    Scores stay where they are; within a fold, each patient takes over the labels of another one,
+    all labels together. The AUROC is a sum over patients of rank sums times labels, so its variance
+    over all permutations is known in closed form (Hoeffding, Ann Math Stat 1951,
+    doi:10.1214/aoms/1177729391). Where a patient has several rows its labels enter with their mean,
+    which is exact where they are all equal.
+
+    The dependence between folds, each of which is scored by a model that trained on the others, is
+    not in it: the AUROC of a cross-validation varies more than this.
+
+    Args:
+        y_true: (n, labels) zeros and ones.
+        y_score: (n, labels) finite scores.
+        patient_ids: (n,) the patient of each row.
+        mask: (n, labels) bool, or None for all; entries that are False do not count.
+        strata: (n,) labels are swapped between rows of one value only, such as the view; None
+            where they are swapped between all.
+        folds: (n,) the fold that scored each row; None where one model scored all.
+        baseline: (n, labels) scores whose macro AUROC is subtracted; None for nothing.
+
+    Returns:
+        The variance, at least 0; 0 where no label has both classes in any fold.
+
+    Raises:
+        MetricError: as `auroc`, or for patients, strata or folds of another shape.
+    """
+    truth, score, counted = checked_labels(y_true, y_score, mask)
+    beside = None if baseline is None else checked_labels(y_true, baseline, mask)[1]
+    owner, stratum, fold = (
+        _codes(values, len(truth), name)
+        for values, name in ((patient_ids, "patient_ids"), (strata, "strata"), (folds, "folds"))
+    )
+    total, num_defined = 0.0, 0
+    for number in np.unique(fold):
+        rows = np.flatnonzero(fold == number)
+        found = _of_fold(
+            truth[rows],
+            score[rows],
+            None if beside is None else beside[rows],
+            counted[rows],
+            np.unique(owner[rows], return_inverse=True)[1],
+            stratum[rows],
+        )
+        if found is not None:
+            total, num_defined = total + found, num_defined + 1
+    return total / num_defined**2 if num_defined else 0.0
+
+
+def _of_fold(
+    truth: npt.NDArray[np.bool_],
+    score: FloatArray,
+    baseline: FloatArray | None,
+    counted: npt.NDArray[np.bool_],
+    owner: npt.NDArray[np.int64],
+    stratum: npt.NDArray[np.int64],
+) -> float | None:
+    """The variance of one fold; None where no label of it is defined."""
+    positives = (truth & counted).sum(axis=0)
+    negatives = (~truth & counted).sum(axis=0)
+    defined = np.flatnonzero((positives > 0) & (negatives > 0))
+    if not len(defined):
+        return None
+    num_patients = int(owner.max()) + 1
+    if num_patients < 2:
+        return 0.0
+    ranks_of_patients, labels_of_patients = [], []
+    for label in defined:
+        rows = counted[:, label]
+        ranks = rankdata(score[rows, label])
+        if baseline is not None:
+            ranks = ranks - rankdata(baseline[rows, label])
+        # The AUROC is the positives' rank sum through this, less a constant.
+        ranks /= positives[label] * negatives[label] * len(defined)
+        for value in np.unique(stratum[rows]):
+            own = stratum[rows] == value
+            who, is_positive = owner[rows][own], truth[rows, label][own]
+            shown = np.bincount(who, minlength=num_patients)
+            with_label = np.bincount(who, is_positive, num_patients)
+            # A patient without such a row neither gives nor takes: the mean moves nothing.
+            share = np.full(num_patients, is_positive.mean())
+            np.divide(with_label, shown, out=share, where=shown > 0)
+            centred = ranks[own] - ranks[own].mean()
+            ranks_of_patients.append(np.bincount(who, centred, num_patients))
+            labels_of_patients.append(share)
+    pairs = np.array(ranks_of_patients).T @ np.array(labels_of_patients)
+    pairs += pairs.mean() - pairs.mean(axis=0) - pairs.mean(axis=1, keepdims=True)
+    return float((pairs**2).sum() / (num_patients - 1))
+
+
+def _codes(values: npt.ArrayLike | None, num_rows: int, name: str) -> npt.NDArray[np.int64]:
+    if values is None:
+        return np.zeros(num_rows, dtype=np.int64)
+    given = np.asarray(values)
+    if given.shape != (num_rows,):
+        raise MetricError(f"{name} {given.shape}; expected ({num_rows},), one for each row")
+    return np.unique(given.astype(str), return_inverse=True)[1].astype(np.int64)

@@ -1,0 +1,88 @@
+"""The variance of a macro AUROC under swapped labels, against swapping them."""
+
+import numpy as np
+import pytest
+
+from rust_tuner.errors import MetricError
+from rust_tuner.metrics import macro_auroc, shuffled_variance
+
+
+def problem(seed=0, patients=12, rows=2, labels=3):
+    """Patients whose rows share their labels, so that the closed form is exact."""
+    rng = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(patients), rows)
+    truth = (rng.random((patients, labels)) < 0.5)[owner]
+    truth[:rows], truth[rows : 2 * rows] = True, False
+    score = rng.normal(size=(patients, labels))[owner] + rng.normal(size=truth.shape)
+    return truth, score, owner
+
+
+def permuted(truth, score, owner, *, baseline=None, draws=4000, seed=1):
+    """The variance by drawing permutations of the patients."""
+    rng = np.random.default_rng(seed)
+    first = np.searchsorted(owner, np.unique(owner))
+    figures = []
+    for _ in range(draws):
+        swapped = truth[first][rng.permutation(len(first))][owner]
+        figure = macro_auroc(swapped, score)
+        figures.append(figure - (macro_auroc(swapped, baseline) if baseline is not None else 0))
+    return np.var(figures)
+
+
+def test_it_is_the_variance_over_permutations_of_the_patients():
+    truth, score, owner = problem()
+    expected = permuted(truth, score, owner)
+    assert shuffled_variance(truth, score, owner) == pytest.approx(expected, rel=0.08)
+
+
+def test_of_a_difference_it_is_the_paired_one():
+    truth, score, owner = problem()
+    baseline = score + 0.3 * np.random.default_rng(2).normal(size=score.shape)
+    expected = permuted(truth, score, owner, baseline=baseline)
+    found = shuffled_variance(truth, score, owner, baseline=baseline)
+    assert found == pytest.approx(expected, rel=0.08)
+    assert found < shuffled_variance(truth, score, owner) / 2
+    assert shuffled_variance(truth, score, owner, baseline=score) == 0
+
+
+def test_of_one_label_and_one_row_a_patient_it_is_mann_whitneys():
+    rng = np.random.default_rng(0)
+    truth, score = np.arange(11)[:, None] < 4, rng.normal(size=(11, 1))
+    expected = (4 + 7 + 1) / (12 * 4 * 7)
+    assert shuffled_variance(truth, score, np.arange(11)) == pytest.approx(expected)
+
+
+def test_two_patients_are_right_or_wrong_with_equal_chance():
+    truth, score = np.array([[1], [0]]), np.array([[0.9], [0.1]])
+    assert shuffled_variance(truth, score, ["a", "b"]) == pytest.approx(0.25)
+
+
+def test_the_mean_of_folds_varies_as_independent_folds():
+    truth, score, owner = problem(patients=16)
+    folds = (owner % 2).astype(int)
+    parts = [
+        shuffled_variance(truth[folds == fold], score[folds == fold], owner[folds == fold])
+        for fold in (0, 1)
+    ]
+    assert shuffled_variance(truth, score, owner, folds=folds) == pytest.approx(sum(parts) / 4)
+
+
+def test_strata_and_masks_count_alone():
+    truth, score, owner = problem(rows=1, patients=20)
+    mask = np.random.default_rng(0).random(truth.shape) < 0.8
+    hidden = np.where(mask, score, 99.0)
+    assert shuffled_variance(truth, hidden, owner, mask) == pytest.approx(
+        shuffled_variance(truth, score, owner, mask)
+    )
+    # Within one stratum a patient, nothing can be swapped.
+    assert shuffled_variance(truth, score, owner, strata=owner) == pytest.approx(0)
+
+
+def test_where_nothing_is_defined_it_is_zero():
+    assert shuffled_variance(np.zeros((4, 2)), np.zeros((4, 2)), np.arange(4)) == 0
+
+
+def test_other_shapes_are_refused():
+    truth, score, owner = problem()
+    with pytest.raises(MetricError, match=r"strata \(3,\); expected \(24,\)"):
+        shuffled_variance(truth, score, owner, strata=[1, 2, 3])
