@@ -20,8 +20,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rust_tuner.steps.checks.shuffled_labels import lift_interval, shuffled_statistics
-from rust_tuner.steps.checks.shuffling import shuffled_between_patients
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development, make_folds
 from rust_tuner.labels import CORTICES, NUM_VIEWS
@@ -34,6 +32,8 @@ from rust_tuner.metrics import (
     view_only_scores,
 )
 from rust_tuner.progress import ConsoleProgress
+from rust_tuner.steps.checks.shuffled_labels import lift_interval, shuffled_statistics
+from rust_tuner.steps.checks.shuffling import shuffled_between_patients
 
 FloatArray = npt.NDArray[np.float64]
 Leak = Literal[

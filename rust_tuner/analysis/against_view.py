@@ -12,22 +12,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rust_tuner.metrics import Interval
-from rust_tuner.records.project import Project
-from rust_tuner.records.rows import score_intervals
 import numpy as np
 import numpy.typing as npt
 
-from rust_tuner.labels import CORTICES, NUM_VIEWS, encode
-from rust_tuner.metrics import Gain, Predictions, gain_over, view_only_of_folds, view_only_scores
-from rust_tuner.metrics.gain import CHANCE_AUROC
 from rust_tuner.analysis.assessment import as_predictions
 from rust_tuner.analysis.nested import OUTER_FOLD
-from rust_tuner.records.predictions import read_predictions
+from rust_tuner.labels import CORTICES, NUM_VIEWS, encode
+from rust_tuner.metrics import (
+    Gain,
+    Predictions,
+    gain_over,
+    view_only_of_folds,
+    view_only_scores,
+)
+from rust_tuner.metrics.gain import CHANCE_AUROC
 from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.nested import NESTED_PREDICTIONS, Nested
-from rust_tuner.records.rows import out_of_fold_predictions, problems_of, read_rows
+from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+from rust_tuner.records.rows import out_of_fold_predictions, problems_of, read_rows
 
 METRICS_JUDGED = ("auroc", "cortex_auroc")
 NO_PREDICTIONS = "no predictions by patient"

@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
-from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.analysis.against_view import PARTS, study_standings
-from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.analysis.verdict import SEARCH_NAMES
+from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 
 PASSED, FAILED, WARNING, NOT_YET = "passed", "failed", "warning", "not yet"

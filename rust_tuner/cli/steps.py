@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rust_tuner.analysis.against_view import holdout_standings
 from rust_tuner.cli.options import (
     Cache,
     DistinctPatients,
@@ -42,12 +43,11 @@ from rust_tuner.cli.support import (
 )
 from rust_tuner.protocol import SMALL_SCALE
 from rust_tuner.records.baselines import BASELINES, IMAGENET, available_baselines
+from rust_tuner.records.folder import read_study
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.steps.plan import plan_study
 from rust_tuner.study import Study
 from rust_tuner.terminal.holdout import holdout_table
-from rust_tuner.analysis.against_view import holdout_standings
-from rust_tuner.records.folder import read_study
 from rust_tuner.terminal.searches import (
     baselines_table,
     best_trials_table,

@@ -7,9 +7,9 @@ import pandas as pd
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from rust_tuner.analysis.against_view import Standing
 from rust_tuner.labels import CORTICES
 from rust_tuner.metrics.assessment import VISITS
-from rust_tuner.analysis.against_view import Standing
 from rust_tuner.terminal.table import plain_table
 
 _FIGURE_COLUMNS = ("figure", "of", "average", "value", "low", "high", "defined", "total")

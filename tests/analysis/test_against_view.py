@@ -7,10 +7,6 @@ import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
 from report_studies import make_predictions, write_json, write_regime_1, write_study
 
-from rust_tuner.analysis.against_view import Standing, standings
-from rust_tuner.metrics import Interval
-from rust_tuner.files import read_json
-from rust_tuner.metrics import Gain, Interval
 from rust_tuner.analysis.against_view import (
     Standing,
     holdout_standings,
@@ -18,6 +14,8 @@ from rust_tuner.analysis.against_view import (
     standings,
     study_standings,
 )
+from rust_tuner.files import read_json
+from rust_tuner.metrics import Gain, Interval
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.project import read_project
 

@@ -17,9 +17,6 @@ from report_studies import (
 )
 
 from rust_tuner import Protocol
-from rust_tuner.analysis.against_view import standings
-from rust_tuner.files import read_json, write_json
-from rust_tuner.records.folder import read_study
 from rust_tuner.analysis.verdict import summary, warnings_of
 from rust_tuner.files import read_json, write_json
 from rust_tuner.records.folder import read_study

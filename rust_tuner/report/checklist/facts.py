@@ -11,12 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from rust_tuner.analysis.assessment import as_predictions, compared_sites, figures_table
-from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
 from rust_tuner.analysis.against_view import holdout_standings
-from rust_tuner.analysis.assessment import as_predictions, figures_table
-from rust_tuner.records.folder import DAMAGED, StudyRecords
-from rust_tuner.figures.style import METRICS, short_number
+from rust_tuner.analysis.assessment import as_predictions, compared_sites, figures_table
 from rust_tuner.analysis.verdict import SEARCH_NAMES, warnings_of
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
 from rust_tuner.models.description import BACKBONE, describe_model

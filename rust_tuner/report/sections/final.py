@@ -6,12 +6,6 @@ from typing import Any
 import pandas as pd
 
 from rust_tuner.analysis.against_view import holdout_standings
-from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, text, whole
-from rust_tuner.report.sections.baselines import draw_project_curves
-from rust_tuner.report.sections.assessment import add_all_figures
-from rust_tuner.report.sections.holdout import draw_holdout
-from rust_tuner.records.folder import StudyRecords
-from rust_tuner.figures.style import METRICS
 from rust_tuner.analysis.tables import curves_table, final_table
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, text, whole

@@ -5,18 +5,11 @@ It owns the verdicts; whether a figure beats the view alone is decided by `repor
 
 from collections.abc import Mapping
 
-from rust_tuner.analysis.against_view import CHANCE_AUROC, standings
-from rust_tuner.metrics import BootstrapInterval, FoldMacroAuroc, Predictions, patient_bootstrap
-from rust_tuner.metrics.fold_auroc import difference, mean_over
-from rust_tuner.progress import Progress, Silent
-from rust_tuner.records.checks import Verdict
+from rust_tuner.analysis.against_view import standings, standings_of
 from rust_tuner.metrics import Predictions
 from rust_tuner.progress import Progress, Silent
-from rust_tuner.analysis.against_view import standings, standings_of
 from rust_tuner.records.checks import Verdict
-from rust_tuner.figures.style import METRICS
 from rust_tuner.records.project import Project
-from rust_tuner.records.rows import problems_of
 from rust_tuner.words import METRICS
 
 PREDICTORS = ("predictors", "Against chance and the view alone")

@@ -12,20 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from rust_tuner.steps.checks.models import (
-    RUN_A_SEARCH,
-    VIEW_ONLY,
-    check_predictors,
-    judge_view_only,
-)
-from rust_tuner.steps.checks.patients import (
-    UNCHANGED,
-    check_patient_ids,
-    check_split,
-    check_unchanged,
-)
-from rust_tuner.steps.checks.pictures import NEAR_DUPLICATES, check_pictures
-from rust_tuner.steps.checks.shuffled_labels import DEFAULT_PERMUTATIONS, SHUFFLED, judge_shuffled
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.near_duplicates import fingerprint, similar_pairs
 from rust_tuner.data.radiographs import Radiographs
@@ -47,11 +33,8 @@ from rust_tuner.records.project import Project
 from rust_tuner.records.rows import out_of_fold_predictions
 from rust_tuner.steps.checks.models import (
     RUN_A_SEARCH,
-    SHUFFLED,
     VIEW_ONLY,
-    ShuffledRun,
     check_predictors,
-    judge_shuffled,
     judge_view_only,
 )
 from rust_tuner.steps.checks.patients import (
@@ -61,6 +44,7 @@ from rust_tuner.steps.checks.patients import (
     check_unchanged,
 )
 from rust_tuner.steps.checks.pictures import NEAR_DUPLICATES, check_pictures
+from rust_tuner.steps.checks.shuffled_labels import DEFAULT_PERMUTATIONS, SHUFFLED, judge_shuffled
 
 _MEND_FIRST = "Mend what failed above, then run the checks again."
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import keras_tuner
 
-from rust_tuner.steps.checks.shuffling import SHUFFLING, shuffled_between_patients
 from rust_tuner.data.splits import Development, Folds
 from rust_tuner.errors import SearchError
 from rust_tuner.files import sha256_of_json
@@ -33,8 +32,7 @@ from rust_tuner.search.runs import run_key
 from rust_tuner.search.subjects import view_subject
 from rust_tuner.search.tuner import CrossValidationTuner
 from rust_tuner.seeds import generator
-from rust_tuner.steps.checks.models import ShuffledRun
-from rust_tuner.steps.checks.shuffling import shuffled_between_patients
+from rust_tuner.steps.checks.shuffling import SHUFFLING, shuffled_between_patients
 from rust_tuner.steps.noise import as_searched, require_same_data
 from rust_tuner.steps.refit import HYPERPARAMETERS, tuned_hypermodel
 

@@ -5,21 +5,12 @@ import json
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
 
-from rust_tuner.data.splits import Development, make_folds
-from rust_tuner.labels import NUM_VIEWS
-from rust_tuner.metrics import Predictions, macro_auroc
 from rust_tuner.records.project import read_project
 from rust_tuner.records.rows import ROWS_FILE, out_of_fold_predictions
 from rust_tuner.steps.checks.models import (
-    ShuffledRun,
     check_predictors,
-    judge_shuffled,
     judge_view_only,
 )
-from rust_tuner.steps.checks.shuffling import shuffled_between_patients
-from rust_tuner.steps.checks.models import check_predictors, judge_view_only
-from rust_tuner.records.rows import ROWS_FILE, out_of_fold_predictions
-from rust_tuner.records.project import read_project
 
 
 @pytest.fixture(scope="module")

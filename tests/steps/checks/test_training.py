@@ -7,9 +7,6 @@ import pytest
 from PIL import Image
 
 from rust_tuner import Protocol
-from rust_tuner.steps.checks.models import judge_view_only
-from rust_tuner.steps.checks.shuffled_labels import judge_shuffled
-from rust_tuner.steps.checks.training import Training
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development, Folds, make_folds
 from rust_tuner.errors import ResumeError, SearchError
@@ -19,7 +16,8 @@ from rust_tuner.records.rows import out_of_fold_predictions
 from rust_tuner.search import subjects
 from rust_tuner.search.oracles import GridSearchOracle
 from rust_tuner.search.tuner import CrossValidationTuner
-from rust_tuner.steps.checks.models import judge_shuffled, judge_view_only
+from rust_tuner.steps.checks.models import judge_view_only
+from rust_tuner.steps.checks.shuffled_labels import judge_shuffled
 from rust_tuner.steps.checks.training import Training
 from rust_tuner.steps.refit import tuned_hypermodel
 

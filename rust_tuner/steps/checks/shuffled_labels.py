@@ -25,8 +25,8 @@ from rust_tuner.metrics import (
 from rust_tuner.metrics.gain import CHANCE_AUROC
 from rust_tuner.metrics.uncertainty import TAILS
 from rust_tuner.records.checks import Verdict
-from rust_tuner.figures.style import METRICS
 from rust_tuner.records.rows import problems_of
+from rust_tuner.words import METRICS
 
 SHUFFLED = ("shuffled_labels", "Shuffled labels")
 DEFAULT_PERMUTATIONS = 10
