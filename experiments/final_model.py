@@ -9,7 +9,8 @@ Writes the published columns `model,split,epoch,fold,auroc` to STUDY/final_model
 import argparse
 
 from rust_tuner import Study
-from rust_tuner.steps.final import CROSS_VALIDATION, FINAL
+from rust_tuner.steps.final import CROSS_VALIDATION
+from rust_tuner.looks import FINAL
 from rust_tuner.progress import ConsoleProgress
 from rust_tuner.analysis.tables import write_published_curves
 from rust_tuner.records.project import read_project

@@ -14,6 +14,7 @@ import pandas as pd
 
 from rust_tuner.errors import SearchError
 from rust_tuner.files import write_text
+from rust_tuner.looks import count_text
 from rust_tuner.analysis.nested import outer_table, summary_table
 from rust_tuner.analysis.noise import NOISE, noise_spread
 from rust_tuner.records.folder import StudyRecords, read_study
@@ -225,7 +226,8 @@ def final_table(records: StudyRecords) -> pd.DataFrame:
     Returns:
         `evaluation` (`cross_validation` or `holdout`), `kind` (the first is a `selection score`,
         the second an `estimate`), `metric`, `value`, `std` (over folds), `view_only` (the
-        view-only baseline of the same metric); no rows where nothing is there.
+        view-only baseline of the same metric); no rows where nothing is there. Where the hold-out
+        set was looked at more than once, also `looks`: how often, and why.
     """
     rows: list[tuple[str, str, str, float | None, float | None, float | None]] = []
     project = records.cross_validation
@@ -243,7 +245,11 @@ def final_table(records: StudyRecords) -> pd.DataFrame:
             rows.append((HOLDOUT, "estimate", metric, value, None, known.get(metric)))
     names = ["evaluation", "kind", "metric", "value", "std", "view_only"]
     table = pd.DataFrame(rows, columns=names)
-    return table.astype(dict.fromkeys(names[3:], "float64"))
+    table = table.astype(dict.fromkeys(names[3:], "float64"))
+    if len(records.looks) > 1 and records.holdout is not None:
+        is_holdout = table["evaluation"] == HOLDOUT
+        table["looks"] = is_holdout.map({True: count_text(records.looks), False: None})
+    return table
 
 
 def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:

@@ -28,8 +28,9 @@ from rust_tuner.files import (
     take_turns,
 )
 from rust_tuner.models.architectures import feature_extractor
-from rust_tuner.models.backbones import NUM_FEATURES, BackboneWeights, build_backbone
+from rust_tuner.models.backbones import NUM_FEATURES, build_backbone
 from rust_tuner.models.runtime import empty_aligned
+from rust_tuner.models.weights import BackboneWeights
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Flips, Precision, Resize
 

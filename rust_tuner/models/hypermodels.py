@@ -20,13 +20,9 @@ from rust_tuner.models.architectures import (
     classifier_head,
     masked_binary_crossentropy,
 )
-from rust_tuner.models.backbones import (
-    IMAGE_SIZE,
-    NUM_FEATURES,
-    BackboneWeights,
-    find_weights,
-)
+from rust_tuner.models.backbones import IMAGE_SIZE, NUM_FEATURES, find_weights
 from rust_tuner.models.features import FeatureRecipe
+from rust_tuner.models.weights import BackboneWeights
 from rust_tuner.protocol import Flips, Precision, Protocol, Resize
 
 ADAM_LEARNING_RATE = 1e-3

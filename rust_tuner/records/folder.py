@@ -15,6 +15,13 @@ import pandas as pd
 from rust_tuner.data.split_file import SPLIT_FILE
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, sha256_of_json
+from rust_tuner.looks import (
+    HOLDOUT_FILE,
+    PREDICTIONS_FILE,
+    Look,
+    is_whole,
+    read_looks,
+)
 from rust_tuner.records.checks import CHECKS_FILE, CheckRecord, read_checks
 from rust_tuner.analysis.nested import SPREADS, SUMMARY_NAMES
 from rust_tuner.analysis.noise import NOISE, NOISE_FILE, NoiseFloor, noise_spread, read_noise
@@ -51,6 +58,7 @@ class StudyRecords:
         noise: the repeats of the best configuration, or None.
         cross_validation: the final model's project, or None.
         holdout: `final/holdout.json`, or None.
+        looks: the looks at the hold-out set, in order.
         predictions: `final/predictions.csv`, or None.
         checks: `checks.json`, or None.
         problems: what is there and cannot be read, a line each; what is not there is no problem.
@@ -66,6 +74,7 @@ class StudyRecords:
     noise: NoiseFloor | None
     cross_validation: Project | None
     holdout: dict[str, Any] | None
+    looks: tuple[Look, ...]
     predictions: pd.DataFrame | None
     checks: CheckRecord | None
     problems: tuple[str, ...]
@@ -120,10 +129,29 @@ def read_study(directory: str | Path) -> StudyRecords:
     for part in (nested, noise):
         if part is not None:
             problems.extend(f"{part.folder.name}: {problem}" for problem in part.problems)
+    study = read(STUDY_FILE, _study)
+    looks: tuple[Look, ...] = ()
+    try:
+        looks = read_looks(study or {}, place)
+    except ResumeError as error:
+        problems.append(str(error))
+    holdout = read(f"{FINAL}/{HOLDOUT_FILE}", _holdout)
+    is_there = (place / FINAL / HOLDOUT_FILE).exists()
+    if (
+        (looks and looks[-1].state == "finished")
+        and not is_whole(looks[-1], place)
+        and (holdout is not None or not is_there)
+    ):
+        found = "is not the one that was written" if is_there else "is missing"
+        problems.append(
+            f"{FINAL}/{HOLDOUT_FILE} {found}: the hold-out set was looked at on {looks[-1]}; "
+            "restore it from a copy"
+        )
+        holdout = None
     baselines = {name: project(f"{BASELINES_FOLDER}/{name}") for name in BASELINES}
     return StudyRecords(
         directory=place,
-        study=read(STUDY_FILE, _study),
+        study=study,
         split=read(SPLIT_FILE, _split),
         baselines={name: item for name, item in baselines.items() if item is not None},
         regime_1=project(REGIME_1),
@@ -131,8 +159,9 @@ def read_study(directory: str | Path) -> StudyRecords:
         nested=nested,
         noise=noise,
         cross_validation=project(f"{FINAL}/{CROSS_VALIDATION}"),
-        holdout=read(f"{FINAL}/holdout.json", _holdout),
-        predictions=read(f"{FINAL}/predictions.csv", read_predictions),
+        holdout=holdout,
+        looks=looks,
+        predictions=read(f"{FINAL}/{PREDICTIONS_FILE}", read_predictions),
         checks=read(CHECKS_FILE, read_checks),
         problems=tuple(problems),
     )
@@ -217,7 +246,11 @@ def _split(path: Path) -> dict[str, Any]:
 
 
 def _holdout(path: Path) -> dict[str, Any]:
-    found = _json_object(path)
+    try:
+        found = _json_object(path)
+    except RustTunerError as error:
+        # Without it the figures are lost, and another look is not made without a reason.
+        raise ResumeError(f"{path} is no JSON object; restore it from a copy") from error
     if found["format"] != 1:
         raise RustTunerError(f"format {found['format']!r}; this version knows format 1")
     for name in ("radiographs", "patients", "epoch"):

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
+from rust_tuner.looks import count_text
 from rust_tuner.analysis.assessment import as_predictions, figures_table
 from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.figures.style import METRICS, short_number
@@ -65,7 +66,7 @@ def _question(records: StudyRecords) -> list[str]:
 
 def _design(records: StudyRecords) -> list[str]:
     return ["development of a model with evaluation on internal data: cross-validation"] + (
-        ["and one look at a hold-out set"] if records.holdout is not None else []
+        [f"and a hold-out set, {count_text(records.looks)}"] if records.looks else []
     )
 
 
@@ -320,7 +321,11 @@ def _internal(records: StudyRecords) -> list[str]:
         folds = project.run["subject"]["num_folds"]
         lines.append(f"tuned configuration: {folds}-fold cross-validation of the development set")
     if records.holdout is not None:
-        lines.append(f"hold-out set, looked at once, on {records.holdout.get('date')}")
+        last = "the last on" if len(records.looks) > 1 else "on"
+        told = f"hold-out set, {count_text(records.looks)}"
+        lines.append(f"{told}, {last} {records.holdout.get('date')}")
+    elif records.looks:
+        lines.append(f"hold-out set, {count_text(records.looks)}, on {records.looks[-1]}")
     return lines
 
 
@@ -346,6 +351,7 @@ def _headline(records: StudyRecords) -> list[str]:
             _figure(told, "auroc", "cortices", "hold-out AUROC, visible cortices"),
             _figure(told, "auroc", "labels", f"hold-out AUROC, {NUM_LABELS} labels"),
             _figure(told, "average_precision", "cortices", "average precision, visible cortices"),
+            *([f"hold-out set {count_text(records.looks)}"] if len(records.looks) > 1 else []),
         )
         if line
     ]
