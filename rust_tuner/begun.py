@@ -101,8 +101,8 @@ def fixed_by_regime_2(file: StudyFile) -> dict[str, Any]:
             for name, config in configs.items()
             if name in ("batch_size", "dropout_rate") and isinstance(config, Mapping)
         }
-    begun = file.begun(REGIME_2) or {}
-    return {name: begun.get(name) for name in ("batch_size", "dropout_rate")}
+    begun = (file.begun(REGIME_2) if file.is_there else None) or {}
+    return {name: begun[name] for name in ("batch_size", "dropout_rate") if name in begun}
 
 
 def _choices_of(file: StudyFile, step: str) -> dict[str, Any] | None:
