@@ -26,7 +26,7 @@ from rust_tuner.data.split_file import (
 )
 from rust_tuner.data.splits import Development, Folds, HoldOut, make_site_folds
 from rust_tuner.environment import describe_machine
-from rust_tuner.errors import LockedError, ResumeError, RustTunerError, SearchError
+from rust_tuner.errors import LockedError, ProtocolError, ResumeError, RustTunerError, SearchError
 from rust_tuner.files import (
     hold_lock,
     read_json,
@@ -82,6 +82,7 @@ class Study:
 
         Raises:
             ResumeError: where the study was prepared with other choices.
+            ProtocolError: for choices that are not the protocol's, or out of range.
         """
         self.directory = Path(directory)
         self.cache = cache
@@ -89,6 +90,9 @@ class Study:
         self._file = StudyFile(self.directory)
         given = None if manifest is None else Path(manifest).resolve()
         self._choices = dict(choices or {})
+        unknown = set(self._choices) - {field.name for field in dataclasses.fields(Protocol)}
+        if unknown:
+            raise ProtocolError(f"choices={min(unknown)!r}; expected fields of the protocol")
         self._is_chosen_whole = protocol is not None
         known = self._file.protocol if self._file.is_there else Protocol.study()
         # The study is found again from other folders too.
@@ -270,8 +274,12 @@ class Study:
         """
         from rust_tuner.search.regimes import regime_2
 
+        # Only what was asked for is noted: without a record, Regime I's best is looked up anew.
+        asked = {"batch_size": batch_size, "dropout_rate": dropout_rate}
         if self._file.is_there:
             # Resumed, it keeps the values that it was begun with.
+            begun = self._file.begun(REGIME_2) or {}
+            asked = {name: begun.get(name) if v is None else v for name, v in asked.items()}
             fixed = fixed_by_regime_2(self._file)
             batch_size = fixed.get("batch_size") if batch_size is None else batch_size
             dropout_rate = fixed.get("dropout_rate") if dropout_rate is None else dropout_rate
@@ -286,10 +294,10 @@ class Study:
         weights = self._find_weights(protocol)
         values: dict[str, Any] = {"batch_size": batch_size, "dropout_rate": dropout_rate}
         with hold_lock(self.directory, "Regime II"):
-            self._begin(REGIME_2, protocol, weights, **values)
+            self._begin(REGIME_2, protocol, weights, **asked)
             arguments = self._search_arguments(protocol, folds)
             tuner = regime_2(development, self.directory, **values, **arguments)
-            self._note_begun(REGIME_2, protocol, weights, **fixed_by_regime_2(self._file))
+            self._note_begun(REGIME_2, protocol, weights, **asked)
             self._record(REGIME_2)
         return tuner
 

@@ -53,7 +53,7 @@ def predict_radiographs(
         expected = "an even number" if pairs else "at least one"
         raise ImageError(f"{len(paths)} images; expected {expected}")
     card = read_card(Path(model))
-    _refuse_sealed(Path(model), card["model_sha256"], paths)
+    _refuse_sealed(Path(model), card.get("model_sha256"), paths)
     size, resize = int(card["input"]["shape"][0]), card["input"]["resize"]
     values = np.stack([load_image(path, size=size, resize=resize) for path in paths])
     # No labels are known of new images; the model's input is all that is used.
@@ -63,14 +63,16 @@ def predict_radiographs(
     return _with_totals(table) if pairs else table
 
 
-def _refuse_sealed(model: Path, sha256: str, images: Sequence[Path]) -> None:
+def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> None:
     """Refuse to score sealed images with a model that has not looked at them.
 
     They are known by their bytes, and only to the study that the model lies in.
     """
     folder = model.resolve().parent
+    if folder.name != FINAL:
+        return
     file = StudyFile(folder.parent)
-    if folder.name != FINAL or not file.is_there:
+    if not file.is_there:
         return
     if any(look.state == "finished" and look.model_sha256 == sha256 for look in file.looks):
         return

@@ -75,8 +75,8 @@ def _holdout_lines(folder: Path) -> list[Text]:
     times = "once" if len(looks) == 1 else f"{len(looks)} times, the last"
     line = f"hold-out set: looked at {times} on {last.date or 'an unknown date'}"
     if last.state == "begun":
-        before = "" if len(looks) == 1 else f"look {len(looks)}, "
-        line = f"hold-out set: {before}look begun on {last.date or 'an unknown date'}"
+        number = "" if len(looks) == 1 else f" {len(looks)}"
+        line = f"hold-out set: look{number} begun on {last.date or 'an unknown date'}"
         line += " and not finished"
     lines = [Text(line, style="yellow" if last.state == "begun" else "")]
     lines += [
