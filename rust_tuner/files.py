@@ -5,6 +5,7 @@ It knows nothing of what is in them.
 
 import contextlib
 import datetime
+import errno
 import hashlib
 import json
 import math
@@ -22,6 +23,9 @@ from typing import IO, Any
 import filelock
 
 from rust_tuner.errors import LockedError, RecordError, RustTunerError, StorageError
+
+# What a file system without locks answers, such as a network's whose lock service is off.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 CACHE_VARIABLE = "RUST_TUNER_CACHE"
 
@@ -316,7 +320,7 @@ def hold_lock(
 
     Raises:
         LockedError: naming the holder, where another process is in the folder and stays.
-        StorageError: where the folder cannot be written to.
+        StorageError: where the folder cannot be written to, or its file system has no locks.
     """
     holder = folder / ".lock-holder.json"
     lock = filelock.FileLock(folder / ".lock")
@@ -330,7 +334,15 @@ def hold_lock(
                 raise LockedError(f"{in_use}; wait for it, or stop it, and start again") from error
             say(f"{in_use}; waiting until it leaves the folder")
             lock.acquire()
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:
+        # Some versions of filelock turn ENOSYS into the latter.
+        if isinstance(error, NotImplementedError) or error.errno in _NO_LOCKS:
+            reason = getattr(error, "strerror", None) or error
+            raise StorageError(
+                f"{folder} is on a file system without locks ({reason}), so two processes could "
+                "spoil each other's work there; use a folder on a local disk, or turn on the locks "
+                "of the network file system (for NFS: mount without `nolock`, lockd running)"
+            ) from error
         raise StorageError(
             f"{folder} cannot be worked in ({error.strerror or error}); give a folder that can be "
             "written to, or mend its permissions"

@@ -1,4 +1,6 @@
-"""Ctrl-C that is heard wherever it falls; what follows from it is left to the caller.
+"""Ctrl-C and SIGTERM that are heard wherever they fall; what follows is left to the caller.
+
+SIGTERM, by which schedulers and shutdowns end a process, is treated as Ctrl-C is.
 
 Python raises `KeyboardInterrupt` wherever the main thread happens to be. In a destructor or a
 callback of the garbage collector it is dropped with a note, and a library's bare `except` takes it
@@ -13,6 +15,13 @@ from types import FrameType
 from typing import Any
 
 _asked = threading.Event()
+_signal = signal.SIGINT
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, in place of Ctrl-C."""
+
+
 _usual: set[Any] = {signal.default_int_handler}
 
 
@@ -23,35 +32,51 @@ def until_work_begins(handler: Callable[[int, FrameType | None], None]) -> None:
 
 @contextlib.contextmanager
 def remembering_interrupts() -> Iterator[None]:
-    """Remember a Ctrl-C of the block, besides raising it.
+    """Remember a Ctrl-C or SIGTERM of the block, besides raising it.
 
-    A process whose shell has told it to ignore Ctrl-C goes on ignoring it.
+    A process whose shell has told it to ignore one of them, or that has a handler of its own, keeps
+    that.
     """
-    usual = signal.getsignal(signal.SIGINT)
-    is_main = threading.current_thread() is threading.main_thread()
-    if usual not in _usual or not is_main:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _asked.clear()
-    signal.signal(signal.SIGINT, _remember)
+    usual: dict[signal.Signals, set[Any]] = {
+        signal.SIGINT: _usual,
+        signal.SIGTERM: {signal.SIG_DFL},
+    }
+    found = {number: signal.getsignal(number) for number in usual}
+    ours = {number: handler for number, handler in found.items() if handler in usual[number]}
+    if ours:
+        _asked.clear()
+    for number in ours:
+        signal.signal(number, _remember)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
-        _asked.clear()
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        if ours:
+            _asked.clear()
 
 
 def raise_if_interrupted() -> None:
-    """Raise the Ctrl-C that something has swallowed.
+    """Raise the Ctrl-C or SIGTERM that something has swallowed.
 
     Raises:
         KeyboardInterrupt: where Ctrl-C was pressed and the work goes on all the same.
+        Terminated: where SIGTERM came.
     """
     if _asked.is_set():
         _asked.clear()
-        raise KeyboardInterrupt
+        raise _interrupt()
 
 
 def _remember(signum: int, frame: Any) -> None:
+    global _signal
+    _signal = signal.Signals(signum)
     _asked.set()
-    raise KeyboardInterrupt
+    raise _interrupt()
+
+
+def _interrupt() -> KeyboardInterrupt:
+    return Terminated() if _signal is signal.SIGTERM else KeyboardInterrupt()

@@ -42,6 +42,8 @@ SMALL_SCALE: dict[str, Any] = {
     "outer_folds": 3,
 }
 
+_SMALLEST_IMAGE, LARGEST_IMAGE = 75, 2048
+
 ANATOMICAL_VIEWS = {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")}
 PUBLISHED_VIEWS = {"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")}
 
@@ -121,7 +123,7 @@ class Protocol:
             (its maximum, as published), `last`, or an epoch counted from 0.
         seed: decides hold-out set, folds, trials, initial weights, shuffling and dropout.
         holdout_fraction: share of the patients that is sealed, in (0, 1).
-        image_size: side of the square model input in pixels; the study's is 299.
+        image_size: side of the square model input in pixels, 75 to 2048; the study's is 299.
         resize: `squash` to the square as published, or `letterbox` to keep the aspect ratio.
         flips: which random flips augment the training radiographs.
         masked_loss: train only on the labels of visible cortices (and on the view).
@@ -218,10 +220,11 @@ class Protocol:
             "a number between 0 and 1, both excluded",
         )
         _require(
-            _is_int(self.image_size) and self.image_size >= 75,
+            _is_int(self.image_size) and _SMALLEST_IMAGE <= self.image_size <= LARGEST_IMAGE,
             "image_size",
             self.image_size,
-            "an integer from 75, InceptionV3's smallest input",
+            f"an integer from {_SMALLEST_IMAGE}, InceptionV3's smallest input, to {LARGEST_IMAGE}, "
+            "beyond which its first layers take gigabytes a batch",
         )
         _require(
             self.resize in ("squash", "letterbox"), "resize", self.resize, "squash or letterbox"

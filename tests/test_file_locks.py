@@ -172,6 +172,26 @@ def test_without_locks_a_shared_folder_is_filled_all_the_same(
         raise StorageError("inside")
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        OSError(errno.ENOLCK, "No locks available"),
+        OSError(errno.EOPNOTSUPP, "Operation not supported"),
+        NotImplementedError("FileSystem does not appear to support flock"),
+    ],
+)
+def test_a_file_system_without_locks_is_said_to_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Exception
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise refusal
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    told = r"on a file system without locks \(.*\), .* use a folder on a local disk, or turn on"
+    with pytest.raises(StorageError, match=told), hold_lock(tmp_path, "searching"):
+        raise AssertionError("no lock")
+
+
 def test_the_lock_is_free_after_use_and_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="inside"), hold_lock(tmp_path, "failing"):
         raise ValueError("inside")

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from rust_tuner.cli.support import reporting
-from rust_tuner.interrupts import raise_if_interrupted, remembering_interrupts
+from rust_tuner.interrupts import Terminated, raise_if_interrupted, remembering_interrupts
 from rust_tuner.progress import ConsoleProgress
 
 
@@ -51,6 +51,34 @@ def test_a_command_ends_with_130_though_something_has_swallowed_ctrl_c():
         swallow()
         task.advance()
     assert left.value.exit_code == 130
+
+
+@pytest.mark.parametrize("is_swallowed", [False, True])
+def test_sigterm_ends_a_command_as_ctrl_c_does_with_its_own_code(is_swallowed, capsys):
+    progress = ConsoleProgress(Console(quiet=True))
+    with pytest.raises(typer.Exit) as left, reporting(), progress.task("work", 2) as task:
+        if is_swallowed:
+            with pytest.raises(Terminated):
+                signal.raise_signal(signal.SIGTERM)
+            task.advance()
+        else:
+            signal.raise_signal(signal.SIGTERM)
+    assert left.value.exit_code == 143
+    assert "ended by SIGTERM; nothing finished is lost. To resume, run again:" in (
+        capsys.readouterr().err
+    )
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_who_has_a_handler_of_sigterm_keeps_it():
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append("own"))
+    try:
+        with remembering_interrupts():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == ["own"]
 
 
 def test_it_is_raised_once():

@@ -28,8 +28,10 @@ from rust_tuner.errors import (
     RustTunerError,
     SearchError,
     SplitError,
+    WeightsError,
 )
 from rust_tuner.files import read_json
+from rust_tuner.models.weights import find_local_weights
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_out_of_fold, read_project
 from rust_tuner.records.study import SEARCH_FIELDS
@@ -270,11 +272,124 @@ def test_another_choice_is_refused_with_what_was_and_is(prepared, tiny_protocol,
         Study(prepared, protocol=changed)
 
 
-def test_weights_may_change_until_a_search_has_used_them(prepared, finished_study, tiny_protocol):
+def test_weights_that_were_found_are_settled_when_the_study_is_prepared(
+    prepared, finished_study, tiny_protocol
+):
     changed = dataclasses.replace(tiny_protocol, weights="imagenet")
-    assert Study(prepared, protocol=changed).protocol.weights == "imagenet"
-    with pytest.raises(ResumeError, match="weights: was random, is imagenet"):
-        finished_study.open(changed)
+    assert read_json(prepared / "study.json")["weights"]["asked"] == "random"
+    for folder in (prepared, finished_study.directory):
+        with pytest.raises(ResumeError, match="weights: was random, is imagenet"):
+            Study(folder, protocol=changed)
+        with pytest.raises(ResumeError, match="weights: was random, is imagenet"):
+            Study(folder, choices={"weights": "imagenet"})
+
+
+def test_imagenet_weights_that_are_not_on_the_machine_yet_may_still_be_changed(
+    tmp_path, radiographs, tiny_protocol, monkeypatch
+):
+    monkeypatch.delenv("RUST_TUNER_WEIGHTS", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    asked = dataclasses.replace(tiny_protocol, weights="imagenet")
+    Study(tmp_path / "study", radiographs, asked).prepare()
+    assert read_json(tmp_path / "study" / "study.json")["weights"] is None
+    assert Study(tmp_path / "study", protocol=tiny_protocol).protocol.weights == "random"
+
+
+@pytest.mark.parametrize("content", [None, b"no HDF5 file"])
+def test_a_mistyped_weights_file_is_refused_before_anything_is_written(
+    tmp_path, radiographs, tiny_protocol, content
+):
+    path = tmp_path / "weights.h5"
+    if content is not None:
+        path.write_bytes(content)
+    asked = dataclasses.replace(tiny_protocol, weights=str(path))
+    with pytest.raises(WeightsError, match=r"weights\.h5 (is not there|does not hold the weights)"):
+        Study(tmp_path / "study", radiographs, asked).prepare()
+    assert contents(tmp_path / "study") == {}
+    # So the right ones can be given.
+    Study(tmp_path / "study", radiographs, tiny_protocol).prepare()
+
+
+@pytest.mark.parametrize("step", ["baselines", "regime_1", "regime_2", "nested", "noise", "final"])
+def test_weights_replaced_under_the_same_name_are_refused_by_every_step(
+    step, finished_copy, tmp_path, monkeypatch
+):
+    path = tmp_path / "weights.h5"
+    path.write_bytes(b"first")
+    monkeypatch.setattr("rust_tuner.study.check_architecture", lambda weights: None)
+    file = finished_copy.directory / "study.json"
+    written = read_json(file)
+    written["weights"] = find_local_weights(path).to_json()
+    written["protocol"]["weights"] = str(path)
+    file.write_text(json.dumps(written))
+    path.write_bytes(b"second")
+    before = contents(finished_copy.directory)
+    with pytest.raises(ResumeError, match=r"made with the weights weights\.h5 .* one backbone"):
+        getattr(finished_copy.open(), step)()
+    changed = {n for n, c in contents(finished_copy.directory).items() if before.get(n) != c}
+    assert changed <= {"split.json"}
+
+
+def test_what_a_step_was_begun_with_is_what_python_resumes_it_with(
+    tmp_path, radiographs, tiny_protocol, monkeypatch
+):
+    asked = []
+
+    def begin(development, directory, **arguments):
+        asked.append(arguments["protocol"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rust_tuner.search.regimes.regime_1", begin)
+    folder = tmp_path / "study"
+    Study(folder, radiographs, tiny_protocol).prepare()
+    for choices in ({"epochs": 7, "num_folds": 4}, None, {"epochs": 8}, None):
+        with pytest.raises(KeyboardInterrupt):
+            Study(folder, choices=choices).regime_1()
+    assert [protocol.epochs for protocol in asked] == [7, 7, 8, 8]
+    assert [protocol.num_folds for protocol in asked] == [4, 4, 4, 4]
+    begun = read_json(folder / "study.json")["begun"]["regime_1"]
+    assert begun["epochs"] == 8
+    assert begun["weights"]["asked"] == "random"
+    # A protocol that is given whole is taken as it is.
+    with pytest.raises(KeyboardInterrupt):
+        Study(folder, protocol=tiny_protocol).regime_1()
+    assert asked[-1] == tiny_protocol
+
+
+def test_a_step_resumes_with_its_own_choices_and_refuses_others_with_a_table(finished_copy):
+    file = finished_copy.directory / "study.json"
+    written = read_json(file)
+    # Prepared for more epochs than the searches were begun with.
+    written["protocol"] |= {"epochs": 20, "num_folds": 6, "learning_rates": [0.5]}
+    file.write_text(json.dumps(written))
+    assert len(finished_copy.open().regime_1().results()) == 2
+    assert len(finished_copy.open().regime_2().results()) == 2
+    with pytest.raises(ResumeError, match=r"holds a search that differs .*\n  epochs: was 2, is 9"):
+        finished_copy.open(choices={"epochs": 9}).regime_1()
+    assert len(finished_copy.open().regime_1().results()) == 2
+
+
+def test_a_manifest_that_is_not_where_it_was_is_named_with_the_way_to_give_it(
+    prepared, radiographs
+):
+    radiographs.rename(radiographs.with_name("moved.csv"))
+    told = (
+        r"names the manifest .*manifest\.csv, which is not there\. .*prepare .* --manifest M\.csv"
+    )
+    with pytest.raises(ResumeError, match=told):
+        Study(prepared).prepare()
+    Study(prepared, radiographs.with_name("moved.csv")).prepare()
+    assert Study(prepared).prepare() is not None
+
+
+def test_a_changed_row_is_named(prepared, radiographs):
+    table = pd.read_csv(radiographs, dtype=str)
+    row = table["medial"].first_valid_index()
+    table.loc[row, "medial"] = "1" if table.loc[row, "medial"] != "1" else "2"
+    table.to_csv(radiographs, index=False)
+    patient = table.loc[row, "patient_id"]
+    with pytest.raises(ResumeError, match=rf"row {row + 2} \(.*, patient {patient}\) changed\n"):
+        Study(prepared).prepare()
 
 
 def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol):

@@ -10,6 +10,7 @@ from typing import Any
 from rust_tuner.analysis.against_view import PARTS, study_standings
 from rust_tuner.analysis.verdict import SEARCH_NAMES
 from rust_tuner.records.folder import DAMAGED, StudyRecords
+from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 
 PASSED, FAILED, WARNING, NOT_YET = "passed", "failed", "warning", "not yet"
@@ -189,6 +190,11 @@ def _beats_the_view(records: StudyRecords) -> tuple[str, str]:
 
 
 def _one_look(records: StudyRecords) -> tuple[str, str]:
+    looks = records.looks
+    if looks and looks[-1].state == "begun":
+        return WARNING, f"a look was begun on {looks[-1]}: run rust-tuner final again"
+    if records.holdout is None and looks:
+        return FAILED, f"looked at on {looks[-1]}, but final/holdout.json is not there"
     if records.holdout is None:
         return NOT_YET, "it is sealed"
     rows, shown = records.holdout["radiographs"], records.predictions
@@ -198,6 +204,11 @@ def _one_look(records: StudyRecords) -> tuple[str, str]:
         strangers = set(shown["patient_id"]) - set(records.split["holdout"])
         if strangers:
             return FAILED, f"{len(strangers)} patients of predictions.csv were not sealed"
+    if len(looks) > 1:
+        # The same model finds the same; another one may owe its choice to an earlier look.
+        is_same = len({look.model_sha256 for look in looks}) == 1
+        with_model = "always with the same model" if is_same else "with different models"
+        return (WARNING if is_same else FAILED), f"{count_text(looks)}; {with_model}"
     return PASSED, f"once, on {records.holdout.get('date')}"
 
 

@@ -7,6 +7,7 @@ from rust_tuner.analysis.assessment import as_predictions, figures_table
 from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
 from rust_tuner.metrics.assessment import ALL_LABELS, CORTEX_GROUP
 from rust_tuner.records.folder import StudyRecords
+from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 
 # Something was chosen by it, so chance helped; or of patients that nothing chosen had seen.
@@ -58,6 +59,8 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
     if records.holdout is not None:
         intervals = _holdout_intervals(records)
         told = f"tuned model, hold-out set of {records.holdout['patients']} patients"
+        if len(records.looks) > 1:
+            told += f", {count_text(records.looks)}"
         for metric in METRICS_TOLD:
             value = records.holdout["metrics"][metric]
             ends = intervals.get(metric, (None, None))

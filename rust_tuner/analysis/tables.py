@@ -19,6 +19,7 @@ from rust_tuner.errors import SearchError
 from rust_tuner.files import write_text
 from rust_tuner.records.baselines import baseline_results
 from rust_tuner.records.folder import StudyRecords, read_study
+from rust_tuner.records.looks import count_text
 from rust_tuner.records.nested import NESTED
 from rust_tuner.records.noise import NOISE
 from rust_tuner.records.project import (
@@ -233,7 +234,8 @@ def final_table(records: StudyRecords) -> pd.DataFrame:
     Returns:
         `evaluation` (`cross_validation` or `holdout`), `kind` (the first is a `selection score`,
         the second an `estimate`), `metric`, `value`, `std` (over folds), `view_only` (the
-        view-only baseline of the same metric); no rows where nothing is there.
+        view-only baseline of the same metric); no rows where nothing is there. Where the hold-out
+        set was looked at more than once, also `looks`: how often, and why.
     """
     rows: list[tuple[str, str, str, float | None, float | None, float | None]] = []
     project = records.cross_validation
@@ -251,7 +253,11 @@ def final_table(records: StudyRecords) -> pd.DataFrame:
             rows.append((HOLDOUT, "estimate", metric, value, None, known.get(metric)))
     names = ["evaluation", "kind", "metric", "value", "std", "view_only"]
     table = pd.DataFrame(rows, columns=names)
-    return table.astype(dict.fromkeys(names[3:], "float64"))
+    table = table.astype(dict.fromkeys(names[3:], "float64"))
+    if len(records.looks) > 1 and records.holdout is not None:
+        is_holdout = table["evaluation"] == HOLDOUT
+        table["looks"] = is_holdout.map({True: count_text(records.looks), False: None})
+    return table
 
 
 def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:

@@ -12,6 +12,7 @@ from rust_tuner.analysis.against_view import PARTS, study_standings
 from rust_tuner.analysis.reproduction import preset_of
 from rust_tuner.records.baselines import CHANCE, FROZEN_BASELINES, VIEW_ONLY
 from rust_tuner.records.folder import StudyRecords
+from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project, TrialRecord
 from rust_tuner.words import METRICS, short_number
 
@@ -93,6 +94,9 @@ def summary(records: StudyRecords) -> Summary:
         number = records.holdout["patients"]
         worth = (
             f"estimate: one look at {number} patients that nothing had seen: the figure to report"
+            if len(records.looks) < 2
+            else f"estimate: {number} patients, {count_text(records.looks)}; what was seen at one "
+            "look may have led to the model of the next"
         )
         figures = _pair(records.holdout["metrics"])
         rows.append(SummaryRow("Tuned model, hold-out set", *figures, worth))
@@ -108,6 +112,7 @@ def warnings_of(records: StudyRecords) -> list[str]:
         *_check_warnings(records),
         *_weights_warnings(records),
         *_view_only_warnings(records),
+        *_look_warnings(records),
         *_holdout_warnings(records),
         *_search_warnings(records),
         *_difference_warnings(records),
@@ -222,7 +227,27 @@ def _view_only_warnings(records: StudyRecords) -> list[str]:
     ]
 
 
+def _look_warnings(records: StudyRecords) -> list[str]:
+    """What a second look, or one that was not finished, does to the figures."""
+    looks, found = records.looks, []
+    if len(looks) > 1:
+        found.append(
+            f"The hold-out set was {count_text(looks)}. Its figures are an estimate only if "
+            "nothing that was seen at an earlier look led to this model."
+        )
+    if looks and looks[-1].state == "begun":
+        found.append(
+            f"A look at the hold-out set was begun on {looks[-1]}: run rust-tuner final again to "
+            "finish it; the files in final may be of it or of an earlier look."
+        )
+    return found
+
+
 def _holdout_warnings(records: StudyRecords) -> list[str]:
+    if records.holdout is None and records.looks:
+        if records.looks[-1].state == "begun":
+            return []
+        return [f"The hold-out set was looked at on {records.looks[-1]}; the rest is missing."]
     if records.holdout is None:
         if records.nested is not None and records.nested.summary is not None:
             return [

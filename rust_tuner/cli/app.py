@@ -270,7 +270,7 @@ def _project_folder(folder: Path) -> Path:
 
 def _demo_weights(folder: Path) -> str:
     """ImageNet weights where they can be had; without them the demonstration goes on, aloud."""
-    from rust_tuner.models.backbones import WEIGHTS_VARIABLE
+    from rust_tuner.models.weights import WEIGHTS_VARIABLE
 
     # One that was interrupted goes on with the weights that it began with.
     begun = Study(folder).protocol.weights if (folder / STUDY_FILE).exists() else None

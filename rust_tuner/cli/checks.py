@@ -32,7 +32,7 @@ def check(
     goes on where it stopped when it is typed again.
     """
     with reporting():
-        opened = open_study(study, None, cache=cache, protocol=None, views=None)
+        opened = open_study(study, None, cache=cache)
         if any((study / regime / RUN_FILE).is_file() for regime in (REGIME_1, REGIME_2)):
             start_tensorflow()
         record = opened.check(permutations)

@@ -30,7 +30,6 @@ from rust_tuner.cli.options import (
 )
 from rust_tuner.cli.support import (
     fetch_weights,
-    nested_choices,
     open_study,
     out,
     parse_batch_sizes,
@@ -40,9 +39,9 @@ from rust_tuner.cli.support import (
     start_tensorflow,
 )
 from rust_tuner.records.nested import NESTED, read_nested
-from rust_tuner.records.noise import begun_repeats
+from rust_tuner.records.noise import NOISE
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
-from rust_tuner.steps.noise import best_project
+from rust_tuner.steps.noise import as_searched, best_project
 from rust_tuner.steps.plan import plan_nested, plan_noise
 from rust_tuner.terminal.repeats import nested_table, noise_table
 from rust_tuner.terminal.searches import (
@@ -84,7 +83,6 @@ def regime1(
             distinct_patients=distinct_patients,
             cache=cache,
             tensorboard=tensorboard,
-            begun=(REGIME_1,),
             trials=trials,
             num_folds=folds,
             epochs=epochs,
@@ -150,7 +148,6 @@ def regime2(
             distinct_patients=distinct_patients,
             cache=cache,
             tensorboard=tensorboard,
-            begun=(REGIME_2, REGIME_1),
             num_folds=folds,
             epochs=epochs,
             learning_rates=parse_numbers("--learning-rates", learning_rates, float),
@@ -213,7 +210,6 @@ def nested(
             manifest,
             distinct_patients=distinct_patients,
             cache=cache,
-            begun_with=nested_choices(study),
             outer_folds=outer_folds,
             trials=trials,
             num_folds=folds,
@@ -231,7 +227,9 @@ def nested(
             precision=precision,
         )
         sites = opened.count_sites()
-        planned = plan_nested(opened.protocol, opened.count_radiographs(), num_sites=sites)
+        planned = plan_nested(
+            opened.protocol_of(NESTED), opened.count_radiographs(), num_sites=sites
+        )
         out.print(plan_table(planned))
         start_tensorflow()
         opened.prepare()
@@ -256,12 +254,11 @@ def noise(
     stopped when it is typed again.
     """
     with reporting():
-        begun = (best_project(study).folder.name,)
-        opened = open_study(study, None, cache=cache, begun=begun, protocol=None, views=None)
+        opened = open_study(study, None, cache=cache)
         steps = plan_noise(
-            opened.protocol,
+            as_searched(opened.protocol_of(NOISE), best_project(study)),
             opened.count_radiographs(),
-            begun_repeats(study) if repeats is None else repeats,
+            opened.begun_repeats() if repeats is None else repeats,
             num_sites=opened.count_sites(),
         )
         out.print(plan_table(steps))

@@ -3,6 +3,7 @@
 And `study`, which runs all steps in order.
 """
 
+import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,9 +32,7 @@ from rust_tuner.cli.options import (
     Weights,
 )
 from rust_tuner.cli.support import (
-    baseline_choices,
     fetch_weights,
-    final_choices,
     open_study,
     out,
     reporting,
@@ -41,10 +40,17 @@ from rust_tuner.cli.support import (
     say_next,
     start_tensorflow,
 )
-from rust_tuner.protocol import SMALL_SCALE
-from rust_tuner.records.baselines import BASELINES, IMAGENET, available_baselines
+from rust_tuner.protocol import SMALL_SCALE, Protocol
+from rust_tuner.records.baselines import (
+    BASELINES,
+    BASELINES_FOLDER,
+    IMAGENET,
+    available_baselines,
+)
 from rust_tuner.records.folder import read_study
+from rust_tuner.records.looks import FINAL, count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+from rust_tuner.records.study import SEARCH_FIELDS, STUDY_FILE
 from rust_tuner.steps.plan import plan_study
 from rust_tuner.study import Study
 from rust_tuner.terminal.holdout import holdout_table
@@ -133,7 +139,6 @@ def baselines(
             manifest,
             distinct_patients=distinct_patients,
             cache=cache,
-            begun_with=baseline_choices(study),
             tensorboard=tensorboard,
             baseline_folds=folds,
             baseline_epochs=epochs,
@@ -161,13 +166,21 @@ def final(
         int | None,
         typer.Option(min=1, help="Of each fold, and the most of the refit.  [default: 40]"),
     ] = None,
+    look_again: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON",
+            help="Look at the hold-out set once more; why is recorded, and shown with the figures.",
+        ),
+    ] = None,
     tensorboard: TensorBoard = False,
     cache: Cache = None,
 ) -> None:
     """Fit the tuned model, and look at the hold-out set once.
 
     It is cross-validated first, which decides for how many epochs it is fitted on all
-    development data. Typed again, it shows what was found, with its date.
+    development data. The look is noted in study.json before it is made. Run again, the command
+    shows what was found, with its date; another look needs --look-again and a reason.
     """
     with reporting():
         opened = open_study(
@@ -175,14 +188,11 @@ def final(
             None,
             cache=cache,
             tensorboard=tensorboard,
-            begun_with=final_choices(study),
             final_folds=folds,
             final_epochs=epochs,
-            protocol=None,
-            views=None,
         )
         start_tensorflow()
-        _run_final(opened)
+        _run_final(opened, look_again)
         say_next(f"rust-tuner report {shlex.quote(str(study))}")
 
 
@@ -220,38 +230,36 @@ def whole_study(
             "folds_by": folds_by,
             "union_threshold": union_threshold,
         }
-        shared |= _scaled(scale) | ({} if image_size is None else {"image_size": image_size})
-        begun_with = baseline_choices(study) | final_choices(study)
+        # A scale is chosen when a study is prepared; its steps may have been begun otherwise since.
+        scaled = _scaled(scale)
+        if (study / STUDY_FILE).exists():
+            scaled = {name: value for name, value in scaled.items() if name not in SEARCH_FIELDS}
+        shared |= scaled | ({} if image_size is None else {"image_size": image_size})
         opened = open_study(
             study,
             manifest,
             distinct_patients=distinct_patients,
             cache=cache,
             tensorboard=tensorboard,
-            begun_with=begun_with,
             **shared,
         )
         models = available_baselines(
             opened.protocol.weights, has_radimagenet=radimagenet_weights is not None
         )
         planned = plan_study(
-            opened.protocol, opened.count_radiographs(), models, num_sites=opened.count_sites()
+            _planned_protocol(opened),
+            opened.count_radiographs(),
+            models,
+            num_sites=opened.count_sites(),
         )
         out.print(plan_table(planned))
         start_tensorflow()
         _run_baselines(opened, None, radimagenet_weights)
         say("Regime I: random search over batch size and dropout rate")
-        again: dict[str, Any] = {
-            "cache": cache,
-            "weights": weights,
-            "tensorboard": tensorboard,
-            "protocol": None,
-            "views": None,
-        }
-        open_study(study, None, begun=(REGIME_1,), **again).regime_1()
+        opened.regime_1()
         out.print(best_trials_table(read_project(study / REGIME_1)))
         say("Regime II: grid over Adam's learning rate and epsilon, Regime I's best fixed")
-        open_study(study, None, begun=(REGIME_2, REGIME_1), **again).regime_2()
+        opened.regime_2()
         out.print(best_trials_table(read_project(study / REGIME_2)))
         say("the tuned model")
         _run_final(opened)
@@ -272,10 +280,25 @@ def _run_baselines(
     out.print(baselines_table(found, study.protocol.objective))
 
 
-def _run_final(study: Study) -> None:
-    found = study.final()
-    out.print(holdout_table(found, holdout_standings(read_study(study.directory))))
-    say(f"evaluated on {found['date']}; the hold-out set is looked at once")
+def _run_final(study: Study, look_again: str | None = None) -> None:
+    found = study.final(look_again)
+    looks = study.looks
+    out.print(holdout_table(found, looks, holdout_standings(read_study(study.directory))))
+    say(f"evaluated on {found['date']}; hold-out set {count_text(looks)}")
+
+
+def _planned_protocol(study: Study) -> Protocol:
+    """The choices of all steps of a study together, each as its own step takes it."""
+    baselines, final = study.protocol_of(BASELINES_FOLDER), study.protocol_of(FINAL)
+    return dataclasses.replace(
+        study.protocol_of(REGIME_1),
+        **{
+            name: getattr(source, name)
+            for source, start in ((baselines, "baseline_"), (final, "final_"))
+            for name in SEARCH_FIELDS
+            if name.startswith(start)
+        },
+    )
 
 
 def _scaled(scale: Scales | None) -> dict[str, Any]:

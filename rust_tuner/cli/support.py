@@ -19,7 +19,7 @@ import typer
 
 from rust_tuner.cli.options import Choices, Views
 from rust_tuner.errors import RustTunerError
-from rust_tuner.interrupts import remembering_interrupts
+from rust_tuner.interrupts import Terminated, remembering_interrupts
 from rust_tuner.progress import ConsoleProgress, Progress
 from rust_tuner.protocol import (
     ANATOMICAL_VIEWS,
@@ -27,31 +27,13 @@ from rust_tuner.protocol import (
     PUBLISHED_VIEWS,
     Protocol,
 )
-from rust_tuner.records.baselines import read_baselines
-from rust_tuner.records.folder import CROSS_VALIDATION, FINAL
-from rust_tuner.records.nested import NESTED, read_nested
-from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
-from rust_tuner.records.study import STUDY_FILE
 from rust_tuner.study import Study
 from rust_tuner.tensorboard.logs import TensorBoardLogs
 from rust_tuner.terminal.console import new_console
 
 _INTERRUPTED = 130
-_NESTED_CHOICES = (
-    "num_folds",
-    "epochs",
-    "score_epoch",
-    "batch_size_range",
-    "dropout_rate_range",
-    "learning_rates",
-    "epsilons",
-)
-_BASELINE_CHOICES = (
-    "baseline_folds",
-    "baseline_epochs",
-    "baseline_batch_size",
-    "baseline_dropout_rate",
-)
+# As a shell reports a process that SIGTERM ended.
+_TERMINATED = 143
 
 out = new_console()
 err = new_console(stderr=True)
@@ -64,103 +46,31 @@ def open_study(
     cache: Path | None = None,
     tensorboard: bool = False,
     distinct_patients: bool = False,
-    begun: tuple[str, ...] = (),
-    begun_with: dict[str, Any] | None = None,
-    protocol: Choices | None,
-    views: Views | None,
-    **changes: Any,
+    protocol: Choices | None = None,
+    views: Views | None = None,
+    **choices: Any,
 ) -> Study:
-    """Open a study, what the user asked for laid over its own choices.
-
-    What a search of `begun` was started with, or what `begun_with` says, stands for what is not
-    asked for, so that a bare command resumes it, and Regime II goes on as Regime I was.
-    """
+    """Open a study with what the user asked for; None stands for what nobody asked for."""
     progress: Progress = ConsoleProgress(err)
     if tensorboard:
         progress = TensorBoardLogs(directory, progress)
-    written = Study(directory, manifest).protocol if (directory / STUDY_FILE).exists() else None
-    start = written or Protocol.study()
-    for regime in begun:
-        if (directory / regime / RUN_FILE).is_file():
-            start = start.with_choices(**_searched_with(directory / regime, regime))
-            break
-    start = start.with_choices(**(begun_with or {}))
     given = {
         name: value.value if isinstance(value, enum.Enum) else value
-        for name, value in changes.items()
+        for name, value in choices.items()
         if value is not None
     }
-    if given.get("weights") not in (None, "imagenet", "random"):
-        # The study is found again from other folders too.
-        given["weights"] = str(Path(given["weights"]).resolve())
     if protocol is not None:
         given |= _preset(protocol)
     if views is not None:
         given["view_cortices"] = view_cortices(views)
-    chosen = start.with_choices(**given)
     return Study(
         directory,
         manifest,
-        chosen,
+        choices=given,
         cache=cache,
         progress=progress,
         distinct_patients=distinct_patients,
     )
-
-
-def _searched_with(folder: Path, regime: str) -> dict[str, Any]:
-    try:
-        run = read_project(folder).run
-        searched = Protocol.from_json(run["protocol"])
-        max_trials = run["max_trials"]
-    except (RustTunerError, KeyError, TypeError):
-        return {}  # The search itself says what is wrong with its folder.
-    names = ["num_folds", "epochs", "score_epoch"]
-    if regime == REGIME_1:
-        names += ["batch_size_range", "dropout_rate_range"]
-    else:
-        names += ["learning_rates", "epsilons"]
-    found = {name: getattr(searched, name) for name in names}
-    if regime == REGIME_1:
-        found["fit_batch_sizes"] = run.get("fit_batch_sizes", False)
-    return found | ({"trials": max_trials} if max_trials is not None else {})
-
-
-def nested_choices(directory: Path) -> dict[str, Any]:
-    """What a nested cross-validation was begun with; else what the study's own searches were."""
-    try:
-        run = read_nested(directory / NESTED).run
-        searched = Protocol.from_json(run["protocol"])
-        found = {name: getattr(searched, name) for name in _NESTED_CHOICES}
-        found["fit_batch_sizes"] = run.get("fit_batch_sizes", False)
-        return found | {"trials": run["trials"][REGIME_1], "outer_folds": run["outer_folds"]}
-    except (RustTunerError, KeyError, TypeError):
-        pass  # The step itself says what is wrong with its folder.
-    found = {}
-    for regime in (REGIME_1, REGIME_2):
-        if (directory / regime / RUN_FILE).is_file():
-            found |= _searched_with(directory / regime, regime)
-    return found
-
-
-def baseline_choices(directory: Path) -> dict[str, Any]:
-    """What the first models that a study holds were begun with."""
-    for project in read_baselines(directory).values():
-        try:
-            recorded = project.run["protocol"]
-            return {name: recorded[name] for name in _BASELINE_CHOICES}
-        except (KeyError, TypeError):
-            continue  # The step itself says what is wrong with its folder.
-    return {}
-
-
-def final_choices(directory: Path) -> dict[str, Any]:
-    """What the cross-validation of a study's final model was begun with."""
-    try:
-        run = read_project(directory / FINAL / CROSS_VALIDATION).run
-        return {"final_folds": run["subject"]["num_folds"], "final_epochs": run["epochs"]}
-    except (RustTunerError, KeyError, TypeError):
-        return {}
 
 
 def _preset(choices: Choices) -> dict[str, Any]:
@@ -243,17 +153,19 @@ class _OneNote(io.TextIOBase):
 
 @contextlib.contextmanager
 def reporting() -> Iterator[None]:
-    """Turn expected errors and Ctrl-C into a message and an exit code."""
+    """Turn expected errors, Ctrl-C and SIGTERM into a message and an exit code."""
     try:
         with remembering_interrupts():
             yield
     except (RustTunerError, OSError) as error:
         say(f"error: {error}", style="red")
         raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        say("\ninterrupted; nothing finished is lost. To go on, type again:", style="yellow")
+    except KeyboardInterrupt as interrupt:
+        is_terminated = isinstance(interrupt, Terminated)
+        what = "ended by SIGTERM" if is_terminated else "interrupted"
+        say(f"\n{what}; nothing finished is lost. To resume, run again:", style="yellow")
         say(f"  {shlex.join(['rust-tuner', *sys.argv[1:]])}")
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(_TERMINATED if is_terminated else _INTERRUPTED) from None
 
 
 def say(text: str, style: str | None = None) -> None:

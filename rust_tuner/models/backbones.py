@@ -1,52 +1,36 @@
-"""InceptionV3 backbones: where their weights come from, and proof of which ones were used.
+"""InceptionV3 backbones with their weights, downloaded where they have to be.
 
-It builds the convolutional part only; what stands on top belongs to `architectures`.
+It builds the convolutional part only; what stands on top belongs to `architectures`, and which
+file holds the weights to `weights`.
 """
 
-import hashlib
-import os
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from rust_tuner.errors import WeightsError
-from rust_tuner.files import sha256_of_file
+from rust_tuner.models.weights import (
+    IMAGENET,
+    IMAGENET_FILE,
+    IMAGENET_MD5,
+    RANDOM_SEED,
+    WEIGHTS_VARIABLE,
+    BackboneWeights,
+    describe_file,
+    find_local_weights,
+    named_imagenet_file,
+)
 from rust_tuner.protocol import Precision
 from rust_tuner.seeds import generator
 
-WEIGHTS_VARIABLE = "RUST_TUNER_WEIGHTS"
 IMAGE_SIZE = 299
 DTYPE_POLICIES: dict[Precision, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
-_IMAGENET_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _IMAGENET_URL = (
-    "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/" + _IMAGENET_FILE
+    "https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/" + IMAGENET_FILE
 )
-_IMAGENET_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
-_RANDOM_SEED = 0
-
-
-@dataclass(frozen=True)
-class BackboneWeights:
-    """Weights that were found, and what they are.
-
-    Attributes:
-        asked: what was asked for: `imagenet`, `random` or a path.
-        path: the file that holds them, or None for random ones.
-        sha256: of the file's content, or of a description of the random draw.
-    """
-
-    asked: str
-    path: Path | None
-    sha256: str
-
-    def to_json(self) -> dict[str, str | None]:
-        """What a record says of the weights."""
-        name = self.path.name if self.path is not None else None
-        return {"asked": self.asked, "file": name, "sha256": self.sha256}
 
 
 def find_weights(weights: str | Path) -> BackboneWeights:
@@ -60,21 +44,11 @@ def find_weights(weights: str | Path) -> BackboneWeights:
     Raises:
         WeightsError: where the file is not there or the download fails.
     """
-    if str(weights) == "random":
-        description = f"InceptionV3 random weights, seed {_RANDOM_SEED}, version 2"
-        return BackboneWeights("random", None, _sha256_of_text(description))
-    if str(weights) == "imagenet":
-        path = _imagenet_file()
-    else:
-        path = Path(weights)
-        if path.suffix not in (".h5", ".hdf5", ".keras"):
-            raise WeightsError(
-                f"weights={str(weights)!r}; expected 'imagenet', 'random' or a path that ends in "
-                ".h5, .hdf5 or .keras"
-            )
-    if not path.is_file():
-        raise WeightsError(f"weights file {path} is not there; check the path")
-    return BackboneWeights(str(weights), path, sha256_of_file(path))
+    if str(weights) == IMAGENET and named_imagenet_file() is None:
+        return describe_file(IMAGENET, _download())
+    found = find_local_weights(weights)
+    assert found is not None
+    return found
 
 
 def build_backbone(
@@ -115,19 +89,12 @@ def build_backbone(
     return model
 
 
-def _imagenet_file() -> Path:
-    named = os.environ.get(WEIGHTS_VARIABLE)
-    if named:
-        if not Path(named).is_file():
-            raise WeightsError(
-                f"{WEIGHTS_VARIABLE}={named} names no file; correct it, or unset it to download "
-                "the ImageNet weights"
-            )
-        return Path(named)
+def _download() -> Path:
+    """ImageNet's file, downloaded where Keras does not have it."""
     try:
         return Path(
             keras.utils.get_file(
-                _IMAGENET_FILE, _IMAGENET_URL, cache_subdir="models", file_hash=_IMAGENET_MD5
+                IMAGENET_FILE, _IMAGENET_URL, cache_subdir="models", file_hash=IMAGENET_MD5
             )
         )
     except Exception as error:  # Keras raises a bare Exception when a download fails.
@@ -163,7 +130,7 @@ def _load(model: keras.Model, path: Path) -> None:
 
 def _randomise(model: keras.Model) -> None:
     # Keras draws initial weights from global state; a record must be able to name these ones.
-    rng = generator(_RANDOM_SEED, "backbone")
+    rng = generator(RANDOM_SEED, "backbone")
     for layer in _convolutions(model):
         shape = tuple(layer.kernel.shape)
         # He's range: with Keras's own, features fade to 1e-4 behind so many ReLUs.
@@ -173,7 +140,3 @@ def _randomise(model: keras.Model) -> None:
 
 def _convolutions(model: keras.Model) -> list[keras.layers.Conv2D]:
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-
-
-def _sha256_of_text(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

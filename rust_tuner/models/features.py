@@ -30,9 +30,10 @@ from rust_tuner.files import (
     take_turns,
 )
 from rust_tuner.models.architectures import feature_extractor
-from rust_tuner.models.backbones import BackboneWeights, build_backbone
+from rust_tuner.models.backbones import build_backbone
 from rust_tuner.models.description import BACKBONE, NUM_FEATURES, POOLING
 from rust_tuner.models.runtime import empty_aligned, onednn_enabled
+from rust_tuner.models.weights import BackboneWeights
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Flips, Precision, Resize
 

@@ -20,13 +20,10 @@ from rust_tuner.models.architectures import (
     classifier_head,
     masked_binary_crossentropy,
 )
-from rust_tuner.models.backbones import (
-    IMAGE_SIZE,
-    BackboneWeights,
-    find_weights,
-)
+from rust_tuner.models.backbones import IMAGE_SIZE, find_weights
 from rust_tuner.models.description import NUM_FEATURES
 from rust_tuner.models.features import FeatureRecipe
+from rust_tuner.models.weights import BackboneWeights
 from rust_tuner.protocol import Flips, Precision, Protocol, Resize, Sampling
 
 ADAM_LEARNING_RATE = 1e-3

@@ -16,6 +16,13 @@ from rust_tuner.data.split_file import SPLIT_FILE
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
 from rust_tuner.records.checks import CHECKS_FILE, CheckRecord, read_checks
+from rust_tuner.records.looks import (
+    HOLDOUT_FILE,
+    PREDICTIONS_FILE,
+    Look,
+    is_whole,
+    read_looks,
+)
 from rust_tuner.records.nested import (
     NESTED,
     NESTED_FILE,
@@ -52,6 +59,7 @@ class StudyRecords:
         noise: the repeats of the best configuration, or None.
         cross_validation: the final model's project, or None.
         holdout: `final/holdout.json`, or None.
+        looks: the looks at the hold-out set, in order.
         predictions: `final/predictions.csv`, or None.
         checks: `checks.json`, or None.
         problems: what is there and cannot be read, a line each; what is not there is no problem.
@@ -67,6 +75,7 @@ class StudyRecords:
     noise: NoiseFloor | None
     cross_validation: Project | None
     holdout: dict[str, Any] | None
+    looks: tuple[Look, ...]
     predictions: pd.DataFrame | None
     checks: CheckRecord | None
     problems: tuple[str, ...]
@@ -120,10 +129,29 @@ def read_study(directory: str | Path) -> StudyRecords:
     for part in (nested, noise):
         if part is not None:
             problems.extend(f"{part.folder.name}: {problem}" for problem in part.problems)
+    study = read(STUDY_FILE, _study)
+    looks: tuple[Look, ...] = ()
+    try:
+        looks = read_looks(study or {}, place)
+    except ResumeError as error:
+        problems.append(str(error))
+    holdout = read(f"{FINAL}/{HOLDOUT_FILE}", _holdout)
+    is_there = (place / FINAL / HOLDOUT_FILE).exists()
+    if (
+        (looks and looks[-1].state == "finished")
+        and not is_whole(looks[-1], place)
+        and (holdout is not None or not is_there)
+    ):
+        found = "is not the one that was written" if is_there else "is missing"
+        problems.append(
+            f"{FINAL}/{HOLDOUT_FILE} {found}: the hold-out set was looked at on {looks[-1]}; "
+            "restore it from a copy"
+        )
+        holdout = None
     baselines = {name: project(f"{BASELINES_FOLDER}/{name}") for name in BASELINES}
     return StudyRecords(
         directory=place,
-        study=read(STUDY_FILE, _study),
+        study=study,
         split=read(SPLIT_FILE, _split),
         baselines={name: item for name, item in baselines.items() if item is not None},
         regime_1=project(REGIME_1),
@@ -131,8 +159,9 @@ def read_study(directory: str | Path) -> StudyRecords:
         nested=nested,
         noise=noise,
         cross_validation=project(f"{FINAL}/{CROSS_VALIDATION}"),
-        holdout=read(f"{FINAL}/holdout.json", _holdout),
-        predictions=read(f"{FINAL}/predictions.csv", read_predictions),
+        holdout=holdout,
+        looks=looks,
+        predictions=read(f"{FINAL}/{PREDICTIONS_FILE}", read_predictions),
         checks=read(CHECKS_FILE, read_checks),
         problems=tuple(problems),
     )
@@ -155,4 +184,5 @@ def _split(path: Path) -> dict[str, Any]:
 
 
 def _holdout(path: Path) -> dict[str, Any]:
-    return read_record(path, HoldoutForm, mend="restore it")
+    # Without it the figures are lost, and another look is not made without a reason.
+    return read_record(path, HoldoutForm, mend="restore it from a copy")

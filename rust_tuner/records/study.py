@@ -1,9 +1,12 @@
 """`StudyFile`: what `study.json` says of a study, and what is refused because it says otherwise.
 
-It is written when the study is prepared; what later steps add are environments, weights and the
-split's hash. The steps themselves belong to `study`.
+It is written when the study is prepared; what later steps add are environments, weights, what they
+were begun with, looks at the hold-out set, and the split's hash. The steps themselves belong to
+`study`, what a look is to `looks`.
 """
 
+import dataclasses
+import datetime
 import importlib.metadata
 import os
 import platform
@@ -13,11 +16,13 @@ from typing import Any
 
 from rust_tuner.data.images import images_sha256
 from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.row_record import changed_images, changed_rows, row_record
 from rust_tuner.data.split_file import radiographs_sha256
 from rust_tuner.environment import describe_machine
 from rust_tuner.errors import ImageError, ProtocolError, ResumeError, SplitError
 from rust_tuner.files import read_json, sha256_of_file, write_json
 from rust_tuner.protocol import Protocol
+from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, Look, main_figures, read_looks
 
 STUDY_FILE = "study.json"
 
@@ -119,8 +124,31 @@ class StudyFile:
                     return onednn if isinstance(onednn, bool) else None
         return True
 
-    def look_again(self) -> None:
-        """Read the file once more: another process may have prepared the study."""
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """The looks at the hold-out set so far, in order.
+
+        Raises:
+            ResumeError: where the file's record of them cannot be read.
+        """
+        return read_looks(self.content, self.directory)
+
+    def begun(self, step: str) -> dict[str, Any] | None:
+        """What a step was begun with, as `note_begun` wrote it; None where it says nothing of it.
+
+        Raises:
+            ResumeError: where the record is not one.
+        """
+        begun = self.content.get("begun") or {}
+        found = begun.get(step) if isinstance(begun, dict) else begun
+        if found is None or isinstance(found, dict):
+            return found
+        raise ResumeError(
+            f"{self.path}: what {step} was begun with cannot be read; restore the file from a copy"
+        )
+
+    def read_again(self) -> None:
+        """Read the file once more: another process may have written to it."""
         self._content = self._read()
 
     def create(
@@ -132,6 +160,7 @@ class StudyFile:
         protocol: Protocol,
         image_hashes: Sequence[str],
         split_sha256: str,
+        weights: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the file of a study that is prepared now.
 
@@ -142,6 +171,7 @@ class StudyFile:
             protocol: the study's choices.
             image_hashes: SHA-256 of each radiograph's image file.
             split_sha256: of `split.json`.
+            weights: those that were found; None where they are first found when they are used.
         """
         content: dict[str, Any] = {
             "format": 1,
@@ -152,12 +182,16 @@ class StudyFile:
             "distinct_patients": radiographs.distinct_patients,
             "radiographs_sha256": radiographs_sha256(radiographs),
             "images_sha256": images_sha256(radiographs, image_hashes),
-            "weights": None,
+            "weights": None if weights is None else dict(weights),
             "versions": {"python": platform.python_version()}
             | {name: importlib.metadata.version(name) for name in ("rust-tuner", *_RECORDED)},
             "environments": {"prepare": [describe_machine()]},
             "development_sha256": radiographs_sha256(development),
             "split_sha256": split_sha256,
+            "begun": {},
+            # A folder whose study.json was lost may still hold what a look left.
+            "looks": [look.to_json() for look in read_looks({}, self.directory)],
+            "rows": row_record(radiographs, development, image_hashes),
         }
         write_json(self.path, content)
         self._content = content
@@ -178,6 +212,59 @@ class StudyFile:
             noted = noted | {step: [*known, here]}
         self.update(environments=noted, split_sha256=split_sha256)
 
+    def note_begun(self, step: str, choices: Mapping[str, Any]) -> None:
+        """Write down what a step is begun with. The study's lock is held."""
+        self.read_again()
+        begun = self.content.get("begun") or {}
+        self.update(begun=begun | {step: dict(choices)})
+
+    def adopt_looks(self) -> None:
+        """Write down a look that an older version left in `final` alone. The lock is held."""
+        self.update(looks=[look.to_json() for look in self.looks])
+
+    def begin_look(self, model_sha256: str, reason: str | None = None) -> Look:
+        """Note a look at the hold-out set, on disk before this returns. The lock is held.
+
+        Args:
+            model_sha256: of the model file that looks.
+            reason: why there is another look; None for the first.
+
+        Returns:
+            The look; the last one, where that was begun with this model and not finished.
+
+        Raises:
+            ResumeError: for a look after the first one without a reason.
+        """
+        self.read_again()
+        looks = self.looks
+        if looks and looks[-1].state == "begun" and looks[-1].model_sha256 == model_sha256:
+            last = looks[-1]
+            if last.date is None:
+                # An older version left predictions without a date.
+                last = dataclasses.replace(last, date=_now())
+            self.update(looks=[item.to_json() for item in (*looks[:-1], last)])
+            return last
+        if looks and reason is None:
+            raise look_refused(self.directory, looks[-1], f"the model is now {model_sha256[:12]}")
+        look = Look(date=_now(), model_sha256=model_sha256, reason=reason if looks else None)
+        self.update(looks=[item.to_json() for item in (*looks, look)])
+        return look
+
+    def finish_look(self, metrics: Mapping[str, Any]) -> None:
+        """Complete the last look, whose `final/holdout.json` is written. The lock is held.
+
+        Args:
+            metrics: the figures of `holdout.json`, of which the main ones are kept.
+        """
+        *earlier, last = self.looks
+        done = dataclasses.replace(
+            last,
+            state="finished",
+            holdout_sha256=sha256_of_file(self.directory / FINAL / HOLDOUT_FILE),
+            metrics=main_figures(metrics),
+        )
+        self.update(looks=[look.to_json() for look in (*earlier, done)])
+
     def record_weights(self, used: Mapping[str, Any], asked: str) -> None:
         """Write down the weights that were asked for, and which were really used."""
         self.update(weights=used, protocol=self.content["protocol"] | {"weights": asked})
@@ -194,7 +281,9 @@ class StudyFile:
             ResumeError: with a table of them.
         """
         old, new = self.protocol.to_json(), protocol.to_json()
-        # Weights are settled by the first search that found and used them.
+        for values in (old, new):
+            values["weights"] = absolute_weights(values["weights"])
+        # Weights are settled once they were found: by `prepare`, or after a download.
         unused = self.content["weights"] is None
         free = (*SEARCH_FIELDS, "weights") if unused else SEARCH_FIELDS
         changed = [
@@ -228,7 +317,9 @@ class StudyFile:
             raise ResumeError(
                 f"{told}:\n"
                 f"  radiographs: was {_told(*counted, was)}, is "
-                f"{_told(len(radiographs), len(set(radiographs.patient_ids)), now)}\n{mend}"
+                f"{_told(len(radiographs), len(set(radiographs.patient_ids)), now)}\n"
+                + "".join(f"  {line}\n" for line in changed_rows(radiographs, self._rows))
+                + mend
             )
         try:
             hashes = [sha256_of_file(image) for image in radiographs.images]
@@ -238,8 +329,10 @@ class StudyFile:
         if was != now:
             raise ResumeError(
                 f"image files of {manifest} changed since {self.directory} was prepared "
-                f"(SHA-256 of all: was {was[:12]}, is {now[:12]}); restore them, or take a new "
-                "study folder"
+                f"(SHA-256 of all: was {was[:12]}, is {now[:12]})"
+                + "".join(f"\n  {line}" for line in changed_images(radiographs, hashes, self._rows))
+                + ("\n" if self._rows else "; ")
+                + "restore them, or take a new study folder"
             )
         if manifest != self.manifest:
             self.update(manifest=self._relative(manifest))
@@ -255,6 +348,12 @@ class StudyFile:
                 f"{split} seals other patients than {STUDY_FILE} says; restore the file, or take "
                 "a new study folder"
             )
+
+    @property
+    def _rows(self) -> Mapping[str, Any]:
+        """What `data.row_record` wrote; empty for a study of an older version."""
+        rows = self.content.get("rows")
+        return rows if isinstance(rows, dict) else {}
 
     def _relative(self, manifest: Path) -> str:
         # Relative where it can be, so that study and manifest can move together.
@@ -277,6 +376,31 @@ class StudyFile:
                 "folder"
             )
         return content
+
+
+def absolute_weights(weights: str) -> str:
+    """The weights as a record names them: a path from the root, so that any folder will do."""
+    return weights if weights in ("imagenet", "random") else str(Path(weights).resolve())
+
+
+def look_refused(directory: Path, look: Look, fault: str) -> ResumeError:
+    """The error for a look after the last one, for which no reason was given.
+
+    Args:
+        directory: the study's folder.
+        look: the last one.
+        fault: why what is there cannot be shown or continued.
+    """
+    return ResumeError(
+        f"{directory}: the hold-out set was looked at on {look}, and {fault}. Restore "
+        f"{FINAL} from a copy; or look again with a reason, which is counted and shown wherever "
+        f'the figures are: rust-tuner final {directory} --look-again "reason", or '
+        'Study(...).final(look_again="reason")'
+    )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _told(num_radiographs: int, num_patients: int, sha256: str) -> str:

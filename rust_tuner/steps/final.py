@@ -1,13 +1,13 @@
 """The final model: cross-validated, refitted on all development data, then the hold-out set.
 
-The only module that takes a `HoldOut`. What it finds there is an estimate: it is written once and
-never computed again; training and the choice of the epoch see the development set alone.
+The only module that takes a `HoldOut`. What it finds there is an estimate: each look is noted in
+`study.json` before a sealed image is read, and none after the first is made without a reason.
+Training and the choice of the epoch see the development set alone.
 
 It is long because the hold-out set may be taken in one module alone, and each of its steps says
 what it refuses.
 """
 
-import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from rust_tuner.data.images import PREPROCESSING
 from rust_tuner.data.pipeline import decode_images
 from rust_tuner.data.split_file import radiographs_sha256
 from rust_tuner.data.splits import Development, Folds, HoldOut, require_development
-from rust_tuner.errors import ResumeError, RustTunerError, SearchError
+from rust_tuner.errors import ProtocolError, ResumeError, RustTunerError, SearchError
 from rust_tuner.files import (
     atomic_path,
     read_json,
@@ -34,8 +34,18 @@ from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.metrics import auroc, decisions, view_only_scores
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
+from rust_tuner.records.looks import (
+    FINAL,
+    HOLDOUT_FILE,
+    MODEL_FILE,
+    PREDICTIONS_FILE,
+    Look,
+    is_whole,
+    unrecorded_looks,
+)
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.schema import CardForm, read_record
+from rust_tuner.records.study import StudyFile, look_refused
 from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
 
 if TYPE_CHECKING:
@@ -43,13 +53,9 @@ if TYPE_CHECKING:
 
     from rust_tuner.models.hypermodels import TransferLearningHyperModel
 
-FINAL = "final"
 CROSS_VALIDATION = "cross_validation"
-MODEL_FILE = "model.keras"
 CARD_FILE = "model.json"
-PREDICTIONS_FILE = "predictions.csv"
 FIGURES_FILE = "figures.csv"
-HOLDOUT_FILE = "holdout.json"
 THRESHOLD = 0.5
 
 _PREDICTION_BATCH = 32
@@ -116,6 +122,7 @@ def fit_final_model(
     *,
     epochs: int,
     protocol: Protocol,
+    look_again: bool = False,
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -132,6 +139,8 @@ def fit_final_model(
         values: the four hyperparameters.
         epochs: how many, from 1.
         protocol: the scientific choices.
+        look_again: whether the model may take the place of one that has looked at the hold-out
+            set.
         cache: folder of the feature cache; the default one where None.
         progress: where to report; nowhere by default.
 
@@ -140,7 +149,7 @@ def fit_final_model(
 
     Raises:
         SplitError: for anything but a development set.
-        ResumeError: where the hold-out set was evaluated with another model.
+        ResumeError: where another model has looked at the hold-out set.
         TrialError: where the training diverges.
     """
     from rust_tuner.models.features import extract_features
@@ -166,11 +175,10 @@ def fit_final_model(
     )
     if _is_fitted(folder, key):
         return folder / MODEL_FILE
-    if (folder / HOLDOUT_FILE).exists():
-        raise ResumeError(
-            f"{folder / HOLDOUT_FILE} holds what another model reached on the hold-out set, which "
-            "is looked at once; restore model.keras and model.json, or take a new study folder"
-        )
+    looks = _looks(Path(directory))
+    if looks and not look_again:
+        fault = f"{folder / HOLDOUT_FILE} holds what another model reached"
+        raise look_refused(Path(directory), looks[-1], fault)
     features = extract_features(
         radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=report
     )
@@ -233,13 +241,16 @@ def evaluate_holdout(
     *,
     epoch: int,
     protocol: Protocol | None = None,
+    look_again: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Look at the hold-out set, once; what it gives is an estimate.
+    """Look at the hold-out set, once; what it gives is an estimate. The study's lock is held.
 
-    Writes `predictions.csv`, one row a radiograph, `figures.csv`, every figure of
-    `metrics.assess` with its interval over patients, and `holdout.json`; where the last is there it
-    is read and returned as it is, with its date, and nothing is computed.
+    The look is noted in `study.json`, on disk, before the first image is read. Then
+    `predictions.csv` is written, one row a radiograph, `figures.csv`, every figure of
+    `metrics.assess` with its interval over patients, and `holdout.json`, with which the look is
+    complete. Where it is complete, `holdout.json` is returned as it is and nothing is computed;
+    where it is not, the same model goes on with it.
 
     Args:
         directory: the study's folder, whose `final` holds `model.keras`.
@@ -248,6 +259,7 @@ def evaluate_holdout(
         epoch: the epoch that the cross-validation chose, from 0; recorded only.
         protocol: gives the union threshold and the seed of the intervals; `Protocol.study()`
             where None.
+        look_again: the reason for another look; None for the first.
         progress: where to report; nowhere by default.
 
     Returns:
@@ -256,15 +268,20 @@ def evaluate_holdout(
 
     Raises:
         SearchError: for anything but a hold-out set.
-        ResumeError: where there is no model, or it is not the one its record tells of.
+        ResumeError: where there is no model, or it is not the one its record tells of; where the
+            study has not been prepared; for a look after the first one without a reason.
     """
     folder = Path(directory) / FINAL
-    seen = read_holdout(directory)
-    if seen is not None:
-        return seen
     if not isinstance(holdout, HoldOut):
         raise SearchError(f"got {type(holdout).__name__}, expected HoldOut, from split_holdout")
+    seen = known_evaluation(directory, reason=look_again)
+    if seen is not None:
+        return seen
     card = read_card(folder / MODEL_FILE)
+    file = StudyFile(Path(directory))
+    if not file.is_there:
+        raise ResumeError(f"{directory} has no study.json, where a look is noted; prepare it first")
+    look = file.begin_look(card["model_sha256"], look_again)
     radiographs = holdout.radiographs
     image_size = int(card["input"]["shape"][0])
     # Loaded first: a model that cannot be loaded leaves the hold-out set unseen.
@@ -290,7 +307,11 @@ def evaluate_holdout(
     found = {
         "format": 1,
         "kind": "estimate: of patients that nothing which was chosen had seen",
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": look.date,
+        "looks": [
+            {"date": one.date, "model_sha256": one.model_sha256, "reason": one.reason}
+            for one in file.looks
+        ],
         "radiographs": len(radiographs),
         "patients": len(set(radiographs.patient_ids)),
         "threshold": THRESHOLD,
@@ -305,6 +326,7 @@ def evaluate_holdout(
     write_text(folder / PREDICTIONS_FILE, csv_text(told))
     write_text(folder / FIGURES_FILE, csv_text(figures))
     write_json(folder / HOLDOUT_FILE, found)
+    file.finish_look(found["metrics"])
     return found
 
 
@@ -351,13 +373,68 @@ def holdout_figures(
     }
 
 
+def known_evaluation(directory: str | Path, *, reason: str | None = None) -> dict[str, Any] | None:
+    """What the last look found, where there is none to be made or continued.
+
+    The same command with the same reason and model shows what it found, as any step does.
+
+    Args:
+        directory: the study's folder.
+        reason: why the hold-out set is looked at again; None where nobody asks for that.
+
+    Returns:
+        The content of `final/holdout.json`; None where a look may be made, or goes on.
+
+    Raises:
+        ProtocolError: for a reason where there was no look yet.
+        ResumeError: where there was a look, no reason is given, and what it found is not there or
+            was changed, or its model is not there to go on with it.
+    """
+    place = Path(directory)
+    looks = _looks(place)
+    if not looks:
+        if reason is not None:
+            raise ProtocolError(
+                f"look_again={reason!r}; the hold-out set of {place} has not been looked at yet, "
+                "so leave it out"
+            )
+        return None
+    last, path = looks[-1], place / FINAL / HOLDOUT_FILE
+    model = place / FINAL / MODEL_FILE
+    found = sha256_of_file(model) if model.is_file() else None
+    has_model = found is not None and found == last.model_sha256
+    if last.state == "begun":
+        if reason is None and not has_model:
+            fault = "is another one now" if found else "is not there any more"
+            raise look_refused(place, last, f"{model} {fault}")
+        return None
+    if is_whole(last, place) and (reason is None or (reason == last.reason and has_model)):
+        return read_holdout(place)
+    if reason is None:
+        fault = "is not the one that was written" if path.exists() else "is not there any more"
+        raise look_refused(place, last, f"{path} {fault}")
+    return None
+
+
 def read_holdout(directory: str | Path) -> dict[str, Any] | None:
-    """What the one look at the hold-out set found, or None where there was none yet."""
+    """What the last look at the hold-out set found, or None where there is no record of it.
+
+    Raises:
+        ResumeError: where the record cannot be read.
+    """
+    path = Path(directory) / FINAL / HOLDOUT_FILE
     try:
-        found: dict[str, Any] = read_json(Path(directory) / FINAL / HOLDOUT_FILE)
+        found: dict[str, Any] = read_json(path)
     except FileNotFoundError:
         return None
+    except RustTunerError as error:
+        raise ResumeError(f"{path} is no valid JSON; restore it from a copy") from error
     return found
+
+
+def _looks(directory: Path) -> tuple[Look, ...]:
+    file = StudyFile(directory)
+    return file.looks if file.is_there else unrecorded_looks(directory)
 
 
 def read_card(model: Path) -> dict[str, Any]:

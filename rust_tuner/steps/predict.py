@@ -11,8 +11,12 @@ import numpy as np
 import pandas as pd
 
 from rust_tuner.data.images import load_image
-from rust_tuner.errors import ImageError
+from rust_tuner.data.row_record import sealed_images
+from rust_tuner.errors import ImageError, SplitError
+from rust_tuner.files import sha256_of_file
 from rust_tuner.labels import CORTICES, NUM_VIEWS, SCORES, VIEWS, decode_probabilities
+from rust_tuner.records.looks import FINAL
+from rust_tuner.records.study import StudyFile
 from rust_tuner.steps.final import load_final_model, predict_probabilities, read_card
 
 NOTICE = "Research use only; not a medical device."
@@ -39,6 +43,8 @@ def predict_radiographs(
     Raises:
         ImageError: for no images, an odd number of them with `pairs`, or a file that cannot be
             decoded.
+        SplitError: for an image of the hold-out set of the model's own study, where this model
+            has not looked at that set: that is `Study.final`'s to do, which notes it.
         ResumeError: where the model or its record is missing, or they do not belong together.
     """
     paths = [Path(image) for image in images]
@@ -46,12 +52,35 @@ def predict_radiographs(
         expected = "an even number" if pairs else "at least one"
         raise ImageError(f"{len(paths)} images; expected {expected}")
     card = read_card(Path(model))
+    _refuse_sealed(Path(model), card.get("model_sha256"), paths)
     size, resize = int(card["input"]["shape"][0]), card["input"]["resize"]
     loaded = load_final_model(Path(model), image_size=size)
     values = np.stack([load_image(path, size=size, resize=resize) for path in paths])
     answers = predict_probabilities(loaded, values)
     table = _as_table(paths, answers, card["view_cortices"])
     return _with_totals(table) if pairs else table
+
+
+def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> None:
+    """Refuse to score sealed images with a model that has not looked at them.
+
+    They are known by their bytes, and only to the study that the model lies in.
+    """
+    folder = model.resolve().parent
+    if folder.name != FINAL:
+        return
+    file = StudyFile(folder.parent)
+    if not file.is_there:
+        return
+    if any(look.state == "finished" and look.model_sha256 == sha256 for look in file.looks):
+        return
+    sealed = sealed_images(file.content.get("rows") or {})
+    found = [path for path in images if path.is_file() and sha256_of_file(path) in sealed]
+    if found:
+        raise SplitError(
+            f"{found[0]} is of the sealed hold-out set of {file.directory} ({len(found)} of "
+            f"{len(images)} images are); `rust-tuner final` looks at it once, and notes that"
+        )
 
 
 def _as_table(

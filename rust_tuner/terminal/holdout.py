@@ -1,6 +1,6 @@
-"""What the command line shows of the one look at the hold-out set, figures with intervals."""
+"""What the command line shows of the hold-out set: figures with intervals, and how often looked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,7 @@ from rich.table import Table
 from rust_tuner.analysis.against_view import Standing
 from rust_tuner.labels import CORTICES
 from rust_tuner.metrics.assessment import VISITS
+from rust_tuner.records.looks import Look, holdout_title
 from rust_tuner.terminal.table import plain_table
 
 _FIGURE_COLUMNS = ("figure", "of", "average", "value", "low", "high", "defined", "total")
@@ -38,18 +39,22 @@ _OF_VISITS = {
 }
 
 
-def holdout_table(found: dict[str, Any], standings: Sequence[Standing] = ()) -> RenderableType:
-    """What the one look at the hold-out set found.
+def holdout_table(
+    found: dict[str, Any], looks: Iterable[Look] = (), standings: Sequence[Standing] = ()
+) -> RenderableType:
+    """What the last look at the hold-out set found.
 
     Args:
-        found: the content of `holdout.json`.
+        found: the content of `final/holdout.json`.
+        looks: all looks so far; where there is more than one, every title says so.
         standings: whether it beats the view alone, from `against_view.holdout_standings`.
     """
+    title = holdout_title(looks)
     metrics, baseline = found["metrics"], found["view_only_baseline"]
     undecided = dict.fromkeys(item.reason for item in standings if item.gain is None)
     figures = pd.DataFrame(found.get("figures") or [], columns=list(_FIGURE_COLUMNS))
     table = plain_table(
-        f"Hold-out set: {found['radiographs']} radiographs of {found['patients']} patients",
+        f"{title}: {found['radiographs']} radiographs of {found['patients']} patients",
         "An estimate: nothing that was chosen had seen these patients. Macro averages over the\n"
         f"labels where defined; threshold {found['threshold']:g}.\n"
         "Cortices: 16 labels, each only where its cortex is visible."
@@ -59,16 +64,16 @@ def holdout_table(found: dict[str, Any], standings: Sequence[Standing] = ()) -> 
     for name in ("", "18 labels", "cortices"):
         table.add_column(name)
     for name in ("auroc", "precision", "recall", "f1"):
-        title = name.upper() if name in ("auroc", "f1") else name
+        heading = name.upper() if name in ("auroc", "f1") else name
         told = (
             _of_figure(figures, name, of, value)
             for of, value in (("labels", metrics[name]), ("cortices", metrics[f"cortex_{name}"]))
         )
-        table.add_row(title, *told)
-    for name, title in _MORE_OF_LABELS.items():
+        table.add_row(heading, *told)
+    for name, heading in _MORE_OF_LABELS.items():
         if len(figures):
             told = (_of_figure(figures, name, of) for of in ("labels", "cortices"))
-            table.add_row(title, *told)
+            table.add_row(heading, *told)
     table.add_section()
     known = (baseline["auroc"], baseline["cortex_auroc"])
     table.add_row(
@@ -79,7 +84,7 @@ def holdout_table(found: dict[str, Any], standings: Sequence[Standing] = ()) -> 
         table.add_row("beats it", *(_ANSWERS[item.answer] for item in standings))
     if not len(figures):
         return table
-    return Group(table, _scores_table(figures), _visits_table(figures, found))
+    return Group(table, _scores_table(figures, title), _visits_table(figures, found, title))
 
 
 def _gain(item: Standing) -> str:
@@ -90,33 +95,33 @@ def _gain(item: Standing) -> str:
     return told if pd.isna(found.low) else f"{told} ({found.low:.3f} to {found.high:.3f})"
 
 
-def _scores_table(figures: pd.DataFrame) -> Table:
+def _scores_table(figures: pd.DataFrame, title: str) -> Table:
     """How the most likely scores agree with the true ones."""
     table = plain_table(
-        "Hold-out set: most likely scores against true ones, where the cortex is visible",
+        f"{title}: most likely scores against true ones, where the cortex is visible",
         "Kappa is quadratic-weighted. In brackets the 95 % interval over patients.",
     )
     for name in ("", *CORTICES, "mean"):
         table.add_column(name)
-    for name, title in _OF_SCORES.items():
+    for name, heading in _OF_SCORES.items():
         told = (_of_figure(figures, name, of, digits=2) for of in (*CORTICES, "cortices"))
-        table.add_row(title, *(cell.replace(" (", "\n(") for cell in told))
+        table.add_row(heading, *(cell.replace(" (", "\n(") for cell in told))
     return table
 
 
-def _visits_table(figures: pd.DataFrame, found: dict[str, Any]) -> Table:
+def _visits_table(figures: pd.DataFrame, found: dict[str, Any], title: str) -> Table:
     """How the totals of visits agree with the true ones."""
     visits = figures[figures["of"] == VISITS]
     table = plain_table(
-        f"Hold-out set: RUST totals of {visits['defined'].max():g} visits",
+        f"{title}: RUST totals of {visits['defined'].max():g} visits",
         f"Those with all four cortices, of {visits['total'].max():g}; both views of a visit paired."
         f"\nUnion is a total of at least {found['union_threshold']:g}.\n"
         "In brackets the 95 % interval over patients.",
     )
     table.add_column("")
     table.add_column("")
-    for name, title in _OF_VISITS.items():
-        table.add_row(title, _of_figure(figures, name, VISITS, digits=2))
+    for name, heading in _OF_VISITS.items():
+        table.add_row(heading, _of_figure(figures, name, VISITS, digits=2))
     return table
 
 

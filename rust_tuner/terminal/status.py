@@ -1,13 +1,16 @@
 """What `rust-tuner status` shows: how far a study is, also one that is in use or damaged."""
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
-from rust_tuner.errors import RustTunerError
+from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import BASELINES_FOLDER
+from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, is_whole, read_looks
 from rust_tuner.records.nested import NESTED
 from rust_tuner.records.noise import NOISE
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, Project, read_project
@@ -44,17 +47,40 @@ def status_lines(folder: Path) -> list[Text]:
             except _DAMAGED as error:
                 lines.append(Text(f"{name}: damaged records ({error!r})", style="red"))
     lines.extend(check_status_lines(folder))
-    final = folder / "final"
+    final = folder / FINAL
     if (final / "cross_validation").is_dir():
         lines.extend(_search_lines("final/cross_validation", final / "cross_validation"))
-    if final.is_dir():
-        try:
-            found = read_json(final / "holdout.json")
-            lines.append(Text(f"hold-out set: evaluated on {found['date']}"))
-        except FileNotFoundError:
-            lines.append(Text("hold-out set: sealed"))
-        except _DAMAGED as error:
-            lines.append(Text(f"final/holdout.json is damaged ({error!r})", style="red"))
+    lines.extend(_holdout_lines(folder))
+    return lines
+
+
+def _holdout_lines(folder: Path) -> list[Text]:
+    """Whether the hold-out set is sealed, and else when and why it was looked at."""
+    study: Any = {}
+    with contextlib.suppress(RustTunerError, OSError):
+        study = read_json(folder / STUDY_FILE)
+    try:
+        looks = read_looks(study if isinstance(study, dict) else {}, folder)
+    except ResumeError as error:
+        return [Text(f"hold-out set: {error}", style="red")]
+    if not looks:
+        return [Text("hold-out set: sealed")] if (folder / FINAL).is_dir() else []
+    last = looks[-1]
+    times = "once" if len(looks) == 1 else f"{len(looks)} times, the last"
+    line = f"hold-out set: looked at {times} on {last.date or 'an unknown date'}"
+    if last.state == "begun":
+        number = "" if len(looks) == 1 else f" {len(looks)}"
+        line = f"hold-out set: look{number} begun on {last.date or 'an unknown date'}"
+        line += " and not finished"
+    lines = [Text(line, style="yellow" if last.state == "begun" else "")]
+    lines += [
+        Text(f"  looked again on {look.date}: {look.reason}") for look in looks if look.reason
+    ]
+    if last.state == "finished" and not is_whole(last, folder):
+        path = f"{FINAL}/{HOLDOUT_FILE}"
+        fault = "is damaged or changed" if (folder / path).exists() else "is missing"
+        lines.append(Text(f"  {path} {fault}; restore it from a copy", style="red"))
+        lines.append(Text(f"  recorded: {last}"))
     return lines
 
 

@@ -148,6 +148,9 @@ def test_random_weights_are_said_of_frozen_backbones_alone(tmp_path):
 
 def test_a_sealed_hold_out_set_is_said(study):
     (study / "final" / "holdout.json").unlink()
+    # Predictions alone are a look that was begun.
+    assert len(warned(study, "A look at the hold-out set was begun")) == 1
+    (study / "final" / "predictions.csv").unlink()
     (line,) = warned(study, "The hold-out set has not been evaluated")
     assert "the estimate of the nested cross-validation is that of the tuning procedure" in line
     (study / "nested" / "summary.json").unlink()

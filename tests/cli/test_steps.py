@@ -15,7 +15,6 @@ import pytest
 from command import run
 
 from rust_tuner import Protocol, Study
-from rust_tuner.cli.support import final_choices
 from rust_tuner.files import read_json
 from rust_tuner.labels import CORTICES
 from rust_tuner.records.project import read_project
@@ -52,7 +51,7 @@ def test_final_looks_once_and_then_shows_what_it_found(final_copy, phantom_manif
     assert f"evaluated on {found['date']}" in first.stderr
     assert f"{found['metrics']['auroc']:.3f}" in first.stdout
     assert run("final", study).stdout == first.stdout
-    assert f"hold-out set: evaluated on {found['date']}" in run("status", study).stdout
+    assert f"hold-out set: looked at once on {found['date']}" in run("status", study).stdout
 
     images = sorted((phantom_manifest.parent / "images").iterdir())[:2]
     model = study / "final" / "model.keras"
@@ -110,7 +109,8 @@ def test_final_takes_folds_and_epochs_and_keeps_them(finished_copy, monkeypatch)
     run("final", study, "--folds", 2, "--epochs", 1)
     project = read_project(study / "final" / "cross_validation")
     assert (project.run["subject"]["num_folds"], project.run["epochs"]) == (2, 1)
-    assert final_choices(study) == {"final_folds": 2, "final_epochs": 1}
+    resumed = Study(study).protocol_of("final")
+    assert (resumed.final_folds, resumed.final_epochs) == (2, 1)
 
 
 @pytest.mark.slow

@@ -8,28 +8,8 @@ import typer
 
 from rust_tuner import Protocol, Study
 from rust_tuner.cli.options import Choices, Precisions, Views
-from rust_tuner.cli.support import (
-    nested_choices,
-    open_study,
-    parse_batch_sizes,
-    parse_numbers,
-)
+from rust_tuner.cli.support import open_study, parse_batch_sizes, parse_numbers
 from rust_tuner.protocol import PUBLISHED_VIEWS
-
-
-def test_a_nested_cross_validation_takes_its_choices_from_the_studys_own_searches(finished_study):
-    assert nested_choices(finished_study.directory) == {
-        "num_folds": 3,
-        "epochs": 2,
-        "score_epoch": "best_mean",
-        "batch_size_range": (4, 16),
-        "fit_batch_sizes": False,
-        "dropout_rate_range": (0.0, 0.5),
-        "trials": 2,
-        "learning_rates": (1e-2, 1e-3),
-        "epsilons": (1e-7,),
-    }
-    assert nested_choices(finished_study.directory / "nowhere") == {}
 
 
 @pytest.mark.parametrize(

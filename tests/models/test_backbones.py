@@ -16,12 +16,8 @@ from keras.src.applications import inception_v3
 from keras.src.legacy.saving import legacy_h5_format
 
 from rust_tuner.errors import WeightsError
-from rust_tuner.models.backbones import (
-    WEIGHTS_VARIABLE,
-    BackboneWeights,
-    build_backbone,
-    find_weights,
-)
+from rust_tuner.models.backbones import WEIGHTS_VARIABLE, build_backbone, find_weights
+from rust_tuner.models.weights import BackboneWeights
 
 # NumPy 2 asks for a keyword that Keras's variables do not know; Keras saves through it.
 pytestmark = pytest.mark.filterwarnings(

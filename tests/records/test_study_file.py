@@ -2,6 +2,9 @@
 
 import dataclasses
 import hashlib
+import json
+import os
+import re
 
 import pandas as pd
 import pytest
@@ -63,7 +66,7 @@ def test_a_study_that_another_process_prepared_is_seen_once_it_is_looked_for(tmp
     file = StudyFile(tmp_path / "study")
     create(tmp_path / "study", radiographs, tmp_path / "manifest.csv")
     assert not file.is_there
-    file.look_again()
+    file.read_again()
     assert file.is_there
 
 
@@ -82,6 +85,83 @@ def test_a_step_notes_each_machine_once(folder):
     for cores in (2, 8, 2):
         file.note_environment("final", {"cores": cores}, split_sha256="split")
     assert StudyFile(folder).content["environments"]["final"] == [{"cores": 2}, {"cores": 8}]
+
+
+def test_a_look_is_in_the_file_before_it_is_made_and_completed_by_what_it_found(folder):
+    look = StudyFile(folder).begin_look("a" * 64)
+    (noted,) = StudyFile(folder).looks
+    assert noted == look
+    assert (noted.state, noted.reason, noted.model_sha256) == ("begun", None, "a" * 64)
+    (folder / "final").mkdir()
+    (folder / "final" / "holdout.json").write_text("{}")
+    file = StudyFile(folder)
+    file.finish_look({"auroc": 0.75, "cortex_auroc": None, "f1": 0.5})
+    (done,) = StudyFile(folder).looks
+    assert done.state == "finished"
+    assert done.metrics == {"auroc": 0.75, "cortex_auroc": None}
+    assert done.holdout_sha256 == hashlib.sha256(b"{}").hexdigest()
+
+
+def test_a_look_is_synced_to_disk_with_its_folder(folder, monkeypatch):
+    synced = []
+
+    def note(handle):
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+
+    monkeypatch.setattr(os, "fsync", note)
+    StudyFile(folder).begin_look("a" * 64)
+    assert synced[-1] == str(folder)
+    assert len(synced) == 2
+
+
+def test_a_look_that_was_begun_goes_on_with_its_own_model_and_no_other(folder):
+    first = StudyFile(folder).begin_look("a" * 64)
+    assert StudyFile(folder).begin_look("a" * 64) == first
+    assert len(StudyFile(folder).looks) == 1
+    with pytest.raises(
+        ResumeError, match=rf"looked at on {re.escape(first.date)} with the model aa"
+    ):
+        StudyFile(folder).begin_look("b" * 64)
+    StudyFile(folder).begin_look("b" * 64, "retrained")
+    assert [look.reason for look in StudyFile(folder).looks] == [None, "retrained"]
+
+
+def test_a_look_stays_where_other_open_files_write_later(folder):
+    other = StudyFile(folder)
+    StudyFile(folder).begin_look("a" * 64)
+    other.note_begun("regime_1", {"epochs": 3})
+    assert len(StudyFile(folder).looks) == 1
+    assert StudyFile(folder).begun("regime_1") == {"epochs": 3}
+    assert StudyFile(folder).begun("regime_2") is None
+
+
+@pytest.mark.parametrize("begun", [3, {"regime_1": 3}, ["regime_1"]])
+def test_a_damaged_record_of_what_was_begun_is_named(folder, begun):
+    StudyFile(folder).update(begun=begun)
+    with pytest.raises(ResumeError, match=r"study\.json: what regime_1 was begun with cannot"):
+        StudyFile(folder).begun("regime_1")
+
+
+def test_swapped_and_changed_images_are_named_with_their_rows(folder, radiographs, tmp_path):
+    first, second = radiographs.images[0].read_bytes(), radiographs.images[1].read_bytes()
+    radiographs.images[0].write_bytes(second)
+    radiographs.images[1].write_bytes(first)
+    radiographs.images[3].write_bytes(b"another")
+    with pytest.raises(ResumeError) as caught:
+        StudyFile(folder).refuse_other_radiographs(radiographs, tmp_path / "manifest.csv")
+    told = str(caught.value)
+    assert f"row 2 ({radiographs.images[0]}, patient p0): is the image that row 3 had" in told
+    assert f"row 3 ({radiographs.images[1]}, patient p0): is the image that row 2 had" in told
+    assert f"row 5 ({radiographs.images[3]}, patient p1): changed" in told
+    assert "row 4" not in told
+
+
+def test_a_study_without_a_record_of_rows_gives_the_general_message(folder, radiographs, tmp_path):
+    content = {k: v for k, v in StudyFile(folder).content.items() if k != "rows"}
+    (folder / STUDY_FILE).write_text(json.dumps(content))
+    radiographs.images[2].write_bytes(b"another")
+    with pytest.raises(ResumeError, match=r"is \w{12}\); restore them"):
+        StudyFile(folder).refuse_other_radiographs(radiographs, tmp_path / "manifest.csv")
 
 
 def test_nothing_is_written_where_nothing_changed(folder):

@@ -15,15 +15,13 @@ from sklearn.metrics import precision_score, recall_score, roc_auc_score
 from rust_tuner import HoldOut, Study, load_manifest, split_holdout
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
 from rust_tuner.data.images import load_image
-from rust_tuner.errors import ResumeError, SearchError, SplitError
-from rust_tuner.files import read_json, write_json
+from rust_tuner.errors import ProtocolError, ResumeError, SearchError, SplitError
+from rust_tuner.files import read_json, sha256_of_file, write_json
 from rust_tuner.labels import LABELS, NUM_VIEWS
+from rust_tuner.records.looks import HOLDOUT_FILE, MODEL_FILE, PREDICTIONS_FILE
 from rust_tuner.records.project import read_project
 from rust_tuner.steps.final import (
     FIGURES_FILE,
-    HOLDOUT_FILE,
-    MODEL_FILE,
-    PREDICTIONS_FILE,
     cross_validate_final,
     evaluate_holdout,
     fit_final_model,
@@ -188,13 +186,115 @@ def test_a_kill_before_the_result_is_written_changes_nothing(final_study, tmp_pa
     predictions = (folder / "final" / PREDICTIONS_FILE).read_text()
     (folder / "final" / HOLDOUT_FILE).unlink()
     (folder / "final" / PREDICTIONS_FILE).unlink()
+    change_look(folder, state="begun", holdout_sha256=None, metrics={})
     again = Study(folder, cache=study.cache).final()
-    assert {**again, "date": ""} == {**found, "date": ""}
+    # The same look goes on, so that even its date is the same.
+    assert again == found
+    assert Study(folder).looks == study.looks
     # Image paths have moved with the study.
     columns = [*PROBABILITIES, "patient_id", "view"]
     fresh = pd.read_csv(folder / "final" / PREDICTIONS_FILE)[columns]
     (tmp_path / "before.csv").write_text(predictions)
     pd.testing.assert_frame_equal(fresh, pd.read_csv(tmp_path / "before.csv")[columns])
+
+
+def change_look(folder, **changes):
+    path = folder / "study.json"
+    written = read_json(path)
+    written["looks"][-1] |= changes
+    write_json(path, written)
+
+
+@pytest.fixture
+def final_copy(final_study, tmp_path):
+    study, _ = final_study
+    shutil.copytree(study.directory.parent, tmp_path / "copy")
+    return Study(tmp_path / "copy" / study.directory.name, cache=study.cache)
+
+
+def test_the_look_is_complete_in_the_record_of_the_study(final_study):
+    study, found = final_study
+    (look,) = study.looks
+    assert (look.date, look.state, look.reason) == (found["date"], "finished", None)
+    assert look.model_sha256 == found["model_sha256"]
+    assert look.holdout_sha256 == sha256_of_file(study.directory / "final" / HOLDOUT_FILE)
+    assert look.metrics == {name: found["metrics"][name] for name in ("auroc", "cortex_auroc")}
+
+
+@pytest.mark.parametrize("lost", ["holdout.json", "everything", "changed", "broken"])
+def test_what_was_found_may_be_lost_but_not_looked_for_again(final_copy, final_study, lost):
+    path = final_copy.directory / "final" / HOLDOUT_FILE
+    if lost == "everything":
+        shutil.rmtree(path.parent)
+    elif lost == "holdout.json":
+        path.unlink()
+    else:
+        path.write_text('{"form' if lost == "broken" else path.read_text() + " ")
+    before = (final_copy.directory / "study.json").read_bytes()
+    (look,) = final_copy.looks
+    with pytest.raises(ResumeError) as caught:
+        final_copy.final()
+    told = str(caught.value)
+    assert f"looked at on {look.date} with the model {look.model_sha256[:12]} (AUROC 0." in told
+    assert "--look-again" in told
+    assert "remove" not in told
+    assert (final_copy.directory / "study.json").read_bytes() == before
+
+
+def test_another_look_with_a_reason_is_counted_and_the_same_command_shows_it(final_copy):
+    (final_copy.directory / "final" / HOLDOUT_FILE).unlink()
+    found = final_copy.final(look_again="  the disk\nlost the file ")
+    first, second = final_copy.looks
+    assert second.reason == "the disk lost the file"
+    assert second.metrics == first.metrics
+    assert [look["reason"] for look in found["looks"]] == [None, "the disk lost the file"]
+    assert final_copy.final() == found
+    assert final_copy.final(look_again="the disk lost the file") == found
+    assert len(final_copy.looks) == 2
+
+
+def test_the_look_is_noted_before_the_first_sealed_image_is_decoded(final_copy, monkeypatch):
+    noted = []
+
+    def die(*arguments, **options):
+        noted.extend(Study(final_copy.directory).looks)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rust_tuner.steps.final.decode_images", die)
+    with pytest.raises(KeyboardInterrupt):
+        final_copy.final(look_again="another")
+    assert [look.state for look in noted] == ["finished", "begun"]
+    # Another model may not finish what this one began.
+    model = final_copy.directory / "final" / MODEL_FILE
+    model.write_bytes(model.read_bytes() + b" ")
+    with pytest.raises(ResumeError, match=r"not finished, and .*model\.keras is another one now"):
+        final_copy.final()
+
+
+@pytest.mark.parametrize("reason", ["", "  \n", "x" * 501, 3])
+def test_a_reason_is_a_text_that_says_something(final_copy, reason):
+    with pytest.raises(ProtocolError, match="expected the reason for another look"):
+        final_copy.final(look_again=reason)
+    assert len(final_copy.looks) == 1
+
+
+def test_the_record_of_an_older_version_counts_as_the_first_look(final_copy):
+    path = final_copy.directory / "study.json"
+    written = read_json(path)
+    (look,) = final_copy.looks
+    del written["looks"]
+    write_json(path, written)
+    assert final_copy.looks == (look,)
+    # The next step that prepares writes it down, so that deleting the files does not undo it.
+    final_copy.prepare()
+    shutil.rmtree(final_copy.directory / "final")
+    with pytest.raises(ResumeError, match="--look-again"):
+        final_copy.final()
+
+
+def test_a_reason_before_the_first_look_is_refused_before_any_work(finished_copy):
+    with pytest.raises(ProtocolError, match="has not been looked at yet, so leave it out"):
+        finished_copy.open().final(look_again="again")
 
 
 def test_another_model_never_sees_the_hold_out_set(final_study, tmp_path):

@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from report_studies import study_record, write_json
 
-from rust_tuner.errors import ImageError, RecordError, ResumeError
+from rust_tuner.errors import ImageError, RecordError, ResumeError, SplitError
 from rust_tuner.files import sha256_of_file
 from rust_tuner.labels import CORTICES, LABELS, encode
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS
+from rust_tuner.records.looks import Look
 from rust_tuner.steps import predict as inference
 from rust_tuner.steps.predict import predict_radiographs
 
@@ -24,8 +26,9 @@ def images(phantom_manifest):
 def answering(monkeypatch):
     """Stands for a model with given answers; the images are really decoded."""
 
-    def answer(probabilities, views=ANATOMICAL_VIEWS):
+    def answer(probabilities, views=ANATOMICAL_VIEWS, **more):
         card = {"input": {"shape": [75, 75, 3], "resize": "squash"}, "view_cortices": views}
+        card |= more
         seen = []
 
         def predict(model, given):
@@ -43,6 +46,27 @@ def answering(monkeypatch):
 def probabilities(views, scores):
     """Answers near certainty for the given views and scores."""
     return 0.05 + 0.9 * encode(views, scores)
+
+
+def test_sealed_images_are_not_scored_by_a_model_that_has_not_looked_at_them(
+    answering, images, tmp_path
+):
+    digests = [sha256_of_file(path) for path in images]
+    rows = {"row": [2, 3, 4, 5], "digest": list("abcd"), "image_sha256": digests}
+    study = study_record(rows=rows | {"sealed": [False, True, False, True]})
+    write_json(tmp_path / "study.json", study)
+    model = tmp_path / "final" / "model.keras"
+    answering(np.full((1, len(LABELS)), 0.5), model_sha256="ab" * 32)
+    with pytest.raises(SplitError, match=r"is of the sealed hold-out set of .* \(1 of 2 images"):
+        predict_radiographs(model, images[:2])
+    assert len(predict_radiographs(model, images[:1])) == 1
+    # What this model has found there is known.
+    look = Look(date="2026-01-02", model_sha256="ab" * 32, state="finished")
+    write_json(tmp_path / "study.json", study | {"looks": [look.to_json()]})
+    assert len(predict_radiographs(model, images[1:2])) == 1
+    answering(np.full((1, len(LABELS)), 0.5), model_sha256="cd" * 32)
+    with pytest.raises(SplitError, match="`rust-tuner final` looks at it once, and notes that"):
+        predict_radiographs(model, images[1:2])
 
 
 SCORES = [[2, 3, 1, 1], [1, 1, 4, 2]]

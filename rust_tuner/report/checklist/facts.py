@@ -17,6 +17,7 @@ from rust_tuner.analysis.verdict import SEARCH_NAMES, warnings_of
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
 from rust_tuner.models.description import BACKBONE, describe_model
 from rust_tuner.records.folder import DAMAGED, StudyRecords
+from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 from rust_tuner.words import METRICS, short_number
 
@@ -78,7 +79,7 @@ def _question(records: StudyRecords) -> list[str]:
 
 def _design(records: StudyRecords) -> list[str]:
     return ["development of a model with evaluation on internal data: cross-validation"] + (
-        ["and one look at a hold-out set"] if records.holdout is not None else []
+        [f"and a hold-out set, {count_text(records.looks)}"] if records.looks else []
     )
 
 
@@ -332,7 +333,11 @@ def _internal(records: StudyRecords) -> list[str]:
         folds = project.run["subject"]["num_folds"]
         lines.append(f"tuned configuration: {folds}-fold cross-validation of the development set")
     if records.holdout is not None:
-        lines.append(f"hold-out set, looked at once, on {records.holdout.get('date')}")
+        last = "the last on" if len(records.looks) > 1 else "on"
+        told = f"hold-out set, {count_text(records.looks)}"
+        lines.append(f"{told}, {last} {records.holdout.get('date')}")
+    elif records.looks:
+        lines.append(f"hold-out set, {count_text(records.looks)}, on {records.looks[-1]}")
     return lines
 
 
@@ -358,6 +363,7 @@ def _headline(records: StudyRecords) -> list[str]:
             _figure(told, "auroc", "cortices", "hold-out AUROC, visible cortices"),
             _figure(told, "auroc", "labels", f"hold-out AUROC, {NUM_LABELS} labels"),
             _figure(told, "average_precision", "cortices", "average precision, visible cortices"),
+            *([f"hold-out set {count_text(records.looks)}"] if len(records.looks) > 1 else []),
         )
         if line
     ]

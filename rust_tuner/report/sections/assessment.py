@@ -18,6 +18,7 @@ from rust_tuner.labels import UNION_THRESHOLD
 from rust_tuner.metrics import Predictions
 from rust_tuner.metrics.assessment import VISITS
 from rust_tuner.records.folder import StudyRecords
+from rust_tuner.records.looks import holdout_title
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import (
     NO_FOLD,
@@ -25,6 +26,7 @@ from rust_tuner.records.rows import (
     read_rows,
     score_intervals,
 )
+from rust_tuner.report.holdout_room import HoldoutRoom
 from rust_tuner.report.page import Cell, PageTable, Room, Section, attempt, decimal, text, whole
 from rust_tuner.words import METRICS
 
@@ -55,7 +57,6 @@ _GROUPS = {
 }
 _OF_LABELS = ("auroc", "average_precision", "brier")
 _POOLED = "all"
-_HOLDOUT = "Hold-out set (estimate)"
 _CROSS = "Tuned model, out of fold (selection score)"
 
 
@@ -98,10 +99,12 @@ def add_all_figures(section: Section, room: Room, records: StudyRecords) -> None
     known: dict[str, Predictions] = {}
     table = records.predictions
     if table is not None:
-        known[_HOLDOUT] = as_predictions(table)
+        title = f"{holdout_title(records.looks)} (estimate)"
+        known[title] = as_predictions(table)
         sites = table["site"].fillna("").tolist() if "site" in table else ()
+        sealed = HoldoutRoom(room.folder, records.looks)
         add_figures(
-            section, room, known[_HOLDOUT], name="holdout", title=_HOLDOUT, sites=sites, **shared
+            section, sealed, known[title], name="holdout", title=title, sites=sites, **shared
         )
     project = records.cross_validation
     if project is not None and project.best is not None:

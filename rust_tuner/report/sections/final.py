@@ -8,6 +8,8 @@ import pandas as pd
 from rust_tuner.analysis.against_view import holdout_standings
 from rust_tuner.analysis.tables import curves_table, final_table
 from rust_tuner.records.folder import StudyRecords
+from rust_tuner.records.looks import Look, count_text, holdout_title
+from rust_tuner.report.holdout_room import HoldoutRoom
 from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, text, whole
 from rust_tuner.report.sections.assessment import add_all_figures
 from rust_tuner.report.sections.baselines import draw_project_curves
@@ -52,27 +54,55 @@ def final_section(records: StudyRecords, room: Room) -> Section:
         header = ("evaluation", "kind", "figure", "value", "SD over folds", "view only")
         section.tables.append(PageTable("The tuned model", header, rows, files))
     holdout = records.holdout
-    if holdout is None:
-        section.missing.append("The hold-out set has not been evaluated; it is sealed.")
-    else:
+    looks, sealed = records.looks, HoldoutRoom(room.folder, records.looks)
+    if holdout is not None:
+        times = "once" if len(looks) < 2 else f"{len(looks)} times, the last"
         section.lead.append(
             f"The hold-out set, {holdout['radiographs']} radiographs of {holdout['patients']} "
-            f"patients, was evaluated once, on {holdout.get('date')}; its figures are an estimate."
+            f"patients, was evaluated {times} on {holdout.get('date')}; its figures are an "
+            "estimate."
         )
         section.lead += [
             f"{METRICS[item.metric]}, against the view alone: {item.doubt or item.told}."
             for item in holdout_standings(records)
         ]
-        attempt(section, "The table of labels", lambda: _labels(section, room, holdout))
+        attempt(section, "The table of labels", lambda: _labels(section, sealed, holdout))
+    elif looks:
+        section.missing.append(
+            f"The hold-out set was {count_text(looks)}: on {looks[-1]}. What was found is not in "
+            "final/holdout.json."
+        )
+    else:
+        section.missing.append("The hold-out set has not been evaluated; it is sealed.")
+    if len(looks) > 1 or any(look.state == "begun" for look in looks):
+        attempt(section, "The table of looks", lambda: _looks(section, room, looks))
     if records.predictions is None:
         section.missing.append("final/predictions.csv is not there or cannot be read.")
     else:
-        draw_holdout(section, room, records, records.predictions)
+        draw_holdout(section, sealed, records, records.predictions)
     add_all_figures(section, room, records)
     return section
 
 
-def _labels(section: Section, room: Room, holdout: Mapping[str, Any]) -> None:
+def _looks(section: Section, room: Room, looks: tuple[Look, ...]) -> None:
+    """Every look at the hold-out set: when, with which model, why, and what it found."""
+    table = pd.DataFrame([look.to_json() | dict(look.metrics) for look in looks])
+    names = ("date", "model_sha256", "reason", "state", "auroc", "cortex_auroc")
+    table = table.reindex(columns=list(names))
+    files = {"CSV": room.table("holdout_looks", table)}
+    rows = [
+        [
+            *(text(row[name]) for name in names[:4]),
+            *(decimal(row[name]) for name in names[4:]),
+        ]
+        for row in table.astype({name: "float64" for name in names[4:]}).to_dict("records")
+    ]
+    section.tables.append(
+        PageTable(f"The hold-out set was {count_text(looks)}", names, rows, files)
+    )
+
+
+def _labels(section: Section, room: HoldoutRoom, holdout: Mapping[str, Any]) -> None:
     names = ("label", "positives", "rows", "auroc", "precision", "recall", "f1")
     table = pd.DataFrame([{name: row[name] for name in names} for row in holdout["labels"]])
     files = {"CSV": room.table("holdout_labels", table)}
@@ -84,5 +114,6 @@ def _labels(section: Section, room: Room, holdout: Mapping[str, Any]) -> None:
         ]
         for row in table.to_dict("records")
     ]
-    caption = f"Labels of the hold-out set, threshold {holdout.get('threshold')}"
+    title = holdout_title(room.looks)
+    caption = f"Labels of the {title[0].lower()}{title[1:]}, threshold {holdout.get('threshold')}"
     section.tables.append(PageTable(caption, names, rows, files))

@@ -1,0 +1,140 @@
+"""What a study remembers of each row and image, so that a change can be named and not only noticed.
+
+It holds digests, no patient's data; whether anything changed is decided by the hashes of all rows
+and all images, which belong to `split_file` and `images`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.files import sha256_of_json
+from rust_tuner.labels import CORTICES
+
+_DIGITS = 16
+_SHOWN = 10
+
+
+def row_record(
+    radiographs: Radiographs, development: Radiographs, image_hashes: Sequence[str]
+) -> dict[str, list[Any]]:
+    """The rows of a manifest as JSON values, in their order.
+
+    Args:
+        radiographs: n radiographs.
+        development: those of them that are not sealed.
+        image_hashes: the n SHA-256 of the image files.
+
+    Returns:
+        Four lists of n: `row` (as a spreadsheet numbers it), `digest` (of patient, visit, view,
+        scores and site), `image_sha256`, and `sealed` (whether it is of the hold-out set).
+    """
+    kept = set(development.patient_ids)
+    return {
+        "row": list(radiographs.rows),
+        "digest": row_digests(radiographs),
+        "image_sha256": list(image_hashes),
+        "sealed": [patient not in kept for patient in radiographs.patient_ids],
+    }
+
+
+def row_digests(radiographs: Radiographs) -> list[str]:
+    """A digest of patient, visit, view, scores and site for each of n rows."""
+    table = radiographs.table
+    texts = ["patient_id", "visit", "view", *(["site"] if "site" in table else [])]
+    return [
+        sha256_of_json([*words, *(None if np.isnan(score) else int(score) for score in scores)])[
+            :_DIGITS
+        ]
+        for words, scores in zip(
+            table[texts].itertuples(index=False, name=None),
+            table[list(CORTICES)].itertuples(index=False, name=None),
+            strict=True,
+        )
+    ]
+
+
+def changed_rows(radiographs: Radiographs, record: Mapping[str, Any]) -> list[str]:
+    """Which rows are not those that were prepared, a line each; empty where it is not known.
+
+    Args:
+        radiographs: of the manifest as it is now.
+        record: what `row_record` gave; empty for a study that has none.
+    """
+    if not _is_readable(record):
+        return []
+    digests = row_digests(radiographs)
+    lost = Counter(record["digest"]) - Counter(digests)
+    strangers = Counter(digests) - Counter(record["digest"])
+    lines = []
+    # A row that keeps its place is named once; from the last, since additions stand at the end.
+    before = {
+        row: digest
+        for row, digest in zip(record["row"], record["digest"], strict=True)
+        if lost[digest]
+    }
+    for position in reversed(range(len(digests))):
+        digest, row = digests[position], radiographs.rows[position]
+        if not strangers[digest]:
+            continue
+        strangers[digest] -= 1
+        what = "changed" if before.pop(row, None) is not None else "is new or changed"
+        lines.append((row, f"{_named(radiographs, position)} {what}"))
+    lines += [(row, f"row {row} of the prepared manifest is missing") for row in before]
+    return _first([text for _, text in sorted(lines)])
+
+
+def changed_images(
+    radiographs: Radiographs, hashes: Sequence[str], record: Mapping[str, Any]
+) -> list[str]:
+    """Which image files are not those that were prepared, a line each; empty where not known.
+
+    Args:
+        radiographs: n radiographs, whose rows are those that were prepared.
+        hashes: the n SHA-256 of their image files now.
+        record: what `row_record` gave; empty for a study that has none.
+    """
+    if not _is_readable(record):
+        return []
+    expected = Counter(zip(record["digest"], record["image_sha256"], strict=True))
+    owners = dict(zip(record["image_sha256"], record["row"], strict=True))
+    lines = []
+    for position, pair in enumerate(zip(row_digests(radiographs), hashes, strict=True)):
+        if expected[pair]:
+            expected[pair] -= 1
+            continue
+        owner = owners.get(pair[1])
+        what = "changed" if owner is None else f"is the image that row {owner} had"
+        lines.append(f"{_named(radiographs, position)}: {what}")
+    return _first(lines)
+
+
+def sealed_images(record: Mapping[str, Any]) -> frozenset[str]:
+    """The SHA-256 of the image files of the hold-out set; empty where they are not known."""
+    if not _is_readable(record):
+        return frozenset()
+    pairs = zip(record["image_sha256"], record["sealed"], strict=True)
+    return frozenset(str(digest) for digest, is_sealed in pairs if is_sealed)
+
+
+def _named(radiographs: Radiographs, position: int) -> str:
+    row = radiographs.table.iloc[position]
+    return f"row {radiographs.rows[position]} ({row['image']}, patient {row['patient_id']})"
+
+
+def _first(lines: list[str]) -> list[str]:
+    more = len(lines) - _SHOWN
+    return lines if more <= 0 else [*lines[:_SHOWN], f"and {more} more"]
+
+
+def _is_readable(record: Mapping[str, Any]) -> bool:
+    """Whether it has the lists; a damaged record costs the names in a message and no more."""
+    columns = [record.get(name) for name in ("row", "digest", "image_sha256", "sealed")]
+    if not all(isinstance(column, list) for column in columns):
+        return False
+    sizes = {len(column) for column in columns if isinstance(column, list)}
+    texts = [*(record["digest"]), *(record["image_sha256"])]
+    return len(sizes) == 1 and all(isinstance(text, str) for text in texts)

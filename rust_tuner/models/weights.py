@@ -1,0 +1,177 @@
+"""Which file a backbone's weights are in, and whether it can be InceptionV3's, without TensorFlow.
+
+Downloading and loading belong to `backbones`.
+"""
+
+import hashlib
+import io
+import math
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import h5py
+
+from rust_tuner.errors import WeightsError
+from rust_tuner.files import sha256_of_file, sha256_of_text
+
+WEIGHTS_VARIABLE = "RUST_TUNER_WEIGHTS"
+IMAGENET, RANDOM = "imagenet", "random"
+IMAGENET_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+IMAGENET_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
+RANDOM_SEED = 0
+# Of InceptionV3 without top (Szegedy et al., CVPR 2016), as Keras builds it.
+NUM_CONVOLUTIONS = 94
+NUM_KERNEL_WEIGHTS = 21_751_136
+
+_SUFFIXES = (".h5", ".hdf5", ".keras")
+_WEIGHTS_IN_KERAS_FILE = "model.weights.h5"
+
+
+@dataclass(frozen=True)
+class BackboneWeights:
+    """Weights that were found, and what they are.
+
+    Attributes:
+        asked: what was asked for: `imagenet`, `random` or a path.
+        path: the file that holds them, or None for random ones.
+        sha256: of the file's content, or of a description of the random draw.
+    """
+
+    asked: str
+    path: Path | None
+    sha256: str
+
+    def to_json(self) -> dict[str, str | None]:
+        """What a record says of the weights."""
+        name = self.path.name if self.path is not None else None
+        return {"asked": self.asked, "file": name, "sha256": self.sha256}
+
+
+def find_local_weights(weights: str | Path) -> BackboneWeights | None:
+    """Find a backbone's weights on this machine, without a download.
+
+    Args:
+        weights: `imagenet`, `random`, or a path to an `.h5` or `.keras` file of an InceptionV3
+            without top.
+
+    Returns:
+        The weights; None where ImageNet's have not been downloaded yet.
+
+    Raises:
+        WeightsError: where a file that was named is not there or cannot be read.
+    """
+    if str(weights) == RANDOM:
+        description = f"InceptionV3 random weights, seed {RANDOM_SEED}, version 2"
+        return BackboneWeights(RANDOM, None, sha256_of_text(description))
+    if str(weights) == IMAGENET:
+        named = named_imagenet_file()
+        path = _downloaded() if named is None else named
+        if path is None:
+            return None
+    else:
+        path = Path(weights)
+        if path.suffix not in _SUFFIXES:
+            raise WeightsError(
+                f"weights={str(weights)!r}; expected 'imagenet', 'random' or a path that ends in "
+                ".h5, .hdf5 or .keras"
+            )
+    return describe_file(str(weights), path)
+
+
+def describe_file(asked: str, path: Path) -> BackboneWeights:
+    """Weights in a file, with its hash.
+
+    Raises:
+        WeightsError: where the file is not there or cannot be read.
+    """
+    if not path.is_file():
+        fault = "is no regular file" if path.exists() else "is not there"
+        raise WeightsError(f"weights file {path} {fault}; check the path")
+    try:
+        return BackboneWeights(asked, path, sha256_of_file(path))
+    except OSError as error:
+        raise WeightsError(
+            f"weights file {path} cannot be read ({error.strerror or error}); check its permissions"
+        ) from error
+
+
+def named_imagenet_file() -> Path | None:
+    """The file that `RUST_TUNER_WEIGHTS` names for `imagenet`; None where it is not set.
+
+    Raises:
+        WeightsError: where it names no file.
+    """
+    named = os.environ.get(WEIGHTS_VARIABLE)
+    if not named:
+        return None
+    if not Path(named).is_file():
+        raise WeightsError(
+            f"{WEIGHTS_VARIABLE}={named} names no file; correct it, or unset it to download the "
+            "ImageNet weights"
+        )
+    return Path(named)
+
+
+def check_architecture(weights: BackboneWeights) -> None:
+    """Check by the shapes in the file that it can hold an InceptionV3 without its top.
+
+    Raises:
+        WeightsError: where it cannot; the message says what the file holds.
+    """
+    if weights.path is None:
+        return
+    try:
+        shapes = _shapes(weights.path)
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            f"{weights.path} does not hold the weights of InceptionV3 without its top: it cannot "
+            f"be read as HDF5 ({error})"
+        ) from error
+    kernels = [shape for shape in shapes if len(shape) == 4]
+    found = (len(kernels), sum(map(math.prod, kernels)))
+    if found != (NUM_CONVOLUTIONS, NUM_KERNEL_WEIGHTS):
+        raise WeightsError(
+            f"{weights.path} does not hold the weights of InceptionV3 without its top: it has "
+            f"{found[0]} convolutions with {found[1]:,} weights, expected are {NUM_CONVOLUTIONS} "
+            f"with {NUM_KERNEL_WEIGHTS:,}"
+        )
+    if any(len(shape) == 2 for shape in shapes):
+        raise WeightsError(
+            f"{weights.path} holds InceptionV3 with its top; take the file without it (notop)"
+        )
+
+
+def _downloaded() -> Path | None:
+    """ImageNet's file where Keras keeps it; None where it is not there or not whole."""
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
+    path = Path(home).expanduser() / "models" / IMAGENET_FILE
+    try:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "md5").hexdigest()
+    except OSError:
+        return None
+    return path if digest == IMAGENET_MD5 else None
+
+
+def _shapes(path: Path) -> list[tuple[int, ...]]:
+    """The shapes of all arrays of a model's weights, in no order."""
+    if path.suffix != ".keras":
+        return _shapes_in(path)
+    with zipfile.ZipFile(path) as archive:
+        return _shapes_in(io.BytesIO(archive.read(_WEIGHTS_IN_KERAS_FILE)))
+
+
+def _shapes_in(source: Path | IO[bytes]) -> list[tuple[int, ...]]:
+    shapes: list[tuple[int, ...]] = []
+
+    def visit(name: str, item: Any) -> None:
+        # What an optimizer keeps has the shapes of the weights too.
+        if isinstance(item, h5py.Dataset) and "optimizer" not in name:
+            shapes.append(tuple(item.shape))
+
+    with h5py.File(source, "r") as file:
+        file.visititems(visit)
+    return shapes

@@ -1,0 +1,219 @@
+"""The looks at the hold-out set that a study's `study.json` remembers.
+
+A look is noted before the first sealed image is read and completed when its evaluation is written,
+so that deleting the evaluation does not undo it. It owns what a look is and how it is worded; who
+may look, and when, belongs to `evaluation`.
+"""
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from rust_tuner.errors import ProtocolError, ResumeError, RustTunerError
+from rust_tuner.files import read_json, sha256_of_file
+
+LookState = Literal["begun", "finished"]
+
+# The files of STUDY/final that a look writes, and the model that it looks with.
+FINAL = "final"
+MODEL_FILE = "model.keras"
+PREDICTIONS_FILE = "predictions.csv"
+HOLDOUT_FILE = "holdout.json"
+
+_MAIN_FIGURES = ("auroc", "cortex_auroc")
+_LONGEST_REASON = 500
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the hold-out set.
+
+    Attributes:
+        date: when it was begun, ISO 8601 in UTC; None where an older record does not say.
+        model_sha256: of the model file that looked; None where an older record does not say.
+        reason: why there was a look after the first one; None for the first.
+        state: `begun` before the first sealed image is read, `finished` once the evaluation is
+            written.
+        holdout_sha256: of `final/holdout.json`, once it is written.
+        metrics: its main figures, `auroc` of all labels and `cortex_auroc` of visible cortices;
+            None where undefined.
+    """
+
+    date: str | None
+    model_sha256: str | None
+    reason: str | None = None
+    state: LookState = "begun"
+    holdout_sha256: str | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The look as JSON values; `from_json` reads it back."""
+        return {
+            "date": self.date,
+            "model_sha256": self.model_sha256,
+            "reason": self.reason,
+            "state": self.state,
+            "holdout_sha256": self.holdout_sha256,
+            "metrics": dict(self.metrics),
+        }
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """Read a look that `to_json` wrote.
+
+        Raises:
+            TypeError, ValueError: where it is none.
+        """
+        if not isinstance(values, Mapping) or values.get("state") not in get_args(LookState):
+            raise ValueError(f"{values!r} is no look")
+        texts = [values.get(n) for n in ("date", "model_sha256", "reason", "holdout_sha256")]
+        if not all(value is None or isinstance(value, str) for value in texts):
+            raise TypeError(f"{values!r} is no look")
+        return cls(
+            date=values.get("date"),
+            model_sha256=values.get("model_sha256"),
+            reason=values.get("reason"),
+            state=values["state"],
+            holdout_sha256=values.get("holdout_sha256"),
+            metrics=main_figures(values.get("metrics")),
+        )
+
+    def __str__(self) -> str:
+        """Date, model and main figures, for a message."""
+        model = (
+            "an unknown model"
+            if self.model_sha256 is None
+            else (f"the model {self.model_sha256[:12]}")
+        )
+        text = f"{self.date or 'an unknown date'} with {model}"
+        if self.state == "begun":
+            return f"{text}, not finished"
+        known = [
+            f"{title} {self.metrics[name]:.3f}"
+            for name, title in (("auroc", "AUROC"), ("cortex_auroc", "AUROC of visible cortices"))
+            if self.metrics.get(name) is not None
+        ]
+        return f"{text} ({', '.join(known)})" if known else text
+
+
+def main_figures(metrics: Any) -> dict[str, float | None]:
+    """The figures of an evaluation that a look keeps; none where there are none.
+
+    Raises:
+        TypeError: where a figure is no number.
+    """
+    if metrics is None:
+        return {}
+    figures = {name: metrics[name] for name in _MAIN_FIGURES if name in metrics}
+    for name, value in figures.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise TypeError(f"{name}={value!r}; expected a number or null")
+    return figures
+
+
+def read_looks(study: Mapping[str, Any], directory: str | Path) -> tuple[Look, ...]:
+    """The looks that a study's record names, in order.
+
+    Where it names none, but `final` holds what a look leaves, that counts as the first look:
+    older versions did not note it.
+
+    Args:
+        study: the content of `study.json`.
+        directory: the study's folder.
+
+    Raises:
+        ResumeError: where the record of looks cannot be read.
+    """
+    path = Path(directory)
+    try:
+        looks = tuple(Look.from_json(item) for item in list(study.get("looks") or []))
+    except (TypeError, ValueError) as error:
+        raise ResumeError(
+            f"{path / 'study.json'}: its looks at the hold-out set cannot be read ({error}); "
+            "restore the file from a copy"
+        ) from error
+    return looks or unrecorded_looks(path)
+
+
+def unrecorded_looks(directory: Path) -> tuple[Look, ...]:
+    """The look that the files of `final` tell of, for a study that did not note it."""
+    final = directory / FINAL
+    evaluation = final / HOLDOUT_FILE
+    if not (evaluation.exists() or (final / PREDICTIONS_FILE).exists()):
+        return ()
+    if not evaluation.exists():
+        # Killed just before the evaluation was written: the model had seen the sealed images.
+        model = None
+        with contextlib.suppress(OSError):
+            model = sha256_of_file(final / MODEL_FILE)
+        return (Look(date=None, model_sha256=model),)
+    content: Any = None
+    with contextlib.suppress(RustTunerError, OSError):
+        content = read_json(evaluation)
+    known = content if isinstance(content, Mapping) else {}
+    date, model = known.get("date"), known.get("model_sha256")
+    metrics: dict[str, float | None] = {}
+    digest = None
+    with contextlib.suppress(TypeError):
+        metrics = main_figures(known.get("metrics"))
+    if known:
+        with contextlib.suppress(OSError):
+            digest = sha256_of_file(evaluation)
+    return (
+        Look(
+            date=date if isinstance(date, str) else None,
+            model_sha256=model if isinstance(model, str) else None,
+            state="finished",
+            holdout_sha256=digest,
+            metrics=metrics,
+        ),
+    )
+
+
+def is_whole(look: Look, directory: str | Path) -> bool:
+    """Whether `final/holdout.json` is there and the one that the look wrote."""
+    try:
+        digest = sha256_of_file(Path(directory) / FINAL / HOLDOUT_FILE)
+    except OSError:
+        return False
+    return look.state == "finished" and digest == look.holdout_sha256
+
+
+def require_reason(reason: object) -> str:
+    """A reason for another look, on one line.
+
+    Raises:
+        ProtocolError: for no text, an empty one, or one of more than 500 characters.
+    """
+    words = " ".join(reason.split()) if isinstance(reason, str) else ""
+    text = "".join(letter for letter in words if letter.isprintable())
+    if not text or len(text) > _LONGEST_REASON:
+        raise ProtocolError(
+            f"look_again={reason!r:.80}; expected the reason for another look, a text of 1 to "
+            f"{_LONGEST_REASON} characters"
+        )
+    return text
+
+
+def count_text(looks: Iterable[Look]) -> str:
+    """How often the hold-out set was looked at, with the reasons; empty where it never was."""
+    known = tuple(looks)
+    if not known:
+        return ""
+    reasons = [look.reason for look in known if look.reason]
+    unfinished = sum(look.state == "begun" for look in known)
+    text = "looked at once" if len(known) == 1 else f"looked at {len(known)} times"
+    if unfinished:
+        text += ", not finished" if len(known) == 1 else f", {unfinished} not finished"
+    if reasons:
+        title = "reason" if len(reasons) == 1 else "reasons"
+        text += f"; {title} for looking again: {'; '.join(reasons)}"
+    return text
+
+
+def holdout_title(looks: Iterable[Look]) -> str:
+    """What captions call the hold-out set: where it was looked at more than once, they say so."""
+    known = tuple(looks)
+    return f"Hold-out set, {count_text(known)}" if len(known) > 1 else "Hold-out set"

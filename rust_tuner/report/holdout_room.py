@@ -1,0 +1,39 @@
+"""Where the page's files on the hold-out set go: each says so where it was looked at repeatedly."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import FigureBase
+
+from rust_tuner.records.looks import Look, count_text, holdout_title
+from rust_tuner.report.page import Picture, Room
+
+_TITLE = "Hold-out set"
+
+
+@dataclass(frozen=True)
+class HoldoutRoom(Room):
+    """A room for figures and tables of the hold-out set.
+
+    Attributes:
+        looks: the looks at that set so far.
+    """
+
+    looks: tuple[Look, ...] = ()
+
+    def table(self, name: str, table: pd.DataFrame) -> str:
+        """Write a table; returns its path as the page names it."""
+        return super().table(name, with_looks(table, self.looks))
+
+    def picture(
+        self, name: str, figure: FigureBase | None, data: pd.DataFrame, *, caption: str, alt: str
+    ) -> Picture:
+        """Save a figure with the table behind it; returns it for the page."""
+        title = holdout_title(self.looks)
+        text = caption.replace(f"{_TITLE}.", f"{title}.", 1)
+        return super().picture(name, figure, with_looks(data, self.looks), caption=text, alt=alt)
+
+
+def with_looks(table: pd.DataFrame, looks: tuple[Look, ...]) -> pd.DataFrame:
+    """The table with a column `looks` where there was more than one: how many, and why."""
+    return table.assign(looks=count_text(looks)) if len(looks) > 1 else table
