@@ -30,6 +30,8 @@ class Standing:
     @property
     def doubt(self) -> str:
         """What the interval does not rule out, in words; empty where the model is better."""
+        if self.interval.reason:
+            return f"it has no interval ({self.interval.reason})"
         chance = CHANCE_AUROC
         beside = {"the view-only baseline": self.view_only, "chance": chance}
         if round(self.view_only, 3) == chance:
