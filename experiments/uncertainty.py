@@ -2,8 +2,8 @@
 
     python experiments/uncertainty.py [--scale 1]
 
-Each line is what the package does beside what is usually done: the bootstrap of patients beside
-that of rows, the corrected test beside the paired t-test, and the trials that are tied with the
+Each line is what the package does beside what is usually done: the interval over patients beside
+that over rows, the corrected test beside the paired t-test, and the trials that are tied with the
 best, all at once beside one by one. Takes a few minutes; a smaller scale draws fewer data sets.
 """
 
@@ -50,7 +50,7 @@ def coverage(seed: int, *, num_datasets: int, num_patients: int = 200) -> Compar
         of_patient = truth * effects + np.sqrt(0.6) * rng.normal(size=truth.shape)
         score = of_patient[patients] + np.sqrt(0.4) * rng.normal(size=(len(patients), 3))
         for way, drawn in enumerate((patients, np.arange(len(patients)))):
-            found = auroc_intervals(truth[patients], score, drawn, rng=rng, num_resamples=1000)
+            found = auroc_intervals(truth[patients], score, drawn)
             hits[way] += found.macro.low <= true_macro <= found.macro.high
     by_patients, by_rows = hits / num_datasets
     return Compared(float(by_patients), float(by_rows))

@@ -51,15 +51,15 @@ def as_predictions(table: pd.DataFrame) -> Predictions:
 
 
 def figures_table(
-    predictions: Predictions, *, union_threshold: float = UNION_THRESHOLD, seed: int = 0
+    predictions: Predictions, *, union_threshold: float = UNION_THRESHOLD
 ) -> pd.DataFrame:
     """Every figure with its 95 % interval over patients.
 
     Returns:
         The fields of `metrics.Figure`, a row each: `figure, of, average, counted, value, low,
-        high, defined, total, undefined_resamples`.
+        high, defined, total, reason`.
     """
-    found = assess(predictions, union_threshold=union_threshold, rng=seed)
+    found = assess(predictions, union_threshold=union_threshold)
     names = [field.name for field in dataclasses.fields(Figure)]
     table = pd.DataFrame([dataclasses.astuple(figure) for figure in found], columns=names)
     return table.astype({"defined": "Int64", "total": "Int64"})
@@ -71,7 +71,7 @@ def overall_figures(figures: pd.DataFrame) -> pd.DataFrame:
 
 
 def label_figures(figures: pd.DataFrame) -> pd.DataFrame:
-    """One row a label and rows counted: each figure with `_low` and `_high`.
+    """One row a label and rows counted: each figure with `_low`, `_high` and `_reason`.
 
     Returns:
         `label, counted` (`all` rows of the 18 labels, then the cortices' where `visible`), and the
@@ -84,7 +84,7 @@ def label_figures(figures: pd.DataFrame) -> pd.DataFrame:
         for figure in part.to_dict("records"):
             name = figure["figure"]
             row |= {name: figure["value"], f"{name}_low": figure["low"]}
-            row |= {f"{name}_high": figure["high"]}
+            row |= {f"{name}_high": figure["high"], f"{name}_reason": figure["reason"]}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -94,7 +94,6 @@ def site_figures(
     sites: Sequence[str],
     *,
     union_threshold: float = UNION_THRESHOLD,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """The main figures of each site's own radiographs, with their intervals over its patients.
 
@@ -102,17 +101,16 @@ def site_figures(
         predictions: n radiographs.
         sites: the site of each; those without one are left out.
         union_threshold: as in `assess`.
-        seed: of the bootstrap.
 
     Returns:
-        `site, radiographs, patients, figure, of, value, low, high`, sites in the order of their
-        names; no rows where there are fewer than two sites.
+        `site, radiographs, patients, figure, of, value, low, high, reason`, sites in the order of
+        their names; no rows where there are fewer than two sites.
     """
     names = np.array([str(site) for site in sites], dtype=object)
     parts = []
     for site in compared_sites(sites):
         own = predictions.subset(names == site)
-        table = figures_table(own, union_threshold=union_threshold, seed=seed)
+        table = figures_table(own, union_threshold=union_threshold)
         table = table[table["average"].isin(_AVERAGED)]
         shown = pd.concat(
             [
@@ -127,7 +125,7 @@ def site_figures(
                 patients=len(set(own.patient_ids)),
             )
         )
-    columns = ["site", "radiographs", "patients", "figure", "of", "value", "low", "high"]
+    columns = ["site", "radiographs", "patients", "figure", "of", "value", "low", "high", "reason"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 

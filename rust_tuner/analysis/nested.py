@@ -15,11 +15,9 @@ import pandas as pd
 
 from rust_tuner.data.radiographs import COLUMNS, Radiographs
 from rust_tuner.labels import LABELS, NUM_VIEWS
-from rust_tuner.metrics import WeightedAuroc, patient_bootstrap
-from rust_tuner.metrics.uncertainty import FloatArray
-from rust_tuner.metrics.weighted_ranking import mean_of_defined
+from rust_tuner.metrics import auroc_intervals, fold_interval
+from rust_tuner.metrics.fold_interval import UNIT
 from rust_tuner.records.nested import FIGURES, SPREADS, Nested, OuterRecord
-from rust_tuner.seeds import generator
 
 OUTER_FOLD = "outer_fold"
 # What each row of the summary is, in the words of every table.
@@ -40,11 +38,11 @@ SUMMARY_CAPTION = (
     "less estimate; it is the optimism less what the refit gains, and may be negative. Mean and "
     "standard deviation over the outer folds. Pooled: one AUROC of all out-of-fold predictions; it "
     "also compares patients across the models of different folds, whose probabilities need not be "
-    "of one scale, so it is often a little lower. Intervals: 95 %, bootstrap over patients, of the "
-    "models as they were trained."
+    "of one scale, so it is often a little lower. Intervals: 95 %. That of the estimate is of the "
+    "procedure, search and training on other patients included: t over the outer folds with the "
+    "variance of Nadeau and Bengio, since the folds share training patients. That of the pooled "
+    "estimate is over patients, of the models as they were trained."
 )
-
-_RESAMPLES = 2000
 
 
 def nested_summary(
@@ -61,9 +59,9 @@ def nested_summary(
     Returns:
         JSON values. `selection_score`, `inner_estimate`, `optimism`, `estimate`, `gap` and
         `view_only_baseline`: mean and standard deviation (n - 1) over the outer folds, of `auroc`
-        and `cortex_auroc`; the estimate with the 95 % interval of its mean, by bootstrap over
-        patients. `pooled`: one AUROC of all out-of-fold predictions, with its interval. What is
-        undefined is None.
+        and `cortex_auroc`; the estimate with the 95 % interval of the procedure, `fold_interval`
+        over the outer folds. `pooled`: one AUROC of all out-of-fold predictions, with its interval
+        over patients, of the models as they were trained. What is undefined is None.
     """
     # Whose pictures they are was settled when the study was prepared.
     table = Radiographs(predictions[list(COLUMNS)], distinct_patients=True)
@@ -74,32 +72,10 @@ def nested_summary(
         "auroc": (labels, answers, np.ones(labels.shape, np.bool_)),
         "cortex_auroc": (labels[:, cortices], answers[:, cortices], visible),
     }
-    own = predictions[OUTER_FOLD].to_numpy(np.int64)
-    rows = [np.flatnonzero(own == record.outer_fold) for record in outer]
-    pooled = {name: WeightedAuroc(*arrays) for name, arrays in everything.items()}
-    by_fold = {
-        name: [WeightedAuroc(*(array[part] for array in arrays)) for part in rows]
-        for name, arrays in everything.items()
+    pooled = {
+        name: auroc_intervals(truth, score, table.patient_ids.astype(str), mask).macro
+        for name, (truth, score, mask) in everything.items()
     }
-
-    def figures(weights: FloatArray) -> FloatArray:
-        columns = [mean_of_defined(pooled[name](weights)) for name in FIGURES]
-        for name in FIGURES:
-            folds = [
-                mean_of_defined(area(weights[part]))
-                for part, area in zip(rows, by_fold[name], strict=True)
-            ]
-            columns.append(mean_of_defined(np.concatenate(folds, axis=1)))
-        return np.concatenate(columns, axis=1)
-
-    found = patient_bootstrap(
-        figures,
-        table.patient_ids.astype(str),
-        rng=generator(int(run["seed"]), "nested", "bootstrap"),
-        num_resamples=_RESAMPLES,
-    )
-    in_pool = dict(zip(FIGURES, found[: len(FIGURES)], strict=True))
-    in_mean = dict(zip(FIGURES, found[len(FIGURES) :], strict=True))
     spreads = {
         name: {
             figure: _mean_and_spread([getattr(record, name)[figure] for record in outer])
@@ -107,8 +83,11 @@ def nested_summary(
         }
         for name in SPREADS
     }
+    # Of as many folds as there are; sites that are left out may be of any size.
+    overlap = float(np.mean([r.validation["patients"] / r.training["patients"] for r in outer]))
     for figure in FIGURES:
-        interval = in_mean[figure]
+        of_folds = [record.estimate[figure] for record in outer]
+        interval = fold_interval(of_folds, overlap=overlap, bounds=UNIT)
         spreads["estimate"][figure] |= {
             "low": _number(interval.low),
             "high": _number(interval.high),
@@ -121,13 +100,12 @@ def nested_summary(
         **spreads,
         "pooled": {
             figure: {
-                "value": _number(in_pool[figure].value),
-                "low": _number(in_pool[figure].low),
-                "high": _number(in_pool[figure].high),
+                "value": _number(pooled[figure].value),
+                "low": _number(pooled[figure].low),
+                "high": _number(pooled[figure].high),
             }
             for figure in FIGURES
         },
-        "resamples": _RESAMPLES,
     }
 
 

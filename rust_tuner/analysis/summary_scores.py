@@ -23,8 +23,8 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
 
     Returns:
         `part`, `kind` (`selection score` or `estimate`), `metric` (`auroc` or `cortex_auroc`),
-        `value`, its 95 % interval `low` and `high` (over folds, `fold_interval`; of estimates by
-        bootstrap over patients; empty where it is not known), `view_only`.
+        `value`, its 95 % interval `low` and `high` (over folds, `fold_interval`; of the hold-out
+        set over patients; empty where it is not known), `view_only`.
     """
     rows: list[tuple[object, ...]] = []
 
@@ -81,9 +81,7 @@ def _holdout_intervals(records: StudyRecords) -> dict[str, tuple[float | None, f
     if recorded:
         figures = pd.DataFrame(recorded)
     elif records.predictions is not None:
-        choices = (records.study or {}).get("protocol") or {}
-        seed = int(choices.get("seed", 0))
-        figures = figures_table(as_predictions(records.predictions), seed=seed)
+        figures = figures_table(as_predictions(records.predictions))
     else:
         return {}
     return {

@@ -16,11 +16,13 @@ from rust_tuner.metrics.calibration import (
     expected_calibration_error,
     reliability_table,
 )
+from rust_tuner.metrics.clustered_auroc import AreaWithVariance, ClusteredAurocs
 from rust_tuner.metrics.comparison import PairedTest, corrected_t_test, tied_with_best
 from rust_tuner.metrics.decisions import DecisionTable, decisions
 from rust_tuner.metrics.fold_auroc import FoldMacroAuroc
 from rust_tuner.metrics.fold_interval import fold_interval
 from rust_tuner.metrics.gain import Gain, gain_over, view_only_of_folds
+from rust_tuner.metrics.jackknife import Jackknife, patient_jackknife
 from rust_tuner.metrics.keras_auc import keras_auroc, keras_aurocs
 from rust_tuner.metrics.ranking import (
     MacroAverage,
@@ -48,13 +50,16 @@ from rust_tuner.metrics.visits import VisitTotals, paired_totals
 from rust_tuner.metrics.weighted_ranking import WeightedAuroc, WeightedAveragePrecision
 
 __all__ = [
+    "AreaWithVariance",
     "AurocIntervals",
     "BootstrapInterval",
+    "ClusteredAurocs",
     "DecisionTable",
     "Figure",
     "FoldMacroAuroc",
     "Gain",
     "Interval",
+    "Jackknife",
     "MacroAverage",
     "PairedTest",
     "Predictions",
@@ -87,6 +92,7 @@ __all__ = [
     "micro_average_precision",
     "paired_totals",
     "patient_bootstrap",
+    "patient_jackknife",
     "reliability_table",
     "score_agreement",
     "shuffled_variance",

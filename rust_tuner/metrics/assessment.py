@@ -5,7 +5,7 @@ kind. Whose figures they are, of the hold-out set or out of fold, is the caller'
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,11 @@ from rust_tuner.labels import (
 )
 from rust_tuner.metrics.agreement import total_agreement
 from rust_tuner.metrics.calibration import expected_calibration_error
+from rust_tuner.metrics.clustered_auroc import ClusteredAurocs
+from rust_tuner.metrics.figure_interval import Measured, figure_interval
+from rust_tuner.metrics.jackknife import Statistic, patient_jackknife
 from rust_tuner.metrics.ranking import checked_labels, macro_average
-from rust_tuner.metrics.uncertainty import Interval, Statistic, patient_bootstrap
+from rust_tuner.metrics.uncertainty import Interval, area_interval, macro_area_interval
 from rust_tuner.metrics.visits import VisitTotals, paired_totals
 from rust_tuner.metrics.weighted_counts import (
     WeightedAgreement,
@@ -37,7 +40,6 @@ from rust_tuner.metrics.weighted_counts import (
 )
 from rust_tuner.metrics.weighted_ranking import (
     Pooled,
-    WeightedAuroc,
     WeightedAveragePrecision,
     mean_of_defined,
 )
@@ -50,7 +52,8 @@ CORTEX_GROUP = "cortices"
 VISITS = "visits"
 EVERY_ROW = "all"
 VISIBLE = "visible"
-NUM_RESAMPLES = 2000
+# Why a calibration error has no interval.
+NO_INTERVAL_OF_CALIBRATION = "any redrawing of the patients raises a calibration error"
 
 _NAN = float("nan")
 
@@ -138,7 +141,7 @@ class Figure:
         high: the upper end.
         defined: of a mean, over how many labels it is; of visits, how many are complete.
         total: how many labels, or visits, there are.
-        undefined_resamples: how many of the resamples did not define it.
+        reason: why it has a value and no interval; empty where it has one.
     """
 
     figure: str
@@ -150,7 +153,7 @@ class Figure:
     high: float = _NAN
     defined: int | None = None
     total: int | None = None
-    undefined_resamples: int = 0
+    reason: str = ""
 
 
 def assess(
@@ -158,10 +161,8 @@ def assess(
     *,
     threshold: float = 0.5,
     union_threshold: float = UNION_THRESHOLD,
-    rng: int | np.random.Generator = 0,
-    num_resamples: int = NUM_RESAMPLES,
 ) -> list[Figure]:
-    """Every figure of predictions, with 95 % intervals by bootstrap over patients.
+    """Every figure of predictions, with 95 % intervals over patients.
 
     AUROC and average precision are macro, micro and of each label, over all 18 labels and over
     the 16 of the cortices where these are visible; so are the Brier score and the expected
@@ -172,20 +173,19 @@ def assess(
     Wong as `icc_analytic`; union, a total of at least a threshold, has sensitivity, specificity
     and predictive values.
 
-    A figure without an interval is one that no resample defines or that is the same in all of
-    them, and the expected calibration error, which resampling raises.
+    The intervals are those of `auroc_intervals` and `figure_interval`, without random numbers.
+    A figure that too few patients tell of has none, and its `reason` says so.
 
     Args:
-        predictions: n radiographs; with fewer than two patients there are no intervals.
+        predictions: n radiographs; with one patient there are no intervals.
         threshold: a probability of at least this is a positive decision.
         union_threshold: a total of at least this is union; in [4, 16].
-        rng: a seed, or a generator to go on drawing from.
-        num_resamples: how many resamples to draw, at least 1.
 
     Raises:
         MetricError: as the modules of the figures.
     """
     labels, visible = predictions.labels, predictions.visible
+    patient_ids = predictions.patient_ids
     probabilities = predictions.probabilities.astype(np.float64)
     scopes = (
         _Scope(ALL_LABELS, EVERY_ROW, LABELS, labels, probabilities, np.ones(labels.shape, bool)),
@@ -198,24 +198,22 @@ def assess(
             visible,
         ),
     )
-    statistics: list[Statistic] = []
-    known: list[Figure] = []
+    found: list[Figure] = []
     for scope in scopes:
-        statistics.append(_Ranked(scope, predictions.folds))
-        for name in ("auroc", "average_precision"):
-            known += scope.figures(name, averages=("macro", "micro"))
-        statistics.append(WeightedDecisions(*scope.problem, threshold=threshold))
-        for name in ("precision", "recall", "f1"):
-            known += scope.figures(name)
-        statistics.append(WeightedBrier(*scope.problem))
-        known += scope.figures("brier")
-    statistics.append(WeightedAgreement(*predictions.scores))
+        found += _areas(scope, predictions)
+        precision = _AveragePrecision(scope, predictions.folds)
+        known = scope.figures("average_precision", averages=("macro", "micro"))
+        found += _with_intervals(known, precision, patient_ids)
+        known = [item for name in ("precision", "recall", "f1") for item in scope.figures(name)]
+        decided = WeightedDecisions(*scope.problem, threshold=threshold)
+        found += _with_intervals(known, decided, patient_ids)
+        brier = WeightedBrier(*scope.problem)
+        found += _with_intervals(scope.figures("brier"), brier, patient_ids)
+    known = []
     for name in ("kappa", "exact", "within_one"):
         known.append(Figure(name, CORTEX_GROUP, "macro", VISIBLE, _NAN, total=len(CORTICES)))
         known += [Figure(name, cortex, "", VISIBLE, _NAN) for cortex in CORTICES]
-    generator = np.random.default_rng(rng)
-    options: dict[str, Any] = {"rng": generator, "num_resamples": num_resamples}
-    found = _with_intervals(known, statistics, predictions.patient_ids, **options)
+    found += _with_intervals(known, WeightedAgreement(*predictions.scores), patient_ids)
     found = _with_counts(found)
     for scope in scopes:
         errors = expected_calibration_error(*scope.problem)
@@ -223,11 +221,11 @@ def assess(
         values = [mean.value, *errors]
         known = scope.figures("expected_calibration_error")
         counts = [(mean.defined, mean.labels), *[(None, None)] * len(errors)]
-        found += [
-            dataclasses.replace(figure, value=float(value), defined=defined, total=total)
-            for figure, value, (defined, total) in zip(known, values, counts, strict=True)
-        ]
-    return found + _of_visits(predictions.totals, union_threshold, **options)
+        for figure, value, (defined, total) in zip(known, values, counts, strict=True):
+            reason = "" if np.isnan(value) else NO_INTERVAL_OF_CALIBRATION
+            figure = _filled(figure, Interval(float(value), _NAN, _NAN, reason=reason))
+            found.append(dataclasses.replace(figure, defined=defined, total=total))
+    return found + _of_visits(predictions.totals, union_threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,68 +255,82 @@ class _Scope:
         return means + [Figure(name, label, "", self.counted, _NAN) for label in self.labels]
 
 
-class _Ranked:
-    """AUROC, then average precision: macro, micro, each label; folds one by one, then averaged."""
+class _AveragePrecision:
+    """Average precision: macro, micro, each label; folds one by one, then averaged."""
 
     def __init__(self, scope: _Scope, folds: IntArray | None) -> None:
         truth, score, mask = checked_labels(*scope.problem)
-        everything = np.zeros(len(truth), dtype=np.int64)
-        numbers = everything if folds is None else folds
+        numbers = np.zeros(len(truth), dtype=np.int64) if folds is None else folds
         self._parts = []
         for fold in np.unique(numbers):
             rows = np.flatnonzero(numbers == fold)
             problem = (truth[rows], score[rows], mask[rows])
-            kinds = [
-                (kind(*problem), Pooled(kind, *problem))
-                for kind in (WeightedAuroc, WeightedAveragePrecision)
-            ]
-            self._parts.append((rows, kinds))
-        self._num_figures = 2 * (2 + len(scope.labels))
+            pooled = Pooled(WeightedAveragePrecision, *problem)
+            self._parts.append((rows, WeightedAveragePrecision(*problem), pooled))
 
     def __call__(self, weights: FloatArray) -> FloatArray:
-        found = np.full((len(self._parts), weights.shape[1], self._num_figures), np.nan)
-        for place, (rows, kinds) in enumerate(self._parts):
+        found = []
+        for rows, of_labels, pooled in self._parts:
             own = weights[rows]
-            columns = []
-            for of_labels, pooled in kinds:
-                figures = of_labels(own)
-                columns += [mean_of_defined(figures), pooled(own), figures]
-            found[place] = np.concatenate(columns, axis=1)
-        mean: FloatArray = mean_of_defined(found, axis=0)[0]
+            figures = of_labels(own)
+            found.append(np.concatenate([mean_of_defined(figures), pooled(own), figures], axis=1))
+        mean: FloatArray = mean_of_defined(np.stack(found), axis=0)[0]
         return mean
 
 
+def _areas(scope: _Scope, predictions: Predictions) -> list[Figure]:
+    """The AUROCs of a scope: macro, micro, each label."""
+    truth, score, mask = checked_labels(*scope.problem)
+    ids, folds = predictions.patient_ids, predictions.folds
+    areas = ClusteredAurocs(truth, score, ids, mask, folds=folds)
+    row, label = np.nonzero(mask)
+    entries = (truth[row, label][:, None], score[row, label][:, None], ids[row])
+    pooled = ClusteredAurocs(*entries, folds=None if folds is None else folds[row])
+    intervals = [
+        macro_area_interval(areas.macro()),
+        macro_area_interval(pooled.label(0)),
+        *(area_interval(areas.label(number)) for number in range(areas.num_labels)),
+    ]
+    known = scope.figures("auroc", averages=("macro", "micro"))
+    return [_filled(*pair) for pair in zip(known, intervals, strict=True)]
+
+
 def _with_intervals(
-    known: Sequence[Figure],
-    statistics: Sequence[Callable[[FloatArray], FloatArray]],
-    patient_ids: npt.NDArray[Any],
-    *,
-    rng: np.random.Generator,
-    num_resamples: int,
+    known: Sequence[Figure], statistic: Statistic, patient_ids: npt.NDArray[Any]
 ) -> list[Figure]:
-    """Give figures, in the order of the statistics' columns, their values and intervals."""
-
-    def together(weights: FloatArray) -> FloatArray:
-        return np.concatenate([statistic(weights) for statistic in statistics], axis=1)
-
-    if len(set(patient_ids)) < 2:
-        values = together(np.ones((len(patient_ids), 1)))[0]
-        return [dataclasses.replace(f, value=float(v)) for f, v in zip(known, values, strict=True)]
-    intervals = patient_bootstrap(together, patient_ids, rng=rng, num_resamples=num_resamples)
-    found = []
-    for figure, interval in zip(known, intervals, strict=True):
-        # What is the same in every resample tells nothing of how it varies.
-        varies = interval.high > interval.low
-        found.append(
-            dataclasses.replace(
-                figure,
-                value=interval.value,
-                low=interval.low if varies else _NAN,
-                high=interval.high if varies else _NAN,
-                undefined_resamples=interval.num_undefined,
-            )
+    """Give figures, in the order of the statistic's columns, their values and intervals."""
+    if not len(patient_ids):
+        return [_filled(figure, Interval(_NAN, _NAN, _NAN)) for figure in known]
+    found = patient_jackknife(statistic, patient_ids)
+    # A mean is as sure as the label that the fewest patients tell of.
+    fewest: dict[str, int] = {}
+    for figure, value, patients in zip(known, found.values, found.defining, strict=True):
+        if not figure.average and not np.isnan(value):
+            fewest[figure.figure] = min(int(patients), fewest.get(figure.figure, int(patients)))
+    filled = []
+    for column, figure in enumerate(known):
+        of_mean = figure.average == "macro"
+        patients = int(found.defining[column])
+        measured = Measured(
+            figure.figure,
+            float(found.values[column]),
+            float(found.variances[column]),
+            patients=fewest.get(figure.figure, patients) if of_mean else patients,
+            moving=int(found.moving[column]),
+            of_mean=of_mean,
         )
-    return found
+        filled.append(_filled(figure, figure_interval(measured)))
+    return filled
+
+
+def _filled(figure: Figure, interval: Interval) -> Figure:
+    return dataclasses.replace(
+        figure,
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        reason=interval.reason,
+    )
 
 
 def _with_counts(figures: list[Figure]) -> list[Figure]:
@@ -336,20 +348,20 @@ def _with_counts(figures: list[Figure]) -> list[Figure]:
     return found
 
 
-def _of_visits(
-    totals: VisitTotals, union_threshold: float, *, rng: np.random.Generator, num_resamples: int
-) -> list[Figure]:
+def _of_visits(totals: VisitTotals, union_threshold: float) -> list[Figure]:
     pair = totals.reference, totals.predicted
-    names = (*WeightedTotals.names, *WeightedUnion.names)
-    counts = {"defined": len(totals.reference), "total": totals.num_visits}
+    complete, total = len(totals.reference), totals.num_visits
+
+    def figures(names: Sequence[str]) -> list[Figure]:
+        plain = Figure("", VISITS, "", VISIBLE, _NAN, defined=complete, total=total)
+        return [dataclasses.replace(plain, figure=name) for name in names]
+
     found = _with_intervals(
-        [Figure(name, VISITS, "", VISIBLE, _NAN, **counts) for name in names],
-        [WeightedTotals(*pair), WeightedUnion(*pair, threshold=union_threshold)],
-        totals.patient_ids,
-        rng=rng,
-        num_resamples=num_resamples,
+        figures(WeightedTotals.names), WeightedTotals(*pair), totals.patient_ids
     )
-    icc: Interval = total_agreement(*pair).icc
-    analytic = Figure("icc_analytic", VISITS, "", VISIBLE, icc.value, icc.low, icc.high, **counts)
-    place = names.index("icc") + 1
+    union = WeightedUnion(*pair, threshold=union_threshold)
+    found += _with_intervals(figures(WeightedUnion.names), union, totals.patient_ids)
+    (analytic,) = figures(["icc_analytic"])
+    analytic = _filled(analytic, total_agreement(*pair).icc)
+    place = WeightedTotals.names.index("icc") + 1
     return [*found[:place], analytic, *found[place:]]

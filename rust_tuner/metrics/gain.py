@@ -13,9 +13,10 @@ from scipy import stats
 
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics.fold_auroc import FoldMacroAuroc, difference
+from rust_tuner.metrics.jackknife import Statistic
 from rust_tuner.metrics.ranking import checked_labels, view_only_scores
 from rust_tuner.metrics.shuffled_variance import shuffled_variance
-from rust_tuner.metrics.uncertainty import TAILS, Interval, Statistic
+from rust_tuner.metrics.uncertainty import TAILS, Interval
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -19,7 +19,7 @@ from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import sha256_of_file, sha256_of_text, write_text
 from rust_tuner.labels import CORTICES, NUM_VIEWS, encode, visible_mask
-from rust_tuner.metrics import BootstrapInterval, Predictions, auroc_intervals
+from rust_tuner.metrics import Interval, Predictions, auroc_intervals
 from rust_tuner.records.project import Project, TrialRecord, read_out_of_fold
 
 ROWS_FILE = "rows.csv"
@@ -127,9 +127,7 @@ def predictions_of(rows: pd.DataFrame, probabilities: npt.NDArray[np.float32]) -
     ).subset(counted)
 
 
-def score_intervals(
-    project: Project, trial: TrialRecord | None = None
-) -> dict[str, BootstrapInterval]:
+def score_intervals(project: Project, trial: TrialRecord | None = None) -> dict[str, Interval]:
     """95 % intervals over patients of a trial's `val_auroc` and `val_cortex_auroc`.
 
     They are of the very figures of the trial's record, each fold's macro AUROC averaged over the
@@ -149,7 +147,7 @@ def score_intervals(
         return {}
     if len(set(found.patient_ids)) < 2:
         return {}
-    return dict(_intervals_of(_Asked(found, int(project.run["seed"]))))
+    return dict(_intervals_of(_Asked(found)))
 
 
 def problems_of(found: Predictions) -> dict[str, tuple[Any, Any, npt.NDArray[np.bool_] | None]]:
@@ -166,14 +164,13 @@ def problems_of(found: Predictions) -> dict[str, tuple[Any, Any, npt.NDArray[np.
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """Predictions and a seed, equal where their content is."""
+    """Predictions, equal where their content is."""
 
     predictions: Predictions
-    seed: int
 
     @functools.cached_property
     def digest(self) -> str:
-        made = hashlib.sha256(str(self.seed).encode())
+        made = hashlib.sha256()
         found = self.predictions
         for array in (found.labels, found.visible, found.probabilities, found.folds):
             made.update(np.ascontiguousarray(array).data)
@@ -189,12 +186,10 @@ class _Asked:
 
 # A report tells the same intervals in several places, and thousands of rows take seconds.
 @functools.lru_cache(maxsize=16)
-def _intervals_of(asked: _Asked) -> dict[str, BootstrapInterval]:
+def _intervals_of(asked: _Asked) -> dict[str, Interval]:
     found = asked.predictions
     return {
-        name: auroc_intervals(
-            truth, score, found.patient_ids, mask, folds=found.folds, rng=asked.seed
-        ).macro
+        name: auroc_intervals(truth, score, found.patient_ids, mask, folds=found.folds).macro
         for name, (truth, score, mask) in problems_of(found).items()
     }
 

@@ -257,8 +257,7 @@ def evaluate_holdout(
         development: the development set; it gives the view-only baseline its prevalences.
         holdout: the sealed set.
         epoch: the epoch that the cross-validation chose, from 0; recorded only.
-        protocol: gives the union threshold and the seed of the intervals; `Protocol.study()`
-            where None.
+        protocol: gives the union threshold; `Protocol.study()` where None.
         look_again: the reason for another look; None for the first.
         progress: where to report; nowhere by default.
 
@@ -301,9 +300,7 @@ def evaluate_holdout(
     )
     told = pd.concat([table, named], axis=1)
     choices = protocol or Protocol.study()
-    figures = figures_table(
-        as_predictions(told), union_threshold=choices.union_threshold, seed=choices.seed
-    )
+    figures = figures_table(as_predictions(told), union_threshold=choices.union_threshold)
     found = {
         "format": 1,
         "kind": "estimate: of patients that nothing which was chosen had seen",

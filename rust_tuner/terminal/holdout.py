@@ -13,7 +13,8 @@ from rust_tuner.metrics.assessment import VISITS
 from rust_tuner.records.looks import Look, holdout_title
 from rust_tuner.terminal.table import plain_table
 
-_FIGURE_COLUMNS = ("figure", "of", "average", "value", "low", "high", "defined", "total")
+_FIGURE_COLUMNS = ("figure", "of", "average", "value", "low", "high", "defined", "total", "reason")
+_NO_INTERVAL = "no interval"
 _MORE_OF_LABELS = {
     "average_precision": "average precision",
     "brier": "Brier score",
@@ -37,6 +38,8 @@ _OF_VISITS = {
     "positive_predictive_value": "union: positive predictive value",
     "negative_predictive_value": "union: negative predictive value",
 }
+_OF_LABELS = ("auroc", "precision", "recall", "f1")
+_SHOWN = {*_OF_LABELS, *_MORE_OF_LABELS, *_OF_SCORES, *_OF_VISITS}
 
 
 def holdout_table(
@@ -53,17 +56,18 @@ def holdout_table(
     metrics, baseline = found["metrics"], found["view_only_baseline"]
     undecided = dict.fromkeys(item.reason for item in standings if item.gain is None)
     figures = pd.DataFrame(found.get("figures") or [], columns=list(_FIGURE_COLUMNS))
+    figures["reason"] = figures["reason"].fillna("")
     table = plain_table(
         f"{title}: {found['radiographs']} radiographs of {found['patients']} patients",
         "An estimate: nothing that was chosen had seen these patients. Macro averages over the\n"
         f"labels where defined; threshold {found['threshold']:g}.\n"
         "Cortices: 16 labels, each only where its cortex is visible."
-        + ("\nIn brackets the 95 % interval over patients." if len(figures) else "")
+        + ("\n" + _brackets(figures, ("labels", "cortices")) if len(figures) else "")
         + "".join(f"\nNot decided: {reason}." for reason in undecided),
     )
     for name in ("", "18 labels", "cortices"):
         table.add_column(name)
-    for name in ("auroc", "precision", "recall", "f1"):
+    for name in _OF_LABELS:
         heading = name.upper() if name in ("auroc", "f1") else name
         told = (
             _of_figure(figures, name, of, value)
@@ -99,7 +103,7 @@ def _scores_table(figures: pd.DataFrame, title: str) -> Table:
     """How the most likely scores agree with the true ones."""
     table = plain_table(
         f"{title}: most likely scores against true ones, where the cortex is visible",
-        "Kappa is quadratic-weighted. In brackets the 95 % interval over patients.",
+        "Kappa is quadratic-weighted. " + _brackets(figures, (*CORTICES,)),
     )
     for name in ("", *CORTICES, "mean"):
         table.add_column(name)
@@ -116,7 +120,7 @@ def _visits_table(figures: pd.DataFrame, found: dict[str, Any], title: str) -> T
         f"{title}: RUST totals of {visits['defined'].max():g} visits",
         f"Those with all four cortices, of {visits['total'].max():g}; both views of a visit paired."
         f"\nUnion is a total of at least {found['union_threshold']:g}.\n"
-        "In brackets the 95 % interval over patients.",
+        + _brackets(figures, (VISITS,)),
     )
     table.add_column("")
     table.add_column("")
@@ -139,5 +143,22 @@ def _of_figure(
         return "undefined"
     told = f"{row['value']:.{digits}f}"
     if not pd.isna(row["low"]):
-        told += f" ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
-    return told
+        return f"{told} ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
+    return f"{told} ({_NO_INTERVAL})" if row["reason"] else told
+
+
+def _brackets(figures: pd.DataFrame, groups: Sequence[str]) -> str:
+    """What stands in brackets, and why some figures of these groups have no interval."""
+    own = figures[figures["of"].isin(groups) & (figures["average"] != "micro")]
+    lines = ["In brackets the 95 % interval over patients."]
+    for reason, rows in own[own["reason"].astype(bool)].groupby("reason", sort=False):
+        names = dict.fromkeys(_named(name) for name in rows["figure"] if name in _SHOWN)
+        if names:
+            lines.append(f"No interval of {', '.join(names)}: {reason}.")
+    return "\n".join(lines)
+
+
+def _named(figure: str) -> str:
+    return {"auroc": "AUROC", "f1": "F1", **_MORE_OF_LABELS, **_OF_SCORES, **_OF_VISITS}.get(
+        figure, figure
+    )

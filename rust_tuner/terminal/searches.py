@@ -126,7 +126,12 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
     intervals = score_intervals(project) if metrics else {}
     if intervals:
         told = ", ".join(
-            f"{_SHORT[name]} {intervals[name].low:.3f} to {intervals[name].high:.3f}"
+            f"{_SHORT[name]} "
+            + (
+                f"no interval ({intervals[name].reason})"
+                if intervals[name].reason
+                else f"{intervals[name].low:.3f} to {intervals[name].high:.3f}"
+            )
             for name in metrics
             if name in intervals
         )

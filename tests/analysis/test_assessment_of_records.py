@@ -34,11 +34,11 @@ def predictions():
 
 @pytest.fixture(scope="module")
 def figures(predictions):
-    return figures_table(predictions, union_threshold=10, seed=4)
+    return figures_table(predictions, union_threshold=10)
 
 
 def test_the_table_has_every_figure_of_the_assessment(predictions, figures):
-    expected = assess(predictions, union_threshold=10, rng=4)
+    expected = assess(predictions, union_threshold=10)
     assert len(figures) == len(expected)
     for row, figure in zip(figures.to_dict("records"), expected, strict=True):
         for name, value in dataclasses.asdict(figure).items():
@@ -68,7 +68,7 @@ def test_overall_and_label_figures_share_all_between_them(figures):
 
 def test_each_site_has_the_figures_of_its_own_radiographs(predictions):
     sites = np.array(["B", "A", ""])[np.arange(80) // 2 % 3]
-    table = site_figures(predictions, sites.tolist(), union_threshold=10, seed=4)
+    table = site_figures(predictions, sites.tolist(), union_threshold=10)
     assert list(table["site"].unique()) == ["A", "B"]
     assert len(table) == 2 * len(SITE_FIGURES)
     own = predictions.subset(sites == "B")

@@ -46,7 +46,7 @@ def test_a_weight_is_how_often_a_row_is_there(problem):
 def test_it_is_the_macro_figure_of_auroc_intervals(problem):
     truth, score, mask, folds = problem
     patients = np.arange(len(truth)) // 2
-    told = auroc_intervals(truth, score, patients, mask, folds=folds, rng=0, num_resamples=10)
+    told = auroc_intervals(truth, score, patients, mask, folds=folds)
     found = FoldMacroAuroc(truth, score, mask, folds=folds)(np.ones((len(truth), 1)))
     assert found[0, 0] == pytest.approx(told.macro.value, abs=1e-12)
 

@@ -57,8 +57,7 @@ def test_the_intervals_are_around_the_very_scores_of_the_record(project):
         assert set(found) == {"val_auroc", "val_cortex_auroc"}
         for name, interval in found.items():
             assert interval.value == pytest.approx(trial.metrics[name], abs=1e-12)
-            assert interval.low <= interval.high
-            assert interval.num_resamples == 2000
+            assert interval.reason or interval.low < interval.value < interval.high
     assert score_intervals(project) == score_intervals(project, project.best)
 
 

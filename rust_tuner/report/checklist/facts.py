@@ -311,7 +311,10 @@ def _metrics(records: StudyRecords) -> list[str]:
 
 def _uncertainty(records: StudyRecords) -> list[str]:
     return [
-        "95 % intervals: percentiles of 2,000 bootstrap resamples of whole patients",
+        "95 % intervals over patients: of AUROCs score intervals with the clustered variance of "
+        "Obuchowski (1997), of shares score intervals and of other figures t intervals with the "
+        "jackknife's; none where too few patients tell of a figure",
+        "of cross-validated scores: t interval over folds, variance of Nadeau and Bengio (2003)",
         "between configurations: corrected resampled t-test (Nadeau and Bengio 2003), and the set "
         "that is tied with the best by Tukey's range test with its variance, at 5 % for all",
     ]

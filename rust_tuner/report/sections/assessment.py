@@ -66,12 +66,12 @@ def tell_worth(section: Section, project: Project) -> None:
     if intervals:
         told = "; ".join(
             f"{METRICS[metric.removeprefix('val_')]} {interval.value:.3f} "
-            f"({interval.low:.3f} to {interval.high:.3f})"
+            f"({interval.reason or f'{interval.low:.3f} to {interval.high:.3f}'})"
             for metric, interval in intervals.items()
         )
         section.lead.append(
-            f"Best trial with its 95 % interval, by bootstrap over patients from out-of-fold "
-            f"predictions: {told}. It tells how much the figure depends on which patients were "
+            f"Best trial with its 95 % interval over patients, from out-of-fold predictions: "
+            f"{told}. It tells how much the figure depends on which patients were "
             "scored, not how much chance helped in picking the trial."
         )
     compared = project.ties
@@ -94,7 +94,6 @@ def add_all_figures(section: Section, room: Room, records: StudyRecords) -> None
     protocol = (records.study or {}).get("protocol") or {}
     shared: dict[str, Any] = {
         "union_threshold": float(protocol.get("union_threshold", UNION_THRESHOLD)),
-        "seed": int(protocol.get("seed", 0)),
     }
     known: dict[str, Predictions] = {}
     table = records.predictions
@@ -137,7 +136,6 @@ def add_figures(
     title: str,
     sites: Sequence[str] = (),
     union_threshold: float,
-    seed: int,
 ) -> None:
     """Add every figure of some predictions: overall, of each label, reliability, by site.
 
@@ -149,18 +147,17 @@ def add_figures(
         title: what the tables are of.
         sites: the site of each radiograph, or empty.
         union_threshold: as in `assess`.
-        seed: of the bootstrap.
     """
-    shared: dict[str, Any] = {"union_threshold": union_threshold, "seed": seed}
+    shared: dict[str, Any] = {"union_threshold": union_threshold}
 
     def everything() -> None:
         figures = figures_table(predictions, **shared)
         files = {"CSV": room.table(f"{name}_figures", figures)}
         section.tables.append(
             PageTable(
-                f"{title}: all figures with 95 % intervals by bootstrap over patients; union is a "
-                f"total of at least {union_threshold:g}",
-                ("figure", "of", "average", "value", "from", "to", "defined"),
+                f"{title}: all figures with 95 % intervals over patients; union is a total of at "
+                f"least {union_threshold:g}",
+                ("figure", "of", "average", "value", "from", "to", "defined", "why no interval"),
                 [_figure_row(row) for row in overall_figures(figures).to_dict("records")],
                 files,
             )
@@ -168,6 +165,7 @@ def add_figures(
         labels = label_figures(figures)
         header = ["label", "rows counted"]
         header += [part for item in _OF_LABELS for part in (NAMES[item], "from", "to")]
+        header.append("why no interval of the AUROC")
         rows = [
             [
                 text(row["label"]),
@@ -177,6 +175,7 @@ def add_figures(
                     for item in _OF_LABELS
                     for column in (item, f"{item}_low", f"{item}_high")
                 ),
+                text(row["auroc_reason"]),
             ]
             for row in labels.to_dict("records")
         ]
@@ -209,10 +208,12 @@ def add_figures(
                 text(_named(row["figure"])),
                 text(_GROUPS.get(row["of"], row["of"])),
                 *(decimal(row[item]) for item in ("value", "low", "high")),
+                text(row["reason"]),
             ]
             for row in table.to_dict("records")
         ]
-        header = ("site", "radiographs", "patients", "figure", "of", "value", "from", "to")
+        header = ["site", "radiographs", "patients", "figure", "of", "value", "from", "to"]
+        header.append("why no interval")
         section.tables.append(PageTable(f"{title}: by site", header, rows, files))
 
     attempt(section, f"The figures of {title.lower()}", everything)
@@ -268,6 +269,7 @@ def _figure_row(row: Mapping[Any, Any]) -> list[Cell]:
         text(row["average"]),
         *(decimal(row[item], digits=digits) for item in ("value", "low", "high")),
         text(counted),
+        text(row["reason"]),
     ]
 
 

@@ -1,0 +1,214 @@
+"""AUROCs with their variances over patients, from the structural components of every row.
+
+Rows of one patient are alike, so a patient's components are summed before they are squared:
+Obuchowski, Biometrics 1997, doi:10.2307/2533958; with one row a patient it is the variance of
+DeLong, DeLong and Clarke-Pearson, Biometrics 1988, doi:10.2307/2531595. It owns the variances; the
+intervals are `uncertainty`'s.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.errors import MetricError
+from rust_tuner.metrics.ranking import checked_labels
+from rust_tuner.metrics.score_interval import PRIOR_PATIENTS, area_variance, moderated
+from rust_tuner.metrics.weighted_ranking import mean_of_defined
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class AreaWithVariance:
+    """One AUROC, of a label or the mean of several, and how it varies with the patients.
+
+    Attributes:
+        value: the AUROC; NaN where undefined.
+        variance: over patients; NaN where undefined.
+        positives: how many patients have a row with the label; of a mean, with any label.
+        negatives: how many patients have a row without it.
+        terms: (terms, 3) weight, and patients with and without the label, of each ranking that the
+            figure is the weighted sum of; what `model` is made of.
+    """
+
+    value: float
+    variance: float
+    positives: int
+    negatives: int
+    terms: FloatArray
+
+    @property
+    def patients(self) -> int:
+        """Of the two classes, how many patients the smaller one has."""
+        return min(self.positives, self.negatives)
+
+    def model(self, area: float) -> float:
+        """The variance of independent rankings of normal scores, each patient counted once."""
+        weights, positives, negatives = self.terms.T
+        return float(weights**2 @ area_variance(area, positives, negatives))
+
+
+class ClusteredAurocs:
+    """The AUROC of each label and their mean, with variances over patients."""
+
+    def __init__(
+        self,
+        y_true: npt.ArrayLike,
+        y_score: npt.ArrayLike,
+        patient_ids: npt.ArrayLike,
+        mask: npt.ArrayLike | None = None,
+        *,
+        folds: npt.ArrayLike | None = None,
+    ) -> None:
+        """Rank every label of every fold.
+
+        Args:
+            y_true: (n, labels) zeros and ones.
+            y_score: (n, labels) finite scores.
+            patient_ids: (n,) the patient of each row.
+            mask: (n, labels) bool, or None for all; entries that are False do not count.
+            folds: (n,) the fold that scored each row: each fold is ranked by itself, a label's
+                figure is the mean over the folds that define it, and the mean of the labels is
+                that of each fold's. None where one model scored all rows.
+
+        Raises:
+            MetricError: as `auroc`, or for patient_ids or folds of another shape.
+        """
+        truth, score, counted = checked_labels(y_true, y_score, mask)
+        ids = np.asarray(patient_ids)
+        numbers = np.zeros(len(truth), dtype=np.int64) if folds is None else np.asarray(folds)
+        for name, array in (("patient_ids", ids), ("folds", numbers)):
+            if array.shape != (len(truth),):
+                raise MetricError(f"{name} {array.shape}; expected ({len(truth)},)")
+        patients, patient_of_row = np.unique(ids, return_inverse=True)
+        fold_numbers = np.unique(numbers)
+        shape = (len(fold_numbers), truth.shape[1])
+        self._areas = np.full(shape, np.nan)
+        # Of each fold, label and patient: how many positive and negative rows, and their sums.
+        self._rows = np.zeros((2, *shape, len(patients)))
+        self._sums = np.zeros((2, *shape, len(patients)))
+        for place, fold in enumerate(fold_numbers):
+            in_fold = numbers == fold
+            for label in range(truth.shape[1]):
+                members = in_fold & counted[:, label]
+                self._rank(
+                    place,
+                    label,
+                    score[:, label],
+                    [np.flatnonzero(members & (truth[:, label] == side)) for side in (True, False)],
+                    patient_of_row,
+                )
+
+    def _rank(
+        self,
+        fold: int,
+        label: int,
+        score: FloatArray,
+        classes: list[IntArray],
+        patient_of_row: IntArray,
+    ) -> None:
+        positives, negatives = classes
+        if not len(positives) or not len(negatives):
+            return
+        num_patients = self._rows.shape[-1]
+        for side, (own, other) in enumerate(((positives, negatives), (negatives, positives))):
+            against = np.sort(score[other])
+            places = [np.searchsorted(against, score[own], edge) for edge in ("left", "right")]
+            # The share of the other class that a row is above; ties count half.
+            share = (places[0] + places[1]) / (2 * len(against))
+            component = share if side == 0 else 1 - share
+            owner = patient_of_row[own]
+            self._rows[side, fold, label] = np.bincount(owner, minlength=num_patients)
+            self._sums[side, fold, label] = np.bincount(owner, component, minlength=num_patients)
+        self._areas[fold, label] = self._sums[0, fold, label].sum() / len(positives)
+
+    @property
+    def num_labels(self) -> int:
+        """How many labels there are, defined or not."""
+        return self._areas.shape[1]
+
+    def label(self, label: int) -> AreaWithVariance:
+        """A label's AUROC, the mean over the folds that define it."""
+        defined = ~np.isnan(self._areas[:, label])
+        if not defined.any():
+            return _undefined(self._rows[:, :, label].sum(axis=1) > 0)
+        return self._label(label, defined / defined.sum())
+
+    def macro(self) -> AreaWithVariance:
+        """The mean over the labels of each fold that it defines, then over the folds.
+
+        The variance is that of a sum: each label's, moderated as `score_interval` says, since a
+        label that few patients have shows too little spread, and what the labels share.
+        """
+        defined = ~np.isnan(self._areas)
+        if not defined.any():
+            return _undefined(self._rows.sum(axis=(1, 2)) > 0)
+        of_fold = defined.any(axis=1).sum()
+        weights = defined / of_fold / np.maximum(defined.sum(axis=1, keepdims=True), 1)
+        numbers = np.flatnonzero(defined.any(axis=0)).tolist()
+        labels = [self._label(number, weights[:, number]) for number in numbers]
+        shares = np.array([self._influence(n, weights[:, n]).sum(axis=0) for n in numbers])
+        together = shares.sum(axis=0)
+        has_rows = self._rows.sum(axis=(1, 2)) > 0
+        num_patients = int(has_rows.any(axis=0).sum())
+        common = _unbiased(num_patients) * float(together @ together - (shares**2).sum())
+        value = float(mean_of_defined(mean_of_defined(self._areas), axis=0)[0, 0])
+        own = 0.0
+        for item in labels:
+            # A rare label without a fault shows no spread; the other labels say what to expect.
+            pulled = (item.patients * item.value + PRIOR_PATIENTS * value) / (
+                item.patients + PRIOR_PATIENTS
+            )
+            own += moderated(item.variance, item.model(pulled), item.patients)
+        return AreaWithVariance(
+            value,
+            max(common + own, float(together @ together)),
+            int(has_rows[0].sum()),
+            int(has_rows[1].sum()),
+            np.concatenate([item.terms for item in labels]),
+        )
+
+    def _label(self, label: int, weights: FloatArray) -> AreaWithVariance:
+        """The weighted sum over folds of one label's AUROCs, by the weights' sum."""
+        used = weights > 0
+        rows = self._rows[:, used, label] > 0
+        positives, negatives = (int(side.any(axis=0).sum()) for side in rows)
+        either = int(rows.any(axis=(0, 1)).sum())
+        first, second = self._influence(label, weights)
+        variance = (
+            _unbiased(positives) * first @ first
+            + _unbiased(negatives) * second @ second
+            + 2 * _unbiased(either) * first @ second
+        )
+        counts = rows.sum(axis=2)
+        terms = np.stack([weights[used], *counts.astype(np.float64)], axis=1)
+        value = float(weights[used] @ self._areas[used, label] / weights[used].sum())
+        return AreaWithVariance(value, max(float(variance), 0.0), positives, negatives, terms)
+
+    def _influence(self, label: int, weights: FloatArray) -> FloatArray:
+        """What each patient's positive and negative rows move a label's weighted sum by: (2, p).
+
+        Positive rows are held against the mean over the folds, not each against its fold's: a fold
+        with one positive would show no spread.
+        """
+        used = weights > 0
+        areas, share = self._areas[used, label], weights[used]
+        mean = share @ areas / share.sum()
+        found = []
+        for side, middle in enumerate((np.full(len(areas), mean), areas)):
+            rows, sums = self._rows[side, used, label], self._sums[side, used, label]
+            each = (sums - rows * middle[:, None]) / rows.sum(axis=1, keepdims=True)
+            found.append(share @ each)
+        return np.stack(found)
+
+
+def _undefined(has_rows: npt.NDArray[np.bool_]) -> AreaWithVariance:
+    positives, negatives = (int(side.sum()) for side in has_rows)
+    return AreaWithVariance(float("nan"), float("nan"), positives, negatives, np.zeros((0, 3)))
+
+
+def _unbiased(count: int) -> float:
+    """Bessel's n / (n - 1); 1 for one patient, who shows no spread at all."""
+    return count / (count - 1) if count > 1 else 1.0

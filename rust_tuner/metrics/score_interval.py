@@ -1,0 +1,181 @@
+"""The ends of a 95 % interval from an estimate and its variance over patients.
+
+It owns the two shapes that an interval has here: a score interval, whose variance follows the true
+value, for figures that a model of chance describes (AUROC, shares), and a t interval on a scale
+without ends for all others. Both hold their estimate and stay within the figure's range by
+construction. Where the variances come from is the caller's.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special, stats
+
+FloatArray = npt.NDArray[np.float64]
+Ends = tuple[float, float]
+Model = Callable[[float], float]
+
+# How many patients the model's variance counts for beside that of the data; see `score_interval`.
+PRIOR_PATIENTS: Final = 4
+_CONFIDENCE: Final = 0.975
+# As near as a value comes to 0 and 1, where a variance is divided by.
+_EDGE: Final = 1e-9
+
+
+def area_variance(area: float, positives: FloatArray, negatives: FloatArray) -> FloatArray:
+    """The variance of an AUROC of independent, equally wide normal scores.
+
+    (A (1 - A) + (m + n - 2) (Q - A^2)) / (m n) for m positives and n negatives, as Hanley and
+    McNeil, Radiology 1982, doi:10.1148/radiology.143.1.7063747, with Q, the chance that one
+    positive outranks two negatives, of normal scores: A - 2 T(z, 1 / sqrt 3), Owen's T.
+
+    Args:
+        area: the true AUROC, in [0, 1].
+        positives: (...) m, at least 1.
+        negatives: (...) n, at least 1.
+
+    Returns:
+        (...) float64.
+    """
+    z = float(special.ndtri(area))
+    twice = max(area - 2 * float(special.owens_t(z, 1 / math.sqrt(3))) - area**2, 0.0)
+    return (area * (1 - area) + (positives + negatives - 2) * twice) / (positives * negatives)
+
+
+def moderated(variance: float, model: float, patients: int, prior: int = PRIOR_PATIENTS) -> float:
+    """The variance of the data and that of a model, weighed by patients less one and by the prior.
+
+    Args:
+        variance: from the patients.
+        model: of the model at the estimate.
+        patients: how many patients the first comes from, at least 1.
+        prior: how many patients the second counts for; with the first above 1.
+    """
+    known = patients - 1
+    return (prior * model + known * variance) / (prior + known)
+
+
+def score_interval(
+    value: float,
+    variance: float,
+    model: Model,
+    *,
+    patients: int,
+    prior: int = PRIOR_PATIENTS,
+    at_the_end: float = 1.0,
+) -> Ends:
+    """All true values from which the estimate is not further than t standard errors.
+
+    The standard error is the model's at each true value, as in Wilson's interval of a share and
+    Newcombe's of an AUROC (Stat Med 2006, doi:10.1002/sim.2323), times one factor by which the data
+    differ from the model at the estimate. The factor is moderated: few patients show too little
+    spread, and at an estimate of 0 or 1 none at all, so the model counts for some patients more,
+    and t has as many degrees of freedom more (Smyth, Stat Appl Genet Mol Biol 2004,
+    doi:10.2202/1544-6115.1027).
+
+    Args:
+        value: the estimate, in [0, 1].
+        variance: its variance over patients.
+        model: the model's variance at a true value in [0, 1]; 0 at both ends only.
+        patients: how many patients the variance comes from, at least 1.
+        prior: how many patients the model counts for.
+        at_the_end: the factor at an estimate of 0 or 1, where the data tell none.
+    """
+    factor = at_the_end
+    if 0 < value < 1:
+        at_value = model(_inside(value))
+        factor = moderated(variance, at_value, patients, prior) / at_value
+    reach = factor * float(stats.t.ppf(_CONFIDENCE, prior + patients - 1)) ** 2
+
+    def beyond(true: float) -> float:
+        return (true - value) ** 2 - reach * model(true)
+
+    low, high = 0.0, 1.0
+    inside = _inside(value)
+    if value > 0 and beyond(_EDGE) > 0:
+        low = float(optimize.brentq(beyond, _EDGE, inside)) if beyond(inside) < 0 else value
+    if value < 1 and beyond(1 - _EDGE) > 0:
+        high = float(optimize.brentq(beyond, inside, 1 - _EDGE)) if beyond(inside) < 0 else value
+    return min(low, value), max(high, value)
+
+
+def share_interval(value: float, variance: float, *, patients: int) -> Ends:
+    """`score_interval` of a share, such as a recall; its model is one answer for each patient.
+
+    So rows of one patient count as one, which is what they are worth where they agree.
+
+    Args:
+        value: the share, in [0, 1].
+        variance: its variance over patients.
+        patients: how many patients have rows in the denominator, at least 1.
+    """
+    return score_interval(
+        value, variance, lambda true: true * (1 - true) / patients, patients=patients
+    )
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A scale without ends, on which an estimate is nearer to normal.
+
+    Attributes:
+        bounds: between which the figure lies.
+        forward: from the figure to the scale.
+        back: from the scale to the figure.
+        slope: of `forward`.
+    """
+
+    bounds: Ends
+    forward: Model
+    back: Model
+    slope: Model
+
+
+UNIT_SCALE: Final = Scale(
+    (0.0, 1.0),
+    lambda value: float(special.logit(value)),
+    lambda value: float(special.expit(value)),
+    lambda value: 1 / (value * (1 - value)),
+)
+AGREEMENT_SCALE: Final = Scale((-1.0, 1.0), math.atanh, math.tanh, lambda value: 1 / (1 - value**2))
+
+
+def amount_scale(most: float) -> Scale:
+    """The logarithm, of an amount from 0 to `most`."""
+    return Scale((0.0, most), math.log, math.exp, lambda value: 1 / value)
+
+
+def plain_scale(low: float = -math.inf, high: float = math.inf) -> Scale:
+    """The figure itself."""
+    return Scale((low, high), float, float, lambda value: 1.0)
+
+
+def t_interval(value: float, variance: float, *, degrees: float, scale: Scale) -> Ends | None:
+    """The estimate plus and minus t standard errors on a scale, and back.
+
+    Args:
+        value: the estimate, within the scale's bounds.
+        variance: its variance over patients.
+        degrees: of freedom, above 0.
+        scale: on which it is nearer to normal.
+
+    Returns:
+        None where there is no spread to tell of, or the estimate lies at an end.
+    """
+    lowest, highest = scale.bounds
+    if not variance > 0 or not lowest < value < highest:
+        return None
+    middle = scale.forward(value)
+    reach = float(stats.t.ppf(_CONFIDENCE, degrees)) * math.sqrt(variance) * scale.slope(value)
+    # Nothing that is drawn or written is nearer to an end than this.
+    ends = (scale.back(max(min(middle + side * reach, 700.0), -700.0)) for side in (-1, 1))
+    low, high = ends
+    return min(max(low, lowest), value), max(min(high, highest), value)
+
+
+def _inside(value: float) -> float:
+    return min(max(value, _EDGE), 1 - _EDGE)

@@ -1,0 +1,58 @@
+"""Which interval a figure has, and why it has none."""
+
+import math
+
+import pytest
+
+from rust_tuner.metrics.figure_interval import SCALES, Measured, figure_interval
+
+
+def of(figure, value, variance=0.01, patients=30, moving=30, **options):
+    return figure_interval(Measured(figure, value, variance, patients, moving, **options))
+
+
+@pytest.mark.parametrize("figure", ["recall", "average_precision", "exact", "sensitivity", *SCALES])
+def test_an_interval_holds_its_value(figure):
+    found = of(figure, 0.7)
+    assert found.low < found.value < found.high
+    assert found.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("measured", "reason"),
+    [
+        (
+            Measured("recall", 0.5, 0.1, 4, 4),
+            "4 patients count for it; an interval takes at least 5",
+        ),
+        (Measured("recall", 0.5, 0.1, 1, 1), "1 patient count for it"),
+        (
+            Measured("recall", 0.5, 0.01, 4, 40, of_mean=True),
+            "4 patients of the rarest label; an interval takes at least 5",
+        ),
+        (
+            Measured("average_precision", 0.5, 0.01, 19, 40, of_mean=True),
+            "19 patients of the rarest label; an interval takes at least 20",
+        ),
+        (Measured("mae", 1.0, 0.01, 40, 9), "an interval takes at least 10"),
+        (Measured("kappa", 1.0, 0.0, 40, 40), "it is the same without any one patient"),
+        (Measured("recall", 0.5, math.nan, 9, 9), "without some one patient it is undefined"),
+    ],
+)
+def test_a_figure_without_an_interval_says_why(measured, reason):
+    found = figure_interval(measured)
+    assert found.value == measured.value
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert reason in found.reason
+
+
+def test_what_is_undefined_needs_no_reason():
+    found = of("recall", math.nan)
+    assert math.isnan(found.low)
+    assert found.reason == ""
+
+
+def test_a_share_of_all_has_an_interval_below_one():
+    found = of("sensitivity", 1.0, variance=0.0, patients=8, moving=0)
+    assert 0.5 < found.low < found.high == 1

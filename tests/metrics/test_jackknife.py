@@ -1,0 +1,76 @@
+"""The jackknife over patients: what leaving out each of them by hand gives."""
+
+import numpy as np
+import pytest
+
+from rust_tuner.errors import MetricError
+from rust_tuner.metrics import jackknife, patient_jackknife
+from rust_tuner.metrics.ranking import ratio
+
+
+def recall_and_mean(truth, decided, score):
+    """A share of the positives, and a mean of all rows, as functions of weights."""
+    parts = np.stack([truth & decided, truth, score, np.ones(len(truth))], axis=1) * 1.0
+
+    def statistic(weights):
+        hits, positives, total, rows = (weights.T @ parts).T
+        return np.stack([ratio(hits, positives), ratio(total, rows)], axis=1)
+
+    return statistic
+
+
+@pytest.fixture
+def problem():
+    rng = np.random.default_rng(0)
+    patients = rng.integers(0, 20, size=70)
+    return patients, rng.random(70) < 0.2, rng.random(70) < 0.5, rng.normal(size=70)
+
+
+def test_variances_are_those_of_tables_without_a_patient(problem):
+    patients, truth, decided, score = problem
+    found = patient_jackknife(recall_and_mean(truth, decided, score), patients)
+    names = np.unique(patients)
+    left = np.array(
+        [
+            (decided[(patients != name) & truth].mean(), score[patients != name].mean())
+            for name in names
+        ]
+    )
+    expected = (len(names) - 1) * left.var(axis=0)
+    np.testing.assert_allclose(found.variances, expected, rtol=1e-10)
+    np.testing.assert_allclose(found.values, (decided[truth].mean(), score.mean()))
+    assert list(found.defining) == [len(set(patients[truth])), len(names)]
+    assert list(found.moving) == [
+        (~np.isclose(left[:, column], found.values[column], rtol=0, atol=1e-12)).sum()
+        for column in range(2)
+    ]
+
+
+def test_one_row_a_patient_gives_the_variance_of_the_mean():
+    score = np.random.default_rng(1).normal(size=50)
+    found = patient_jackknife(recall_and_mean(score > 0, score > 1, score), np.arange(50))
+    assert found.variances[1] == pytest.approx(score.var(ddof=1) / 50)
+
+
+def test_it_does_not_depend_on_how_many_patients_are_left_out_at_a_time(problem, monkeypatch):
+    patients, *arrays = problem
+    statistic = recall_and_mean(*arrays)
+    expected = patient_jackknife(statistic, patients)
+    monkeypatch.setattr(jackknife, "_BLOCK", 200)
+    found = patient_jackknife(statistic, patients)
+    np.testing.assert_allclose(found.variances, expected.variances, rtol=1e-12)
+    np.testing.assert_array_equal(found.defining, expected.defining)
+
+
+def test_a_figure_that_one_patient_alone_defines_has_no_variance():
+    patients = np.repeat(np.arange(4), 2)
+    statistic = recall_and_mean(patients == 2, patients > 0, patients * 1.0)
+    found = patient_jackknife(statistic, patients)
+    assert np.isnan(found.variances[0])
+    assert found.defining[0] == 1
+    assert np.isfinite(found.variances[1])
+
+
+def test_patients_of_no_rows_are_refused():
+    with pytest.raises(MetricError, match=r"patient_ids \(0,\); expected \(n,\)"):
+        patient_jackknife(lambda weights: weights.T, [])
