@@ -4,17 +4,16 @@ It takes thumbnails and gives pairs with their similarity; copies whose geometry
 what a pair means, belong to `near_duplicates` and `checks`.
 """
 
-import itertools
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
+from rust_tuner.data.coarse_search import COARSE_SIDE, correlations, starts_of
 from rust_tuner.data.contrast import FLIPS, flipped, local_contrast, pooled, ratio
 from rust_tuner.data.homography import fit, movement, project, sample, square_grid
 from rust_tuner.progress import Progress
@@ -29,15 +28,10 @@ _SLANTED_THRESHOLD, _LEAST_SLANT = 0.985, 0.015
 _LEAST_COARSE, _LEAST_ALIGNED = 0.70, 0.75
 _CANDIDATES_AN_IMAGE = 5
 
-_COARSE_SIDE, _MIDDLE_SIDE = 32, 64
-_COARSE_POINTS, _MIDDLE_POINTS, _FINE_POINTS = 20, 44, 90
+_MIDDLE_SIDE = 64
+_MIDDLE_POINTS, _FINE_POINTS = 44, 90
 _EXTENT = 0.88
-_TURNS = (-5.0, -2.5, 0.0, 2.5, 5.0)
-# Scale and middle of the part of the second picture that the first shows, along an axis. Legs
-# run along the picture, so that what is beside them has to be met more closely.
-_PARTS_DOWN = ((1.0, 0.0), (0.9, -0.1), (0.9, 0.0), (0.9, 0.1), (0.8, 0.0))
-_PARTS_ACROSS = (*_PARTS_DOWN, (0.95, -0.05), (0.95, 0.05))
-_PRODUCTS_AT_ONCE, _PAIRS_AT_ONCE = 2**24, 32
+_PAIRS_AT_ONCE = 32
 
 # A frame: rows and columns without anything in them, all of one tone, on all four sides.
 _FRAME_TONES, _LEAST_FRAME = 0.012, 2
@@ -86,7 +80,7 @@ def moved_pairs(
         progress: where to report.
     """
     pictures, aspects = without_frames(thumbnails, aspects)
-    small = local_contrast(pooled(pictures, _COARSE_SIDE))
+    small = local_contrast(pooled(pictures, COARSE_SIDE))
     candidates = _candidates(small, aspects, progress)
     pairs: list[MovedPair] = []
     with (
@@ -174,52 +168,14 @@ def _spans(count: int) -> Iterator[slice]:
         yield slice(start, min(start + _PAIRS_AT_ONCE, count))
 
 
-@cache
-def _starts(half_octaves: int) -> FloatArray:
-    """The parts and turns that are tried first on pictures of an aspect ratio, (175, 3, 3)."""
-    aspect = 2.0 ** (half_octaves / 2)
-    starts = []
-    for degrees in _TURNS:
-        cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-        for (wide, across), (high, down) in itertools.product(_PARTS_ACROSS, _PARTS_DOWN):
-            starts.append(
-                [
-                    [wide * cosine, -wide * sine / aspect, across],
-                    [high * sine * aspect, high * cosine, down],
-                    [0, 0, 1],
-                ]
-            )
-    return np.array(starts, dtype=np.float32)
-
-
 def _candidates(small: FloatArray, aspects: FloatArray, progress: Progress) -> _Candidates:
     """For each picture the few others that are most like one of its parts and turns."""
-    count = len(small)
-    across, down = square_grid(_COARSE_POINTS, _EXTENT)
-    whole = [np.broadcast_to(axis, (count, len(axis))) for axis in (across, down)]
-    fixed = np.concatenate(
-        [sample(flipped(small, flip)[..., None], *whole)[..., 0] for flip in FLIPS]
-    )
-    fixed = _of_norm_1(fixed).T
-    octaves = np.round(2 * np.log2(aspects)).astype(np.int64)
     parts = []
-    with progress.task("comparing crops and turns", count) as task:
-        for shape in np.unique(octaves):
-            starts = _starts(int(shape))
-            x, y, _ = project(starts, across, down)
-            at_once = max(1, _PRODUCTS_AT_ONCE // max(1, len(starts) * fixed.shape[1]))
-            members = np.flatnonzero(octaves == shape)
-            for begin in range(0, len(members), at_once):
-                some = members[begin : begin + at_once]
-                moved = sample(
-                    small[some, ..., None],
-                    np.broadcast_to(x.ravel(), (len(some), x.size)),
-                    np.broadcast_to(y.ravel(), (len(some), y.size)),
-                ).reshape(-1, len(across))
-                alike = np.abs(_of_norm_1(moved) @ fixed).reshape(len(some), -1, count)
-                which = alike.argmax(axis=1)
-                parts.append(_best(np.take_along_axis(alike, which[:, None], 1)[:, 0], which, some))
-                task.advance(len(some))
+    with progress.task("comparing crops and turns", len(small)) as task:
+        for some, alike in correlations(small, aspects, flips=FLIPS):
+            which = alike.argmax(axis=1)
+            parts.append(_best(np.take_along_axis(alike, which[:, None], 1)[:, 0], which, some))
+            task.advance(len(some))
     if not parts:
         nothing = np.empty(0, dtype=np.int64)
         return _Candidates(nothing, nothing, nothing, np.empty((0, 3, 3), dtype=np.float32))
@@ -229,16 +185,9 @@ def _candidates(small: FloatArray, aspects: FloatArray, progress: Progress) -> _
     low, high = np.minimum(first, second)[order], np.maximum(first, second)[order]
     new = np.append(True, (np.diff(low) != 0) | (np.diff(high) != 0))[: len(order)]
     chosen = order[new]
-    starts = (
-        np.stack(
-            [
-                _starts(int(octaves[at]))[number // len(FLIPS)]
-                for at, number in zip(second[chosen], which[chosen], strict=True)
-            ]
-        )
-        if len(chosen)
-        else np.empty((0, 3, 3), dtype=np.float32)
-    )
+    starts = np.empty((len(chosen), 3, 3), dtype=np.float32)
+    for place, at in enumerate(chosen):
+        starts[place] = starts_of(float(aspects[second[at]]))[which[at] // len(FLIPS)]
     return _Candidates(first[chosen], second[chosen], which[chosen] % len(FLIPS), starts)
 
 
@@ -254,10 +203,6 @@ def _best(
     kept = alike[rows, columns] >= _LEAST_COARSE
     rows, columns = rows[kept], columns[kept]
     return columns, some[rows], which[rows, columns], alike[rows, columns]
-
-
-def _of_norm_1(rows: FloatArray) -> FloatArray:
-    return ratio(rows, np.sqrt((rows**2).sum(axis=1, keepdims=True)))
 
 
 def _verified(
