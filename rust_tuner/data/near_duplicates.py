@@ -1,8 +1,7 @@
 """Finds radiographs that show the same picture: equal, or copied with small changes.
 
-It compares all pairs of a set; whose radiographs they are and what that means belongs to `checks`.
-
-It is long because the three sieves share one way of aligning and normalising pictures.
+It compares all pairs of a set. Copies that were cropped or turned are found by `moved_copies`;
+whose radiographs they are and what that means belongs to `checks`.
 """
 
 import os
@@ -13,9 +12,18 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
+from rust_tuner.data.contrast import (
+    FLIP_NAMES,
+    FLIPS,
+    flipped,
+    local_contrast,
+    pooled,
+    ratio,
+    unit,
+)
 from rust_tuner.data.faults import Faults
+from rust_tuner.data.moved_copies import moved_pairs
 from rust_tuner.data.pictures import DECODING_THREADS, open_picture
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ImageError
@@ -24,12 +32,8 @@ from rust_tuner.progress import Progress, Silent
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-# Steps through rows and columns of the four flips, and how a message names them.
-_FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-_FLIP_NAMES = ("", "mirrored left to right", "upside down", "turned by 180 degrees")
-
 _SIDE, _MIDDLE_SIDE, _COARSE_SIDE = 128, 64, 32
-# See `similar_pairs` for what these were measured on.
+# Set on phantoms and changed copies of them; `experiments/near_duplicates.py` measures both errors.
 _COARSE_THRESHOLD, _MIDDLE_THRESHOLD, SIMILARITY_THRESHOLD = 0.75, 0.87, 0.94
 _LARGEST_CROP = 0.02
 _BLOCKS_A_SIDE = 7
@@ -37,6 +41,16 @@ _QUANTILE_OF_BLOCKS = 0.1
 # A block with less than this share of the mean energy is flat, and its noise compares to nothing.
 _LEAST_ENERGY = 0.5
 _ROWS_AT_ONCE, _PAIRS_AT_ONCE = 512, 128
+
+# What the search was measured on, for those who read its verdict.
+FOUND = (
+    "recompressed, resized, changed in brightness, contrast or gamma, inverted, flipped, cropped "
+    "by up to 10 % of a side, framed by up to 10 %, turned by up to 5 degrees, or slanted by up to "
+    "10 % of the width"
+)
+NOT_FOUND = (
+    "larger crops and turns, stretched or locally warped copies, or two exposures of one leg"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +61,13 @@ class Fingerprints:
         thumbnails: (n, 128, 128) float16 grey, each from its darkest 0 to its brightest 1.
         content_sha256: of each picture's pixels at full size.
         file_sha256: of each file's bytes.
+        aspects: (n,) float32, each picture's width over its height.
     """
 
     thumbnails: npt.NDArray[np.float16]
     content_sha256: tuple[str, ...]
     file_sha256: tuple[str, ...]
+    aspects: FloatArray
 
     def __len__(self) -> int:
         """The number of pictures."""
@@ -68,6 +84,8 @@ class SimilarPair:
         similarity: 1 where the pixels are equal, else from `SIMILARITY_THRESHOLD` to 1.
         equal: whether all pixels are equal at full size.
         flip: how the second has to be flipped to be like the first; empty where it need not be.
+        change: what else was done to one of the two, such as `turned by 2.0 degrees`; empty for
+            changes of tones, of size, and crops of up to 2 % of each side.
     """
 
     first: int
@@ -75,6 +93,7 @@ class SimilarPair:
     similarity: float
     equal: bool
     flip: str
+    change: str = ""
 
 
 def fingerprint(radiographs: Radiographs, *, progress: Progress | None = None) -> Fingerprints:
@@ -90,6 +109,7 @@ def fingerprint(radiographs: Radiographs, *, progress: Progress | None = None) -
     report = progress or Silent()
     faults = Faults(radiographs.source)
     thumbnails = np.zeros((len(radiographs), _SIDE, _SIDE), dtype=np.float16)
+    aspects = np.ones(len(radiographs), dtype=np.float32)
     contents, files = [], []
     with (
         ThreadPoolExecutor(DECODING_THREADS) as pool,
@@ -99,12 +119,12 @@ def fingerprint(radiographs: Radiographs, *, progress: Progress | None = None) -
             if isinstance(result, ImageError):
                 faults.add(f"image={result}", row=radiographs.rows[position])
             else:
-                thumbnails[position], content, file = result
+                thumbnails[position], aspects[position], content, file = result
                 contents.append(content)
                 files.append(file)
             task.advance()
     faults.raise_any()
-    return Fingerprints(thumbnails, tuple(contents), tuple(files))
+    return Fingerprints(thumbnails, tuple(contents), tuple(files), aspects)
 
 
 def similar_pairs(
@@ -113,21 +133,12 @@ def similar_pairs(
     """All pairs that show the same picture.
 
     A copy is found after any of these, also together: JPEG compression, another size, bit depth,
-    brightness, contrast or gamma, inversion, a flip, crops of up to 2 % of each side. Rotations
-    and larger crops are not.
+    brightness, contrast or gamma, inversion, a flip, and `FOUND` says how much of a crop, a
+    frame, a turn or a slant. `NOT_FOUND` says what was not tried or is not found.
 
-    A perceptual hash of 64 bits cannot tell radiographs of one bone apart, so pairs pass three
-    sieves, each finer and slower than the one before. At 32 pixels a side local contrast is
-    correlated under the four flips, all pairs at once; at 64 again, with rows and columns aligned
-    to undo a crop. At 128 they are aligned more finely, and the tones of one picture are matched
-    to the other's, which takes out brightness and gamma; then it is correlated block by block.
-    Another leg is alike in most places, a copy everywhere, so the lowest tenth of the blocks
-    decides.
-
-    Of 758 phantom radiographs of 300 patients no two are taken for one picture, and of 150 copies
-    of each of 13 kinds all are found (`experiments/near_duplicates.py`). Among 2,972 of 1,200
-    patients 20 pairs are, of 4.4 million. The thresholds were set on phantoms and copies of
-    them; of real radiographs, look at each pair that is named.
+    A perceptual hash of 64 bits cannot tell radiographs of one bone apart, so pairs pass sieves,
+    each finer and slower than the one before: `_little_changed` for copies that lie where they
+    lay, and `moved_copies.moved_pairs` for those that do not.
 
     Args:
         fingerprints: of n pictures.
@@ -139,33 +150,59 @@ def similar_pairs(
     """
     report = progress or Silent()
     firsts: dict[str, int] = {}
-    equal = []
+    pairs = []
     for position, content in enumerate(fingerprints.content_sha256):
         first = firsts.setdefault(content, position)
         if first != position:
-            equal.append(SimilarPair(first, position, 1.0, equal=True, flip=""))
+            pairs.append(SimilarPair(first, position, 1.0, equal=True, flip=""))
     kept = np.fromiter(firsts.values(), dtype=np.int64)
-    middle = _pooled(fingerprints.thumbnails[kept], _MIDDLE_SIDE)
-    pairs = _coarse_pairs(_local_contrast(_pooled(middle, _COARSE_SIDE)))
-    pairs = pairs.only(
-        _similarity_when_aligned(_local_contrast(middle), pairs) >= _MIDDLE_THRESHOLD
-    )
+    thumbnails = fingerprints.thumbnails[kept]
+    little_changed = _little_changed(thumbnails, kept, report)
+    found = {(pair.first, pair.second) for pair in little_changed}
+    moved = [
+        SimilarPair(
+            int(kept[pair.first]),
+            int(kept[pair.second]),
+            pair.similarity,
+            equal=False,
+            flip=FLIP_NAMES[pair.flip],
+            change=pair.change,
+        )
+        for pair in moved_pairs(thumbnails, fingerprints.aspects[kept], progress=report)
+    ]
+    pairs += little_changed
+    pairs += [pair for pair in moved if (pair.first, pair.second) not in found]
+    return tuple(sorted(pairs, key=lambda pair: (pair.first, pair.second)))
+
+
+def _little_changed(
+    thumbnails: npt.NDArray[np.float16], positions: IntArray, report: Progress
+) -> list[SimilarPair]:
+    """Pairs that are one picture but for tones, size, a flip and crops of up to 2 %.
+
+    At 32 pixels a side local contrast is correlated under the four flips, all pairs at once; at
+    64 again, with rows and columns aligned to undo a crop. At 128 they are aligned more finely,
+    and the tones of one picture are matched to the other's, which takes out brightness and gamma;
+    then it is correlated block by block. Another leg is alike in most places, a copy everywhere,
+    so the lowest tenth of the blocks decides.
+    """
+    middle = pooled(thumbnails, _MIDDLE_SIDE)
+    pairs = _coarse_pairs(local_contrast(pooled(middle, _COARSE_SIDE)))
+    pairs = pairs.only(_similarity_when_aligned(local_contrast(middle), pairs) >= _MIDDLE_THRESHOLD)
     similarity = np.zeros(len(pairs))
     with report.task("comparing similar pictures", len(pairs)) as task:
         for span in _spans(len(pairs)):
             some = pairs.only(span)
-            one, other = (
-                fingerprints.thumbnails[kept[side]].astype(np.float32)
-                for side in (some.first, some.second)
-            )
+            one, other = (thumbnails[side].astype(np.float32) for side in (some.first, some.second))
             similarity[span] = _similarity_of_blocks(one, some.flipped(other))
             task.advance(len(some))
-    found = [
-        SimilarPair(int(kept[i]), int(kept[j]), float(value), equal=False, flip=_FLIP_NAMES[flip])
+    return [
+        SimilarPair(
+            int(positions[i]), int(positions[j]), float(value), equal=False, flip=FLIP_NAMES[flip]
+        )
         for i, j, flip, value in zip(pairs.first, pairs.second, pairs.flip, similarity, strict=True)
         if value >= SIMILARITY_THRESHOLD
     ]
-    return tuple(sorted([*equal, *found], key=lambda pair: (pair.first, pair.second)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,8 +222,8 @@ class _Pairs:
     def flipped(self, seconds: FloatArray) -> FloatArray:
         """The pictures of the second side, each flipped as its pair needs it."""
         turned = seconds.copy()
-        for number, flip in enumerate(_FLIPS):
-            turned[self.flip == number] = _flip(seconds[self.flip == number], flip)
+        for number, flip in enumerate(FLIPS):
+            turned[self.flip == number] = flipped(seconds[self.flip == number], flip)
         return turned
 
 
@@ -241,58 +278,26 @@ def _windows(side: int, steps: int) -> _Windows:
 
 def _fingerprint_file(
     path: os.PathLike[str],
-) -> tuple[npt.NDArray[np.float16], str, str] | ImageError:
-    """Thumbnail and hashes of a file; an error is returned, to be told with others."""
+) -> tuple[npt.NDArray[np.float16], float, str, str] | ImageError:
+    """Thumbnail, aspect ratio and hashes of a file; an error is returned, to join others."""
     try:
         with open_picture(os.fspath(path)) as picture:
             small, content = picture.thumbnail(_SIDE), picture.content_sha256()
+            aspect = picture.width / picture.height
     except ImageError as error:
         return error
     # Each takes its own range, or float16 would be too coarse for a dark 16-bit picture.
     span = float(np.ptp(small))
     scaled = (small - small.min()) / (span or 1.0)
-    return scaled.astype(np.float16), content, picture.file_sha256
-
-
-def _pooled(pictures: npt.NDArray[np.floating], side: int) -> FloatArray:
-    """Pictures (n, s, s) as means of squares, (n, side, side)."""
-    count, factor = len(pictures), pictures.shape[1] // side
-    squares = pictures.reshape(count, side, factor, side, factor)
-    means: FloatArray = squares.mean(axis=(2, 4), dtype=np.float32)
-    return means
-
-
-def _local_contrast(pictures: FloatArray, *, blur: float = 0.0, spread: float = 3.0) -> FloatArray:
-    """Pictures less their surroundings, in units of the contrast there; each of norm 1, or 0."""
-    smooth = gaussian_filter(pictures, (0, blur, blur), mode="nearest") if blur else pictures
-    detail = smooth - gaussian_filter(smooth, (0, spread, spread), mode="nearest")
-    contrast = np.sqrt(gaussian_filter(detail**2, (0, spread, spread), mode="nearest"))
-    # Where a picture is flat, its noise is not blown up to what edges are elsewhere.
-    floor = 0.5 * np.sqrt((detail**2).mean(axis=(1, 2), keepdims=True))
-    return _unit(_ratio(detail, contrast + floor))
-
-
-def _unit(pictures: FloatArray) -> FloatArray:
-    return _ratio(pictures, np.sqrt((pictures**2).sum(axis=(1, 2), keepdims=True)))
-
-
-def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
-    """Part through whole, 0 where whole is 0."""
-    result = np.zeros(np.broadcast_shapes(part.shape, whole.shape), dtype=np.float32)
-    np.divide(part, whole, out=result, where=whole > 0)
-    return result
-
-
-def _flip(pictures: FloatArray, flip: tuple[int, int]) -> FloatArray:
-    return pictures[:, :: flip[0], :: flip[1]]
+    return scaled.astype(np.float16), aspect, content, picture.file_sha256
 
 
 def _coarse_pairs(pictures: FloatArray) -> _Pairs:
     """All pairs of pictures (n, 32, 32) that are alike under one of the flips."""
     margin = _COARSE_SIDE // 16
-    inner = _unit(pictures[:, margin:-margin, margin:-margin])
+    inner = unit(pictures[:, margin:-margin, margin:-margin])
     count = len(inner)
-    turned = [_flip(inner, flip).reshape(count, inner[0].size if count else 0) for flip in _FLIPS]
+    turned = [flipped(inner, flip).reshape(count, inner[0].size if count else 0) for flip in FLIPS]
     parts = []
     for start in range(0, count, _ROWS_AT_ONCE):
         rows = turned[0][start : start + _ROWS_AT_ONCE]
@@ -339,7 +344,7 @@ def _align(
         (k, inner, side) row and column matrices, and (k,) absolute correlations.
     """
     count = len(first)
-    fixed = _unit(windows.central(first))
+    fixed = unit(windows.central(first))
     identity = len(windows.matrices) // 2
     columns = np.broadcast_to(windows.matrices[identity], (count, *windows.matrices.shape[1:]))
     for _ in range(2):
@@ -357,14 +362,14 @@ def _best_window(
     turned = held.transpose(0, 2, 1)
     products = (fixed @ turned).reshape(count, -1) @ windows.flat.T
     squares = (held @ turned).reshape(count, -1) @ windows.grams.T
-    alike = _ratio(np.abs(products), np.sqrt(np.maximum(squares, 0)))
+    alike = ratio(np.abs(products), np.sqrt(np.maximum(squares, 0)))
     return windows.matrices[alike.argmax(axis=1)], alike.max(axis=1)
 
 
 def _similarity_of_blocks(first: FloatArray, second: FloatArray) -> FloatArray:
     """How alike two pictures (k, 128, 128) are in the lowest tenth of their blocks, (k,)."""
     windows = _windows(_SIDE, 2)
-    ours, theirs = (_local_contrast(side, blur=1.0, spread=4.0) for side in (first, second))
+    ours, theirs = (local_contrast(side, blur=1.0, spread=4.0) for side in (first, second))
     rows, columns, _ = _align(ours, theirs, windows)
     turned = columns.transpose(0, 2, 1)
     one = windows.central(first)
@@ -390,10 +395,10 @@ def _with_tones(pictures: FloatArray, *, of: FloatArray) -> FloatArray:
 
 
 def _lowest_blocks(one: FloatArray, other: FloatArray) -> FloatArray:
-    first, second = (_blocks(_local_contrast(side, blur=1.0, spread=4.0)) for side in (one, other))
+    first, second = (_blocks(local_contrast(side, blur=1.0, spread=4.0)) for side in (one, other))
     energies = [(side**2).sum(axis=2) for side in (first, second)]
-    alike = _ratio(np.abs((first * second).sum(axis=2)), np.sqrt(energies[0] * energies[1]))
-    shares = [_ratio(energy, energy.mean(axis=1, keepdims=True)) for energy in energies]
+    alike = ratio(np.abs((first * second).sum(axis=2)), np.sqrt(energies[0] * energies[1]))
+    shares = [ratio(energy, energy.mean(axis=1, keepdims=True)) for energy in energies]
     counts = np.maximum(*shares) >= _LEAST_ENERGY
     # A picture without any detail is like no other.
     alike[~counts.any(axis=1)] = 0.0

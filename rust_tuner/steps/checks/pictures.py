@@ -1,9 +1,9 @@
-"""The check of the images: is one picture there twice, and whose is it.
+"""The check of the images: does one picture stand in two rows, and whose is it.
 
 How similar pictures are found belongs to `data.near_duplicates`.
 """
 
-from rust_tuner.data.near_duplicates import SimilarPair
+from rust_tuner.data.near_duplicates import FOUND, NOT_FOUND, SimilarPair
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import Split
 from rust_tuner.records.checks import Verdict
@@ -42,8 +42,10 @@ def check_pictures(
             border.append(line)
         else:
             across.append(line)
+    count = len(radiographs)
     figures = {
-        "radiographs": len(radiographs),
+        "radiographs": count,
+        "pairs_compared": count * (count - 1) // 2,
         "across_the_holdout_border": len(border),
         "across_patients": len(across),
         "within_a_patient": len(within),
@@ -53,14 +55,18 @@ def check_pictures(
         (len(across), "of two patients on one side"),
         (len(within), "of one patient"),
     ]
+    compared = (
+        f"{count} images, {count * (count - 1) // 2} pairs, were compared. The search finds copies "
+        f"that were {FOUND}. It was not made for {NOT_FOUND}."
+    )
     if not pairs:
-        reason = f"{len(radiographs)} images compared, each with all others; none is there twice."
+        reason = f"No duplicates found. {compared}"
         return Verdict(*NEAR_DUPLICATES, "passed", reason, figures=figures)
     told = ", ".join(f"{number} {what}" for number, what in counts if number)
     return Verdict(
         *NEAR_DUPLICATES,
         "failed" if border or across else "warning",
-        f"Pairs of images that show the same picture: {told}.",
+        f"Pairs of images that show the same picture: {told}. {compared}",
         _WHOSE
         if border or across
         else "Look at both. Two exposures may be alike; a copy should be removed.",
@@ -81,6 +87,7 @@ def _told(
             f"row {radiographs.rows[position]} {radiographs.images[position].name} (patient "
             f"{row['patient_id']}, visit {row['visit']}, {row['view']}{where})"
         )
-    flip = f", the second {pair.flip}" if pair.flip else ""
-    how = "equal" if pair.equal else f"similarity {pair.similarity:.3f}{flip}"
+    changes = [f"the second {pair.flip}"] if pair.flip else []
+    changes += [pair.change] if pair.change else []
+    how = "equal" if pair.equal else ", ".join([f"similarity {pair.similarity:.3f}", *changes])
     return f"{sides[0]} and {sides[1]}: {how}"

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from rust_tuner.data.likeness import likeness_of_features, likeness_of_pictures
 from rust_tuner.data.manifest import load_manifest
-from rust_tuner.data.near_duplicates import fingerprint, similar_pairs
+from rust_tuner.data.near_duplicates import Fingerprints, fingerprint, similar_pairs
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import SPLIT_FILE, Split
 from rust_tuner.data.splits import Development, Folds
@@ -33,8 +34,10 @@ from rust_tuner.records.project import Project
 from rust_tuner.records.rows import out_of_fold_predictions
 from rust_tuner.steps.checks.models import (
     RUN_A_SEARCH,
+    SHUFFLED,
     VIEW_ONLY,
     check_predictors,
+    judge_shuffled,
     judge_view_only,
 )
 from rust_tuner.steps.checks.patients import (
@@ -44,7 +47,9 @@ from rust_tuner.steps.checks.patients import (
     check_unchanged,
 )
 from rust_tuner.steps.checks.pictures import NEAR_DUPLICATES, check_pictures
+from rust_tuner.steps.checks.same_person import SAME_PERSON, check_same_person
 from rust_tuner.steps.checks.shuffled_labels import DEFAULT_PERMUTATIONS, SHUFFLED, judge_shuffled
+from rust_tuner.steps.noise import as_searched
 
 _MEND_FIRST = "Mend what failed above, then run the checks again."
 
@@ -87,13 +92,19 @@ def run_checks(
     with hold_lock(place / CHECKS, "checking the study"):
         records = read_study(place)
         projects = {name: item for name, item in records.projects.items() if item.run}
-        verdicts, radiographs, split = _of_data(
+        verdicts, radiographs, split, prints = _of_data(
             place, Path(manifest), study, projects, progress=report
         )
-        verdicts.append(check_predictors(projects, progress=report))
         searches = [p for p in (records.regime_2, records.regime_1) if p is not None]
         source = next((p for p in searches if p.best is not None), next(iter(searches), None))
         sound = not any(verdict.status == "failed" for verdict in verdicts[:2])
+        if radiographs is None or prints is None:
+            reason = "The images cannot be compared."
+            verdicts.append(Verdict(*SAME_PERSON, "not_run", reason, _MEND_FIRST))
+        else:
+            searched = as_searched(protocol, source) if source is not None and sound else None
+            verdicts.append(_of_persons(radiographs, prints, split, searched, cache, report))
+        verdicts.append(check_predictors(projects, progress=report))
         if source is None:
             reason = "It trains the best configuration, and no search has been begun."
             verdicts += [
@@ -144,14 +155,14 @@ def _of_data(
     projects: Mapping[str, Project],
     *,
     progress: Progress,
-) -> tuple[list[Verdict], Radiographs | None, Split | None]:
+) -> tuple[list[Verdict], Radiographs | None, Split | None, Fingerprints | None]:
     """The checks that train nothing; the first two verdicts say whether the data can be used."""
     try:
         distinct = study.get("distinct_patients") is True
         radiographs = load_manifest(manifest, distinct_patients=distinct)
     except RustTunerError as error:
         reason = f"{manifest.name} cannot be read, so nothing of the data was checked."
-        return [_unreadable(reason, error)], None, None
+        return [_unreadable(reason, error)], None, None, None
     split_verdict, split = check_split(directory / SPLIT_FILE, radiographs, study, projects)
     of_patients = [split_verdict, check_patient_ids(radiographs, split)]
     try:
@@ -159,7 +170,7 @@ def _of_data(
     except ManifestError as error:
         reason = f"Images of {manifest.name} cannot be read."
         not_compared = Verdict(*NEAR_DUPLICATES, "not_run", reason, _MEND_FIRST)
-        return [_unreadable(reason, error), *of_patients, not_compared], None, None
+        return [_unreadable(reason, error), *of_patients, not_compared], None, None, None
     pairs = similar_pairs(prints, progress=progress)
     return (
         [
@@ -169,7 +180,42 @@ def _of_data(
         ],
         radiographs,
         split,
+        prints,
     )
+
+
+def _of_persons(
+    radiographs: Radiographs,
+    prints: Fingerprints,
+    split: Split | None,
+    protocol: Protocol | None,
+    cache: str | Path | None,
+    progress: Progress,
+) -> Verdict:
+    """Whether one person has two ids: by pictures, and by features where a search has made some.
+
+    Features of the sealed patients serve this comparison alone.
+    """
+    views = radiographs.table["view"].to_numpy().astype(str)
+    alike = {"pictures": likeness_of_pictures(prints, views, progress=progress)}
+    left_out = "Features of the backbone were not compared: no search has been begun."
+    if protocol is not None:
+        from rust_tuner.models.features import extract_features
+        from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
+
+        try:
+            recipe = TransferLearningHyperModel.from_protocol(
+                protocol, SearchSpace()
+            ).feature_recipe()
+            features = extract_features(
+                radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=progress
+            )
+        except RustTunerError as error:
+            left_out = f"Features of the backbone were not compared: {error}."
+        else:
+            left_out = ""
+            alike["features"] = likeness_of_features(features.values[:, 0], views)
+    return check_same_person(radiographs, alike, split, left_out=left_out)
 
 
 def _unreadable(reason: str, error: RustTunerError) -> Verdict:

@@ -16,6 +16,7 @@ from rust_tuner.records.checks import CHECKS, read_checks
 from rust_tuner.steps.checks.run import run_checks
 
 OF_DATA = ("unchanged", "patients_across_splits", "patient_ids", "near_duplicates")
+OF_PERSONS = "same_person"
 OF_MODELS = ("predictors", "shuffled_labels", "view_only_training")
 
 
@@ -56,7 +57,13 @@ def test_a_clean_study_passes_what_needs_no_search_and_says_what_does(
 ):
     record = check_data(tmp_path / "study", manifest, tiny_protocol)
     found = statuses(record)
-    assert found == dict.fromkeys(OF_DATA, "passed") | dict.fromkeys(OF_MODELS, "not_run")
+    persons = {OF_PERSONS: "not_run"}
+    models = dict.fromkeys(OF_MODELS, "not_run")
+    assert found == dict.fromkeys(OF_DATA, "passed") | persons | models
+    assert of(record, "near_duplicates").reason.startswith("No duplicates found. 28 images, 378 ")
+    # Twelve patients have too few pairs of visits to measure anything by.
+    assert "too few to measure" in of(record, OF_PERSONS).reason
+    assert "no search has been begun" in of(record, OF_PERSONS).reason
     for check in OF_MODELS:
         assert "rust-tuner regime1 STUDY" in of(record, check).mend
     assert read_checks(tmp_path / "study" / "checks.json") == record
@@ -143,7 +150,8 @@ def checked(tmp_path_factory, finished_study):
 
 def test_a_finished_study_gets_every_verdict(checked):
     _study, record = checked
-    assert tuple(statuses(record)) == (*OF_DATA, *OF_MODELS)
+    assert tuple(statuses(record)) == (*OF_DATA, OF_PERSONS, *OF_MODELS)
+    assert "by pictures and features" in of(record, OF_PERSONS).reason
     assert all(statuses(record)[check] == "passed" for check in OF_DATA)
     # A random backbone has learned nothing that is more than chance and the view.
     assert statuses(record)["predictors"] == "warning"

@@ -1,0 +1,273 @@
+"""Finds copies that were cropped, framed, turned by a few degrees or slanted.
+
+It takes thumbnails and gives pairs with their similarity; copies whose geometry is as it was, and
+what a pair means, belong to `near_duplicates` and `checks`.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
+
+from rust_tuner.data.coarse_search import COARSE_SIDE, correlations, starts_of
+from rust_tuner.data.contrast import FLIPS, flipped, local_contrast, pooled, ratio
+from rust_tuner.data.homography import fit, movement, project, sample, square_grid
+from rust_tuner.progress import Progress
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+# Set on phantoms and changed copies of them; `experiments/near_duplicates.py` measures both errors.
+DETAIL_THRESHOLD = 0.965
+# Two more parameters make more legs fit one another, so that a slanted copy has to be more alike.
+_SLANTED_THRESHOLD, _LEAST_SLANT = 0.985, 0.015
+_LEAST_COARSE, _LEAST_ALIGNED = 0.70, 0.75
+_CANDIDATES_AN_IMAGE = 5
+
+_MIDDLE_SIDE = 64
+_MIDDLE_POINTS, _FINE_POINTS = 44, 90
+_EXTENT = 0.88
+_PAIRS_AT_ONCE = 32
+
+# A frame: rows and columns without anything in them, all of one tone, on all four sides.
+_FRAME_TONES, _LEAST_FRAME = 0.012, 2
+# Detail of these widths in pixels is compared in windows; where a picture has less of it than
+# this share of its range, compression has taken it.
+_DETAIL, _WINDOW, _LEAST_DETAIL = (0.8, 2.2), 4.0, 0.008
+_LEAST_DETAILED = 0.15
+_QUANTILE = 0.1
+
+
+@dataclass(frozen=True)
+class MovedPair:
+    """Two pictures that are one but for what was done to a copy.
+
+    Attributes:
+        first: position of the one that comes first.
+        second: position of the other.
+        similarity: from `DETAIL_THRESHOLD` to 1.
+        flip: number of the flip between them, in `contrast.FLIPS`.
+        change: what else was done, in words.
+    """
+
+    first: int
+    second: int
+    similarity: float
+    flip: int
+    change: str
+
+
+def moved_pairs(
+    thumbnails: npt.NDArray[np.float16], aspects: FloatArray, *, progress: Progress
+) -> list[MovedPair]:
+    """Pairs of pictures that are one after a crop, a frame, a turn or a slant, and a flip.
+
+    Each picture is compared with all others at 20 points a side, under 175 crops and turns and
+    four flips. The five that correlate most with it are aligned more finely: a homography is
+    fitted at 64 pixels a side and again at 128. It has to be one that a copy's change explains:
+    no stretching. Then the fine detail is correlated in small windows, and the lowest tenth of
+    them decides.
+
+    Time grows with the square of the number of pictures, memory in proportion to it.
+
+    Args:
+        thumbnails: (n, 128, 128) from 0 to 1.
+        aspects: (n,) width over height of the pictures.
+        progress: where to report.
+    """
+    pictures, aspects = without_frames(thumbnails, aspects)
+    small = local_contrast(pooled(pictures, COARSE_SIDE))
+    candidates = _candidates(small, aspects, progress)
+    pairs: list[MovedPair] = []
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        progress.task("aligning similar pictures", len(candidates)) as task,
+    ):
+        parts = [candidates.only(span) for span in _spans(len(candidates))]
+        for part, found in zip(
+            parts, pool.map(lambda part: _verified(pictures, aspects, part), parts), strict=True
+        ):
+            pairs += found
+            task.advance(len(part))
+    best: dict[tuple[int, int], MovedPair] = {}
+    for pair in pairs:
+        known = best.get((pair.first, pair.second))
+        if known is None or pair.similarity > known.similarity:
+            best[pair.first, pair.second] = pair
+    return [best[key] for key in sorted(best)]
+
+
+def without_frames(
+    thumbnails: npt.NDArray[np.float16], aspects: FloatArray
+) -> tuple[npt.NDArray[np.float16], FloatArray]:
+    """Thumbnails and aspect ratios of what is inside each picture's frame, where it has one."""
+    pictures, ratios = thumbnails, aspects
+    side = thumbnails.shape[1]
+    for position, picture in enumerate(thumbnails):
+        top, bottom = _flat_edges(picture.astype(np.float32))
+        left, right = _flat_edges(picture.T.astype(np.float32))
+        if min(top, bottom, left, right) < _LEAST_FRAME:
+            continue
+        if max(top + bottom, left + right) > side // 2:
+            continue
+        if pictures is thumbnails:
+            pictures, ratios = thumbnails.copy(), aspects.copy()
+        # The last pixels of a frame are mixed with the picture.
+        top, bottom, left, right = (width + 1 for width in (top, bottom, left, right))
+        height, width = side - top - bottom, side - left - right
+        inner = np.array(
+            [
+                [width / side, 0, (left - right) / side],
+                [0, height / side, (top - bottom) / side],
+                [0, 0, 1],
+            ],
+            dtype=np.float32,
+        )
+        across, down, _ = project(inner[None], *square_grid(side, 1 - 1 / side))
+        inside = sample(picture[None, :, :, None].astype(np.float32), across, down)
+        inside -= inside.min()
+        pictures[position] = (inside / max(float(inside.max()), 1e-6)).reshape(side, side)
+        ratios[position] = aspects[position] * width / height
+    return pictures, ratios
+
+
+def _flat_edges(picture: FloatArray) -> tuple[int, int]:
+    """How many rows from the top and the bottom are of one tone."""
+    counts = []
+    for rows in (picture, picture[::-1]):
+        tones = np.ptp(rows, axis=1) <= _FRAME_TONES
+        alike = np.abs(rows.mean(axis=1) - rows[0].mean()) <= _FRAME_TONES
+        counts.append(int(np.argmin(np.append(tones & alike, False))))
+    return counts[0], counts[1]
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """Pairs to look at: the second, in a part and a turn, is like the first in a flip."""
+
+    first: IntArray
+    second: IntArray
+    flip: IntArray
+    start: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def only(self, which: slice | npt.NDArray[np.bool_]) -> "_Candidates":
+        return _Candidates(
+            self.first[which], self.second[which], self.flip[which], self.start[which]
+        )
+
+
+def _spans(count: int) -> Iterator[slice]:
+    for start in range(0, count, _PAIRS_AT_ONCE):
+        yield slice(start, min(start + _PAIRS_AT_ONCE, count))
+
+
+def _candidates(small: FloatArray, aspects: FloatArray, progress: Progress) -> _Candidates:
+    """For each picture the few others that are most like one of its parts and turns."""
+    parts = []
+    with progress.task("comparing crops and turns", len(small)) as task:
+        for some, alike in correlations(small, aspects, flips=FLIPS):
+            which = alike.argmax(axis=1)
+            parts.append(_best(np.take_along_axis(alike, which[:, None], 1)[:, 0], which, some))
+            task.advance(len(some))
+    if not parts:
+        nothing = np.empty(0, dtype=np.int64)
+        return _Candidates(nothing, nothing, nothing, np.empty((0, 3, 3), dtype=np.float32))
+    first, second, which, alike_ = (np.concatenate(column) for column in zip(*parts, strict=True))
+    # A pair that was found both ways is aligned the way that fits better.
+    order = np.lexsort((-alike_, np.maximum(first, second), np.minimum(first, second)))
+    low, high = np.minimum(first, second)[order], np.maximum(first, second)[order]
+    new = np.append(True, (np.diff(low) != 0) | (np.diff(high) != 0))[: len(order)]
+    chosen = order[new]
+    starts = np.empty((len(chosen), 3, 3), dtype=np.float32)
+    for place, at in enumerate(chosen):
+        starts[place] = starts_of(float(aspects[second[at]]))[which[at] // len(FLIPS)]
+    return _Candidates(first[chosen], second[chosen], which[chosen] % len(FLIPS), starts)
+
+
+def _best(
+    alike: FloatArray, which: IntArray, some: IntArray
+) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
+    """First, second, number of the start and flip, and correlation of the best of each row."""
+    alike[np.arange(len(some)), some] = -1
+    most = min(_CANDIDATES_AN_IMAGE, alike.shape[1] - 1)
+    top = np.argsort(-alike, axis=1, kind="stable")[:, :most]
+    rows = np.repeat(np.arange(len(some)), most)
+    columns = top.ravel()
+    kept = alike[rows, columns] >= _LEAST_COARSE
+    rows, columns = rows[kept], columns[kept]
+    return columns, some[rows], which[rows, columns], alike[rows, columns]
+
+
+def _verified(
+    pictures: npt.NDArray[np.float16], aspects: FloatArray, pairs: _Candidates
+) -> list[MovedPair]:
+    """Those of the candidates that are one picture."""
+    first = pictures[pairs.first].astype(np.float32)
+    for number, flip in enumerate(FLIPS):
+        first[pairs.flip == number] = flipped(first[pairs.flip == number], flip)
+    second = pictures[pairs.second].astype(np.float32)
+    ours, theirs = (local_contrast(pooled(side, _MIDDLE_SIDE)) for side in (first, second))
+    found = pairs.start
+    for with_slant in (False, True):
+        found, alike = fit(
+            ours, theirs, found, points=_MIDDLE_POINTS, steps=4, with_slant=with_slant
+        )
+    moved = movement(found, aspects[pairs.first], aspects[pairs.second])
+    kept = (alike >= _LEAST_ALIGNED) & moved.may_be_a_copys
+    first, second, found, pairs = first[kept], second[kept], found[kept], pairs.only(kept)
+    ours, theirs = (local_contrast(side, blur=1.0, spread=4.0) for side in (first, second))
+    found, _ = fit(ours, theirs, found, points=_FINE_POINTS, steps=4)
+    moved = movement(found, aspects[pairs.first], aspects[pairs.second])
+    similarity = _similarity(first, second, found)
+    least = np.where(moved.slant >= _LEAST_SLANT, _SLANTED_THRESHOLD, DETAIL_THRESHOLD)
+    is_one = moved.is_a_copys & (similarity >= least)
+    return [
+        MovedPair(
+            min(one, other), max(one, other), float(similarity[at]), int(flip), moved.told(at)
+        )
+        for at, (one, other, flip) in enumerate(
+            zip(pairs.first.tolist(), pairs.second.tolist(), pairs.flip, strict=True)
+        )
+        if is_one[at]
+    ]
+
+
+def _similarity(first: FloatArray, second: FloatArray, homographies: FloatArray) -> FloatArray:
+    """How alike the fine detail of aligned pictures is in the lowest tenth of its windows."""
+    count, side = first.shape[:2]
+    points = round(_EXTENT * side)
+    across, down = square_grid(points, _EXTENT)
+    x, y, _ = project(homographies, across, down)
+    one, other = (
+        sample(
+            picture[..., None], np.broadcast_to(u, x.shape), np.broadcast_to(v, y.shape)
+        ).reshape(count, points, points)
+        for picture, u, v in ((first, across, down), (second, x, y))
+    )
+    fine, coarse = _DETAIL
+    edge = round(2 * coarse)
+    details = [
+        gaussian_filter(side, (0, fine, fine)) - gaussian_filter(side, (0, coarse, coarse))
+        for side in (one, other)
+    ]
+    window = (0, _WINDOW, _WINDOW)
+    product, ours, theirs = (
+        gaussian_filter(part, window)[:, edge:-edge, edge:-edge]
+        for part in (details[0] * details[1], details[0] ** 2, details[1] ** 2)
+    )
+    alike = ratio(product, np.sqrt(ours * theirs))
+    similarity = np.zeros(count, dtype=np.float32)
+    for at in range(count):
+        detailed = np.minimum(ours[at], theirs[at]) >= _LEAST_DETAIL**2
+        if detailed.mean() < _LEAST_DETAILED:
+            continue
+        sign = np.sign((details[0][at] * details[1][at]).sum())
+        similarity[at] = np.quantile(sign * alike[at][detailed], _QUANTILE)
+    return similarity

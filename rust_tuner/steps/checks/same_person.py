@@ -1,0 +1,245 @@
+"""The check for one person under two ids: are two ids' legs more alike than two people's are.
+
+Shuffled labels cannot see this, since they are shuffled by id. Two visits of one id show how alike
+one person's films are, and visits of different ids how alike two people's are; from both the check
+measures what it can see in these data, and says so. How alike two films are belongs to
+`data.likeness`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.split_file import Split
+from rust_tuner.records.checks import Verdict
+
+SAME_PERSON = ("same_person", "One person under two ids")
+
+FloatArray = npt.NDArray[np.float32]
+
+# The chance that anything is flagged where every id is another person.
+_FALSE_ALARMS = 0.02
+# The tail of the pairs of two ids is taken to be no heavier than exponential from here on.
+_TAIL = 0.99
+_LEAST_KNOWN = 10
+# Below this share of the known pairs above the limit, silence says nothing.
+_LEAST_SEEN = 0.5
+_RESAMPLES, _LEVEL = 1000, 0.95
+_LINES_SHOWN = 20
+
+_WHOSE = (
+    "Look at both visits. Where they are one person's, give one id and take a new study folder: "
+    "the split was made with both. Where they are two people's, nothing is wrong."
+)
+_LOOK_ELSEWHERE = (
+    "Compare the ids with the hospital's own list; these radiographs cannot answer the question."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """How alike visits are.
+
+    Attributes:
+        patients: (v,) id of each visit.
+        visits: (v,) name of each visit.
+        known: likeness of each two visits of one id.
+        owners: the id of each of these pairs.
+        others: likeness of each two visits of two ids.
+        pairs: (2, len(others)) their visits.
+    """
+
+    patients: npt.NDArray[np.str_]
+    visits: npt.NDArray[np.str_]
+    known: FloatArray
+    owners: npt.NDArray[np.str_]
+    others: FloatArray
+    pairs: npt.NDArray[np.int64]
+
+    @property
+    def limit(self) -> float:
+        """What no pair of two ids exceeds but in 2 % of data without one person under two.
+
+        Above the 99th percentile likeness is taken to fall off exponentially. The scale is from the
+        median of what lies there, so that a few pairs of one person do not move it.
+        """
+        start = float(np.quantile(self.others, _TAIL))
+        beyond = self.others[self.others > start] - start
+        if not beyond.size:
+            return float(self.others.max())
+        scale = float(np.median(beyond)) / math.log(2)
+        return start + scale * math.log(beyond.size / _FALSE_ALARMS)
+
+    @property
+    def ranks(self) -> npt.NDArray[np.float64]:
+        """For each known pair the share of pairs of two ids that are less alike, ties half."""
+        ordered = np.sort(self.others)
+        below = np.searchsorted(ordered, self.known, side="left")
+        up_to = np.searchsorted(ordered, self.known, side="right")
+        shares: npt.NDArray[np.float64] = (below + up_to) / (2 * len(ordered))
+        return shares
+
+    def auroc_interval(self) -> tuple[float, float]:
+        """95 % interval of the AUROC over ids that have several visits, by bootstrap."""
+        names, which = np.unique(self.owners, return_inverse=True)
+        sums = np.bincount(which, weights=self.ranks)
+        counts = np.bincount(which)
+        drawn = np.random.default_rng(0).integers(len(names), size=(_RESAMPLES, len(names)))
+        means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+        low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+        return float(low), float(high)
+
+
+def likeness_of_visits(radiographs: Radiographs, alike: Mapping[str, FloatArray]) -> Likeness:
+    """How alike visits are, over the views that both have and all ways of comparing.
+
+    Args:
+        radiographs: n radiographs.
+        alike: by what was compared, (n, n) as from `data.likeness`.
+    """
+    table = radiographs.table
+    keys = list(zip(table["patient_id"].astype(str), table["visit"].astype(str), strict=True))
+    names = sorted(set(keys))
+    position = {name: at for at, name in enumerate(names)}
+    of = np.array([position[key] for key in keys], dtype=np.int64)
+    mean = (
+        np.mean(np.stack(list(alike.values())), axis=0)
+        if len(alike) > 1
+        else (next(iter(alike.values())))
+    )
+    compared = np.isfinite(mean)
+    sums, counts = (
+        _summed(part, of, len(names))
+        for part in (np.where(compared, mean, 0), compared.astype(np.float32))
+    )
+    # Two views of a visit say more than one: as a sum of so many z-scores does.
+    scores = np.divide(sums, np.sqrt(counts), out=np.zeros_like(sums), where=counts > 0)
+    patients = np.array([patient for patient, _ in names])
+    first, second = np.triu_indices(len(names), k=1)
+    kept = counts[first, second] > 0
+    first, second = first[kept], second[kept]
+    same = patients[first] == patients[second]
+    values = scores[first, second]
+    return Likeness(
+        patients,
+        np.array([visit for _, visit in names]),
+        values[same],
+        patients[first[same]],
+        values[~same],
+        np.stack([first[~same], second[~same]]),
+    )
+
+
+def _summed(square: FloatArray, of: npt.NDArray[np.int64], count: int) -> FloatArray:
+    rows = np.zeros((count, len(of)), dtype=np.float32)
+    np.add.at(rows, of, square)
+    summed = np.zeros((count, count), dtype=np.float32)
+    np.add.at(summed, of, np.ascontiguousarray(rows.T))
+    return summed
+
+
+def check_same_person(
+    radiographs: Radiographs,
+    alike: Mapping[str, FloatArray],
+    split: Split | None,
+    *,
+    left_out: str = "",
+) -> Verdict:
+    """Judge whether visits of two ids are more alike than two people's are.
+
+    Args:
+        radiographs: all radiographs, of both sides.
+        alike: by what was compared (such as `pictures`), how alike each two are.
+        split: says on which side a patient is; None where it is not known.
+        left_out: what was not compared, and why, as a sentence.
+
+    Returns:
+        A warning with the pairs that are more alike than chance explains; passed where there is
+        none and half of the known pairs would have been seen; else it could not be run, since
+        these data cannot tell.
+    """
+    likeness = likeness_of_visits(radiographs, alike)
+    by = " and ".join(alike)
+    known = len(likeness.known)
+    figures: dict[str, float | None] = {
+        "pairs_of_two_ids": len(likeness.others),
+        "pairs_of_one_id": known,
+    }
+    extra = f" {left_out}" if left_out else ""
+    if not len(likeness.others):
+        reason = f"No two ids have radiographs of one view.{extra}"
+        return Verdict(*SAME_PERSON, "not_run", reason, _LOOK_ELSEWHERE, figures=figures)
+    limit = likeness.limit
+    alarms = np.flatnonzero(likeness.others > limit)
+    alarms = alarms[np.argsort(-likeness.others[alarms], kind="stable")]
+    seen = float((likeness.known > limit).mean()) if known else None
+    enough = known >= _LEAST_KNOWN
+    told = (
+        _how_well(likeness, limit)
+        if enough
+        else (
+            f"Only {known} pairs of visits are of one id, too few to measure how well one person's "
+            "legs can be recognised in these data."
+        )
+    )
+    if enough:
+        low, high = likeness.auroc_interval()
+        figures |= {"auroc": float(likeness.ranks.mean()), "auroc_low": low, "auroc_high": high}
+    figures |= {"share_of_one_id_seen": seen, "flagged": len(alarms)}
+    compared = f"{len(likeness.others)} pairs of visits of two ids were compared by {by}."
+    if len(alarms):
+        reason = (
+            f"{len(alarms)} pairs of visits under two ids are more alike than two people's are "
+            f"expected to be. {compared} {told}{extra}"
+        )
+        lines = _lines(likeness, alarms, split)
+        return Verdict(*SAME_PERSON, "warning", reason, _WHOSE, lines, figures)
+    if enough and seen is not None and seen >= _LEAST_SEEN:
+        reason = f"No person found under two ids. {compared} {told}{extra}"
+        return Verdict(*SAME_PERSON, "passed", reason, figures=figures)
+    reason = (
+        f"These data cannot show whether one person has two ids. {compared} None stands out, but "
+        f"that says little. {told}{extra}"
+    )
+    return Verdict(*SAME_PERSON, "not_run", reason, _LOOK_ELSEWHERE, figures=figures)
+
+
+def _how_well(likeness: Likeness, limit: float) -> str:
+    low, high = likeness.auroc_interval()
+    seen, known = int((likeness.known > limit).sum()), len(likeness.known)
+    return (
+        f"Likeness tells visits of one id from visits of two with an AUROC of "
+        f"{likeness.ranks.mean():.2f} ({low:.2f} to {high:.2f}; {known} pairs of visits of "
+        f"{len(set(likeness.owners))} ids), and {seen} of these {known} are alike enough to be "
+        "flagged if they stood under two ids."
+    )
+
+
+def _lines(
+    likeness: Likeness, alarms: npt.NDArray[np.int64], split: Split | None
+) -> tuple[str, ...]:
+    """The flagged pairs, those across the hold-out border first."""
+    sealed = set() if split is None else set(split.holdout)
+
+    def crosses(pair: np.int64) -> bool:
+        first, second = likeness.pairs[:, pair]
+        return (likeness.patients[first] in sealed) != (likeness.patients[second] in sealed)
+
+    def told(visit: np.int64) -> str:
+        patient = likeness.patients[visit]
+        side = "hold-out set" if patient in sealed else "development set"
+        where = f", {side}" if split is not None else ""
+        return f"patient {patient} (visit {likeness.visits[visit]}{where})"
+
+    ordered = sorted(alarms, key=lambda pair: not crosses(pair))
+    lines = [
+        f"{told(likeness.pairs[0, pair])} and {told(likeness.pairs[1, pair])}: likeness "
+        f"{likeness.others[pair]:.1f}, limit {likeness.limit:.1f}"
+        for pair in ordered[:_LINES_SHOWN]
+    ]
+    rest = len(ordered) - len(lines)
+    return (*lines, f"and {rest} more") if rest else tuple(lines)
