@@ -34,10 +34,8 @@ from rust_tuner.records.project import Project
 from rust_tuner.records.rows import out_of_fold_predictions
 from rust_tuner.steps.checks.models import (
     RUN_A_SEARCH,
-    SHUFFLED,
     VIEW_ONLY,
     check_predictors,
-    judge_shuffled,
     judge_view_only,
 )
 from rust_tuner.steps.checks.patients import (
