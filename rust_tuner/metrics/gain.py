@@ -62,8 +62,10 @@ def gain_over(
     agree by luck. With folds it is multiplied by 1 + k / (k - 1) for k folds (Nadeau and Bengio,
     Machine Learning 2003, doi:10.1023/A:1024068626366): each fold is scored by a model that trained
     on the others, so the folds' figures hang together, and leaving patients out of the predictions
-    alone does not show it. `experiments/false_alarms.py` simulates how often a model without skill
-    has an interval above 0.
+    alone does not show it. In simulation (`experiments/false_alarms.py`) the interval of a model
+    without skill is above 0 in up to 3 % of hold-out sets, and in up to 1 % of cross-validations;
+    of the best of 5 or 20 such trials it is in 3 or 5 %, since the best was picked by the same
+    patients.
 
     Args:
         y_true: (n, labels) zeros and ones.

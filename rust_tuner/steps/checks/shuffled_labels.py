@@ -31,7 +31,7 @@ from rust_tuner.words import METRICS
 SHUFFLED = ("shuffled_labels", "Shuffled labels")
 DEFAULT_PERMUTATIONS = 10
 # Of clean studies, at the default number of permutations (experiments/false_alarms.py).
-FALSE_ALARMS = "1 to 3 %"
+FALSE_ALARMS = "up to 4 %"
 BLIND_SPOTS = (
     "This check cannot see one patient under two ids, because labels are shuffled by patient id; "
     "nor what tells a score before labels are shuffled, such as a score written on the image."
