@@ -60,21 +60,20 @@ def outer_folds(development: Development, folds: Folds) -> tuple[OuterFold, ...]
             f"outer folds of {len(folds.assignment)} rows for {len(radiographs)} radiographs; make "
             "folds of this development set"
         )
-    patients = radiographs.patient_ids
     cut = []
     for number, (training, validation) in enumerate(folds):
+        patients = radiographs.patient_ids
         shared = set(patients[training]) & set(patients[validation])
         if shared:
             raise SplitError(
                 f"outer fold {number}: patient {min(shared)} is on both sides; use make_folds, "
                 "which keeps patients together"
             )
-        marked = radiographs.remembering_sealed(patients[validation])
         cut.append(
             OuterFold(
                 number=number,
-                training=Development(marked.subset(training)),
-                validation=OuterValidation(marked.subset(validation)),
+                training=Development(radiographs.subset(training)),
+                validation=OuterValidation(radiographs.subset(validation)),
                 training_rows=training,
                 validation_rows=validation,
             )
