@@ -8,6 +8,7 @@ a study refuses because it was prepared otherwise stands in `records.study`.
 
 import contextlib
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,10 +189,11 @@ class Study:
     def _split(self) -> tuple[Development, HoldOut]:
         manifest = self._known_manifest()
         if self._file.is_there and manifest == self._file.manifest and not manifest.exists():
+            folder = shlex.quote(str(self.directory))
             raise ResumeError(
                 f"{self.directory / STUDY_FILE} names the manifest {manifest}, which is not there. "
                 "Where it was moved, give its new place once: rust-tuner prepare "
-                f"{self.directory} --manifest M.csv, or Study(directory, manifest)"
+                f"{folder} --manifest M.csv, or Study(directory, manifest)"
             )
         radiographs = self._load_radiographs()
         with hold_lock(self.directory, "preparing the study"):

@@ -10,6 +10,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -391,10 +392,11 @@ def look_refused(directory: Path, look: Look, fault: str) -> ResumeError:
         look: the last one.
         fault: why what is there cannot be shown or continued.
     """
+    folder = shlex.quote(str(directory))
     return ResumeError(
         f"{directory}: the hold-out set was looked at on {look}, and {fault}. Restore "
         f"{FINAL} from a copy; or look again with a reason, which is counted and shown wherever "
-        f'the figures are: rust-tuner final {directory} --look-again "reason", or '
+        f'the figures are: rust-tuner final {folder} --look-again "reason", or '
         'Study(...).final(look_again="reason")'
     )
 
