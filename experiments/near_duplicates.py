@@ -193,7 +193,9 @@ def main() -> None:
                 as_image(alter(grey(originals.images[position]))).save(path, quality=quality)
             table = pd.DataFrame(originals.table.iloc[chosen]).assign(image=list(map(str, paths)))
             copies = fingerprint(Radiographs(table))
-            pairs = similar_pairs(together(among, copies))
+            theirs = np.array(["a copy"] * len(copies), dtype=object)
+            owners = np.concatenate([originals.patient_ids[order[: len(among)]], theirs])
+            pairs = similar_pairs(together(among, copies), owners=owners)
             expected = {(place, len(among) + place) for place in range(len(chosen))}
             found = {(pair.first, pair.second) for pair in pairs if pair.flip == flip}
             print(f"{change:24} {len(found & expected):4} of {len(expected)} found", flush=True)
@@ -203,7 +205,7 @@ def false_alarms(
     prints: Fingerprints, owners: npt.NDArray[np.object_], *, progress: ConsoleProgress
 ) -> str:
     """How many pairs of a set without copies are taken for one picture, in words."""
-    pairs = similar_pairs(prints, progress=progress)
+    pairs = similar_pairs(prints, owners=owners, progress=progress)
     within = sum(owners[pair.first] == owners[pair.second] for pair in pairs)
     counts = np.unique(owners, return_counts=True)[1]
     one, all_of_them = int((counts * (counts - 1) // 2).sum()), len(prints) * (len(prints) - 1) // 2

@@ -16,8 +16,8 @@ from rust_tuner.progress import Progress, Silent
 FloatArray = npt.NDArray[np.float32]
 
 # Of standardised features so many principal components tell legs apart best: measured on phantoms
-# with 16 to 256.
-_COMPONENTS = 64
+# with 16 to 256. With as many components as radiographs, each would be unlike all others.
+_COMPONENTS, _RADIOGRAPHS_A_COMPONENT = 64, 4
 
 
 def likeness_of_pictures(
@@ -64,7 +64,7 @@ def likeness_of_features(features: FloatArray, views: npt.NDArray[np.str_]) -> F
     """
     centred = features.astype(np.float64) - features.mean(axis=0)
     centred /= features.std(axis=0) + 1e-9
-    kept = min(_COMPONENTS, *centred.shape)
+    kept = max(1, min(_COMPONENTS, len(centred) // _RADIOGRAPHS_A_COMPONENT))
     components = np.linalg.svd(centred, full_matrices=False)[0][:, :kept]
     components /= np.maximum(np.linalg.norm(components, axis=1, keepdims=True), 1e-12)
     alike = np.full((len(features), len(features)), np.nan, dtype=np.float32)

@@ -38,6 +38,8 @@ _FRAME_TONES, _LEAST_FRAME = 0.012, 2
 # Detail of these widths in pixels is compared in windows; where a picture has less of it than
 # this share of its range, compression has taken it.
 _DETAIL, _WINDOW, _LEAST_DETAIL = (0.8, 2.2), 4.0, 0.008
+# The grain, narrower than a pixel of a thumbnail, is another in every exposure.
+_GRAIN, _GRAIN_WINDOW, _GRAIN_THRESHOLD = 1.0, 2.0, 0.94
 _LEAST_DETAILED = 0.15
 _QUANTILE = 0.1
 
@@ -50,6 +52,8 @@ class MovedPair:
         first: position of the one that comes first.
         second: position of the other.
         similarity: from `DETAIL_THRESHOLD` to 1.
+        same_grain: whether the grain is the same too; it is not in a second exposure of a leg, nor
+            after strong compression.
         flip: number of the flip between them, in `contrast.FLIPS`.
         change: what else was done, in words.
     """
@@ -57,6 +61,7 @@ class MovedPair:
     first: int
     second: int
     similarity: float
+    same_grain: bool
     flip: int
     change: str
 
@@ -225,12 +230,17 @@ def _verified(
     ours, theirs = (local_contrast(side, blur=1.0, spread=4.0) for side in (first, second))
     found, _ = fit(ours, theirs, found, points=_FINE_POINTS, steps=4)
     moved = movement(found, aspects[pairs.first], aspects[pairs.second])
-    similarity = _similarity(first, second, found)
+    similarity, grain = _similarity(first, second, found)
     least = np.where(moved.slant >= _LEAST_SLANT, _SLANTED_THRESHOLD, DETAIL_THRESHOLD)
     is_one = moved.is_a_copys & (similarity >= least)
     return [
         MovedPair(
-            min(one, other), max(one, other), float(similarity[at]), int(flip), moved.told(at)
+            min(one, other),
+            max(one, other),
+            float(similarity[at]),
+            bool(grain[at] >= _GRAIN_THRESHOLD),
+            int(flip),
+            moved.told(at),
         )
         for at, (one, other, flip) in enumerate(
             zip(pairs.first.tolist(), pairs.second.tolist(), pairs.flip, strict=True)
@@ -239,35 +249,56 @@ def _verified(
     ]
 
 
-def _similarity(first: FloatArray, second: FloatArray, homographies: FloatArray) -> FloatArray:
-    """How alike the fine detail of aligned pictures is in the lowest tenth of its windows."""
+def _similarity(
+    first: FloatArray, second: FloatArray, homographies: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """How alike aligned pictures are: fine detail in the lowest tenth of windows, grain on average.
+
+    Returns:
+        Two (k,) correlations.
+    """
     count, side = first.shape[:2]
     points = round(_EXTENT * side)
     across, down = square_grid(points, _EXTENT)
     x, y, _ = project(homographies, across, down)
     one, other = (
-        sample(
-            picture[..., None], np.broadcast_to(u, x.shape), np.broadcast_to(v, y.shape)
-        ).reshape(count, points, points)
+        sample(picture[..., None], np.broadcast_to(u, x.shape), np.broadcast_to(v, y.shape))[
+            ..., 0
+        ].reshape(count, points, points)
         for picture, u, v in ((first, across, down), (second, x, y))
     )
     fine, coarse = _DETAIL
-    edge = round(2 * coarse)
-    details = [
-        gaussian_filter(side, (0, fine, fine)) - gaussian_filter(side, (0, coarse, coarse))
-        for side in (one, other)
-    ]
-    window = (0, _WINDOW, _WINDOW)
-    product, ours, theirs = (
-        gaussian_filter(part, window)[:, edge:-edge, edge:-edge]
-        for part in (details[0] * details[1], details[0] ** 2, details[1] ** 2)
+    alike, energy = _windowed(
+        *(_band(picture, fine) - _band(picture, coarse) for picture in (one, other)),
+        window=_WINDOW,
     )
-    alike = ratio(product, np.sqrt(ours * theirs))
+    grain, _ = _windowed(
+        *(picture - _band(picture, _GRAIN) for picture in (one, other)), window=_GRAIN_WINDOW
+    )
     similarity = np.zeros(count, dtype=np.float32)
     for at in range(count):
-        detailed = np.minimum(ours[at], theirs[at]) >= _LEAST_DETAIL**2
-        if detailed.mean() < _LEAST_DETAILED:
-            continue
-        sign = np.sign((details[0][at] * details[1][at]).sum())
-        similarity[at] = np.quantile(sign * alike[at][detailed], _QUANTILE)
-    return similarity
+        detailed = energy[at] >= _LEAST_DETAIL**2
+        if detailed.mean() >= _LEAST_DETAILED:
+            similarity[at] = np.quantile(alike[at][detailed], _QUANTILE)
+    return similarity, grain.mean(axis=(1, 2))
+
+
+def _band(pictures: FloatArray, width: float) -> FloatArray:
+    smooth: FloatArray = gaussian_filter(pictures, (0, width, width))
+    return smooth
+
+
+def _windowed(
+    one: FloatArray, other: FloatArray, *, window: float
+) -> tuple[FloatArray, FloatArray]:
+    """Correlation in windows around each pixel, less an edge, and the lower of both energies.
+
+    An inverted copy correlates negatively everywhere, so the sign of the whole is taken out.
+    """
+    edge = round(2 * _DETAIL[1])
+    sign = np.sign((one * other).sum(axis=(1, 2), keepdims=True)).astype(np.float32)
+    product, ours, theirs = (
+        _band(part, window)[:, edge:-edge, edge:-edge]
+        for part in (sign * one * other, one**2, other**2)
+    )
+    return ratio(product, np.sqrt(ours * theirs)), np.minimum(ours, theirs)

@@ -61,13 +61,18 @@ class Fingerprints:
         thumbnails: (n, 128, 128) float16 grey, each from its darkest 0 to its brightest 1.
         content_sha256: of each picture's pixels at full size.
         file_sha256: of each file's bytes.
-        aspects: (n,) float32, each picture's width over its height.
+        aspects: (n,) float32, each picture's width over its height; square where not given.
     """
 
     thumbnails: npt.NDArray[np.float16]
     content_sha256: tuple[str, ...]
     file_sha256: tuple[str, ...]
-    aspects: FloatArray
+    aspects: FloatArray = field(default_factory=lambda: np.empty(0, dtype=np.float32))
+
+    def __post_init__(self) -> None:
+        """Take pictures as square whose shape is not given."""
+        if not len(self.aspects):
+            object.__setattr__(self, "aspects", np.ones(len(self.thumbnails), dtype=np.float32))
 
     def __len__(self) -> int:
         """The number of pictures."""
@@ -128,7 +133,10 @@ def fingerprint(radiographs: Radiographs, *, progress: Progress | None = None) -
 
 
 def similar_pairs(
-    fingerprints: Fingerprints, *, progress: Progress | None = None
+    fingerprints: Fingerprints,
+    *,
+    owners: npt.NDArray[np.object_] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[SimilarPair, ...]:
     """All pairs that show the same picture.
 
@@ -142,6 +150,10 @@ def similar_pairs(
 
     Args:
         fingerprints: of n pictures.
+        owners: (n,) whose pictures they are, where it is known. Two exposures of one leg may lie
+            upon one another once they are turned, and differ in their grain alone. So where a crop,
+            a frame, a turn or a slant leads from one picture to another of the same owner, the
+            grain has to be the same too, which finds fewer copies.
         progress: where to report; nowhere by default.
 
     Returns:
@@ -169,6 +181,9 @@ def similar_pairs(
             change=pair.change,
         )
         for pair in moved_pairs(thumbnails, fingerprints.aspects[kept], progress=report)
+        if pair.same_grain
+        or owners is None
+        or owners[kept[pair.first]] != owners[kept[pair.second]]
     ]
     pairs += little_changed
     pairs += [pair for pair in moved if (pair.first, pair.second) not in found]

@@ -169,7 +169,7 @@ def _of_data(
         reason = f"Images of {manifest.name} cannot be read."
         not_compared = Verdict(*NEAR_DUPLICATES, "not_run", reason, _MEND_FIRST)
         return [_unreadable(reason, error), *of_patients, not_compared], None, None, None
-    pairs = similar_pairs(prints, progress=progress)
+    pairs = similar_pairs(prints, owners=radiographs.patient_ids, progress=progress)
     return (
         [
             check_unchanged(radiographs, prints.file_sha256, study),

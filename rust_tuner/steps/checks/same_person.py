@@ -23,8 +23,9 @@ FloatArray = npt.NDArray[np.float32]
 
 # The chance that anything is flagged where every id is another person.
 _FALSE_ALARMS = 0.02
-# The tail of the pairs of two ids is taken to be no heavier than exponential from here on.
-_TAIL = 0.99
+# The tail of the pairs of two ids is taken to be no heavier than exponential from here on: the most
+# alike one in a hundred, or as many as its scale can be estimated from.
+_TAIL, _LEAST_IN_TAIL = 0.01, 100
 _LEAST_KNOWN = 10
 # Below this share of the known pairs above the limit, silence says nothing.
 _LEAST_SEEN = 0.5
@@ -64,15 +65,15 @@ class Likeness:
     def limit(self) -> float:
         """What no pair of two ids exceeds but in 2 % of data without one person under two.
 
-        Above the 99th percentile likeness is taken to fall off exponentially. The scale is from the
+        Among the most alike, likeness is taken to fall off exponentially. The scale is from the
         median of what lies there, so that a few pairs of one person do not move it.
         """
-        start = float(np.quantile(self.others, _TAIL))
-        beyond = self.others[self.others > start] - start
-        if not beyond.size:
-            return float(self.others.max())
-        scale = float(np.median(beyond)) / math.log(2)
-        return start + scale * math.log(beyond.size / _FALSE_ALARMS)
+        count = len(self.others)
+        size = min(max(round(_TAIL * count), _LEAST_IN_TAIL), count)
+        tail = np.partition(self.others, count - size)[count - size :]
+        start = float(tail.min())
+        scale = float(np.median(tail - start)) / math.log(2)
+        return start + scale * math.log(size / _FALSE_ALARMS)
 
     @property
     def ranks(self) -> npt.NDArray[np.float64]:

@@ -38,13 +38,22 @@ BORDER = SimilarPair(3, 4, 0.991, equal=False, flip="mirrored left to right")
 def test_no_pair_passes(radiographs):
     verdict = check_pictures(radiographs, (), SPLIT)
     assert verdict.status == "passed"
-    assert "6 images" in verdict.reason
+    assert verdict.reason.startswith("No duplicates found. 6 images, 15 pairs, were compared.")
+
+
+def test_the_verdict_says_which_copies_it_would_have_found_and_which_not(radiographs):
+    for pairs in ((), (ACROSS,)):
+        reason = check_pictures(radiographs, pairs, SPLIT).reason
+        assert "finds copies that were recompressed" in reason
+        assert "cropped by up to 10 %" in reason
+        assert "It was not made for larger crops" in reason
+        assert "twice" not in reason
 
 
 def test_a_pair_of_one_patient_is_a_warning(radiographs):
     verdict = check_pictures(radiographs, (WITHIN,), SPLIT)
     assert verdict.status == "warning"
-    assert verdict.reason.endswith("1 of one patient.")
+    assert "the same picture: 1 of one patient. 6 images, 15 pairs, were" in verdict.reason
 
 
 def test_a_pair_of_two_patients_fails_and_is_named_with_rows(radiographs):
@@ -54,6 +63,12 @@ def test_a_pair_of_two_patients_fails_and_is_named_with_rows(radiographs):
         "row 3 P1_lateral.png (patient P1, visit 6 weeks, lateral, development set) and row 4 "
         "P2_ap.png (patient P2, visit 6 weeks, ap, development set): equal",
     )
+
+
+def test_what_was_done_to_a_copy_is_named(radiographs):
+    pair = SimilarPair(1, 2, 0.99, equal=False, flip="upside down", change="turned by 2.0 degrees")
+    (line,) = check_pictures(radiographs, (pair,), SPLIT).findings
+    assert line.endswith("similarity 0.990, the second upside down, turned by 2.0 degrees")
 
 
 def test_a_pair_across_the_holdout_border_stands_first_with_both_sides(radiographs):
