@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rust_tuner.steps.checks.same_person import check_same_person, likeness_of_visits
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import Split
+from rust_tuner.steps.checks.same_person import check_same_person, likeness_of_visits
 
 
 def people(count, *, visits=2, views=("ap", "lateral")):
