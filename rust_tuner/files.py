@@ -33,6 +33,8 @@ CACHE_VARIABLE = "RUST_TUNER_CACHE"
 LARGEST_STATE_FILE = 1 << 28
 
 _BINARY = getattr(os, "O_BINARY", 0)
+# A pipe without a writer would keep an ordinary `open` waiting for ever.
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _CHUNK_BYTES = 1 << 20
 _DEEPEST = 64
 _MOST_DIGITS = 100
@@ -224,8 +226,7 @@ def read_whole(path: Path, *, most: int = LARGEST_STATE_FILE) -> bytes:
             read; the message names it.
     """
     try:
-        # A pipe without a writer would keep an ordinary `open` waiting for ever.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+        handle = os.open(path, os.O_RDONLY | _NONBLOCK | _BINARY)
         with os.fdopen(handle, "rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -398,9 +399,15 @@ def _told_holder(path: Path) -> str:
 
 
 def sha256_of_file(path: Path) -> str:
-    """The SHA-256 of a file's content in hexadecimal, read in pieces."""
+    """The SHA-256 of a file's content in hexadecimal, read in pieces; a pipe is not waited for.
+
+    Raises:
+        OSError: where it cannot be read, or is something else than a file.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with os.fdopen(os.open(path, os.O_RDONLY | _NONBLOCK | _BINARY), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a file", str(path))
         while piece := stream.read(_CHUNK_BYTES):
             digest.update(piece)
     return digest.hexdigest()

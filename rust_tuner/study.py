@@ -38,13 +38,11 @@ from rust_tuner.errors import (
     LockedError,
     ProtocolError,
     ResumeError,
-    RustTunerError,
     SearchError,
     SplitError,
 )
 from rust_tuner.files import (
     hold_lock,
-    read_json,
     remove_leftovers,
     sha256_of_file,
     write_json,
@@ -59,6 +57,7 @@ from rust_tuner.records.looks import FINAL, Look, require_reason, unrecorded_loo
 from rust_tuner.records.nested import NESTED, read_nested
 from rust_tuner.records.noise import NOISE, NoiseFloor, begun_repeats
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
+from rust_tuner.records.schema import RunForm, SplitForm, read_if_whole, read_record
 from rust_tuner.records.study import STUDY_FILE, StudyFile, absolute_weights
 
 if TYPE_CHECKING:
@@ -548,7 +547,7 @@ class Study:
 
         start_backend()
         here = describe_machine() | describe_backend() | {"versions": versions()}
-        split = read_json(self.directory / SPLIT_FILE)
+        split = read_record(self.directory / SPLIT_FILE, SplitForm)
         self._file.note_environment(step, here, split_sha256=split["sha256"])
 
     def _say_warnings(self, warnings: Sequence[str]) -> None:
@@ -605,7 +604,7 @@ class Study:
             manifest=self._known_manifest(),
             protocol=self.protocol,
             image_hashes=hashes,
-            split_sha256=read_json(self.directory / SPLIT_FILE)["sha256"],
+            split_sha256=read_record(self.directory / SPLIT_FILE, SplitForm)["sha256"],
             weights=None if weights is None else weights.to_json(),
         )
 
@@ -634,7 +633,7 @@ class Study:
         """The batch sizes that Regime I draws: as it was begun, where it was."""
         from rust_tuner.search.regimes import as_begun
 
-        protocol = as_begun(protocol, self._begun(REGIME_1))
+        protocol = as_begun(protocol, read_if_whole(self.directory / REGIME_1 / RUN_FILE, RunForm))
         return protocol.batch_sizes(rows_trained_on(development, protocol, folds))
 
     def _load_split(self, radiographs: Radiographs) -> tuple[Development, HoldOut]:
@@ -648,20 +647,15 @@ class Study:
         project = read_project(self.directory / regime)
         used = project.run["subject"]["weights"]
         self._file.record_weights(used, used["asked"])
-        if regime == REGIME_1 and self._begun(REGIME_2) is not None:
+        if (
+            regime == REGIME_1
+            and read_if_whole(self.directory / REGIME_2 / RUN_FILE, RunForm) is not None
+        ):
             later = read_project(self.directory / REGIME_2)
             if later.best is not None:
                 regime, project = REGIME_2, later
         best = {"regime": regime} | best_hyperparameters(project)
         write_json(self.directory / BEST_FILE, best)
-
-    def _begun(self, project: str) -> dict[str, Any] | None:
-        """The run manifest of a project that was begun; None where it was not, or is damaged."""
-        try:
-            run: dict[str, Any] = read_json(self.directory / project / RUN_FILE)
-        except (FileNotFoundError, RustTunerError):
-            return None
-        return run if isinstance(run, dict) else None
 
     def _find_weights(self, protocol: Protocol, *, download: bool = True) -> BackboneWeights | None:
         """The backbone's weights; a study has one backbone, so every step must find the same.
@@ -682,7 +676,10 @@ class Study:
         if found is None:
             return None
         check_architecture(found)
-        runs = {name: self._begun(name) for name in (REGIME_1, REGIME_2)}
+        runs = {
+            name: read_if_whole(self.directory / name / RUN_FILE, RunForm)
+            for name in (REGIME_1, REGIME_2)
+        }
         known = {STUDY_FILE: self._file.content["weights"]}
         known |= {name: run["subject"]["weights"] for name, run in runs.items() if run is not None}
         for name, used in known.items():

@@ -562,9 +562,9 @@ def test_a_study_killed_between_its_files_is_not_taken_up_with_another_seed(
     ("text", "told"),
     [
         ('{"format": 1, "man', "study.json is no valid JSON"),
-        ("[]", "study.json is of no format that this version knows"),
+        ("[]", "study.json is no JSON object"),
         ('{"format": 2}', "study.json is of no format that this version knows"),
-        ('{"format": 1}', "study.json lacks manifest, protocol"),
+        ('{"format": 1}', r"study.json is damaged \(manifest: field required, and"),
     ],
 )
 def test_a_damaged_study_file_is_named(prepared, text, told):

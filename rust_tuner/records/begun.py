@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rust_tuner.errors import ProtocolError, ResumeError, RustTunerError
-from rust_tuner.files import read_json
+from rust_tuner.errors import ProtocolError, ResumeError
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
 from rust_tuner.records.checks import CHECKS
@@ -18,6 +17,7 @@ from rust_tuner.records.looks import FINAL
 from rust_tuner.records.nested import NESTED, NESTED_FILE
 from rust_tuner.records.noise import NOISE, NOISE_FILE
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE
+from rust_tuner.records.schema import read_if_whole
 from rust_tuner.records.study import STUDY_FILE, StudyFile
 
 _TRAINING = ("num_folds", "epochs", "score_epoch")
@@ -92,7 +92,7 @@ def is_begun(directory: Path, step: str) -> bool:
 
 def fixed_by_regime_2(file: StudyFile) -> dict[str, Any]:
     """Batch size and dropout rate that Regime II was begun with; none where it was not."""
-    space = (_run(file.directory / REGIME_2 / RUN_FILE) or {}).get("space")
+    space = (read_if_whole(file.directory / REGIME_2 / RUN_FILE) or {}).get("space")
     if isinstance(space, Mapping):
         configs = {
             name: part.get("config") for name, part in space.items() if isinstance(part, Mapping)
@@ -125,7 +125,7 @@ def _recorded(directory: Path, step: str) -> dict[str, Any] | None:
     What cannot be read is left to the step itself, which says what is wrong with its folder.
     """
     for path in _manifests(directory, step):
-        run = _run(path)
+        run = read_if_whole(path)
         protocol = None if run is None else run.get("protocol")
         if run is None or not isinstance(protocol, Mapping):
             continue
@@ -155,11 +155,3 @@ def _manifests(directory: Path, step: str) -> Iterable[Path]:
         return sorted((directory / CHECKS).glob(f"*/*/{RUN_FILE}"))
     names = {NESTED: NESTED_FILE, NOISE: NOISE_FILE, FINAL: f"{CROSS_VALIDATION}/{RUN_FILE}"}
     return [directory / step / names.get(step, RUN_FILE)]
-
-
-def _run(path: Path) -> dict[str, Any] | None:
-    try:
-        run = read_json(path)
-    except (OSError, RustTunerError):
-        return None
-    return run if isinstance(run, dict) else None

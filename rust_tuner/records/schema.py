@@ -381,6 +381,17 @@ def read_record(
     return checked(content, form, path=path, mend=mend)
 
 
+def read_if_whole(path: Path, form: type[Form] = Form) -> dict[str, Any] | None:
+    """A JSON file of a study, or None where there is none or it is damaged.
+
+    For records that a step is resumed with: what is wrong with them, the step itself says.
+    """
+    try:
+        return read_record(path, form)
+    except (FileNotFoundError, RecordError):
+        return None
+
+
 def checked(
     content: Any, form: type[Form], *, path: Path, mend: str = "restore or remove it"
 ) -> dict[str, Any]:

@@ -20,12 +20,15 @@ from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.row_record import changed_images, changed_rows, row_record
 from rust_tuner.data.split_file import radiographs_sha256
 from rust_tuner.environment import describe_machine
-from rust_tuner.errors import ImageError, ProtocolError, ResumeError, SplitError
-from rust_tuner.files import read_json, sha256_of_file, write_json
+from rust_tuner.errors import ImageError, ProtocolError, RecordError, ResumeError, SplitError
+from rust_tuner.files import sha256_of_file, write_json
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, Look, main_figures, read_looks
+from rust_tuner.records.schema import StudyForm, read_record
 
 STUDY_FILE = "study.json"
+
+_MEND = "restore the file from a copy, or take a new study folder"
 
 _RECORDED = ("keras", "keras-tuner", "numpy", "pandas", "scikit-learn", "scipy", "tensorflow")
 
@@ -47,16 +50,6 @@ SEARCH_FIELDS = (
     "final_folds",
     "final_epochs",
     "outer_folds",
-)
-
-_NEEDED = (
-    "manifest",
-    "protocol",
-    "radiographs",
-    "patients",
-    "radiographs_sha256",
-    "images_sha256",
-    "development_sha256",
 )
 
 
@@ -362,21 +355,11 @@ class StudyFile:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            content = read_json(self.path)
+            return read_record(self.path, StudyForm, mend=_MEND)
         except FileNotFoundError:
             return None
-        if not isinstance(content, dict) or content.get("format") != 1:
-            raise ResumeError(
-                f"{self.path} is of no format that this version knows; take the version that "
-                "wrote it, or a new study folder"
-            )
-        missing = [name for name in _NEEDED if name not in content]
-        if missing:
-            raise ResumeError(
-                f"{self.path} lacks {', '.join(missing)}; restore the file, or take a new study "
-                "folder"
-            )
-        return content
+        except RecordError as error:
+            raise ResumeError(str(error)) from error
 
 
 def absolute_weights(weights: str) -> str:

@@ -18,12 +18,12 @@ from rust_tuner.data.splits import (
     require_development,
     rows_trained_on,
 )
-from rust_tuner.errors import ProtocolError, RustTunerError, SearchError
-from rust_tuner.files import read_json
+from rust_tuner.errors import ProtocolError, SearchError
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
+from rust_tuner.records.schema import RunForm, read_if_whole
 from rust_tuner.search.oracles import GridSearchOracle, RandomSearchOracle, ResumableOracle
 from rust_tuner.search.tuner import CrossValidationTuner
 
@@ -89,7 +89,7 @@ def regime_1(
     )
     # The tuner would say so too, but only once it had made a folder.
     require_development(development)
-    begun = read_begun(Path(directory) / REGIME_1 / RUN_FILE)
+    begun = read_if_whole(Path(directory) / REGIME_1 / RUN_FILE, RunForm)
     chosen = as_begun(chosen, begun)
     rows = rows_trained_on(development, chosen, chosen.num_folds if folds is None else folds)
     sizes = chosen.batch_sizes(rows)
@@ -226,15 +226,6 @@ def best_of_regime_1(directory: Path) -> dict[str, Any]:
             "dropout rate"
         )
     return best.values
-
-
-def read_begun(path: Path) -> dict[str, Any] | None:
-    """The run manifest of a search that was begun; None where there is none to be read."""
-    try:
-        run = read_json(path)
-    except (FileNotFoundError, RustTunerError):
-        return None  # What is wrong with it, the search itself says.
-    return run if isinstance(run, dict) else None
 
 
 def as_begun(protocol: Protocol, begun: Mapping[str, Any] | None) -> Protocol:

@@ -18,7 +18,7 @@ from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, remove_leftovers, sha256_of_json, write_json
 from rust_tuner.records.folds import fold_files
 from rust_tuner.records.project import RUN_FILE, TRIAL_ID_WIDTH, trial_folders
-from rust_tuner.records.schema import TrialForm, read_record
+from rust_tuner.records.schema import RunForm, TrialForm, read_if_whole, read_record
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
 from rust_tuner.search.steps import has_float_steps, stepped_values
 
@@ -164,11 +164,8 @@ def choose_steps(folder: Path, oracle: ResumableOracle) -> str | None:
         What the user has to know, where the older steps are kept and differ; else None.
     """
     stepped = [hp for hp in oracle.get_space().space if has_float_steps(hp)]
-    try:
-        begun = read_json(folder / RUN_FILE)
-    except (FileNotFoundError, RustTunerError):
-        begun = None
-    oracle.exact_steps = not isinstance(begun, dict) or begun.get("steps") == _EXACT
+    begun = read_if_whole(folder / RUN_FILE, RunForm)
+    oracle.exact_steps = begun is None or begun.get("steps") == _EXACT
     changed = [hp for hp in stepped if list(hp.values) != stepped_values(hp)]
     if oracle.exact_steps or not changed:
         return None

@@ -21,10 +21,9 @@ from rust_tuner.data.images import PREPROCESSING
 from rust_tuner.data.pipeline import decode_images
 from rust_tuner.data.split_file import radiographs_sha256
 from rust_tuner.data.splits import Development, Folds, HoldOut, require_development
-from rust_tuner.errors import ProtocolError, ResumeError, RustTunerError, SearchError
+from rust_tuner.errors import ProtocolError, RecordError, ResumeError, RustTunerError, SearchError
 from rust_tuner.files import (
     atomic_path,
-    read_json,
     sha256_of_file,
     sha256_of_json,
     write_json,
@@ -44,7 +43,7 @@ from rust_tuner.records.looks import (
     unrecorded_looks,
 )
 from rust_tuner.records.project import Project, read_project
-from rust_tuner.records.schema import CardForm, read_record
+from rust_tuner.records.schema import CardForm, HoldoutForm, read_record
 from rust_tuner.records.study import StudyFile, look_refused
 from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
 
@@ -421,12 +420,11 @@ def read_holdout(directory: str | Path) -> dict[str, Any] | None:
     """
     path = Path(directory) / FINAL / HOLDOUT_FILE
     try:
-        found: dict[str, Any] = read_json(path)
+        return read_record(path, HoldoutForm, mend="restore it from a copy")
     except FileNotFoundError:
         return None
-    except RustTunerError as error:
-        raise ResumeError(f"{path} is no valid JSON; restore it from a copy") from error
-    return found
+    except RecordError as error:
+        raise ResumeError(str(error)) from error
 
 
 def _looks(directory: Path) -> tuple[Look, ...]:

@@ -57,6 +57,7 @@ from rust_tuner.records.nested import (
     write_summary,
 )
 from rust_tuner.records.project import REGIME_1, REGIME_2, count_ended, read_project
+from rust_tuner.records.schema import NestedForm, read_if_whole
 from rust_tuner.steps.outer_scores import score_outer_fold, view_only_of_fold
 from rust_tuner.steps.refit import tuned_values
 
@@ -99,7 +100,7 @@ def nested_cross_validation(
     """
     from rust_tuner.models.features import extract_features
     from rust_tuner.models.runtime import start_backend
-    from rust_tuner.search.regimes import as_begun, read_begun
+    from rust_tuner.search.regimes import as_begun
     from rust_tuner.search.runs import claim_record, with_begun_kernels
 
     radiographs = require_development(development).radiographs
@@ -111,7 +112,7 @@ def nested_cross_validation(
     start_backend()
     folder = Path(directory) / NESTED
     with hold_lock(folder, "nested cross-validation"):
-        begun = read_begun(folder / NESTED_FILE)
+        begun = read_if_whole(folder / NESTED_FILE, NestedForm)
         chosen = as_begun(chosen, begun)
         run = _describe(development, outer, chosen)
         run = with_begun_kernels(folder / NESTED_FILE, run, say=report.say)

@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 
 from rust_tuner.errors import ExtraError
-from rust_tuner.files import atomic_write, hold_lock, read_json, sha256_of_json
+from rust_tuner.files import atomic_write, hold_lock, sha256_of_json
 from rust_tuner.progress import Progress, Silent, Task
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.project import RUN_FILE, SPLITS, TrialRecord, read_project, read_trial
+from rust_tuner.records.schema import RunForm, read_record
 
 LOGS = "tensorboard"
 
@@ -145,7 +146,7 @@ def _write(search: _Search, trial: str | None = None) -> None:
             project = read_project(search.project)
             run, trials = project.run, project.trials
         else:
-            run = read_json(search.project / RUN_FILE)
+            run = read_record(search.project / RUN_FILE, RunForm)
             place = search.project / f"trial_{trial}"
             trials = [read_trial(place, objective=run["objective"]["name"])]
         runs = {search.logs: _search_run(search, run)}

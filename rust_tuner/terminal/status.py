@@ -1,25 +1,21 @@
 """What `rust-tuner status` shows: how far a study is, also one that is in use or damaged."""
 
-import contextlib
 from pathlib import Path
-from typing import Any
 
 from rich.text import Text
 
 from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.files import read_json
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import BASELINES_FOLDER
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, is_whole, read_looks
 from rust_tuner.records.nested import NESTED
 from rust_tuner.records.noise import NOISE
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, Project, read_project
+from rust_tuner.records.schema import StudyForm, read_if_whole, read_record
 from rust_tuner.records.study import STUDY_FILE
 from rust_tuner.terminal.checks import check_status_lines
 from rust_tuner.terminal.repeats import nested_lines, noise_lines
 from rust_tuner.terminal.table import four_digits
-
-_DAMAGED = (RustTunerError, KeyError, TypeError, ValueError, AttributeError)
 
 
 def status_lines(folder: Path) -> list[Text]:
@@ -42,10 +38,8 @@ def status_lines(folder: Path) -> list[Text]:
         if (folder / name).is_dir():
             try:
                 lines.extend(read(folder / name))
-            except RustTunerError as error:
+            except (RustTunerError, OSError) as error:
                 lines.append(Text(f"{name}: {error}", style="red"))
-            except _DAMAGED as error:
-                lines.append(Text(f"{name}: damaged records ({error!r})", style="red"))
     lines.extend(check_status_lines(folder))
     final = folder / FINAL
     if (final / "cross_validation").is_dir():
@@ -56,11 +50,8 @@ def status_lines(folder: Path) -> list[Text]:
 
 def _holdout_lines(folder: Path) -> list[Text]:
     """Whether the hold-out set is sealed, and else when and why it was looked at."""
-    study: Any = {}
-    with contextlib.suppress(RustTunerError, OSError):
-        study = read_json(folder / STUDY_FILE)
     try:
-        looks = read_looks(study if isinstance(study, dict) else {}, folder)
+        looks = read_looks(read_if_whole(folder / STUDY_FILE) or {}, folder)
     except ResumeError as error:
         return [Text(f"hold-out set: {error}", style="red")]
     if not looks:
@@ -87,23 +78,19 @@ def _holdout_lines(folder: Path) -> list[Text]:
 def _search_lines(name: str, folder: Path) -> list[Text]:
     try:
         return _project_lines(name, read_project(folder))
-    except RustTunerError as error:
+    except (RustTunerError, OSError) as error:
         return [Text(f"{name}: {error}", style="red")]
-    except _DAMAGED as error:
-        return [Text(f"{name}: damaged records ({error!r})", style="red")]
 
 
 def _study_lines(folder: Path) -> list[Text]:
     try:
-        study = read_json(folder / STUDY_FILE)
+        study = read_record(folder / STUDY_FILE, StudyForm)
         text = f"prepared: {study['radiographs']} radiographs of {study['patients']} patients"
         return [Text(text)]
     except FileNotFoundError:
         return [Text("not prepared: study.json is missing", style="yellow")]
-    except RustTunerError as error:
+    except (RustTunerError, OSError) as error:
         return [Text(f"study.json is damaged: {error}", style="red")]
-    except _DAMAGED as error:
-        return [Text(f"study.json is damaged ({error!r})", style="red")]
 
 
 def _project_lines(name: str, project: Project) -> list[Text]:
