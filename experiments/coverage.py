@@ -6,8 +6,8 @@ Patients 40 / 100 / 300, prevalence 5 and 30 %, AUROC 0.6 / 0.8 / 0.95, one, two
 radiographs a patient, whose labels and scores go together. Each line says how often an interval is
 shown, how often it holds the truth, how often it lies above and below it, and its median width. The
 last lines are of the macro AUROC of 16 such labels of 5 to 50 %, of one model and averaged over
-five folds, on a fifth as many data sets. On one core the score intervals alone take two minutes,
-all three methods ten; `--spread 2` makes the positives' scores twice as wide as the model supposes.
+five folds, on a fifth as many data sets. On one core the score intervals alone take about a minute,
+all three methods about six; `--spread 2` makes the positives' scores twice as wide as the model supposes.
 """
 
 import argparse
