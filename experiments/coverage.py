@@ -7,7 +7,7 @@ radiographs a patient, whose labels and scores go together. Each line says how o
 shown, how often it holds the truth, how often it lies above and below it, and its median width. The
 last lines are of the macro AUROC of 16 such labels of 5 to 50 %, of one model and averaged over
 five folds, on a fifth as many data sets. On one core the score intervals alone take about a minute,
-all three methods about six; `--spread 2` makes the positives' scores twice as wide as the model supposes.
+all three methods about six; `--spread 2` makes the scores of positives twice as wide.
 """
 
 import argparse
