@@ -293,7 +293,7 @@ def test_the_macro_interval_covers_though_some_labels_are_rare() -> None:
 
 
 @pytest.mark.slow
-def test_the_patient_bootstrap_covers_and_a_bootstrap_of_rows_does_not() -> None:
+def test_the_interval_over_patients_covers_and_one_over_rows_does_not() -> None:
     found = coverage(0, num_datasets=1000)
     print(f"\ncoverage of 95 % intervals: patients {found.ours:.1%}, rows {found.naive:.1%}")
     assert 0.93 <= found.ours <= 0.97
