@@ -22,10 +22,10 @@ def check(
     """Check a study for leakage, and its models for sanity.
 
     A verdict for each check: patients on two sides or under two ids, changed files, one picture
-    or one leg under two patients; whether the best trials are above chance and the view alone; and two
-    trainings that must learn nothing from images: on shuffled labels, and on the view alone. The
-    exit code is 1 where a check fails. Before a search it checks the data alone. Interrupted, it
-    goes on where it stopped when it is typed again.
+    or one leg under two patients; whether the best trials are above chance and the view alone;
+    and two trainings that must learn nothing from images: on shuffled labels, and on the view
+    alone. The exit code is 1 where a check fails. Before a search it checks the data alone. Run
+    the same command again to resume.
     """
     with reporting():
         opened = open_study(study, None, cache=cache, protocol=None, views=None)
