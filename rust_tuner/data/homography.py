@@ -81,7 +81,7 @@ def fit(
     *,
     points: int,
     steps: int,
-    with_slant: bool = True,
+    directions: FloatArray | None = None,
     extent: float = 0.88,
 ) -> tuple[FloatArray, FloatArray]:
     """Homographies under which second pictures correlate most with first ones.
@@ -95,7 +95,8 @@ def fit(
         start: (k, 3, 3) homographies near the answer.
         points: how many rows and columns of points are compared.
         steps: how many steps are made.
-        with_slant: whether the two slanting parameters move as well.
+        directions: (1 or k, 9, d) in which the entries of a homography may move, such as
+            `keeping_shape` gives; all but the last entry by default.
         extent: the part of the first picture that is compared.
 
     Returns:
@@ -107,6 +108,7 @@ def fit(
     fixed = sample(first[..., None], places[0], places[1])[..., 0]
     slope_down, slope_across = np.gradient(second, axis=(1, 2))
     maps = np.stack([second, slope_across * half, slope_down * half], axis=-1).astype(np.float32)
+    along = PROJECTIVE if directions is None else directions
     current = start.astype(np.float32)
     best, best_alike = current.copy(), np.full(count, -1, dtype=np.float32)
     for step in range(steps + 1):
@@ -122,9 +124,7 @@ def fit(
         if step < steps:
             scale = (product / np.maximum(square, 1e-12))[:, None]
             slopes = values[..., 1:] * (scale / divisor)[..., None]
-            current = current + _step(
-                slopes, ours - scale * theirs, (across, down), (x, y), with_slant=with_slant
-            )
+            current = current + _step(slopes, ours - scale * theirs, (across, down), (x, y), along)
     return best, best_alike
 
 
@@ -133,24 +133,66 @@ def _step(
     rest: FloatArray,
     at: tuple[FloatArray, FloatArray],
     lands: tuple[FloatArray, FloatArray],
-    *,
-    with_slant: bool,
+    directions: FloatArray,
 ) -> FloatArray:
-    """The damped least-squares step of homographies, (k, 3, 3); the last entry stays."""
+    """The damped least-squares step of homographies along some directions, (k, 3, 3)."""
     (across, down), (x, y) = at, lands
     by_x, by_y = slopes[..., 0], slopes[..., 1]
-    columns = [by_x * across, by_x * down, by_x, by_y * across, by_y * down, by_y]
-    if with_slant:
-        inward = -(x * by_x + y * by_y)
-        columns += [inward * across, inward * down]
-    jacobian = np.stack(columns, axis=1)
+    inward = -(x * by_x + y * by_y)
+    jacobian = np.stack(
+        [part * axis for part in (by_x, by_y, inward) for axis in (across, down, np.float32(1))],
+        axis=1,
+    )
+    jacobian = directions.transpose(0, 2, 1) @ jacobian
+    size = jacobian.shape[1]
     normal = jacobian @ jacobian.transpose(0, 2, 1)
-    damping = _DAMPING * np.trace(normal, axis1=1, axis2=2) / len(columns) + 1e-9
-    normal += damping[:, None, None] * np.eye(len(columns), dtype=np.float32)
-    solved = np.linalg.solve(normal, jacobian @ rest[..., None])[..., 0]
-    step = np.zeros((len(rest), 9), dtype=np.float32)
-    step[:, : len(columns)] = np.clip(solved, -_LARGEST_STEP, _LARGEST_STEP)
-    return step.reshape(-1, 3, 3)
+    damping = _DAMPING * np.trace(normal, axis1=1, axis2=2) / size + 1e-9
+    normal += damping[:, None, None] * np.eye(size, dtype=np.float32)
+    solved = np.linalg.solve(normal, jacobian @ rest[..., None])
+    step = np.clip(directions @ solved, -_LARGEST_STEP, _LARGEST_STEP)
+    return step.astype(np.float32).reshape(-1, 3, 3)
+
+
+# The last entry of a homography is 1 throughout.
+PROJECTIVE = np.eye(9, 8, dtype=np.float32)[None]
+AFFINE = np.eye(9, 6, dtype=np.float32)[None]
+
+
+def keeping_shape(first_aspects: FloatArray, second_aspects: FloatArray) -> FloatArray:
+    """The directions, (k, 9, 4), in which a picture is scaled, turned and shifted, not stretched.
+
+    Args:
+        first_aspects: (k,) width over height of the first pictures.
+        second_aspects: (k,) of the second ones.
+    """
+    directions = np.zeros((len(first_aspects), 9, 4), dtype=np.float32)
+    directions[:, 0, 0], directions[:, 4, 0] = first_aspects / second_aspects, 1
+    directions[:, 1, 1], directions[:, 3, 1] = -1 / second_aspects, first_aspects
+    directions[:, 2, 2] = directions[:, 5, 3] = 1
+    return directions
+
+
+def without_stretch(
+    homographies: FloatArray, first_aspects: FloatArray, second_aspects: FloatArray
+) -> FloatArray:
+    """Affine homographies (k, 3, 3) with the mean of their scales in all directions."""
+    local = _in_pixels(homographies[:, :2, :2], first_aspects, second_aspects)
+    scale = (local[:, 0, 0] + local[:, 1, 1]) / 2
+    turn = (local[:, 1, 0] - local[:, 0, 1]) / 2
+    kept = homographies.copy()
+    kept[:, 0, 0], kept[:, 0, 1] = scale * first_aspects / second_aspects, -turn / second_aspects
+    kept[:, 1, 0], kept[:, 1, 1] = turn * first_aspects, scale
+    return kept
+
+
+def _in_pixels(
+    local: FloatArray, first_aspects: FloatArray, second_aspects: FloatArray
+) -> FloatArray:
+    """Linear maps (k, 2, 2) between squashed pictures as maps between the pictures themselves."""
+    pixels = local.copy()
+    pixels[:, 0] *= second_aspects[:, None]
+    pixels[:, :, 0] /= first_aspects[:, None]
+    return pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,9 +257,7 @@ def movement(
     """
     slant = homographies[:, 2, :2]
     local = homographies[:, :2, :2] - homographies[:, :2, 2, None] * slant[:, None, :]
-    local = local.astype(np.float64)
-    local[:, 0] *= second_aspects[:, None]
-    local[:, :, 0] /= first_aspects[:, None]
+    local = _in_pixels(local, first_aspects, second_aspects)
     lengths = np.linalg.svd(local, compute_uv=False)
     turn = np.arctan2(local[:, 1, 0] - local[:, 0, 1], local[:, 0, 0] + local[:, 1, 1])
     return Movement(

@@ -15,7 +15,17 @@ from scipy.ndimage import gaussian_filter
 
 from rust_tuner.data.coarse_search import COARSE_SIDE, correlations, starts_of
 from rust_tuner.data.contrast import FLIPS, flipped, local_contrast, pooled, ratio
-from rust_tuner.data.homography import fit, movement, project, sample, square_grid
+from rust_tuner.data.homography import (
+    AFFINE,
+    PROJECTIVE,
+    fit,
+    keeping_shape,
+    movement,
+    project,
+    sample,
+    square_grid,
+    without_stretch,
+)
 from rust_tuner.progress import Progress
 
 FloatArray = npt.NDArray[np.float32]
@@ -218,14 +228,8 @@ def _verified(
     for number, flip in enumerate(FLIPS):
         first[pairs.flip == number] = flipped(first[pairs.flip == number], flip)
     second = pictures[pairs.second].astype(np.float32)
-    ours, theirs = (local_contrast(pooled(side, _MIDDLE_SIDE)) for side in (first, second))
-    found = pairs.start
-    for with_slant in (False, True):
-        found, alike = fit(
-            ours, theirs, found, points=_MIDDLE_POINTS, steps=4, with_slant=with_slant
-        )
-    moved = movement(found, aspects[pairs.first], aspects[pairs.second])
-    kept = (alike >= _LEAST_ALIGNED) & moved.may_be_a_copys
+    shapes = aspects[pairs.first], aspects[pairs.second]
+    found, kept = _aligned(first, second, pairs.start, shapes)
     first, second, found, pairs = first[kept], second[kept], found[kept], pairs.only(kept)
     ours, theirs = (local_contrast(side, blur=1.0, spread=4.0) for side in (first, second))
     found, _ = fit(ours, theirs, found, points=_FINE_POINTS, steps=4)
@@ -247,6 +251,33 @@ def _verified(
         )
         if is_one[at]
     ]
+
+
+def _aligned(
+    first: FloatArray, second: FloatArray, start: FloatArray, shapes: tuple[FloatArray, FloatArray]
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Homographies at 64 pixels a side, and which of them may be a copy's.
+
+    A part that is stretched may be a false summit that a copy's own is not reached from, so a
+    start of the same shape is tried too.
+    """
+    ours, theirs = (local_contrast(pooled(side, _MIDDLE_SIDE)) for side in (first, second))
+    best, best_alike = start, np.full(len(start), -1, dtype=np.float32)
+    for begin, directions in (
+        (start, AFFINE),
+        (without_stretch(start, *shapes), keeping_shape(*shapes)),
+    ):
+        found = begin
+        for along in (directions, PROJECTIVE):
+            found, alike = fit(
+                ours, theirs, found, points=_MIDDLE_POINTS, steps=4, directions=along
+            )
+        # Where neither may be a copy's, it does not matter which is kept.
+        alike = np.where(movement(found, *shapes).may_be_a_copys, alike, 0)
+        better = alike > best_alike
+        best = np.where(better[:, None, None], found, best)
+        best_alike = np.maximum(alike, best_alike)
+    return best, best_alike >= _LEAST_ALIGNED
 
 
 def _similarity(

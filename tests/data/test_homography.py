@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from rust_tuner.data.homography import fit, movement, project, sample, square_grid
+from rust_tuner.data.homography import (
+    fit,
+    keeping_shape,
+    movement,
+    project,
+    sample,
+    square_grid,
+    without_stretch,
+)
 
 SIDE = 64
 
@@ -69,6 +77,27 @@ def test_a_stretch_is_no_copys():
     stretched = np.diag([0.8, 1, 1]).astype(np.float32)[None]
     square = np.ones(1, dtype=np.float32)
     assert not movement(stretched, square, square).is_a_copys[0]
+
+
+def test_a_fit_that_keeps_the_shape_scales_turns_and_shifts_only(picture):
+    aspect = np.array([0.5], dtype=np.float32)
+    copy = seen_through(picture, np.diag([0.9, 1, 1]).astype(np.float32)[None])
+    start = np.eye(3, dtype=np.float32)[None]
+    along = keeping_shape(aspect, aspect)
+    fitted, _ = fit(copy, picture, start, points=48, steps=6, directions=along)
+    moved = movement(fitted, aspect, aspect)
+    assert moved.stretch[0] == pytest.approx(1, abs=1e-3)
+    assert moved.slant[0] == 0
+
+
+def test_a_stretch_is_taken_out_of_a_start_and_a_turn_is_not():
+    aspect = np.array([0.5], dtype=np.float32)
+    squash = np.diag([2.0, 1, 1])
+    start = squash @ np.diag([0.8, 1, 1]) @ turned_and_scaled(3, 1) @ np.linalg.inv(squash)
+    moved = movement(without_stretch(start.astype(np.float32), aspect, aspect), aspect, aspect)
+    assert moved.stretch[0] == pytest.approx(1, abs=1e-3)
+    assert moved.scale[0] == pytest.approx(0.9, abs=0.01)
+    assert moved.degrees[0] == pytest.approx(3, abs=0.3)
 
 
 def test_without_common_ground_nothing_is_alike(picture):
