@@ -70,7 +70,8 @@ def pairs_of(reference: Array, predicted: Array) -> tuple[Array, Array]:
 
 
 def same(found: Interval, expected: tuple[float, ...], **tolerance: float) -> None:
-    np.testing.assert_allclose(astuple(found), expected, **{"rtol": 0, "atol": 1e-10} | tolerance)
+    ends = (found.value, found.low, found.high)
+    np.testing.assert_allclose(ends, expected, **{"rtol": 0, "atol": 1e-10} | tolerance)
 
 
 @settings(deadline=None)
