@@ -7,7 +7,7 @@ TensorFlow is imported; the environment variable `TF_ENABLE_ONEDNN_OPTS` has pre
 
 from importlib import import_module
 
-from rust_tuner.environment import choose_onednn, onednn_is_chosen
+from rust_tuner.onednn import choose_onednn, onednn_is_chosen
 
 # `typing` takes longer to import than the rest of this file, in which Ctrl-C has no answer yet.
 TYPE_CHECKING = False

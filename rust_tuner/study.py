@@ -33,7 +33,7 @@ from rust_tuner.data.splits import (
     make_site_folds,
     rows_trained_on,
 )
-from rust_tuner.environment import choose_onednn, describe_machine
+from rust_tuner.environment import describe_machine
 from rust_tuner.errors import (
     LockedError,
     ProtocolError,
@@ -48,6 +48,7 @@ from rust_tuner.files import (
     write_json,
 )
 from rust_tuner.models.weights import BackboneWeights, check_architecture, find_local_weights
+from rust_tuner.onednn import choose_onednn
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import BatchSizes, Protocol
 from rust_tuner.records.baselines import BASELINES_FOLDER, RADIMAGENET, baseline_results

@@ -18,7 +18,7 @@ import rust_tuner
 PACKAGE = Path(rust_tuner.__file__).parent
 # From the ground floor up; rooms on one floor may use each other, but not in a circle.
 FLOORS = (
-    ("errors", "interrupts"),
+    ("errors", "interrupts", "onednn"),
     ("labels",),
     ("protocol", "words"),
     ("files", "seeds", "progress", "environment"),

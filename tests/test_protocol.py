@@ -225,7 +225,11 @@ def test_json_out_of_range_is_refused() -> None:
         ("holdout_fraction", 1.0, "a number between 0 and 1, both excluded"),
         ("holdout_fraction", float("nan"), "a number between 0 and 1, both excluded"),
         ("image_size", 74, "an integer from 75"),
-        ("image_size", 2049, "to 2048, beyond which its first layers take gigabytes a batch"),
+        (
+            "image_size",
+            2049,
+            "an integer from 75, InceptionV3's smallest input, to 2048",
+        ),
         ("image_size", 10_000_000, "an integer from 75"),
         ("resize", "crop", "squash or letterbox"),
         ("flips", "vertical", "horizontal_and_vertical, horizontal or none"),

@@ -20,7 +20,7 @@ from rust_tuner import Protocol, Study
 from rust_tuner.cli.support import open_study
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.splits import make_folds
-from rust_tuner.environment import ONEDNN_VARIABLE, can_switch_onednn, describe_machine
+from rust_tuner.environment import describe_machine
 from rust_tuner.errors import (
     LockedError,
     ManifestError,
@@ -32,6 +32,7 @@ from rust_tuner.errors import (
 )
 from rust_tuner.files import read_json
 from rust_tuner.models.weights import find_local_weights
+from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_out_of_fold, read_project
 from rust_tuner.records.study import SEARCH_FIELDS
@@ -423,7 +424,7 @@ def test_preparing_says_what_a_fold_trains_on_and_which_batch_sizes_make_that_on
     rows = max(len(training) for training, _ in make_folds(development, 3, fitted.seed))
     (told,) = [note for note in notes.said if "a fold of Regime I trains on" in note]
     assert f"up to {rows} radiographs; " in told
-    assert "% of the batch sizes 16 to 2048 would hold the whole fold (one step an epoch)" in told
+    assert "of the batch sizes 16 to 2048 would hold the whole fold (one step an epoch)" in told
     assert f"to {rows}, logarithmically (--batch-sizes 16,2048 draws from all" in told
     (told,) = [note for note in notes.said if "the first models trains on" in note]
     assert "their batch size of 128 makes an epoch one step" in told
@@ -450,10 +451,8 @@ def test_fitted_batch_sizes_are_recorded_and_resumed_as_they_were(
     # From Python and as the command line opens it, on the same records.
     before = {path: path.read_bytes() for path in (tmp_path / "regime_1").rglob("*.json")}
     Study(tmp_path, **shared).regime_1()
-    opened = open_study(
-        tmp_path, None, cache=feature_cache, begun=("regime_1",), protocol=None, views=None
-    )
-    assert opened.protocol.fit_batch_sizes is True
+    opened = open_study(tmp_path, None, cache=feature_cache)
+    assert opened.protocol_of("regime_1").fit_batch_sizes is True
     opened.regime_1()
     assert {path: path.read_bytes() for path in (tmp_path / "regime_1").rglob("*.json")} == before
     assert len([note for note in notes.said if "hold the whole fold" in note]) == 1
@@ -535,7 +534,7 @@ def test_a_kill_while_preparing_heals(
         raise KeyboardInterrupt
 
     places = {
-        "before study.json": "study_file.write_json",
+        "before study.json": "records.study.write_json",
         "before split.json": "study.load_or_make_split",
     }
     with monkeypatch.context() as patched:
@@ -755,10 +754,11 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     *sealed, folds = notes.said
     training, _ = zip(*make_folds(study.prepare(), 3, 0), strict=True)
     rows = max(map(len, training))
+    sizes = protocol.batch_sizes(rows)
     assert [line.partition(" (")[0] for line in sealed] == [
         "note: no radiograph of the hold-out set",
         "note: every radiograph of the hold-out set",
-        f"note: a fold of Regime I trains on up to {rows} radiographs; batch sizes 4 to 16",
+        f"note: a fold of Regime I trains on up to {rows} radiographs; {sizes}".partition(" (")[0],
     ]
     assert re.match(r"note: label \w+ is set in .* fewer than the 3 folds: ", folds)
     assert re.search(r" \(\d+ more notes of this kind\)$", folds)

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from rust_tuner.environment import ONEDNN_VARIABLE, can_switch_onednn, onednn_is_chosen
+from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn, onednn_is_chosen
 
 _log = logging.getLogger(__name__)
 

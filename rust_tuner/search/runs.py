@@ -13,9 +13,9 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from rust_tuner.environment import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, remove_leftovers, sha256_of_json, write_json
+from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.records.folds import fold_files
 from rust_tuner.records.project import RUN_FILE, TRIAL_ID_WIDTH, trial_folders
 from rust_tuner.records.schema import RunForm, TrialForm, read_if_whole, read_record
@@ -204,7 +204,8 @@ def recover_trials(
     folders = trial_folders(folder)
     numbers = [int(path.name.removeprefix("trial_")) for path in folders]
     total = oracle.num_trials()
-    if numbers and numbers[-1] >= total:
+    # More trials than are asked for may be there, but not one far beyond them.
+    if numbers and numbers[-1] >= max(total, len(numbers)):
         raise ResumeError(
             f"{folders[-1]} is beyond the {total} trials of this search; remove it where it is no "
             "trial, or take a new folder"

@@ -27,7 +27,6 @@ import pytest
 from PIL import Image
 
 from rust_tuner.data.images import load_image
-from rust_tuner.environment import ONEDNN_VARIABLE
 from rust_tuner.errors import ImageError, StorageError
 from rust_tuner.models import features as features_module
 from rust_tuner.models.architectures import TransferLearningModel, feature_extractor
@@ -39,6 +38,7 @@ from rust_tuner.models.features import (
     extract_features,
     features_sha256,
 )
+from rust_tuner.onednn import ONEDNN_VARIABLE
 from rust_tuner.progress import Silent
 
 SIZE = 75

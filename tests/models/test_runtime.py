@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import pytest
 
-from rust_tuner.environment import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.models import runtime
 from rust_tuner.models.runtime import (
     describe_backend,
@@ -22,6 +21,7 @@ from rust_tuner.models.runtime import (
     start_backend,
     versions,
 )
+from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
 
 # One import of TensorFlow serves three processes, each with a runtime of its own.
 IN_PROCESSES = """

@@ -274,7 +274,7 @@ def test_a_trial_with_foreign_values_is_refused_whatever_became_of_it(status, fo
 def test_a_trial_beyond_the_space_is_refused(folder):
     leave(folder, [COMPLETED])
     (folder / "trial_0006").mkdir()
-    with pytest.raises(ResumeError, match="trial 0006 is beyond the 6 points of the search space"):
+    with pytest.raises(ResumeError, match="trial_0006 is beyond the 6 trials of this search"):
         recover(folder)
 
 

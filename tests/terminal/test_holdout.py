@@ -13,7 +13,7 @@ from rust_tuner.terminal.holdout import holdout_table
 
 def holdout_shown(record, width=80, standings=()):
     console = Console(file=io.StringIO(), width=width)
-    console.print(holdout_table(record, standings))
+    console.print(holdout_table(record, standings=standings))
     return console.file.getvalue()
 
 
