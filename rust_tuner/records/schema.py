@@ -159,7 +159,7 @@ class StudyForm(Form):
     radiographs_sha256: str
     images_sha256: str
     development_sha256: str
-    weights: Weights | None = None
+    weights: Weights | None
     versions: dict[str, str] | None = None
     environments: dict[str, list[dict[str, Any]]] | None = None
 

@@ -397,6 +397,7 @@ def test_demo_goes_on_with_random_weights_calmly_where_none_can_be_had(
         (folder / "study").mkdir(parents=True)
         hashes = ("radiographs_sha256", "images_sha256", "development_sha256")
         written = dict.fromkeys(hashes, "ab" * 32) | {"radiographs": 0, "patients": 0}
+        written |= {"weights": None}
         protocol = Protocol.study(weights="random").to_json()
         written |= {"format": 1, "manifest": "../../manifest.csv", "protocol": protocol}
         (folder / "study" / "study.json").write_text(json.dumps(written))

@@ -56,8 +56,8 @@ def check_pictures(
         (len(within), "of one patient"),
     ]
     compared = (
-        f"{count} images, {count * (count - 1) // 2} pairs, were compared. The search finds copies "
-        f"that were {FOUND}. It was not made for {NOT_FOUND}."
+        f"{count} images, {count * (count - 1) // 2} pairs, were compared. The search finds nearly "
+        f"all copies that were {FOUND}. It was not made for {NOT_FOUND}."
     )
     if not pairs:
         reason = f"No duplicates found. {compared}"

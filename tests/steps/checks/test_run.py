@@ -36,12 +36,13 @@ def manifest(tmp_path, phantom_manifest):
     return tmp_path / "radiographs" / "manifest.csv"
 
 
-def plant(manifest, *, original, patient, **options):
-    """Add a row whose image is a copy of another row's, compressed again."""
+def plant(manifest, *, original, patient, degrees=0.0, **options):
+    """Add a row whose image is a copy of another row's, turned and compressed again."""
     table = pd.read_csv(manifest, dtype=str)
     row = table.iloc[original].to_dict() | {"image": "images/planted.jpg", "patient_id": patient}
     pixels = np.asarray(Image.open(manifest.parent / table["image"][original])).astype(float)
     image = Image.fromarray((pixels / pixels.max() * 255).round().astype(np.uint8))
+    image = image.rotate(degrees, Image.Resampling.BICUBIC)
     image.save(manifest.parent / row["image"], quality=85, **options)
     pd.concat([table, pd.DataFrame([row])]).to_csv(manifest, index=False)
 
@@ -85,6 +86,15 @@ def test_a_planted_copy_under_another_id_is_found_with_both_sides(
         assert f"row {radiographs.rows[position]} " in line
         assert f"(patient {patient}, " in line
         assert f"{radiographs.table['view'].iloc[position]}, {side})" in line
+
+
+def test_a_copy_that_was_turned_is_found_under_another_id(tmp_path, manifest, tiny_protocol):
+    plant(manifest, original=4, patient="Q1", degrees=3)
+    verdict = of(check_data(tmp_path / "study", manifest, tiny_protocol), "near_duplicates")
+    assert verdict.status == "failed"
+    (line,) = verdict.findings
+    assert "planted.jpg (patient Q1, " in line
+    assert line.endswith("turned by 3.0 degrees")
 
 
 def test_a_planted_copy_within_a_patient_is_a_warning(tmp_path, manifest, tiny_protocol):
