@@ -7,6 +7,7 @@ from typing import Any
 from rust_tuner.data.images import images_sha256
 from rust_tuner.data.patient_ids import normal_form, visibly
 from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.row_record import changed_images, changed_rows
 from rust_tuner.data.split_file import FoldsRecord, Split, radiographs_sha256, read_split
 from rust_tuner.data.splits import split_holdout
 from rust_tuner.errors import ResumeError, SplitError
@@ -43,13 +44,18 @@ def check_unchanged(
         "radiographs_sha256": "patients, visits, views, scores or sites of the manifest",
         "images_sha256": "image files, or whose they are",
     }
-    changed = [words[name] for name, value in now.items() if study[name] != value]
+    changed = [name for name, value in now.items() if study[name] != value]
     if changed:
+        prepared = study.get("rows") or {}
+        findings = changed_rows(radiographs, prepared)
+        if not findings:
+            findings = changed_images(radiographs, file_hashes, prepared)
         return Verdict(
             *UNCHANGED,
             "failed",
-            f"Changed since the study was prepared: {'; '.join(changed)}.",
+            f"Changed since the study was prepared: {'; '.join(words[name] for name in changed)}.",
             "Restore them, or take a new study folder for the new ones.",
+            tuple(findings),
         )
     count = f"{len(radiographs)} radiographs of {len(set(radiographs.patient_ids))} patients"
     return Verdict(*UNCHANGED, "passed", f"{count}, unchanged since the study was prepared.")

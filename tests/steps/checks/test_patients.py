@@ -64,10 +64,13 @@ def test_a_changed_score_and_a_changed_image_fail_and_are_told_apart(prepared):
     assert verdict.status == "failed"
     assert "scores" in verdict.reason
     assert "image files" not in verdict.reason
+    assert len(verdict.findings) == 1
+    assert f"row {changed.rows[row]} " in verdict.findings[0]
     other = hashes(radiographs)[::-1]
     verdict = check_unchanged(radiographs, other, study)
     assert verdict.status == "failed"
     assert "image files, or whose they are" in verdict.reason
+    assert "is the image that row" in verdict.findings[0]
     assert "scores" not in verdict.reason
 
 
