@@ -28,7 +28,7 @@ def overview_section(records: StudyRecords, room: Room) -> Section:
                 figure,
                 scores,
                 caption="What came out, with 95 % intervals: over folds, which counts that they "
-                "share training data; of estimates by bootstrap over patients. A selection "
+                "share training data; of the hold-out set over patients. A selection "
                 "score is the best of several, or of patients that something was chosen on, and "
                 "too good; any score counts only beyond what the view alone reaches.",
                 alt=f"{told}.",
