@@ -16,6 +16,7 @@ from rust_tuner.labels import LABELS, UNION_THRESHOLD
 from rust_tuner.metrics import UnionCutoff, choose_union_cutoff
 from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, EVERY_ROW, VISIBLE
 from rust_tuner.records.folder import DAMAGED, StudyRecords
+from rust_tuner.records.predictions import difference_from
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import out_of_fold_predictions
 
@@ -55,7 +56,7 @@ def holdout_figures(records: StudyRecords) -> pd.DataFrame:
         As `figures_table`, and `interval_over`; empty where nothing is known.
     """
     computed = None
-    if records.predictions is not None:
+    if records.predictions is not None and not foreign_predictions(records):
         union = union_of(records)
         computed = figures_table(
             as_predictions(records.predictions),
@@ -63,6 +64,19 @@ def holdout_figures(records: StudyRecords) -> pd.DataFrame:
             union_cutoff=union.value,
         )
     return recorded_figures(records.holdout or {}, computed)
+
+
+def foreign_predictions(records: StudyRecords) -> str:
+    """Why `final/predictions.csv` is not what `final/holdout.json` tells of; empty where it is."""
+    if records.holdout is None or records.predictions is None:
+        return ""
+    fault = difference_from(records.predictions, records.holdout)
+    return (
+        f"final/predictions.csv is not what final/holdout.json was made of ({fault}), so no figure "
+        "is taken from it; restore it from a copy."
+        if fault
+        else ""
+    )
 
 
 def recorded_figures(
@@ -217,7 +231,7 @@ def find_figure(
     of_average = figures["average"]
     is_meant = of_average != "micro" if average is None else of_average == average
     rows = figures[(figures["figure"] == name) & (figures["of"] == of) & is_meant]
-    return None if rows.empty else _records(rows)[0]
+    return None if rows.empty else {str(key): value for key, value in rows.iloc[0].items()}
 
 
 def _records(table: pd.DataFrame) -> list[Row]:

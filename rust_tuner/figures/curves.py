@@ -156,7 +156,7 @@ def draw_baselines(
         own = scores[scores["model"] == model]
         values = own["value"].to_numpy(dtype=np.float64)
         mean, low, high = (float(own[name].iloc[0]) for name in INTERVAL)
-        known = "" if np.isnan(low) else f" ({low:.3f} to {high:.3f})"
+        known = "" if np.isnan(low) else f" ({low:.3f}-{high:.3f})"
         told.append(f"{(names or {}).get(model, model)}\n{mean:.3f}{known}")
         axes.plot(
             values,

@@ -230,7 +230,6 @@ class UnionAgreement:
         false_positives: visits united as predicted only.
         false_negatives: visits united in the reference only.
         true_negatives: visits united in neither.
-        cutoff: in points of the predicted total; None where it is the threshold.
     """
 
     threshold: float
@@ -238,7 +237,6 @@ class UnionAgreement:
     false_positives: int
     false_negatives: int
     true_negatives: int
-    cutoff: float | None = None
 
     @property
     def sensitivity(self) -> float:
@@ -291,7 +289,6 @@ def union_agreement(
         false_positives=int((~truth & answer).sum()),
         false_negatives=int((truth & ~answer).sum()),
         true_negatives=int((~truth & ~answer).sum()),
-        cutoff=None if cutoff is None else float(cutoff),
     )
 
 

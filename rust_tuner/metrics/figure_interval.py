@@ -92,6 +92,11 @@ def figure_interval(measured: Measured) -> Interval:
         return Interval(value, np.nan, np.nan, reason="without some one patient it is undefined")
     if is_share:
         return Interval(value, *share_interval(value, measured.variance, patients=known))
+    # Rounding alone may leave a variance where no patient moves the figure.
+    if measured.moving < 2:
+        but = " but one" if measured.moving else ""
+        reason = f"it is the same without any one patient{but}"
+        return Interval(value, np.nan, np.nan, reason=reason)
     ends = t_interval(
         value, measured.variance, degrees=measured.moving - 1, scale=scale or UNIT_SCALE
     )

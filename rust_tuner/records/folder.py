@@ -30,7 +30,7 @@ from rust_tuner.records.nested import (
     read_nested,
 )
 from rust_tuner.records.noise import NOISE, NOISE_FILE, NoiseFloor, read_noise
-from rust_tuner.records.predictions import difference_from, read_predictions
+from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project, read_project
 from rust_tuner.records.schema import HoldoutForm, SplitForm, StudyForm, read_record
 from rust_tuner.records.study import STUDY_FILE
@@ -60,8 +60,7 @@ class StudyRecords:
         cross_validation: the final model's project, or None.
         holdout: `final/holdout.json`, or None.
         looks: the looks at the hold-out set, in order.
-        predictions: `final/predictions.csv`, or None; also where it is not what the figures of
-            `final/holdout.json` are of.
+        predictions: `final/predictions.csv`, or None.
         checks: `checks.json`, or None.
         problems: what is there and cannot be read, a line each; what is not there is no problem.
     """
@@ -149,15 +148,6 @@ def read_study(directory: str | Path) -> StudyRecords:
             "restore it from a copy"
         )
         holdout = None
-    predictions = read(f"{FINAL}/{PREDICTIONS_FILE}", read_predictions)
-    if predictions is not None and holdout is not None:
-        fault = difference_from(predictions, holdout)
-        if fault:
-            problems.append(
-                f"{FINAL}/{PREDICTIONS_FILE} is not what {HOLDOUT_FILE} was made of ({fault}), so "
-                "nothing is taken from it; restore it from a copy"
-            )
-            predictions = None
     baselines = {name: project(f"{BASELINES_FOLDER}/{name}") for name in BASELINES}
     return StudyRecords(
         directory=place,
@@ -171,7 +161,7 @@ def read_study(directory: str | Path) -> StudyRecords:
         cross_validation=project(f"{FINAL}/{CROSS_VALIDATION}"),
         holdout=holdout,
         looks=looks,
-        predictions=predictions,
+        predictions=read(f"{FINAL}/{PREDICTIONS_FILE}", read_predictions),
         checks=read(CHECKS_FILE, read_checks),
         problems=tuple(problems),
     )

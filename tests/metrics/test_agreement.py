@@ -22,6 +22,11 @@ from rust_tuner.metrics import (
 
 Array = npt.NDArray[np.float64]
 
+
+def numbers(interval: Interval) -> tuple[float, float, float]:
+    return interval.value, interval.low, interval.high
+
+
 # Six targets and four judges: Shrout and Fleiss 1979, table 2.
 SHROUT_FLEISS = [
     [9, 2, 5, 8],
@@ -70,7 +75,7 @@ def pairs_of(reference: Array, predicted: Array) -> tuple[Array, Array]:
 
 
 def same(found: Interval, expected: tuple[float, ...], **tolerance: float) -> None:
-    np.testing.assert_allclose(astuple(found), expected, **{"rtol": 0, "atol": 1e-10} | tolerance)
+    np.testing.assert_allclose(numbers(found), expected, **{"rtol": 0, "atol": 1e-10} | tolerance)
 
 
 @settings(deadline=None)
@@ -195,7 +200,7 @@ def test_icc_is_the_published_one() -> None:
 
 def test_icc_depends_neither_on_order_nor_on_unit_and_leaves_out_what_is_incomplete() -> None:
     ratings = np.array(SHROUT_FLEISS, dtype=np.float64)
-    expected = astuple(intraclass_correlation(ratings))
+    expected = numbers(intraclass_correlation(ratings))
     for other in (ratings[::-1], ratings[:, ::-1], 3 * ratings - 7):
         same(intraclass_correlation(other), expected)
     gap = np.full((2, 4), np.nan)
@@ -206,7 +211,7 @@ def test_icc_depends_neither_on_order_nor_on_unit_and_leaves_out_what_is_incompl
 def test_a_constant_offset_lowers_the_icc() -> None:
     reference = np.arange(4.0, 12.0)
     found = [intraclass_correlation(np.stack([reference, reference + by], 1)) for by in (0, 1, 4)]
-    assert astuple(found[0]) == (1.0, 1.0, 1.0)
+    assert numbers(found[0]) == (1.0, 1.0, 1.0)
     assert 1 > found[1].value > found[2].value > 0
     assert all(interval.low < interval.value < interval.high for interval in found[1:])
 
@@ -215,7 +220,7 @@ def test_a_constant_offset_lowers_the_icc() -> None:
     "ratings", [np.empty((0, 2)), [[5, 6]], [[5, 5]], [[7, 7], [7, 7]], [[1, 2], [2, 1]]]
 )
 def test_an_icc_that_is_undefined_is_nan(ratings: object) -> None:
-    assert np.isnan(astuple(intraclass_correlation(ratings))).all()
+    assert np.isnan(numbers(intraclass_correlation(ratings))).all()
 
 
 def test_raters_that_never_vary_have_an_icc_without_an_interval() -> None:
@@ -246,7 +251,7 @@ def test_totals_agree_with_their_definitions(problem: tuple[Array, Array]) -> No
     num = len(left)
     assert found.pairs == num
     np.testing.assert_array_equal(
-        astuple(found.icc), astuple(intraclass_correlation(np.stack([left, right], axis=1)))
+        numbers(found.icc), numbers(intraclass_correlation(np.stack([left, right], axis=1)))
     )
     if num == 0:
         assert np.isnan([found.mae, found.bias.value]).all()
@@ -255,7 +260,7 @@ def test_totals_agree_with_their_definitions(problem: tuple[Array, Array]) -> No
     assert found.bias.value == pytest.approx(np.mean(difference), abs=1e-12)
     if num == 1:
         for interval in (found.lower_limit, found.upper_limit):
-            assert np.isnan(astuple(interval)).all()
+            assert np.isnan(numbers(interval)).all()
         assert np.isnan([found.bias.low, found.bias.high]).all()
         return
     spread = np.std(difference, ddof=1)
@@ -273,8 +278,8 @@ def test_the_limits_of_agreement_are_the_published_ones() -> None:
     # Brought into the range of totals and back; the figures follow the unit.
     large, mini = (4 + np.array(meter) / 100 for meter in (LARGE_METER, MINI_METER))
     found = total_agreement(mini, large)
-    flow = {name: 100 * np.array(astuple(getattr(found, name))) for name in ("bias", "lower_limit")}
-    upper = 100 * np.array(astuple(found.upper_limit))
+    flow = {name: 100 * np.array(numbers(getattr(found, name))) for name in ("bias", "lower_limit")}
+    upper = 100 * np.array(numbers(found.upper_limit))
     # The paper counts large minus mini and rounds limits to two standard deviations.
     np.testing.assert_allclose(flow["bias"], [-2.1, -22.0, 17.8], atol=0.1)
     np.testing.assert_allclose(upper[0] - flow["bias"][0], 1.96 * 38.8, atol=0.1)
@@ -289,9 +294,9 @@ def test_the_limits_of_agreement_are_the_published_ones() -> None:
 def test_exchanging_the_sides_turns_the_bias_round(problem: tuple[Array, Array]) -> None:
     found, exchanged = total_agreement(*problem), total_agreement(*problem[::-1])
     np.testing.assert_allclose(exchanged.mae, found.mae)
-    turned = [-value for value in astuple(found.bias)]
+    turned = [-value for value in numbers(found.bias)]
     same(exchanged.bias, (turned[0], turned[2], turned[1]))
-    turned = [-value for value in astuple(found.upper_limit)]
+    turned = [-value for value in numbers(found.upper_limit)]
     same(exchanged.lower_limit, (turned[0], turned[2], turned[1]))
 
 
@@ -307,6 +312,13 @@ def test_intervals_of_bias_and_limits_cover_what_they_estimate() -> None:
         for name, value in truth.items():
             hits[name] += getattr(found, name).low <= value <= getattr(found, name).high
     assert all(0.935 < count / num_draws < 0.965 for count in hits.values()), hits
+
+
+def test_the_cut_off_of_the_prediction_may_be_another_than_the_threshold() -> None:
+    found = union_agreement([13, 12, 14, 4], [11, 11, 10, 10], threshold=13, cutoff=11)
+    assert astuple(found) == (13.0, 1, 1, 1, 1)
+    with pytest.raises(MetricError, match="cutoff=17; a RUST total is 4-16"):
+        union_agreement([13], [11], threshold=13, cutoff=17)
 
 
 @settings(deadline=None)

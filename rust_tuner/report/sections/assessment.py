@@ -20,6 +20,7 @@ from rust_tuner.analysis.study_figures import (
     FOLDS,
     OVER,
     find_figure,
+    foreign_predictions,
     holdout_figures,
     out_of_fold_figures,
     union_of,
@@ -97,7 +98,7 @@ def add_all_figures(section: Section, room: Room, records: StudyRecords) -> None
     if not figures.empty:
         title = f"{holdout_title(records.looks)} (estimate)"
         sites: Sequence[str] = ()
-        if table is not None:
+        if table is not None and not foreign_predictions(records):
             known[title] = as_predictions(table)
             sites = table["site"].fillna("").tolist() if "site" in table else ()
         sealed = HoldoutRoom(room.folder, records.looks)

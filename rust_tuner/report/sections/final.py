@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from rust_tuner.analysis.against_view import holdout_standings
-from rust_tuner.analysis.study_figures import SCORE_FIGURES
+from rust_tuner.analysis.study_figures import SCORE_FIGURES, foreign_predictions
 from rust_tuner.analysis.tables import HOLDOUT, curves_table, final_table
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.looks import Look, count_text, holdout_title
@@ -15,7 +15,7 @@ from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, t
 from rust_tuner.report.sections.assessment import add_all_figures
 from rust_tuner.report.sections.baselines import draw_project_curves
 from rust_tuner.report.sections.holdout import draw_holdout
-from rust_tuner.words import AS_PUBLISHED, FIGURES, METRICS, figure_name, words
+from rust_tuner.words import FIGURES, METRICS, figure_name, words
 
 
 def final_section(records: StudyRecords, room: Room) -> Section:
@@ -79,6 +79,8 @@ def final_section(records: StudyRecords, room: Room) -> Section:
         attempt(section, "The table of looks", lambda: _looks(section, room, looks))
     if records.predictions is None:
         section.missing.append("final/predictions.csv is not there or cannot be read.")
+    elif fault := foreign_predictions(records):
+        section.missing.append(fault)
     else:
         draw_holdout(section, sealed, records, records.predictions)
     add_all_figures(section, room, records)
@@ -92,14 +94,10 @@ def _metric_name(metric: str, evaluation: str) -> str:
         return METRICS.get(metric, words(metric))
     if metric in SCORE_FIGURES:
         return f"{figure_name(name)}, most likely scores"
-    of = "visible cortices" if name != metric else "18 labels"
-    return (
-        f"{figure_name(name)}, {of}"
-        if name != metric
-        else figure_name(name, published=True).replace(
-            f" ({AS_PUBLISHED})", f", {of} ({AS_PUBLISHED})"
-        )
-    )
+    if name != metric:
+        return f"{figure_name(name)}, visible cortices"
+    told, _, published = figure_name(name, published=True).partition(" (")
+    return f"{told}, 18 labels" + (f" ({published}" if published else "")
 
 
 def _looks(section: Section, room: Room, looks: tuple[Look, ...]) -> None:
