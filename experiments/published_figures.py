@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure, FigureBase
 
+from rust_tuner.analysis.drawn import with_intervals
 from rust_tuner.analysis.tables import best_epoch_scores
 from rust_tuner.analysis.verdict import MODEL_NAMES
 from rust_tuner.figures.curves import draw_baselines, draw_curves
@@ -55,6 +56,7 @@ def first_models() -> Drawn:
     """Table 1.3: the first models at the best epoch of their mean curves."""
     scores = best_epoch_scores(read_published("initial_evaluation"))
     axes = new_axes(height=0.9 + 0.48 * scores["model"].nunique())
+    scores = with_intervals(scores)
     draw_baselines(scores, axes=axes, view_only=PUBLISHED_VIEW_ONLY, names=MODEL_NAMES)
     return axes.figure, scores
 

@@ -12,6 +12,33 @@ METRICS = {
     "loss": "Loss",
 }
 
+# Figures of predictions, by their names in tables.
+FIGURES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "kappa": "quadratic-weighted kappa",
+    "within_one": "agreement within one",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "precision": "precision at 0.5",
+    "recall": "recall at 0.5",
+    "f1": "F1 at 0.5",
+    "brier": "Brier score",
+    "expected_calibration_error": "expected calibration error",
+    "mae": "RUST total: mean absolute error",
+    "bias": "RUST total: bias",
+    "lower_limit": "RUST total: lower limit of agreement",
+    "upper_limit": "RUST total: upper limit of agreement",
+    "icc": "RUST total: ICC(2,1)",
+    "sensitivity": "union: sensitivity",
+    "specificity": "union: specificity",
+    "positive_predictive_value": "union: positive predictive value",
+    "negative_predictive_value": "union: negative predictive value",
+}
+# What says that a figure is one of the three that the published study gave.
+AS_PUBLISHED = "as published"
+
 # Control characters but tab and line feed, lone halves of surrogate pairs, line separators, and
 # what turns the direction of text.
 _UNSEEN = re.compile(
@@ -27,6 +54,13 @@ def short_number(value: object) -> str:
 def power_number(value: float) -> str:
     """A value of a logarithmic axis, such as 1e-7 or 2.5e-4; no raised digits, which are small."""
     return _bare(f"{value:.1e}")
+
+
+def figure_name(name: str, *, published: bool = False) -> str:
+    """A figure as words; of the published study's three figures it says so where asked for."""
+    told = FIGURES.get(name, words(name))
+    is_theirs = published and name in ("auroc", "precision", "recall")
+    return f"{told} ({AS_PUBLISHED})" if is_theirs else told
 
 
 def words(name: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from report_studies import make_predictions, write_baselines, write_regime_1, write_regime_2
 
+from rust_tuner.analysis.assessment import POOLED, as_predictions, reliability_bins
 from rust_tuner.analysis.gallery import worst_errors
 from rust_tuner.analysis.tables import (
     best_epoch_scores,
@@ -39,7 +40,6 @@ from rust_tuner.figures.summary import draw_summary
 from rust_tuner.figures.totals import draw_bland_altman, draw_totals, draw_trajectories
 from rust_tuner.metrics import total_agreement
 from rust_tuner.records.predictions import (
-    calibration_table,
     confusion_table,
     label_table,
     precision_recall_table,
@@ -202,7 +202,8 @@ def confusion(tables):
 
 def calibration(tables):
     axes = new_axes(height=3.3)
-    draw_calibration(calibration_table(label_table(tables.predictions)), axes=axes)
+    bins = reliability_bins(as_predictions(tables.predictions))
+    draw_calibration(bins[bins["label"] == POOLED], axes=axes, error=0.123)
     return axes.figure
 
 

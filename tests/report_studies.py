@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from rust_tuner import Protocol
+from rust_tuner.analysis.assessment import as_predictions, figures_table, label_figures
 from rust_tuner.analysis.nested import nested_summary
+from rust_tuner.analysis.study_figures import find_figure
 from rust_tuner.files import read_json, sha256_of_json
 from rust_tuner.labels import CORTICES, LABELS, SCORES
 from rust_tuner.records.checks import CheckRecord, Verdict, searches_seen
@@ -272,6 +274,36 @@ def holdout_record(**changes):
     return record | changes
 
 
+def holdout_record_of(predictions, **changes):
+    """A record whose figures are those of predictions, as a look leaves it, but for their list."""
+    found = as_predictions(predictions)
+    figures = figures_table(found)
+    groups = (("", "labels"), ("cortex_", "cortices"))
+    names = ("auroc", "precision", "recall", "f1")
+    metrics = {
+        f"{start}{name}": plain(find_figure(figures, name, group)["value"])
+        for start, group in groups
+        for name in names
+    }
+    own = label_figures(figures)
+    labels = [
+        {
+            "label": row["label"],
+            "positives": int(found.labels[:, LABELS.index(row["label"])].sum()),
+            "rows": len(predictions),
+            **{name: plain(row[name]) for name in names},
+        }
+        for row in own[own["counted"] == "all"].to_dict("records")
+    ]
+    counts = {"radiographs": len(predictions), "patients": predictions["patient_id"].nunique()}
+    return holdout_record(metrics=metrics, labels=labels, **counts) | changes
+
+
+def plain(value):
+    """A cell as a JSON value."""
+    return None if pd.isna(value) else value.item() if isinstance(value, np.generic) else value
+
+
 def write_split(path, *, num_folds=3):
     development = [f"{number:03d}" for number in range(30, 60)]
     content = {
@@ -417,7 +449,8 @@ def write_study(folder):
     write_noise(folder / "noise")
     write_project(folder / "final" / "cross_validation", [{"batch_size": 16}], num_folds=4)
     write_out_of_fold(folder / "final" / "cross_validation")
-    write_json(folder / "final" / "holdout.json", holdout_record())
-    make_predictions().to_csv(folder / "final" / "predictions.csv", index=False)
+    predictions = make_predictions()
+    write_json(folder / "final" / "holdout.json", holdout_record_of(predictions))
+    predictions.to_csv(folder / "final" / "predictions.csv", index=False)
     write_passed_checks(folder)
     return folder

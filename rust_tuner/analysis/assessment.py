@@ -4,7 +4,10 @@ What the figures are belongs to `metrics.assessment`; whose predictions they are
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,23 +17,34 @@ from rust_tuner.labels import CORTEX_LABELS, CORTICES, LABELS, UNION_THRESHOLD, 
 from rust_tuner.metrics import (
     Figure,
     Predictions,
+    ReliabilityTable,
     assess,
     auroc,
     keras_aurocs,
     reliability_table,
 )
-from rust_tuner.metrics.assessment import ALL_LABELS, CORTEX_GROUP, VISITS
+from rust_tuner.metrics.figure import (
+    ALL_LABELS,
+    CORTEX_GROUP,
+    NAN,
+    VISIBLE,
+    VISITS,
+    with_intervals,
+)
+from rust_tuner.metrics.weighted_counts import WeightedShare
 
 # What a table by site tells, in its order: figure, and what it is of.
 SITE_FIGURES = (
+    ("accuracy", CORTEX_GROUP),
+    ("balanced_accuracy", CORTEX_GROUP),
+    ("macro_f1", CORTEX_GROUP),
+    ("kappa", CORTEX_GROUP),
     ("auroc", ALL_LABELS),
     ("auroc", CORTEX_GROUP),
-    ("kappa", CORTEX_GROUP),
-    ("exact", CORTEX_GROUP),
     ("mae", VISITS),
     ("icc", VISITS),
 )
-_POOLED = "all"
+POOLED = "all"
 _AVERAGED = ("macro", "")
 
 
@@ -51,15 +65,37 @@ def as_predictions(table: pd.DataFrame) -> Predictions:
 
 
 def figures_table(
-    predictions: Predictions, *, union_threshold: float = UNION_THRESHOLD
+    predictions: Predictions,
+    *,
+    union_threshold: float = UNION_THRESHOLD,
+    union_cutoff: float | None = None,
 ) -> pd.DataFrame:
-    """Every figure with its 95 % interval over patients.
+    """Every figure with its 95 % interval over patients; those of the most likely scores first.
+
+    Args:
+        predictions: n radiographs.
+        union_threshold: as in `assess`.
+        union_cutoff: as in `assess`.
 
     Returns:
         The fields of `metrics.Figure`, a row each: `figure, of, average, counted, value, low,
         high, defined, total, reason`.
     """
-    found = assess(predictions, union_threshold=union_threshold)
+    return _table_of(_Asked(predictions.digest, predictions), union_threshold, union_cutoff).copy()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Predictions, equal where their content is."""
+
+    digest: str
+    predictions: Predictions = dataclasses.field(compare=False)
+
+
+# A report tells the same figures in several places, and thousands of rows take seconds.
+@functools.lru_cache(maxsize=16)
+def _table_of(asked: _Asked, union_threshold: float, union_cutoff: float | None) -> pd.DataFrame:
+    found = assess(asked.predictions, union_threshold=union_threshold, union_cutoff=union_cutoff)
     names = [field.name for field in dataclasses.fields(Figure)]
     table = pd.DataFrame([dataclasses.astuple(figure) for figure in found], columns=names)
     return table.astype({"defined": "Int64", "total": "Int64"})
@@ -94,6 +130,7 @@ def site_figures(
     sites: Sequence[str],
     *,
     union_threshold: float = UNION_THRESHOLD,
+    union_cutoff: float | None = None,
 ) -> pd.DataFrame:
     """The main figures of each site's own radiographs, with their intervals over its patients.
 
@@ -101,6 +138,7 @@ def site_figures(
         predictions: n radiographs.
         sites: the site of each; those without one are left out.
         union_threshold: as in `assess`.
+        union_cutoff: as in `assess`.
 
     Returns:
         `site, radiographs, patients, figure, of, value, low, high, reason`, sites in the order of
@@ -110,7 +148,7 @@ def site_figures(
     parts = []
     for site in compared_sites(sites):
         own = predictions.subset(names == site)
-        table = figures_table(own, union_threshold=union_threshold)
+        table = figures_table(own, union_threshold=union_threshold, union_cutoff=union_cutoff)
         table = table[table["average"].isin(_AVERAGED)]
         shown = pd.concat(
             [
@@ -135,15 +173,19 @@ def compared_sites(sites: Sequence[str]) -> list[str]:
     return known if len(known) > 1 else []
 
 
-def auroc_two_ways(predictions: Mapping[str, Predictions]) -> pd.DataFrame:
+def auroc_two_ways(
+    predictions: Mapping[str, Predictions], known: Mapping[str, float] | None = None
+) -> pd.DataFrame:
     """The exact 18-label AUROC beside Keras's with 200 thresholds, and where they part.
 
     Args:
         predictions: by what they are of; those of several folds are averaged over the folds.
+        known: the exact figure of some of them, as it stands elsewhere.
 
     Returns:
-        `evaluation, exact, defined, labels` (over how many of the labels the exact figure is; with
-        folds the fewest of a fold), `keras`, `difference` (Keras's less the exact), of which
+        `evaluation, exact, defined, labels` (over how many of the labels the exact figure is, in
+        any fold), `fewest_in_a_fold` (over how many in the fold that has the fewest; empty of one
+        model), `keras`, `difference` (Keras's less the exact), of which
         `by_bins` (scores within a bin count as tied) and `by_undefined` (labels of one class only
         count as 0), which add up to it.
     """
@@ -151,11 +193,13 @@ def auroc_two_ways(predictions: Mapping[str, Predictions]) -> pd.DataFrame:
     for name, found in predictions.items():
         folds = np.zeros(len(found.labels)) if found.folds is None else found.folds
         parts = []
+        any_fold = np.zeros(len(LABELS), bool)
         for fold in np.unique(folds):
             own = found.subset(folds == fold)
             exact = auroc(own.labels, own.probabilities)
             keras = keras_aurocs(own.labels, own.probabilities)
             defined = ~np.isnan(exact)
+            any_fold |= defined
             if not defined.any():
                 continue
             mean = float(exact[defined].mean())
@@ -166,48 +210,72 @@ def auroc_two_ways(predictions: Mapping[str, Predictions]) -> pd.DataFrame:
             continue
         table = np.array(parts)
         exact_mean, _, keras_mean, by_bins, by_undefined = table.mean(axis=0)
+        exact_mean = (known or {}).get(name, exact_mean)
         rows.append(
             {
                 "evaluation": name,
                 "exact": exact_mean,
-                "defined": int(table[:, 1].min()),
+                "defined": int(any_fold.sum()),
                 "labels": len(LABELS),
+                "fewest_in_a_fold": None if found.folds is None else int(table[:, 1].min()),
                 "keras": keras_mean,
                 "difference": keras_mean - exact_mean,
                 "by_bins": by_bins,
                 "by_undefined": by_undefined,
             }
         )
-    names = ["evaluation", "exact", "defined", "labels", "keras", "difference"]
-    return pd.DataFrame(rows, columns=[*names, "by_bins", "by_undefined"])
+    names = ["evaluation", "exact", "defined", "labels", "fewest_in_a_fold", "keras"]
+    table_of_all = pd.DataFrame(rows, columns=[*names, "difference", "by_bins", "by_undefined"])
+    return table_of_all.astype({"fewest_in_a_fold": "Int64"})
 
 
 def reliability_bins(predictions: Predictions) -> pd.DataFrame:
-    """Reliability tables in ten bins of equal width, where the cortex is visible.
+    """The calibration of predictions, in ten bins of equal width, where the cortex is visible.
+
+    The one table of it: the drawing shows the rows of `all`, and the expected calibration errors
+    among the figures are of the same bins.
 
     Returns:
-        `label` (each cortex label, and `all` of them together), `low, high` (of the bin), `rows,
-        mean_probability, share_positive`; bins without rows are left out.
+        `label` (each cortex label, and `all` of them together), `above, up_to` (of the bin),
+        `rows, mean_probability, share_positive`, and of `all` the 95 % interval over patients of
+        the share, `share_low, share_high`; bins without rows are left out.
     """
     truth, score, mask = _cortices(predictions)
-    rows = []
-    everything = (truth[mask][:, None], score[mask][:, None], None)
-    for names, problem in (((_POOLED,), everything), (CORTEX_LABELS, (truth, score, mask))):
-        table = reliability_table(*problem)
-        for place, label in enumerate(names):
-            for number in np.flatnonzero(table.rows[place]):
-                rows.append(
-                    (
-                        label,
-                        table.edges[number],
-                        table.edges[number + 1],
-                        int(table.rows[place, number]),
-                        table.mean_probability[place, number],
-                        table.share_positive[place, number],
-                    )
-                )
-    columns = ["label", "low", "high", "rows", "mean_probability", "share_positive"]
-    return pd.DataFrame(rows, columns=columns)
+    together = reliability_table(truth[mask][:, None], score[mask][:, None])
+    rows = _bins_of(together, (POOLED,))
+    owner = predictions.patient_ids[np.nonzero(mask)[0]]
+    place = np.searchsorted(together.edges[1:-1], score[mask])
+    for number, own in zip(np.flatnonzero(together.rows[0]), rows, strict=True):
+        inside = place == number
+        own |= _share_interval(truth[mask][inside], owner[inside])
+    rows += _bins_of(reliability_table(truth, score, mask), CORTEX_LABELS)
+    columns = ["label", "above", "up_to", "rows", "mean_probability", "share_positive"]
+    return pd.DataFrame(rows, columns=[*columns, "share_low", "share_high"])
+
+
+def _bins_of(table: ReliabilityTable, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The bins that hold rows, one table of labels after the other."""
+    return [
+        {
+            "label": label,
+            "above": table.edges[number],
+            "up_to": table.edges[number + 1],
+            "rows": int(table.rows[place, number]),
+            "mean_probability": table.mean_probability[place, number],
+            "share_positive": table.share_positive[place, number],
+        }
+        for place, label in enumerate(names)
+        for number in np.flatnonzero(table.rows[place])
+    ]
+
+
+def _share_interval(
+    positive: npt.NDArray[np.float64], patient_ids: npt.NDArray[Any]
+) -> dict[str, float]:
+    """The 95 % interval over patients of a share of labels; NaN where too few tell of it."""
+    share = WeightedShare(positive)
+    (figure,) = with_intervals([Figure("share", POOLED, "", VISIBLE, NAN)], share, patient_ids)
+    return {"share_low": figure.low, "share_high": figure.high}
 
 
 def _cortices(

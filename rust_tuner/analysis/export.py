@@ -6,6 +6,7 @@ From the project folder alone: no model code, no data and no TensorFlow.
 import csv
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from rust_tuner.data.csv_output import safe_text
 from rust_tuner.errors import SearchError
 from rust_tuner.files import write_text
 from rust_tuner.records.project import Project, read_project
-from rust_tuner.records.rows import score_intervals
 
 SUFFIXES = (".json", ".yaml", ".yml", ".csv")
 
@@ -30,7 +30,7 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
     Returns:
         What was written: `hyperparameters`, `objective`, `score` (averaged over the folds; a
         selection score, which the best of many trials exceeds by chance), `score_std` (over
-        folds), `score_interval` (95 %, over patients; null where it is not known), `tied_trials`
+        folds), `score_interval` (95 %, over folds; null where it is not known), `tied_trials`
         (those that are statistically tied with the best one, itself among them; null where that
         is not known), `epoch` (from 0), `trial`, the other metrics, the view-only baseline, the
         number of trials, the weights really used, seed, protocol and versions.
@@ -69,7 +69,7 @@ def best_hyperparameters(project: Project) -> dict[str, Any]:
     if best is None:
         raise SearchError(f"{project.folder}: no trial has completed, so none is the best")
     run = project.run
-    interval = score_intervals(project, best).get(project.objective)
+    interval = best.interval(project.objective.removeprefix("val_"))
     compared = project.ties
     statuses = [trial.status for trial in project.trials]
     return {
@@ -77,7 +77,7 @@ def best_hyperparameters(project: Project) -> dict[str, Any]:
         "objective": project.objective,
         "score": best.score,
         "score_std": best.spread(project.objective.removeprefix("val_")),
-        "score_interval": None if interval is None else [interval.low, interval.high],
+        "score_interval": None if math.isnan(interval.low) else [interval.low, interval.high],
         "tied_trials": [name for name, tie in compared.items() if tie.tied] or None,
         "score_kind": "selection score: the best of several trials, no estimate for new patients",
         "epoch": best.epoch,

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from rust_tuner.analysis.assessment import as_predictions, figures_table
+from rust_tuner.analysis.study_figures import find_figure, holdout_figures
 from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
-from rust_tuner.metrics.assessment import ALL_LABELS, CORTEX_GROUP
+from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
@@ -35,8 +35,8 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
             best = project.best
             if best is not None and f"val_{metric}" in best.metrics:
                 found = best.interval(metric)
-                ends = (best.metrics[f"val_{metric}"], found.low, found.high)
-                rows.append((told, SELECTION, metric, *ends, known.get(metric)))
+                figure = (found.value, found.low, found.high)
+                rows.append((told, SELECTION, metric, *figure, known.get(metric)))
 
     done = {name: item for name, item in records.baselines.items() if item.best is not None}
     if done:
@@ -57,15 +57,15 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
             estimate = (found["mean"], found["low"], found["high"])
             rows.append((told, ESTIMATE, metric, *estimate, view["mean"]))
     if records.holdout is not None:
-        intervals = _holdout_intervals(records)
+        figures = holdout_figures(records)
         told = f"tuned model, hold-out set of {records.holdout['patients']} patients"
         if len(records.looks) > 1:
             told += f", {count_text(records.looks)}"
         for metric in METRICS_TOLD:
-            value = records.holdout["metrics"][metric]
-            ends = intervals.get(metric, (None, None))
+            row = find_figure(figures, "auroc", _GROUPS[metric]) or {}
+            figure = (row.get(name) for name in ("value", "low", "high"))
             known = records.holdout["view_only_baseline"][metric]
-            rows.append((told, ESTIMATE, metric, value, *ends, known))
+            rows.append((told, ESTIMATE, metric, *figure, known))
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     return table.astype(dict.fromkeys(_COLUMNS[3:], "float64"))
 
@@ -73,20 +73,3 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
 def _objective_of(project: Project, objective: str) -> float:
     best = project.best
     return -np.inf if best is None else best.metrics.get(objective, -np.inf)
-
-
-def _holdout_intervals(records: StudyRecords) -> dict[str, tuple[float | None, float | None]]:
-    """The intervals that were recorded with the one look, or those that the page's tables tell."""
-    recorded = (records.holdout or {}).get("figures")
-    if recorded:
-        figures = pd.DataFrame(recorded)
-    elif records.predictions is not None:
-        figures = figures_table(as_predictions(records.predictions))
-    else:
-        return {}
-    return {
-        metric: (row["low"], row["high"])
-        for row in figures.to_dict("records")
-        for metric, group in _GROUPS.items()
-        if (row["figure"], row["of"], row["average"]) == ("auroc", group, "macro")
-    }

@@ -14,6 +14,7 @@ import pandas as pd
 
 from rust_tuner.analysis.nested import outer_table, summary_table
 from rust_tuner.analysis.noise import noise_spread
+from rust_tuner.analysis.study_figures import holdout_metrics
 from rust_tuner.data.csv_output import csv_text
 from rust_tuner.errors import SearchError
 from rust_tuner.files import write_text
@@ -234,7 +235,8 @@ def final_table(records: StudyRecords) -> pd.DataFrame:
     Returns:
         `evaluation` (`cross_validation` or `holdout`), `kind` (the first is a `selection score`,
         the second an `estimate`), `metric`, `value`, `std` (over folds), `view_only` (the
-        view-only baseline of the same metric); no rows where nothing is there. Where the hold-out
+        view-only baseline of the same metric); of the hold-out set the figures of the most likely
+        scores first; no rows where nothing is there. Where the hold-out
         set was looked at more than once, also `looks`: how often, and why.
     """
     rows: list[tuple[str, str, str, float | None, float | None, float | None]] = []
@@ -249,8 +251,8 @@ def final_table(records: StudyRecords) -> pd.DataFrame:
             )
     if records.holdout is not None:
         known = records.holdout["view_only_baseline"]
-        for metric, value in records.holdout["metrics"].items():
-            rows.append((HOLDOUT, "estimate", metric, value, None, known.get(metric)))
+        for metric, figure in holdout_metrics(records).items():
+            rows.append((HOLDOUT, "estimate", metric, figure, None, known.get(metric)))
     names = ["evaluation", "kind", "metric", "value", "std", "view_only"]
     table = pd.DataFrame(rows, columns=names)
     table = table.astype(dict.fromkeys(names[3:], "float64"))

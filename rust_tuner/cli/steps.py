@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from rust_tuner.analysis.against_view import holdout_standings
+from rust_tuner.analysis.study_figures import holdout_figures
 from rust_tuner.cli.options import (
     Cache,
     DistinctPatients,
@@ -283,7 +284,9 @@ def _run_baselines(
 def _run_final(study: Study, look_again: str | None = None) -> None:
     found = study.final(look_again)
     looks = study.looks
-    out.print(holdout_table(found, looks, holdout_standings(read_study(study.directory))))
+    records = read_study(study.directory)
+    figures = holdout_figures(records)
+    out.print(holdout_table(found, looks, holdout_standings(records), figures=figures))
     say(f"evaluated on {found['date']}; hold-out set {count_text(looks)}")
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rust_tuner.analysis.drawn import INTERVAL, with_intervals, with_means
 from rust_tuner.figures.style import (
     BLUE,
     GREY,
@@ -20,7 +21,6 @@ from rust_tuner.figures.style import (
     styled,
     title_above,
 )
-from rust_tuner.metrics.fold_interval import UNIT, fold_interval
 from rust_tuner.words import METRICS, short_number, words
 
 # (name, colour, line style) of the two splits in the published layout.
@@ -50,7 +50,7 @@ def draw_curves(
     num_folds = curves["fold"].nunique()
     _draw_fold_lines(curves, axes=axes, metric=metric)
     validation = curves[curves["split"] == "validation"]
-    mean = validation.groupby("epoch")[metric].mean()
+    mean = mean_curve(validation, metric)
     if epoch is None and len(mean):
         best = mean.argmin() if metric == "loss" else mean.argmax()
         epoch = int(mean.index.to_numpy()[best])
@@ -140,11 +140,9 @@ def draw_baselines(
 ) -> None:
     """The first models side by side: folds, their mean and its 95 % interval.
 
-    The interval is `fold_interval`, which counts that the folds share training data.
-
     Args:
-        scores: `model, fold, value`, such as from `tables.best_epoch_scores`; drawn in its order
-            from the top.
+        scores: `model, fold, value`, drawn in its order from the top, and `mean, low, high` of
+            each model; those of `drawn.with_intervals` where they are not there.
         axes: where to draw.
         metric: what the values are.
         view_only: the view-only baseline, drawn as a line.
@@ -152,12 +150,14 @@ def draw_baselines(
         names: what to call the models.
     """
     models = list(dict.fromkeys(scores["model"]))
+    scores = scores if set(INTERVAL) <= set(scores) else with_intervals(scores)
     told = []
     for place, model in enumerate(models):
-        values = scores.loc[scores["model"] == model, "value"].to_numpy(dtype=np.float64)
-        mean = fold_interval(values, bounds=UNIT)
-        known = "" if np.isnan(mean.low) else f" ({mean.low:.3f}-{mean.high:.3f})"
-        told.append(f"{(names or {}).get(model, model)}\n{mean.value:.3f}{known}")
+        own = scores[scores["model"] == model]
+        values = own["value"].to_numpy(dtype=np.float64)
+        mean, low, high = (float(own[name].iloc[0]) for name in INTERVAL)
+        known = "" if np.isnan(low) else f" ({low:.3f}-{high:.3f})"
+        told.append(f"{(names or {}).get(model, model)}\n{mean:.3f}{known}")
         axes.plot(
             values,
             np.full(len(values), place - 0.16),
@@ -170,7 +170,7 @@ def draw_baselines(
         )
         if known:
             axes.plot(
-                [mean.low, mean.high],
+                [low, high],
                 [place + 0.16] * 2,
                 color=BLUE,
                 linewidth=1.2,
@@ -178,7 +178,7 @@ def draw_baselines(
                 markersize=6,
                 zorder=3,
             )
-        axes.plot(mean.value, place + 0.16, color=BLUE, marker="D", markersize=4, zorder=4)
+        axes.plot(mean, place + 0.16, color=BLUE, marker="D", markersize=4, zorder=4)
     if chance is not None:
         axes.axvline(chance, color=GREY, linewidth=0.8, linestyle=":", label="chance")
     if view_only is not None:
@@ -193,6 +193,13 @@ def draw_baselines(
     legend_below(axes, num_columns=2)
 
 
+def mean_curve(curves: pd.DataFrame, metric: str) -> pd.Series:
+    """The mean of the folds of one split by epoch, as `drawn.with_means` has it."""
+    return (
+        with_means(curves, metric).drop_duplicates("epoch").set_index("epoch")["mean"].sort_index()
+    )
+
+
 def _draw_fold_lines(curves: pd.DataFrame, *, axes: Axes, metric: str) -> None:
     for split, name, colour, style in _SPLITS:
         rows = curves[curves["split"] == split]
@@ -200,7 +207,7 @@ def _draw_fold_lines(curves: pd.DataFrame, *, axes: Axes, metric: str) -> None:
             continue
         for _, fold in rows.groupby("fold"):
             axes.plot(fold["epoch"], fold[metric], color=colour, linewidth=0.4, alpha=0.45)
-        mean = rows.groupby("epoch")[metric].mean()
+        mean = mean_curve(rows, metric)
         lone = "o" if len(mean) == 1 else None
         axes.plot(
             mean.index,

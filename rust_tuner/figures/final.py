@@ -109,20 +109,21 @@ def draw_confusion(counts: pd.DataFrame, *, figure: Figure) -> None:
 
 
 @styled
-def draw_calibration(bins: pd.DataFrame, *, axes: Axes) -> None:
+def draw_calibration(bins: pd.DataFrame, *, axes: Axes, error: float = float("nan")) -> None:
     """Predicted probability against observed share, all visible cortex labels pooled.
 
     Args:
-        bins: from `predictions.calibration_table`.
+        bins: from `assessment.reliability_bins`, of all labels together.
         axes: where to draw.
+        error: their expected calibration error; not told where NaN.
     """
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=":", label="perfect")
-    observed = bins["observed"].to_numpy(dtype=np.float64)
-    low, high = (bins[name].to_numpy(dtype=np.float64) for name in ("low", "high"))
+    names = ("mean_probability", "share_positive", "share_low", "share_high")
+    predicted, observed, low, high = (bins[name].to_numpy(dtype=np.float64) for name in names)
     axes.errorbar(
-        bins["predicted"].to_numpy(dtype=np.float64),
+        predicted,
         observed,
-        yerr=np.clip([observed - low, high - observed], 0, None),
+        yerr=np.nan_to_num(np.clip([observed - low, high - observed], 0, None)),
         color=BLUE,
         marker="o",
         markersize=3.5,
@@ -135,8 +136,8 @@ def draw_calibration(bins: pd.DataFrame, *, axes: Axes) -> None:
     axes.set_aspect("equal")
     axes.set_xlabel("Mean predicted probability")
     axes.set_ylabel("Observed share of positives")
-    total = int(bins["rows"].sum())
-    axes.set_title(f"n = {total} visible labels\nin {len(bins)} bins of about equal size")
+    told = "" if np.isnan(error) else f"; calibration error {error:.3f}"
+    axes.set_title(f"n = {int(bins['rows'].sum())} visible labels\nin {len(bins)} bins{told}")
     axes.legend(loc="upper left")
 
 

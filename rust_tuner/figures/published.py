@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rust_tuner.analysis.drawn import INTERVAL, with_intervals, with_means
 from rust_tuner.figures.regimes import LOGARITHMIC, axis_name, label_logarithmic
 from rust_tuner.figures.style import BLUE, ORANGE, legend_below, styled, title_above
-from rust_tuner.metrics.fold_interval import UNIT, fold_interval
 from rust_tuner.words import METRICS
 
 # Name, colour, line style and marker of the two sides.
@@ -46,11 +46,11 @@ def draw_curves_beside(
         rows = validation[validation["side"] == side]
         if rows.empty:
             continue
-        by_epoch = rows.groupby("epoch")["auroc"]
-        mean = by_epoch.mean()
+        drawn = with_means(rows, "auroc").drop_duplicates("epoch").set_index("epoch").sort_index()
+        mean = drawn["mean"]
         colour, style = look["color"], look["linestyle"]
         axes.fill_between(
-            mean.index, by_epoch.min(), by_epoch.max(), color=colour, alpha=0.2, linewidth=0
+            mean.index, drawn["lowest"], drawn["highest"], color=colour, alpha=0.2, linewidth=0
         )
         lone = look["marker"] if len(mean) == 1 else None
         axes.plot(mean.index, mean, color=colour, linestyle=style, marker=lone, label=side)
@@ -74,12 +74,15 @@ def draw_models_beside(
     """Models side by side, the published one and ours below each other, with 95 % intervals.
 
     Args:
-        scores: `side, model, fold, value`; models are drawn in its order from the top.
+        scores: `side, model, fold, value`, and `mean, low, high` as of `draw_baselines`; models
+            are drawn in its order from the top.
         axes: where to draw.
         view_only: the view-only baseline of each side, drawn as a line.
         names: what to call the models.
     """
     models = list(dict.fromkeys(scores["model"]))
+    if not set(INTERVAL) <= set(scores):
+        scores = with_intervals(scores, by=("side", "model"))
     told = []
     for place, model in enumerate(models):
         lines = [(names or {}).get(model, model)]
@@ -87,12 +90,11 @@ def draw_models_beside(
             own = scores[(scores["model"] == model) & (scores["side"] == side)]
             if own.empty:
                 continue
-            mean = fold_interval(own["value"].to_numpy(dtype=np.float64), bounds=UNIT)
-            lines.append(f"{side} {mean.value:.3f}")
-            ends = [mean.low, mean.high]
+            mean, *ends = (float(own[name].iloc[0]) for name in INTERVAL)
+            lines.append(f"{side} {mean:.3f}")
             axes.plot(ends, [place + offset] * 2, color=look["color"], marker="|", markersize=6)
             axes.plot(
-                mean.value,
+                mean,
                 place + offset,
                 color=look["color"],
                 marker=look["marker"],

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from rust_tuner.analysis.drawn import with_boxes
 from rust_tuner.figures.style import BLUE, ORANGE, draw_reference, legend_below, score_label, styled
 from rust_tuner.words import METRICS, short_number, words
 
@@ -74,11 +75,21 @@ def draw_fold_boxes(
         count: how many trials at most.
         view_only: the view-only baseline, drawn as a line.
     """
-    best = scores[scores["rank"] <= count]
+    best = with_boxes(scores[scores["rank"] <= count])
     ranks = sorted(best["rank"].unique())
     groups = [best.loc[best["rank"] == rank, "value"].to_numpy(dtype=np.float64) for rank in ranks]
-    axes.boxplot(
-        groups,
+    boxes = best.drop_duplicates("rank").set_index("rank")
+    axes.bxp(
+        [
+            {
+                "med": box["median"],
+                "q1": box["lower_quartile"],
+                "q3": box["upper_quartile"],
+                "whislo": box["lower_whisker"],
+                "whishi": box["upper_whisker"],
+            }
+            for box in (boxes.loc[rank] for rank in ranks)
+        ],
         positions=range(len(ranks)),
         widths=0.6,
         showfliers=False,
@@ -102,7 +113,7 @@ def draw_fold_boxes(
         )
         axes.plot(
             place,
-            values.mean(),
+            boxes.loc[ranks[place], "mean"],
             marker="D",
             markersize=3.4,
             markerfacecolor="white",

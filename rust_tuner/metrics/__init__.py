@@ -9,16 +9,18 @@ from rust_tuner.metrics.agreement import (
     total_agreement,
     union_agreement,
 )
-from rust_tuner.metrics.assessment import Figure, Predictions, assess
+from rust_tuner.metrics.assessment import Predictions, assess
 from rust_tuner.metrics.calibration import (
     ReliabilityTable,
     brier_score,
     expected_calibration_error,
     reliability_table,
 )
+from rust_tuner.metrics.class_figures import ClassFigures, class_figures
 from rust_tuner.metrics.clustered_auroc import AreaWithVariance, ClusteredAurocs
 from rust_tuner.metrics.comparison import PairedTest, corrected_t_test, tied_with_best
 from rust_tuner.metrics.decisions import DecisionTable, decisions
+from rust_tuner.metrics.figure import Figure
 from rust_tuner.metrics.fold_auroc import FoldMacroAuroc
 from rust_tuner.metrics.fold_interval import fold_interval
 from rust_tuner.metrics.gain import Gain, gain_over, view_only_of_folds
@@ -46,6 +48,7 @@ from rust_tuner.metrics.uncertainty import (
     auroc_intervals,
     patient_bootstrap,
 )
+from rust_tuner.metrics.union_cutoff import UnionCutoff, choose_union_cutoff
 from rust_tuner.metrics.visits import VisitTotals, paired_totals
 from rust_tuner.metrics.weighted_ranking import WeightedAuroc, WeightedAveragePrecision
 
@@ -53,6 +56,7 @@ __all__ = [
     "AreaWithVariance",
     "AurocIntervals",
     "BootstrapInterval",
+    "ClassFigures",
     "ClusteredAurocs",
     "DecisionTable",
     "Figure",
@@ -67,6 +71,7 @@ __all__ = [
     "ScoreAgreement",
     "TotalAgreement",
     "UnionAgreement",
+    "UnionCutoff",
     "ViewOnlyBaseline",
     "VisitTotals",
     "WeightedAuroc",
@@ -76,6 +81,8 @@ __all__ = [
     "auroc_intervals",
     "average_precision",
     "brier_score",
+    "choose_union_cutoff",
+    "class_figures",
     "corrected_t_test",
     "decisions",
     "expected_calibration_error",

@@ -12,6 +12,7 @@ from scipy import stats
 
 from rust_tuner.errors import MetricError
 from rust_tuner.labels import CORTICES, HIGHEST_TOTAL, LOWEST_TOTAL, SCORES
+from rust_tuner.metrics.class_figures import class_figures
 from rust_tuner.metrics.ranking import ratio
 from rust_tuner.metrics.uncertainty import TAILS, Interval
 
@@ -31,8 +32,11 @@ class ScoreAgreement:
         pairs: (4,) int64, the pairs counted.
         kappa: (4,) float64, quadratic-weighted kappa in [-1, 1]; NaN where both sides give one
             and the same score throughout, or where there is no pair.
-        exact: (4,) float64, the share of pairs that are equal.
+        exact: (4,) float64, the share of pairs that are equal; of a model's scores against the
+            reference it is the accuracy.
         within_one: (4,) float64, the share of pairs that differ by one at most.
+        balanced_accuracy: (4,) float64, the mean recall of the scores; see `class_figures`.
+        macro_f1: (4,) float64, the mean F1 of the scores; see `class_figures`.
     """
 
     confusion: IntArray
@@ -40,6 +44,8 @@ class ScoreAgreement:
     kappa: FloatArray
     exact: FloatArray
     within_one: FloatArray
+    balanced_accuracy: FloatArray
+    macro_f1: FloatArray
 
 
 def score_agreement(reference: npt.ArrayLike, predicted: npt.ArrayLike) -> ScoreAgreement:
@@ -71,12 +77,15 @@ def score_agreement(reference: npt.ArrayLike, predicted: npt.ArrayLike) -> Score
     confusion = np.einsum("cni,cnj->cij", left.astype(np.int64), right.astype(np.int64))
     pairs = confusion.sum(axis=(1, 2))
     kappa, exact, within_one = confusion_figures(confusion)
+    of_classes = class_figures(confusion)
     return ScoreAgreement(
         confusion=confusion,
         pairs=pairs,
         kappa=kappa,
         exact=exact,
         within_one=within_one,
+        balanced_accuracy=of_classes.balanced_accuracy,
+        macro_f1=of_classes.macro_f1,
     )
 
 
@@ -213,10 +222,10 @@ def intraclass_correlation(ratings: npt.ArrayLike) -> Interval:
 
 @dataclass(frozen=True)
 class UnionAgreement:
-    """Union, a total of at least the threshold, as predicted against the reference.
+    """Union as predicted, a total of at least the cut-off, against the reference.
 
     Attributes:
-        threshold: in points of the total.
+        threshold: in points of the reference's total.
         true_positives: visits united in both.
         false_positives: visits united as predicted only.
         false_negatives: visits united in the reference only.
@@ -251,21 +260,29 @@ class UnionAgreement:
 
 
 def union_agreement(
-    reference: npt.ArrayLike, predicted: npt.ArrayLike, *, threshold: float
+    reference: npt.ArrayLike,
+    predicted: npt.ArrayLike,
+    *,
+    threshold: float,
+    cutoff: float | None = None,
 ) -> UnionAgreement:
-    """Compare who is united, both sides by the same threshold.
+    """Compare who is united.
 
     Args:
         reference: (n,) totals in [4, 16], or NaN.
         predicted: (n,) totals of the same visits, whole or not.
-        threshold: a total of at least this is union; in [4, 16].
+        threshold: a reference total of at least this is union; in [4, 16].
+        cutoff: a predicted total of at least this is; in [4, 16], the threshold where None.
 
     Raises:
-        MetricError: as `total_agreement`, or for a threshold outside [4, 16].
+        MetricError: as `total_agreement`, or for a threshold or cut-off outside [4, 16].
     """
-    if not LOWEST_TOTAL <= threshold <= HIGHEST_TOTAL:
-        raise MetricError(f"threshold={threshold}; a RUST total is {LOWEST_TOTAL}-{HIGHEST_TOTAL}")
-    truth, answer = (side >= threshold for side in _total_pairs(reference, predicted))
+    limits = {"threshold": threshold, "cutoff": threshold if cutoff is None else cutoff}
+    for name, value in limits.items():
+        if not LOWEST_TOTAL <= value <= HIGHEST_TOTAL:
+            raise MetricError(f"{name}={value}; a RUST total is {LOWEST_TOTAL}-{HIGHEST_TOTAL}")
+    true_totals, predicted_totals = _total_pairs(reference, predicted)
+    truth, answer = true_totals >= threshold, predicted_totals >= limits["cutoff"]
     return UnionAgreement(
         threshold=float(threshold),
         true_positives=int((truth & answer).sum()),

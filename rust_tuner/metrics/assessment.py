@@ -5,6 +5,8 @@ kind. Whose figures they are, of the hold-out set or out of fold, is the caller'
 """
 
 import dataclasses
+import functools
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,6 @@ import numpy.typing as npt
 from rust_tuner.errors import MetricError
 from rust_tuner.labels import (
     CORTEX_LABELS,
-    CORTICES,
     LABELS,
     NUM_LABELS,
     NUM_VIEWS,
@@ -23,21 +24,23 @@ from rust_tuner.labels import (
     decode,
     decode_probabilities,
 )
-from rust_tuner.metrics.agreement import total_agreement
 from rust_tuner.metrics.calibration import expected_calibration_error
 from rust_tuner.metrics.clustered_auroc import ClusteredAurocs
-from rust_tuner.metrics.figure_interval import Measured, figure_interval
-from rust_tuner.metrics.jackknife import Statistic, patient_jackknife
+from rust_tuner.metrics.figure import (
+    ALL_LABELS,
+    CORTEX_GROUP,
+    EVERY_ROW,
+    NAN,
+    VISIBLE,
+    Figure,
+    filled,
+    with_intervals,
+)
 from rust_tuner.metrics.ranking import checked_labels, macro_average
+from rust_tuner.metrics.score_figures import score_figures, visit_figures
 from rust_tuner.metrics.uncertainty import Interval, area_interval, macro_area_interval
 from rust_tuner.metrics.visits import VisitTotals, paired_totals
-from rust_tuner.metrics.weighted_counts import (
-    WeightedAgreement,
-    WeightedBrier,
-    WeightedDecisions,
-    WeightedTotals,
-    WeightedUnion,
-)
+from rust_tuner.metrics.weighted_counts import WeightedBrier, WeightedDecisions
 from rust_tuner.metrics.weighted_ranking import (
     Pooled,
     WeightedAveragePrecision,
@@ -47,15 +50,8 @@ from rust_tuner.metrics.weighted_ranking import (
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-ALL_LABELS = "labels"
-CORTEX_GROUP = "cortices"
-VISITS = "visits"
-EVERY_ROW = "all"
-VISIBLE = "visible"
 # Why a calibration error has no interval.
 NO_INTERVAL_OF_CALIBRATION = "any redrawing of the patients raises a calibration error"
-
-_NAN = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +108,17 @@ class Predictions:
             folds,
         )
 
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content, equal where all of it is."""
+        made = hashlib.sha256()
+        for array in (self.labels, self.visible, self.probabilities, self.folds):
+            if array is not None:
+                made.update(repr((array.shape, array.dtype.str)).encode())
+                made.update(np.ascontiguousarray(array).data)
+        made.update(repr((self.patient_ids.tolist(), self.visits.tolist())).encode())
+        return made.hexdigest()
+
     @property
     def scores(self) -> tuple[FloatArray, FloatArray]:
         """True and most likely scores (n, 4), in the order of `CORTICES`; NaN where not visible."""
@@ -126,52 +133,24 @@ class Predictions:
         return paired_totals(reference, predicted, self.patient_ids, self.visits)
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One figure.
-
-    Attributes:
-        figure: such as `auroc` or `kappa`.
-        of: `labels` (all 18), `cortices` (the labels, or the scores, of all four), one label, one
-            cortex, or `visits`.
-        average: `macro`, `micro`, or empty.
-        counted: `all` rows, or those where the cortex is `visible`; of visits those with all four.
-        value: NaN where undefined.
-        low: the lower end of its 95 % interval; NaN where it has none.
-        high: the upper end.
-        defined: of a mean, over how many labels it is; of visits, how many are complete.
-        total: how many labels, or visits, there are.
-        reason: why it has a value and no interval; empty where it has one.
-    """
-
-    figure: str
-    of: str
-    average: str
-    counted: str
-    value: float
-    low: float = _NAN
-    high: float = _NAN
-    defined: int | None = None
-    total: int | None = None
-    reason: str = ""
-
-
 def assess(
     predictions: Predictions,
     *,
     threshold: float = 0.5,
     union_threshold: float = UNION_THRESHOLD,
+    union_cutoff: float | None = None,
 ) -> list[Figure]:
     """Every figure of predictions, with 95 % intervals over patients.
 
-    AUROC and average precision are macro, micro and of each label, over all 18 labels and over
-    the 16 of the cortices where these are visible; so are the Brier score and the expected
-    calibration error (no micro), and precision, recall and F1 at a threshold. Quadratic-weighted
-    kappa, exact and within-one agreement are those of the most likely scores, of each cortex and
-    their mean. The RUST total of a visit, both views paired, has mean absolute error, bias,
-    Bland and Altman's limits and ICC(2,1), here once more with its own interval of McGraw and
-    Wong as `icc_analytic`; union, a total of at least a threshold, has sensitivity, specificity
-    and predictive values.
+    First those of the most likely scores, of each cortex where it is visible and their mean:
+    accuracy, balanced accuracy, macro F1, quadratic-weighted kappa and agreement within one. They
+    count every radiograph, as precision, recall and F1 at a threshold do not: where all four
+    probabilities of a cortex are below it, nothing is decided. AUROC and average precision are
+    macro, micro and of each label, over all 18 labels and over the 16 of the cortices where these
+    are visible; so are the Brier score (no micro), the expected calibration error, and precision,
+    recall and F1 (no micro). The RUST total of a visit, both views paired, has mean absolute
+    error, bias, Bland and Altman's limits and ICC(2,1); union has sensitivity, specificity and
+    predictive values.
 
     The intervals are those of `auroc_intervals` and `figure_interval`, without random numbers.
     A figure that too few patients tell of has none, and its `reason` says so.
@@ -179,7 +158,9 @@ def assess(
     Args:
         predictions: n radiographs; with one patient there are no intervals.
         threshold: a probability of at least this is a positive decision.
-        union_threshold: a total of at least this is union; in [4, 16].
+        union_threshold: a true total of at least this is union; in [4, 16].
+        union_cutoff: a predicted total of at least this is predicted union; the threshold where
+            None. See `choose_union_cutoff`.
 
     Raises:
         MetricError: as the modules of the figures.
@@ -203,29 +184,22 @@ def assess(
         found += _areas(scope, predictions)
         precision = _AveragePrecision(scope, predictions.folds)
         known = scope.figures("average_precision", averages=("macro", "micro"))
-        found += _with_intervals(known, precision, patient_ids)
+        found += with_intervals(known, precision, patient_ids)
         known = [item for name in ("precision", "recall", "f1") for item in scope.figures(name)]
         decided = WeightedDecisions(*scope.problem, threshold=threshold)
-        found += _with_intervals(known, decided, patient_ids)
+        found += with_intervals(known, decided, patient_ids)
         brier = WeightedBrier(*scope.problem)
-        found += _with_intervals(scope.figures("brier"), brier, patient_ids)
-    known = []
-    for name in ("kappa", "exact", "within_one"):
-        known.append(Figure(name, CORTEX_GROUP, "macro", VISIBLE, _NAN, total=len(CORTICES)))
-        known += [Figure(name, cortex, "", VISIBLE, _NAN) for cortex in CORTICES]
-    found += _with_intervals(known, WeightedAgreement(*predictions.scores), patient_ids)
+        found += with_intervals(scope.figures("brier"), brier, patient_ids)
     found = _with_counts(found)
     for scope in scopes:
-        errors = expected_calibration_error(*scope.problem)
-        mean = macro_average(errors)
-        values = [mean.value, *errors]
-        known = scope.figures("expected_calibration_error")
-        counts = [(mean.defined, mean.labels), *[(None, None)] * len(errors)]
-        for figure, value, (defined, total) in zip(known, values, counts, strict=True):
-            reason = "" if np.isnan(value) else NO_INTERVAL_OF_CALIBRATION
-            figure = _filled(figure, Interval(float(value), _NAN, _NAN, reason=reason))
-            found.append(dataclasses.replace(figure, defined=defined, total=total))
-    return found + _of_visits(predictions.totals, union_threshold)
+        found += _calibration(scope)
+    return [
+        *score_figures(*predictions.scores, patient_ids),
+        *found,
+        *visit_figures(
+            predictions.totals, union_threshold=union_threshold, union_cutoff=union_cutoff
+        ),
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,12 +221,12 @@ class _Scope:
     def figures(self, name: str, averages: Sequence[str] = ("macro",)) -> list[Figure]:
         """The figures of a name without values: averages first, then each label."""
         means = [
-            Figure(name, self.name, average, self.counted, _NAN, total=len(self.labels))
+            Figure(name, self.name, average, self.counted, NAN, total=len(self.labels))
             if average == "macro"
-            else Figure(name, self.name, average, self.counted, _NAN)
+            else Figure(name, self.name, average, self.counted, NAN)
             for average in averages
         ]
-        return means + [Figure(name, label, "", self.counted, _NAN) for label in self.labels]
+        return means + [Figure(name, label, "", self.counted, NAN) for label in self.labels]
 
 
 class _AveragePrecision:
@@ -292,45 +266,7 @@ def _areas(scope: _Scope, predictions: Predictions) -> list[Figure]:
         *(area_interval(areas.label(number)) for number in range(areas.num_labels)),
     ]
     known = scope.figures("auroc", averages=("macro", "micro"))
-    return [_filled(*pair) for pair in zip(known, intervals, strict=True)]
-
-
-def _with_intervals(
-    known: Sequence[Figure], statistic: Statistic, patient_ids: npt.NDArray[Any]
-) -> list[Figure]:
-    """Give figures, in the order of the statistic's columns, their values and intervals."""
-    if not len(patient_ids):
-        return [_filled(figure, Interval(_NAN, _NAN, _NAN)) for figure in known]
-    found = patient_jackknife(statistic, patient_ids)
-    # A mean is as sure as the label that the fewest patients tell of.
-    fewest: dict[str, int] = {}
-    for figure, value, patients in zip(known, found.values, found.defining, strict=True):
-        if not figure.average and not np.isnan(value):
-            fewest[figure.figure] = min(int(patients), fewest.get(figure.figure, int(patients)))
-    filled = []
-    for column, figure in enumerate(known):
-        of_mean = figure.average == "macro"
-        patients = int(found.defining[column])
-        measured = Measured(
-            figure.figure,
-            float(found.values[column]),
-            float(found.variances[column]),
-            patients=fewest.get(figure.figure, patients) if of_mean else patients,
-            moving=int(found.moving[column]),
-            of_mean=of_mean,
-        )
-        filled.append(_filled(figure, figure_interval(measured)))
-    return filled
-
-
-def _filled(figure: Figure, interval: Interval) -> Figure:
-    return dataclasses.replace(
-        figure,
-        value=interval.value,
-        low=interval.low,
-        high=interval.high,
-        reason=interval.reason,
-    )
+    return [filled(*pair) for pair in zip(known, intervals, strict=True)]
 
 
 def _with_counts(figures: list[Figure]) -> list[Figure]:
@@ -348,20 +284,18 @@ def _with_counts(figures: list[Figure]) -> list[Figure]:
     return found
 
 
-def _of_visits(totals: VisitTotals, union_threshold: float) -> list[Figure]:
-    pair = totals.reference, totals.predicted
-    complete, total = len(totals.reference), totals.num_visits
-
-    def figures(names: Sequence[str]) -> list[Figure]:
-        plain = Figure("", VISITS, "", VISIBLE, _NAN, defined=complete, total=total)
-        return [dataclasses.replace(plain, figure=name) for name in names]
-
-    found = _with_intervals(
-        figures(WeightedTotals.names), WeightedTotals(*pair), totals.patient_ids
-    )
-    union = WeightedUnion(*pair, threshold=union_threshold)
-    found += _with_intervals(figures(WeightedUnion.names), union, totals.patient_ids)
-    (analytic,) = figures(["icc_analytic"])
-    analytic = _filled(analytic, total_agreement(*pair).icc)
-    place = WeightedTotals.names.index("icc") + 1
-    return [*found[:place], analytic, *found[place:]]
+def _calibration(scope: _Scope) -> list[Figure]:
+    """The expected calibration errors of a scope: macro, of all labels in one table, each label."""
+    errors = expected_calibration_error(*scope.problem)
+    mean = macro_average(errors)
+    truth, score, mask = scope.problem
+    (together,) = expected_calibration_error(truth[mask][:, None], score[mask][:, None])
+    known = scope.figures("expected_calibration_error", averages=("macro", "micro"))
+    figures = []
+    for figure, value in zip(known, (mean.value, together, *errors), strict=True):
+        reason = "" if np.isnan(value) else NO_INTERVAL_OF_CALIBRATION
+        figure = filled(figure, Interval(float(value), NAN, NAN, reason=reason))
+        if figure.average == "macro":
+            figure = dataclasses.replace(figure, defined=mean.defined)
+        figures.append(figure)
+    return figures

@@ -80,3 +80,10 @@ def patient_jackknife(statistic: Statistic, patient_ids: npt.ArrayLike) -> Jackk
         moving=(~np.isclose(left, values, rtol=0, atol=1e-12)).sum(axis=0),
         defining=(~np.isnan(np.concatenate(alone))).sum(axis=0),
     )
+
+
+def patient_sums(patient_ids: npt.ArrayLike) -> FloatArray:
+    """Weights (n, patients) that take each patient alone, as float64 zeros and ones."""
+    patients, patient_of_row = np.unique(np.asarray(patient_ids), return_inverse=True)
+    weights: FloatArray = (patient_of_row[:, None] == np.arange(len(patients))).astype(np.float64)
+    return weights

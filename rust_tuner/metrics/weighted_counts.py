@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from rust_tuner.labels import CORTICES, SCORES
 from rust_tuner.metrics.agreement import LIMIT_REACH, confusion_figures
+from rust_tuner.metrics.class_figures import class_figures
 from rust_tuner.metrics.ranking import checked_labels, ratio
 from rust_tuner.metrics.weighted_ranking import mean_of_defined
 
@@ -46,6 +47,20 @@ class WeightedDecisions:
         return np.concatenate([part for each in figures for part in _with_mean(each)], axis=1)
 
 
+class WeightedShare:
+    """The share of rows that are positive."""
+
+    def __init__(self, positive: npt.ArrayLike) -> None:
+        """Take (n,) zeros and ones."""
+        own = np.asarray(positive, dtype=np.float64)
+        self._parts = np.stack([own, np.ones_like(own)], axis=1)
+
+    def __call__(self, weights: FloatArray) -> FloatArray:
+        """(n, resamples) weights to (resamples, 1)."""
+        positives, rows = (weights.T @ self._parts).T
+        return ratio(positives, rows)[:, None]
+
+
 class WeightedBrier:
     """The Brier score of each label and their mean."""
 
@@ -64,7 +79,9 @@ class WeightedBrier:
 
 
 class WeightedAgreement:
-    """Kappa, exact and within-one agreement of each cortex, and their means over the cortices."""
+    """Figures of the most likely scores of each cortex, and their means over the cortices."""
+
+    names = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "within_one")
 
     def __init__(self, reference: npt.ArrayLike, predicted: npt.ArrayLike) -> None:
         """Count the pairs.
@@ -81,14 +98,26 @@ class WeightedAgreement:
         self._parts = pairs.reshape(len(pairs), len(CORTICES) * len(SCORES) ** 2) * 1.0
 
     def __call__(self, weights: FloatArray) -> FloatArray:
-        """(n, resamples) weights to (resamples, 15): kappa, exact, within one.
+        """(n, resamples) weights to (resamples, 25) in the order of `names`.
 
         Each as the mean over the cortices, then of each cortex.
         """
-        counts = weights.T @ self._parts
-        confusion = counts.reshape(-1, len(CORTICES), len(SCORES), len(SCORES))
-        figures = confusion_figures(confusion)
+        confusion = self.confusion(weights)
+        kappa, accuracy, within_one = confusion_figures(confusion)
+        of_classes = class_figures(confusion)
+        figures = (
+            accuracy,
+            of_classes.balanced_accuracy,
+            of_classes.macro_f1,
+            kappa,
+            within_one,
+        )
         return np.concatenate([part for each in figures for part in _with_mean(each)], axis=1)
+
+    def confusion(self, weights: FloatArray) -> FloatArray:
+        """(n, resamples) weights to (resamples, 4, 4, 4) by cortex, true and predicted score."""
+        counts: FloatArray = weights.T @ self._parts
+        return counts.reshape(-1, len(CORTICES), len(SCORES), len(SCORES))
 
 
 class WeightedTotals:
@@ -124,7 +153,7 @@ class WeightedTotals:
 
 
 class WeightedUnion:
-    """Sensitivity, specificity and predictive values of union at one threshold."""
+    """Sensitivity, specificity and predictive values of union."""
 
     names = (
         "sensitivity",
@@ -133,9 +162,24 @@ class WeightedUnion:
         "negative_predictive_value",
     )
 
-    def __init__(self, reference: FloatArray, predicted: FloatArray, *, threshold: float) -> None:
-        """Take totals (n,) without NaN; at least the threshold is union."""
-        truth, answer = reference >= threshold, predicted >= threshold
+    def __init__(
+        self,
+        reference: FloatArray,
+        predicted: FloatArray,
+        *,
+        threshold: float,
+        cutoff: float | None = None,
+    ) -> None:
+        """Take totals (n,) without NaN.
+
+        Args:
+            reference: at least the threshold is union.
+            predicted: at least the cut-off is predicted union.
+            threshold: of the reference.
+            cutoff: of the prediction; the threshold where None.
+        """
+        truth = reference >= threshold
+        answer = predicted >= (threshold if cutoff is None else cutoff)
         cells = [truth & answer, ~truth & ~answer, truth, ~truth, answer, ~answer]
         self._parts = np.stack(cells, axis=1) * 1.0
 

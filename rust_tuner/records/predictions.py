@@ -5,24 +5,35 @@ a substitute value.
 """
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from rust_tuner.data.csv_output import original_text
 from rust_tuner.errors import RecordError, RustTunerError
 from rust_tuner.files import read_whole
-from rust_tuner.labels import CORTICES, LABELS, SCORES, decode_probabilities
-from rust_tuner.metrics import auroc
+from rust_tuner.labels import (
+    CORTICES,
+    LABELS,
+    NUM_VIEWS,
+    SCORES,
+    decode_probabilities,
+    encode,
+    visible_mask,
+)
+from rust_tuner.metrics import auroc, macro_average
+from rust_tuner.words import METRICS
 
 _TEXTS = ("image", "patient_id", "visit", "view")
 _SITE = "site"
 _PROBABILITIES = tuple(f"probability_{label}" for label in LABELS)
-_INTERVAL = 0.95
+# Further apart two AUROCs are not those of the same predictions, written and read.
+_AS_WRITTEN = 1e-6
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
@@ -63,6 +74,32 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
         )
     texts = {name: original_text(table[name]) for name in (*_TEXTS, _SITE) if name in table}
     return table.assign(**texts, **{name: numbers[name].astype("float64") for name in columns})
+
+
+def difference_from(predictions: pd.DataFrame, holdout: Mapping[str, Any]) -> str:
+    """In what predictions are not those that `final/holdout.json` tells of; empty where they are.
+
+    Args:
+        predictions: from `read_predictions`.
+        holdout: the content of `final/holdout.json`.
+    """
+    if len(predictions) != holdout["radiographs"]:
+        return f"{len(predictions)} radiographs, not {holdout['radiographs']}"
+    scores = predictions[list(CORTICES)].to_numpy(dtype=np.float64)
+    labels = encode(predictions["view"].tolist(), scores)
+    answers = predictions[list(_PROBABILITIES)].to_numpy(dtype=np.float64)
+    for name, areas in (
+        ("auroc", auroc(labels, answers)),
+        (
+            "cortex_auroc",
+            auroc(labels[:, NUM_VIEWS:], answers[:, NUM_VIEWS:], visible_mask(scores)),
+        ),
+    ):
+        recorded, value = holdout["metrics"].get(name), macro_average(areas).value
+        known = float("nan") if recorded is None else float(recorded)
+        if not np.isclose(known, value, rtol=0, atol=_AS_WRITTEN, equal_nan=True):
+            return f"{METRICS[name]} {value:.3f}, not {known:.3f}"
+    return ""
 
 
 def label_table(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -159,34 +196,6 @@ def confusion_table(predictions: pd.DataFrame) -> pd.DataFrame:
                 share = count / of_score.sum() if of_score.any() else np.nan
                 rows.append((cortex, true_score, predicted, count, share))
     names = ["cortex", "true_score", "predicted_score", "count", "share"]
-    return pd.DataFrame(rows, columns=names)
-
-
-def calibration_table(labels: pd.DataFrame, *, num_bins: int = 10) -> pd.DataFrame:
-    """Predicted probability against observed share, in bins of about equal size.
-
-    All visible cortex labels are pooled. Equal probabilities are never on two sides of a bin's
-    edge, so there may be fewer bins.
-
-    Args:
-        labels: from `label_table`.
-        num_bins: how many bins at most.
-
-    Returns:
-        `predicted` (mean probability), `observed` (share of positives), `low` and `high` (its
-        Wilson 95 % interval, which takes rows as independent), `rows`.
-    """
-    names = ["predicted", "observed", "low", "high", "rows"]
-    if labels.empty:
-        return pd.DataFrame(columns=names)
-    edges = np.unique(np.quantile(labels["probability"], np.linspace(0, 1, num_bins + 1)))
-    place = np.searchsorted(edges[1:-1], labels["probability"], side="left")
-    rows = []
-    for _, part in labels.groupby(place):
-        positives = int(part["positive"].sum())
-        interval = stats.binomtest(positives, len(part)).proportion_ci(_INTERVAL, method="wilson")
-        observed = positives / len(part)
-        rows.append((part["probability"].mean(), observed, interval.low, interval.high, len(part)))
     return pd.DataFrame(rows, columns=names)
 
 

@@ -13,6 +13,7 @@ It reads and writes files alone: no model code, no data and no TensorFlow. A pro
 The records of folds belong to `folds`, the form of each file to `schema`.
 """
 
+import math
 import os
 import re
 from collections.abc import Iterable
@@ -127,14 +128,23 @@ class TrialRecord:
         return None if values is None or len(values) < 2 else float(np.std(values, ddof=1))
 
     def interval(self, metric: str) -> Interval:
-        """The 95 % interval of a validation metric's mean over the folds at the chosen epoch.
+        """A validation metric at the chosen epoch with its 95 % interval, the one that it has.
 
-        NaN where it is not known; see `metrics.fold_interval`.
+        Over folds, which counts that they share training data: `metrics.fold_interval`. Its ends
+        are NaN where it is not known. An interval over patients would be of the models as they were
+        trained; this one is of training on other patients too.
         """
+        nan = float("nan")
+        value = self.metrics.get(f"val_{metric}", nan)
         values = self.fold_values(metric)
         if not values:
-            return Interval(float("nan"), float("nan"), float("nan"))
-        return fold_interval(values, bounds=UNIT) if "auroc" in metric else fold_interval(values)
+            return Interval(value, nan, nan)
+        found = fold_interval(values, bounds=UNIT) if "auroc" in metric else fold_interval(values)
+        if math.isnan(value):
+            return found
+        # What was recorded and the mean of the folds may differ by rounding.
+        ends = min(found.low, value), max(found.high, value)
+        return Interval(value, *(ends if not math.isnan(found.low) else (nan, nan)))
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,6 @@ It owns `rows.csv` of a project folder: whose radiograph each row is, what is tr
 fold validates it. A prediction of a fold is the only one that its radiographs never trained.
 """
 
-import functools
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +13,10 @@ import pandas as pd
 
 from rust_tuner.data.csv_output import csv_text, original_text
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.errors import ResumeError, RustTunerError
+from rust_tuner.errors import ResumeError
 from rust_tuner.files import sha256_of_file, sha256_of_text, write_text
 from rust_tuner.labels import CORTICES, NUM_VIEWS, encode, visible_mask
-from rust_tuner.metrics import Interval, Predictions, auroc_intervals
+from rust_tuner.metrics import Predictions
 from rust_tuner.records.project import Project, TrialRecord, read_out_of_fold
 
 ROWS_FILE = "rows.csv"
@@ -127,29 +124,6 @@ def predictions_of(rows: pd.DataFrame, probabilities: npt.NDArray[np.float32]) -
     ).subset(counted)
 
 
-def score_intervals(project: Project, trial: TrialRecord | None = None) -> dict[str, Interval]:
-    """95 % intervals over patients of a trial's `val_auroc` and `val_cortex_auroc`.
-
-    They are of the very figures of the trial's record, each fold's macro AUROC averaged over the
-    folds, and come from its out-of-fold predictions. They hold for the models as they were
-    trained, and tell nothing of how much the best of many trials was picked by chance.
-
-    Args:
-        project: a search, on radiographs or not.
-        trial: the best one where None.
-
-    Returns:
-        Nothing where there are no out-of-fold predictions of radiographs.
-    """
-    try:
-        found = out_of_fold_predictions(project, trial)
-    except (RustTunerError, KeyError, TypeError, ValueError):
-        return {}
-    if len(set(found.patient_ids)) < 2:
-        return {}
-    return dict(_intervals_of(_Asked(found)))
-
-
 def problems_of(found: Predictions) -> dict[str, tuple[Any, Any, npt.NDArray[np.bool_] | None]]:
     """What the two AUROCs of predictions are made of: truth, score, and what of it counts."""
     return {
@@ -159,38 +133,6 @@ def problems_of(found: Predictions) -> dict[str, tuple[Any, Any, npt.NDArray[np.
             found.probabilities[:, NUM_VIEWS:],
             found.visible,
         ),
-    }
-
-
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """Predictions, equal where their content is."""
-
-    predictions: Predictions
-
-    @functools.cached_property
-    def digest(self) -> str:
-        made = hashlib.sha256()
-        found = self.predictions
-        for array in (found.labels, found.visible, found.probabilities, found.folds):
-            made.update(np.ascontiguousarray(array).data)
-        made.update(repr(found.patient_ids.tolist()).encode())
-        return made.hexdigest()
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Asked) and self.digest == other.digest
-
-
-# A report tells the same intervals in several places, and thousands of rows take seconds.
-@functools.lru_cache(maxsize=16)
-def _intervals_of(asked: _Asked) -> dict[str, Interval]:
-    found = asked.predictions
-    return {
-        name: auroc_intervals(truth, score, found.patient_ids, mask, folds=found.folds).macro
-        for name, (truth, score, mask) in problems_of(found).items()
     }
 
 

@@ -205,6 +205,18 @@ class TwoFigures(Form):
     cortex_auroc: float | None
 
 
+class UnionForm(Form):
+    """From which predicted total on a model says union, and how that was chosen."""
+
+    value: float
+    threshold: float
+    chosen: bool
+    how: str
+    youden: float | None
+    visits: Count
+    united: Count
+
+
 class HoldoutForm(Form):
     """`final/holdout.json`: what a look at the hold-out set found."""
 
@@ -213,6 +225,8 @@ class HoldoutForm(Form):
     radiographs: Count
     patients: Count
     threshold: float
+    union_threshold: float | None = None
+    union_cutoff: UnionForm | None = None
     epoch: Epochs
     metrics: TwoFigures
     view_only_baseline: TwoFigures
@@ -254,6 +268,7 @@ class CardForm(Form):
     model_sha256: str
     input: CardInput
     view_cortices: dict[Literal["ap", "lateral"], list[CortexName]]
+    union: UnionForm | None = None
 
     @model_validator(mode="after")
     def _names_both_views(self) -> "CardForm":

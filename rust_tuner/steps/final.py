@@ -15,7 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
+from rust_tuner.analysis.assessment import (
+    as_predictions,
+    figures_table,
+    label_figures,
+    overall_figures,
+)
+from rust_tuner.analysis.study_figures import SCORE_FIGURES, development_cutoff, find_figure
 from rust_tuner.data.csv_output import csv_text
 from rust_tuner.data.images import PREPROCESSING
 from rust_tuner.data.pipeline import decode_images
@@ -30,7 +36,8 @@ from rust_tuner.files import (
     write_text,
 )
 from rust_tuner.labels import LABELS, NUM_VIEWS
-from rust_tuner.metrics import auroc, decisions, view_only_scores
+from rust_tuner.metrics import UnionCutoff, auroc, macro_average, view_only_scores
+from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, EVERY_ROW
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.looks import (
@@ -56,6 +63,7 @@ CROSS_VALIDATION = "cross_validation"
 CARD_FILE = "model.json"
 FIGURES_FILE = "figures.csv"
 THRESHOLD = 0.5
+_LABEL_FIGURES = ("auroc", "precision", "recall", "f1")
 
 _PREDICTION_BATCH = 32
 
@@ -208,6 +216,7 @@ def fit_final_model(
         "radiographs": len(radiographs),
         "patients": len(set(radiographs.patient_ids)),
         "weights": recipe.weights.to_json(),
+        "union": _union_cutoff(Path(directory), protocol).to_json(),
         "seed": protocol.seed,
         "versions": versions(),
         "onednn": onednn_enabled(),
@@ -256,13 +265,16 @@ def evaluate_holdout(
         development: the development set; it gives the view-only baseline its prevalences.
         holdout: the sealed set.
         epoch: the epoch that the cross-validation chose, from 0; recorded only.
-        protocol: gives the union threshold; `Protocol.study()` where None.
+        protocol: gives the union threshold; `Protocol.study()` where None. From which predicted
+            total on the model says union is chosen on the out-of-fold predictions of
+            `final/cross_validation`, never on the hold-out set.
         look_again: the reason for another look; None for the first.
         progress: where to report; nowhere by default.
 
     Returns:
-        The content of `holdout.json`: AUROC of all labels and of visible cortices, precision,
-        recall and F1 at 0.5, macro and per label; in `figures` all that is not of one label.
+        The content of `holdout.json`. In `metrics` first the figures of the most likely scores,
+        then AUROC of all labels and of visible cortices, precision, recall and F1 at 0.5; these
+        per label in `labels`; in `figures` all that is not of one label.
 
     Raises:
         SearchError: for anything but a hold-out set.
@@ -298,8 +310,13 @@ def evaluate_holdout(
         answers.astype(np.float64), columns=[f"probability_{label}" for label in LABELS]
     )
     told = pd.concat([table, named], axis=1)
-    choices = protocol or Protocol.study()
-    figures = figures_table(as_predictions(told), union_threshold=choices.union_threshold)
+    union = _union_cutoff(Path(directory), protocol or Protocol.study())
+    if card.get("union") != union.to_json():
+        # Of a model that an earlier version fitted, or fitted for another threshold.
+        write_json(folder / CARD_FILE, card | {"union": union.to_json()})
+    figures = figures_table(
+        as_predictions(told), union_threshold=union.threshold, union_cutoff=union.value
+    )
     found = {
         "format": 1,
         "kind": "estimate: of patients that nothing which was chosen had seen",
@@ -311,10 +328,11 @@ def evaluate_holdout(
         "radiographs": len(radiographs),
         "patients": len(set(radiographs.patient_ids)),
         "threshold": THRESHOLD,
-        "union_threshold": choices.union_threshold,
+        "union_threshold": union.threshold,
+        "union_cutoff": union.to_json(),
         "epoch": epoch,
         "model_sha256": card["model_sha256"],
-    } | holdout_figures(development, holdout, answers)
+    } | holdout_figures(development, holdout, figures)
     found["figures"] = [
         {name: _plain(value) for name, value in row.items()}
         for row in overall_figures(figures).to_dict("records")
@@ -327,46 +345,59 @@ def evaluate_holdout(
 
 
 def holdout_figures(
-    development: Development, holdout: HoldOut, answers: npt.NDArray[np.float32]
+    development: Development, holdout: HoldOut, figures: pd.DataFrame
 ) -> dict[str, Any]:
-    """The figures of hold-out predictions (n, 18), as JSON values; None where undefined."""
+    """What `holdout.json` has beside the list of all figures, as JSON values.
+
+    Args:
+        development: gives the view-only baseline its prevalences.
+        holdout: the sealed set.
+        figures: from `figures_table`, of its predictions.
+
+    Returns:
+        `metrics`, `view_only_baseline` and `labels`; None where a figure is undefined.
+    """
     radiographs = holdout.radiographs
     labels, visible = radiographs.labels, radiographs.visible
-    cortices = (labels[:, NUM_VIEWS:], answers[:, NUM_VIEWS:])
-    decided = decisions(labels, answers, threshold=THRESHOLD)
-    shown = decisions(*cortices, threshold=THRESHOLD, mask=visible)
-    areas = auroc(labels, answers)
+    metrics = {name: _value(figures, name, CORTEX_GROUP) for name in SCORE_FIGURES}
+    for start, group in (("", ALL_LABELS), ("cortex_", CORTEX_GROUP)):
+        metrics |= {f"{start}{name}": _value(figures, name, group) for name in _LABEL_FIGURES}
     alone = view_only_scores(development.radiographs.labels, labels)
-    metrics = {
-        "auroc": _mean_of_defined(areas),
-        "cortex_auroc": _mean_of_defined(auroc(*cortices, visible)),
-        "precision": decided.macro_precision,
-        "recall": decided.macro_recall,
-        "f1": decided.macro_f1,
-        "cortex_precision": shown.macro_precision,
-        "cortex_recall": shown.macro_recall,
-        "cortex_f1": shown.macro_f1,
-    }
-    baseline = {
-        "auroc": _mean_of_defined(auroc(labels, alone)),
-        "cortex_auroc": _mean_of_defined(auroc(cortices[0], alone[:, NUM_VIEWS:], visible)),
-    }
+    shown = auroc(labels[:, NUM_VIEWS:], alone[:, NUM_VIEWS:], visible)
+    baseline = {"auroc": auroc(labels, alone), "cortex_auroc": shown}
+    of_labels = label_figures(figures)
+    rows = of_labels[of_labels["counted"] == EVERY_ROW].to_dict("records")
     return {
-        "metrics": {name: _number(value) for name, value in metrics.items()},
-        "view_only_baseline": {name: _number(value) for name, value in baseline.items()},
+        "metrics": metrics,
+        "view_only_baseline": {
+            name: _number(macro_average(areas).value) for name, areas in baseline.items()
+        },
         "labels": [
             {
-                "label": label,
-                "positives": int(labels[:, index].sum()),
+                "label": row["label"],
+                "positives": int(labels[:, LABELS.index(row["label"])].sum()),
                 "rows": len(labels),
-                "auroc": _number(areas[index]),
-                "precision": _number(decided.precision[index]),
-                "recall": _number(decided.recall[index]),
-                "f1": _number(decided.f1[index]),
+                **{name: _number(row[name]) for name in _LABEL_FIGURES},
             }
-            for index, label in enumerate(LABELS)
+            for row in rows
         ],
     }
+
+
+def _union_cutoff(directory: Path, protocol: Protocol) -> UnionCutoff:
+    """From which predicted total on the model says union: chosen on development data alone."""
+    place = directory / FINAL / CROSS_VALIDATION
+    try:
+        project = read_project(place)
+    except (RustTunerError, OSError):
+        project = None
+    return development_cutoff(project, threshold=protocol.union_threshold)
+
+
+def _value(figures: pd.DataFrame, name: str, of: str) -> float | None:
+    """The value of a figure; None where it is undefined or not there."""
+    row = find_figure(figures, name, of)
+    return None if row is None else _number(row["value"])
 
 
 def known_evaluation(directory: str | Path, *, reason: str | None = None) -> dict[str, Any] | None:
@@ -513,11 +544,6 @@ def _is_fitted(folder: Path, key: str) -> bool:
         return bool(read_card(folder / MODEL_FILE)["key"] == key)
     except (RustTunerError, KeyError):
         return False
-
-
-def _mean_of_defined(areas: npt.NDArray[np.float64]) -> float:
-    """The macro figure; NaN where a small hold-out set defines none of its labels."""
-    return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ import pandas as pd
 from rich.table import Table
 
 from rust_tuner.analysis.against_view import standings
+from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.labels import CORTICES
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import suggested_backbone
@@ -18,7 +19,6 @@ from rust_tuner.records.project import (
     hyperparameter_columns,
     results_table,
 )
-from rust_tuner.records.rows import score_intervals
 from rust_tuner.steps.plan import PlannedStep
 from rust_tuner.terminal.table import four_digits, plain_table
 
@@ -35,7 +35,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     """The best trials with mean and standard deviation over folds, and the view-only baseline.
 
     Which of them are statistically tied with the best one stands beside them, and below the
-    best one's interval over patients. Hyperparameters that the search holds fixed are named above
+    best one's interval over folds. Hyperparameters that the search holds fixed are named above
     the table, once.
     """
     results = results_table(project)
@@ -114,6 +114,9 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
         lines.append("* is what the search maximises.")
     if with_ties:
         lines.append("Tied: not told from the best at 5 %, all trials tested at once.")
+        lower = project.run["objective"]["direction"] == "min"
+        note = tie_note(results_table(project), lower_is_better=lower)
+        lines += [note] if note else []
     whole = sum(trial.one_step or False for trial in project.trials)
     if whole:
         lines.append(
@@ -123,19 +126,16 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
     alike = sum(trial.learned_nothing for trial in project.trials)
     if alike:
         lines.append(f"{alike} of the trials learned nothing: AUROC 0.500 in every fold and epoch.")
-    intervals = score_intervals(project) if metrics else {}
-    if intervals:
+    best = project.best
+    if best is not None:
+        known = {name: best.interval(name.removeprefix("val_")) for name in metrics}
         told = ", ".join(
-            f"{_SHORT[name]} "
-            + (
-                f"no interval ({intervals[name].reason})"
-                if intervals[name].reason
-                else f"{intervals[name].low:.3f} to {intervals[name].high:.3f}"
-            )
-            for name in metrics
-            if name in intervals
+            f"{_SHORT[name]} {found.low:.3f} to {found.high:.3f}"
+            for name, found in known.items()
+            if not pd.isna(found.low)
         )
-        lines.append(f"Best, 95 % over patients: {told}.")
+        if told:
+            lines.append(f"Best, 95 % interval over folds: {told}.")
     for item in standings(project):
         name = f"val_{item.metric}"
         if name in metrics:
@@ -168,6 +168,9 @@ def baselines_table(found: pd.DataFrame, objective: str) -> Table:
     lines = ["Mean ± standard deviation over folds at the epoch of the best mean (from 0)."]
     if found["tied_with_best"].notna().any():
         lines.append("Tied: not told from the best at 5 %, all models tested at once.")
+        metric = objective.removeprefix("val_")
+        note = tie_note(found, name="model", score=metric, spread=f"{metric}_std")
+        lines += [note] if note else []
     if suggested is not None:
         lines.append(f"Best of the frozen backbones by {objective}: {suggested}.")
     table = plain_table("First models", "\n".join(lines))

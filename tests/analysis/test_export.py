@@ -104,7 +104,7 @@ EXPECTED = {
     "objective": "val_auroc",
     "score": 0.72,
     "score_std": pytest.approx(statistics.stdev([0.80, 0.70, 0.66])),
-    "score_interval": None,
+    "score_interval": [pytest.approx(0.4367647228500268), 1.0],
     "tied_trials": None,
     "score_kind": "selection score: the best of several trials, no estimate for new patients",
     "epoch": 1,

@@ -22,6 +22,11 @@ from rust_tuner.metrics import (
 
 Array = npt.NDArray[np.float64]
 
+
+def numbers(interval: Interval) -> tuple[float, float, float]:
+    return interval.value, interval.low, interval.high
+
+
 # Six targets and four judges: Shrout and Fleiss 1979, table 2.
 SHROUT_FLEISS = [
     [9, 2, 5, 8],
@@ -67,10 +72,6 @@ def totals(draw: st.DrawFn) -> tuple[Array, Array]:
 def pairs_of(reference: Array, predicted: Array) -> tuple[Array, Array]:
     both = ~np.isnan(reference) & ~np.isnan(predicted)
     return reference[both], predicted[both]
-
-
-def numbers(found: Interval) -> tuple[float, float, float]:
-    return found.value, found.low, found.high
 
 
 def same(found: Interval, expected: tuple[float, ...], **tolerance: float) -> None:
@@ -311,6 +312,13 @@ def test_intervals_of_bias_and_limits_cover_what_they_estimate() -> None:
         for name, value in truth.items():
             hits[name] += getattr(found, name).low <= value <= getattr(found, name).high
     assert all(0.935 < count / num_draws < 0.965 for count in hits.values()), hits
+
+
+def test_the_cut_off_of_the_prediction_may_be_another_than_the_threshold() -> None:
+    found = union_agreement([13, 12, 14, 4], [11, 11, 10, 10], threshold=13, cutoff=11)
+    assert astuple(found) == (13.0, 1, 1, 1, 1)
+    with pytest.raises(MetricError, match="cutoff=17; a RUST total is 4-16"):
+        union_agreement([13], [11], threshold=13, cutoff=17)
 
 
 @settings(deadline=None)

@@ -63,7 +63,7 @@ def predictions():
 
 @pytest.fixture(scope="module")
 def found(predictions):
-    return by_name(assess(predictions, threshold=0.4, union_threshold=11))
+    return by_name(assess(predictions, threshold=0.4, union_threshold=11, union_cutoff=10))
 
 
 def test_every_figure_is_that_of_its_own_module(predictions, found):
@@ -95,19 +95,21 @@ def test_every_figure_is_that_of_its_own_module(predictions, found):
             expected |= {
                 (name, label, "", counted): v for label, v in zip(names, values, strict=True)
             }
+        truth, answer, mask = problem
+        together = expected_calibration_error(truth[mask][:, None], answer[mask][:, None])
+        expected["expected_calibration_error", of, "micro", counted] = together[0]
     agreement = score_agreement(reference, likeliest)
-    for name in ("kappa", "exact", "within_one"):
-        values = getattr(agreement, name)
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "within_one"):
+        values = getattr(agreement, "exact" if name == "accuracy" else name)
         expected[name, "cortices", "macro", "visible"] = macro_average(values).value
         expected |= {
             (name, cortex, "", "visible"): v for cortex, v in zip(CORTICES, values, strict=True)
         }
     pair = predictions.totals.reference, predictions.totals.predicted
-    totals, union = total_agreement(*pair), union_agreement(*pair, threshold=11)
+    totals, union = total_agreement(*pair), union_agreement(*pair, threshold=11, cutoff=10)
     for name in ("mae", "bias", "lower_limit", "upper_limit", "icc"):
         figure = getattr(totals, name)
         expected[name, "visits", "", "visible"] = getattr(figure, "value", figure)
-    expected["icc_analytic", "visits", "", "visible"] = totals.icc.value
     for name in (
         "sensitivity",
         "specificity",
@@ -143,10 +145,6 @@ def test_intervals_of_aurocs_are_those_of_auroc_intervals(predictions, found):
             assert (figure.low, figure.high, figure.reason) == pytest.approx(
                 (interval.low, interval.high, interval.reason)
             )
-    pair = predictions.totals.reference, predictions.totals.predicted
-    analytic = found["icc_analytic", "visits", "", "visible"]
-    icc = total_agreement(*pair).icc
-    assert (analytic.low, analytic.high) == (icc.low, icc.high)
 
 
 def test_intervals_of_other_figures_are_those_of_the_jackknife_over_patients(predictions, found):
@@ -165,11 +163,9 @@ def test_intervals_of_other_figures_are_those_of_the_jackknife_over_patients(pre
 @pytest.mark.parametrize("folds", [None, 3])
 def test_a_figure_lies_in_its_interval_or_says_why_it_has_none(num_patients, folds):
     ranges = {"kappa": (-1, 1), "icc": (-1, 1), "mae": (0, 12), "bias": (-12, 12)}
-    free = ("lower_limit", "upper_limit", "icc_analytic")
+    free = ("lower_limit", "upper_limit")
     for seed in range(3 if num_patients < 40 else 1):
         for figure in assess(draw(seed, num_patients, folds=folds)):
-            if figure.figure == "icc_analytic":
-                continue
             if np.isnan(figure.low):
                 assert np.isnan(figure.high)
                 assert bool(figure.reason) == (not np.isnan(figure.value)), figure
@@ -219,6 +215,33 @@ def test_averages_say_over_how_many_labels_they_are(predictions):
     assert figure.defined == len(changed.totals.reference) < figure.total
 
 
+def test_figures_of_the_most_likely_scores_come_first_and_count_every_radiograph(predictions):
+    # No label reaches 0.5 any more, and the most likely scores are what they were.
+    timid = dataclasses.replace(predictions, probabilities=predictions.probabilities * 0.4)
+    before, after = assess(predictions), assess(timid)
+    names = list(dict.fromkeys(figure.figure for figure in after))
+    assert names[:4] == ["accuracy", "balanced_accuracy", "macro_f1", "kappa"]
+    assert after[:20] == before[:20]
+    decided = by_name(after)["precision", "cortices", "macro", "visible"]
+    assert np.isnan(decided.value)
+    assert (decided.defined, decided.total) == (0, 16)
+
+
+def test_a_mean_over_scores_says_how_many_occur(predictions):
+    labels, visible = predictions.labels.copy(), predictions.visible.copy()
+    rows = labels[:, LABELS.index("medial_4")] == 1
+    labels[rows, 2:6], visible[rows, :4] = 0, False
+    found = by_name(assess(dataclasses.replace(predictions, labels=labels, visible=visible)))
+    for of, counts in (("medial", (3, 4)), ("lateral", (4, 4)), ("cortices", (15, 16))):
+        average = "macro" if of == "cortices" else ""
+        figure = found["balanced_accuracy", of, average, "visible"]
+        assert (figure.defined, figure.total) == counts
+    # It is predicted for some, so it has an F1, which is 0 and of no patient.
+    figure = found["macro_f1", "medial", "", "visible"]
+    assert (figure.defined, figure.total) == (4, 4)
+    assert figure.reason == "0 patients with the rarest score; an interval takes at least 5"
+
+
 def test_models_of_several_folds_are_ranked_fold_by_fold():
     predictions = draw(seed=1, folds=3)
     # Each fold's model answers on a scale of its own, which says nothing of the ranking.
@@ -247,13 +270,11 @@ def test_one_patient_has_figures_without_intervals():
     one = draw(num_patients=1, seed=3)
     found = assess(one)
     assert len(found) == len(assess(draw()))
-    analytic = [figure.figure == "icc_analytic" for figure in found]
-    low = np.array([figure.low for figure in found])[~np.array(analytic)]
-    assert np.isnan(low).all()
+    assert np.isnan([figure.low for figure in found]).all()
 
 
 def test_no_figure_is_there_twice_and_nothing_is_drawn(predictions, found):
-    figures = assess(predictions, threshold=0.4, union_threshold=11)
+    figures = assess(predictions, threshold=0.4, union_threshold=11, union_cutoff=10)
     keys = [(item.figure, item.of, item.average, item.counted) for item in figures]
     assert max(Counter(keys).values()) == 1
     assert str(by_name(figures)) == str(found)

@@ -34,8 +34,20 @@ def test_an_interval_holds_its_value(figure):
             Measured("average_precision", 0.5, 0.01, 19, 40, of_mean=True),
             "19 patients of the rarest label; an interval takes at least 20",
         ),
+        (
+            Measured("macro_f1", 0.5, 0.01, 4, 40),
+            "4 patients with the rarest score; an interval takes at least 5",
+        ),
         (Measured("mae", 1.0, 0.01, 40, 9), "an interval takes at least 10"),
         (Measured("kappa", 1.0, 0.0, 40, 40), "it is the same without any one patient"),
+        (
+            Measured("recall", 0.1, 1e-33, 40, 0, of_mean=True),
+            "it is the same without any one patient",
+        ),
+        (
+            Measured("recall", 0.1, 1e-3, 40, 1, of_mean=True),
+            "it is the same without any one patient but one",
+        ),
         (Measured("recall", 0.5, math.nan, 9, 9), "without some one patient it is undefined"),
     ],
 )

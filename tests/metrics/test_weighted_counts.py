@@ -72,10 +72,16 @@ def test_agreements_are_those_of_the_rows_repeated(seed: int, num_rows: int) -> 
     reference[rng.random(reference.shape) < 0.4] = np.nan
     weights, rows = repeated(rng, num_rows)
     found = WeightedAgreement(reference, predicted)(weights)
-    assert found.shape == (3, 15)
+    assert found.shape == (3, 5 * len(WeightedAgreement.names))
     for place, chosen in ((0, np.arange(num_rows)), (2, rows)):
         table = score_agreement(reference[chosen], predicted[chosen])
-        expected = with_macro(table.kappa, table.exact, table.within_one)
+        expected = with_macro(
+            table.exact,
+            table.balanced_accuracy,
+            table.macro_f1,
+            table.kappa,
+            table.within_one,
+        )
         np.testing.assert_allclose(found[place], expected, rtol=0, atol=1e-12)
 
 
@@ -95,7 +101,7 @@ def test_totals_and_unions_are_those_of_the_rows_repeated(
         reference, predicted = np.full(num_rows, 9.1), np.full(num_rows, 9.1)
     weights, rows = repeated(rng, num_rows)
     found = WeightedTotals(reference, predicted)(weights)
-    unions = WeightedUnion(reference, predicted, threshold=10)(weights)
+    unions = WeightedUnion(reference, predicted, threshold=10, cutoff=9)(weights)
     assert found.shape == (3, len(WeightedTotals.names))
     for place, chosen in ((0, np.arange(num_rows)), (2, rows)):
         pair = reference[chosen], predicted[chosen]
@@ -105,6 +111,6 @@ def test_totals_and_unions_are_those_of_the_rows_repeated(
             for name in WeightedTotals.names
         ]
         np.testing.assert_allclose(found[place], expected, rtol=0, atol=1e-10)
-        union = union_agreement(*pair, threshold=10)
+        union = union_agreement(*pair, threshold=10, cutoff=9)
         expected = [getattr(union, name) for name in WeightedUnion.names]
         np.testing.assert_allclose(unions[place], expected, rtol=0, atol=1e-12)

@@ -4,13 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_studies import make_predictions
-from scipy import stats
 from sklearn.metrics import auc, average_precision_score, confusion_matrix, roc_auc_score
 
 from rust_tuner.errors import RustTunerError
 from rust_tuner.labels import CORTICES, SCORES
 from rust_tuner.records.predictions import (
-    calibration_table,
     confusion_table,
     label_table,
     precision_recall_table,
@@ -134,25 +132,3 @@ def test_a_true_score_that_does_not_occur_has_no_share(predictions):
     rows = counts[(counts["cortex"] == "medial") & (counts["true_score"] == 4)]
     assert rows["share"].isna().all()
     assert (rows["count"] == 0).all()
-
-
-def test_bins_hold_every_label_once_and_intervals_are_wilsons(predictions):
-    labels = label_table(predictions)
-    bins = calibration_table(labels, num_bins=5)
-    assert len(bins) == 5
-    assert bins["rows"].sum() == len(labels)
-    assert bins["rows"].max() - bins["rows"].min() <= 2
-    weighted = np.average(bins["observed"], weights=bins["rows"])
-    assert weighted == pytest.approx(labels["positive"].mean())
-    row = bins.iloc[2]
-    positives = round(row["observed"] * row["rows"])
-    interval = stats.binomtest(positives, int(row["rows"])).proportion_ci(method="wilson")
-    assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
-
-
-def test_equal_probabilities_stay_in_one_bin(predictions):
-    labels = label_table(predictions).assign(probability=0.25)
-    bins = calibration_table(labels)
-    assert len(bins) == 1
-    assert bins["predicted"].item() == 0.25
-    assert bins["observed"].item() == labels["positive"].mean()

@@ -22,7 +22,6 @@ from rust_tuner.records.rows import (
     read_rows,
     rows_sha256,
     rows_table,
-    score_intervals,
     write_rows,
 )
 
@@ -51,16 +50,6 @@ def test_rows_are_those_of_the_development_set_and_its_folds(finished_study, pro
     assert (rows["site"] == "").all()
 
 
-def test_the_intervals_are_around_the_very_scores_of_the_record(project):
-    for trial in project.trials:
-        found = score_intervals(project, trial)
-        assert set(found) == {"val_auroc", "val_cortex_auroc"}
-        for name, interval in found.items():
-            assert interval.value == pytest.approx(trial.metrics[name], abs=1e-12)
-            assert interval.reason or interval.low < interval.value < interval.high
-    assert score_intervals(project) == score_intervals(project, project.best)
-
-
 def test_predictions_stand_beside_what_is_true_of_the_same_rows(project):
     found = out_of_fold_predictions(project)
     best = project.best
@@ -75,25 +64,25 @@ def test_predictions_stand_beside_what_is_true_of_the_same_rows(project):
         assert area == pytest.approx(told, abs=1e-12)
 
 
-def test_rows_that_were_changed_or_lost_are_refused_and_give_no_intervals(copied):
+def test_rows_that_were_changed_or_lost_are_refused(copied):
     path = copied / ROWS_FILE
     text = path.read_text()
     path.write_text(text.replace("ap", "lateral", 1))
     with pytest.raises(ResumeError, match="is missing or was changed"):
         read_rows(read_project(copied))
-    assert score_intervals(read_project(copied)) == {}
     path.unlink()
     with pytest.raises(ResumeError, match="run the search again"):
         out_of_fold_predictions(read_project(copied))
     path.write_text(text)
-    assert score_intervals(read_project(copied))
+    assert out_of_fold_predictions(read_project(copied)).folds is not None
 
 
-def test_a_search_of_an_earlier_version_or_on_arrays_has_no_intervals(copied):
+def test_a_search_of_an_earlier_version_or_on_arrays_has_no_predictions_by_patient(copied):
     run = read_json(copied / "search.json")
     del run["subject"]["rows"]
     write_json(copied / "search.json", run)
-    assert score_intervals(read_project(copied)) == {}
+    with pytest.raises(ResumeError, match="is missing or was changed"):
+        out_of_fold_predictions(read_project(copied))
     project = dataclasses.replace(read_project(copied), trials=())
     with pytest.raises(ResumeError, match="has no completed trial"):
         out_of_fold_predictions(project)

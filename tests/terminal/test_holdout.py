@@ -2,7 +2,7 @@
 
 import io
 
-from report_studies import holdout_record, make_predictions, write_study
+from report_studies import holdout_record, holdout_record_of, make_predictions, write_study
 from rich.console import Console
 
 from rust_tuner.analysis.against_view import holdout_standings
@@ -19,13 +19,14 @@ def holdout_shown(record, width=80, standings=()):
 
 def test_the_hold_out_figures_stand_with_their_intervals_in_80_columns():
     figures = overall_figures(figures_table(as_predictions(make_predictions(60))))
-    record = holdout_record(union_threshold=13.0, figures=figures.to_dict("records"))
+    record = holdout_record_of(make_predictions(60), figures=figures.to_dict("records"))
     text = holdout_shown(record)
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
     for name, of, digits in (
         ("auroc", "cortices", 3),
         ("auroc", "labels", 3),
+        ("brier", "labels", 3),
         ("mae", "visits", 2),
         ("icc", "visits", 2),
     ):
@@ -40,7 +41,11 @@ def test_the_hold_out_figures_stand_with_their_intervals_in_80_columns():
     assert f"average precision: {row['reason']}" in " ".join(text.split())
     kappa = figures[(figures["figure"] == "kappa") & (figures["of"] == "medial")]
     assert f"{kappa['value'].item():.2f}" in text
-    assert "Union is a total of at least 13." in text
+    words = " ".join(text.split())
+    assert "Union: a true total of at least 13, a predicted one of at least 13 (not chosen" in words
+    order = [text.index(name) for name in ("accuracy", "weighted", "AUROC", "RUST totals")]
+    assert order == sorted(order)
+    assert text.count("(as published)") == 3
 
 
 def test_an_older_record_is_shown_without_intervals():

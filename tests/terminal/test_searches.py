@@ -13,7 +13,6 @@ from rich.console import Console
 
 from rust_tuner.files import read_json
 from rust_tuner.records.project import read_project, results_table
-from rust_tuner.records.rows import score_intervals
 from rust_tuner.terminal.searches import best_trials_table
 
 FIGURE = re.compile(r"\d\.\d{3} ± \d\.\d{3}")
@@ -88,12 +87,14 @@ def test_a_batch_size_that_holds_the_whole_fold_is_marked(tmp_path):
 
 
 def test_the_best_trials_interval_stands_below_the_table(project):
-    found = score_intervals(project)
+    best = project.best
+    found = {name: best.interval(name) for name in ("auroc", "cortex_auroc")}
     told = ", ".join(
         f"{title} {found[name].low:.3f} to {found[name].high:.3f}"
-        for name, title in (("val_auroc", "18 labels"), ("val_cortex_auroc", "cortices"))
+        for name, title in (("auroc", "18 labels"), ("cortex_auroc", "cortices"))
     )
-    assert f"Best, 95 % over patients: {told}." in shown(project)
+    text = " ".join(shown(project).split())
+    assert f"Best, 95 % interval over folds: {told}." in text
 
 
 def test_the_view_only_baseline_stands_below_both_figures(project):
@@ -191,7 +192,7 @@ def test_a_best_trial_that_only_knows_the_view_is_warned_of_below_the_table(tmp_
     assert "chance" in text
     good = write_judged_search(tmp_path / "good", radiographs, skilled(radiographs))
     assert "WARNING" not in shown(good)
-    assert "Best, 95 % over patients" in shown(good)
+    assert "Best, 95 % interval over folds" in shown(good)
     assert "Best against the view alone, cortices: " in shown(good)
 
 

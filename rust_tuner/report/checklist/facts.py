@@ -12,16 +12,31 @@ from typing import Any
 import pandas as pd
 
 from rust_tuner.analysis.against_view import holdout_standings
-from rust_tuner.analysis.assessment import as_predictions, compared_sites, figures_table
+from rust_tuner.analysis.assessment import compared_sites
+from rust_tuner.analysis.study_figures import (
+    find_figure,
+    holdout_figures,
+    union_of,
+    union_text,
+)
 from rust_tuner.analysis.verdict import SEARCH_NAMES, warnings_of
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
 from rust_tuner.models.description import BACKBONE, describe_model
 from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
-from rust_tuner.words import METRICS, short_number
+from rust_tuner.words import AS_PUBLISHED, METRICS, figure_name, short_number
 
 _MOST_LIMITS = 12
+# Figures of the most likely scores, first wherever figures stand.
+_OF_SCORES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "kappa": "weighted kappa",
+}
+# What a mean is over, by what it is of, where it is no label.
+_COUNTED = {"labels": {}, "cortices": {"accuracy": "cortices", "kappa": "cortices"}}
 _MARKS = re.compile(r"[\\`*\[\]|]")
 
 
@@ -195,11 +210,13 @@ def _outputs(records: StudyRecords) -> list[str]:
 
 def _thresholds(records: StudyRecords) -> list[str]:
     found = records.holdout or {}
-    union = found.get("union_threshold") or _protocol(records).get("union_threshold")
-    lines = [f"union: a total of at least {union:g}"] if union else []
-    if found:
-        lines.append(f"precision, recall and F1: probability of at least {found['threshold']:g}")
-    return lines
+    if not found:
+        threshold = _protocol(records).get("union_threshold")
+        return [f"union: a true total of at least {threshold:g}"] if threshold else []
+    return [
+        union_text(union_of(records)),
+        f"precision, recall and F1: probability of at least {found['threshold']:g}",
+    ]
 
 
 def _versions(records: StudyRecords) -> list[str]:
@@ -300,9 +317,11 @@ def _ensembles(records: StudyRecords) -> list[str]:
 
 def _metrics(records: StudyRecords) -> list[str]:
     return [
+        "most likely score of each visible cortex: accuracy, balanced accuracy, macro F1, "
+        "quadratic-weighted kappa, agreement within one",
         f"exact AUROC and average precision, macro and micro, over {NUM_LABELS} labels and over "
-        f"the {len(CORTEX_LABELS)} of the cortices where visible; precision, recall, F1",
-        "quadratic-weighted kappa, exact and within-one agreement of each cortex",
+        f"the {len(CORTEX_LABELS)} of the cortices where visible; precision, recall, F1 at a "
+        "probability of 0.5",
         "RUST total of a visit, both views paired: mean absolute error, ICC(2,1), Bland-Altman "
         "limits; union: sensitivity, specificity, predictive values",
         "calibration: Brier score, expected calibration error, reliability table",
@@ -363,8 +382,20 @@ def _headline(records: StudyRecords) -> list[str]:
     return [
         line
         for line in (
+            *(
+                _figure(told, name, "cortices", f"hold-out {title}, most likely scores")
+                for name, title in _OF_SCORES.items()
+            ),
             _figure(told, "auroc", "cortices", "hold-out AUROC, visible cortices"),
-            _figure(told, "auroc", "labels", f"hold-out AUROC, {NUM_LABELS} labels"),
+            *(
+                _figure(
+                    told,
+                    name,
+                    "labels",
+                    f"{figure_name(name)} of {NUM_LABELS} labels, {AS_PUBLISHED}",
+                )
+                for name in ("auroc", "precision", "recall")
+            ),
             _figure(told, "average_precision", "cortices", "average precision, visible cortices"),
             *([f"hold-out set {count_text(records.looks)}"] if len(records.looks) > 1 else []),
         )
@@ -391,7 +422,10 @@ def _agreement(records: StudyRecords) -> list[str]:
     return [
         line
         for line in (
-            _figure(told, "kappa", "cortices", "weighted kappa, mean of the cortices"),
+            *(
+                _figure(told, name, "cortices", f"{title}, mean of the cortices")
+                for name, title in _OF_SCORES.items()
+            ),
             _figure(told, "mae", "visits", "RUST total: mean absolute error"),
             _figure(told, "icc", "visits", "RUST total: ICC(2,1)"),
             _figure(told, "brier", "cortices", "Brier score, visible cortices"),
@@ -512,27 +546,19 @@ FACTS: dict[str, Callable[[StudyRecords], list[str]]] = {
 
 
 def _figures(records: StudyRecords) -> pd.DataFrame | None:
-    """The figures of the hold-out set as it was looked at; None where it has not been."""
-    found = records.holdout
-    if found is None:
-        return None
-    if found.get("figures"):
-        return pd.DataFrame(found["figures"])
-    if records.predictions is None:
-        return None
-    return figures_table(as_predictions(records.predictions))
+    """The figures of the hold-out set; None where it has not been looked at."""
+    return None if records.holdout is None else holdout_figures(records)
 
 
 def _figure(figures: pd.DataFrame | None, name: str, of: str, title: str) -> str:
-    if figures is None:
+    row = None if figures is None else find_figure(figures, name, of)
+    if row is None or pd.isna(row["value"]):
         return ""
-    rows = figures[
-        (figures["figure"] == name) & (figures["of"] == of) & (figures["average"] != "micro")
-    ]
-    if rows.empty or pd.isna(rows["value"].iloc[0]):
-        return ""
-    row = rows.iloc[0]
     told = f"{title}: {row['value']:.3f}"
     if not pd.isna(row["low"]):
         told += f" (95 % interval {row['low']:.3f} to {row['high']:.3f})"
+    elif row["reason"]:
+        told += f" (no interval: {row['reason']})"
+    if of in _COUNTED and not pd.isna(row["defined"]):
+        told += f", over {row['defined']} of {row['total']} {_COUNTED[of].get(name, 'labels')}"
     return told

@@ -1,78 +1,73 @@
 """What figures are worth, on the page: intervals, ties, and every figure of some predictions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from rust_tuner.analysis.assessment import (
+    POOLED,
     as_predictions,
     auroc_two_ways,
-    figures_table,
     label_figures,
     overall_figures,
     reliability_bins,
     site_figures,
 )
-from rust_tuner.labels import UNION_THRESHOLD
-from rust_tuner.metrics import Predictions
-from rust_tuner.metrics.assessment import VISITS
+from rust_tuner.analysis.study_figures import (
+    ERROR,
+    FOLDS,
+    OVER,
+    find_figure,
+    foreign_predictions,
+    holdout_figures,
+    out_of_fold_figures,
+    union_of,
+    union_text,
+)
+from rust_tuner.analysis.summary_scores import METRICS_TOLD
+from rust_tuner.analysis.tie_note import tie_note
+from rust_tuner.labels import CORTICES
+from rust_tuner.metrics import Predictions, UnionCutoff
+from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, VISITS
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.looks import holdout_title
 from rust_tuner.records.project import Project
-from rust_tuner.records.rows import (
-    NO_FOLD,
-    out_of_fold_predictions,
-    read_rows,
-    score_intervals,
-)
+from rust_tuner.records.rows import NO_FOLD, out_of_fold_predictions, read_rows
 from rust_tuner.report.holdout_room import HoldoutRoom
 from rust_tuner.report.page import Cell, PageTable, Room, Section, attempt, decimal, text, whole
-from rust_tuner.words import METRICS
+from rust_tuner.words import METRICS, figure_name
 
-NAMES = {
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-    "f1": "F1",
-    "brier": "Brier score",
-    "expected_calibration_error": "expected calibration error",
-    "kappa": "quadratic-weighted kappa",
-    "exact": "exact agreement",
-    "within_one": "agreement within one",
-    "mae": "RUST total: mean absolute error",
-    "bias": "RUST total: bias",
-    "lower_limit": "RUST total: lower limit of agreement",
-    "upper_limit": "RUST total: upper limit of agreement",
-    "icc": "RUST total: ICC(2,1)",
-    "icc_analytic": "RUST total: ICC(2,1), interval of McGraw and Wong",
-    "sensitivity": "union: sensitivity",
-    "specificity": "union: specificity",
-    "positive_predictive_value": "union: positive predictive value",
-    "negative_predictive_value": "union: negative predictive value",
-}
 _GROUPS = {
     "labels": "18 labels",
     "cortices": "cortices where visible",
     "visits": "visits with all four cortices",
 }
 _OF_LABELS = ("auroc", "average_precision", "brier")
-_POOLED = "all"
 _CROSS = "Tuned model, out of fold (selection score)"
 
 
-def tell_worth(section: Section, project: Project) -> None:
-    """How sure the best trial's score is, and whether it is the best."""
-    intervals = score_intervals(project)
-    if intervals:
-        told = "; ".join(
-            f"{METRICS[metric.removeprefix('val_')]} {interval.value:.3f} "
-            f"({interval.reason or f'{interval.low:.3f} to {interval.high:.3f}'})"
-            for metric, interval in intervals.items()
-        )
+def tell_worth(section: Section, project: Project, table: pd.DataFrame) -> None:
+    """How sure the best trial's score is, and whether it is the best.
+
+    Args:
+        section: gets the sentences.
+        project: a search with a best trial.
+        table: its trials, from `trials_table`.
+    """
+    best = project.best
+    known = {} if best is None else {name: best.interval(name) for name in METRICS_TOLD}
+    told = "; ".join(
+        f"{METRICS[name]} {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+        for name, found in known.items()
+        if not pd.isna(found.low)
+    )
+    if told:
         section.lead.append(
-            f"Best trial with its 95 % interval over patients, from out-of-fold predictions: "
-            f"{told}. It tells how much the figure depends on which patients were "
-            "scored, not how much chance helped in picking the trial."
+            f"Best trial with its 95 % interval over folds: {told}. It counts that folds share "
+            "training data (Nadeau and Bengio), and not how much chance helped in picking the "
+            "trial."
         )
     compared = project.ties
     num_tied = sum(tie.tied for tie in compared.values())
@@ -87,84 +82,108 @@ def tell_worth(section: Section, project: Project) -> None:
             "(Tukey's range test with the variance of Nadeau and Bengio, all trials at once at "
             "5 %)."
         )
+    lower = project.run["objective"]["direction"] == "min"
+    note = tie_note(table, lower_is_better=lower)
+    if note:
+        section.lead.append(f"Trial {note}")
 
 
 def add_all_figures(section: Section, room: Room, records: StudyRecords) -> None:
     """Add the figures of the hold-out set, and of the tuned model's out-of-fold predictions."""
-    protocol = (records.study or {}).get("protocol") or {}
-    shared: dict[str, Any] = {
-        "union_threshold": float(protocol.get("union_threshold", UNION_THRESHOLD)),
-    }
+    union = union_of(records)
     known: dict[str, Predictions] = {}
-    table = records.predictions
-    if table is not None:
+    exact: dict[str, float] = {}
+    shared: dict[str, Any] = {"union": union, "exact": exact}
+    figures, table = holdout_figures(records), records.predictions
+    if not figures.empty:
         title = f"{holdout_title(records.looks)} (estimate)"
-        known[title] = as_predictions(table)
-        sites = table["site"].fillna("").tolist() if "site" in table else ()
+        sites: Sequence[str] = ()
+        if table is not None and not foreign_predictions(records):
+            known[title] = as_predictions(table)
+            sites = table["site"].fillna("").tolist() if "site" in table else ()
         sealed = HoldoutRoom(room.folder, records.looks)
-        add_figures(
-            section, sealed, known[title], name="holdout", title=title, sites=sites, **shared
-        )
+        what = Evaluation("holdout", title, figures, known.get(title), sites)
+        add_figures(section, sealed, what, **shared)
     project = records.cross_validation
     if project is not None and project.best is not None:
 
         def cross_validated() -> None:
             rows = read_rows(project)
-            known[_CROSS] = out_of_fold_predictions(project)
+            found = out_of_fold_predictions(project)
+            known[_CROSS] = found
             sites = rows.loc[rows["fold"] != NO_FOLD, "site"].tolist()
+            own = out_of_fold_figures(project, union)
             add_figures(
-                section,
-                room,
-                known[_CROSS],
-                name="out_of_fold",
-                title=_CROSS,
-                sites=sites,
-                **shared,
+                section, room, Evaluation("out_of_fold", _CROSS, own, found, sites), **shared
             )
 
         attempt(section, f"The figures of {_CROSS.lower()}", cross_validated)
     if known:
-        add_auroc_two_ways(section, room, known)
+        add_auroc_two_ways(section, room, known, exact)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Some predictions and their figures.
+
+    Attributes:
+        name: what the files begin with.
+        title: what the tables are of.
+        figures: from `holdout_figures` or `out_of_fold_figures`.
+        predictions: what the figures are of; None where they are not there any more.
+        sites: the site of each radiograph, or empty.
+    """
+
+    name: str
+    title: str
+    figures: pd.DataFrame
+    predictions: Predictions | None
+    sites: Sequence[str] = ()
 
 
 def add_figures(
     section: Section,
     room: Room,
-    predictions: Predictions,
+    evaluation: Evaluation,
     *,
-    name: str,
-    title: str,
-    sites: Sequence[str] = (),
-    union_threshold: float,
+    union: UnionCutoff,
+    exact: dict[str, float] | None = None,
 ) -> None:
     """Add every figure of some predictions: overall, of each label, reliability, by site.
 
     Args:
         section: gets the tables.
         room: where their files go.
-        predictions: the predictions.
-        name: what the files begin with.
-        title: what the tables are of.
-        sites: the site of each radiograph, or empty.
-        union_threshold: as in `assess`.
+        evaluation: what is told of.
+        union: what union is.
+        exact: gets the macro AUROC of the 18 labels by title.
     """
-    shared: dict[str, Any] = {"union_threshold": union_threshold}
+    name, title, figures = evaluation.name, evaluation.title, evaluation.figures
+    predictions = evaluation.predictions
 
     def everything() -> None:
-        figures = figures_table(predictions, **shared)
         files = {"CSV": room.table(f"{name}_figures", figures)}
+        over_folds = (figures[OVER] == FOLDS).any()
+        note = "; of both macro AUROCs, the scores of the cross-validation, over folds"
         section.tables.append(
             PageTable(
-                f"{title}: all figures with 95 % intervals over patients; union is a total of at "
-                f"least {union_threshold:g}",
+                f"{title}: all figures with 95 % intervals over patients"
+                f"{note if over_folds else ''}. {union_text(union)}",
                 ("figure", "of", "average", "value", "from", "to", "defined", "why no interval"),
                 [_figure_row(row) for row in overall_figures(figures).to_dict("records")],
                 files,
             )
         )
+        row = find_figure(figures, "auroc", ALL_LABELS)
+        if row is not None and exact is not None:
+            exact[title] = row["value"]
+
+    def of_labels() -> None:
         labels = label_figures(figures)
+        if labels.empty:
+            return
         header = ["label", "rows counted"]
-        header += [part for item in _OF_LABELS for part in (NAMES[item], "from", "to")]
+        header += [part for item in _OF_LABELS for part in (figure_name(item), "from", "to")]
         header.append("why no interval of the AUROC")
         rows = [
             [
@@ -183,20 +202,35 @@ def add_figures(
         section.tables.append(PageTable(f"{title}: figures of each label", header, rows, files))
 
     def reliability() -> None:
+        assert predictions is not None
         bins = reliability_bins(predictions)
         files = {"CSV": room.table(f"{name}_reliability", bins)}
-        shown = bins[bins["label"] == _POOLED].to_dict("records")
-        names = ("low", "high", "rows", "mean_probability", "share_positive")
-        header = ("above", "up to", "rows", "mean probability", "share of positives")
+        shown = bins[bins["label"] == POOLED].to_dict("records")
+        names = (
+            *("above", "up_to", "rows", "mean_probability", "share_positive"),
+            *("share_low", "share_high"),
+        )
+        header = ("above", "up to", "rows", "mean probability", "share of positives", "from", "to")
         rows = [
             [whole(row[item]) if item == "rows" else decimal(row[item]) for item in names]
             for row in shown
         ]
-        caption = f"{title}: reliability of all visible cortex labels together"
+        error = find_figure(figures, ERROR, CORTEX_GROUP, average="micro")
+        told = "" if error is None else f"; {figure_name(ERROR)} {error['value']:.3f}"
+        caption = (
+            f"{title}: calibration of all visible cortex labels together, with 95 % intervals of "
+            f"the share over patients{told}"
+        )
         section.tables.append(PageTable(caption, header, rows, files))
 
     def by_site() -> None:
-        table = site_figures(predictions, sites, **shared)
+        assert predictions is not None
+        table = site_figures(
+            predictions,
+            evaluation.sites,
+            union_threshold=union.threshold,
+            union_cutoff=union.value,
+        )
         if table.empty:
             return
         files = {"CSV": room.table(f"{name}_sites", table)}
@@ -205,7 +239,7 @@ def add_figures(
                 text(row["site"]),
                 whole(row["radiographs"]),
                 whole(row["patients"]),
-                text(_named(row["figure"])),
+                text(figure_name(row["figure"])),
                 text(_GROUPS.get(row["of"], row["of"])),
                 *(decimal(row[item]) for item in ("value", "low", "high")),
                 text(row["reason"]),
@@ -217,24 +251,30 @@ def add_figures(
         section.tables.append(PageTable(f"{title}: by site", header, rows, files))
 
     attempt(section, f"The figures of {title.lower()}", everything)
-    attempt(section, f"The reliability table of {title.lower()}", reliability)
-    if len(sites):
-        attempt(section, f"The figures by site of {title.lower()}", by_site)
+    attempt(section, f"The label figures of {title.lower()}", of_labels)
+    if predictions is not None:
+        attempt(section, f"The reliability table of {title.lower()}", reliability)
+        if len(evaluation.sites):
+            attempt(section, f"The figures by site of {title.lower()}", by_site)
 
 
 def add_auroc_two_ways(
-    section: Section, room: Room, predictions: Mapping[str, Predictions]
+    section: Section,
+    room: Room,
+    predictions: Mapping[str, Predictions],
+    exact: Mapping[str, float],
 ) -> None:
     """Add the exact 18-label AUROC beside Keras's, and say why they differ."""
 
     def table() -> None:
-        found = auroc_two_ways(predictions)
+        found = auroc_two_ways(predictions, exact)
         files = {"CSV": room.table("auroc_two_ways", found)}
         names = ("exact", "keras", "difference", "by_bins", "by_undefined")
         rows = [
             [
                 text(row["evaluation"]),
                 text(f"{row['defined']} of {row['labels']}"),
+                whole(row["fewest_in_a_fold"]),
                 *(decimal(row[item], digits=4) for item in names),
             ]
             for row in found.to_dict("records")
@@ -242,6 +282,7 @@ def add_auroc_two_ways(
         header = (
             "evaluation",
             "labels defined",
+            "fewest in a fold",
             "exact AUROC",
             "Keras AUC, 200 thresholds",
             "difference",
@@ -261,17 +302,14 @@ def add_auroc_two_ways(
 
 def _figure_row(row: Mapping[Any, Any]) -> list[Cell]:
     of = row["of"]
-    counted = "" if pd.isna(row["defined"]) else f"{row['defined']} of {row['total']}"
-    digits = 2 if of == VISITS and row["figure"] in ("mae", "bias") else 3
+    what = "cortices" if of == CORTEX_GROUP and row["total"] == len(CORTICES) else "labels"
+    what = "visits" if of == VISITS else what
+    counted = "" if pd.isna(row["defined"]) else f"{row['defined']} of {row['total']} {what}"
     return [
-        text(_named(row["figure"])),
+        text(figure_name(row["figure"], published=of == ALL_LABELS and row["average"] == "macro")),
         text(_GROUPS.get(of, of)),
         text(row["average"]),
-        *(decimal(row[item], digits=digits) for item in ("value", "low", "high")),
+        *(decimal(row[item]) for item in ("value", "low", "high")),
         text(counted),
         text(row["reason"]),
     ]
-
-
-def _named(figure: str) -> str:
-    return NAMES.get(figure, figure.replace("_", " "))

@@ -4,9 +4,11 @@ import functools
 
 import pandas as pd
 
+from rust_tuner.analysis.drawn import with_means
 from rust_tuner.analysis.tables import curves_table, fold_scores
+from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.analysis.verdict import MODEL_NAMES, view_only_of
-from rust_tuner.figures.curves import draw_baselines, draw_curves
+from rust_tuner.figures.curves import draw_baselines, draw_curves, mean_curve
 from rust_tuner.figures.style import new_axes
 from rust_tuner.records.baselines import baseline_results
 from rust_tuner.records.folder import StudyRecords
@@ -59,6 +61,9 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
             ]
             for row in found.to_dict("records")
         ]
+        metric = next(iter(records.baselines.values())).objective.removeprefix("val_")
+        note = tie_note(found, name="model", score=metric, spread=f"{metric}_std")
+        section.lead += [note] if note else []
         section.tables.append(PageTable("First models, chance and view only", header, rows, files))
 
     def side_by_side(metric: str) -> None:
@@ -69,23 +74,20 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
             section.missing.append("No first model is finished, so none is drawn.")
             return
         scores = pd.concat(
-            [
-                fold_scores(project, metric).assign(model=name)[["model", "fold", "value"]]
-                for name, project in done.items()
-            ],
+            [_fold_scores(name, project, metric) for name, project in done.items()],
             ignore_index=True,
         )
         known = view_only_of(next(iter(done.values()))).get(metric)
         axes = new_axes(height=0.9 + 0.48 * len(done))
         draw_baselines(scores, axes=axes, metric=metric, view_only=known, names=MODEL_NAMES)
-        means = {name: scores.loc[scores["model"] == name, "value"].mean() for name in done}
-        told = "; ".join(f"{MODEL_NAMES[name]} {mean:.3f}" for name, mean in means.items())
+        means = scores.drop_duplicates("model").set_index("model")["mean"]
+        told = "; ".join(f"{MODEL_NAMES[name]} {means[name]:.3f}" for name in done)
         beside = "" if known is None else f" View only: {known:.3f}."
         section.pictures.append(
             room.picture(
                 f"baselines_{metric}",
                 axes.figure,
-                scores,
+                scores.assign(view_only=known, chance=0.5),
                 caption=f"First models, {METRICS[metric]}: folds (circles), mean and its 95 % "
                 "interval, which counts that the folds share training data (Nadeau and Bengio).",
                 alt=f"Mean {METRICS[metric]} over the folds: {told}.{beside}",
@@ -107,6 +109,14 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
     return section
 
 
+def _fold_scores(name: str, project: Project, metric: str) -> pd.DataFrame:
+    """The folds of a model's best trial, with the one interval that its score has."""
+    scores = fold_scores(project, metric).assign(model=name)[["model", "fold", "value"]]
+    assert project.best is not None
+    found = project.best.interval(metric)
+    return scores.assign(mean=found.value, low=found.low, high=found.high)
+
+
 def draw_project_curves(
     section: Section, room: Room, project: Project, *, name: str, title: str
 ) -> None:
@@ -120,13 +130,13 @@ def draw_project_curves(
             epoch = None if best is None or best.epoch is None else best.epoch + 1
             axes = new_axes(height=2.9)
             draw_curves(curves, axes=axes, metric=metric, view_only=known, epoch=epoch, title=title)
-            last = curves[curves["split"] == "validation"].groupby("epoch")[metric].mean()
+            last = mean_curve(curves[curves["split"] == "validation"], metric)
             at = epoch or int(last.index.to_numpy()[last.argmax()])
             section.pictures.append(
                 room.picture(
                     f"{name}_{metric}",
                     axes.figure,
-                    curves,
+                    with_means(curves, metric).assign(chosen_epoch=at, view_only=known),
                     caption=f"{title}: {METRICS[metric]}, training and validation of each fold.",
                     alt=f"Mean validation {METRICS[metric]} of {title}: {last.iloc[0]:.3f} after "
                     f"epoch 1, {last[at]:.3f} after epoch {at}, {last.iloc[-1]:.3f} after epoch "

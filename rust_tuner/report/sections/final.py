@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from rust_tuner.analysis.against_view import holdout_standings
-from rust_tuner.analysis.tables import curves_table, final_table
+from rust_tuner.analysis.study_figures import SCORE_FIGURES, foreign_predictions
+from rust_tuner.analysis.tables import HOLDOUT, curves_table, final_table
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.looks import Look, count_text, holdout_title
 from rust_tuner.report.holdout_room import HoldoutRoom
@@ -14,7 +15,7 @@ from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, t
 from rust_tuner.report.sections.assessment import add_all_figures
 from rust_tuner.report.sections.baselines import draw_project_curves
 from rust_tuner.report.sections.holdout import draw_holdout
-from rust_tuner.words import METRICS
+from rust_tuner.words import FIGURES, METRICS, figure_name, words
 
 
 def final_section(records: StudyRecords, room: Room) -> Section:
@@ -46,7 +47,7 @@ def final_section(records: StudyRecords, room: Room) -> Section:
             [
                 text(evaluations[row["evaluation"]]),
                 text(row["kind"]),
-                text(METRICS.get(row["metric"], row["metric"].replace("_", " "))),
+                text(_metric_name(row["metric"], row["evaluation"])),
                 *(decimal(row[name]) for name in ("value", "std", "view_only")),
             ]
             for row in found.to_dict("records")
@@ -78,10 +79,25 @@ def final_section(records: StudyRecords, room: Room) -> Section:
         attempt(section, "The table of looks", lambda: _looks(section, room, looks))
     if records.predictions is None:
         section.missing.append("final/predictions.csv is not there or cannot be read.")
+    elif fault := foreign_predictions(records):
+        section.missing.append(fault)
     else:
         draw_holdout(section, sealed, records, records.predictions)
     add_all_figures(section, room, records)
     return section
+
+
+def _metric_name(metric: str, evaluation: str) -> str:
+    """A metric in words; the three figures of the published study say so."""
+    name = metric.removeprefix("cortex_")
+    if evaluation != HOLDOUT or name not in FIGURES:
+        return METRICS.get(metric, words(metric))
+    if metric in SCORE_FIGURES:
+        return f"{figure_name(name)}, most likely scores"
+    if name != metric:
+        return f"{figure_name(name)}, visible cortices"
+    told, _, published = figure_name(name, published=True).partition(" (")
+    return f"{told}, 18 labels" + (f" ({published}" if published else "")
 
 
 def _looks(section: Section, room: Room, looks: tuple[Look, ...]) -> None:

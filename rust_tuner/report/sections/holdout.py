@@ -5,12 +5,14 @@ They show what `final/predictions.csv` holds, which was written with the one loo
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from rust_tuner.analysis.assessment import POOLED, as_predictions, reliability_bins
 from rust_tuner.analysis.gallery import find_images, read_thumbnails, worst_errors
+from rust_tuner.analysis.study_figures import ERROR, find_figure, holdout_figures
 from rust_tuner.analysis.totals import trajectory_table, visit_scale, visit_table
 from rust_tuner.figures.final import (
     draw_calibration,
@@ -21,10 +23,11 @@ from rust_tuner.figures.final import (
 from rust_tuner.figures.gallery import draw_gallery, gallery_height
 from rust_tuner.figures.style import new_axes, new_figure
 from rust_tuner.figures.totals import draw_bland_altman, draw_totals, draw_trajectories
-from rust_tuner.metrics import TotalAgreement, total_agreement
+from rust_tuner.metrics import TotalAgreement
+from rust_tuner.metrics.figure import CORTEX_GROUP, VISITS
+from rust_tuner.metrics.uncertainty import Interval
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.predictions import (
-    calibration_table,
     confusion_table,
     label_table,
     precision_recall_table,
@@ -45,19 +48,20 @@ def draw_holdout(
         predictions: its `final/predictions.csv`.
     """
     labels = label_table(predictions)
+    figures = holdout_figures(records)
     visits = visit_table(predictions)
     steps: dict[str, Callable[[], Picture]] = {
         "ROC curves": lambda: _roc(room, labels),
         "precision-recall curves": lambda: _precision_recall(room, labels),
         "confusion matrices": lambda: _confusion(room, predictions),
-        "calibration": lambda: _calibration(room, labels),
+        "calibration": lambda: _calibration(room, predictions, figures),
     }
     if visits.empty:
         section.missing.append(
             "No visit of the hold-out set has all four cortices scored, so no total is drawn."
         )
     else:
-        agreement = total_agreement(visits["true_total"], visits["predicted_total"])
+        agreement = _agreement(figures, len(visits))
         steps |= {
             "totals": lambda: _totals(room, visits, agreement),
             "differences of totals": lambda: _bland_altman(room, visits, agreement),
@@ -130,17 +134,42 @@ def _confusion(room: Room, predictions: pd.DataFrame) -> Picture:
     )
 
 
-def _calibration(room: Room, labels: pd.DataFrame) -> Picture:
-    bins = calibration_table(labels)
+def _agreement(figures: pd.DataFrame, pairs: int) -> TotalAgreement:
+    """The figures of totals with their one interval each."""
+    found = {}
+    for name in ("mae", "bias", "lower_limit", "upper_limit", "icc"):
+        row = find_figure(figures, name, VISITS) or dict.fromkeys(
+            ("value", "low", "high"), math.nan
+        )
+        found[name] = Interval(row["value"], row["low"], row["high"])
+    mae = found.pop("mae").value
+    return TotalAgreement(pairs=pairs, mae=mae, **found)
+
+
+def _with_figures(table: pd.DataFrame, figures: Mapping[str, Interval]) -> pd.DataFrame:
+    """A table with columns of what is drawn across it: each figure and its ends."""
+    columns = {
+        f"{name}{end}": value
+        for name, figure in figures.items()
+        for end, value in (("", figure.value), ("_low", figure.low), ("_high", figure.high))
+    }
+    return table.assign(**columns)
+
+
+def _calibration(room: Room, predictions: pd.DataFrame, figures: pd.DataFrame) -> Picture:
+    bins = reliability_bins(as_predictions(predictions))
+    bins = bins[bins["label"] == POOLED].reset_index(drop=True)
+    found = find_figure(figures, ERROR, CORTEX_GROUP, average="micro") or {}
+    error = float(found.get("value", math.nan))
     axes = new_axes(height=3.3)
-    draw_calibration(bins, axes=axes)
-    gap = (bins["predicted"] - bins["observed"]).abs().max()
+    draw_calibration(bins, axes=axes, error=error)
+    gap = (bins["mean_probability"] - bins["share_positive"]).abs().max()
     return room.picture(
         "holdout_calibration",
         axes.figure,
-        bins,
-        caption="Hold-out set. Calibration of all visible cortex labels together; the intervals "
-        "take labels as independent, which is too narrow.",
+        bins.assign(**{ERROR: error}),
+        caption="Hold-out set. Calibration of all visible cortex labels together, in bins of equal "
+        "width, with 95 % intervals over patients where enough of them tell of a bin.",
         alt=f"Observed share against predicted probability in {len(bins)} bins; they differ by up "
         f"to {gap:.2f}.",
     )
@@ -152,10 +181,10 @@ def _totals(room: Room, visits: pd.DataFrame, agreement: TotalAgreement) -> Pict
     return room.picture(
         "holdout_totals",
         axes.figure,
-        visits,
+        _with_figures(visits.assign(mae=agreement.mae), {"icc": agreement.icc}),
         caption="Hold-out set. RUST total of each visit with all four cortices scored, both views "
-        "together: sum of the most likely scores against the true one. ICC(2,1) with its 95 % "
-        "interval, which takes visits as independent.",
+        "together: sum of the most likely scores against the true one. MAE: mean absolute error. "
+        "ICC(2,1) with its 95 % interval over patients.",
         alt=f"Predicted against true total of {len(visits)} visits: they differ by "
         f"{agreement.mae:.2f} points on average.",
     )
@@ -168,19 +197,20 @@ def _bland_altman(room: Room, visits: pd.DataFrame, agreement: TotalAgreement) -
         mean=(visits["true_total"] + visits["predicted_total"]) / 2,
         difference=visits["predicted_total"] - visits["true_total"],
     )
-    limits = (agreement.lower_limit.value, agreement.upper_limit.value)
+    drawn = {name: getattr(agreement, name) for name in ("bias", "lower_limit", "upper_limit")}
+    low, high = drawn["lower_limit"].value, drawn["upper_limit"].value
     told = (
         "too few for limits of agreement"
-        if any(map(math.isnan, limits))
-        else f"limits of agreement {limits[0]:+.2f} to {limits[1]:+.2f}"
+        if math.isnan(low) or math.isnan(high)
+        else f"limits of agreement {low:+.2f} to {high:+.2f}"
     )
     return room.picture(
         "holdout_bland_altman",
         axes.figure,
-        table,
+        _with_figures(table, drawn),
         caption="Hold-out set. Bland-Altman plot of the RUST total: bias and 95 % limits of "
-        "agreement; their intervals take visits as independent.",
-        alt=f"Difference of the totals of {len(visits)} visits: bias {agreement.bias.value:+.2f} "
+        "agreement, with their 95 % intervals over patients.",
+        alt=f"Difference of the totals of {len(visits)} visits: bias {drawn['bias'].value:+.2f} "
         f"points, {told}.",
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from rust_tuner.analysis.drawn import with_intervals, with_means
 from rust_tuner.analysis.tables import (
     best_epoch_scores,
     curves_table,
@@ -75,19 +76,19 @@ def _models(room: Room, records: StudyRecords, projects: dict[str, Project]) -> 
     )
     order = {name: place for place, name in enumerate(projects)}
     scores = scores.sort_values("model", key=lambda names: names.map(order), kind="stable")
+    scores = with_intervals(scores, by=("side", "model"))
     axes = new_axes(height=1.0 + 0.62 * len(projects))
-    draw_models_beside(
-        scores, axes=axes, view_only=_view_only(next(iter(projects.values()))), names=MODEL_NAMES
-    )
-    means = scores.groupby(["model", "side"], sort=False)["value"].mean().reset_index()
+    known = _view_only(next(iter(projects.values())))
+    draw_models_beside(scores, axes=axes, view_only=known, names=MODEL_NAMES)
+    means = scores.drop_duplicates(["model", "side"])
     told = "; ".join(
-        f"{MODEL_NAMES[row['model']]} {row['side']} {row['value']:.3f}"
+        f"{MODEL_NAMES[row['model']]} {row['side']} {row['mean']:.3f}"
         for row in means.to_dict("records")
     )
     return room.picture(
         "published_baselines",
         axes.figure,
-        scores,
+        _with_view_only(scores, known),
         caption="First models here and as published: means over the folds with 95 % intervals.",
         alt=f"Mean AUROC: {told}.",
     )
@@ -99,12 +100,13 @@ def _trials(room: Room, name: str, project: Project) -> Picture:
     trials = pd.concat([theirs.assign(side=PUBLISHED), ours.assign(side=HERE)], ignore_index=True)
     names = tuple(column for column in theirs.columns if column != "max_val_auroc")
     figure = new_figure(height=2.7)
-    draw_trials_beside(trials, figure=figure, names=names, view_only=_view_only(project))
+    known = _view_only(project)
+    draw_trials_beside(trials, figure=figure, names=names, view_only=known)
     best = trials.groupby("side")["max_val_auroc"].max()
     return room.picture(
         f"published_{name}",
         figure,
-        trials,
+        _with_view_only(trials, known),
         caption=f"{SEARCH_NAMES[name]} here ({len(ours)} trials) and as published ({len(theirs)}).",
         alt=f"{SEARCH_NAMES[name]}: the best of {len(theirs)} published trials is "
         f"{best[PUBLISHED]:.3f}, of {len(ours)} here {best[HERE]:.3f}.",
@@ -116,18 +118,24 @@ def _curves(room: Room, project: Project) -> Picture:
     ours = curves_table(project, model="final")
     curves = pd.concat([theirs.assign(side=PUBLISHED), ours.assign(side=HERE)], ignore_index=True)
     axes = new_axes(height=2.9)
-    draw_curves_beside(curves, axes=axes, view_only=_view_only(project), title="Tuned model")
-    validation = curves[curves["split"] == "validation"]
-    highest = validation.groupby(["side", "epoch"])["auroc"].mean().groupby("side").max()
+    known = _view_only(project)
+    draw_curves_beside(curves, axes=axes, view_only=known, title="Tuned model")
+    curves = with_means(curves, "auroc", by=["side"])
+    highest = curves[curves["split"] == "validation"].groupby("side")["mean"].max()
     return room.picture(
         "published_final_curves",
         axes.figure,
-        curves,
+        _with_view_only(curves, known),
         caption="Tuned model in cross-validation, here and as published: mean validation AUROC "
         "and the range of the folds.",
         alt=f"Highest mean validation AUROC: published {highest[PUBLISHED]:.3f}, here "
         f"{highest[HERE]:.3f}.",
     )
+
+
+def _with_view_only(table: pd.DataFrame, known: dict[str, float]) -> pd.DataFrame:
+    """The table with the view-only line of each side, which is drawn across it."""
+    return table.assign(view_only=table["side"].map(known))
 
 
 def _view_only(project: Project) -> dict[str, float]:

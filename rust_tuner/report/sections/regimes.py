@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from rust_tuner.analysis.drawn import with_boxes, with_means
 from rust_tuner.analysis.noise import noise_spread
 from rust_tuner.analysis.tables import (
     fold_scores,
@@ -107,7 +108,7 @@ def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float 
             f"In {sum(map(bool, steps))} of {len(steps)} trials the batch held all that a fold "
             "trains on, so that an epoch was one step: their batch sizes made no difference."
         )
-    attempt(section, "The interval of the best trial", lambda: tell_worth(section, project))
+    attempt(section, "The interval of the best trial", lambda: tell_worth(section, project, table))
     if noise is not None:
         section.lead.append(
             f"Noise floor: two repeats of one configuration under other seeds differ by up to "
@@ -179,10 +180,11 @@ def _slices(
     told = f"The score of {_count(table)} trials along {' and '.join(names).replace('_', ' ')}"
     band = "" if noise is None else " The band is the noise floor at the best."
     scores = table["score"]
+    drawn = {"view_only": _shared(project)["view_only"], "noise_floor": noise}
     return room.picture(
         f"{name}_slices",
         figure,
-        table,
+        table.assign(**drawn),
         caption=f"{SEARCH_NAMES[name]}. {told}.{band}",
         alt=f"{told}: from {scores.min():.3f} to {scores.max():.3f}.{band}",
     )
@@ -198,7 +200,7 @@ def _progress(project: Project, table: pd.DataFrame, name: str, room: Room) -> P
     return room.picture(
         f"{name}_progress",
         axes.figure,
-        table,
+        table.assign(view_only=_shared(project)["view_only"]),
         caption=f"{SEARCH_NAMES[name]}. Score of each of {len(table)} trials and the best so far.",
         alt=f"The best score so far over {len(table)} trials{told if len(best) else ''}.",
     )
@@ -215,7 +217,7 @@ def _boxes(project: Project, table: pd.DataFrame, name: str, room: Room) -> Pict
     return room.picture(
         f"{name}_folds",
         axes.figure,
-        best,
+        with_boxes(best).assign(view_only=shared["view_only"]),
         caption=f"{SEARCH_NAMES[name]}. How the best {best['rank'].nunique()} trials spread over "
         "the folds.",
         alt=f"Box plots of the best {best['rank'].nunique()} trials; their folds range from "
@@ -233,7 +235,7 @@ def _grid(project: Project, table: pd.DataFrame, name: str, room: Room) -> Pictu
     return room.picture(
         f"{name}_curves",
         figure,
-        curves,
+        with_means(curves, shared["metric"], by=["trial"]).assign(view_only=shared["view_only"]),
         caption=f"{SEARCH_NAMES[name]}. Training and validation curves of {shown} of {done} "
         "trials, from the best to the worst.",
         alt=f"Curves of {shown} trials between rank 1 and rank {done}.",
@@ -257,7 +259,7 @@ def _trials(section: Section, room: Room, project: Project, name: str) -> None:
     header = [*_COLUMNS_OF_TRIALS, "tied", "p", *(item.replace("_", " ") for item in names)]
     for metric in metrics:
         header += [METRICS[metric.removeprefix("val_")], "± SD"]
-    header += ["95 % interval of the score"]
+    header += ["95 % interval of the score, over folds"]
     header += ["epoch", "steps an epoch", "seconds"]
     rows = []
     for row in table.sort_values("rank", na_position="last").to_dict("records"):

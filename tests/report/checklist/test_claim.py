@@ -1,5 +1,6 @@
 """The checklists: every item there, facts of the records alone, blanks visible, nothing met."""
 
+import dataclasses
 import re
 
 import pytest
@@ -70,15 +71,21 @@ def test_a_finished_study_has_every_fact_but_those_of_several_sites_and_machines
         & (figures["average"] == "macro")
     ].to_dict("records")
     told = f"{row['value']:.3f} (95 % interval {row['low']:.3f} to {row['high']:.3f})"
-    assert told in facts["headline"][0]
+    assert told in facts["headline"][4]
+    assert facts["headline"][0].startswith("hold-out accuracy, most likely scores: ")
 
 
 def test_the_figures_of_the_record_are_taken_where_it_has_them(study):
     records = read_study(study)
     own = [{"figure": "kappa", "of": "cortices", "average": "macro", "value": 0.5, "low": None}]
     records.holdout["figures"] = own
-    assert facts_of(records)["agreement"] == ["weighted kappa, mean of the cortices: 0.500"]
-    assert "union" not in facts_of(records)
+    facts = facts_of(records)
+    assert "weighted kappa, mean of the cortices: 0.500" in facts["agreement"]
+    # What the record does not have is computed from its predictions, where these are there.
+    assert len(facts["agreement"]) == 7
+    facts = facts_of(dataclasses.replace(records, predictions=None))
+    assert facts["agreement"] == ["weighted kappa, mean of the cortices: 0.500"]
+    assert "union" not in facts
 
 
 def test_every_item_stands_in_the_file_with_facts_or_a_blank(study):

@@ -1,0 +1,70 @@
+"""What a figure draws beyond its points: means, intervals, boxes, as columns of its table.
+
+The figures take them from here, and so do the CSV files beside them, so that whoever reads the file
+has every number that is drawn.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from rust_tuner.metrics.fold_interval import UNIT, fold_interval
+
+INTERVAL = ("mean", "low", "high")
+BOX = ("mean", "median", "lower_quartile", "upper_quartile", "lower_whisker", "upper_whisker")
+# A whisker ends at the last value within so many times the box's height.
+_REACH = 1.5
+
+
+def with_means(curves: pd.DataFrame, metric: str, *, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Curves with the `mean`, `lowest` and `highest` of the folds of each split and epoch.
+
+    Args:
+        curves: `split, epoch, fold` and the metric.
+        metric: the column.
+        by: columns that tell several curves apart.
+    """
+    folds = curves.groupby([*by, "split", "epoch"], sort=False)[metric]
+    return curves.assign(
+        mean=folds.transform("mean"), lowest=folds.transform("min"), highest=folds.transform("max")
+    )
+
+
+def with_intervals(scores: pd.DataFrame, *, by: Sequence[str] = ("model",)) -> pd.DataFrame:
+    """Scores of folds with their `mean` and its 95 % interval, `low` and `high`.
+
+    The interval is `fold_interval`, which counts that the folds share training data.
+
+    Args:
+        scores: `fold, value`, AUROCs.
+        by: columns that tell several models apart.
+    """
+    if scores.empty:
+        return scores.assign(**dict.fromkeys(INTERVAL, np.nan))
+    parts = []
+    for _, rows in scores.groupby(list(by), sort=False):
+        found = fold_interval(rows["value"].to_numpy(dtype=np.float64), bounds=UNIT)
+        parts.append(rows.assign(mean=found.value, low=found.low, high=found.high))
+    return pd.concat(parts).loc[scores.index]
+
+
+def with_boxes(scores: pd.DataFrame, *, by: str = "rank") -> pd.DataFrame:
+    """Scores of folds with what a box plot draws of them, in the columns of `BOX`.
+
+    Args:
+        scores: `fold, value`.
+        by: the column that tells the boxes apart.
+    """
+    if scores.empty:
+        return scores.assign(**dict.fromkeys(BOX, np.nan))
+    parts = []
+    for _, rows in scores.groupby(by, sort=False):
+        values = rows["value"].to_numpy(dtype=np.float64)
+        lower, median, upper = np.percentile(values, [25, 50, 75])
+        reach = _REACH * (upper - lower)
+        inside = values[(values >= lower - reach) & (values <= upper + reach)]
+        ends = min(inside.min(), lower), max(inside.max(), upper)
+        drawn = (values.mean(), median, lower, upper, *ends)
+        parts.append(rows.assign(**dict(zip(BOX, drawn, strict=True))))
+    return pd.concat(parts).loc[scores.index]

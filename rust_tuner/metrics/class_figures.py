@@ -1,0 +1,57 @@
+"""The four scores of a cortex as classes: recall and F1 of each score, and their means.
+
+Each radiograph has one score for a cortex and the model's most likely one, so a figure of classes
+counts every radiograph, however low its highest probability is.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.metrics.ranking import ratio
+from rust_tuner.metrics.weighted_ranking import mean_of_defined
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassFigures:
+    """Figures of confusion matrices (..., scores, scores), float64.
+
+    A score that is absent has no figure and is left out of the mean, as scikit-learn does: balanced
+    accuracy is the mean over the scores that are true of some radiograph, macro F1 over those that
+    are true of some or predicted for some.
+
+    Attributes:
+        recall: (..., scores) of each score; NaN where it is true of none.
+        f1: (..., scores) of each score; NaN where it is neither true of any nor predicted.
+        balanced_accuracy: (...) the mean recall; NaN where nothing is counted.
+        macro_f1: (...) the mean F1; NaN where nothing is counted.
+    """
+
+    recall: FloatArray
+    f1: FloatArray
+    balanced_accuracy: FloatArray
+    macro_f1: FloatArray
+
+
+def class_figures(confusion: npt.NDArray[Any]) -> ClassFigures:
+    """Recall and F1 of the classes of confusion matrices.
+
+    Equal to scikit-learn's `balanced_accuracy_score`, and to its `f1_score` with
+    `average="macro"`, whose default labels are those that are true or predicted.
+
+    Args:
+        confusion: (..., classes, classes) counts or weights by true and predicted class.
+    """
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
+    true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    recall, f1 = ratio(hits, true), ratio(2 * hits, true + predicted)
+    return ClassFigures(
+        recall=recall,
+        f1=f1,
+        balanced_accuracy=mean_of_defined(recall, axis=-1)[..., 0],
+        macro_f1=mean_of_defined(f1, axis=-1)[..., 0],
+    )

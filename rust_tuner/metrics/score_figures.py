@@ -1,0 +1,121 @@
+"""Figures of the most likely scores: of the cortices, of the totals of visits, and of union.
+
+They count every visible cortex by its most likely score, so none depends on a threshold of the
+probabilities.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.labels import CORTICES, SCORES
+from rust_tuner.metrics.figure import (
+    CORTEX_GROUP,
+    NAN,
+    VISIBLE,
+    VISITS,
+    Figure,
+    with_intervals,
+)
+from rust_tuner.metrics.figure_interval import CLASS_MEANS
+from rust_tuner.metrics.jackknife import patient_sums
+from rust_tuner.metrics.visits import VisitTotals
+from rust_tuner.metrics.weighted_counts import WeightedAgreement, WeightedTotals, WeightedUnion
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def score_figures(
+    reference: FloatArray, predicted: FloatArray, patient_ids: npt.NDArray[Any]
+) -> list[Figure]:
+    """Accuracy, balanced accuracy, macro F1, kappa and within-one agreement, with intervals.
+
+    Args:
+        reference: (n, 4) scores in the order of `CORTICES`, NaN where not visible.
+        predicted: (n, 4) the most likely scores.
+        patient_ids: (n,) whose radiograph each is.
+
+    Returns:
+        Of each name the mean over the cortices, then each cortex. `defined` of a mean is the
+        cortices where it is defined, of `total`; of balanced accuracy and macro F1 the scores that
+        it is the mean of.
+    """
+    statistic = WeightedAgreement(reference, predicted)
+    known = [
+        figure
+        for name in statistic.names
+        for figure in (
+            Figure(name, CORTEX_GROUP, "macro", VISIBLE, NAN, total=len(CORTICES)),
+            *(Figure(name, cortex, "", VISIBLE, NAN) for cortex in CORTICES),
+        )
+    ]
+    own = statistic.confusion(patient_sums(patient_ids))
+    told = _defining(own, statistic.names)
+    figures = with_intervals(known, statistic, patient_ids, telling=told)
+    present = _present(own.sum(axis=0))
+    return [_counted(figure, figures, present) for figure in figures]
+
+
+def visit_figures(
+    totals: VisitTotals, *, union_threshold: float, union_cutoff: float | None = None
+) -> list[Figure]:
+    """Figures of the totals of visits with all four cortices, and of union, with intervals.
+
+    Args:
+        totals: of the visits.
+        union_threshold: a true total of at least this is union.
+        union_cutoff: a predicted total of at least this is; the threshold where None.
+    """
+    pair = totals.reference, totals.predicted
+    complete, total = len(totals.reference), totals.num_visits
+
+    def figures(names: Sequence[str]) -> list[Figure]:
+        plain = Figure("", VISITS, "", VISIBLE, NAN, defined=complete, total=total)
+        return [dataclasses.replace(plain, figure=name) for name in names]
+
+    of_totals = WeightedTotals(*pair)
+    found = with_intervals(figures(of_totals.names), of_totals, totals.patient_ids)
+    union = WeightedUnion(*pair, threshold=union_threshold, cutoff=union_cutoff)
+    return found + with_intervals(figures(union.names), union, totals.patient_ids)
+
+
+def _present(confusion: FloatArray) -> dict[str, npt.NDArray[np.bool_]]:
+    """Which scores of each cortex (..., cortices, scores) a mean of classes is over."""
+    true, predicted = confusion.sum(axis=-1) > 0, confusion.sum(axis=-2) > 0
+    return dict(zip(CLASS_MEANS, (true, true | predicted), strict=True))
+
+
+def _defining(own: FloatArray, names: Sequence[str]) -> IntArray:
+    """How many patients tell of each figure; of means of classes, those with the rarest score.
+
+    Those with it by the reference: what is predicted of a score that few have says little of it.
+    """
+    pairs = (own.sum(axis=(2, 3)) > 0).sum(axis=0)
+    with_score = (own.sum(axis=3) > 0).sum(axis=0)
+    present = _present(own.sum(axis=0))
+    parts = []
+    for name in names:
+        of_cortices = pairs
+        if name in CLASS_MEANS:
+            of_cortices = np.where(present[name], with_score, len(own)).min(axis=1)
+        parts.append(np.concatenate([[of_cortices.min()], of_cortices]))
+    return np.concatenate(parts).astype(np.int64)
+
+
+def _counted(
+    figure: Figure, figures: Sequence[Figure], present: dict[str, npt.NDArray[np.bool_]]
+) -> Figure:
+    """Say of a mean over how many scores or cortices it is."""
+    if figure.figure in CLASS_MEANS:
+        own = present[figure.figure]
+        if figure.of in CORTICES:
+            own = own[[CORTICES.index(figure.of)]]
+        return dataclasses.replace(figure, defined=int(own.sum()), total=len(own) * len(SCORES))
+    if not figure.average:
+        return figure
+    values = [one.value for one in figures if one.figure == figure.figure and not one.average]
+    return dataclasses.replace(figure, defined=int((~np.isnan(values)).sum()))

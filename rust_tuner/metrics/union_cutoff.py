@@ -1,0 +1,113 @@
+"""From which predicted RUST total on a model says union, chosen on the data it was developed on.
+
+Two numbers are kept apart. The *threshold* says what union is: a total of at least so many points
+as readers score it, by default 13 (Litrenta et al., J Orthop Trauma 2015,
+doi:10.1097/BOT.0000000000000390). The *cut-off* says from which predicted total on the model says
+so. Models draw totals towards the middle, so the same number for both would miss many unions.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.errors import MetricError
+from rust_tuner.labels import HIGHEST_TOTAL, LOWEST_TOTAL
+from rust_tuner.metrics.uncertainty import MIN_PATIENTS
+from rust_tuner.metrics.visits import VisitTotals
+
+# Whole points, as totals are; at the lowest total everything would be union.
+CUTOFFS: Final = tuple(float(value) for value in range(LOWEST_TOTAL + 1, HIGHEST_TOTAL + 1))
+
+
+@dataclass(frozen=True)
+class UnionCutoff:
+    """From which predicted total on a model says union, and how that was chosen.
+
+    Attributes:
+        value: in points; the threshold where nothing could be chosen.
+        threshold: from which true total on it is union.
+        how: in words, how it was chosen, or why it could not be.
+        chosen: whether it was chosen on data.
+        youden: sensitivity + specificity - 1 at the cut-off on those data; NaN where none was
+            chosen.
+        visits: with all four cortices, among those data.
+        united: how many of these are united.
+    """
+
+    value: float
+    threshold: float
+    how: str
+    chosen: bool = False
+    youden: float = float("nan")
+    visits: int = 0
+    united: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; what is undefined is None."""
+        return {
+            "value": self.value,
+            "threshold": self.threshold,
+            "chosen": self.chosen,
+            "how": self.how,
+            "youden": None if np.isnan(self.youden) else self.youden,
+            "visits": self.visits,
+            "united": self.united,
+        }
+
+
+def choose_union_cutoff(totals: VisitTotals, *, threshold: float, of: str) -> UnionCutoff:
+    """The whole number of points that tells union best: the highest Youden's J.
+
+    J is sensitivity + specificity - 1 (Youden, Cancer 1950): twice the balanced accuracy, less 1.
+    Of cut-offs that are equally good the one nearest to the threshold is taken, of two such the
+    lower.
+
+    Args:
+        totals: of visits of the development set, predicted by models that had not trained on them.
+        threshold: a true total of at least this is union; in [4, 16].
+        of: whose totals they are, in words.
+
+    Returns:
+        The threshold itself, and why, where fewer than `MIN_PATIENTS` patients have a visit that is
+        united, or as few one that is not, or no cut-off is better than chance.
+
+    Raises:
+        MetricError: for a threshold outside [4, 16].
+    """
+    if not LOWEST_TOTAL <= threshold <= HIGHEST_TOTAL:
+        raise MetricError(f"threshold={threshold}; a RUST total is {LOWEST_TOTAL}-{HIGHEST_TOTAL}")
+    is_united = totals.reference >= threshold
+    visits, united = len(is_united), int(is_united.sum())
+
+    def default(reason: str) -> UnionCutoff:
+        how = f"not chosen, the threshold of the true total is taken: {reason}"
+        return UnionCutoff(float(threshold), float(threshold), how, visits=visits, united=united)
+
+    for side, rows in (("united", is_united), ("not united", ~is_united)):
+        patients = len(np.unique(totals.patient_ids[rows].astype(str)))
+        if patients < MIN_PATIENTS:
+            return default(
+                f"{of} have {patients} {'patient' if patients == 1 else 'patients'} with a "
+                f"complete visit that is {side}, and at least {MIN_PATIENTS} are needed"
+            )
+    values = np.array([_youden(is_united, totals.predicted >= cutoff) for cutoff in CUTOFFS])
+    # To the last digits that rounding leaves alone, so that equals are equal.
+    best = np.flatnonzero(np.round(values, 12) == np.round(values.max(), 12))
+    if values.max() <= 0:
+        return default(f"no cut-off of {of} tells union better than chance")
+    place = min(best, key=lambda index: (abs(CUTOFFS[index] - threshold), CUTOFFS[index]))
+    return UnionCutoff(
+        CUTOFFS[place],
+        float(threshold),
+        f"chosen by the highest Youden's J of {of}",
+        chosen=True,
+        youden=float(values[place]),
+        visits=visits,
+        united=united,
+    )
+
+
+def _youden(truth: npt.NDArray[np.bool_], answer: npt.NDArray[np.bool_]) -> float:
+    return float(answer[truth].mean() - answer[~truth].mean())

@@ -1,0 +1,40 @@
+"""Ties out of the order of ranks are explained, and only these."""
+
+import numpy as np
+import pandas as pd
+
+from rust_tuner.analysis.tie_note import tie_note
+from rust_tuner.metrics import tied_with_best
+
+
+def table(scores, tied):
+    return pd.DataFrame(
+        {
+            "trial": [f"{number:04d}" for number in range(len(scores))],
+            "score": np.mean(scores, axis=1),
+            "score_std": np.std(scores, axis=1, ddof=1),
+            "tied_with_best": pd.array(tied, dtype="boolean"),
+        }
+    )
+
+
+def test_a_tied_trial_of_wide_folds_below_an_untied_one_is_explained():
+    rng = np.random.default_rng(0)
+    folds = rng.normal(scale=0.01, size=6)
+    scores = np.array([mean + folds + rng.normal(scale=0.001, size=6) for mean in (0.9, 0.85)])
+    wide = 0.82 + np.array([0.1, -0.1, 0.08, -0.08, 0.05, -0.05])
+    scores = np.concatenate([scores, [wide]])
+    tied = tied_with_best(scores, 5, 1)
+    assert tied.tolist() == [True, False, True]
+    note = tie_note(table(scores, tied))
+    assert note.startswith("0002 (rank 3) is tied and 0001 (rank 2) is not, since the folds of")
+    spreads = np.std(scores, axis=1, ddof=1)
+    assert f"(SD {spreads[2]:.3f}, {spreads[1]:.3f})" in note
+
+
+def test_ties_in_the_order_of_ranks_need_no_note():
+    scores = np.array([[0.9, 0.8], [0.85, 0.8], [0.7, 0.6]])
+    for tied in ([True, True, False], [True, True, True], [True, False, False], [None] * 3):
+        assert tie_note(table(scores, tied)) == ""
+    assert tie_note(table(scores, [True, False, True]), lower_is_better=True) == ""
+    assert tie_note(table(scores[:0], [])) == ""

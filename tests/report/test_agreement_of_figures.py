@@ -1,0 +1,383 @@
+"""Page, terminal, drawings, files and checklists hold against each other, over random studies.
+
+A figure has one value and one interval. Each place that tells one is read as it is told, and what
+is told twice has to agree to its last digit.
+"""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pytest
+from judged_searches import phantom_rows, skilled, write_judged_search
+from report_studies import (
+    holdout_record_of,
+    make_predictions,
+    plain,
+    study_record,
+    write_json,
+    write_split,
+)
+
+from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
+from rust_tuner.analysis.export import best_hyperparameters
+from rust_tuner.analysis.study_figures import development_cutoff, holdout_figures
+from rust_tuner.analysis.summary_scores import summary_scores
+from rust_tuner.analysis.verdict import summary
+from rust_tuner.labels import CORTICES, LABELS
+from rust_tuner.records.folder import read_study
+from rust_tuner.report.checklist.facts import facts_of
+from rust_tuner.report.page import Picture, Room
+from rust_tuner.report.sections.final import final_section
+from rust_tuner.report.sections.regimes import regime_section
+from rust_tuner.terminal.holdout import holdout_table
+from rust_tuner.terminal.searches import best_trials_table
+from rust_tuner.words import FIGURES
+
+INTERVAL = re.compile(r"(-?\d+\.\d+) \((?:95 % interval )?(-?\d+\.\d+) to (-?\d+\.\d+)\)")
+RANGES = {"kappa": (-1, 1), "icc": (-1, 1), "mae": (0, 12), "bias": (-12, 12)}
+FREE = ("lower_limit", "upper_limit")
+NAMES = {words: name for name, words in FIGURES.items()}
+OF_PAGE = {"18 labels": "labels", "cortices where visible": "cortices"}
+OF_PAGE["visits with all four cortices"] = "visits"
+ROUNDING = 0.51
+# What is not drawn: figures whose numbers stand in their tables alone.
+UNDRAWN = {
+    "holdout": (
+        *("draw_roc", "draw_precision_recall", "draw_confusion", "draw_trajectories"),
+        "draw_gallery",
+    ),
+    "baselines": ("draw_curves",),
+    "regimes": (
+        *("draw_regime_1", "draw_slices", "draw_search_progress", "draw_fold_boxes"),
+        "draw_curve_grid",
+    ),
+}
+
+
+def undrawn(*arguments, **options):
+    """In place of a drawing."""
+
+
+@dataclass
+class Told:
+    """What the places of a study tell of its figures.
+
+    Attributes:
+        values: by figure, each value, lower and upper end with the place that tells it; as text
+            where it is rounded.
+        counts: by figure, each count of what it is over, with its place.
+    """
+
+    values: dict = field(default_factory=lambda: defaultdict(list))
+    counts: dict = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, place, key, *numbers):
+        """Value, and both ends where the place tells them."""
+        for part, number in zip(("value", "low", "high"), numbers, strict=False):
+            if isinstance(number, str) or (number is not None and not pd.isna(number)):
+                self.values[*key, part].append((place, number))
+
+    def disagreements(self):
+        """What is told in two ways."""
+        found = []
+        for key, told in self.values.items():
+            exact = [float(number) for _, number in told if not isinstance(number, str)]
+            if not exact:
+                found.append((key, "no file has it", told))
+                continue
+            for place, number in told:
+                digits = len(number.partition(".")[2]) if isinstance(number, str) else 12
+                # Half a last digit, and what rounding to it in two ways leaves.
+                if abs(float(number) - exact[0]) > ROUNDING * 10.0**-digits:
+                    found.append((key, place, number, exact[0]))
+        found += [(key, told) for key, told in self.counts.items() if len({n for _, n in told}) > 1]
+        return found
+
+
+def random_study(folder, seed):
+    """A study whose records follow from random predictions."""
+    rng = np.random.default_rng(seed)
+    write_json(folder / "study.json", study_record())
+    write_split(folder / "split.json")
+    radiographs = phantom_rows(patients=int(rng.integers(12, 40)), seed=seed)
+    for place, skill in (("regime_1", 0.6), ("final/cross_validation", rng.choice([0, 0.4, 1.5]))):
+        answers = skilled(radiographs, skill=skill, seed=seed)
+        project = write_judged_search(folder / place, radiographs, answers)
+    table = make_predictions(int(rng.integers(4, 30)) * 4, seed)
+    hidden = rng.choice([0, 0.3, 0.8])
+    for cortex in CORTICES:
+        table[cortex] = table[cortex].mask(rng.random(len(table)) < hidden)
+    names = [f"probability_{label}" for label in LABELS[2:]]
+    table[names] = np.clip(table[names] * rng.choice([0.3, 1.0]), 0, 1)
+    union = development_cutoff(project, threshold=13.0)
+    figures = figures_table(
+        as_predictions(table), union_threshold=union.threshold, union_cutoff=union.value
+    )
+    rows = overall_figures(figures).to_dict("records")
+    record = holdout_record_of(table, union_threshold=13.0, union_cutoff=union.to_json())
+    record["figures"] = [{name: plain(value) for name, value in row.items()} for row in rows]
+    if rng.random() < 0.3:
+        # A record of an earlier version, which had no such list.
+        del record["figures"], record["union_cutoff"]
+    write_json(folder / "final" / "holdout.json", record)
+    table.to_csv(folder / "final" / "predictions.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def told_of(tmp_path, monkeypatch):
+    """Everything that a study tells of its figures, without rendering any."""
+
+    def read(folder):
+        files, pictures = {}, {}
+
+        def keep_table(self, name, table):
+            files[name] = table
+            return name
+
+        def keep_picture(self, name, figure, data, *, caption, alt):
+            titles = [axes.get_title(loc="left") for axes in figure.axes]
+            pictures[name] = (data, "\n".join([caption, alt, *titles]))
+            return Picture(name, caption, alt, "")
+
+        for module, names in UNDRAWN.items():
+            for name in names:
+                monkeypatch.setattr(f"rust_tuner.report.sections.{module}.{name}", undrawn)
+        monkeypatch.setattr(Room, "table", keep_table)
+        monkeypatch.setattr(Room, "picture", keep_picture)
+        records = read_study(folder)
+        room = Room(tmp_path)
+        final = final_section(records, room)
+        search = regime_section(records.regime_1, "regime_1", room)
+        told = Told()
+        _tell_files(told, files, pictures)
+        _tell_page(told, final, search)
+        _tell_terminal(told, records)
+        _tell_checklists(told, records)
+        _tell_summary(told, records)
+        return told, files
+
+    return read
+
+
+def key_of(scope, row):
+    return scope, row["figure"], row["of"], row["average"], row["counted"]
+
+
+def macro(scope, figure, of):
+    average = "" if of == "visits" or of in CORTICES else "macro"
+    return scope, figure, of, average, "all" if of == "labels" else "visible"
+
+
+def _tell_files(told, files, pictures):
+    for scope in ("holdout", "out_of_fold"):
+        table = files[f"{scope}_figures"]
+        for row in table.to_dict("records"):
+            told.add(f"{scope}_figures.csv", key_of(scope, row), *map(row.get, _ENDS))
+            if row["average"] == "macro" and not pd.isna(row["defined"]):
+                told.counts[key_of(scope, row)].append(("figures.csv", row["defined"]))
+        for row in files[f"{scope}_label_figures"].to_dict("records"):
+            for name in ("auroc", "recall", "brier"):
+                key = (scope, name, row["label"], "", row["counted"])
+                ends = (row[name], row[f"{name}_low"], row[f"{name}_high"])
+                told.add("label_figures.csv", key, *ends)
+        labels = files[f"{scope}_label_figures"]
+        for counted, of in (("all", "labels"), ("visible", "cortices")):
+            own = labels[labels["counted"] == counted]
+            for name in ("auroc", "precision", "recall"):
+                number = int(own[name].notna().sum())
+                told.counts[macro(scope, name, of)].append(("label_figures.csv", number))
+        bins = files[f"{scope}_reliability"]
+        error = _error_of(bins[bins["label"] == "all"])
+        key = (scope, "expected_calibration_error", "cortices", "micro", "visible")
+        told.add("reliability.csv", key, error)
+    for row in files["auroc_two_ways"].to_dict("records"):
+        scope = "holdout" if row["evaluation"].startswith("Hold-out") else "out_of_fold"
+        told.add("auroc_two_ways.csv", macro(scope, "auroc", "labels"), row["exact"])
+        told.counts[macro(scope, "auroc", "labels")].append(("two ways", row["defined"]))
+    for row in files["holdout_labels"].to_dict("records"):
+        for name in ("auroc", "precision", "recall", "f1"):
+            told.add("holdout_labels.csv", ("holdout", name, row["label"], "", "all"), row[name])
+    if "holdout_totals" in pictures:
+        data, words = pictures["holdout_totals"]
+        key = macro("holdout", "icc", "visits")
+        told.add("totals.csv", key, *(data[f"icc{end}"].iloc[0] for end in ("", "_low", "_high")))
+        for found in INTERVAL.findall(words.partition("ICC ")[2] and words[words.rindex("ICC") :]):
+            told.add("drawn totals", key, *found)
+        data, _ = pictures["holdout_bland_altman"]
+        for name in ("bias", "lower_limit", "upper_limit"):
+            ends = (data[f"{name}{end}"].iloc[0] for end in ("", "_low", "_high"))
+            told.add("bland_altman.csv", macro("holdout", name, "visits"), *ends)
+    data, words = pictures["holdout_calibration"]
+    key = ("holdout", "expected_calibration_error", "cortices", "micro", "visible")
+    told.add("calibration.csv", key, data["expected_calibration_error"].iloc[0], None, None)
+    told.add("calibration.csv, bins", key, _error_of(data))
+    told.add("drawn calibration", key, re.search(r"calibration error (\d\.\d+)", words)[1])
+    roc = pictures["holdout_roc"][0].drop_duplicates(["cortex", "score"])
+    for row in roc.to_dict("records"):
+        label = f"{row['cortex']}_{row['score']}"
+        told.add("roc.csv", ("holdout", "auroc", label, "", "visible"), row["auroc"])
+
+
+def _error_of(bins):
+    gap = (bins["mean_probability"] - bins["share_positive"]).abs()
+    return float(np.average(gap, weights=bins["rows"]))
+
+
+_ENDS = ("value", "low", "high")
+
+
+def _tell_page(told, final, search):
+    for table in final.tables:
+        scope = "holdout" if table.caption.startswith("Hold-out") else "out_of_fold"
+        if "all figures" in table.caption:
+            for cells in table.rows:
+                name, of, average, value, low, high, count, _ = (cell[0] for cell in cells)
+                name = NAMES[name.removesuffix(" (as published)")]
+                of = OF_PAGE.get(of, of)
+                key = (scope, name, of, average, "all" if of == "labels" else "visible")
+                told.add("page", key, *(text or None for text in (value, low, high)))
+                if count and average == "macro":
+                    told.counts[key].append(("page", int(count.split()[0])))
+        elif table.caption == "The tuned model":
+            for cells in table.rows:
+                evaluation, _, words, value, *_ = (cell[0] for cell in cells)
+                name = NAMES.get(re.sub(r",.*| \(as.*", "", words))
+                if name is not None and value:
+                    scope = "holdout" if evaluation == "hold-out set" else "out_of_fold"
+                    of = "labels" if "18 labels" in words else "cortices"
+                    told.add("page, tuned model", macro(scope, name, of), value)
+    (trials,) = search.tables
+    (cells,) = trials.rows
+    row = dict(zip(trials.header, (cell[0] for cell in cells), strict=True))
+    key = ("regime_1", "auroc", "labels", "macro", "all")
+    low, high = row["95 % interval of the score, over folds"].split(" to ")
+    told.add("page, trials", key, row["AUROC, 18 labels"], low, high)
+    for line in search.lead:
+        for words, of in (("AUROC, 18 labels", "labels"), ("AUROC, visible cortices", "cortices")):
+            if "interval over folds" in line:
+                (found,) = INTERVAL.findall(line[line.index(words) :])[:1]
+                told.add("page, lead", macro("regime_1", "auroc", of), *found)
+
+
+def cells_of(table):
+    return list(zip(*(column._cells for column in table.columns), strict=True))
+
+
+def _tell_terminal(told, records):
+    shown = holdout_table(records.holdout, figures=holdout_figures(records))
+    titles = {"most likely": (*["cortices"], *CORTICES), "probabilities": ("labels", "cortices")}
+    titles["RUST totals"] = ("visits",)
+    short = {"weighted kappa": "kappa", "within one": "within_one", "ICC(2,1)": "icc"}
+    short |= {"bias, predicted minus true": "bias", "mean absolute error, points": "mae"}
+    for table in getattr(shown, "renderables", [shown]):
+        (scopes,) = (of for start, of in titles.items() if start in str(table.title))
+        for heading, *cells in cells_of(table):
+            words = re.sub(r" \(as published\)", "", str(heading).replace("\n", " "))
+            name = short.get(words) or NAMES.get(words) or NAMES.get(f"RUST total: {words}")
+            for of, cell in zip(scopes, cells, strict=True):
+                text = str(cell).replace("\n", " ")
+                if name is None or text == "undefined":
+                    continue
+                key = macro("holdout", name, of)
+                found = INTERVAL.match(text)
+                told.add("terminal", key, *(found.groups() if found else [text.split()[0]]))
+                if count := re.search(r"(\d+) of \d+$", text):
+                    told.counts[key].append(("terminal", int(count[1])))
+    caption = str(best_trials_table(records.regime_1).caption)
+    line = next(line for line in caption.splitlines() if line.startswith("Best, 95 %"))
+    for words, of in (("18 labels", "labels"), ("cortices", "cortices")):
+        low, high = re.search(rf"{words} (\d\.\d+) to (\d\.\d+)", line).groups()
+        told.add("terminal, caption", macro("regime_1", "auroc", of), None, low, high)
+
+
+def _tell_checklists(told, records):
+    facts = facts_of(records)
+    for line in [
+        line for name in ("headline", "agreement", "union") for line in facts.get(name, [])
+    ]:
+        title, rest = re.match(r"(.*?): (-?\d.*)", line).groups()
+        title = title.removeprefix("hold-out ")
+        words = re.sub(r" of 18 labels|, .*", "", title) if "RUST" not in title else title
+        of = "labels" if "18 labels" in title else "cortices"
+        if words.startswith(("RUST", "union")):
+            words, of = title.replace("union, ", "union: "), "visits"
+        name = "kappa" if words == "weighted kappa" else NAMES.get(words)
+        if name is None:
+            continue
+        key = macro("holdout", name, of)
+        found = INTERVAL.match(rest)
+        told.add("claim.md", key, *(found.groups() if found else [rest.split()[0].rstrip(",")]))
+        if count := re.search(r"over (\d+) of", rest):
+            told.counts[key].append(("claim.md", int(count[1])))
+
+
+def _tell_summary(told, records):
+    parts = {
+        "Regime I:": "regime_1",
+        "tuned model, cross": "out_of_fold",
+        "tuned model, hold": "holdout",
+    }
+    ofs = {"auroc": "labels", "cortex_auroc": "cortices"}
+    for row in summary_scores(records).to_dict("records"):
+        (scope,) = (scope for start, scope in parts.items() if row["part"].startswith(start))
+        key = macro(scope, "auroc", ofs[row["metric"]])
+        told.add("summary.csv", key, *map(row.get, _ENDS))
+    for row in summary(records).rows:
+        starts = {
+            "Regime I": "regime_1",
+            "Tuned model, cross": "out_of_fold",
+            "Tuned model, hold": "holdout",
+        }
+        for start, scope in starts.items():
+            if row.what.startswith(start):
+                for text, of in ((row.auroc, "labels"), (row.cortex_auroc, "cortices")):
+                    if text != "undefined":
+                        told.add("summary", macro(scope, "auroc", of), text.split()[0])
+    exported = best_hyperparameters(records.regime_1)
+    key = macro("regime_1", "auroc", "labels")
+    told.add("export", key, exported["score"], *exported["score_interval"])
+
+
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 24))]
+)
+def test_what_is_told_twice_is_told_alike(seed, tmp_path, told_of):
+    told, files = told_of(random_study(tmp_path / "study", seed))
+    assert told.disagreements() == []
+    several = [key for key, places in told.values.items() if len({p for p, _ in places}) > 2]
+    assert len(several) > 20
+    for scope in ("holdout", "out_of_fold"):
+        for row in files[f"{scope}_figures"].to_dict("records"):
+            if pd.isna(row["low"]):
+                assert pd.isna(row["high"])
+                assert pd.isna(row["value"]) or row["reason"]
+                continue
+            assert row["low"] <= row["value"] <= row["high"], row
+            lowest, highest = RANGES.get(row["figure"], (0, 1))
+            if row["figure"] not in FREE:
+                assert lowest <= row["low"] <= row["high"] <= highest, row
+
+
+def test_a_planted_disagreement_is_found(tmp_path, told_of, monkeypatch):
+    folder = random_study(tmp_path / "study", 0)
+    told, _ = told_of(folder)
+    assert told.disagreements() == []
+    # The drawing takes the interval that treats visits as independent again.
+    monkeypatch.setattr(
+        "rust_tuner.report.sections.holdout._agreement",
+        lambda figures, pairs: _analytic(folder),
+    )
+    told, _ = told_of(folder)
+    assert {key[1] for key, *_ in told.disagreements()} >= {"icc"}
+
+
+def _analytic(folder):
+    from rust_tuner.analysis.totals import visit_table
+    from rust_tuner.metrics import total_agreement
+
+    visits = visit_table(read_study(folder).predictions)
+    return total_agreement(visits["true_total"], visits["predicted_total"])
