@@ -573,11 +573,10 @@ def many_images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.mark.numerical
 @pytest.mark.usefixtures("real")
-@pytest.mark.parametrize("flips", ["none", "horizontal"])
 def test_the_bits_of_a_feature_do_not_depend_on_the_other_images_or_on_the_cache(
-    flips: Any, many_images: list[Path], tmp_path: Path
+    many_images: list[Path], tmp_path: Path
 ) -> None:
-    recipe = dataclasses.replace(ALL_FLIPS, flips=flips)
+    recipe = NO_FLIPS
     whole = extract_features(many_images, recipe, cache=tmp_path / "whole").values
     rng = np.random.default_rng(0)
     for count in (1, 7):
@@ -605,7 +604,7 @@ def test_features_are_independent_by_other_kernels_too(kernels: dict[str, str]) 
         command, env=os.environ | kernels, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
-    assert "3 passed" in done.stdout
+    assert "2 passed" in done.stdout
 
 
 @pytest.mark.usefixtures("quick")

@@ -28,8 +28,6 @@ from rust_tuner.models.fold_training import (
 from rust_tuner.models.schedules import batch_sizes
 from rust_tuner.records.folds import EpochCheckpoint, FoldStore
 
-pytestmark = pytest.mark.numerical
-
 EPOCHS = 3
 PLACE = FoldPlace(seed=0, trial=3, fold=2)
 TRAINING, VALIDATION = np.arange(26), np.arange(26, 40)
@@ -134,6 +132,7 @@ def assert_same_training(curves, model, whole):
 
 
 @pytest.mark.parametrize("epoch", range(EPOCHS))
+@pytest.mark.numerical
 def test_a_fold_goes_on_after_its_last_epoch_bitwise_as_if_untouched(epoch, whole, tmp_path):
     crash_after(epoch, tmp_path)
     # Other initial weights, so that every value must come from the checkpoint.
@@ -302,6 +301,7 @@ def test_each_flip_variant_is_drawn_equally_often_for_every_row():
     assert np.abs(drawn - 20).max() < 4.5 * 3.9
 
 
+@pytest.mark.numerical
 def test_order_and_flips_are_a_function_of_the_place_and_the_epoch():
     def epochs(**changes):
         place = dataclasses.replace(PLACE, **changes)
