@@ -3,7 +3,12 @@
 How similar pictures are found belongs to `data.near_duplicates`.
 """
 
-from rust_tuner.data.near_duplicates import FOUND, NOT_FOUND, SimilarPair
+from rust_tuner.data.near_duplicates import (
+    FOUND,
+    FOUND_WITHIN_A_PATIENT,
+    NOT_FOUND,
+    SimilarPair,
+)
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import Split
 from rust_tuner.records.checks import Verdict
@@ -57,7 +62,8 @@ def check_pictures(
     ]
     compared = (
         f"{count} images, {count * (count - 1) // 2} pairs, were compared. The search finds nearly "
-        f"all copies that were {FOUND}. It was not made for {NOT_FOUND}."
+        f"all copies that were {FOUND}. {FOUND_WITHIN_A_PATIENT}. It was not made for "
+        f"{NOT_FOUND}."
     )
     if not pairs:
         reason = f"No duplicates found. {compared}"
