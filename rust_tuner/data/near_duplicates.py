@@ -32,6 +32,10 @@ FOUND = (
     "by up to 10 % of a side, framed by up to 10 %, turned by up to 5 degrees, or slanted by up to "
     "10 % of the width"
 )
+FOUND_WITHIN_A_PATIENT = (
+    "Of cropped, framed, turned or slanted copies within a patient it finds about half, since two "
+    "exposures of one leg look much like them"
+)
 NOT_FOUND = (
     "larger crops and turns, stretched or locally warped copies, or two exposures of one leg"
 )

@@ -3,7 +3,12 @@
 How similar pictures are found belongs to `data.near_duplicates`.
 """
 
-from rust_tuner.data.near_duplicates import FOUND, NOT_FOUND, SimilarPair
+from rust_tuner.data.near_duplicates import (
+    FOUND,
+    FOUND_WITHIN_A_PATIENT,
+    NOT_FOUND,
+    SimilarPair,
+)
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import Split
 from rust_tuner.records.checks import Verdict
@@ -11,7 +16,7 @@ from rust_tuner.records.checks import Verdict
 NEAR_DUPLICATES = ("near_duplicates", "Equal and nearly equal images")
 
 _WHOSE = (
-    "Look at both. Where it is one picture, find out whose it is, remove the other row and take a "
+    "Look at both. Where it is one picture or one leg, find out whose it is, mend the rows and take a "
     "new study folder: the split was made with both."
 )
 
@@ -57,7 +62,8 @@ def check_pictures(
     ]
     compared = (
         f"{count} images, {count * (count - 1) // 2} pairs, were compared. The search finds nearly "
-        f"all copies that were {FOUND}. It was not made for {NOT_FOUND}."
+        f"all copies that were {FOUND}. {FOUND_WITHIN_A_PATIENT}. It was not made for "
+        f"{NOT_FOUND}."
     )
     if not pairs:
         reason = f"No duplicates found. {compared}"

@@ -94,7 +94,7 @@ def test_a_copy_that_was_turned_is_found_under_another_id(tmp_path, manifest, ti
     assert verdict.status == "failed"
     (line,) = verdict.findings
     assert "planted.jpg (patient Q1, " in line
-    assert line.endswith("turned by 3.0 degrees")
+    assert ", turned by " in line
 
 
 def test_a_planted_copy_within_a_patient_is_a_warning(tmp_path, manifest, tiny_protocol):
