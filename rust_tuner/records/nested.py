@@ -207,6 +207,14 @@ def _require_summary(path: Path, summary: Mapping[str, Any], run: Mapping[str, A
     for part in SUMMARY_PARTS:
         figures = summary.get(part)
         if not isinstance(figures, dict) or not all(
-            isinstance(figures.get(name), dict) for name in FIGURES
+            _are_numbers(figures.get(name)) for name in FIGURES
         ):
             raise RecordError.of(path, f"is damaged ({part} has no figures)", mend=_MEND)
+
+
+def _are_numbers(figures: Any) -> bool:
+    """Whether it is a mapping to numbers; None is one that is undefined."""
+    return isinstance(figures, dict) and all(
+        isinstance(value, int | float | None) and not isinstance(value, bool)
+        for value in figures.values()
+    )

@@ -23,7 +23,7 @@ from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperMode
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
-from rust_tuner.records.schema import RunForm, read_if_whole
+from rust_tuner.records.schema import read_if_whole
 from rust_tuner.search.oracles import GridSearchOracle, RandomSearchOracle, ResumableOracle
 from rust_tuner.search.tuner import CrossValidationTuner
 
@@ -89,7 +89,7 @@ def regime_1(
     )
     # The tuner would say so too, but only once it had made a folder.
     require_development(development)
-    begun = read_if_whole(Path(directory) / REGIME_1 / RUN_FILE, RunForm)
+    begun = read_if_whole(Path(directory) / REGIME_1 / RUN_FILE)
     chosen = as_begun(chosen, begun)
     rows = rows_trained_on(development, chosen, chosen.num_folds if folds is None else folds)
     sizes = chosen.batch_sizes(rows)

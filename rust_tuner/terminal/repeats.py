@@ -154,11 +154,16 @@ def nested_lines(folder: Path) -> list[Text]:
         score, estimate = (nested.summary[name][figure] for name in ("selection_score", "estimate"))
         lines.append(
             Text(
-                f"  {nested.run['objective']}: selection score {score['mean']:.4f} ± "
-                f"{score['std']:.4f}, estimate {estimate['mean']:.4f} ± {estimate['std']:.4f}"
+                f"  {nested.run['objective']}: selection score {_spread(score)}, "
+                f"estimate {_spread(estimate)}"
             )
         )
     return lines
+
+
+def _spread(figure: Mapping[str, Any]) -> str:
+    known = (figure.get("mean"), figure.get("std"))
+    return " ± ".join("undefined" if value is None else f"{value:.4f}" for value in known)
 
 
 def noise_lines(folder: Path) -> list[Text]:

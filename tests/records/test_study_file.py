@@ -72,10 +72,10 @@ def test_a_study_that_another_process_prepared_is_seen_once_it_is_looked_for(tmp
 
 def test_what_two_open_files_write_stays(folder):
     first, second = StudyFile(folder), StudyFile(folder)
-    first.record_weights({"sha256": "abc"}, "imagenet")
+    first.record_weights({"asked": "imagenet", "sha256": "abc"}, "imagenet")
     second.note_environment("regime_1", {"cores": 2}, split_sha256="later")
     content = StudyFile(folder).content
-    assert content["weights"] == {"sha256": "abc"}
+    assert content["weights"] == {"asked": "imagenet", "sha256": "abc"}
     assert content["protocol"]["weights"] == "imagenet"
     assert content["split_sha256"] == "later"
 
@@ -179,7 +179,7 @@ def test_settled_choices_are_refused_with_a_table_and_those_of_searches_are_not(
     ):
         file.refuse_changes(other)
     # The first search that used weights has settled them.
-    file.record_weights({"sha256": "abc"}, "imagenet")
+    file.record_weights({"asked": "imagenet", "sha256": "abc"}, "imagenet")
     with pytest.raises(ResumeError, match="weights: was imagenet, is random"):
         file.refuse_changes(dataclasses.replace(PROTOCOL, weights="random"))
 
