@@ -16,8 +16,8 @@ from rust_tuner.records.checks import Verdict
 NEAR_DUPLICATES = ("near_duplicates", "Equal and nearly equal images")
 
 _WHOSE = (
-    "Look at both. Where it is one picture or one leg, find out whose it is, mend the rows and take "
-    "a new study folder: the split was made with both."
+    "Look at both. Where it is one picture or one leg, find out whose it is, mend the rows and "
+    "take a new study folder: the split was made with both."
 )
 
 
