@@ -32,7 +32,13 @@ from rust_tuner.records.nested import (
 )
 from rust_tuner.records.noise import NOISE, NOISE_FILE, NoiseFloor, read_noise
 from rust_tuner.records.predictions import read_predictions
-from rust_tuner.records.project import REGIME_1, REGIME_2, Project, read_project
+from rust_tuner.records.project import (
+    REGIME_1,
+    REGIME_2,
+    Project,
+    is_begun_project,
+    read_project,
+)
 from rust_tuner.records.schema import HoldoutForm, SplitForm, StudyForm, read_record
 from rust_tuner.records.study import STUDY_FILE
 
@@ -120,7 +126,7 @@ def read_study(directory: str | Path) -> StudyRecords:
             return None
 
     def project(name: str) -> Project | None:
-        found = read(name, read_project)
+        found = read(name, read_project) if is_begun_project(place / name) else None
         if found is not None:
             problems.extend(f"{name}: {problem}" for problem in found.problems)
         return found

@@ -8,6 +8,7 @@ from report_studies import signed, write_study
 from rust_tuner.errors import ResumeError
 from rust_tuner.files import read_json, sha256_of_file, write_json
 from rust_tuner.records.folder import read_study
+from rust_tuner.terminal.status import status_lines
 
 PARTS = {
     "study.json": "study",
@@ -133,6 +134,16 @@ def test_predictions_that_were_changed_by_hand_are_named_and_not_taken(study):
     records = read_study(study)
     assert records.predictions is None
     assert [line for line in records.problems if "predictions.csv is not the one" in line]
+
+
+def test_the_empty_folder_of_a_refused_step_is_no_problem(study):
+    (study / "final" / "cross_validation").rename(study / "elsewhere")
+    (study / "final" / "cross_validation").mkdir()
+    records = read_study(study)
+    assert records.problems == ()
+    assert records.cross_validation is None
+    told = [line.plain for line in status_lines(study)]
+    assert "final/cross_validation: not begun" in told
 
 
 def test_a_folder_that_is_no_study_is_refused(tmp_path):
