@@ -14,6 +14,7 @@ import pandas as pd
 
 from rust_tuner.data.split_file import SPLIT_FILE
 from rust_tuner.errors import ResumeError, RustTunerError
+from rust_tuner.files import sha256_of_file
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
 from rust_tuner.records.checks import CHECKS_FILE, CheckRecord, read_checks
 from rust_tuner.records.looks import (
@@ -31,7 +32,13 @@ from rust_tuner.records.nested import (
 )
 from rust_tuner.records.noise import NOISE, NOISE_FILE, NoiseFloor, read_noise
 from rust_tuner.records.predictions import read_predictions
-from rust_tuner.records.project import REGIME_1, REGIME_2, Project, read_project
+from rust_tuner.records.project import (
+    REGIME_1,
+    REGIME_2,
+    Project,
+    is_begun_project,
+    read_project,
+)
 from rust_tuner.records.schema import HoldoutForm, SplitForm, StudyForm, read_record
 from rust_tuner.records.study import STUDY_FILE
 
@@ -119,7 +126,7 @@ def read_study(directory: str | Path) -> StudyRecords:
             return None
 
     def project(name: str) -> Project | None:
-        found = read(name, read_project)
+        found = read(name, read_project) if is_begun_project(place / name) else None
         if found is not None:
             problems.extend(f"{name}: {problem}" for problem in found.problems)
         return found
@@ -148,6 +155,17 @@ def read_study(directory: str | Path) -> StudyRecords:
             "restore it from a copy"
         )
         holdout = None
+    predictions = read(f"{FINAL}/{PREDICTIONS_FILE}", read_predictions)
+    written = (holdout or {}).get("predictions_sha256")
+    if (
+        predictions is not None
+        and written is not None
+        and written != sha256_of_file(place / FINAL / PREDICTIONS_FILE)
+    ):
+        problems.append(
+            f"{FINAL}/{PREDICTIONS_FILE} is not the one that was written; restore it from a copy"
+        )
+        predictions = None
     baselines = {name: project(f"{BASELINES_FOLDER}/{name}") for name in BASELINES}
     return StudyRecords(
         directory=place,
@@ -161,7 +179,7 @@ def read_study(directory: str | Path) -> StudyRecords:
         cross_validation=project(f"{FINAL}/{CROSS_VALIDATION}"),
         holdout=holdout,
         looks=looks,
-        predictions=read(f"{FINAL}/{PREDICTIONS_FILE}", read_predictions),
+        predictions=predictions,
         checks=read(CHECKS_FILE, read_checks),
         problems=tuple(problems),
     )

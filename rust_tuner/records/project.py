@@ -343,6 +343,11 @@ def read_out_of_fold(folder: str | Path, trial: str) -> npt.NDArray[np.float32]:
     return np.asarray(arrays["predictions"], dtype=np.float32)
 
 
+def is_begun_project(folder: Path) -> bool:
+    """Whether a folder holds anything of a search; a step that was refused leaves an empty one."""
+    return not folder.is_dir() or any(path.suffix != ".lock" for path in folder.iterdir())
+
+
 def trial_folders(folder: Path) -> list[Path]:
     """The folders of trials in a project folder, by number; only those of just such a name."""
     named = {path: _TRIAL_FOLDER.fullmatch(path.name) for path in folder.glob("trial_*")}

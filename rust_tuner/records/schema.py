@@ -232,6 +232,8 @@ class HoldoutForm(Form):
     view_only_baseline: TwoFigures
     labels: list[LabelFigures]
     figures: list[dict[str, float | int | str | bool | None]] = []
+    # Older versions did not write it.
+    predictions_sha256: str | None = None
 
     @model_validator(mode="after")
     def _figures_are_numbers(self) -> "HoldoutForm":

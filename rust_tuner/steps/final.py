@@ -338,6 +338,7 @@ def evaluate_holdout(
         for row in overall_figures(figures).to_dict("records")
     ]
     write_text(folder / PREDICTIONS_FILE, csv_text(told))
+    found["predictions_sha256"] = sha256_of_file(folder / PREDICTIONS_FILE)
     write_text(folder / FIGURES_FILE, csv_text(figures))
     write_json(folder / HOLDOUT_FILE, found)
     file.finish_look(found["metrics"])

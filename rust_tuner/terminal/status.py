@@ -10,7 +10,14 @@ from rust_tuner.records.baselines import BASELINES_FOLDER
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, is_whole, read_looks
 from rust_tuner.records.nested import NESTED
 from rust_tuner.records.noise import NOISE
-from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, Project, read_project
+from rust_tuner.records.project import (
+    REGIME_1,
+    REGIME_2,
+    RUN_FILE,
+    Project,
+    is_begun_project,
+    read_project,
+)
 from rust_tuner.records.schema import StudyForm, read_if_whole, read_record
 from rust_tuner.records.study import STUDY_FILE
 from rust_tuner.terminal.checks import check_status_lines
@@ -77,6 +84,8 @@ def _holdout_lines(folder: Path) -> list[Text]:
 
 def _search_lines(name: str, folder: Path) -> list[Text]:
     try:
+        if not is_begun_project(folder):
+            return [Text(f"{name}: not begun")]
         return _project_lines(name, read_project(folder))
     except (RustTunerError, OSError) as error:
         return [Text(f"{name}: {error}", style="red")]

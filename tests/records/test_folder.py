@@ -6,8 +6,9 @@ import pytest
 from report_studies import signed, write_study
 
 from rust_tuner.errors import ResumeError
-from rust_tuner.files import read_json, write_json
+from rust_tuner.files import read_json, sha256_of_file, write_json
 from rust_tuner.records.folder import read_study
+from rust_tuner.terminal.status import status_lines
 
 PARTS = {
     "study.json": "study",
@@ -120,6 +121,29 @@ def test_what_is_not_there_is_no_problem(tmp_path):
     assert found(records) == set()
     # A folder that is begun and has no manifest yet cannot be read, which is said.
     assert records.problems[0].startswith("regime_1: ")
+
+
+def test_predictions_that_were_changed_by_hand_are_named_and_not_taken(study):
+    path = study / "final" / "predictions.csv"
+    record = read_json(study / "final" / "holdout.json")
+    digest = sha256_of_file(path)
+    write_json(study / "final" / "holdout.json", record | {"predictions_sha256": digest})
+    assert read_study(study).predictions is not None
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join(rows[:-1]) + "\n")
+    records = read_study(study)
+    assert records.predictions is None
+    assert [line for line in records.problems if "predictions.csv is not the one" in line]
+
+
+def test_the_empty_folder_of_a_refused_step_is_no_problem(study):
+    (study / "final" / "cross_validation").rename(study / "elsewhere")
+    (study / "final" / "cross_validation").mkdir()
+    records = read_study(study)
+    assert records.problems == ()
+    assert records.cross_validation is None
+    told = [line.plain for line in status_lines(study)]
+    assert "final/cross_validation: not begun" in told
 
 
 def test_a_folder_that_is_no_study_is_refused(tmp_path):
