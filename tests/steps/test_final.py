@@ -14,6 +14,7 @@ from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
 from rust_tuner import HoldOut, Study, load_manifest, split_holdout
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
+from rust_tuner.analysis.study_figures import development_cutoff
 from rust_tuner.data.images import load_image
 from rust_tuner.errors import ProtocolError, ResumeError, SearchError, SplitError
 from rust_tuner.files import read_json, sha256_of_file, write_json
@@ -123,7 +124,8 @@ def test_the_figures_are_those_of_the_predictions(final_study):
 def test_what_a_small_hold_out_set_cannot_tell_is_none(sides):
     development, holdout = sides
     one = HoldOut(holdout.radiographs.subset([0]))
-    found = holdout_figures(development, one, np.full((1, len(LABELS)), 0.5, np.float32))
+    table = one.radiographs.table.assign(**dict.fromkeys(PROBABILITIES, 0.5))
+    found = holdout_figures(development, one, figures_table(as_predictions(table)))
     assert found["metrics"]["auroc"] is found["metrics"]["cortex_auroc"] is None
     assert found["view_only_baseline"] == {"auroc": None, "cortex_auroc": None}
     shown = io.StringIO()
@@ -139,7 +141,8 @@ def test_every_figure_is_written_with_its_interval(final_study):
         study.directory / "final" / PREDICTIONS_FILE, dtype={"patient_id": str, "visit": str}
     )
     written = pd.read_csv(study.directory / "final" / FIGURES_FILE)
-    expected = figures_table(as_predictions(told), union_threshold=13)
+    cutoff = found["union_cutoff"]["value"]
+    expected = figures_table(as_predictions(told), union_threshold=13, union_cutoff=cutoff)
     assert list(written["figure"]) == list(expected["figure"])
     np.testing.assert_allclose(written["value"], expected["value"], atol=1e-12)
     np.testing.assert_allclose(written["low"], expected["low"], atol=1e-12)
@@ -153,8 +156,26 @@ def test_every_figure_is_written_with_its_interval(final_study):
     assert macro["low"] is None
     assert macro["reason"] == "2 patients with a label; an interval takes at least 5"
     assert macro["total"] == 18
+    names = ("accuracy", "balanced_accuracy", "macro_f1", "kappa")
+    assert tuple(found["metrics"])[:5] == (*names, "auroc")
+    assert tuple(dict.fromkeys(row["figure"] for row in found["figures"]))[:4] == names
+    for name in names:
+        value = recorded[name, "cortices", "macro"]["value"]
+        assert found["metrics"][name] == value
     cortices = recorded["auroc", "cortices", "macro"]
     assert cortices["value"] == pytest.approx(found["metrics"]["cortex_auroc"], abs=1e-12)
+
+
+def test_the_cut_off_of_union_is_that_of_the_development_set_and_stands_in_both_records(
+    final_study,
+):
+    study, found = final_study
+    project = read_project(study.directory / "final" / "cross_validation")
+    expected = development_cutoff(project, threshold=study.protocol.union_threshold)
+    assert found["union_cutoff"] == expected.to_json()
+    assert found["union_cutoff"]["how"]
+    card = read_card(study.directory / "final" / MODEL_FILE)
+    assert card["union"] == found["union_cutoff"]
 
 
 def test_no_patient_of_the_hold_out_set_was_trained_on(final_study):
