@@ -113,7 +113,7 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
     if project.objective in metrics:
         lines.append("* is what the search maximises.")
     if with_ties:
-        lines.append("Tied: not told from the best at 5 %, all trials tested at once.")
+        lines.append("Tied: not distinguishable from the best at 5 %, all trials tested at once.")
         lower = project.run["objective"]["direction"] == "min"
         note = tie_note(results_table(project), lower_is_better=lower)
         lines += [note] if note else []
@@ -167,7 +167,7 @@ def baselines_table(found: pd.DataFrame, objective: str) -> Table:
     suggested = suggested_backbone(found, objective)
     lines = ["Mean ± standard deviation over folds at the epoch of the best mean (from 0)."]
     if found["tied_with_best"].notna().any():
-        lines.append("Tied: not told from the best at 5 %, all models tested at once.")
+        lines.append("Tied: not distinguishable from the best at 5 %, all models tested at once.")
         metric = objective.removeprefix("val_")
         note = tie_note(found, name="model", score=metric, spread=f"{metric}_std")
         lines += [note] if note else []

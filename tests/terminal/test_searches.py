@@ -65,7 +65,7 @@ def test_which_trials_are_tied_stands_beside_them(project):
     for row in rows_of(shown(project)):
         assert row[-4] == ("yes" if results.loc[row[0], "tied_with_best"] else "no")
     text = shown(project)
-    assert "Tied: not told from the best at 5 %, all trials tested at once." in text
+    assert "Tied: not distinguishable from the best at 5 %, all trials tested at once." in text
     num_tied = int(results["tied_with_best"].sum())
     assert (f", {num_tied} tied for the best" in text) == (num_tied > 1)
 

@@ -74,8 +74,8 @@ def tell_worth(section: Section, project: Project, table: pd.DataFrame) -> None:
     if len(compared) > 1:
         section.lead.append(
             f"{num_tied} of {len(compared)} trials are statistically tied for the best, so any "
-            "of them may be: they are not told apart by Tukey's range test with the variance of "
-            "Nadeau and Bengio, all trials at once at 5 %. The table's p is that of their "
+            "of them may be: Tukey's range test with the variance of Nadeau and Bengio cannot "
+            "distinguish them, all trials at once at 5 %. The table's p is that of their "
             "corrected test against the best trial by itself."
             if num_tied > 1
             else f"No other of {len(compared)} trials is statistically tied with the best one "
