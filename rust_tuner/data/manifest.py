@@ -168,6 +168,8 @@ def _check_files(
             faults.add(
                 f"image={text}; the same file as in row {first}, keep one of the two rows", row=row
             )
+        elif os.path.lexists(image) and not _is_file(image):
+            faults.add(f"image={text}; {image} is not a file, name the image itself", row=row)
         elif not _is_file(image):
             hint = " (with / between folders)" if "\\" in text else ""
             faults.add(

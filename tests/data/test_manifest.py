@@ -135,7 +135,7 @@ def test_a_score_outside_its_range_is_named_with_row_and_column(tmp_path: Path, 
         (",007,1,ap,1,,,", "image is empty; give the path"),
         ("x.png,007,1,ap,1,,,", "image=x.png; no such file, expected at "),
         ("../up,007,1,ap,1,,,", "image=../up; no such file, expected at "),
-        (".,007,1,ap,1,,,", "image=.; no such file, expected at "),
+        (".,007,1,ap,1,,,", " is not a file, name the image itself"),
         ("i\\b.png,007,1,ap,1,,,", "(with / between folders)"),
         (f"{'x' * 5000}.png,007,1,ap,1,,,", "no such file, expected at "),
         ("a.png,007,1,ap,1,,,", "image=a.png; the same file as in row 2, keep one"),
@@ -457,3 +457,14 @@ def test_faults_of_both_published_files_are_told_together(tmp_path: Path) -> Non
         "filenames.csv row 3",
     ]
     assert "column 'lateral_cortex_3' is missing" in lines[0]
+
+
+def test_a_folder_in_an_images_place_is_called_what_it_is(tmp_path):
+    (tmp_path / "picture.png").mkdir()
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(
+        "image,patient_id,visit,view,medial,lateral,anterior,posterior\n"
+        "picture.png,1,first,ap,1,2,,\n"
+    )
+    with pytest.raises(ManifestError, match=r"row 2.*picture\.png is not a file"):
+        load_manifest(manifest)
