@@ -89,7 +89,12 @@ def draw_bland_altman(visits: pd.DataFrame, *, axes: Axes, agreement: TotalAgree
     reach = max(
         2.0,
         float(difference.abs().max() if len(difference) else 0.0) + 0.5,
-        *(abs(end) for _, line, _, _ in lines for end in (line.low, line.high) if np.isfinite(end)),
+        *(
+            abs(end)
+            for _, line, _, _ in lines
+            for end in (line.value, line.low, line.high)
+            if np.isfinite(end)
+        ),
     )
     axes.set_ylim(-1.05 * reach, 1.05 * reach)
     axes.set_xlim(LOWEST_TOTAL - 0.7, HIGHEST_TOTAL + 0.7)

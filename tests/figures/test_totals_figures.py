@@ -1,5 +1,7 @@
 """Totals, their differences and healing: every visit is drawn, and lines are the agreement's."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from report_studies import make_predictions
 from rust_tuner.analysis.totals import trajectory_table, visit_table
 from rust_tuner.figures.style import new_axes, new_figure
 from rust_tuner.figures.totals import draw_bland_altman, draw_totals, draw_trajectories
-from rust_tuner.metrics import total_agreement
+from rust_tuner.metrics import Interval, total_agreement
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +101,21 @@ def test_an_order_that_is_no_time_is_said_to_be_one(visits):
     assert "not of time" in figure.get_suptitle()
     ticks = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
     assert ticks == ["a", "b"]
+
+
+def test_limits_without_an_interval_lie_inside_the_panel(visits):
+    two = visits.head(2).assign(true_total=[6.0, 13.0], predicted_total=[12.0, 8.0])
+    agreement = total_agreement(two["true_total"], two["predicted_total"])
+    bare = dataclasses.replace(
+        agreement,
+        **{
+            name: Interval(getattr(agreement, name).value, np.nan, np.nan)
+            for name in ("bias", "lower_limit", "upper_limit")
+        },
+    )
+    axes = new_axes(height=3.0)
+    draw_bland_altman(two, axes=axes, agreement=bare)
+    low, high = axes.get_ylim()
+    assert low < bare.lower_limit.value < bare.upper_limit.value < high
+    # What lies outside would leave no room for the panel, and Matplotlib would warn.
+    axes.figure.draw_without_rendering()
