@@ -86,8 +86,9 @@ def _labels_table(
     counted = f": {found['radiographs']} radiographs of {found['patients']} patients"
     lines = [
         *([_ESTIMATE] if is_first else []),
-        "As published: the three figures of the published study. At 0.5 a label counts as "
-        "predicted where its own probability is at least 0.5, which few of a cortex's four are.",
+        "As published: of the 18 labels, the three figures that the published study gave. At 0.5 "
+        "a label counts as predicted where its own probability is at least 0.5, which often none "
+        "of a cortex's four is.",
         "Macro averages over the labels where a figure is defined; k of n where not over all.",
         "Cortices: 16 labels, each only where its cortex is visible.",
         *_brackets(figures, (ALL_LABELS, CORTEX_GROUP), (*_PUBLISHED, *_MORE_OF_LABELS)),

@@ -151,7 +151,8 @@ def test_every_figure_is_written_with_its_interval(final_study):
     assert len(recorded) == len(overall_figures(written))
     macro = recorded["auroc", "labels", "macro"]
     assert macro["value"] == pytest.approx(found["metrics"]["auroc"], abs=1e-12)
-    assert macro["low"] < macro["value"] < macro["high"]
+    # So few patients are sealed that it may have no interval, and then it says why.
+    assert macro["reason"] or macro["low"] < macro["value"] < macro["high"]
     assert macro["total"] == 18
     names = ("accuracy", "balanced_accuracy", "macro_f1", "kappa")
     assert tuple(found["metrics"])[:5] == (*names, "auroc")
