@@ -116,10 +116,19 @@ def holdout_metrics(records: StudyRecords) -> dict[str, float | None]:
     """The main figures of the hold-out set: of the most likely scores first, then as recorded."""
     found = (records.holdout or {}).get("metrics") or {}
     figures = holdout_figures(records)
-    first = {name: find_figure(figures, name, CORTEX_GROUP) for name in SCORE_FIGURES}
-    known = {name: float(row["value"]) for name, row in first.items() if row is not None}
-    told = {name: None if math.isnan(value) else value for name, value in known.items()}
-    return told | {name: value for name, value in found.items() if name not in SCORE_FIGURES}
+    rest = {name: value for name, value in found.items() if name not in SCORE_FIGURES}
+    return _score_figures(figures) | rest
+
+
+def out_of_fold_scores(records: StudyRecords) -> dict[str, float | None]:
+    """The figures of the tuned model's most likely scores out of fold; none where not known."""
+    project = records.cross_validation
+    if project is None:
+        return {}
+    try:
+        return _score_figures(out_of_fold_figures(project, union_of(records)))
+    except DAMAGED:
+        return {}
 
 
 def out_of_fold_figures(project: Project, union: UnionCutoff) -> pd.DataFrame:
@@ -232,6 +241,13 @@ def find_figure(
     is_meant = of_average != "micro" if average is None else of_average == average
     rows = figures[(figures["figure"] == name) & (figures["of"] == of) & is_meant]
     return None if rows.empty else {str(key): value for key, value in rows.iloc[0].items()}
+
+
+def _score_figures(figures: pd.DataFrame) -> dict[str, float | None]:
+    """The means of the most likely scores' figures; None where undefined."""
+    rows = {name: find_figure(figures, name, CORTEX_GROUP) for name in SCORE_FIGURES}
+    known = {name: float(row["value"]) for name, row in rows.items() if row is not None}
+    return {name: None if math.isnan(value) else value for name, value in known.items()}
 
 
 def _records(table: pd.DataFrame) -> list[Row]:

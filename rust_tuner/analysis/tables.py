@@ -14,7 +14,7 @@ import pandas as pd
 
 from rust_tuner.analysis.nested import outer_table, summary_table
 from rust_tuner.analysis.noise import noise_spread
-from rust_tuner.analysis.study_figures import holdout_metrics
+from rust_tuner.analysis.study_figures import holdout_metrics, out_of_fold_scores
 from rust_tuner.data.csv_output import csv_text
 from rust_tuner.errors import SearchError
 from rust_tuner.files import write_text
@@ -235,7 +235,7 @@ def final_table(records: StudyRecords) -> pd.DataFrame:
     Returns:
         `evaluation` (`cross_validation` or `holdout`), `kind` (the first is a `selection score`,
         the second an `estimate`), `metric`, `value`, `std` (over folds), `view_only` (the
-        view-only baseline of the same metric); of the hold-out set the figures of the most likely
+        view-only baseline of the same metric); of each evaluation the figures of the most likely
         scores first; no rows where nothing is there. Where the hold-out
         set was looked at more than once, also `looks`: how often, and why.
     """
@@ -244,6 +244,8 @@ def final_table(records: StudyRecords) -> pd.DataFrame:
     best = project.best if project is not None else None
     if project is not None and best is not None:
         known = project.run.get("view_only_baseline") or {}
+        for metric, figure in out_of_fold_scores(records).items():
+            rows.append((CROSS, "selection score", metric, figure, None, None))
         for name, value in best.metrics.items():
             metric = name.removeprefix("val_")
             rows.append(

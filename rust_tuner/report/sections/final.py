@@ -90,10 +90,10 @@ def final_section(records: StudyRecords, room: Room) -> Section:
 def _metric_name(metric: str, evaluation: str) -> str:
     """A metric in words; the three figures of the published study say so."""
     name = metric.removeprefix("cortex_")
-    if evaluation != HOLDOUT or name not in FIGURES:
-        return METRICS.get(metric, words(metric))
     if metric in SCORE_FIGURES:
         return f"{figure_name(name)}, most likely scores"
+    if evaluation != HOLDOUT or name not in FIGURES:
+        return METRICS.get(metric, words(metric))
     if name != metric:
         return f"{figure_name(name)}, visible cortices"
     told, _, published = figure_name(name, published=True).partition(" (")
