@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from rust_tuner import Study
+from rust_tuner.figures.published_study import read_published
 from rust_tuner.files import read_json
 from rust_tuner.records.project import read_project
 
@@ -82,7 +83,7 @@ def test_the_scripts_of_first_models_and_final_model_write_the_published_columns
         ("final_model_kfold", {"final/cross_validation"}),
     ):
         ours = pd.read_csv(study / f"{name}.csv")
-        theirs = pd.read_csv(SCRIPTS / "published" / f"{name}.csv")
+        theirs = read_published(name)
         assert list(theirs.columns) == ["model", "split", "epoch", "fold", "auroc"]
         assert list(ours.columns) == list(theirs.columns)
         runs = [read_project(study / project).run for project in projects]
