@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from rust_tuner.data.pipeline import as_dataset
+from rust_tuner.data.pipeline import Batches, as_dataset
 from rust_tuner.errors import TrialError
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.seeds import derive_seed, generator, seed_word
@@ -199,12 +199,13 @@ def train_fold(
             _require_finite(figures, f"{where}, training")
         training_curves.append(figures)
 
-        answers = np.asarray(model.predict(as_dataset(held), verbose=0))
+        answers = _answers(model, held)
         if not np.isfinite(answers).all():
             raise TrialError(f"{where}: predictions on the validation rows are not finite")
         figures = dict(data.metrics([answers], [validation], [f"{where}, validation"])[0])
-        if running is None:
-            figures |= model.evaluate(as_dataset(held), verbose=0, return_dict=True)
+        if "loss" not in figures:
+            shared = as_dataset(_shared(held, model))
+            figures |= model.evaluate(shared, verbose=0, return_dict=True)
         _require_finite(figures, f"{where}, validation")
         validation_curves.append(figures)
         predictions.append(answers.astype(np.float32))
@@ -277,7 +278,11 @@ def _train_epoch(
     order = training[place.generator(epoch, "order").permutation(len(training))]
     batches = _EpochBatches(data, order, sizes, place.generator(epoch, "flips"))
     logs = model.fit(
-        as_dataset(batches), initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0
+        as_dataset(_shared(batches, model)),
+        initial_epoch=epoch,
+        epochs=epoch + 1,
+        shuffle=False,
+        verbose=0,
     ).history
     figures = {name: float(values[-1]) for name, values in logs.items()}
     _require_finite(figures, f"{place}, epoch {epoch}, training")
@@ -345,6 +350,50 @@ class _ValidationBatches:
     def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
         return self._data.unflipped(rows), self._data.targets[rows]
+
+
+class _EvenShares:
+    """Batches that so many devices share evenly, filled up with rows that weigh nothing.
+
+    Keras averages over each device's share and then over the shares, so that rows of a smaller
+    share would count more; it cannot begin with a batch that does not divide, and a convolution
+    of an empty share is an error. The rows that fill up are the first of the batch once more:
+    metrics that are compiled without weights see them, and the mean over an epoch's batches, the
+    training loss among them, takes a batch for as many rows as it was filled up to.
+    """
+
+    def __init__(self, batches: Batches, num_devices: int) -> None:
+        self._batches = batches
+        self._num_devices = num_devices
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], ...]:
+        inputs, targets = self._batches[index]
+        counted = len(targets)
+        filled = counted + -counted % self._num_devices
+        rows = np.arange(filled) % counted
+        weights = np.where(np.arange(filled) < counted, filled / counted, 0)
+        return inputs[rows], targets[rows], weights.astype(np.float32)
+
+
+def _answers(model: keras.Model, held: Batches) -> npt.NDArray[Any]:
+    """What the model predicts for the rows of the batches, in order."""
+    shared = _shared(held, model)
+    answers = np.asarray(model.predict(as_dataset(shared), verbose=0))
+    if shared is held:
+        return answers
+    counts = [weights > 0 for _, _, weights in (shared[index] for index in range(len(shared)))]
+    return answers[np.concatenate(counts)]
+
+
+def _shared(batches: Batches, model: keras.Model) -> Batches:
+    """The batches as `fit` and `evaluate` of the model take them, on as many devices as it has."""
+    # Backends other than TensorFlow have no strategies.
+    strategy = getattr(model, "distribute_strategy", None)
+    num_devices = 1 if strategy is None else strategy.num_replicas_in_sync
+    return batches if num_devices == 1 else _EvenShares(batches, num_devices)
 
 
 def _reseed(model: keras.Model, place: FoldPlace, epoch: int) -> None:
