@@ -95,7 +95,7 @@ def test_ctrl_c_ends_a_search_with_130_and_the_command_that_resumes_it(
     assert process.returncode == 130
     assert output == ""
     assert "Traceback" not in errors
-    assert "interrupted; nothing finished is lost. To go on, type again:" in errors
+    assert "interrupted; nothing finished is lost. To resume, run again:" in errors
     left = [trial.status for trial in read_project(study / "regime_1").trials]
     assert "RUNNING" in left
     program, *again = shlex.split(errors.splitlines()[-1])
