@@ -203,7 +203,7 @@ def train_fold(
         if not np.isfinite(answers).all():
             raise TrialError(f"{where}: predictions on the validation rows are not finite")
         figures = dict(data.metrics([answers], [validation], [f"{where}, validation"])[0])
-        if "loss" not in figures:
+        if running is None and "loss" not in figures:
             shared = as_dataset(_shared(held, model))
             figures |= model.evaluate(shared, verbose=0, return_dict=True)
         _require_finite(figures, f"{where}, validation")
