@@ -24,8 +24,8 @@ def main() -> None:
 
     study = Study(arguments.study, progress=ConsoleProgress())
     found = study.final()
-    print(f"hold-out set, looked at on {found['date']}")
-    for name, value in found["metrics"].items():
+    print(f"hold-out set, looked at on {found.date}")
+    for name, value in found.metrics.by_name.items():
         print(name, "undefined" if value is None else f"{value:.3f}")
     project = read_project(study.directory / FINAL / CROSS_VALIDATION)
     write_published_curves({FINAL: project}, study.directory / "final_model_kfold.csv")

@@ -54,6 +54,7 @@ from rust_tuner.protocol import BatchSizes, Protocol
 from rust_tuner.records.baselines import BASELINES_FOLDER, RADIMAGENET, baseline_results
 from rust_tuner.records.begun import begun_protocol, choices_to_note, fixed_by_regime_2, is_begun
 from rust_tuner.records.checks import CHECKS, CheckRecord
+from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.looks import FINAL, Look, require_reason, unrecorded_looks
 from rust_tuner.records.nested import NESTED, read_nested
 from rust_tuner.records.noise import NOISE, NoiseFloor, begun_repeats
@@ -390,7 +391,7 @@ class Study:
             return begun_repeats(self.directory)
         return int(begun.get("repeats") or begun_repeats(self.directory))
 
-    def final(self, look_again: str | None = None) -> dict[str, Any]:
+    def final(self, look_again: str | None = None) -> Holdout:
         """The tuned model: cross-validated, refitted on all development data, evaluated once.
 
         The hold-out set is looked at once. The look is noted in `study.json` before the model sees
@@ -401,7 +402,7 @@ class Study:
                 the number of looks shown wherever the figures are. None shows what the look found.
 
         Returns:
-            The content of `final/holdout.json`; a second call reads it and computes nothing.
+            What `final/holdout.json` holds; a second call reads it and computes nothing.
 
         Raises:
             ProtocolError: for an empty reason, or one where there was no look yet.

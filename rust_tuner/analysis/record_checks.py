@@ -197,7 +197,7 @@ def _one_look(records: StudyRecords) -> tuple[str, str]:
         return FAILED, f"looked at on {looks[-1]}, but final/holdout.json is not there"
     if records.holdout is None:
         return NOT_YET, "it is sealed"
-    rows, shown = records.holdout["radiographs"], records.predictions
+    rows, shown = records.holdout.radiographs, records.predictions
     if shown is not None and len(shown) != rows:
         return FAILED, f"holdout.json counts {rows} radiographs, predictions.csv {len(shown)}"
     if shown is not None and records.split is not None:
@@ -209,7 +209,7 @@ def _one_look(records: StudyRecords) -> tuple[str, str]:
         is_same = len({look.model_sha256 for look in looks}) == 1
         with_model = "always with the same model" if is_same else "with different models"
         return (WARNING if is_same else FAILED), f"{count_text(looks)}; {with_model}"
-    return PASSED, f"once, on {records.holdout.get('date')}"
+    return PASSED, f"once, on {records.holdout.date}"
 
 
 def _tuned(records: StudyRecords) -> Mapping[str, Project]:

@@ -16,6 +16,7 @@ from rust_tuner.labels import LABELS, UNION_THRESHOLD
 from rust_tuner.metrics import UnionCutoff, choose_union_cutoff
 from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, EVERY_ROW, VISIBLE
 from rust_tuner.records.folder import DAMAGED, StudyRecords
+from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.predictions import difference_from
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import out_of_fold_predictions
@@ -63,7 +64,7 @@ def holdout_figures(records: StudyRecords) -> pd.DataFrame:
             union_threshold=union.threshold,
             union_cutoff=union.value,
         )
-    return recorded_figures(records.holdout or {}, computed)
+    return recorded_figures(records.holdout, computed)
 
 
 def foreign_predictions(records: StudyRecords) -> str:
@@ -79,18 +80,16 @@ def foreign_predictions(records: StudyRecords) -> str:
     )
 
 
-def recorded_figures(
-    found: Mapping[str, Any], computed: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def recorded_figures(holdout: Holdout | None, computed: pd.DataFrame | None = None) -> pd.DataFrame:
     """The figures of `final/holdout.json`; see `holdout_figures`.
 
     Args:
-        found: its content; empty where there is none.
+        holdout: what it holds; None where it is not there.
         computed: from `figures_table`, of the same predictions; None where they are not there.
     """
     table = pd.DataFrame(columns=list(_COLUMNS)) if computed is None else computed
     rows: dict[Key, Row] = {_key(row): row for row in _records(table)}
-    for row in _recorded(found):
+    for row in _recorded(holdout) if holdout is not None else ():
         key = _key(row)
         if row["figure"] in _DROPPED or math.isnan(row["value"]):
             continue
@@ -99,7 +98,7 @@ def recorded_figures(
         elif key not in rows:
             reason = "the interval that was recorded does not hold the figure"
             rows[key] = row | {"low": math.nan, "high": math.nan, "reason": reason}
-    for key, value in _values(found):
+    for key, value in _values(holdout) if holdout is not None else ():
         known = rows.get(key)
         if known is None and key[1] not in LABELS:
             known = dict.fromkeys(_COLUMNS) | dict(zip(_COLUMNS, key, strict=False))
@@ -114,7 +113,7 @@ def recorded_figures(
 
 def holdout_metrics(records: StudyRecords) -> dict[str, float | None]:
     """The main figures of the hold-out set: of the most likely scores first, then as recorded."""
-    found = (records.holdout or {}).get("metrics") or {}
+    found = {} if records.holdout is None else records.holdout.metrics.by_name
     figures = holdout_figures(records)
     rest = {name: value for name, value in found.items() if name not in SCORE_FIGURES}
     return _score_figures(figures) | rest
@@ -182,22 +181,21 @@ def union_of(records: StudyRecords) -> UnionCutoff:
     return recorded_cutoff(found, threshold)
 
 
-def recorded_cutoff(found: Mapping[str, Any], threshold: float = UNION_THRESHOLD) -> UnionCutoff:
+def recorded_cutoff(holdout: Holdout, threshold: float = UNION_THRESHOLD) -> UnionCutoff:
     """The cut-off of `final/holdout.json`; of an earlier version's the threshold itself."""
-    threshold = float(found.get("union_threshold") or threshold)
-    known = found.get("union_cutoff")
-    if not isinstance(known, Mapping):
+    threshold = holdout.union_threshold or threshold
+    known = holdout.union_cutoff
+    if known is None:
         how = "not chosen, the threshold of the true total was taken by an earlier version"
         return UnionCutoff(threshold, threshold, how)
-    youden = known.get("youden")
     return UnionCutoff(
-        float(known["value"]),
+        known.value,
         threshold,
-        str(known["how"]),
-        chosen=bool(known["chosen"]),
-        youden=math.nan if youden is None else float(youden),
-        visits=int(known["visits"]),
-        united=int(known["united"]),
+        known.how,
+        chosen=known.chosen,
+        youden=math.nan if known.youden is None else known.youden,
+        visits=known.visits,
+        united=known.united,
     )
 
 
@@ -254,10 +252,10 @@ def _records(table: pd.DataFrame) -> list[Row]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _recorded(found: Mapping[str, Any]) -> Iterator[Row]:
+def _recorded(holdout: Holdout) -> Iterator[Row]:
     """The rows of a record, each whole and by today's names."""
-    for item in found.get("figures") or []:
-        row = dict.fromkeys(_COLUMNS) | {name: item.get(name) for name in _COLUMNS}
+    for item in holdout.figures:
+        row: Row = {name: item.get(name) for name in _COLUMNS}
         row["figure"] = _FORMERLY.get(str(row["figure"]), str(row["figure"]))
         row["average"], row["reason"] = row["average"] or "", row["reason"] or ""
         row["counted"] = row["counted"] or (EVERY_ROW if row["of"] == ALL_LABELS else VISIBLE)
@@ -267,19 +265,20 @@ def _recorded(found: Mapping[str, Any]) -> Iterator[Row]:
         yield row
 
 
-def _values(found: Mapping[str, Any]) -> Iterator[tuple[Key, float]]:
+def _values(holdout: Holdout) -> Iterator[tuple[Key, float]]:
     """The values of a record that stand beside its list of figures."""
-    metrics = found.get("metrics") or {}
+    metrics = holdout.metrics.by_name
     for start, group in _GROUPS.items():
         counted = EVERY_ROW if group == ALL_LABELS else VISIBLE
         for name in _NAMES_OF_METRICS:
             value = metrics.get(f"{start}{name}")
             if value is not None:
-                yield (name, group, "macro", counted), float(value)
-    for row in found.get("labels") or []:
-        for name in _NAMES_OF_METRICS:
-            if row.get(name) is not None:
-                yield (name, str(row["label"]), "", EVERY_ROW), float(row[name])
+                yield (name, group, "macro", counted), value
+    for row in holdout.labels:
+        values = (row.auroc, row.precision, row.recall, row.f1)
+        for name, value in zip(_NAMES_OF_METRICS, values, strict=True):
+            if value is not None:
+                yield (name, row.label, "", EVERY_ROW), value
 
 
 def _with_value(row: Row, value: float) -> Row:

@@ -58,13 +58,13 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
             rows.append((told, ESTIMATE, metric, *estimate, view["mean"]))
     if records.holdout is not None:
         figures = holdout_figures(records)
-        told = f"tuned model, hold-out set of {records.holdout['patients']} patients"
+        told = f"tuned model, hold-out set of {records.holdout.patients} patients"
         if len(records.looks) > 1:
             told += f", {count_text(records.looks)}"
         for metric in METRICS_TOLD:
             row = find_figure(figures, "auroc", _GROUPS[metric]) or {}
             figure = (row.get(name) for name in ("value", "low", "high"))
-            known = records.holdout["view_only_baseline"][metric]
+            known = getattr(records.holdout.view_only_baseline, metric)
             rows.append((told, ESTIMATE, metric, *figure, known))
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     return table.astype(dict.fromkeys(_COLUMNS[3:], "float64"))

@@ -252,7 +252,8 @@ def final_table(records: StudyRecords) -> pd.DataFrame:
                 (CROSS, "selection score", metric, value, best.spread(metric), known.get(name))
             )
     if records.holdout is not None:
-        known = records.holdout["view_only_baseline"]
+        alone = records.holdout.view_only_baseline
+        known = {"auroc": alone.auroc, "cortex_auroc": alone.cortex_auroc}
         for metric, figure in holdout_metrics(records).items():
             rows.append((HOLDOUT, "estimate", metric, figure, None, known.get(metric)))
     names = ["evaluation", "kind", "metric", "value", "std", "view_only"]

@@ -91,16 +91,16 @@ def summary(records: StudyRecords) -> Summary:
         rows.append(SummaryRow("Tuned model, cross-validated", *_spread(final.best), worth))
     rows += _nested_rows(records)
     if records.holdout is not None:
-        number = records.holdout["patients"]
+        number = records.holdout.patients
         worth = (
             f"estimate: one look at {number} patients that nothing had seen: the figure to report"
             if len(records.looks) < 2
             else f"estimate: {number} patients, {count_text(records.looks)}; what was seen at one "
             "look may have led to the model of the next"
         )
-        figures = _pair(records.holdout["metrics"])
+        figures = _pair(records.holdout.metrics.by_name)
         rows.append(SummaryRow("Tuned model, hold-out set", *figures, worth))
-        beside = _pair(records.holdout["view_only_baseline"])
+        beside = _pair(records.holdout.view_only_baseline.to_json())
         worth = "what the view alone reaches on the same radiographs"
         rows.append(SummaryRow("View only, hold-out set", *beside, worth))
     return Summary(_asked(records), rows)
@@ -258,10 +258,10 @@ def _holdout_warnings(records: StudyRecords) -> list[str]:
             "The hold-out set has not been evaluated: nothing here says how well the model does "
             "on new patients."
         ]
-    few = [row for row in records.holdout["labels"] if row["positives"] < _FEW_POSITIVES]
+    few = [row for row in records.holdout.labels if row.positives < _FEW_POSITIVES]
     if not few:
         return []
-    told = ", ".join(f"{row['label']} ({row['positives']})" for row in few)
+    told = ", ".join(f"{row.label} ({row.positives})" for row in few)
     return [
         f"Hold-out set, labels with fewer than {_FEW_POSITIVES} positives: {told}. Their figures "
         "are very uncertain or undefined."

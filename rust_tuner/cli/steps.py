@@ -287,7 +287,7 @@ def _run_final(study: Study, look_again: str | None = None) -> None:
     records = read_study(study.directory)
     figures = holdout_figures(records)
     out.print(holdout_table(found, looks, holdout_standings(records), figures=figures))
-    say(f"evaluated on {found['date']}; hold-out set {count_text(looks)}")
+    say(f"evaluated on {found.date}; hold-out set {count_text(looks)}")
 
 
 def _planned_protocol(study: Study) -> Protocol:

@@ -17,6 +17,7 @@ from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import sha256_of_file
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
 from rust_tuner.records.checks import CHECKS_FILE, CheckRecord, read_checks
+from rust_tuner.records.holdout import Holdout, load_holdout
 from rust_tuner.records.looks import (
     HOLDOUT_FILE,
     PREDICTIONS_FILE,
@@ -39,7 +40,7 @@ from rust_tuner.records.project import (
     is_begun_project,
     read_project,
 )
-from rust_tuner.records.schema import HoldoutForm, SplitForm, StudyForm, read_record
+from rust_tuner.records.schema import SplitForm, StudyForm, read_record
 from rust_tuner.records.study import STUDY_FILE
 
 FINAL = "final"
@@ -81,7 +82,7 @@ class StudyRecords:
     nested: Nested | None
     noise: NoiseFloor | None
     cross_validation: Project | None
-    holdout: dict[str, Any] | None
+    holdout: Holdout | None
     looks: tuple[Look, ...]
     predictions: pd.DataFrame | None
     checks: CheckRecord | None
@@ -142,7 +143,7 @@ def read_study(directory: str | Path) -> StudyRecords:
         looks = read_looks(study or {}, place)
     except ResumeError as error:
         problems.append(str(error))
-    holdout = read(f"{FINAL}/{HOLDOUT_FILE}", _holdout)
+    holdout = read(f"{FINAL}/{HOLDOUT_FILE}", load_holdout)
     is_there = (place / FINAL / HOLDOUT_FILE).exists()
     if (
         (looks and looks[-1].state == "finished")
@@ -156,7 +157,7 @@ def read_study(directory: str | Path) -> StudyRecords:
         )
         holdout = None
     predictions = read(f"{FINAL}/{PREDICTIONS_FILE}", read_predictions)
-    written = (holdout or {}).get("predictions_sha256")
+    written = None if holdout is None else holdout.predictions_sha256
     if (
         predictions is not None
         and written is not None
@@ -199,8 +200,3 @@ def _study(path: Path) -> dict[str, Any]:
 
 def _split(path: Path) -> dict[str, Any]:
     return read_record(path, SplitForm)
-
-
-def _holdout(path: Path) -> dict[str, Any]:
-    # Without it the figures are lost, and another look is not made without a reason.
-    return read_record(path, HoldoutForm, mend="restore it from a copy")

@@ -5,9 +5,7 @@ a substitute value.
 """
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +25,7 @@ from rust_tuner.labels import (
     visible_mask,
 )
 from rust_tuner.metrics import auroc, macro_average
+from rust_tuner.records.holdout import Holdout
 from rust_tuner.words import METRICS
 
 _TEXTS = ("image", "patient_id", "visit", "view")
@@ -76,26 +75,27 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     return table.assign(**texts, **{name: numbers[name].astype("float64") for name in columns})
 
 
-def difference_from(predictions: pd.DataFrame, holdout: Mapping[str, Any]) -> str:
+def difference_from(predictions: pd.DataFrame, holdout: Holdout) -> str:
     """In what predictions are not those that `final/holdout.json` tells of; empty where they are.
 
     Args:
         predictions: from `read_predictions`.
-        holdout: the content of `final/holdout.json`.
+        holdout: what `final/holdout.json` holds.
     """
-    if len(predictions) != holdout["radiographs"]:
-        return f"{len(predictions)} radiographs, not {holdout['radiographs']}"
+    if len(predictions) != holdout.radiographs:
+        return f"{len(predictions)} radiographs, not {holdout.radiographs}"
     scores = predictions[list(CORTICES)].to_numpy(dtype=np.float64)
     labels = encode(predictions["view"].tolist(), scores)
     answers = predictions[list(_PROBABILITIES)].to_numpy(dtype=np.float64)
-    for name, areas in (
-        ("auroc", auroc(labels, answers)),
+    for name, recorded, areas in (
+        ("auroc", holdout.metrics.auroc, auroc(labels, answers)),
         (
             "cortex_auroc",
+            holdout.metrics.cortex_auroc,
             auroc(labels[:, NUM_VIEWS:], answers[:, NUM_VIEWS:], visible_mask(scores)),
         ),
     ):
-        recorded, value = holdout["metrics"].get(name), macro_average(areas).value
+        value = macro_average(areas).value
         known = float("nan") if recorded is None else float(recorded)
         if not np.isclose(known, value, rtol=0, atol=_AS_WRITTEN, equal_nan=True):
             return f"{METRICS[name]} {value:.3f}, not {known:.3f}"

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from rust_tuner.errors import RecordError
 from rust_tuner.files import read_json, sha256_of_json
-from rust_tuner.labels import VIEWS
 
 FORMAT = 1
 
@@ -20,14 +19,12 @@ FORMAT = 1
 _MOST_FOLDS = 10_000
 _MOST_EPOCHS = 1_000_000
 _MOST_TRIALS = 10_000_000
-_LARGEST_IMAGE = 8_192
 
 Count = Annotated[int, Field(ge=0, le=_MOST_TRIALS)]
 Epochs = Annotated[int, Field(ge=0, le=_MOST_EPOCHS)]
 NumFolds = Annotated[int, Field(ge=1, le=_MOST_FOLDS)]
 Figures = dict[str, float | None]
 Curves = dict[str, list[float]]
-CortexName = Literal["medial", "lateral", "anterior", "posterior"]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -184,99 +181,6 @@ class SplitForm(Form):
     @classmethod
     def _matches_its_hash(cls, content: Any) -> Any:
         return _with_right_hash(content)
-
-
-class LabelFigures(Form):
-    """The figures of one label on the hold-out set."""
-
-    label: str
-    positives: Count
-    rows: Count
-    auroc: float | None
-    precision: float | None
-    recall: float | None
-    f1: float | None
-
-
-class TwoFigures(Form):
-    """Both AUROCs."""
-
-    auroc: float | None
-    cortex_auroc: float | None
-
-
-class UnionForm(Form):
-    """From which predicted total on a model says union, and how that was chosen."""
-
-    value: float
-    threshold: float
-    chosen: bool
-    how: str
-    youden: float | None
-    visits: Count
-    united: Count
-
-
-class HoldoutForm(Form):
-    """`final/holdout.json`: what a look at the hold-out set found."""
-
-    format: Literal[1]
-    date: str
-    radiographs: Count
-    patients: Count
-    threshold: float
-    union_threshold: float | None = None
-    union_cutoff: UnionForm | None = None
-    epoch: Epochs
-    metrics: TwoFigures
-    view_only_baseline: TwoFigures
-    labels: list[LabelFigures]
-    figures: list[dict[str, float | int | str | bool | None]] = []
-    # Older versions did not write it.
-    predictions_sha256: str | None = None
-
-    @model_validator(mode="after")
-    def _figures_are_numbers(self) -> "HoldoutForm":
-        for name, value in (self.metrics.model_extra or {}).items():
-            if isinstance(value, bool) or not isinstance(value, int | float | None):
-                raise ValueError(f"metrics.{name}={value!r} is no number")
-        return self
-
-
-class CardInput(Form):
-    """What a model takes."""
-
-    shape: tuple[
-        Annotated[int, Field(ge=1, le=_LARGEST_IMAGE)],
-        Annotated[int, Field(ge=1, le=_LARGEST_IMAGE)],
-        Literal[3],
-    ]
-    resize: Literal["squash", "letterbox"]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _shape_as_tuple(cls, content: Any) -> Any:
-        # JSON has lists alone.
-        if isinstance(content, dict) and isinstance(content.get("shape"), list):
-            return content | {"shape": tuple(content["shape"])}
-        return content
-
-
-class CardForm(Form):
-    """`final/model.json`: what stands beside a saved model."""
-
-    format: Literal[1]
-    key: str
-    model_sha256: str
-    input: CardInput
-    view_cortices: dict[Literal["ap", "lateral"], list[CortexName]]
-    union: UnionForm | None = None
-
-    @model_validator(mode="after")
-    def _names_both_views(self) -> "CardForm":
-        if len(self.view_cortices) != len(VIEWS):
-            raise ValueError(f"view_cortices names {', '.join(self.view_cortices) or 'no view'}")
-        return self
 
 
 class NoiseForm(Form):

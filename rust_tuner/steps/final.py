@@ -27,12 +27,11 @@ from rust_tuner.data.images import PREPROCESSING
 from rust_tuner.data.pipeline import decode_images
 from rust_tuner.data.split_file import radiographs_sha256
 from rust_tuner.data.splits import Development, Folds, HoldOut, require_development
-from rust_tuner.errors import ProtocolError, RecordError, ResumeError, RustTunerError, SearchError
+from rust_tuner.errors import ProtocolError, ResumeError, RustTunerError, SearchError
 from rust_tuner.files import (
     atomic_path,
     sha256_of_file,
     sha256_of_json,
-    write_json,
     write_text,
 )
 from rust_tuner.labels import LABELS, NUM_VIEWS
@@ -40,6 +39,16 @@ from rust_tuner.metrics import UnionCutoff, auroc, macro_average, view_only_scor
 from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, EVERY_ROW
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
+from rust_tuner.records.holdout import (
+    Holdout,
+    HoldoutMetrics,
+    LabelFigures,
+    LookNote,
+    TwoFigures,
+    UnionRecord,
+    read_holdout,
+    write_holdout,
+)
 from rust_tuner.records.looks import (
     FINAL,
     HOLDOUT_FILE,
@@ -49,8 +58,9 @@ from rust_tuner.records.looks import (
     is_whole,
     unrecorded_looks,
 )
+from rust_tuner.records.model import Weights
+from rust_tuner.records.model_card import CardInput, ModelCard, read_card, write_card
 from rust_tuner.records.project import Project, read_project
-from rust_tuner.records.schema import CardForm, HoldoutForm, read_record
 from rust_tuner.records.study import StudyFile, look_refused
 from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
 
@@ -60,7 +70,6 @@ if TYPE_CHECKING:
     from rust_tuner.models.hypermodels import TransferLearningHyperModel
 
 CROSS_VALIDATION = "cross_validation"
-CARD_FILE = "model.json"
 FIGURES_FILE = "figures.csv"
 THRESHOLD = 0.5
 _LABEL_FIGURES = ("auroc", "precision", "recall", "f1")
@@ -196,33 +205,34 @@ def fit_final_model(
         head = fit_head(
             hypermodel, features, targets, epochs=epochs, place=place, on_epoch=task.advance
         )
+    union = _union_cutoff(Path(directory), protocol)
     with atomic_path(folder / MODEL_FILE) as path:
         assemble(hypermodel, head).save(path)
-    card = {
-        "format": 1,
-        "key": key,
-        "model_sha256": sha256_of_file(folder / MODEL_FILE),
-        "input": {
-            "shape": [protocol.image_size, protocol.image_size, 3],
-            "dtype": "float32",
-            "range": [-1, 1],
-            "preprocessing": PREPROCESSING,
-            "resize": protocol.resize,
-        },
-        "output": list(LABELS),
-        "view_cortices": {view: list(names) for view, names in protocol.view_cortices.items()},
-        "hyperparameters": {name: values[name] for name in HYPERPARAMETERS},
-        "epochs": epochs,
-        "radiographs": len(radiographs),
-        "patients": len(set(radiographs.patient_ids)),
-        "weights": recipe.weights.to_json(),
-        "union": _union_cutoff(Path(directory), protocol).to_json(),
-        "seed": protocol.seed,
-        "versions": versions(),
-        "onednn": onednn_enabled(),
-        "use": "research only; not a medical device",
-    }
-    write_json(folder / CARD_FILE, card)
+    card = ModelCard(
+        format=1,
+        key=key,
+        model_sha256=sha256_of_file(folder / MODEL_FILE),
+        input=CardInput(
+            shape=(protocol.image_size, protocol.image_size, 3),
+            dtype="float32",
+            range=[-1, 1],
+            preprocessing=PREPROCESSING,
+            resize=protocol.resize,
+        ),
+        output=list(LABELS),
+        view_cortices={view: list(names) for view, names in protocol.view_cortices.items()},
+        hyperparameters={name: values[name] for name in HYPERPARAMETERS},
+        epochs=epochs,
+        radiographs=len(radiographs),
+        patients=len(set(radiographs.patient_ids)),
+        weights=Weights.of(recipe.weights.to_json()),
+        union=UnionRecord.of(union.to_json()),
+        seed=protocol.seed,
+        versions=versions(),
+        onednn=onednn_enabled(),
+        use="research only; not a medical device",
+    )
+    write_card(folder, card)
     return folder / MODEL_FILE
 
 
@@ -251,7 +261,7 @@ def evaluate_holdout(
     protocol: Protocol | None = None,
     look_again: str | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Holdout:
     """Look at the hold-out set, once; what it gives is an estimate. The study's lock is held.
 
     The look is noted in `study.json`, on disk, before the first image is read. Then
@@ -272,7 +282,7 @@ def evaluate_holdout(
         progress: where to report; nowhere by default.
 
     Returns:
-        The content of `holdout.json`. In `metrics` first the figures of the most likely scores,
+        What `holdout.json` holds. In `metrics` first the figures of the most likely scores,
         then AUROC of all labels and of visible cortices, precision, recall and F1 at 0.5; these
         per label in `labels`; in `figures` all that is not of one label.
 
@@ -291,15 +301,15 @@ def evaluate_holdout(
     file = StudyFile(Path(directory))
     if not file.is_there:
         raise ResumeError(f"{directory} has no study.json, where a look is noted; prepare it first")
-    look = file.begin_look(card["model_sha256"], look_again)
+    look = file.begin_look(card.model_sha256, look_again)
     radiographs = holdout.radiographs
-    image_size = int(card["input"]["shape"][0])
+    image_size = card.input.image_size
     # Loaded first: a model that cannot be loaded leaves the hold-out set unseen.
     model = load_final_model(folder / MODEL_FILE, image_size=image_size)
     images = decode_images(
         radiographs,
         image_size=image_size,
-        resize=card["input"]["resize"],
+        resize=card.input.resize,
         progress=progress,
     )
     answers = predict_probabilities(model, images.values)
@@ -311,44 +321,50 @@ def evaluate_holdout(
     )
     told = pd.concat([table, named], axis=1)
     union = _union_cutoff(Path(directory), protocol or Protocol.study())
-    if card.get("union") != union.to_json():
+    noted = UnionRecord.of(union.to_json())
+    if card.union != noted:
         # Of a model that an earlier version fitted, or fitted for another threshold.
-        write_json(folder / CARD_FILE, card | {"union": union.to_json()})
+        write_card(folder, card.with_changes(union=noted))
     figures = figures_table(
         as_predictions(told), union_threshold=union.threshold, union_cutoff=union.value
     )
-    found = {
-        "format": 1,
-        "kind": "estimate: of patients that nothing which was chosen had seen",
-        "date": look.date,
-        "looks": [
-            {"date": one.date, "model_sha256": one.model_sha256, "reason": one.reason}
+    write_text(folder / PREDICTIONS_FILE, csv_text(told))
+    write_text(folder / FIGURES_FILE, csv_text(figures))
+    metrics, alone, labels = holdout_figures(development, holdout, figures)
+    assert look.date is not None
+    found = Holdout(
+        format=1,
+        kind="estimate: of patients that nothing which was chosen had seen",
+        date=look.date,
+        looks=[
+            LookNote(date=one.date, model_sha256=one.model_sha256, reason=one.reason)
             for one in file.looks
         ],
-        "radiographs": len(radiographs),
-        "patients": len(set(radiographs.patient_ids)),
-        "threshold": THRESHOLD,
-        "union_threshold": union.threshold,
-        "union_cutoff": union.to_json(),
-        "epoch": epoch,
-        "model_sha256": card["model_sha256"],
-    } | holdout_figures(development, holdout, figures)
-    found["figures"] = [
-        {name: _plain(value) for name, value in row.items()}
-        for row in overall_figures(figures).to_dict("records")
-    ]
-    write_text(folder / PREDICTIONS_FILE, csv_text(told))
-    found["predictions_sha256"] = sha256_of_file(folder / PREDICTIONS_FILE)
-    write_text(folder / FIGURES_FILE, csv_text(figures))
-    write_json(folder / HOLDOUT_FILE, found)
-    file.finish_look(found["metrics"])
+        radiographs=len(radiographs),
+        patients=len(set(radiographs.patient_ids)),
+        threshold=THRESHOLD,
+        union_threshold=union.threshold,
+        union_cutoff=noted,
+        epoch=epoch,
+        model_sha256=card.model_sha256,
+        metrics=metrics,
+        view_only_baseline=alone,
+        labels=labels,
+        figures=[
+            {str(name): _plain(value) for name, value in row.items()}
+            for row in overall_figures(figures).to_dict("records")
+        ],
+        predictions_sha256=sha256_of_file(folder / PREDICTIONS_FILE),
+    )
+    write_holdout(directory, found)
+    file.finish_look(found.metrics.by_name)
     return found
 
 
 def holdout_figures(
     development: Development, holdout: HoldOut, figures: pd.DataFrame
-) -> dict[str, Any]:
-    """What `holdout.json` has beside the list of all figures, as JSON values.
+) -> tuple[HoldoutMetrics, TwoFigures, list[LabelFigures]]:
+    """What `holdout.json` has beside the list of all figures.
 
     Args:
         development: gives the view-only baseline its prevalences.
@@ -356,7 +372,7 @@ def holdout_figures(
         figures: from `figures_table`, of its predictions.
 
     Returns:
-        `metrics`, `view_only_baseline` and `labels`; None where a figure is undefined.
+        Its `metrics`, `view_only_baseline` and `labels`; None where a figure is undefined.
     """
     radiographs = holdout.radiographs
     labels, visible = radiographs.labels, radiographs.visible
@@ -365,24 +381,22 @@ def holdout_figures(
         metrics |= {f"{start}{name}": _value(figures, name, group) for name in _LABEL_FIGURES}
     alone = view_only_scores(development.radiographs.labels, labels)
     shown = auroc(labels[:, NUM_VIEWS:], alone[:, NUM_VIEWS:], visible)
-    baseline = {"auroc": auroc(labels, alone), "cortex_auroc": shown}
+    baseline = TwoFigures(
+        auroc=_number(macro_average(auroc(labels, alone)).value),
+        cortex_auroc=_number(macro_average(shown).value),
+    )
     of_labels = label_figures(figures)
     rows = of_labels[of_labels["counted"] == EVERY_ROW].to_dict("records")
-    return {
-        "metrics": metrics,
-        "view_only_baseline": {
-            name: _number(macro_average(areas).value) for name, areas in baseline.items()
-        },
-        "labels": [
-            {
-                "label": row["label"],
-                "positives": int(labels[:, LABELS.index(row["label"])].sum()),
-                "rows": len(labels),
-                **{name: _number(row[name]) for name in _LABEL_FIGURES},
-            }
-            for row in rows
-        ],
-    }
+    of_each = [
+        LabelFigures(
+            label=row["label"],
+            positives=int(labels[:, LABELS.index(row["label"])].sum()),
+            rows=len(labels),
+            **{name: _number(row[name]) for name in _LABEL_FIGURES},
+        )
+        for row in rows
+    ]
+    return HoldoutMetrics.of(metrics), baseline, of_each
 
 
 def _union_cutoff(directory: Path, protocol: Protocol) -> UnionCutoff:
@@ -401,7 +415,7 @@ def _value(figures: pd.DataFrame, name: str, of: str) -> float | None:
     return None if row is None else _number(row["value"])
 
 
-def known_evaluation(directory: str | Path, *, reason: str | None = None) -> dict[str, Any] | None:
+def known_evaluation(directory: str | Path, *, reason: str | None = None) -> Holdout | None:
     """What the last look found, where there is none to be made or continued.
 
     The same command with the same reason and model shows what it found, as any step does.
@@ -411,7 +425,7 @@ def known_evaluation(directory: str | Path, *, reason: str | None = None) -> dic
         reason: why the hold-out set is looked at again; None where nobody asks for that.
 
     Returns:
-        The content of `final/holdout.json`; None where a look may be made, or goes on.
+        What `final/holdout.json` holds; None where a look may be made, or goes on.
 
     Raises:
         ProtocolError: for a reason where there was no look yet.
@@ -444,49 +458,9 @@ def known_evaluation(directory: str | Path, *, reason: str | None = None) -> dic
     return None
 
 
-def read_holdout(directory: str | Path) -> dict[str, Any] | None:
-    """What the last look at the hold-out set found, or None where there is no record of it.
-
-    Raises:
-        ResumeError: where the record cannot be read.
-    """
-    path = Path(directory) / FINAL / HOLDOUT_FILE
-    try:
-        return read_record(path, HoldoutForm, mend="restore it from a copy")
-    except FileNotFoundError:
-        return None
-    except RecordError as error:
-        raise ResumeError(str(error)) from error
-
-
 def _looks(directory: Path) -> tuple[Look, ...]:
     file = StudyFile(directory)
     return file.looks if file.is_there else unrecorded_looks(directory)
-
-
-def read_card(model: Path) -> dict[str, Any]:
-    """What is recorded beside a model.
-
-    Raises:
-        ResumeError: where model or record are missing, or do not belong together.
-    """
-    path = model.with_suffix(".json")
-    if not model.is_file():
-        raise ResumeError(f"{model} is not there; `rust-tuner final` writes {MODEL_FILE}")
-    try:
-        card = read_record(path, CardForm, mend="restore it")
-        actual = sha256_of_file(model)
-    except FileNotFoundError as error:
-        raise ResumeError(
-            f"{error.filename} is missing; a model is {MODEL_FILE} with {CARD_FILE} beside it, as "
-            "`rust-tuner final` writes them"
-        ) from error
-    if card.get("model_sha256") != actual:
-        raise ResumeError(
-            f"{path} was written for another model (SHA-256 {str(card.get('model_sha256'))[:12]}) "
-            f"than {model.name} ({actual[:12]}); restore the one or the other"
-        )
-    return card
 
 
 def load_final_model(model: Path, *, image_size: int) -> "keras.Model":
@@ -542,8 +516,8 @@ def _score_epoch(protocol: Protocol) -> str | int:
 
 def _is_fitted(folder: Path, key: str) -> bool:
     try:
-        return bool(read_card(folder / MODEL_FILE)["key"] == key)
-    except (RustTunerError, KeyError):
+        return read_card(folder / MODEL_FILE).key == key
+    except RustTunerError:
         return False
 
 

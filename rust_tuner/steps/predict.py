@@ -3,7 +3,7 @@
 Research use only: it is no medical device, and nobody's treatment may depend on it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from rust_tuner.errors import ImageError, SplitError
 from rust_tuner.files import sha256_of_file
 from rust_tuner.labels import CORTICES, NUM_VIEWS, SCORES, VIEWS, decode_probabilities
 from rust_tuner.records.looks import FINAL
+from rust_tuner.records.model_card import read_card
 from rust_tuner.records.study import StudyFile
-from rust_tuner.steps.final import load_final_model, predict_probabilities, read_card
+from rust_tuner.steps.final import load_final_model, predict_probabilities
 
 NOTICE = "Research use only; not a medical device."
 
@@ -52,12 +53,12 @@ def predict_radiographs(
         expected = "an even number" if pairs else "at least one"
         raise ImageError(f"{len(paths)} images; expected {expected}")
     card = read_card(Path(model))
-    _refuse_sealed(Path(model), card.get("model_sha256"), paths)
-    size, resize = int(card["input"]["shape"][0]), card["input"]["resize"]
+    _refuse_sealed(Path(model), card.model_sha256, paths)
+    size, resize = card.input.image_size, card.input.resize
     loaded = load_final_model(Path(model), image_size=size)
     values = np.stack([load_image(path, size=size, resize=resize) for path in paths])
     answers = predict_probabilities(loaded, values)
-    table = _as_table(paths, answers, card["view_cortices"])
+    table = _as_table(paths, answers, card.view_cortices)
     return _with_totals(table) if pairs else table
 
 
@@ -84,7 +85,7 @@ def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> N
 
 
 def _as_table(
-    paths: Sequence[Path], answers: Any, view_cortices: dict[str, Sequence[str]]
+    paths: Sequence[Path], answers: Any, view_cortices: Mapping[str, Sequence[str]]
 ) -> pd.DataFrame:
     decoded = decode_probabilities(answers)
     blocks = answers[:, NUM_VIEWS:].reshape(len(answers), len(CORTICES), len(SCORES))

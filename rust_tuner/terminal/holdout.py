@@ -1,7 +1,6 @@
 """What the command line shows of the hold-out set: figures with intervals, and how often looked."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pandas as pd
 from rich.console import Group, RenderableType
@@ -17,6 +16,7 @@ from rust_tuner.analysis.study_figures import (
 from rust_tuner.labels import CORTICES
 from rust_tuner.metrics import UnionCutoff
 from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, VISITS
+from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.looks import Look, holdout_title
 from rust_tuner.terminal.table import plain_table
 from rust_tuner.words import figure_name
@@ -48,7 +48,7 @@ _SHOWN = {*_OF_SCORES, *_PUBLISHED, *_MORE_OF_LABELS, *_OF_VISITS}
 
 
 def holdout_table(
-    found: dict[str, Any],
+    holdout: Holdout,
     looks: Iterable[Look] = (),
     standings: Sequence[Standing] = (),
     *,
@@ -57,25 +57,25 @@ def holdout_table(
     """What the last look at the hold-out set found: the most likely scores first.
 
     Args:
-        found: the content of `final/holdout.json`.
+        holdout: what `final/holdout.json` holds.
         looks: all looks so far; where there is more than one, every title says so.
         standings: whether it beats the view alone, from `against_view.holdout_standings`.
         figures: from `study_figures.holdout_figures`; those of the record alone where None.
     """
     title = holdout_title(looks)
-    known = recorded_figures(found) if figures is None else figures
+    known = recorded_figures(holdout) if figures is None else figures
     parts: list[Table] = []
     if (known["figure"] == _OF_SCORES[0]).any():
-        parts.append(_scores_table(known, found, title))
-    parts.append(_labels_table(known, found, title, standings, is_first=not parts))
+        parts.append(_scores_table(known, holdout, title))
+    parts.append(_labels_table(known, holdout, title, standings, is_first=not parts))
     if (known["of"] == VISITS).any():
-        parts.append(_visits_table(known, recorded_cutoff(found), title))
+        parts.append(_visits_table(known, recorded_cutoff(holdout), title))
     return parts[0] if len(parts) == 1 else Group(*parts)
 
 
 def _labels_table(
     figures: pd.DataFrame,
-    found: dict[str, Any],
+    holdout: Holdout,
     title: str,
     standings: Sequence[Standing],
     *,
@@ -83,7 +83,7 @@ def _labels_table(
 ) -> Table:
     """What the probabilities of the labels are worth: the study's three figures, and more."""
     undecided = dict.fromkeys(item.reason for item in standings if item.gain is None)
-    counted = f": {found['radiographs']} radiographs of {found['patients']} patients"
+    counted = f": {holdout.radiographs} radiographs of {holdout.patients} patients"
     lines = [
         *([_ESTIMATE] if is_first else []),
         "As published: of the 18 labels, the three figures that the published study gave. At 0.5 "
@@ -105,8 +105,8 @@ def _labels_table(
             heading = figure_name(name, published=True).replace(" (", "\n(")
             table.add_row(heading, *(text or "undefined" for text in told))
     table.add_section()
-    baseline = found["view_only_baseline"]
-    known = (baseline["auroc"], baseline["cortex_auroc"])
+    baseline = holdout.view_only_baseline
+    known = (baseline.auroc, baseline.cortex_auroc)
     table.add_row(
         "AUROC of the view alone", *("undefined" if v is None else f"{v:.3f}" for v in known)
     )
@@ -124,7 +124,7 @@ def _gain(item: Standing) -> str:
     return told if pd.isna(found.low) else f"{told} ({found.low:.3f} to {found.high:.3f})"
 
 
-def _scores_table(figures: pd.DataFrame, found: dict[str, Any], title: str) -> Table:
+def _scores_table(figures: pd.DataFrame, holdout: Holdout, title: str) -> Table:
     """How the most likely scores agree with the true ones."""
     lines = [
         _ESTIMATE,
@@ -134,8 +134,8 @@ def _scores_table(figures: pd.DataFrame, found: dict[str, Any], title: str) -> T
         *_brackets(figures, (*CORTICES, CORTEX_GROUP), _OF_SCORES),
     ]
     table = plain_table(
-        f"{title}: most likely scores of {found['radiographs']} radiographs of "
-        f"{found['patients']} patients",
+        f"{title}: most likely scores of {holdout.radiographs} radiographs of "
+        f"{holdout.patients} patients",
         "\n".join(lines),
     )
     for name in ("", "mean", *CORTICES):

@@ -23,6 +23,7 @@ from rust_tuner.analysis.study_figures import (
 from rust_tuner.files import read_json
 from rust_tuner.metrics import choose_union_cutoff
 from rust_tuner.records.folder import read_study
+from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.rows import out_of_fold_predictions
 
 
@@ -32,7 +33,7 @@ def records(tmp_path_factory):
 
 
 def with_figures(records, *rows, **changes):
-    holdout = records.holdout | {"figures": [dict(row) for row in rows]} | changes
+    holdout = records.holdout.with_changes(figures=[dict(row) for row in rows], **changes)
     return dataclasses.replace(records, holdout=holdout)
 
 
@@ -55,12 +56,12 @@ def test_a_record_of_an_earlier_version_gets_the_figures_that_it_did_not_know(re
 
 
 def test_a_record_alone_has_the_values_that_it_tells():
-    found = recorded_figures(holdout_record())
+    found = recorded_figures(Holdout.of(holdout_record()))
     row = find_figure(found, "auroc", "labels")
     assert (row["value"], np.isnan(row["low"])) == (0.81, True)
     assert find_figure(found, "recall", "cortices")["value"] == 0.4
     assert find_figure(found, "accuracy", "cortices") is None
-    assert recorded_figures({}).empty
+    assert recorded_figures(None).empty
 
 
 def test_predictions_that_the_record_is_not_of_give_no_figure(tmp_path):
@@ -71,7 +72,7 @@ def test_predictions_that_the_record_is_not_of_give_no_figure(tmp_path):
         other
     )
     found = holdout_figures(other)
-    assert find_figure(found, "auroc", "labels")["value"] == other.holdout["metrics"]["auroc"]
+    assert find_figure(found, "auroc", "labels")["value"] == other.holdout.metrics.auroc
     assert find_figure(found, "kappa", "cortices") is None
     make_predictions(rows=40).to_csv(study / "final" / "predictions.csv", index=False)
     assert "40 radiographs, not 60" in foreign_predictions(read_study(study))
@@ -98,14 +99,14 @@ def test_the_cut_off_is_chosen_on_development_data_and_recorded(tmp_path, record
     own = choose_union_cutoff(totals, threshold=9.0, of="those")
     assert chosen.chosen
     assert (chosen.value, chosen.youden) == (own.value, own.youden)
-    record = holdout_record(union_threshold=9.0, union_cutoff=chosen.to_json())
+    record = Holdout.of(holdout_record(union_threshold=9.0, union_cutoff=chosen.to_json()))
     assert recorded_cutoff(record) == chosen
     known = dataclasses.replace(records, holdout=record)
     assert union_of(known) == chosen
     nothing = development_cutoff(None, threshold=12.0)
     assert (nothing.value, nothing.chosen) == (12.0, False)
     assert "there is no cross-validation of the tuned model" in nothing.how
-    earlier = recorded_cutoff(holdout_record(union_threshold=12.0))
+    earlier = recorded_cutoff(Holdout.of(holdout_record(union_threshold=12.0)))
     assert (earlier.value, earlier.threshold, earlier.chosen) == (12.0, 12.0, False)
 
 

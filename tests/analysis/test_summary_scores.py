@@ -62,7 +62,7 @@ def test_nested_cross_validation_has_its_estimate_and_not_its_selection_score(st
 
 def test_the_hold_out_set_has_the_recorded_figure_with_an_interval_over_patients(study):
     row = row_of(summary_scores(study), "tuned model, hold-out", "cortex_auroc")
-    recorded = study.holdout["metrics"]["cortex_auroc"]
+    recorded = study.holdout.metrics.cortex_auroc
     assert (row["value"], row["view_only"]) == (recorded, 0.5)
     figures = figures_table(as_predictions(study.predictions))
     told = figures[(figures["figure"] == "auroc") & (figures["of"] == "cortices")]
@@ -72,20 +72,20 @@ def test_the_hold_out_set_has_the_recorded_figure_with_an_interval_over_patients
 
 
 def test_intervals_that_were_recorded_with_the_one_look_are_taken(study):
-    value = study.holdout["metrics"]["auroc"]
+    value = study.holdout.metrics.auroc
     kept = {"figure": "auroc", "of": "labels", "average": "macro", "value": value}
     kept |= {"low": 0.7, "high": 0.95}
     other = kept | {"average": "micro", "low": 0.1}
-    recorded = dataclasses.replace(study, holdout=study.holdout | {"figures": [other, kept]})
+    recorded = dataclasses.replace(study, holdout=study.holdout.with_changes(figures=[other, kept]))
     row = row_of(summary_scores(recorded), "tuned model, hold-out", "auroc")
     assert (row["low"], row["high"]) == (0.7, 0.95)
 
 
 def test_a_recorded_interval_that_does_not_hold_its_figure_is_computed_anew(study):
-    value = study.holdout["metrics"]["auroc"]
+    value = study.holdout.metrics.auroc
     kept = {"figure": "auroc", "of": "labels", "average": "macro", "value": value}
     kept |= {"low": value + 0.01, "high": 0.99}
-    recorded = dataclasses.replace(study, holdout=study.holdout | {"figures": [kept]})
+    recorded = dataclasses.replace(study, holdout=study.holdout.with_changes(figures=[kept]))
     row = row_of(summary_scores(recorded), "tuned model, hold-out", "auroc")
     assert row["low"] < value < row["high"]
     alone = dataclasses.replace(recorded, predictions=None)
@@ -98,7 +98,7 @@ def test_without_predictions_the_hold_out_set_has_no_interval(tmp_path):
     study = write_study(tmp_path / "study")
     (study / "final" / "predictions.csv").unlink()
     row = row_of(summary_scores(read_study(study)), "tuned model, hold-out", "auroc")
-    assert row["value"] == read_study(study).holdout["metrics"]["auroc"]
+    assert row["value"] == read_study(study).holdout.metrics.auroc
     assert np.isnan(row["low"])
 
 

@@ -51,7 +51,7 @@ def test_every_result_stands_in_the_summary_with_its_worth(study):
     ]
     assert (rows["View only"].auroc, rows["View only"].cortex_auroc) == ("0.700", "0.500")
     assert rows["Regime I: best trial"].auroc == "0.754 ± 0.004"
-    found = read_study(study).holdout["metrics"]["cortex_auroc"]
+    found = read_study(study).holdout.metrics.cortex_auroc
     assert rows["Tuned model, hold-out set"].cortex_auroc == f"{found:.3f}"
     for name in ("Regime I: best trial", "Regime II: best trial"):
         assert rows[name].worth.startswith("selection score: the best of ")

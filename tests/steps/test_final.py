@@ -20,7 +20,9 @@ from rust_tuner.data.images import load_image
 from rust_tuner.errors import ProtocolError, ResumeError, SearchError, SplitError
 from rust_tuner.files import read_json, sha256_of_file, write_json
 from rust_tuner.labels import LABELS, NUM_VIEWS
+from rust_tuner.records.holdout import Holdout, read_holdout
 from rust_tuner.records.looks import HOLDOUT_FILE, MODEL_FILE, PREDICTIONS_FILE
+from rust_tuner.records.model_card import read_card
 from rust_tuner.records.project import read_project
 from rust_tuner.steps.final import (
     FIGURES_FILE,
@@ -28,8 +30,6 @@ from rust_tuner.steps.final import (
     evaluate_holdout,
     fit_final_model,
     holdout_figures,
-    read_card,
-    read_holdout,
 )
 from rust_tuner.steps.refit import tuned_values
 from rust_tuner.terminal.holdout import holdout_table
@@ -126,11 +126,14 @@ def test_what_a_small_hold_out_set_cannot_tell_is_none(sides):
     development, holdout = sides
     one = HoldOut(holdout.radiographs.subset([0]))
     table = one.radiographs.table.assign(**dict.fromkeys(PROBABILITIES, 0.5))
-    found = holdout_figures(development, one, figures_table(as_predictions(table)))
-    assert found["metrics"]["auroc"] is found["metrics"]["cortex_auroc"] is None
-    assert found["view_only_baseline"] == {"auroc": None, "cortex_auroc": None}
+    metrics, alone, labels = holdout_figures(development, one, figures_table(as_predictions(table)))
+    assert metrics.auroc is metrics.cortex_auroc is None
+    assert alone.auroc is alone.cortex_auroc is None
     shown = io.StringIO()
-    record = {"radiographs": 1, "patients": 1, "threshold": 0.5} | found
+    counts = {"format": 1, "date": "2026-11-26", "radiographs": 1, "patients": 1, "epoch": 0}
+    record = Holdout(
+        **counts, threshold=0.5, metrics=metrics, view_only_baseline=alone, labels=labels
+    )
     Console(file=shown, width=80).print(holdout_table(record))
     assert shown.getvalue().count("undefined") >= 4
 

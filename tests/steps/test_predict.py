@@ -12,6 +12,7 @@ from rust_tuner.files import sha256_of_file
 from rust_tuner.labels import CORTICES, LABELS, encode
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS
 from rust_tuner.records.looks import Look
+from rust_tuner.records.model_card import ModelCard
 from rust_tuner.steps import predict as inference
 from rust_tuner.steps.predict import predict_radiographs
 
@@ -27,8 +28,7 @@ def answering(monkeypatch):
     """Stands for a model with given answers; the images are really decoded."""
 
     def answer(probabilities, views=ANATOMICAL_VIEWS, **more):
-        card = {"input": {"shape": [75, 75, 3], "resize": "squash"}, "view_cortices": views}
-        card |= more
+        card = ModelCard.of(CARD | {"view_cortices": views, "model_sha256": "cd" * 32} | more)
         seen = []
 
         def predict(model, given):

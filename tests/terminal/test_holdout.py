@@ -2,24 +2,26 @@
 
 import io
 
-from report_studies import holdout_record, holdout_record_of, make_predictions, write_study
+from report_studies import holdout_record, holdout_record_of, make_predictions, plain, write_study
 from rich.console import Console
 
 from rust_tuner.analysis.against_view import holdout_standings
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
 from rust_tuner.records.folder import read_study
+from rust_tuner.records.holdout import Holdout
 from rust_tuner.terminal.holdout import holdout_table
 
 
 def holdout_shown(record, width=80, standings=()):
     console = Console(file=io.StringIO(), width=width)
-    console.print(holdout_table(record, standings=standings))
+    console.print(holdout_table(Holdout.of(record), standings=standings))
     return console.file.getvalue()
 
 
 def test_the_hold_out_figures_stand_with_their_intervals_in_80_columns():
     figures = overall_figures(figures_table(as_predictions(make_predictions(60))))
-    record = holdout_record_of(make_predictions(60), figures=figures.to_dict("records"))
+    rows = [{k: plain(v) for k, v in row.items()} for row in figures.to_dict("records")]
+    record = holdout_record_of(make_predictions(60), figures=rows)
     text = holdout_shown(record)
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text

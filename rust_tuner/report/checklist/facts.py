@@ -187,9 +187,7 @@ def _sizes(records: StudyRecords) -> list[str]:
         lines.append(f"development set: {len(records.split['development'])} patients")
     if records.holdout is not None:
         found = records.holdout
-        lines.append(
-            f"hold-out set: {found['radiographs']} radiographs of {found['patients']} patients"
-        )
+        lines.append(f"hold-out set: {found.radiographs} radiographs of {found.patients} patients")
     return lines
 
 
@@ -209,13 +207,13 @@ def _outputs(records: StudyRecords) -> list[str]:
 
 
 def _thresholds(records: StudyRecords) -> list[str]:
-    found = records.holdout or {}
-    if not found:
+    found = records.holdout
+    if found is None:
         threshold = _protocol(records).get("union_threshold")
         return [f"union: a true total of at least {threshold:g}"] if threshold else []
     return [
         union_text(union_of(records)),
-        f"precision, recall and F1: probability of at least {found['threshold']:g}",
+        f"precision, recall and F1: probability of at least {found.threshold:g}",
     ]
 
 
@@ -357,7 +355,7 @@ def _internal(records: StudyRecords) -> list[str]:
     if records.holdout is not None:
         last = "the last on" if len(records.looks) > 1 else "on"
         told = f"hold-out set, {count_text(records.looks)}"
-        lines.append(f"{told}, {last} {records.holdout.get('date')}")
+        lines.append(f"{told}, {last} {records.holdout.date}")
     elif records.looks:
         lines.append(f"hold-out set, {count_text(records.looks)}, on {records.looks[-1]}")
     return lines
@@ -373,8 +371,8 @@ def _labels(records: StudyRecords) -> list[str]:
     found = records.holdout
     if found is None:
         return []
-    told = ", ".join(f"{row['label']} {row['positives']}" for row in found["labels"])
-    return [f"hold-out set, radiographs with each label of {found['radiographs']}: {told}"]
+    told = ", ".join(f"{row.label} {row.positives}" for row in found.labels)
+    return [f"hold-out set, radiographs with each label of {found.radiographs}: {told}"]
 
 
 def _headline(records: StudyRecords) -> list[str]:
@@ -406,10 +404,10 @@ def _headline(records: StudyRecords) -> list[str]:
 def _view_only(records: StudyRecords) -> list[str]:
     if records.holdout is None:
         return []
-    known = records.holdout["view_only_baseline"]
+    known = records.holdout.view_only_baseline
     return [
-        f"a predictor that knows the view alone: AUROC {known['cortex_auroc']:.3f} of visible "
-        f"cortices, {known['auroc']:.3f} of {NUM_LABELS} labels",
+        f"a predictor that knows the view alone: AUROC {known.cortex_auroc:.3f} of visible "
+        f"cortices, {known.auroc:.3f} of {NUM_LABELS} labels",
         *(
             f"the model beside it, {METRICS[item.metric]}: {item.doubt or item.told}"
             for item in holdout_standings(records)
@@ -475,7 +473,7 @@ def _card(records: StudyRecords) -> list[str]:
     found = records.holdout
     if found is None:
         return []
-    return [f"final/model.keras, SHA-256 {found.get('model_sha256')}; its card is final/model.json"]
+    return [f"final/model.keras, SHA-256 {found.model_sha256}; its card is final/model.json"]
 
 
 def _use(records: StudyRecords) -> list[str]:

@@ -117,7 +117,7 @@ def provenance_section(records: StudyRecords) -> Section:
     if rows:
         section.tables.append(PageTable("What each part was made with", header, rows))
     if records.holdout is not None:
-        facts = {"SHA-256 of the final model": records.holdout.get("model_sha256")}
+        facts = {"SHA-256 of the final model": records.holdout.model_sha256}
         section.tables.append(facts_table("Final model", facts))
     if not section.tables:
         section.missing.append("Nothing is recorded.")

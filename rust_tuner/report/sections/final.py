@@ -1,14 +1,12 @@
 """The section of the page on the final model: its cross-validation and the hold-out set."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
 from rust_tuner.analysis.against_view import holdout_standings
 from rust_tuner.analysis.study_figures import SCORE_FIGURES, foreign_predictions
 from rust_tuner.analysis.tables import HOLDOUT, curves_table, final_table
 from rust_tuner.records.folder import StudyRecords
+from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.looks import Look, count_text, holdout_title
 from rust_tuner.report.holdout_room import HoldoutRoom
 from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, text, whole
@@ -59,8 +57,8 @@ def final_section(records: StudyRecords, room: Room) -> Section:
     if holdout is not None:
         times = "once" if len(looks) < 2 else f"{len(looks)} times, the last"
         section.lead.append(
-            f"The hold-out set, {holdout['radiographs']} radiographs of {holdout['patients']} "
-            f"patients, was evaluated {times} on {holdout.get('date')}; its figures are an "
+            f"The hold-out set, {holdout.radiographs} radiographs of {holdout.patients} "
+            f"patients, was evaluated {times} on {holdout.date}; its figures are an "
             "estimate."
         )
         section.lead += [
@@ -118,9 +116,9 @@ def _looks(section: Section, room: Room, looks: tuple[Look, ...]) -> None:
     )
 
 
-def _labels(section: Section, room: HoldoutRoom, holdout: Mapping[str, Any]) -> None:
+def _labels(section: Section, room: HoldoutRoom, holdout: Holdout) -> None:
     names = ("label", "positives", "rows", "auroc", "precision", "recall", "f1")
-    table = pd.DataFrame([{name: row[name] for name in names} for row in holdout["labels"]])
+    table = pd.DataFrame([row.to_json() for row in holdout.labels], columns=list(names))
     files = {"CSV": room.table("holdout_labels", table)}
     rows = [
         [
@@ -131,5 +129,5 @@ def _labels(section: Section, room: HoldoutRoom, holdout: Mapping[str, Any]) -> 
         for row in table.to_dict("records")
     ]
     title = holdout_title(room.looks)
-    caption = f"Labels of the {title[0].lower()}{title[1:]}, threshold {holdout.get('threshold')}"
+    caption = f"Labels of the {title[0].lower()}{title[1:]}, threshold {holdout.threshold}"
     section.tables.append(PageTable(caption, names, rows, files))

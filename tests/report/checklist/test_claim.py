@@ -78,7 +78,7 @@ def test_a_finished_study_has_every_fact_but_those_of_several_sites_and_machines
 def test_the_figures_of_the_record_are_taken_where_it_has_them(study):
     records = read_study(study)
     own = [{"figure": "kappa", "of": "cortices", "average": "macro", "value": 0.5, "low": None}]
-    records.holdout["figures"] = own
+    records = dataclasses.replace(records, holdout=records.holdout.with_changes(figures=own))
     facts = facts_of(records)
     assert "weighted kappa, mean of the cortices: 0.500" in facts["agreement"]
     # What the record does not have is computed from its predictions, where these are there.

@@ -1,0 +1,180 @@
+"""`Record`: what every state file is read into and written from; and the one way to read one.
+
+A record names what the package reads of a file, with its type and range. What stands there besides
+is kept and not looked at, so that files of later versions can be read where they agree. Which
+files there are belongs to the modules beside this one, which format they are of to `formats`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from rust_tuner.errors import RecordError
+from rust_tuner.files import read_json, write_json
+from rust_tuner.records.formats import in_todays_format
+
+RESTORE = "restore or remove it"
+
+# Loops over what a file says are bounded by these; nothing that was ever run comes near them.
+MOST_FOLDS = 10_000
+_MOST_EPOCHS = 1_000_000
+_MOST_TRIALS = 10_000_000
+
+Count = Annotated[int, Field(ge=0, le=_MOST_TRIALS)]
+Epochs = Annotated[int, Field(ge=0, le=_MOST_EPOCHS)]
+NumFolds = Annotated[int, Field(ge=1, le=MOST_FOLDS)]
+FoldNumber = Annotated[int, Field(ge=0, le=MOST_FOLDS)]
+Figures = dict[str, float | None]
+Curves = dict[str, list[float]]
+Json = dict[str, JsonValue]
+# What a hyperparameter can be: KerasTuner's `Int`, `Float`, `Choice`, `Boolean` and `Fixed`.
+HyperValue = int | float | str | bool
+HyperValues = dict[str, HyperValue]
+
+
+class Record(BaseModel):
+    """A state file, or a part of one: frozen, and nothing in it was converted.
+
+    Numbers are numbers, true and false are none. A record is made from the content of a file
+    (`of`) or by keywords, in the order in which they are written.
+
+    Attributes:
+        file_name: the file's name, where the record is a whole file; `formats` goes by it.
+    """
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="allow", allow_inf_nan=False, protected_namespaces=()
+    )
+    file_name: ClassVar[str] = ""
+    _content: Json = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_content(cls, content: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        record = handler(content)
+        # Kept as it was given: hashes and bytes of files depend on order, and on 1 and 1.0.
+        if isinstance(content, dict):
+            record._content = {str(name): _plain(value) for name, value in content.items()}
+        return record
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Self:
+        """The record of a content that this program has made.
+
+        Raises:
+            pydantic.ValidationError: where it is none; a file is read with `read_record`.
+        """
+        return cls.model_validate({name: _plain(value) for name, value in content.items()})
+
+    def to_json(self) -> Json:
+        """The content as it stands in the file: JSON values, in their order."""
+        return {name: _plain(value) for name, value in self._content.items()}
+
+    def with_changes(self, **changes: Any) -> Self:
+        """The record with other values of some names; what is new comes last."""
+        return self.of(self.to_json() | changes)
+
+    def __getitem__(self, name: str) -> JsonValue:
+        """What the file says under a name, for scripts that read it as JSON."""
+        return _plain(self._content[name])
+
+
+class Weights(Record):
+    """Which backbone weights were really used.
+
+    Attributes:
+        asked: what was asked for: `imagenet`, `random` or a path.
+        file: the file that was read; None for random ones.
+        sha256: of what was used.
+    """
+
+    asked: str
+    file: str | None = None
+    sha256: str
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record to its file, atomically."""
+    write_json(path, record.to_json())
+
+
+def read_record(path: Path, kind: type[AnyRecord], *, mend: str = RESTORE) -> AnyRecord:
+    """A state file, held to its form.
+
+    Args:
+        path: the file.
+        kind: what it holds.
+        mend: what to do where it is damaged.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        RecordError: naming the file, the first part of it that is at fault, and the cure.
+    """
+    try:
+        content = read_json(path)
+    except RecordError as error:
+        if mend == RESTORE:
+            raise
+        raise RecordError(f"{str(error).rpartition(';')[0]}; {mend}") from error
+    return parse_record(content, kind, path=path, mend=mend)
+
+
+def read_if_whole(path: Path, kind: type[AnyRecord]) -> AnyRecord | None:
+    """A state file, or None where there is none or it is damaged.
+
+    For records that a step is resumed with: what is wrong with them, the step itself says.
+    """
+    try:
+        return read_record(path, kind)
+    except (FileNotFoundError, RecordError):
+        return None
+
+
+def parse_record(
+    content: Any, kind: type[AnyRecord], *, path: Path, mend: str = RESTORE
+) -> AnyRecord:
+    """The content of a file as a record; see `read_record`."""
+    if not isinstance(content, dict):
+        raise RecordError.of(path, "is no JSON object", mend=mend)
+    if "format" in kind.model_fields:
+        content = in_todays_format(content, kind.file_name, path=path, mend=mend)
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise RecordError.of(path, f"is damaged ({_first(error)})", mend=mend) from error
+
+
+def _plain(value: Any) -> JsonValue:
+    """A value with records as their content and tuples as lists, as JSON has them."""
+    if isinstance(value, Record):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    known: JsonValue = value
+    return known
+
+
+def _first(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in fault["loc"])
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    more = error.error_count() - 1
+    also = f", and {more} more" if more else ""
+    return f"{place}: {message}{also}" if place else f"{message}{also}"

@@ -1,0 +1,121 @@
+"""What stands beside a saved model: `model.json`, its card.
+
+What the model takes and gives, what it was made of, and the SHA-256 of the file that it belongs to.
+"""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from rust_tuner.errors import ResumeError
+from rust_tuner.files import sha256_of_file
+from rust_tuner.labels import CORTICES, VIEWS
+from rust_tuner.records.holdout import UnionRecord
+from rust_tuner.records.looks import MODEL_FILE
+from rust_tuner.records.model import (
+    Count,
+    Epochs,
+    HyperValues,
+    Record,
+    Weights,
+    read_record,
+    write_record,
+)
+
+CARD_FILE = "model.json"
+
+_LARGEST_IMAGE = 8_192
+
+Side = Annotated[int, Field(ge=1, le=_LARGEST_IMAGE)]
+CortexName = Annotated[str, Field(pattern=f"^({'|'.join(CORTICES)})$")]
+ViewName = Annotated[str, Field(pattern=f"^({'|'.join(VIEWS)})$")]
+
+
+class CardInput(Record):
+    """What a model takes.
+
+    Attributes:
+        shape: height, width and channels of an image.
+        dtype: of its pixels.
+        range: of their values.
+        preprocessing: how an image is decoded, by its version.
+        resize: how an image is made square.
+    """
+
+    shape: Annotated[tuple[Side, Side, Literal[3]], Field(strict=False)]
+    dtype: str | None = None
+    range: list[float] | None = None
+    preprocessing: JsonValue = None
+    resize: Literal["squash", "letterbox"]
+
+    @property
+    def image_size(self) -> int:
+        """The side of the images, in pixels."""
+        return self.shape[0]
+
+
+class ModelCard(Record):
+    """`final/model.json`: what stands beside a saved model.
+
+    Attributes:
+        key: SHA-256 of everything that the training depends on.
+        model_sha256: of the model's file.
+        union: None in records of earlier versions.
+    """
+
+    file_name: ClassVar[str] = CARD_FILE
+
+    format: Literal[1]
+    key: str
+    model_sha256: str
+    input: CardInput
+    output: list[str] | None = None
+    view_cortices: dict[ViewName, list[CortexName]]
+    hyperparameters: HyperValues | None = None
+    epochs: Epochs | None = None
+    radiographs: Count | None = None
+    patients: Count | None = None
+    weights: Weights | None = None
+    union: UnionRecord | None = None
+    seed: int | None = None
+    versions: dict[str, str] | None = None
+    onednn: bool | None = None
+    use: str | None = None
+
+    @model_validator(mode="after")
+    def _names_both_views(self) -> "ModelCard":
+        if len(self.view_cortices) != len(VIEWS):
+            raise ValueError(f"view_cortices names {', '.join(self.view_cortices) or 'no view'}")
+        return self
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write `model.json` beside a model, atomically."""
+    write_record(folder / CARD_FILE, card)
+
+
+def read_card(model: Path) -> ModelCard:
+    """What is recorded beside a model.
+
+    Raises:
+        ResumeError: where model or record are missing, or do not belong together.
+        RecordError: where the record is damaged.
+    """
+    path = model.with_suffix(".json")
+    if not model.is_file():
+        raise ResumeError(f"{model} is not there; `rust-tuner final` writes {MODEL_FILE}")
+    try:
+        card = read_record(path, ModelCard, mend="restore it")
+        actual = sha256_of_file(model)
+    except FileNotFoundError as error:
+        raise ResumeError(
+            f"{error.filename} is missing; a model is {MODEL_FILE} with {CARD_FILE} beside it, as "
+            "`rust-tuner final` writes them"
+        ) from error
+    if card.model_sha256 != actual:
+        raise ResumeError(
+            f"{path} was written for another model (SHA-256 {card.model_sha256[:12]}) than "
+            f"{model.name} ({actual[:12]}); restore the one or the other"
+        )
+    return card
