@@ -47,7 +47,7 @@ def draw(folder: Path, picture: Path) -> list[Path]:
     trials = trials_table(project)
     figure = new_figure(width=DOUBLE_WIDTH, height=2.9)
     left, *parts = figure.subfigures(1, 3, squeeze=False, width_ratios=(1.25, 1, 1))[0]
-    draw_regime_1(trials, axes=left.subplots(), num_folds=project.run["subject"]["num_folds"])
+    draw_regime_1(trials, axes=left.subplots(), num_folds=project.run.subject.num_folds)
     for part, metric in zip(parts, ("auroc", "cortex_auroc"), strict=True):
         draw_slices(
             trials,
@@ -55,7 +55,7 @@ def draw(folder: Path, picture: Path) -> list[Path]:
             names=("dropout_rate",),
             score=f"val_{metric}",
             metric=metric,
-            view_only=project.run["view_only_baseline"][f"val_{metric}"],
+            view_only=project.run.view_only[f"val_{metric}"],
             best=int(trials["score"].argmax()),
         )
         # One scale for both, so that the two baselines can be seen apart.

@@ -45,7 +45,6 @@ from rust_tuner.files import (
     hold_lock,
     remove_leftovers,
     sha256_of_file,
-    write_json,
 )
 from rust_tuner.models.weights import BackboneWeights, check_architecture, find_local_weights
 from rust_tuner.onednn import choose_onednn
@@ -53,19 +52,21 @@ from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import BatchSizes, Protocol
 from rust_tuner.records.baselines import BASELINES_FOLDER, RADIMAGENET, baseline_results
 from rust_tuner.records.begun import begun_protocol, choices_to_note, fixed_by_regime_2, is_begun
+from rust_tuner.records.best import write_best
 from rust_tuner.records.checks import CHECKS, CheckRecord
 from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.looks import FINAL, Look, require_reason, unrecorded_looks
-from rust_tuner.records.nested import NESTED, read_nested
+from rust_tuner.records.model import Weights
+from rust_tuner.records.nested import NESTED, NestedSummary, read_nested
 from rust_tuner.records.noise import NOISE, NoiseFloor, begun_repeats
-from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
-from rust_tuner.records.schema import RunForm, SplitForm, read_if_whole, read_record
-from rust_tuner.records.study import STUDY_FILE, StudyFile, absolute_weights
+from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+from rust_tuner.records.run import RUN_FILE, run_if_whole
+from rust_tuner.records.split import split_sha256
+from rust_tuner.records.study import StudyFile, absolute_weights
+from rust_tuner.records.study_record import STUDY_FILE
 
 if TYPE_CHECKING:
     from rust_tuner.search.tuner import CrossValidationTuner
-
-BEST_FILE = "best_hyperparameters.json"
 
 _WARNINGS_SHOWN = 3
 
@@ -79,7 +80,7 @@ class Study:
         manifest: str | Path | None = None,
         protocol: Protocol | None = None,
         *,
-        choices: Mapping[str, Any] | None = None,
+        choices: Mapping[str, object] | None = None,
         cache: str | Path | None = None,
         progress: Progress | None = None,
         distinct_patients: bool = False,
@@ -122,7 +123,7 @@ class Study:
             weights = absolute_weights(protocol.weights)
             protocol = dataclasses.replace(protocol, weights=weights)
         if "weights" in self._choices:
-            self._choices["weights"] = absolute_weights(self._choices["weights"])
+            self._choices["weights"] = absolute_weights(str(self._choices["weights"]))
         self.protocol = (protocol or known).with_choices(**self._choices)
         self._manifest = given
         if self._file.is_there:
@@ -160,7 +161,7 @@ class Study:
     def count_radiographs(self) -> int:
         """How many radiographs the manifest has; it is read, nothing is written."""
         if self._file.is_there:
-            return int(self._file.content["radiographs"])
+            return self._file.record.radiographs
         return len(self._load_radiographs())
 
     def count_sites(self) -> int | None:
@@ -259,19 +260,20 @@ class Study:
 
     def _radimagenet(self, asked: str | Path | None) -> BackboneWeights | None:
         """RadImageNet's file: the one given, else the one that the first models were begun with."""
-        begun = (self._file.begun(BASELINES_FOLDER) or {}).get(RADIMAGENET) or {}
+        note = self._file.begun(BASELINES_FOLDER)
+        begun = None if note is None else note.inceptionv3_radimagenet
         if asked is None:
-            known = begun.get("asked")
-            if known is None or not Path(known).is_file():
+            if begun is None or not Path(begun.asked).is_file():
                 return None
-            asked = known
+            asked = begun.asked
         found = find_local_weights(Path(asked).resolve())
         assert found is not None
         check_architecture(found)
-        if begun and begun["sha256"] != found.sha256 and is_begun(self.directory, BASELINES_FOLDER):
+        changed = begun is not None and begun.sha256 != found.sha256
+        if begun is not None and changed and is_begun(self.directory, BASELINES_FOLDER):
             raise ResumeError(
-                f"{self.directory / BASELINES_FOLDER} was begun with {begun['asked']} (SHA-256 "
-                f"{begun['sha256'][:12]}), found is {found.path} ({found.sha256[:12]}); go back to "
+                f"{self.directory / BASELINES_FOLDER} was begun with {begun.asked} (SHA-256 "
+                f"{begun.sha256[:12]}), found is {found.path} ({found.sha256[:12]}); go back to "
                 f"that file, or delete the folder of {RADIMAGENET} and give its new weights"
             )
         return found
@@ -309,14 +311,21 @@ class Study:
         from rust_tuner.search.regimes import regime_2
 
         # Only what was asked for is noted: without a record, Regime I's best is looked up anew.
-        asked = {"batch_size": batch_size, "dropout_rate": dropout_rate}
+        asked: dict[str, int | float | None] = {
+            "batch_size": batch_size,
+            "dropout_rate": dropout_rate,
+        }
         if self._file.is_there:
             # Resumed, it keeps the values that it was begun with.
-            begun = self._file.begun(REGIME_2) or {}
-            asked = {name: begun.get(name) if v is None else v for name, v in asked.items()}
+            note = self._file.begun(REGIME_2)
+            if note is not None:
+                asked = {
+                    "batch_size": note.batch_size if batch_size is None else batch_size,
+                    "dropout_rate": note.dropout_rate if dropout_rate is None else dropout_rate,
+                }
             fixed = fixed_by_regime_2(self._file)
-            batch_size = fixed.get("batch_size") if batch_size is None else batch_size
-            dropout_rate = fixed.get("dropout_rate") if dropout_rate is None else dropout_rate
+            batch_size = fixed[0] if batch_size is None else batch_size
+            dropout_rate = fixed[1] if dropout_rate is None else dropout_rate
         given = batch_size is not None and dropout_rate is not None
         if not given and not (self.directory / REGIME_1 / RUN_FILE).is_file():
             raise SearchError(
@@ -335,13 +344,13 @@ class Study:
             self._record(REGIME_2)
         return tuner
 
-    def nested(self) -> dict[str, Any]:
+    def nested(self) -> NestedSummary:
         """Nested cross-validation; prepares first. See `steps.nested.nested_cross_validation`.
 
         It needs neither of the study's own searches: both are run inside each outer fold.
 
         Returns:
-            The content of `nested/summary.json`: selection score, estimate, and their gap.
+            What `nested/summary.json` holds: selection score, estimate, and their gap.
         """
         from rust_tuner.steps.nested import nested_cross_validation
 
@@ -355,7 +364,7 @@ class Study:
             )
             self._note_begun(NESTED, protocol, weights)
             run = read_nested(self.directory / NESTED).run
-            self._file.record_weights(run["subject"]["weights"], protocol.weights)
+            self._file.record_weights(run.subject.weights, protocol.weights)
         return found
 
     def noise(self, repeats: int | None = None) -> NoiseFloor:
@@ -367,7 +376,7 @@ class Study:
         """
         from rust_tuner.steps.noise import best_project, measure_noise
 
-        num_folds = int(best_project(self.directory).run["subject"]["num_folds"])
+        num_folds = best_project(self.directory).run.subject.num_folds
         protocol = self.protocol_of(NOISE)
         count = self.begun_repeats() if repeats is None else repeats
         development, folds = self._development_and_folds(num_folds)
@@ -389,7 +398,7 @@ class Study:
         # Its own record may have grown since.
         if is_begun(self.directory, NOISE) or begun is None:
             return begun_repeats(self.directory)
-        return int(begun.get("repeats") or begun_repeats(self.directory))
+        return begun.repeats or begun_repeats(self.directory)
 
     def final(self, look_again: str | None = None) -> Holdout:
         """The tuned model: cross-validated, refitted on all development data, evaluated once.
@@ -492,15 +501,16 @@ class Study:
                 f"{self.directory} has not been prepared; run `rust-tuner prepare` first"
             )
         protocol = self.protocol_of(CHECKS)
-        begun = (self._file.begun(CHECKS) or {}).get("permutations")
+        note = self._file.begun(CHECKS)
+        begun = None if note is None else note.permutations
         if permutations is None:
-            permutations = DEFAULT_PERMUTATIONS if begun is None else int(begun)
+            permutations = DEFAULT_PERMUTATIONS if begun is None else begun
         if begun != permutations:
             self._note_checks(protocol, permutations)
         return run_checks(
             self.directory,
             self._known_manifest(),
-            self._file.content,
+            self._file.record,
             protocol=protocol,
             permutations=permutations,
             cache=self.cache,
@@ -549,8 +559,7 @@ class Study:
 
         start_backend()
         here = describe_machine() | describe_backend() | {"versions": versions()}
-        split = read_record(self.directory / SPLIT_FILE, SplitForm)
-        self._file.note_environment(step, here, split_sha256=split["sha256"])
+        self._file.note_environment(step, here, split_sha256=split_sha256(self.directory))
 
     def _say_warnings(self, warnings: Sequence[str]) -> None:
         if len(warnings) > _WARNINGS_SHOWN:
@@ -572,9 +581,9 @@ class Study:
     ) -> None:
         """Write down what a step runs on and is begun with; the study's lock is held."""
         self._note_environment(step)
-        if weights is not None and self._file.content["weights"] is None:
+        if weights is not None and self._file.record.weights is None:
             # Before they are used, so that what is recorded is never what was not used.
-            self._file.record_weights(weights.to_json(), protocol.weights)
+            self._file.record_weights(Weights.of(weights.to_json()), protocol.weights)
         if not is_begun(self.directory, step):
             self._note_begun(step, protocol, weights, **more)
 
@@ -606,8 +615,8 @@ class Study:
             manifest=self._known_manifest(),
             protocol=self.protocol,
             image_hashes=hashes,
-            split_sha256=read_record(self.directory / SPLIT_FILE, SplitForm)["sha256"],
-            weights=None if weights is None else weights.to_json(),
+            split_sha256=split_sha256(self.directory),
+            weights=None if weights is None else Weights.of(weights.to_json()),
         )
 
     def _say_batch_sizes(self, development: Development) -> None:
@@ -635,7 +644,7 @@ class Study:
         """The batch sizes that Regime I draws: as it was begun, where it was."""
         from rust_tuner.search.regimes import as_begun
 
-        protocol = as_begun(protocol, read_if_whole(self.directory / REGIME_1 / RUN_FILE, RunForm))
+        protocol = as_begun(protocol, run_if_whole(self.directory / REGIME_1))
         return protocol.batch_sizes(rows_trained_on(development, protocol, folds))
 
     def _load_split(self, radiographs: Radiographs) -> tuple[Development, HoldOut]:
@@ -647,17 +656,14 @@ class Study:
     def _record(self, regime: str) -> None:
         """Write down the best so far, and the weights that were really used."""
         project = read_project(self.directory / regime)
-        used = project.run["subject"]["weights"]
-        self._file.record_weights(used, used["asked"])
-        if (
-            regime == REGIME_1
-            and read_if_whole(self.directory / REGIME_2 / RUN_FILE, RunForm) is not None
-        ):
+        used = project.run.subject.weights
+        assert used is not None
+        self._file.record_weights(used, used.asked)
+        if regime == REGIME_1 and run_if_whole(self.directory / REGIME_2) is not None:
             later = read_project(self.directory / REGIME_2)
             if later.best is not None:
                 regime, project = REGIME_2, later
-        best = {"regime": regime} | best_hyperparameters(project)
-        write_json(self.directory / BEST_FILE, best)
+        write_best(self.directory, best_hyperparameters(project), regime=regime)
 
     def _find_weights(self, protocol: Protocol, *, download: bool = True) -> BackboneWeights | None:
         """The backbone's weights; a study has one backbone, so every step must find the same.
@@ -678,17 +684,14 @@ class Study:
         if found is None:
             return None
         check_architecture(found)
-        runs = {
-            name: read_if_whole(self.directory / name / RUN_FILE, RunForm)
-            for name in (REGIME_1, REGIME_2)
-        }
-        known = {STUDY_FILE: self._file.content["weights"]}
-        known |= {name: run["subject"]["weights"] for name, run in runs.items() if run is not None}
+        runs = {name: run_if_whole(self.directory / name) for name in (REGIME_1, REGIME_2)}
+        known = {STUDY_FILE: self._file.record.weights}
+        known |= {name: run.subject.weights for name, run in runs.items() if run is not None}
         for name, used in known.items():
-            if used is not None and used["sha256"] != found.sha256:
+            if used is not None and used.sha256 != found.sha256:
                 raise ResumeError(
-                    f"{self.directory / name} was made with the weights {used['file'] or 'random'} "
-                    f"(SHA-256 {used['sha256'][:12]}), found are "
+                    f"{self.directory / name} was made with the weights {used.file or 'random'} "
+                    f"(SHA-256 {used.sha256[:12]}), found are "
                     f"{found.path or 'random'} ({found.sha256[:12]}); a study has one backbone: go "
                     "back to its weights, or take a new study folder"
                 )

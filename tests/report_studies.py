@@ -22,6 +22,7 @@ from rust_tuner.records.folder import read_study
 from rust_tuner.records.folds import FoldStore
 from rust_tuner.records.nested import (
     NESTED_PREDICTIONS,
+    NestedManifest,
     OuterRecord,
     outer_folder,
     write_outer,
@@ -384,7 +385,7 @@ def write_nested(folder, *, outer_folds=3, finished=3, **changes):
     if finished == outer_folds:
         predictions = make_out_of_fold()
         predictions.to_csv(folder / NESTED_PREDICTIONS, index=False)
-        write_summary(folder, run, nested_summary(run, records, predictions))
+        write_summary(folder, nested_summary(NestedManifest.of(run), records, predictions))
     return folder
 
 

@@ -152,7 +152,7 @@ def standings(project: Project) -> tuple[Standing, ...]:
         Nothing where there is no completed trial, or no view-only baseline, as of a search on
         arrays.
     """
-    if project.best is None or not project.run.get("view_only_baseline"):
+    if project.best is None or not project.run.view_only_baseline:
         return ()
     try:
         found = out_of_fold_predictions(project)

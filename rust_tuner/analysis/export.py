@@ -15,12 +15,14 @@ import yaml
 from rust_tuner.data.csv_output import safe_text
 from rust_tuner.errors import SearchError
 from rust_tuner.files import write_text
+from rust_tuner.records.best import BestHyperparameters, EndedTrials
+from rust_tuner.records.model import Json
 from rust_tuner.records.project import Project, read_project
 
 SUFFIXES = (".json", ".yaml", ".yml", ".csv")
 
 
-def export_best_hyperparameters(project_directory: str | Path, path: str | Path) -> dict[str, Any]:
+def export_best_hyperparameters(project_directory: str | Path, path: str | Path) -> Json:
     """Write the best completed trial of a project folder.
 
     Args:
@@ -43,7 +45,7 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
     target = Path(path)
     if target.suffix not in SUFFIXES:
         raise SearchError(f"{target.name}: expected a file that ends in {', '.join(SUFFIXES)}")
-    best = best_hyperparameters(read_project(project_directory))
+    best = best_hyperparameters(read_project(project_directory)).to_json()
     if target.suffix == ".json":
         write_text(target, json.dumps(best, indent=2, allow_nan=False) + "\n")
     elif target.suffix == ".csv":
@@ -53,8 +55,8 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
     return best
 
 
-def best_hyperparameters(project: Project) -> dict[str, Any]:
-    """What `export_best_hyperparameters` writes, as JSON values.
+def best_hyperparameters(project: Project) -> BestHyperparameters:
+    """What `export_best_hyperparameters` writes.
 
     Raises:
         SearchError: where no trial has completed, or a trial cannot be read.
@@ -72,31 +74,32 @@ def best_hyperparameters(project: Project) -> dict[str, Any]:
     interval = best.interval(project.objective.removeprefix("val_"))
     compared = project.ties
     statuses = [trial.status for trial in project.trials]
-    return {
-        "hyperparameters": best.values,
-        "objective": project.objective,
-        "score": best.score,
-        "score_std": best.spread(project.objective.removeprefix("val_")),
-        "score_interval": None if math.isnan(interval.low) else [interval.low, interval.high],
-        "tied_trials": [name for name, tie in compared.items() if tie.tied] or None,
-        "score_kind": "selection score: the best of several trials, no estimate for new patients",
-        "epoch": best.epoch,
-        "trial": best.trial,
-        "metrics": best.metrics,
-        "view_only_baseline": run["view_only_baseline"] or None,
-        "num_folds": run["subject"]["num_folds"],
-        "epochs": run["epochs"],
-        "trials": {"completed": statuses.count("COMPLETED"), "failed": statuses.count("FAILED")},
-        "weights": run["subject"].get("weights"),
-        "seed": run["seed"],
-        "protocol": run.get("protocol"),
-        "versions": run["versions"],
-    }
+    return BestHyperparameters(
+        hyperparameters=best.values,
+        objective=project.objective,
+        score=best.score,
+        score_std=best.spread(project.objective.removeprefix("val_")),
+        score_interval=None if math.isnan(interval.low) else [interval.low, interval.high],
+        tied_trials=[name for name, tie in compared.items() if tie.tied] or None,
+        score_kind="selection score: the best of several trials, no estimate for new patients",
+        epoch=best.epoch,
+        trial=best.trial,
+        metrics=best.metrics,
+        view_only_baseline=run.view_only_baseline or None,
+        num_folds=run.subject.num_folds,
+        epochs=run.epochs,
+        trials=EndedTrials(completed=statuses.count("COMPLETED"), failed=statuses.count("FAILED")),
+        weights=run.subject.weights,
+        seed=run.seed,
+        protocol=run.protocol,
+        versions=run.versions,
+    )
 
 
-def _as_csv(best: dict[str, Any]) -> str:
+def _as_csv(best: Json) -> str:
     """A header and one row; nested values get dotted names, lists are JSON."""
     hyperparameters = best["hyperparameters"]
+    assert isinstance(hyperparameters, dict)
     rest = _flatten({k: v for k, v in best.items() if k != "hyperparameters"}, "")
     # Hyperparameters keep their plain names, which is what most readers look for.
     flat = {f"hyperparameters.{k}" if k in rest else k: v for k, v in hyperparameters.items()}
@@ -114,8 +117,8 @@ def _cell(value: Any) -> Any:
     return safe_text(value) if isinstance(value, str) else "" if value is None else value
 
 
-def _flatten(values: dict[str, Any], prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flatten(values: Json, prefix: str) -> Json:
+    flat: Json = {}
     for name, value in values.items():
         if isinstance(value, dict):
             flat |= _flatten(value, f"{prefix}{name}.")

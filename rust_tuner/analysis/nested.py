@@ -5,6 +5,7 @@ trial; an *estimate* is what the tuned model reached on patients that nothing in
 had seen. The gap is the optimism of the search, less what a refit on more patients gains.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,15 @@ from rust_tuner.data.radiographs import COLUMNS, Radiographs
 from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.metrics import auroc_intervals, fold_interval
 from rust_tuner.metrics.fold_interval import UNIT
-from rust_tuner.records.nested import FIGURES, SPREADS, Nested, OuterRecord
+from rust_tuner.records.nested import (
+    FIGURES,
+    SPREADS,
+    Nested,
+    NestedManifest,
+    NestedSummary,
+    OuterRecord,
+    nested_key,
+)
 
 OUTER_FOLD = "outer_fold"
 # What each row of the summary is, in the words of every table.
@@ -46,8 +55,8 @@ SUMMARY_CAPTION = (
 
 
 def nested_summary(
-    run: dict[str, Any], outer: Sequence[OuterRecord], predictions: pd.DataFrame
-) -> dict[str, Any]:
+    run: NestedManifest, outer: Sequence[OuterRecord], predictions: pd.DataFrame
+) -> NestedSummary:
     """The figures of a finished nested cross-validation.
 
     Args:
@@ -57,7 +66,7 @@ def nested_summary(
             (from 0) and the out-of-fold probabilities of the 18 labels.
 
     Returns:
-        JSON values. `selection_score`, `inner_estimate`, `optimism`, `estimate`, `gap` and
+        `selection_score`, `inner_estimate`, `optimism`, `estimate`, `gap` and
         `view_only_baseline`: mean and standard deviation (n - 1) over the outer folds, of `auroc`
         and `cortex_auroc`; the estimate with the 95 % interval of the procedure, `fold_interval`
         over the outer folds. `pooled`: one AUROC of all out-of-fold predictions, with its interval
@@ -84,7 +93,7 @@ def nested_summary(
         for name in SPREADS
     }
     # Of as many folds as there are; sites that are left out may be of any size.
-    overlap = float(np.mean([r.validation["patients"] / r.training["patients"] for r in outer]))
+    overlap = float(np.mean([r.validation.patients / r.training.patients for r in outer]))
     for figure in FIGURES:
         of_folds = [record.estimate[figure] for record in outer]
         interval = fold_interval(of_folds, overlap=overlap, bounds=UNIT)
@@ -92,8 +101,10 @@ def nested_summary(
             "low": _number(interval.low),
             "high": _number(interval.high),
         }
-    return {
-        "objective": run["objective"],
+    content = {
+        "format": 1,
+        "key": nested_key(run),
+        "objective": run.objective,
         "outer_folds": len(outer),
         "radiographs": len(table),
         "patients": len(set(table.patient_ids)),
@@ -107,6 +118,7 @@ def nested_summary(
             for figure in FIGURES
         },
     }
+    return NestedSummary.of(content)
 
 
 def outer_table(nested: Nested) -> pd.DataFrame:
@@ -122,12 +134,12 @@ def outer_table(nested: Nested) -> pd.DataFrame:
     """
     rows = []
     for record in nested.outer:
-        row: dict[str, Any] = {OUTER_FOLD: record.outer_fold}
+        row: dict[str, object] = {OUTER_FOLD: record.outer_fold}
         row |= {**record.hyperparameters, "epoch": record.epoch}
         for figure in FIGURES:
             row |= {f"{name}_{figure}": getattr(record, name)[figure] for name in SPREADS}
         for side, counts in (("training", record.training), ("validation", record.validation)):
-            row |= {f"{side}_{name}": counts[name] for name in ("patients", "radiographs")}
+            row |= {f"{side}_patients": counts.patients, f"{side}_radiographs": counts.radiographs}
         row |= {f"{regime}_trial": trial for regime, trial in record.trials.items()}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -139,14 +151,12 @@ def summary_table(nested: Nested) -> pd.DataFrame:
     `std` is over the outer folds, `low` and `high` are the ends of a 95 % interval.
     """
     rows = []
-    for what in SUMMARY_NAMES if nested.summary is not None else ():
+    asked = itertools.product(SUMMARY_NAMES, FIGURES) if nested.summary is not None else ()
+    for what, figure in asked:
         assert nested.summary is not None
-        for figure in FIGURES:
-            known = nested.summary[what][figure]
-            value = known.get("mean", known.get("value"))
-            rows.append(
-                (what, figure, value, known.get("std"), known.get("low"), known.get("high"))
-            )
+        known = nested.summary.part(what).figure(figure)
+        value = known.value if known.mean is None else known.mean
+        rows.append((what, figure, value, known.std, known.low, known.high))
     names = ["what", "metric", "value", "std", "low", "high"]
     return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[2:], "float64"))
 

@@ -5,7 +5,6 @@ what a difference between two configurations, or between two studies, has to exc
 """
 
 import math
-from typing import Any
 
 import pandas as pd
 from scipy import stats
@@ -43,7 +42,12 @@ def noise_spread(values: pd.DataFrame) -> pd.DataFrame:
             if own.empty:
                 continue
             number, mean = len(own), float(own.mean())
-            row: dict[str, Any] = {"kind": kind, "metric": metric, "repeats": number, "mean": mean}
+            row: dict[str, object] = {
+                "kind": kind,
+                "metric": metric,
+                "repeats": number,
+                "mean": mean,
+            }
             row |= _spread(float(own.std(ddof=1)), number, mean) if number > 1 else {}
             rows.append(row)
     names = ["kind", "metric", "repeats", "mean", "std", "std_low", "std_high", "low", "high"]

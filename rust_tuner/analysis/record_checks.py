@@ -52,7 +52,7 @@ def _records_are_whole(records: StudyRecords) -> tuple[str, str]:
 def _holdout_is_apart(records: StudyRecords) -> tuple[str, str]:
     if records.split is None:
         return NOT_YET, "there is no split.json"
-    development, holdout = set(records.split["development"]), set(records.split["holdout"])
+    development, holdout = set(records.split.development), set(records.split.holdout)
     both = development & holdout
     if both:
         return FAILED, f"{len(both)} patients are on both sides"
@@ -60,23 +60,23 @@ def _holdout_is_apart(records: StudyRecords) -> tuple[str, str]:
 
 
 def _folds_cover(records: StudyRecords) -> tuple[str, str]:
-    if records.split is None or not records.split["folds"]:
+    if records.split is None or not records.split.folds:
         return NOT_YET, "no folds have been made"
-    development = set(records.split["development"])
-    for number, record in records.split["folds"].items():
-        patients = record["patients"]
+    development = set(records.split.development)
+    for number, record in records.split.folds.items():
+        patients = record.patients
         if set(patients) != development:
             return FAILED, f"the {number} folds hold other patients than the development set"
         if set(patients.values()) != set(range(int(number))):
             return FAILED, f"the {number} folds are numbered otherwise, or one is empty"
-    numbers = ", ".join(sorted(records.split["folds"], key=int))
+    numbers = ", ".join(sorted(records.split.folds, key=int))
     return PASSED, f"folds of {numbers}: each patient of the development set is in one fold"
 
 
 def _split_is_the_studys(records: StudyRecords) -> tuple[str, str]:
     if records.split is None or records.study is None:
         return NOT_YET, "study.json or split.json is missing"
-    recorded = records.study.get("development_sha256"), records.split.get("development_sha256")
+    recorded = records.study.development_sha256, records.split.development_sha256
     if recorded[0] != recorded[1]:
         return FAILED, "split.json seals other patients than study.json says"
     return PASSED, f"SHA-256 {str(recorded[0])[:12]} in both"
@@ -91,7 +91,7 @@ def _batch_size_was_applied(records: StudyRecords) -> tuple[str, str]:
             size = trial.values.get("batch_size")
             if trial.score is None or not isinstance(size, int) or not trial.folds:
                 continue
-            steps = max(int(fold["steps_per_epoch"]) for fold in trial.folds)
+            steps = max(fold.steps_per_epoch for fold in trial.folds)
             sizes[size] = steps
             # So many rows make `steps` batches of `size`, the last of which may be smaller.
             fewest, most = (steps - 1) * size + 1, steps * size
@@ -121,9 +121,7 @@ def _batch_size_was_applied(records: StudyRecords) -> tuple[str, str]:
 
 
 def _same_data(records: StudyRecords) -> tuple[str, str]:
-    targets = {
-        name: project.run["subject"].get("targets") for name, project in records.projects.items()
-    }
+    targets = {name: project.run.subject.targets for name, project in records.projects.items()}
     if len(targets) < 2:
         return NOT_YET, "fewer than two parts are there"
     if len(set(targets.values())) > 1:
@@ -132,10 +130,7 @@ def _same_data(records: StudyRecords) -> tuple[str, str]:
 
 
 def _same_weights(records: StudyRecords) -> tuple[str, str]:
-    used = {
-        name: (project.run["subject"].get("weights") or {}).get("sha256")
-        for name, project in _tuned(records).items()
-    }
+    used = {name: _weights(project)[1] for name, project in _tuned(records).items()}
     if not used:
         return NOT_YET, "no search has been begun"
     if len(set(used.values())) > 1:
@@ -144,10 +139,7 @@ def _same_weights(records: StudyRecords) -> tuple[str, str]:
 
 
 def _pretrained(records: StudyRecords) -> tuple[str, str]:
-    asked = {
-        name: (project.run["subject"].get("weights") or {}).get("asked")
-        for name, project in _tuned(records).items()
-    }
+    asked = {name: _weights(project)[0] for name, project in _tuned(records).items()}
     if not asked:
         return NOT_YET, "no search has been begun"
     random = [name for name, weights in asked.items() if weights == "random"]
@@ -164,10 +156,10 @@ def _is_complete(records: StudyRecords) -> tuple[str, str]:
     for name, project in found.items():
         ended = sum(trial.status in ("COMPLETED", "FAILED") for trial in project.trials)
         failed = sum(trial.status == "FAILED" for trial in project.trials)
-        told.append(f"{name} {ended} of {project.run['num_trials']}")
+        told.append(f"{name} {ended} of {project.run.num_trials}")
         if failed:
             told[-1] += f" ({failed} failed)"
-        is_done = is_done and ended == project.run["num_trials"] and not failed
+        is_done = is_done and ended == project.run.num_trials and not failed
     return (PASSED if is_done else WARNING), "; ".join(told)
 
 
@@ -201,7 +193,7 @@ def _one_look(records: StudyRecords) -> tuple[str, str]:
     if shown is not None and len(shown) != rows:
         return FAILED, f"holdout.json counts {rows} radiographs, predictions.csv {len(shown)}"
     if shown is not None and records.split is not None:
-        strangers = set(shown["patient_id"]) - set(records.split["holdout"])
+        strangers = set(shown["patient_id"]) - set(records.split.holdout)
         if strangers:
             return FAILED, f"{len(strangers)} patients of predictions.csv were not sealed"
     if len(looks) > 1:
@@ -210,6 +202,12 @@ def _one_look(records: StudyRecords) -> tuple[str, str]:
         with_model = "always with the same model" if is_same else "with different models"
         return (WARNING if is_same else FAILED), f"{count_text(looks)}; {with_model}"
     return PASSED, f"once, on {records.holdout.date}"
+
+
+def _weights(project: Project) -> tuple[str | None, str | None]:
+    """Which weights were asked for, and the SHA-256 of those used."""
+    used = project.run.subject.weights
+    return (None, None) if used is None else (used.asked, used.sha256)
 
 
 def _tuned(records: StudyRecords) -> Mapping[str, Project]:

@@ -9,7 +9,10 @@ from typing import Any
 from rust_tuner.labels import UNION_THRESHOLD
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, Protocol
 from rust_tuner.records.folder import StudyRecords
+from rust_tuner.records.nested import NestedManifest
 from rust_tuner.records.project import REGIME_1, Project
+from rust_tuner.records.run import RunManifest
+from rust_tuner.records.study_record import StudyRecord
 
 # What the choices `--protocol` stands for differ in.
 _PRESET_FIELDS = ("objective", "resize", "flips", "masked_loss")
@@ -26,20 +29,18 @@ class Reproduction:
 
 def reproduction(records: StudyRecords) -> Reproduction:
     """How to make the study again, and what to cite."""
-    study = records.study or {}
-    protocol = study.get("protocol") or {}
+    protocol = {} if records.study is None else records.study.protocol
     notes = [
         "The same seed gives the same trials and scores: bitwise with the same machine, versions "
         "and thread count, else within 0.001.",
     ]
     hashes = {
-        weights["sha256"]: weights.get("file") or weights.get("asked")
+        weights.sha256: weights.file or weights.asked
         for project in records.projects.values()
-        if isinstance(weights := project.run["subject"].get("weights"), Mapping)
-        and "sha256" in weights
+        if (weights := project.run.subject.weights) is not None
     }
     notes += [f"Weights {name} had the SHA-256 {sha256}." for sha256, name in hashes.items()]
-    if not protocol:
+    if records.study is None:
         notes.append("study.json is missing, so the commands are not known.")
         return Reproduction([], notes, _cite(records))
     odd = _without_option(protocol)
@@ -49,7 +50,7 @@ def reproduction(records: StudyRecords) -> Reproduction:
             'Study("STUDY", "MANIFEST.csv", Protocol.from_json(protocol)), with the protocol of '
             "study.json."
         )
-    return Reproduction(_commands(records, study, protocol), notes, _cite(records))
+    return Reproduction(_commands(records, records.study), notes, _cite(records))
 
 
 def preset_of(protocol: Mapping[str, Any]) -> str | None:
@@ -85,10 +86,9 @@ def _without_option(protocol: Mapping[str, Any]) -> list[str]:
     return odd + [name for name in names if protocol.get(name, known[name]) != known[name]]
 
 
-def _commands(
-    records: StudyRecords, study: Mapping[str, Any], protocol: Mapping[str, Any]
-) -> list[str]:
-    manifest = PurePath(str(study.get("manifest", "MANIFEST.csv"))).name
+def _commands(records: StudyRecords, study: StudyRecord) -> list[str]:
+    protocol = study.protocol
+    manifest = PurePath(study.manifest).name
     shared = ["--manifest", manifest]
     for option, value in (
         ("--protocol", preset_of(protocol)),
@@ -103,7 +103,7 @@ def _commands(
     ):
         if value is not None:
             shared += [option, str(value)]
-    if protocol.get("scale") == "small":
+    if study.is_small:
         return [_line("study", "--scale", "small", *shared), *_repeats(records)]
     lines = [_line("prepare", *shared)]
     if records.baselines:
@@ -112,7 +112,7 @@ def _commands(
     if records.regime_1 is not None:
         run = records.regime_1.run
         ranges = _ranges(run, ("batch_size_range", "dropout_rate_range"))
-        lines.append(_line("regime1", "--trials", run["num_trials"], *_scale(run), *ranges))
+        lines.append(_line("regime1", "--trials", run.num_trials, *_scale(run), *ranges))
     if records.regime_2 is not None:
         run = records.regime_2.run
         fixed = _fixed_otherwise(records.regime_1, records.regime_2)
@@ -125,14 +125,14 @@ def _repeats(records: StudyRecords) -> list[str]:
     """The commands of nested cross-validation and noise floor, where they have been run."""
     lines = []
     if records.nested is not None:
-        run = records.nested.run
-        protocol = run["protocol"]
+        nested = records.nested.run
+        protocol = nested.protocol
         scale = ["--folds", protocol["num_folds"], "--epochs", protocol["epochs"]]
         names = ("batch_size_range", "dropout_rate_range", "learning_rates", "epsilons")
-        outer = ["--outer-folds", run["outer_folds"], "--trials", run["trials"][REGIME_1]]
-        lines.append(_line("nested", *outer, *scale, *_ranges(run, names)))
+        outer = ["--outer-folds", nested.outer_folds, "--trials", nested.trials[REGIME_1]]
+        lines.append(_line("nested", *outer, *scale, *_ranges(nested, names)))
     if records.noise is not None:
-        lines.append(_line("noise", "--repeats", records.noise.run["repeats"]))
+        lines.append(_line("noise", "--repeats", records.noise.run.repeats))
     return lines
 
 
@@ -144,20 +144,20 @@ def _line(command: str, *options: object) -> str:
     return shlex.join(["rust-tuner", command, "STUDY", *map(str, options)])
 
 
-def _scale(run: Mapping[str, Any]) -> list[object]:
-    folds = ["--folds", run["subject"]["num_folds"]]
-    if (run.get("protocol") or {}).get("folds_by") == "site":
+def _scale(run: RunManifest) -> list[object]:
+    folds = ["--folds", run.subject.num_folds]
+    if (run.protocol or {}).get("folds_by") == "site":
         folds = []  # There are as many as sites.
-    return [*folds, "--epochs", run["epochs"]]
+    return [*folds, "--epochs", run.epochs]
 
 
-def _ranges(run: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
+def _ranges(run: RunManifest | NestedManifest, names: tuple[str, ...]) -> list[str]:
     options = []
     for name in names:
-        values = (run.get("protocol") or {}).get(name)
-        if name == "batch_size_range" and run.get("fit_batch_sizes"):
+        values = (run.protocol or {}).get(name)
+        if name == "batch_size_range" and run.fit_batch_sizes:
             continue  # The option would have it drawn from as it is.
-        if values:
+        if isinstance(values, list):
             option = f"--{name.removesuffix('_range').replace('_', '-')}"
             option += "s" if name.endswith("_range") else ""
             options += [option, ",".join(map(str, values))]
@@ -178,9 +178,10 @@ def _fixed_otherwise(first: Project | None, second: Project) -> list[object]:
 
 
 def _cite(records: StudyRecords) -> list[str]:
-    versions = next((item.run["versions"] for item in records.projects.values()), None)
-    versions = versions or (records.study or {}).get("versions") or {}
-    software = ", ".join(f"{name} {version}" for name, version in versions.items())
+    versions = next((item.run.versions for item in records.projects.values()), None)
+    if not versions and records.study is not None:
+        versions = records.study.versions
+    software = ", ".join(f"{name} {version}" for name, version in (versions or {}).items())
     cite = [
         f"Software: {software or 'rust_tuner'}.",
         "RUST score: Whelan et al., J Trauma 2010, doi:10.1097/TA.0b013e3181a7c16d.",

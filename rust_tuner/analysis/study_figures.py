@@ -173,8 +173,8 @@ def out_of_fold_figures(project: Project, union: UnionCutoff) -> pd.DataFrame:
 
 def union_of(records: StudyRecords) -> UnionCutoff:
     """What union is in a study, and from which predicted total on the model says so."""
-    protocol = (records.study or {}).get("protocol") or {}
-    threshold = float(protocol.get("union_threshold", UNION_THRESHOLD))
+    asked = None if records.study is None else records.study.protocol.get("union_threshold")
+    threshold = float(asked) if isinstance(asked, int | float) else UNION_THRESHOLD
     found = records.holdout
     if found is None:
         return development_cutoff(records.cross_validation, threshold=threshold)

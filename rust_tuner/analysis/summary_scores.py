@@ -30,7 +30,7 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
 
     def add(part: str, project: Project) -> None:
         known = view_only_of(project)
-        told = f"{part}, {project.run['subject']['num_folds']} folds"
+        told = f"{part}, {project.run.subject.num_folds} folds"
         for metric in METRICS_TOLD:
             best = project.best
             if best is not None and f"val_{metric}" in best.metrics:
@@ -53,9 +53,9 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
     if nested is not None and nested.summary is not None:
         told = f"nested cross-validation, {nested.outer_folds} outer folds"
         for metric in METRICS_TOLD:
-            found, view = (nested.summary[n][metric] for n in ("estimate", "view_only_baseline"))
-            estimate = (found["mean"], found["low"], found["high"])
-            rows.append((told, ESTIMATE, metric, *estimate, view["mean"]))
+            found = nested.summary.estimate.figure(metric)
+            view = nested.summary.view_only_baseline.figure(metric)
+            rows.append((told, ESTIMATE, metric, found.mean, found.low, found.high, view.mean))
     if records.holdout is not None:
         figures = holdout_figures(records)
         told = f"tuned model, hold-out set of {records.holdout.patients} patients"

@@ -7,7 +7,6 @@ of curves they count from 1 and are laid out as the published files, so that our
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,15 +22,9 @@ from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.records.looks import count_text
 from rust_tuner.records.nested import NESTED
 from rust_tuner.records.noise import NOISE
-from rust_tuner.records.project import (
-    REGIME_1,
-    REGIME_2,
-    Project,
-    TrialRecord,
-    history_table,
-    hyperparameter_columns,
-    results_table,
-)
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+from rust_tuner.records.trial_tables import history_table, hyperparameter_columns, results_table
+from rust_tuner.records.trials import TrialRecord
 
 BASELINES = "baselines"
 FINAL = "final"
@@ -54,7 +47,7 @@ def trials_table(project: Project) -> pd.DataFrame:
     """
     table = results_table(project)
     score = table["score"].astype("float64")
-    lower_is_better = project.run["objective"]["direction"] == "min"
+    lower_is_better = project.run.lower_is_better
     running = score.cummin() if lower_is_better else score.cummax()
     return table.assign(
         score=score,
@@ -65,7 +58,7 @@ def trials_table(project: Project) -> pd.DataFrame:
 
 def searched_values(project: Project) -> list[str]:
     """The names of the hyperparameters that a search varies, in the order of its space."""
-    space: dict[str, Any] = project.run["space"]
+    space = project.run.space
     return [name for name, item in space.items() if item["class_name"] != "Fixed"]
 
 
@@ -92,13 +85,13 @@ def fold_scores(project: Project, metric: str) -> pd.DataFrame:
             continue
         values = {column: trial.values.get(name) for name, column in searched.items()}
         for fold in trial.folds:
-            curve = fold["validation"].get(metric)
+            curve = fold.validation.get(metric)
             if curve is None:
                 raise _no_metric(project, trial, metric)
             rows.append(
                 {"trial": trial.trial, "rank": int(ranks[trial.trial])}
                 | values
-                | {"fold": fold["fold"], "value": curve[trial.epoch]}
+                | {"fold": fold.fold, "value": curve[trial.epoch]}
             )
     columns = ["trial", "rank", *searched.values(), "fold", "value"]
     return pd.DataFrame(rows, columns=columns).sort_values(["rank", "fold"], ignore_index=True)
@@ -243,7 +236,7 @@ def final_table(records: StudyRecords) -> pd.DataFrame:
     project = records.cross_validation
     best = project.best if project is not None else None
     if project is not None and best is not None:
-        known = project.run.get("view_only_baseline") or {}
+        known = project.run.view_only_baseline or {}
         for metric, figure in out_of_fold_scores(records).items():
             rows.append((CROSS, "selection score", metric, figure, None, None))
         for name, value in best.metrics.items():
@@ -311,7 +304,7 @@ def _with_max_auroc(project: Project, names: tuple[str, ...]) -> pd.DataFrame:
     for trial in project.trials:
         if trial.score is None:
             continue
-        curves = [fold["validation"].get("auroc") for fold in trial.folds]
+        curves = [fold.validation.get("auroc") for fold in trial.folds]
         if not curves or any(curve is None for curve in curves):
             raise _no_metric(project, trial, "auroc")
         mean = np.mean([curve for curve in curves if curve], axis=0)
@@ -320,7 +313,7 @@ def _with_max_auroc(project: Project, names: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _no_metric(project: Project, trial: TrialRecord, metric: str) -> SearchError:
-    offered = ", ".join(trial.folds[0]["validation"]) if trial.folds else "none"
+    offered = ", ".join(trial.folds[0].validation) if trial.folds else "none"
     return SearchError(
         f"{project.folder}: trial {trial.trial} has no {metric}; its metrics are {offered}"
     )

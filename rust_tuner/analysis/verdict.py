@@ -4,7 +4,7 @@ A figure is either a *selection score* (something was chosen by it: a trial, a m
 an *estimate* (of patients that nothing which was chosen had seen), and never called the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ from rust_tuner.analysis.reproduction import preset_of
 from rust_tuner.records.baselines import CHANCE, FROZEN_BASELINES, VIEW_ONLY
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.looks import count_text
-from rust_tuner.records.project import REGIME_1, REGIME_2, Project, TrialRecord
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+from rust_tuner.records.run import RunManifest
+from rust_tuner.records.trials import TrialRecord
 from rust_tuner.words import METRICS, short_number
 
 SEARCH_NAMES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
@@ -51,8 +53,7 @@ class Summary:
 
 def view_only_of(project: Project) -> dict[str, float]:
     """The view-only baseline that a project records, by metric without `val_`."""
-    known = project.run.get("view_only_baseline") or {}
-    return {name.removeprefix("val_"): value for name, value in known.items()}
+    return {name.removeprefix("val_"): value for name, value in project.run.view_only.items()}
 
 
 def summary(records: StudyRecords) -> Summary:
@@ -83,7 +84,7 @@ def summary(records: StudyRecords) -> Summary:
         rows.append(SummaryRow(title, *_spread(project.best), worth))
     final = records.cross_validation
     if final is not None and final.best is not None:
-        folds = final.run["subject"]["num_folds"]
+        folds = final.run.subject.num_folds
         worth = (
             f"selection score: {folds}-fold cross-validation on the patients it was tuned on, so "
             "still too good"
@@ -121,7 +122,7 @@ def warnings_of(records: StudyRecords) -> list[str]:
 
 
 def _asked(records: StudyRecords) -> list[str]:
-    protocol = (records.study or {}).get("protocol") or {}
+    protocol = {} if records.study is None else records.study.protocol
     if not protocol:
         return ["The study's choices are not known: study.json is missing or damaged."]
     objective = str(protocol.get("objective", "")).removeprefix("val_")
@@ -145,9 +146,9 @@ def _nested_rows(records: StudyRecords) -> list[SummaryRow]:
     if records.nested is None or records.nested.summary is None:
         return []
     found = records.nested.summary
-    found_optimism = " and ".join(f"{found['optimism'][name]['mean']:+.3f}" for name in _FIGURES)
+    found_optimism = " and ".join(f"{found.optimism.figure(name).mean:+.3f}" for name in _FIGURES)
     worth = (
-        f"estimate: {found['outer_folds']} outer folds, each scored once by a model that was tuned "
+        f"estimate: {found.outer_folds} outer folds, each scored once by a model that was tuned "
         f"without its patients; the optimism of the searches inside was {found_optimism}"
     )
     rows = []
@@ -159,7 +160,8 @@ def _nested_rows(records: StudyRecords) -> list[SummaryRow]:
             "what the view alone reaches on the same radiographs",
         ),
     ):
-        told = [f"{found[what][n]['mean']:.3f} ± {found[what][n]['std']:.3f}" for n in _FIGURES]
+        figures = [found.part(what).figure(name) for name in _FIGURES]
+        told = [f"{figure.mean:.3f} ± {figure.std:.3f}" for figure in figures]
         rows.append(SummaryRow(title, told[0], told[1], said))
     return rows
 
@@ -198,7 +200,7 @@ def _weights_warnings(records: StudyRecords) -> list[str]:
     names = [
         name
         for name, project in projects.items()
-        if (project.run["subject"].get("weights") or {}).get("asked") == _RANDOM
+        if (weights := project.run.subject.weights) is not None and weights.asked == _RANDOM
     ]
     if not names:
         return []
@@ -272,12 +274,12 @@ def _search_warnings(records: StudyRecords) -> list[str]:
     found: list[str] = []
     if records.study is None:
         found.append("study.json is missing or damaged: data and choices are not known.")
-    elif (records.study["protocol"]).get("scale") == "small":
+    elif records.study.is_small:
         found.append("Scale small: fewer trials, folds and epochs and smaller images than needed.")
     for name, project in _searches(records).items():
         statuses = [trial.status for trial in project.trials]
         ended = sum(status in ("COMPLETED", "FAILED") for status in statuses)
-        total = project.run["num_trials"]
+        total = project.run.num_trials
         if ended < total:
             found.append(f"{name} is not finished: {ended} of {total} trials.")
         failed = [trial for trial in project.trials if trial.status == "FAILED"]
@@ -321,8 +323,8 @@ def _at_the_edge(project: Project) -> list[str]:
     if project.best is None:
         return []
     found = []
-    for name, item in project.run["space"].items():
-        values = item["config"].get("values") if item["class_name"] == "Choice" else None
+    for name, item in project.run.space.items():
+        values = item.config.values if item.class_name == "Choice" else None
         best = project.best.values.get(name)
         if values and len(values) > 1 and best in (min(values), max(values)):
             found.append(
@@ -335,12 +337,13 @@ def _at_the_edge(project: Project) -> list[str]:
 def _difference_warnings(records: StudyRecords) -> list[str]:
     searches = _searches(records)
     found = []
-    for title, told in (
-        ("weights", lambda run: (run["subject"].get("weights") or {}).get("sha256")),
-        ("radiographs", lambda run: run["subject"].get("targets")),
-        ("versions", lambda run: tuple(sorted(run["versions"].items()))),
-        ("state of TensorFlow's oneDNN", lambda run: run.get("onednn")),
-    ):
+    compared: tuple[tuple[str, Callable[[RunManifest], object]], ...] = (
+        ("weights", lambda run: run.subject.weights and run.subject.weights.sha256),
+        ("radiographs", lambda run: run.subject.targets),
+        ("versions", lambda run: tuple(sorted(run.versions.items()))),
+        ("state of TensorFlow's oneDNN", lambda run: run.onednn),
+    )
+    for title, told in compared:
         if len({told(project.run) for project in searches.values()}) > 1:
             found.append(
                 f"{', '.join(searches)} were not made with the same {title}; see Provenance."

@@ -29,8 +29,9 @@ from rust_tuner.errors import ResumeError, WeightsError
 from rust_tuner.files import write_text
 from rust_tuner.progress import ConsoleProgress
 from rust_tuner.protocol import Protocol
-from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
-from rust_tuner.records.study import STUDY_FILE
+from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+from rust_tuner.records.run import RUN_FILE
+from rust_tuner.records.study_record import STUDY_FILE
 from rust_tuner.study import Study
 from rust_tuner.terminal.console import prepare_streams
 from rust_tuner.terminal.searches import best_trials_table, predictions_table

@@ -8,7 +8,8 @@ import typer
 from rust_tuner.cli.options import Cache, StudyDirectory
 from rust_tuner.cli.support import open_study, out, reporting, say, say_next, start_tensorflow
 from rust_tuner.records.checks import CHECKS_FILE
-from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE
+from rust_tuner.records.project import REGIME_1, REGIME_2
+from rust_tuner.records.run import RUN_FILE
 from rust_tuner.terminal.checks import verdict_lines
 
 

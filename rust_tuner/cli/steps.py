@@ -51,7 +51,8 @@ from rust_tuner.records.baselines import (
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.looks import FINAL, count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
-from rust_tuner.records.study import SEARCH_FIELDS, STUDY_FILE
+from rust_tuner.records.study import SEARCH_FIELDS
+from rust_tuner.records.study_record import STUDY_FILE
 from rust_tuner.steps.plan import plan_study
 from rust_tuner.study import Study
 from rust_tuner.terminal.holdout import holdout_table

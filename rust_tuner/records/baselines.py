@@ -9,7 +9,9 @@ import pandas as pd
 
 from rust_tuner.errors import SearchError
 from rust_tuner.metrics.ties import Tie, ties
-from rust_tuner.records.project import RUN_FILE, Project, TrialRecord, read_project
+from rust_tuner.records.project import Project, read_project
+from rust_tuner.records.run import RUN_FILE
+from rust_tuner.records.trials import TrialRecord
 
 BASELINES_FOLDER = "baselines"
 RADIMAGENET, IMAGENET = "inceptionv3_radimagenet", "inceptionv3_imagenet"
@@ -83,11 +85,11 @@ def baseline_results(directory: str | Path) -> pd.DataFrame:
         return _table([])
     _require_same_data(projects)
     first = next(iter(projects.values()))
-    view_only = first.run["view_only_baseline"]
-    known = {
+    view_only = first.run.view_only_baseline or {}
+    known: dict[str, object] = {
         "model": VIEW_ONLY,
-        "auroc": view_only["val_auroc"],
-        "cortex_auroc": view_only["val_cortex_auroc"],
+        "auroc": view_only.get("val_auroc"),
+        "cortex_auroc": view_only.get("val_cortex_auroc"),
     }
     rows: list[dict[str, object]] = [{"model": CHANCE, "auroc": 0.5, "cortex_auroc": 0.5}, known]
     compared = _ties(projects)
@@ -119,13 +121,13 @@ def suggested_backbone(table: pd.DataFrame, objective: str | None = None) -> str
 
 
 def _row(model: str, project: Project) -> dict[str, object]:
-    row: dict[str, object] = {"model": model, "epochs": project.run["epochs"]}
+    row: dict[str, object] = {"model": model, "epochs": project.run.epochs}
     trial: TrialRecord | None = project.trials[0] if project.trials else None
     if trial is None:
         return row | {"folds": 0, "seconds": 0.0}
     row |= {
         "folds": len(trial.folds),
-        "seconds": float(sum(fold["seconds"] for fold in trial.folds)),
+        "seconds": float(sum(fold.seconds for fold in trial.folds)),
     }
     if trial.score is None:
         return row
@@ -144,7 +146,7 @@ def _ties(projects: dict[str, Project]) -> dict[str, Tie]:
         for model, trial in best.items()
         if trial is not None and (values := trial.fold_values(metric)) and len(values) > 1
     }
-    return ties(scores, first.run["subject"], direction=first.run["objective"]["direction"])
+    return ties(scores, first.run.subject.to_json(), direction=first.run.objective.direction)
 
 
 def _table(rows: list[dict[str, object]]) -> pd.DataFrame:
@@ -152,14 +154,18 @@ def _table(rows: list[dict[str, object]]) -> pd.DataFrame:
 
 
 def _require_same_data(projects: dict[str, Project]) -> None:
-    first, *others = projects
-    for name in ("targets", "folds"):
-        expected = projects[first].run["subject"][name]
-        for model in others:
-            found = projects[model].run["subject"][name]
-            if found != expected:
+    first, *others = projects.values()
+    expected = first.run.subject
+    for other in others:
+        found = other.run.subject
+        for name, hashes in (
+            ("targets", (found.targets, expected.targets)),
+            ("folds", (found.folds, expected.folds)),
+        ):
+            if hashes[0] != hashes[1]:
+                told = " and ".join(str(sha256)[:12] for sha256 in hashes)
                 raise SearchError(
-                    f"{projects[model].folder} was trained on other {name} than "
-                    f"{projects[first].folder} (SHA-256 {found[:12]} and {expected[:12]}), so "
+                    f"{other.folder} was trained on other {name} than {first.folder} (SHA-256 "
+                    f"{told}), so "
                     "their figures cannot be compared; delete one of them and run it again"
                 )

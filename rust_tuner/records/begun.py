@@ -4,9 +4,8 @@
 choices a step depends on stands here; the step itself refuses what differs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from rust_tuner.errors import ProtocolError, ResumeError
 from rust_tuner.protocol import Protocol
@@ -14,11 +13,13 @@ from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
 from rust_tuner.records.checks import CHECKS
 from rust_tuner.records.folder import CROSS_VALIDATION
 from rust_tuner.records.looks import FINAL
-from rust_tuner.records.nested import NESTED, NESTED_FILE
-from rust_tuner.records.noise import NOISE, NOISE_FILE
-from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE
-from rust_tuner.records.schema import read_if_whole
-from rust_tuner.records.study import STUDY_FILE, StudyFile
+from rust_tuner.records.model import Json, read_if_whole
+from rust_tuner.records.nested import NESTED, NESTED_FILE, NestedManifest
+from rust_tuner.records.noise import NOISE, NOISE_FILE, NoiseManifest
+from rust_tuner.records.project import REGIME_1, REGIME_2
+from rust_tuner.records.run import RUN_FILE, RunManifest, run_if_whole
+from rust_tuner.records.study import StudyFile
+from rust_tuner.records.study_record import STUDY_FILE
 
 _TRAINING = ("num_folds", "epochs", "score_epoch")
 _RANGES = ("batch_size_range", "fit_batch_sizes", "dropout_rate_range")
@@ -63,7 +64,7 @@ def begun_protocol(file: StudyFile, step: str, protocol: Protocol) -> Protocol:
     Raises:
         ResumeError: where `study.json` does not hold choices there.
     """
-    found: dict[str, Any] = {}
+    found: Json = {}
     if (own := _choices_of(file, step)) is not None:
         found = own
     else:
@@ -79,7 +80,7 @@ def begun_protocol(file: StudyFile, step: str, protocol: Protocol) -> Protocol:
         ) from error
 
 
-def choices_to_note(step: str, protocol: Protocol) -> dict[str, Any]:
+def choices_to_note(step: str, protocol: Protocol) -> Json:
     """The choices that a step is resumed with, as JSON values."""
     values = protocol.to_json()
     return {name: values[name] for name in _FIELDS[step]}
@@ -90,28 +91,27 @@ def is_begun(directory: Path, step: str) -> bool:
     return any(path.is_file() for path in _manifests(directory, step))
 
 
-def fixed_by_regime_2(file: StudyFile) -> dict[str, Any]:
-    """Batch size and dropout rate that Regime II was begun with; none where it was not."""
-    space = (read_if_whole(file.directory / REGIME_2 / RUN_FILE) or {}).get("space")
-    if isinstance(space, Mapping):
-        configs = {
-            name: part.get("config") for name, part in space.items() if isinstance(part, Mapping)
-        }
-        return {
-            name: config.get("value")
-            for name, config in configs.items()
-            if name in ("batch_size", "dropout_rate") and isinstance(config, Mapping)
-        }
-    begun = (file.begun(REGIME_2) if file.is_there else None) or {}
-    return {name: begun[name] for name in ("batch_size", "dropout_rate") if name in begun}
+def fixed_by_regime_2(file: StudyFile) -> tuple[int | None, float | None]:
+    """Batch size and dropout rate that Regime II was begun with; None where it was not."""
+    run = run_if_whole(file.directory / REGIME_2)
+    if run is None:
+        note = file.begun(REGIME_2) if file.is_there else None
+        return (None, None) if note is None else (note.batch_size, note.dropout_rate)
+    values = {name: part.config.value for name, part in run.space.items()}
+    size, rate = values.get("batch_size"), values.get("dropout_rate")
+    return (
+        size if isinstance(size, int) else None,
+        float(rate) if isinstance(rate, int | float) else None,
+    )
 
 
-def _choices_of(file: StudyFile, step: str) -> dict[str, Any] | None:
+def _choices_of(file: StudyFile, step: str) -> Json | None:
     """What a step was begun with, by `study.json` or else by its own records."""
-    begun = file.begun(step)
+    note = file.begun(step)
     recorded = _recorded(file.directory, step)
-    if begun is None:
+    if note is None:
         return recorded
+    begun = note.to_json()
     found = {name: begun[name] for name in _FIELDS[step] if name in begun}
     # The number of trials may have grown since, which the search's own manifest knows first.
     if step == REGIME_1 and recorded is not None and "trials" in recorded:
@@ -119,33 +119,41 @@ def _choices_of(file: StudyFile, step: str) -> dict[str, Any] | None:
     return found
 
 
-def _recorded(directory: Path, step: str) -> dict[str, Any] | None:
+def _recorded(directory: Path, step: str) -> Json | None:
     """What the records of a step say that it was begun with; None where they say nothing.
 
     What cannot be read is left to the step itself, which says what is wrong with its folder.
     """
     for path in _manifests(directory, step):
-        run = read_if_whole(path)
-        protocol = None if run is None else run.get("protocol")
-        if run is None or not isinstance(protocol, Mapping):
+        run = _manifest(step, path)
+        if run is None or run.protocol is None:
             continue
-        found = {name: protocol[name] for name in _FIELDS[step] if name in protocol}
-        if step in (REGIME_1, NESTED):
-            # It stands beside the protocol, and only where it holds.
-            found["fit_batch_sizes"] = bool(run.get("fit_batch_sizes", False))
+        found = {name: run.protocol[name] for name in _FIELDS[step] if name in run.protocol}
         try:
-            if step == REGIME_1 and run["max_trials"] is not None:
-                found["trials"] = run["max_trials"]
-            elif step == NESTED:
-                found |= {"trials": run["trials"][REGIME_1], "outer_folds": run["outer_folds"]}
-            elif step == FINAL:
-                found["final_folds"] = run["subject"]["num_folds"]
-                found["final_epochs"] = run["epochs"]
+            if isinstance(run, NestedManifest):
+                # It stands beside the protocol, and only where it holds.
+                found["fit_batch_sizes"] = run.fit_batch_sizes
+                found |= {"trials": run.trials[REGIME_1], "outer_folds": run.outer_folds}
+            elif step == REGIME_1 and isinstance(run, RunManifest):
+                found["fit_batch_sizes"] = run.fit_batch_sizes
+                if run.max_trials is not None:
+                    found["trials"] = run.max_trials
+            elif step == FINAL and isinstance(run, RunManifest):
+                found["final_folds"] = run.subject.num_folds
+                found["final_epochs"] = run.epochs
             Protocol.from_json(Protocol.study().to_json() | found)
         except (ProtocolError, LookupError, TypeError, ValueError, AttributeError):
             continue
         return found
     return None
+
+
+def _manifest(step: str, path: Path) -> RunManifest | NestedManifest | NoiseManifest | None:
+    if step == NESTED:
+        return read_if_whole(path, NestedManifest)
+    if step == NOISE:
+        return read_if_whole(path, NoiseManifest)
+    return read_if_whole(path, RunManifest)
 
 
 def _manifests(directory: Path, step: str) -> Iterable[Path]:

@@ -4,13 +4,12 @@ It owns the file's form; what is checked belongs to `checks`.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
-from rust_tuner.files import write_json
+from rust_tuner.records.model import Count, Figures, Record, read_record, write_record
 from rust_tuner.records.project import Project
-from rust_tuner.records.schema import ChecksForm, read_record
 
 CHECKS_FILE = "checks.json"
 # The folder of what the checks train.
@@ -24,8 +23,6 @@ STATUS_NAMES = {
     "failed": "failed",
     "not_run": "could not be run",
 }
-
-_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,12 @@ class Verdict:
     figures: Mapping[str, float | None] = field(default_factory=dict)
 
 
-_VERDICT_FIELDS = tuple(item.name for item in fields(Verdict))
+@dataclass(frozen=True)
+class SearchSeen:
+    """A search as the checks saw it: its best trial, and how many trials were completed."""
+
+    best: str | None
+    completed: int
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class CheckRecord:
     """
 
     date: str
-    searches: Mapping[str, Mapping[str, Any]]
+    searches: Mapping[str, SearchSeen]
     verdicts: tuple[Verdict, ...]
 
     def of(self, *statuses: Status) -> tuple[Verdict, ...]:
@@ -82,20 +84,50 @@ class CheckRecord:
         )
 
 
-def searches_seen(projects: Mapping[str, Project]) -> dict[str, dict[str, Any]]:
+def searches_seen(projects: Mapping[str, Project]) -> dict[str, SearchSeen]:
     """What tells whether searches have gone on since: best trial and completed trials of each."""
     return {
-        name: {
-            "best": None if project.best is None else project.best.trial,
-            "completed": sum(trial.score is not None for trial in project.trials),
-        }
+        name: SearchSeen(
+            None if project.best is None else project.best.trial,
+            sum(trial.score is not None for trial in project.trials),
+        )
         for name, project in projects.items()
     }
 
 
+class VerdictRecord(Record):
+    """A verdict as the file holds it; see `Verdict`."""
+
+    check: str
+    title: str
+    status: Status
+    reason: str
+    mend: str
+    findings: list[str]
+    figures: Figures
+
+
+class SearchSeenRecord(Record):
+    """A search as the file holds it; see `SearchSeen`."""
+
+    best: str | None
+    completed: Count
+
+
+class ChecksRecord(Record):
+    """`checks.json`: a verdict for each check, and which searches they saw."""
+
+    file_name: ClassVar[str] = CHECKS_FILE
+
+    format: Literal[1]
+    date: str
+    searches: dict[str, SearchSeenRecord]
+    verdicts: list[VerdictRecord]
+
+
 def write_checks(directory: Path, record: CheckRecord) -> None:
     """Write `checks.json`, atomically."""
-    write_json(directory / CHECKS_FILE, {"format": _FORMAT, **asdict(record)})
+    write_record(directory / CHECKS_FILE, ChecksRecord.of({"format": 1, **asdict(record)}))
 
 
 def read_checks(path: Path) -> CheckRecord:
@@ -105,10 +137,10 @@ def read_checks(path: Path) -> CheckRecord:
         FileNotFoundError: where no check was run.
         RecordError: where the file is damaged or of another format.
     """
-    content = read_record(path, ChecksForm, mend="run the checks again")
-    verdicts = (
-        Verdict(**{name: item[name] for name in _VERDICT_FIELDS} | {"findings": tuple(findings)})
-        for item in content["verdicts"]
-        for findings in (item["findings"],)
+    content = read_record(path, ChecksRecord, mend="run the checks again")
+    verdicts = tuple(
+        Verdict(v.check, v.title, v.status, v.reason, v.mend, tuple(v.findings), v.figures)
+        for v in content.verdicts
     )
-    return CheckRecord(content["date"], content["searches"], tuple(verdicts))
+    searches = {name: SearchSeen(s.best, s.completed) for name, s in content.searches.items()}
+    return CheckRecord(content.date, searches, verdicts)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 
@@ -33,15 +33,9 @@ from rust_tuner.records.nested import (
 )
 from rust_tuner.records.noise import NOISE, NOISE_FILE, NoiseFloor, read_noise
 from rust_tuner.records.predictions import read_predictions
-from rust_tuner.records.project import (
-    REGIME_1,
-    REGIME_2,
-    Project,
-    is_begun_project,
-    read_project,
-)
-from rust_tuner.records.schema import SplitForm, StudyForm, read_record
-from rust_tuner.records.study import STUDY_FILE
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project, is_begun_project, read_project
+from rust_tuner.records.split import SplitRecord, read_split_record
+from rust_tuner.records.study_record import STUDY_FILE, StudyRecord, read_study_record
 
 FINAL = "final"
 CROSS_VALIDATION = "cross_validation"
@@ -74,8 +68,8 @@ class StudyRecords:
     """
 
     directory: Path
-    study: dict[str, Any] | None
-    split: dict[str, Any] | None
+    study: StudyRecord | None
+    split: SplitRecord | None
     baselines: dict[str, Project]
     regime_1: Project | None
     regime_2: Project | None
@@ -137,10 +131,10 @@ def read_study(directory: str | Path) -> StudyRecords:
     for part in (nested, noise):
         if part is not None:
             problems.extend(f"{part.folder.name}: {problem}" for problem in part.problems)
-    study = read(STUDY_FILE, _study)
+    study = read(STUDY_FILE, read_study_record)
     looks: tuple[Look, ...] = ()
     try:
-        looks = read_looks(study or {}, place)
+        looks = read_looks(None if study is None else study.looks, place)
     except ResumeError as error:
         problems.append(str(error))
     holdout = read(f"{FINAL}/{HOLDOUT_FILE}", load_holdout)
@@ -171,7 +165,7 @@ def read_study(directory: str | Path) -> StudyRecords:
     return StudyRecords(
         directory=place,
         study=study,
-        split=read(SPLIT_FILE, _split),
+        split=read(SPLIT_FILE, read_split_record),
         baselines={name: item for name, item in baselines.items() if item is not None},
         regime_1=project(REGIME_1),
         regime_2=project(REGIME_2),
@@ -192,11 +186,3 @@ def _nested(path: Path) -> Nested:
 
 def _noise(path: Path) -> NoiseFloor:
     return read_noise(path.parent)
-
-
-def _study(path: Path) -> dict[str, Any]:
-    return read_record(path, StudyForm)
-
-
-def _split(path: Path) -> dict[str, Any]:
-    return read_record(path, SplitForm)

@@ -12,19 +12,49 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, model_validator
 
 from rust_tuner.errors import RecordError
-from rust_tuner.files import sha256_of_json, write_json
+from rust_tuner.files import sha256_of_json
 from rust_tuner.records.arrays import read_arrays, write_arrays
-from rust_tuner.records.schema import Curves, FoldForm, read_record
+from rust_tuner.records.model import Curves, FoldNumber, Record, read_record, write_record
 
 _NO_ROWS = np.empty(0, dtype=np.int64)
 _AGAIN = "run the search again"
 _FOLD_FILE = re.compile(r"fold_(\d{1,4})\.json")
+
+
+class FoldHead(Record):
+    """`fold_0.json`: histories of one fold, under a key of everything they depend on.
+
+    Attributes:
+        key: SHA-256 of what the record depends on.
+        fold: its number, from 0.
+        steps_per_epoch: optimiser steps of each epoch.
+        seconds: how long the fold took.
+        training: metric -> value per epoch, on the training batches as they were trained.
+        validation: metric -> value per epoch, on the fold's validation rows.
+        sha256: of all else in the record.
+    """
+
+    key: str
+    fold: FoldNumber
+    steps_per_epoch: Annotated[int, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0)]
+    training: Curves
+    validation: Curves
+    sha256: str
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> "FoldHead":
+        lengths = {len(curve) for curve in self.validation.values()}
+        if len(lengths) > 1:
+            raise ValueError("validation curves of different lengths")
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,13 +123,14 @@ class FoldStore:
             "training": record.training,
             "validation": record.validation,
         }
-        write_json(self._head(record.fold), head | {"sha256": sha256_of_json(head)})
+        signed = FoldHead.of(head | {"sha256": sha256_of_json(head)})
+        write_record(self._head(record.fold), signed)
         self.checkpoint(record.fold).clear()
 
     def is_foreign(self) -> bool:
         """Whether whole records of another key lie in the folder."""
         heads = (_whole(path) for path in fold_files(self._folder))
-        return any(head is not None and head["key"] != self._key for head in heads)
+        return any(head is not None and head.key != self._key for head in heads)
 
     def checkpoint(self, fold: int) -> "EpochCheckpoint":
         """Where a fold that is being trained keeps its state between epochs."""
@@ -126,16 +157,16 @@ class FoldStore:
 
     def _from_head(self, fold: int, arrays: Mapping[str, Any]) -> FoldRecord | None:
         head = _whole(self._head(fold))
-        if head is None or head["key"] != self._key:
+        if head is None or head.key != self._key:
             return None
         return FoldRecord(
             fold=fold,
-            training=head["training"],
-            validation=head["validation"],
+            training=head.training,
+            validation=head.validation,
             predictions=arrays.get("predictions"),
             validation_indices=arrays.get("validation_indices", _NO_ROWS),
-            steps_per_epoch=head["steps_per_epoch"],
-            seconds=head["seconds"],
+            steps_per_epoch=head.steps_per_epoch,
+            seconds=head.seconds,
         )
 
     @property
@@ -186,23 +217,23 @@ def fold_files(folder: Path) -> list[Path]:
     return sorted(numbers, key=numbers.__getitem__)
 
 
-def read_fold(path: Path) -> dict[str, Any]:
+def read_fold(path: Path) -> FoldHead:
     """A fold's record, as it was written.
 
     Raises:
         FileNotFoundError: where there is none.
         RecordError: where it is damaged, or that of another fold.
     """
-    head = read_record(path, FoldForm, mend=_AGAIN)
-    content = {name: value for name, value in head.items() if name != "sha256"}
-    if head["sha256"] != sha256_of_json(content):
+    head = read_record(path, FoldHead, mend=_AGAIN)
+    content = {name: value for name, value in head.to_json().items() if name != "sha256"}
+    if head.sha256 != sha256_of_json(content):
         raise RecordError.of(path, "does not match its SHA-256", mend=_AGAIN)
-    if path.name != f"fold_{head['fold']}.json":
-        raise RecordError.of(path, f"is the record of fold {head['fold']}", mend=_AGAIN)
+    if path.name != f"fold_{head.fold}.json":
+        raise RecordError.of(path, f"is the record of fold {head.fold}", mend=_AGAIN)
     return head
 
 
-def _whole(path: Path) -> dict[str, Any] | None:
+def _whole(path: Path) -> FoldHead | None:
     """A fold's record, or None where it is not there or not as it was written."""
     try:
         return read_fold(path)

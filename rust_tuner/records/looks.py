@@ -113,14 +113,14 @@ def main_figures(metrics: Any) -> dict[str, float | None]:
     return figures
 
 
-def read_looks(study: Mapping[str, Any], directory: str | Path) -> tuple[Look, ...]:
+def read_looks(noted: object, directory: str | Path) -> tuple[Look, ...]:
     """The looks that a study's record names, in order.
 
     Where it names none, but `final` holds what a look leaves, that counts as the first look:
     older versions did not note it.
 
     Args:
-        study: the content of `study.json`.
+        noted: the looks of `study.json`; None where it is not there.
         directory: the study's folder.
 
     Raises:
@@ -128,7 +128,10 @@ def read_looks(study: Mapping[str, Any], directory: str | Path) -> tuple[Look, .
     """
     path = Path(directory)
     try:
-        looks = tuple(Look.from_json(item) for item in list(study.get("looks") or []))
+        items = noted or []
+        if not isinstance(items, list):
+            raise TypeError(f"{noted!r:.80} is no list")
+        looks = tuple(Look.from_json(item) for item in items)
     except (TypeError, ValueError) as error:
         raise ResumeError(
             f"{path / 'study.json'}: its looks at the hold-out set cannot be read ({error}); "

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from rust_tuner.errors import RecordError
-from rust_tuner.files import read_json, write_json
+from rust_tuner.files import read_json, sha256_of_json, write_json
 from rust_tuner.records.formats import in_todays_format
 
 RESTORE = "restore or remove it"
@@ -156,6 +156,19 @@ def parse_record(
         return kind.model_validate(content)
     except ValidationError as error:
         raise RecordError.of(path, f"is damaged ({_first(error)})", mend=mend) from error
+
+
+def require_right_hash(content: Any) -> Any:
+    """A content as it is, for a validator of records that hold their own SHA-256.
+
+    Raises:
+        ValueError: where `sha256` is not that of all else.
+    """
+    if isinstance(content, dict):
+        own = {name: value for name, value in content.items() if name != "sha256"}
+        if content.get("sha256") != sha256_of_json(own):
+            raise ValueError("the content does not match its SHA-256")
+    return content
 
 
 def _plain(value: Any) -> JsonValue:

@@ -13,14 +13,27 @@ It reads and writes files alone; no TensorFlow. STUDY/nested is
 
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
+
+from pydantic import model_validator
 
 from rust_tuner.errors import RecordError, ResumeError, RustTunerError
-from rust_tuner.files import read_whole, sha256_of_json, write_json, write_text
-from rust_tuner.records.schema import NestedForm, OuterForm, SummaryForm, read_record
+from rust_tuner.files import read_whole, sha256_of_json, write_text
+from rust_tuner.records.model import (
+    Count,
+    Epochs,
+    FoldNumber,
+    HyperValues,
+    Json,
+    NumFolds,
+    Record,
+    Weights,
+    read_record,
+    require_right_hash,
+    write_record,
+)
 
 NESTED = "nested"
 NESTED_FILE = "nested.json"
@@ -34,12 +47,58 @@ SPREADS = ("selection_score", "inner_estimate", "optimism", "estimate", "gap", "
 # What a summary holds: the same, and one figure of all predictions together.
 SUMMARY_PARTS = (*SPREADS, "pooled")
 
-_FORMAT = 1
 _MEND = "run rust-tuner nested again, which makes it anew"
 
 
-@dataclass(frozen=True)
-class OuterRecord:
+class NestedSubject(Record):
+    """What a nested cross-validation is run on; hashes are SHA-256.
+
+    Attributes:
+        development: of the labels of the development set.
+        inputs: of the features.
+        folds: of the rows of the outer folds.
+        weights: of the backbone.
+    """
+
+    development: str | None = None
+    inputs: str | None = None
+    folds: str | None = None
+    weights: Weights
+
+
+class NestedManifest(Record):
+    """`nested.json`: what is nested, on what, with which versions.
+
+    Attributes:
+        trials: how many each regime has inside an outer fold.
+        protocol: the choices that it is compared by when it is resumed.
+        onednn: whether TensorFlow used oneDNN; None where that is not known.
+        fit_batch_sizes: whether batch sizes were fitted to the inner folds.
+    """
+
+    file_name: ClassVar[str] = NESTED_FILE
+
+    format: Literal[1]
+    objective: str
+    seed: int
+    outer_folds: NumFolds
+    trials: dict[str, Count]
+    subject: NestedSubject
+    protocol: Json
+    versions: dict[str, str]
+    onednn: bool | None = None
+    fit_batch_sizes: bool = False
+
+
+class Counted(Record):
+    """One side of an outer fold; the SHA-256 is of its labels."""
+
+    radiographs: Count
+    patients: Count
+    sha256: str
+
+
+class OuterRecord(Record):
     """What one outer fold gave.
 
     Attributes:
@@ -53,20 +112,20 @@ class OuterRecord:
             patients, averaged over these models.
         estimate: the same of the refitted model on the outer validation patients.
         view_only_baseline: the same of a predictor that knows the view alone, on these patients.
-        training: number of `radiographs` and `patients`, and the `sha256` of their labels.
-        validation: the same of the outer validation patients.
+        training: the training patients.
+        validation: the outer validation patients.
     """
 
-    outer_fold: int
-    trials: Mapping[str, str]
-    hyperparameters: Mapping[str, Any]
-    epoch: int
-    selection_score: Mapping[str, float]
-    inner_estimate: Mapping[str, float]
-    estimate: Mapping[str, float]
-    view_only_baseline: Mapping[str, float]
-    training: Mapping[str, Any]
-    validation: Mapping[str, Any]
+    outer_fold: FoldNumber
+    trials: dict[str, str]
+    hyperparameters: HyperValues
+    epoch: Epochs
+    selection_score: dict[str, float]
+    inner_estimate: dict[str, float]
+    estimate: dict[str, float]
+    view_only_baseline: dict[str, float]
+    training: Counted
+    validation: Counted
 
     @property
     def optimism(self) -> dict[str, float]:
@@ -77,6 +136,86 @@ class OuterRecord:
     def gap(self) -> dict[str, float]:
         """The selection score less the estimate: optimism less what the refit gains."""
         return {name: self.selection_score[name] - self.estimate[name] for name in FIGURES}
+
+
+class OuterFile(OuterRecord):
+    """`outer.json`: what one outer fold gave, and what that depends on.
+
+    Attributes:
+        key: SHA-256 of everything that the record depends on.
+        predictions_sha256: of `predictions.csv` beside it.
+        sha256: of all else in the record.
+    """
+
+    file_name: ClassVar[str] = OUTER_FILE
+
+    format: Literal[1]
+    key: str
+    predictions_sha256: str
+    sha256: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _matches_its_hash(cls, content: Any) -> Any:
+        return require_right_hash(content)
+
+
+class SummaryFigure(Record):
+    """A figure over the outer folds: mean, spread and interval; or one value of all together."""
+
+    mean: float | None = None
+    std: float | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class SummaryPart(Record):
+    """One result of a nested cross-validation, by both AUROCs."""
+
+    auroc: SummaryFigure
+    cortex_auroc: SummaryFigure
+
+    def figure(self, name: str) -> SummaryFigure:
+        """That of `auroc` or of `cortex_auroc`."""
+        return {"auroc": self.auroc, "cortex_auroc": self.cortex_auroc}[name]
+
+
+class NestedSummary(Record):
+    """`summary.json`: what came out of a nested cross-validation.
+
+    Attributes:
+        key: the identity of the run that it is the summary of.
+    """
+
+    file_name: ClassVar[str] = SUMMARY_FILE
+
+    format: Literal[1]
+    key: str
+    objective: str | None = None
+    outer_folds: Count | None = None
+    radiographs: Count | None = None
+    patients: Count
+    selection_score: SummaryPart
+    inner_estimate: SummaryPart
+    optimism: SummaryPart
+    estimate: SummaryPart
+    gap: SummaryPart
+    view_only_baseline: SummaryPart
+    pooled: SummaryPart
+
+    def part(self, name: str) -> SummaryPart:
+        """One of `SUMMARY_PARTS`."""
+        parts = {
+            "selection_score": self.selection_score,
+            "inner_estimate": self.inner_estimate,
+            "optimism": self.optimism,
+            "estimate": self.estimate,
+            "gap": self.gap,
+            "view_only_baseline": self.view_only_baseline,
+            "pooled": self.pooled,
+        }
+        return parts[name]
 
 
 @dataclass(frozen=True)
@@ -92,15 +231,15 @@ class Nested:
     """
 
     folder: Path
-    run: dict[str, Any]
+    run: NestedManifest
     outer: tuple[OuterRecord, ...]
-    summary: dict[str, Any] | None
+    summary: NestedSummary | None
     problems: tuple[str, ...]
 
     @property
     def outer_folds(self) -> int:
         """How many outer folds there are when it is finished."""
-        return int(self.run["outer_folds"])
+        return self.run.outer_folds
 
 
 def outer_folder(folder: Path, number: int) -> Path:
@@ -108,9 +247,9 @@ def outer_folder(folder: Path, number: int) -> Path:
     return folder / f"outer_{number:02d}"
 
 
-def nested_key(run: Mapping[str, Any]) -> str:
+def nested_key(run: NestedManifest) -> str:
     """The identity of a nested cross-validation, which its records carry."""
-    return sha256_of_json(run)
+    return sha256_of_json(run.to_json())
 
 
 def write_outer(place: Path, record: OuterRecord, *, key: str, predictions: str) -> None:
@@ -124,12 +263,13 @@ def write_outer(place: Path, record: OuterRecord, *, key: str, predictions: str)
     """
     write_text(place / OUTER_PREDICTIONS, predictions)
     content = {
-        "format": _FORMAT,
+        "format": 1,
         "key": key,
-        **asdict(record),
+        **record.to_json(),
         "predictions_sha256": hashlib.sha256(predictions.encode()).hexdigest(),
     }
-    write_json(place / OUTER_FILE, content | {"sha256": sha256_of_json(content)})
+    signed = OuterFile.of(content | {"sha256": sha256_of_json(content)})
+    write_record(place / OUTER_FILE, signed)
 
 
 def read_outer(place: Path, *, key: str | None = None) -> OuterRecord | None:
@@ -144,28 +284,25 @@ def read_outer(place: Path, *, key: str | None = None) -> OuterRecord | None:
     """
     path = place / OUTER_FILE
     try:
-        content = read_record(path, OuterForm, mend=_MEND)
+        record = read_record(path, OuterFile, mend=_MEND)
     except FileNotFoundError:
         return None
-    if key not in (None, content["key"]):
+    if key not in (None, record.key):
         raise RecordError.of(path, "belongs to another run", mend=_MEND)
     predictions = place / OUTER_PREDICTIONS
     try:
         actual = hashlib.sha256(read_whole(predictions)).hexdigest()
     except FileNotFoundError as error:
         raise RecordError.of(predictions, "is missing", mend=_MEND) from error
-    if actual != content["predictions_sha256"]:
+    if actual != record.predictions_sha256:
         raise RecordError.of(predictions, "is not the one of its record", mend=_MEND)
-    return OuterRecord(**{name: content[name] for name in OuterRecord.__dataclass_fields__})
+    own = record.to_json()
+    return OuterRecord.of({name: own[name] for name in OuterRecord.model_fields})
 
 
-def write_summary(
-    folder: Path, run: Mapping[str, Any], summary: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Keep what came out of a nested cross-validation; returns what was written."""
-    content = {"format": _FORMAT, "key": nested_key(run), **summary}
-    write_json(folder / SUMMARY_FILE, content)
-    return content
+def write_summary(folder: Path, summary: NestedSummary) -> None:
+    """Keep what came out of a nested cross-validation."""
+    write_record(folder / SUMMARY_FILE, summary)
 
 
 def read_nested(folder: str | Path) -> Nested:
@@ -179,9 +316,9 @@ def read_nested(folder: str | Path) -> Nested:
     path = place / NESTED_FILE
     if not os.path.lexists(path):
         raise ResumeError(f"{place} holds no nested cross-validation ({NESTED_FILE} is missing)")
-    run = read_record(path, NestedForm)
+    run = read_record(path, NestedManifest)
     outer, problems = [], []
-    for number in range(int(run["outer_folds"])):
+    for number in range(run.outer_folds):
         try:
             record = read_outer(outer_folder(place, number))
         except (RustTunerError, OSError) as error:
@@ -191,30 +328,12 @@ def read_nested(folder: str | Path) -> Nested:
             outer.append(record)
     summary = None
     try:
-        summary = read_record(place / SUMMARY_FILE, SummaryForm, mend=_MEND)
-        _require_summary(place / SUMMARY_FILE, summary, run)
+        summary = read_record(place / SUMMARY_FILE, NestedSummary, mend=_MEND)
+        if summary.key != nested_key(run):
+            raise RecordError.of(place / SUMMARY_FILE, "belongs to another run", mend=_MEND)
     except FileNotFoundError:
         pass
     except RecordError as error:
         problems.append(str(error))
         summary = None
     return Nested(place, run, tuple(outer), summary, tuple(problems))
-
-
-def _require_summary(path: Path, summary: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-    if summary["key"] != nested_key(run):
-        raise RecordError.of(path, "belongs to another run", mend=_MEND)
-    for part in SUMMARY_PARTS:
-        figures = summary.get(part)
-        if not isinstance(figures, dict) or not all(
-            _are_numbers(figures.get(name)) for name in FIGURES
-        ):
-            raise RecordError.of(path, f"is damaged ({part} has no figures)", mend=_MEND)
-
-
-def _are_numbers(figures: Any) -> bool:
-    """Whether it is a mapping to numbers; None is one that is undefined."""
-    return isinstance(figures, dict) and all(
-        isinstance(value, int | float | None) and not isinstance(value, bool)
-        for value in figures.values()
-    )

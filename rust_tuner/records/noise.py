@@ -13,13 +13,22 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar, Literal
 
 import pandas as pd
+from pydantic import Field
 
 from rust_tuner.errors import RecordError, ResumeError
-from rust_tuner.records.project import RUN_FILE, read_project
-from rust_tuner.records.schema import NoiseForm, read_record
+from rust_tuner.records.model import (
+    MOST_FOLDS,
+    Figures,
+    HyperValues,
+    Json,
+    Record,
+    read_record,
+)
+from rust_tuner.records.project import read_project
+from rust_tuner.records.run import RUN_FILE, Subject
 
 NOISE = "noise"
 NOISE_FILE = "noise.json"
@@ -32,15 +41,43 @@ _ASSIGNMENT = re.compile(r"assignment_(\d{3,5})")
 _VALUES = ("kind", "repeat", "metric", "value")
 
 
+class NoiseManifest(Record):
+    """`noise.json`: which configuration is repeated, and how.
+
+    Attributes:
+        regime: the search that the configuration is the best of.
+        trial: its id there.
+        configuration: its hyperparameters.
+        selection_score: its score, by `auroc` and `cortex_auroc`.
+        search: the identity of that search.
+        subject: what the search was run on.
+        repeats: under other seeds.
+        assignments: other assignments of the patients to folds.
+    """
+
+    file_name: ClassVar[str] = NOISE_FILE
+
+    format: Literal[1]
+    regime: str
+    trial: str
+    configuration: HyperValues
+    selection_score: Figures
+    objective: str
+    seed: int | None = None
+    search: str | None = None
+    subject: Subject | None = None
+    protocol: Json | None = None
+    repeats: Annotated[int, Field(ge=0, le=MOST_FOLDS)]
+    assignments: Annotated[int, Field(ge=0, le=MOST_FOLDS)]
+
+
 @dataclass(frozen=True, eq=False)
 class NoiseFloor:
     """The repeats that are there.
 
     Attributes:
         folder: STUDY/noise.
-        run: `noise.json`: `configuration`, `regime` and `trial` that it comes from, its
-            `selection_score`, `repeats` under other seeds, other `assignments`, and how it is
-            trained.
+        run: `noise.json`.
         values: `kind` (`seed` or `assignment`), `repeat` (from 0), `metric` (`auroc` or
             `cortex_auroc`), `value`: the score of a repeat by the search's own rule.
         failures: repeats that have no score, a line each.
@@ -48,7 +85,7 @@ class NoiseFloor:
     """
 
     folder: Path
-    run: dict[str, Any]
+    run: NoiseManifest
     values: pd.DataFrame
     failures: tuple[str, ...]
     problems: tuple[str, ...]
@@ -69,7 +106,7 @@ def read_noise(folder: str | Path) -> NoiseFloor:
     path = place / NOISE_FILE
     if not os.path.lexists(path):
         raise ResumeError(f"{place} holds no repeats ({NOISE_FILE} is missing)")
-    run = read_record(path, NoiseForm)
+    run = read_record(path, NoiseManifest)
     rows: list[tuple[str, int, str, float]] = []
     failures: list[str] = []
     problems: list[str] = []
@@ -97,7 +134,7 @@ def read_noise(folder: str | Path) -> NoiseFloor:
 def begun_repeats(directory: str | Path) -> int:
     """How many repeats of each kind a study's folder was asked for, or the default number."""
     try:
-        return int(read_record(Path(directory) / NOISE / NOISE_FILE, NoiseForm)["repeats"])
+        return read_record(Path(directory) / NOISE / NOISE_FILE, NoiseManifest).repeats
     except (FileNotFoundError, RecordError):
         return DEFAULT_REPEATS
 

@@ -17,7 +17,8 @@ from rust_tuner.errors import ResumeError
 from rust_tuner.files import sha256_of_file, sha256_of_text, write_text
 from rust_tuner.labels import CORTICES, NUM_VIEWS, encode, visible_mask
 from rust_tuner.metrics import Predictions
-from rust_tuner.records.project import Project, TrialRecord, read_out_of_fold
+from rust_tuner.records.project import Project, read_out_of_fold
+from rust_tuner.records.trials import TrialRecord
 
 ROWS_FILE = "rows.csv"
 NO_FOLD = -1
@@ -67,7 +68,7 @@ def read_rows(project: Project) -> pd.DataFrame:
         ResumeError: where they are missing or not those of the search.
     """
     path = project.folder / ROWS_FILE
-    expected = project.run["subject"].get("rows")
+    expected = project.run.subject.rows
     if expected is None or not path.is_file() or sha256_of_file(path) != expected:
         raise ResumeError(
             f"{path} is missing or was changed, so the out-of-fold predictions cannot be judged; "

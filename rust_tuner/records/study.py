@@ -15,18 +15,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from rust_tuner.data.images import images_sha256
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.row_record import changed_images, changed_rows, row_record
 from rust_tuner.data.split_file import radiographs_sha256
 from rust_tuner.environment import describe_machine
 from rust_tuner.errors import ImageError, ProtocolError, RecordError, ResumeError, SplitError
-from rust_tuner.files import sha256_of_file, write_json
+from rust_tuner.files import sha256_of_file
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, Look, main_figures, read_looks
-from rust_tuner.records.schema import StudyForm, read_record
-
-STUDY_FILE = "study.json"
+from rust_tuner.records.model import Json, Weights, read_record, write_record
+from rust_tuner.records.study_record import STUDY_FILE, StepNote, StudyRecord
 
 _MEND = "restore the file from a copy, or take a new study folder"
 
@@ -64,23 +65,23 @@ class StudyFile:
         """
         self.directory = directory
         self.path = directory / STUDY_FILE
-        self._content = self._read()
+        self._record = self._read()
 
     @property
     def is_there(self) -> bool:
         """Whether the study has been prepared, as far as is known here."""
-        return self._content is not None
+        return self._record is not None
 
     @property
-    def content(self) -> dict[str, Any]:
+    def record(self) -> StudyRecord:
         """All that the file holds."""
-        assert self._content is not None
-        return self._content
+        assert self._record is not None
+        return self._record
 
     @property
     def manifest(self) -> Path:
         """The manifest that the study was prepared from."""
-        return (self.directory / str(self.content["manifest"])).resolve()
+        return (self.directory / self.record.manifest).resolve()
 
     @property
     def protocol(self) -> Protocol:
@@ -90,7 +91,7 @@ class StudyFile:
             ResumeError: where they cannot be read.
         """
         try:
-            return Protocol.from_json(self.content["protocol"])
+            return Protocol.from_json(self.record.protocol)
         except (ProtocolError, TypeError, ValueError, AttributeError) as error:
             raise ResumeError(
                 f"{self.path}: its protocol cannot be read ({error}); restore the file, or take a "
@@ -100,7 +101,7 @@ class StudyFile:
     @property
     def distinct_patients(self) -> bool:
         """Whether the user said that patient ids which read alike are of different people."""
-        return self.content.get("distinct_patients") is True
+        return self.record.distinct_patients is True
 
     @property
     def begun_onednn(self) -> bool | None:
@@ -109,11 +110,10 @@ class StudyFile:
         None where that is not recorded, as in the records of earlier versions, which left it to
         TensorFlow's own default, and those of other backends.
         """
-        environments = self.content.get("environments")
-        for runs in environments.values() if isinstance(environments, dict) else ():
-            for run in runs if isinstance(runs, list) else ():
+        for runs in (self.record.environments or {}).values():
+            for run in runs:
                 # What prepared the study, without any training, has no backend.
-                if isinstance(run, dict) and "backend" in run:
+                if "backend" in run:
                     onednn = run.get("onednn")
                     return onednn if isinstance(onednn, bool) else None
         return True
@@ -125,25 +125,26 @@ class StudyFile:
         Raises:
             ResumeError: where the file's record of them cannot be read.
         """
-        return read_looks(self.content, self.directory)
+        return read_looks(self.record.looks, self.directory)
 
-    def begun(self, step: str) -> dict[str, Any] | None:
+    def begun(self, step: str) -> StepNote | None:
         """What a step was begun with, as `note_begun` wrote it; None where it says nothing of it.
 
         Raises:
             ResumeError: where the record is not one.
         """
-        begun = self.content.get("begun") or {}
+        begun = self.record.begun or {}
         found = begun.get(step) if isinstance(begun, dict) else begun
-        if found is None or isinstance(found, dict):
-            return found
-        raise ResumeError(
-            f"{self.path}: what {step} was begun with cannot be read; restore the file from a copy"
-        )
+        if found is None:
+            return None
+        try:
+            return StepNote.model_validate(found)
+        except ValidationError as error:
+            raise self._unreadable(step) from error
 
     def read_again(self) -> None:
         """Read the file once more: another process may have written to it."""
-        self._content = self._read()
+        self._record = self._read()
 
     def create(
         self,
@@ -154,7 +155,7 @@ class StudyFile:
         protocol: Protocol,
         image_hashes: Sequence[str],
         split_sha256: str,
-        weights: Mapping[str, Any] | None = None,
+        weights: Weights | None = None,
     ) -> None:
         """Write the file of a study that is prepared now.
 
@@ -167,50 +168,52 @@ class StudyFile:
             split_sha256: of `split.json`.
             weights: those that were found; None where they are first found when they are used.
         """
-        content: dict[str, Any] = {
-            "format": 1,
-            "manifest": self._relative(manifest),
-            "protocol": protocol.to_json(),
-            "radiographs": len(radiographs),
-            "patients": len(set(radiographs.patient_ids)),
-            "distinct_patients": radiographs.distinct_patients,
-            "radiographs_sha256": radiographs_sha256(radiographs),
-            "images_sha256": images_sha256(radiographs, image_hashes),
-            "weights": None if weights is None else dict(weights),
-            "versions": {"python": platform.python_version()}
+        record = StudyRecord(
+            format=1,
+            manifest=self._relative(manifest),
+            protocol=protocol.to_json(),
+            radiographs=len(radiographs),
+            patients=len(set(radiographs.patient_ids)),
+            distinct_patients=radiographs.distinct_patients,
+            radiographs_sha256=radiographs_sha256(radiographs),
+            images_sha256=images_sha256(radiographs, image_hashes),
+            weights=weights,
+            versions={"python": platform.python_version()}
             | {name: importlib.metadata.version(name) for name in ("rust-tuner", *_RECORDED)},
-            "environments": {"prepare": [describe_machine()]},
-            "development_sha256": radiographs_sha256(development),
-            "split_sha256": split_sha256,
-            "begun": {},
+            environments={"prepare": [describe_machine()]},
+            development_sha256=radiographs_sha256(development),
+            split_sha256=split_sha256,
+            begun={},
             # A folder whose study.json was lost may still hold what a look left.
-            "looks": [look.to_json() for look in read_looks({}, self.directory)],
-            "rows": row_record(radiographs, development, image_hashes),
-        }
-        write_json(self.path, content)
-        self._content = content
+            looks=[look.to_json() for look in read_looks(None, self.directory)],
+            rows=dict(row_record(radiographs, development, image_hashes)),
+        )
+        write_record(self.path, record)
+        self._record = record
 
     def update(self, **changes: Any) -> None:
         """Write changed fields; nothing where nothing changed. The study's lock is held."""
         # What another process wrote since this one opened the study stays.
-        current = self._read() or self.content
-        self._content = current | changes
-        if self._content != current:
-            write_json(self.path, self._content)
+        current = self._read() or self.record
+        self._record = current.with_changes(**changes)
+        if self._record.to_json() != current.to_json():
+            write_record(self.path, self._record)
 
     def note_environment(self, step: str, here: Mapping[str, Any], *, split_sha256: str) -> None:
         """Write down what a step runs on, once a machine, and which split it uses."""
-        noted = self.content.get("environments") or {}
+        noted = dict(self.record.environments or {})
         known = noted.get(step, [])
         if here not in known:
-            noted = noted | {step: [*known, here]}
+            noted[step] = [*known, dict(here)]
         self.update(environments=noted, split_sha256=split_sha256)
 
     def note_begun(self, step: str, choices: Mapping[str, Any]) -> None:
         """Write down what a step is begun with. The study's lock is held."""
         self.read_again()
-        begun = self.content.get("begun") or {}
-        self.update(begun=begun | {step: dict(choices)})
+        begun = self.record.begun or {}
+        if not isinstance(begun, dict):
+            raise self._unreadable(step)
+        self.update(begun={**begun, step: dict(choices)})
 
     def adopt_looks(self) -> None:
         """Write down a look that an older version left in `final` alone. The lock is held."""
@@ -244,7 +247,7 @@ class StudyFile:
         self.update(looks=[item.to_json() for item in (*looks, look)])
         return look
 
-    def finish_look(self, metrics: Mapping[str, Any]) -> None:
+    def finish_look(self, metrics: Mapping[str, float | None]) -> None:
         """Complete the last look, whose `final/holdout.json` is written. The lock is held.
 
         Args:
@@ -259,9 +262,9 @@ class StudyFile:
         )
         self.update(looks=[look.to_json() for look in (*earlier, done)])
 
-    def record_weights(self, used: Mapping[str, Any], asked: str) -> None:
+    def record_weights(self, used: Weights, asked: str) -> None:
         """Write down the weights that were asked for, and which were really used."""
-        self.update(weights=used, protocol=self.content["protocol"] | {"weights": asked})
+        self.update(weights=used, protocol={**self.record.protocol, "weights": asked})
 
     def record_distinct_patients(self, radiographs: Radiographs) -> None:
         """Write down that ids which read alike are of different people, where that was said."""
@@ -278,7 +281,7 @@ class StudyFile:
         for values in (old, new):
             values["weights"] = absolute_weights(values["weights"])
         # Weights are settled once they were found: by `prepare`, or after a download.
-        unused = self.content["weights"] is None
+        unused = self.record.weights is None
         free = (*SEARCH_FIELDS, "weights") if unused else SEARCH_FIELDS
         changed = [
             f"  {name}: was {old[name]}, is {new[name]}"
@@ -300,9 +303,9 @@ class StudyFile:
             ImageError: where an image file cannot be read.
         """
         mend = "restore it, or take a new study folder"
-        was, now = self.content["radiographs_sha256"], radiographs_sha256(radiographs)
+        was, now = self.record.radiographs_sha256, radiographs_sha256(radiographs)
         if was != now:
-            counted = self.content["radiographs"], self.content["patients"]
+            counted = self.record.radiographs, self.record.patients
             if manifest == self.manifest:
                 told = f"{manifest} changed since {self.directory} was prepared"
             else:
@@ -312,20 +315,20 @@ class StudyFile:
                 f"{told}:\n"
                 f"  radiographs: was {_told(*counted, was)}, is "
                 f"{_told(len(radiographs), len(set(radiographs.patient_ids)), now)}\n"
-                + "".join(f"  {line}\n" for line in changed_rows(radiographs, self._rows))
+                + "".join(f"  {line}\n" for line in changed_rows(radiographs, self.rows))
                 + mend
             )
         try:
             hashes = [sha256_of_file(image) for image in radiographs.images]
         except OSError as error:
             raise ImageError(f"{error.filename} cannot be read ({error.strerror})") from error
-        was, now = self.content["images_sha256"], images_sha256(radiographs, hashes)
+        was, now = self.record.images_sha256, images_sha256(radiographs, hashes)
         if was != now:
             raise ResumeError(
                 f"image files of {manifest} changed since {self.directory} was prepared "
                 f"(SHA-256 of all: was {was[:12]}, is {now[:12]})"
-                + "".join(f"\n  {line}" for line in changed_images(radiographs, hashes, self._rows))
-                + ("\n" if self._rows else "; ")
+                + "".join(f"\n  {line}" for line in changed_images(radiographs, hashes, self.rows))
+                + ("\n" if self.rows else "; ")
                 + "restore them, or take a new study folder"
             )
         if manifest != self.manifest:
@@ -337,25 +340,30 @@ class StudyFile:
         Raises:
             SplitError: naming the split's file.
         """
-        if radiographs_sha256(development) != self.content["development_sha256"]:
+        if radiographs_sha256(development) != self.record.development_sha256:
             raise SplitError(
                 f"{split} seals other patients than {STUDY_FILE} says; restore the file, or take "
                 "a new study folder"
             )
 
     @property
-    def _rows(self) -> Mapping[str, Any]:
+    def rows(self) -> Json:
         """What `data.row_record` wrote; empty for a study of an older version."""
-        rows = self.content.get("rows")
+        rows = self.record.rows
         return rows if isinstance(rows, dict) else {}
+
+    def _unreadable(self, step: str) -> ResumeError:
+        return ResumeError(
+            f"{self.path}: what {step} was begun with cannot be read; restore the file from a copy"
+        )
 
     def _relative(self, manifest: Path) -> str:
         # Relative where it can be, so that study and manifest can move together.
         return os.path.relpath(manifest, self.directory.resolve())
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read(self) -> StudyRecord | None:
         try:
-            return read_record(self.path, StudyForm, mend=_MEND)
+            return read_record(self.path, StudyRecord, mend=_MEND)
         except FileNotFoundError:
             return None
         except RecordError as error:

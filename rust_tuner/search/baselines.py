@@ -138,11 +138,11 @@ def _refuse_other_folds(directory: str | Path, folds: Folds) -> None:
     """First models are compared on the same folds, which is seen before another one is trained."""
     found = sha256_of_folds(tuple(folds))
     for model, project in read_baselines(directory).items():
-        known = project.run["subject"]
-        if known["folds"] != found:
+        known = project.run.subject
+        if known.folds != found:
             raise ResumeError(
-                f"{project.folder} was trained on {known['num_folds']} folds (SHA-256 "
-                f"{known['folds'][:12]}), asked for are {folds.num_folds} ({found[:12]}); "
+                f"{project.folder} was trained on {known.num_folds} folds (SHA-256 "
+                f"{str(known.folds)[:12]}), asked for are {folds.num_folds} ({found[:12]}); "
                 "the first models are compared on the same folds: ask for those, or delete "
                 f"{model}'s folder"
             )

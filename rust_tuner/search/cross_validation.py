@@ -36,7 +36,7 @@ from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 from rust_tuner.progress import Silent, Task
 from rust_tuner.records.folds import FoldRecord, FoldStore
 from rust_tuner.records.metric_names import with_same_names
-from rust_tuner.records.schema import Curves
+from rust_tuner.records.model import Curves
 
 BuildModel = Callable[[RunningPredictions | None], keras.Model]
 FoldList = tuple[tuple[IntArray, IntArray], ...]

@@ -22,8 +22,10 @@ from rust_tuner.errors import ProtocolError, SearchError
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
-from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
-from rust_tuner.records.schema import read_if_whole
+from rust_tuner.records.model import HyperValues, Json
+from rust_tuner.records.nested import NestedManifest
+from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+from rust_tuner.records.run import RUN_FILE, RunManifest, run_if_whole
 from rust_tuner.search.oracles import GridSearchOracle, RandomSearchOracle, ResumableOracle
 from rust_tuner.search.tuner import CrossValidationTuner
 
@@ -89,7 +91,7 @@ def regime_1(
     )
     # The tuner would say so too, but only once it had made a folder.
     require_development(development)
-    begun = read_if_whole(Path(directory) / REGIME_1 / RUN_FILE)
+    begun = run_if_whole(Path(directory) / REGIME_1)
     chosen = as_begun(chosen, begun)
     rows = rows_trained_on(development, chosen, chosen.num_folds if folds is None else folds)
     sizes = chosen.batch_sizes(rows)
@@ -172,8 +174,8 @@ def regime_2(
     )
     if batch_size is None or dropout_rate is None:
         best = best_of_regime_1(Path(directory))
-        batch_size = best["batch_size"] if batch_size is None else batch_size
-        dropout_rate = best["dropout_rate"] if dropout_rate is None else dropout_rate
+        batch_size = int(best["batch_size"]) if batch_size is None else batch_size
+        dropout_rate = float(best["dropout_rate"]) if dropout_rate is None else dropout_rate
     if batch_size < 1 or not 0 <= dropout_rate < 1:
         raise ProtocolError(
             f"batch_size={batch_size}, dropout_rate={dropout_rate}; expected a batch size from 1 "
@@ -200,7 +202,7 @@ def regime_2(
     )
 
 
-def best_of_regime_1(directory: Path) -> dict[str, Any]:
+def best_of_regime_1(directory: Path) -> HyperValues:
     """Regime I's best hyperparameters, from its project folder.
 
     Raises:
@@ -219,16 +221,16 @@ def best_of_regime_1(directory: Path) -> dict[str, Any]:
             "dropout rate"
         )
     open_trials = [trial.trial for trial in project.trials if trial.status == "RUNNING"]
-    if open_trials or len(project.trials) < project.run["num_trials"]:
+    if open_trials or len(project.trials) < project.run.num_trials:
         raise SearchError(
             f"{project.folder} has {len(project.trials) - len(open_trials)} of "
-            f"{project.run['num_trials']} trials; finish Regime I first, or give batch size and "
+            f"{project.run.num_trials} trials; finish Regime I first, or give batch size and "
             "dropout rate"
         )
     return best.values
 
 
-def as_begun(protocol: Protocol, begun: Mapping[str, Any] | None) -> Protocol:
+def as_begun(protocol: Protocol, begun: RunManifest | NestedManifest | None) -> Protocol:
     """The protocol, with its range of batch sizes as it is where a search was begun like that.
 
     Searches that were begun by earlier versions drew from the range as it was.
@@ -237,17 +239,14 @@ def as_begun(protocol: Protocol, begun: Mapping[str, Any] | None) -> Protocol:
         protocol: what is asked for now.
         begun: the record of the search that is resumed, or None.
     """
-    if begun is None or begun.get("fit_batch_sizes", False):
+    if begun is None or begun.fit_batch_sizes or begun.protocol is None:
         return protocol
-    recorded = begun.get("protocol")
-    if not isinstance(recorded, dict):
-        return protocol
-    if recorded.get("batch_size_range") != list(protocol.batch_size_range):
+    if begun.protocol.get("batch_size_range") != list(protocol.batch_size_range):
         return protocol
     return replace(protocol, fit_batch_sizes=False)
 
 
-def fitting(protocol: Protocol) -> dict[str, Any]:
+def fitting(protocol: Protocol) -> Json:
     """What a search that draws batch sizes records beside its protocol.
 
     Nothing where the range is drawn from as it is, so that the records of earlier versions stay
@@ -256,7 +255,7 @@ def fitting(protocol: Protocol) -> dict[str, Any]:
     return {"fit_batch_sizes": True} if protocol.fit_batch_sizes else {}
 
 
-def recorded_protocol(protocol: Protocol) -> dict[str, Any]:
+def recorded_protocol(protocol: Protocol) -> Json:
     """The choices that a search is compared by when it is resumed.
 
     The number of trials may grow, and what baselines, final model and outer folds do, or how

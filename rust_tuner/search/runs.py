@@ -8,33 +8,37 @@ files: what cannot be read is made again from the seed, and what was running run
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.files import read_json, remove_leftovers, sha256_of_json, write_json
+from rust_tuner.files import read_json, remove_leftovers, sha256_of_json
 from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.records.folds import fold_files
-from rust_tuner.records.project import RUN_FILE, TRIAL_ID_WIDTH, trial_folders
-from rust_tuner.records.schema import RunForm, TrialForm, read_if_whole, read_record
+from rust_tuner.records.model import Json, Record, write_record
+from rust_tuner.records.nested import NestedManifest
+from rust_tuner.records.project import TRIAL_ID_WIDTH, trial_folders
+from rust_tuner.records.run import RUN_FILE, RunManifest, run_if_whole
+from rust_tuner.records.trials import read_trial_state
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
 from rust_tuner.search.steps import has_float_steps, stepped_values
+
+Manifest = TypeVar("Manifest", RunManifest, NestedManifest)
 
 _EXACT = "exact"
 _SHOWN = 6
 EXTENDABLE = ("max_trials", "num_trials")
 
 
-def run_key(run: dict[str, Any]) -> str:
+def run_key(run: RunManifest) -> str:
     """The identity of a run: of everything but the number of trials."""
-    return sha256_of_json({name: value for name, value in run.items() if name not in EXTENDABLE})
+    known = run.to_json()
+    return sha256_of_json({name: value for name, value in known.items() if name not in EXTENDABLE})
 
 
-def with_begun_kernels(
-    path: Path, run: dict[str, Any], *, say: Callable[[str], None]
-) -> dict[str, Any]:
+def with_begun_kernels(path: Path, run: Manifest, *, say: Callable[[str], None]) -> Manifest:
     """The run as its manifest would have it where oneDNN differs for no fault of the user's.
 
     A manifest of an earlier version does not say whether oneDNN was on, and on some machines it
@@ -53,7 +57,7 @@ def with_begun_kernels(
         written = read_json(path)
     except (OSError, RustTunerError):
         return run
-    if not isinstance(written, dict) or written.get("onednn") == run["onednn"]:
+    if not isinstance(written, dict) or written.get("onednn") == run.onednn:
         return run
     if "onednn" not in written:
         say(
@@ -61,13 +65,13 @@ def with_begun_kernels(
             "another order and did not record whether TensorFlow used oneDNN; what is still "
             "missing agrees within 1e-3, not bitwise, with what that version would have given"
         )
-        return {name: value for name, value in run.items() if name != "onednn"}
+        return run.of({name: own for name, own in run.to_json().items() if name != "onednn"})
     if not can_switch_onednn():
         say(
             f"note: {path.parent} was begun {_told_onednn(written['onednn'])}, which cannot be "
             "chosen on this machine; results agree within 1e-3, not bitwise"
         )
-        return run | {"onednn": written["onednn"]}
+        return run.with_changes(onednn=written["onednn"])
     return run
 
 
@@ -76,7 +80,7 @@ def _told_onednn(enabled: bool | None) -> str:
 
 
 @contextlib.contextmanager
-def claim_folder(folder: Path, run: dict[str, Any]) -> Iterator[None]:
+def claim_folder(folder: Path, run: RunManifest) -> Iterator[None]:
     """Check that the folder's search is this one; its manifest is written after the block.
 
     What stands in the folder is taken up in the block: where that is refused, as records of another
@@ -103,14 +107,14 @@ def claim_folder(folder: Path, run: dict[str, Any]) -> Iterator[None]:
     if isinstance(written, dict):
         _refuse_differences(
             written,
-            run,
+            run.to_json(),
             holds=f"{folder} holds a search",
             mend="Go back to what it was to resume it, or take a new folder. Only max_trials may "
             "change.",
             free=EXTENDABLE,
         )
         before = written.get("max_trials")
-        asked = run.get("max_trials")
+        asked = run.max_trials
         if asked is not None and (before is None or asked < before):
             raise ResumeError(
                 f"{folder} holds a search of {before or 'all'} trials, asked for are {asked}; the "
@@ -118,19 +122,17 @@ def claim_folder(folder: Path, run: dict[str, Any]) -> Iterator[None]:
                 "new folder"
             )
     yield
-    if written != run:
-        write_json(path, run)
+    if written != run.to_json():
+        write_record(path, run)
     remove_leftovers(folder, "trial_*")
 
 
-def claim_record(
-    path: Path, record: dict[str, Any], *, what: str, free: tuple[str, ...] = ()
-) -> None:
+def claim_record(path: Path, record: Record, *, what: str, free: tuple[str, ...] = ()) -> None:
     """Write down what a folder is for, or check that it is for just that.
 
     Args:
         path: the file in the folder.
-        record: JSON values that everything in the folder depends on.
+        record: what everything in the folder depends on.
         what: what the folder holds, for the message.
         free: names in the record that may change.
 
@@ -145,13 +147,13 @@ def claim_record(
     if isinstance(written, dict):
         _refuse_differences(
             written,
-            record,
+            record.to_json(),
             holds=f"{path.parent} holds {what}",
             mend=f"Go back to what it was to resume it, or remove {path.parent} to begin anew.",
             free=free,
         )
-    if written != record:
-        write_json(path, record)
+    if written != record.to_json():
+        write_record(path, record)
     remove_leftovers(path.parent, "**")
 
 
@@ -164,8 +166,8 @@ def choose_steps(folder: Path, oracle: ResumableOracle) -> str | None:
         What the user has to know, where the older steps are kept and differ; else None.
     """
     stepped = [hp for hp in oracle.get_space().space if has_float_steps(hp)]
-    begun = read_if_whole(folder / RUN_FILE, RunForm)
-    oracle.exact_steps = begun is None or begun.get("steps") == _EXACT
+    begun = run_if_whole(folder)
+    oracle.exact_steps = begun is None or begun.steps == _EXACT
     changed = [hp for hp in stepped if list(hp.values) != stepped_values(hp)]
     if oracle.exact_steps or not changed:
         return None
@@ -248,7 +250,7 @@ def readable_trials(folder: Path) -> list[Trial]:
 def _load_trial(path: Path) -> Trial | None:
     """A trial's file, or None where it is absent, cut short or otherwise no trial."""
     try:
-        trial = Trial.from_state(read_record(path, TrialForm))
+        trial = Trial.from_state(read_trial_state(path).to_json())
     except (OSError, RustTunerError, KeyError, TypeError, AttributeError, ValueError):
         # The space in it is KerasTuner's own to read.
         return None
@@ -266,22 +268,21 @@ def _blank(oracle: ResumableOracle, trial_id: str, values: Values) -> Trial:
 
 
 def _refuse_differences(
-    old: dict[str, Any], new: dict[str, Any], *, holds: str, mend: str, free: tuple[str, ...]
+    old: Json, new: Json, *, holds: str, mend: str, free: tuple[str, ...]
 ) -> None:
     differences = _differences(old, new, free)
     if differences:
         table = "\n".join(f"  {name}: was {was}, is {now}" for name, was, now in differences)
-        if isinstance(old.get("onednn"), bool) and old["onednn"] != new.get("onednn"):
+        begun = old.get("onednn")
+        if isinstance(begun, bool) and begun != new.get("onednn"):
             mend += (
-                f" It was begun {_told_onednn(old['onednn'])}: set the environment variable "
-                f"{ONEDNN_VARIABLE}={int(old['onednn'])} before Python starts."
+                f" It was begun {_told_onednn(begun)}: set the environment variable "
+                f"{ONEDNN_VARIABLE}={int(begun)} before Python starts."
             )
         raise ResumeError(f"{holds} that differs from this one:\n{table}\n{mend}")
 
 
-def _differences(
-    old: dict[str, Any], new: dict[str, Any], free: tuple[str, ...]
-) -> list[tuple[str, str, str]]:
+def _differences(old: Json, new: Json, free: tuple[str, ...]) -> list[tuple[str, str, str]]:
     rows: list[tuple[str, str, str]] = []
     for name in sorted(set(old) | set(new)):
         was, now = old.get(name), new.get(name)

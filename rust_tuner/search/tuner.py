@@ -8,6 +8,7 @@ It is long because KerasTuner's tuner interface is wide: half of it overrides, e
 """
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,10 @@ from rust_tuner.models.runtime import onednn_enabled, start_backend, versions
 from rust_tuner.progress import Progress, Silent, Task
 from rust_tuner.records.folds import FoldRecord, FoldStore
 from rust_tuner.records.metric_names import with_same_names
-from rust_tuner.records.project import (
-    RUN_FILE,
-    Project,
-    history_table,
-    read_project,
-    results_table,
-)
+from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.rows import write_rows
+from rust_tuner.records.run import RUN_FILE, RunManifest
+from rust_tuner.records.trial_tables import history_table, results_table
 from rust_tuner.search.cross_validation import (
     CrossValidation,
     calculate_mean_metrics,
@@ -163,7 +160,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         *,
         batch_size: int = _DEFAULT_BATCH_SIZE,
         cache: str | Path | None = None,
-        about: dict[str, Any] | None = None,
+        about: Mapping[str, object] | None = None,
     ) -> None:
         """Run trials until the oracle has no more; go on with a search that was interrupted.
 
@@ -225,7 +222,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         *,
         epochs: int = _DEFAULT_EPOCHS,
         batch_size: int = _DEFAULT_BATCH_SIZE,
-        about: dict[str, Any] | None = None,
+        about: Mapping[str, object] | None = None,
     ) -> None:
         """Search on a subject that was put together before; see `search`."""
         if epochs < 1 or batch_size < 1:
@@ -235,7 +232,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         note = choose_steps(self.project_folder, self.oracle)
         if note is not None:
             self.progress.say(note)
-        run = self._describe(subject, epochs=epochs, batch_size=batch_size) | (about or {})
+        run = self._describe(subject, epochs=epochs, batch_size=batch_size, about=about)
         with hold_lock(self.project_folder, "searching hyperparameters"):
             run = with_begun_kernels(self.project_folder / RUN_FILE, run, say=self.progress.say)
             with claim_folder(self.project_folder, run):
@@ -379,9 +376,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             )
         return model
 
-    def _describe(self, subject: Subject, *, epochs: int, batch_size: int) -> dict[str, Any]:
+    def _describe(
+        self, subject: Subject, *, epochs: int, batch_size: int, about: Mapping[str, object] | None
+    ) -> RunManifest:
         values = self.oracle.get_space().values
-        described: dict[str, Any] = plain(
+        described = plain(
             {
                 "format": 1,
                 "oracle": type(self.oracle).__name__,
@@ -403,7 +402,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 "onednn": onednn_enabled(),
             }
         )
-        return described | recorded_steps(self.oracle)
+        return RunManifest.of(described | recorded_steps(self.oracle) | dict(about or {}))
 
     def _store(self, trial_id: str, values: Values) -> FoldStore:
         key = {"run": self._run.key, "trial": trial_id, "values": plain(values)}

@@ -58,7 +58,7 @@ from rust_tuner.records.looks import (
     is_whole,
     unrecorded_looks,
 )
-from rust_tuner.records.model import Weights
+from rust_tuner.records.model import HyperValues, Weights
 from rust_tuner.records.model_card import CardInput, ModelCard, read_card, write_card
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.study import StudyFile, look_refused
@@ -80,7 +80,7 @@ _PREDICTION_BATCH = 32
 def cross_validate_final(
     development: Development,
     directory: str | Path,
-    values: dict[str, Any],
+    values: HyperValues,
     *,
     protocol: Protocol,
     folds: Folds,
@@ -134,7 +134,7 @@ def cross_validate_final(
 def fit_final_model(
     development: Development,
     directory: str | Path,
-    values: dict[str, Any],
+    values: HyperValues,
     *,
     epochs: int,
     protocol: Protocol,

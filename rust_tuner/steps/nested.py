@@ -19,6 +19,7 @@ import pandas as pd
 from rust_tuner.analysis.nested import OUTER_FOLD, nested_summary
 from rust_tuner.data.csv_output import csv_text
 from rust_tuner.data.outer_folds import OuterFold, outer_folds
+from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import (
     SPLIT_FILE,
     Split,
@@ -42,12 +43,17 @@ from rust_tuner.labels import LABELS
 from rust_tuner.metrics import view_only_baseline
 from rust_tuner.progress import Part, Progress, Silent
 from rust_tuner.protocol import Protocol
+from rust_tuner.records.model import Weights, read_if_whole
 from rust_tuner.records.nested import (
     FIGURES,
     NESTED,
     NESTED_FILE,
     NESTED_PREDICTIONS,
     OUTER_PREDICTIONS,
+    Counted,
+    NestedManifest,
+    NestedSubject,
+    NestedSummary,
     OuterRecord,
     nested_key,
     outer_folder,
@@ -57,7 +63,6 @@ from rust_tuner.records.nested import (
     write_summary,
 )
 from rust_tuner.records.project import REGIME_1, REGIME_2, count_ended, read_project
-from rust_tuner.records.schema import NestedForm, read_if_whole
 from rust_tuner.steps.outer_scores import score_outer_fold, view_only_of_fold
 from rust_tuner.steps.refit import tuned_values
 
@@ -70,7 +75,7 @@ def nested_cross_validation(
     folds: Folds | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> NestedSummary:
     """Run both regimes inside every outer fold, and score what they choose outside.
 
     Run again with the same arguments it goes on where it was interrupted; an outer fold that is
@@ -88,7 +93,7 @@ def nested_cross_validation(
         progress: where to report; nowhere by default.
 
     Returns:
-        The content of `nested/summary.json`; see `report.nested.nested_summary`.
+        What `nested/summary.json` holds; see `analysis.nested.nested_summary`.
 
     Raises:
         SplitError: for anything but a development set, or folds that do not fit it.
@@ -112,7 +117,7 @@ def nested_cross_validation(
     start_backend()
     folder = Path(directory) / NESTED
     with hold_lock(folder, "nested cross-validation"):
-        begun = read_if_whole(folder / NESTED_FILE, NestedForm)
+        begun = read_if_whole(folder / NESTED_FILE, NestedManifest)
         chosen = as_begun(chosen, begun)
         run = _describe(development, outer, chosen)
         run = with_begun_kernels(folder / NESTED_FILE, run, say=report.say)
@@ -141,13 +146,14 @@ def nested_cross_validation(
             predictions = _predictions(folder, development, outer)
             write_text(folder / NESTED_PREDICTIONS, csv_text(predictions))
             found = [record for record in records if record is not None]
-            known = write_summary(folder, run, nested_summary(run, found, predictions))
+            known = nested_summary(run, found, predictions)
+            write_summary(folder, known)
     return known
 
 
 def _run_missing(
     folder: Path,
-    run: dict[str, Any],
+    run: NestedManifest,
     records: list[OuterRecord | None],
     outer: tuple[OuterFold, ...],
     inner: list[Folds],
@@ -158,7 +164,7 @@ def _run_missing(
 ) -> None:
     """Fill in the records that are None, one outer fold after another."""
     # The whole is counted in epochs of inner folds, as the searches inside count themselves.
-    num_trials = sum(run["trials"].values())
+    num_trials = sum(run.trials.values())
     per_trial = [len(folds) * protocol.epochs for folds in inner]
     ended = [
         num_trials if record is not None else min(_ended(outer_folder(folder, number)), num_trials)
@@ -181,12 +187,12 @@ def _run_missing(
             )
             # Trials that failed, or that a finite space has not, were not counted.
             whole.skip(max(0, num_trials * per_trial[number] - done[number] - part.advanced))
-            whole.advance(0, note=_note(records, run["objective"]))
+            whole.advance(0, note=_note(records, run.objective))
 
 
 def _describe(
     development: Development, outer: tuple[OuterFold, ...], protocol: Protocol
-) -> dict[str, Any]:
+) -> NestedManifest:
     from rust_tuner.models.features import features_sha256
     from rust_tuner.models.runtime import onednn_enabled, versions
     from rust_tuner.search.regimes import fitting, recorded_protocol
@@ -198,24 +204,24 @@ def _describe(
         REGIME_1: protocol.trials,
         REGIME_2: len(protocol.learning_rates) * len(protocol.epsilons),
     }
-    return {
-        "format": 1,
-        "objective": protocol.objective,
-        "seed": protocol.seed,
-        "outer_folds": len(outer),
-        "trials": trials,
-        "subject": {
-            "development": radiographs_sha256(radiographs),
-            "inputs": features_sha256(radiographs.images, recipe, rows=radiographs.rows),
-            "folds": sha256_of_folds(
-                tuple((fold.training_rows, fold.validation_rows) for fold in outer)
-            ),
-            "weights": recipe.weights.to_json(),
-        },
-        "protocol": recorded_protocol(protocol),
-        "versions": versions(),
-        "onednn": onednn_enabled(),
-    } | fitting(protocol)
+    subject = NestedSubject(
+        development=radiographs_sha256(radiographs),
+        inputs=features_sha256(radiographs.images, recipe, rows=radiographs.rows),
+        folds=sha256_of_folds(tuple((fold.training_rows, fold.validation_rows) for fold in outer)),
+        weights=Weights.of(recipe.weights.to_json()),
+    )
+    run = NestedManifest(
+        format=1,
+        objective=protocol.objective,
+        seed=protocol.seed,
+        outer_folds=len(outer),
+        trials=trials,
+        subject=subject,
+        protocol=recorded_protocol(protocol),
+        versions=versions(),
+        onednn=onednn_enabled(),
+    )
+    return run.with_changes(**fitting(protocol))
 
 
 def _recipe(protocol: Protocol) -> Any:
@@ -265,7 +271,7 @@ def _inner_folds(
 
 def _run_outer(
     folder: Path,
-    run: dict[str, Any],
+    run: NestedManifest,
     fold: OuterFold,
     folds: Folds,
     protocol: Protocol,
@@ -335,7 +341,7 @@ def _named(table: pd.DataFrame, answers: npt.NDArray[np.float32]) -> pd.DataFram
     return pd.concat([table.reset_index(drop=True), named], axis=1)
 
 
-def _finished(folder: Path, run: dict[str, Any], fold: OuterFold) -> OuterRecord | None:
+def _finished(folder: Path, run: NestedManifest, fold: OuterFold) -> OuterRecord | None:
     """The record of an outer fold where it is finished and whole; else it is computed again."""
     try:
         return read_outer(outer_folder(folder, fold.number), key=_key(run, fold))
@@ -347,7 +353,7 @@ def _ended(place: Path) -> int:
     return sum(count_ended(place / regime) for regime in (REGIME_1, REGIME_2))
 
 
-def _key(run: dict[str, Any], fold: OuterFold) -> str:
+def _key(run: NestedManifest, fold: OuterFold) -> str:
     return sha256_of_json(
         {
             "run": nested_key(run),
@@ -358,12 +364,12 @@ def _key(run: dict[str, Any], fold: OuterFold) -> str:
     )
 
 
-def _counts(radiographs: Any) -> dict[str, Any]:
-    return {
-        "radiographs": len(radiographs),
-        "patients": len(set(radiographs.patient_ids)),
-        "sha256": radiographs_sha256(radiographs),
-    }
+def _counts(radiographs: Radiographs) -> Counted:
+    return Counted(
+        radiographs=len(radiographs),
+        patients=len(set(radiographs.patient_ids)),
+        sha256=radiographs_sha256(radiographs),
+    )
 
 
 def _patients(patient_ids: npt.NDArray[np.object_]) -> tuple[str, ...]:

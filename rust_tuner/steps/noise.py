@@ -15,24 +15,20 @@ from rust_tuner.files import hold_lock
 from rust_tuner.metrics import view_only_baseline
 from rust_tuner.progress import Part, Progress, Silent
 from rust_tuner.protocol import Protocol
+from rust_tuner.records.model import HyperValues
 from rust_tuner.records.noise import (
     METRICS_REPEATED,
     NOISE,
     NOISE_FILE,
     SEEDS,
     NoiseFloor,
+    NoiseManifest,
     assignment_folder,
     begun_repeats,
     read_noise,
 )
-from rust_tuner.records.project import (
-    REGIME_1,
-    REGIME_2,
-    RUN_FILE,
-    Project,
-    count_ended,
-    read_project,
-)
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project, count_ended, read_project
+from rust_tuner.records.run import RUN_FILE
 from rust_tuner.seeds import seed_word
 from rust_tuner.steps.refit import HYPERPARAMETERS, tuned_hypermodel
 
@@ -88,14 +84,14 @@ def measure_noise(
     chosen = as_searched(protocol or Protocol.study(), source)
     require_same_data(source, development, folds, chosen)
     num_assigned = 0 if chosen.folds_by == "site" else count
-    run = _describe(source, chosen) | {"repeats": count, "assignments": num_assigned}
+    run = _describe(source, chosen, repeats=count, assignments=num_assigned)
     with hold_lock(folder, "repeating the best configuration"):
         claim_record(folder / NOISE_FILE, run, what="a noise floor", free=_GROWING)
         assignments = _assignments(development, folds.num_folds, chosen.seed, num_assigned)
         places = [assignment_folder(folder, repeat) for repeat in range(num_assigned)]
         per_trial = chosen.num_folds * chosen.epochs
         done = sum(map(count_ended, (folder / SEEDS, *places))) * per_trial
-        shared: dict[str, Any] = {"protocol": chosen, "values": run["configuration"]}
+        shared: dict[str, Any] = {"protocol": chosen, "values": run.configuration}
         shared |= {"cache": cache}
         total = (count + num_assigned) * per_trial
         with report.task("noise floor", total, done=done) as whole:
@@ -129,9 +125,9 @@ def as_searched(protocol: Protocol, source: Project) -> Protocol:
     run = source.run
     return dataclasses.replace(
         protocol,
-        num_folds=int(run["subject"]["num_folds"]),
-        epochs=int(run["epochs"]),
-        score_epoch=run["score_epoch"],
+        num_folds=run.subject.num_folds,
+        epochs=run.epochs,
+        score_epoch=protocol.score_epoch if run.score_epoch is None else run.score_epoch,
     )
 
 
@@ -150,40 +146,44 @@ def require_same_data(
 
     radiographs = development.radiographs
     recipe = TransferLearningHyperModel.from_protocol(protocol, SearchSpace()).feature_recipe()
-    for name, words, found in (
-        ("folds", "folds", sha256_of_folds(tuple(folds))),
+    searched = source.run.subject
+    for known, words, found in (
+        (searched.folds, "folds", sha256_of_folds(tuple(folds))),
         (
-            "inputs",
+            searched.inputs,
             "radiographs, weights or preprocessing",
             features_sha256(radiographs.images, recipe, rows=radiographs.rows),
         ),
     ):
-        known = source.run["subject"][name]
         if known != found:
             raise ResumeError(
-                f"{source.folder} was run on other {words} (SHA-256 {known[:12]}) than the repeats "
-                f"would be ({found[:12]}); give those of the search"
+                f"{source.folder} was run on other {words} (SHA-256 {str(known)[:12]}) than "
+                f"the repeats would be ({found[:12]}); give those of the search"
             )
 
 
-def _describe(source: Project, protocol: Protocol) -> dict[str, Any]:
+def _describe(
+    source: Project, protocol: Protocol, *, repeats: int, assignments: int
+) -> NoiseManifest:
     from rust_tuner.search.regimes import recorded_protocol
     from rust_tuner.search.runs import run_key
 
     best = source.best
     assert best is not None
-    return {
-        "format": 1,
-        "regime": source.folder.name,
-        "trial": best.trial,
-        "configuration": {name: best.values[name] for name in HYPERPARAMETERS},
-        "selection_score": {name: best.metrics[f"val_{name}"] for name in METRICS_REPEATED},
-        "objective": source.objective,
-        "seed": protocol.seed,
-        "search": run_key(source.run),
-        "subject": source.run["subject"],
-        "protocol": recorded_protocol(protocol),
-    }
+    return NoiseManifest(
+        format=1,
+        regime=source.folder.name,
+        trial=best.trial,
+        configuration={name: best.values[name] for name in HYPERPARAMETERS},
+        selection_score={name: best.metrics[f"val_{name}"] for name in METRICS_REPEATED},
+        objective=source.objective,
+        seed=protocol.seed,
+        search=run_key(source.run),
+        subject=source.run.subject,
+        protocol=recorded_protocol(protocol),
+        repeats=repeats,
+        assignments=assignments,
+    )
 
 
 def _assignments(development: Development, num_folds: int, seed: int, repeats: int) -> list[Folds]:
@@ -209,7 +209,7 @@ def _repeat(
     *,
     count: int,
     protocol: Protocol,
-    values: dict[str, Any],
+    values: HyperValues,
     cache: str | Path | None,
     progress: Progress,
 ) -> None:

@@ -21,6 +21,7 @@ from rust_tuner.labels import NUM_LABELS, NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, view_only_baseline
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
+from rust_tuner.records.model import HyperValues
 from rust_tuner.records.nested import FIGURES
 from rust_tuner.steps.refit import declared_values, fit_head, tuned_hypermodel
 
@@ -50,7 +51,7 @@ class OuterScores:
 def score_outer_fold(
     fold: OuterFold,
     folds: Folds,
-    values: dict[str, Any],
+    values: HyperValues,
     *,
     trial: int,
     epoch: int,

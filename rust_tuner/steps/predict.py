@@ -75,7 +75,7 @@ def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> N
         return
     if any(look.state == "finished" and look.model_sha256 == sha256 for look in file.looks):
         return
-    sealed = sealed_images(file.content.get("rows") or {})
+    sealed = sealed_images(file.rows)
     found = [path for path in images if path.is_file() and sha256_of_file(path) in sealed]
     if found:
         raise SplitError(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rust_tuner.errors import SearchError
 from rust_tuner.protocol import Protocol
+from rust_tuner.records.model import HyperValue, HyperValues
 from rust_tuner.records.project import Project
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 HYPERPARAMETERS = ("batch_size", "dropout_rate", "learning_rate", "epsilon")
 
 
-def tuned_values(project: Project) -> dict[str, Any]:
+def tuned_values(project: Project) -> HyperValues:
     """The best trial's four hyperparameters.
 
     Raises:
@@ -32,15 +33,17 @@ def tuned_values(project: Project) -> dict[str, Any]:
     """
     best = project.best
     done = sum(trial.status in ("COMPLETED", "FAILED") for trial in project.trials)
-    if best is None or project.problems or done < project.run["num_trials"]:
+    if best is None or project.problems or done < project.run.num_trials:
         raise SearchError(
-            f"{project.folder} has {done} of {project.run['num_trials']} trials; finish the "
+            f"{project.folder} has {done} of {project.run.num_trials} trials; finish the "
             "search first, so that the final model is that of all of them"
         )
     return {name: best.values[name] for name in HYPERPARAMETERS}
 
 
-def tuned_hypermodel(protocol: Protocol, values: Mapping[str, Any]) -> "TransferLearningHyperModel":
+def tuned_hypermodel(
+    protocol: Protocol, values: Mapping[str, HyperValue]
+) -> "TransferLearningHyperModel":
     """The hypermodel with the four hyperparameters fixed."""
     from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 

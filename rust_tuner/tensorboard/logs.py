@@ -27,8 +27,11 @@ from rust_tuner.errors import ExtraError
 from rust_tuner.files import atomic_write, hold_lock, sha256_of_json
 from rust_tuner.progress import Progress, Silent, Task
 from rust_tuner.records.folder import read_study
-from rust_tuner.records.project import RUN_FILE, SPLITS, TrialRecord, read_project, read_trial
-from rust_tuner.records.schema import RunForm, read_record
+from rust_tuner.records.folds import FoldHead
+from rust_tuner.records.project import read_project
+from rust_tuner.records.run import RUN_FILE, RunManifest, read_run
+from rust_tuner.records.trial_tables import SPLITS
+from rust_tuner.records.trials import TrialRecord, read_trial
 
 LOGS = "tensorboard"
 
@@ -146,9 +149,9 @@ def _write(search: _Search, trial: str | None = None) -> None:
             project = read_project(search.project)
             run, trials = project.run, project.trials
         else:
-            run = read_record(search.project / RUN_FILE, RunForm)
+            run = read_run(search.project)
             place = search.project / f"trial_{trial}"
-            trials = [read_trial(place, objective=run["objective"]["name"])]
+            trials = [read_trial(place, objective=run.objective.name)]
         runs = {search.logs: _search_run(search, run)}
         for record in trials:
             runs |= _trial_runs(search, run, record)
@@ -171,8 +174,9 @@ def _settle(folder: Path, files: _Run) -> None:
             path.unlink()
 
 
-def _search_run(search: _Search, run: Mapping[str, Any]) -> _Run:
-    objective = run["objective"]["name"]
+def _search_run(search: _Search, run: RunManifest) -> _Run:
+    objective = run.objective.name
+    space = {name: parameter.to_json() for name, parameter in run.space.items()}
     measured = [objective, *(name for name in _view_only(run) if name != objective)]
     score = "averaged over the folds, at the epoch of the score"
     metrics = {
@@ -186,26 +190,26 @@ def _search_run(search: _Search, run: Mapping[str, Any]) -> _Run:
         from rust_tuner.tensorboard import event_files
 
         began = (search.project / RUN_FILE).stat().st_mtime
-        experiment = event_files.experiment(run["space"], metrics, began)
+        experiment = event_files.experiment(space, metrics, began)
         return event_files.event_file([event_files.Moment(began, 0, experiment)])
 
-    return {_name(0, {"space": run["space"], "metrics": metrics}): content}
+    return {_name(0, {"space": space, "metrics": metrics}): content}
 
 
-def _trial_runs(search: _Search, run: Mapping[str, Any], trial: TrialRecord) -> dict[Path, _Run]:
+def _trial_runs(search: _Search, run: RunManifest, trial: TrialRecord) -> dict[Path, _Run]:
     folder = search.logs / f"trial_{trial.trial}"
     runs = {folder: _trial_run(search, run, trial)}
     for fold in trial.folds:
-        curves = {split: fold[split] for split in SPLITS}
+        curves = {"training": fold.training, "validation": fold.validation}
         end = _fold_end(search, trial, fold)
-        told = {"curves": curves, "seconds": fold["seconds"]}
-        runs[folder / f"fold_{fold['fold']}"] = {
-            _name(0, told): _curves_content(curves, end, fold["seconds"])
+        told = {"curves": curves, "seconds": fold.seconds}
+        runs[folder / f"fold_{fold.fold}"] = {
+            _name(0, told): _curves_content(curves, end, fold.seconds)
         }
     return runs
 
 
-def _trial_run(search: _Search, run: Mapping[str, Any], trial: TrialRecord) -> _Run:
+def _trial_run(search: _Search, run: RunManifest, trial: TrialRecord) -> _Run:
     name = f"{search.name}/{trial.trial}"
     start, end = _span(search, trial)
 
@@ -244,10 +248,10 @@ def _trial_run(search: _Search, run: Mapping[str, Any], trial: TrialRecord) -> _
     return files
 
 
-def _final_figures(run: Mapping[str, Any], trial: TrialRecord) -> dict[str, float]:
+def _final_figures(run: RunManifest, trial: TrialRecord) -> dict[str, float]:
     """The trial's metrics, the spread of its score, and the view-only baseline beside them."""
     figures = dict(trial.metrics)
-    objective = run["objective"]["name"]
+    objective = run.objective.name
     spread = trial.spread(objective.removeprefix("val_"))
     if spread is not None:
         figures[f"{objective}_std"] = spread
@@ -258,12 +262,16 @@ def _mean_curves(trial: TrialRecord) -> dict[str, dict[str, list[float]]]:
     """Each metric's value per epoch, averaged over the folds, of a trial that completed."""
     if trial.epoch is None:
         return {}
+    of_splits = (
+        [fold.training for fold in trial.folds],
+        [fold.validation for fold in trial.folds],
+    )
     return {
         split: {
-            metric: np.mean([fold[split][metric] for fold in trial.folds], axis=0).tolist()
-            for metric in trial.folds[0][split]
+            metric: np.mean([curves[metric] for curves in of_folds], axis=0).tolist()
+            for metric in of_folds[0]
         }
-        for split in SPLITS
+        for split, of_folds in zip(SPLITS, of_splits, strict=True)
     }
 
 
@@ -310,17 +318,17 @@ def _span(search: _Search, trial: TrialRecord) -> tuple[float, float]:
         begun = (search.project / f"trial_{trial.trial}" / "trial.json").stat().st_mtime
         return begun, begun
     ends = [_fold_end(search, trial, fold) for fold in trial.folds]
-    taken = np.cumsum([fold["seconds"] for fold in trial.folds])
+    taken = np.cumsum([fold.seconds for fold in trial.folds])
     return float(np.min(ends - taken)), max(ends)
 
 
-def _fold_end(search: _Search, trial: TrialRecord, fold: Mapping[str, Any]) -> float:
-    record = search.project / f"trial_{trial.trial}" / f"fold_{fold['fold']}.json"
+def _fold_end(search: _Search, trial: TrialRecord, fold: FoldHead) -> float:
+    record = search.project / f"trial_{trial.trial}" / f"fold_{fold.fold}.json"
     return record.stat().st_mtime
 
 
-def _view_only(run: Mapping[str, Any]) -> dict[str, float]:
-    return dict(run.get("view_only_baseline") or {})
+def _view_only(run: RunManifest) -> dict[str, float]:
+    return run.view_only
 
 
 def _view_only_tag(name: str) -> str:

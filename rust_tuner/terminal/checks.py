@@ -13,7 +13,8 @@ from rust_tuner.records.checks import (
     read_checks,
     searches_seen,
 )
-from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
+from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+from rust_tuner.records.run import RUN_FILE
 
 _STYLES = {"passed": "green", "warning": "yellow", "failed": "bold red", "not_run": "yellow"}
 _FINDINGS_SHOWN = 10

@@ -19,9 +19,10 @@ from rust_tuner.analysis.nested import (
 )
 from rust_tuner.analysis.noise import KINDS, NOISE_CAPTION, noise_spread
 from rust_tuner.progress import duration
-from rust_tuner.records.nested import FIGURES, Nested, outer_folder, read_nested
+from rust_tuner.records.nested import FIGURES, Nested, SummaryFigure, outer_folder, read_nested
 from rust_tuner.records.noise import METRICS_REPEATED, NoiseFloor, read_noise
-from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
+from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+from rust_tuner.records.run import RUN_FILE
 from rust_tuner.terminal.table import plain_table
 
 _HEADERS = {"auroc": "AUROC, 18 labels", "cortex_auroc": "AUROC, cortices"}
@@ -84,8 +85,8 @@ def _chosen_table(nested: Nested) -> Table:
 def _summary_table(nested: Nested) -> Table:
     assert nested.summary is not None
     table = plain_table(
-        f"Selection score and estimate: {nested.summary['radiographs']} radiographs of "
-        f"{nested.summary['patients']} patients\nthe searches maximise {nested.run['objective']}",
+        f"Selection score and estimate: {nested.summary.radiographs} radiographs of "
+        f"{nested.summary.patients} patients\nthe searches maximise {nested.run.objective}",
         SUMMARY_CAPTION,
     )
     table.add_column("")
@@ -103,14 +104,14 @@ def noise_table(floor: NoiseFloor) -> Group:
     """What the score of one and the same configuration varies by."""
     run = floor.run
     values = ", ".join(
-        f"{name.replace('_', ' ')} {_value(value)}" for name, value in run["configuration"].items()
+        f"{name.replace('_', ' ')} {_value(value)}" for name, value in run.configuration.items()
     )
     found = noise_spread(floor.values)
     parts: list[Table] = []
     for metric in METRICS_REPEATED:
         title = f"Noise floor, {_HEADERS[metric]}"
         if not parts:
-            title += f": trial {run['trial']} of {run['regime']} repeated\n{values}"
+            title += f": trial {run.trial} of {run.regime} repeated\n{values}"
         is_last = metric == METRICS_REPEATED[-1]
         table = plain_table(title, NOISE_CAPTION if is_last else "")
         for name in ("", "repeats", "mean", "SD", "95 % range", "difference"):
@@ -124,8 +125,9 @@ def noise_table(floor: NoiseFloor) -> Group:
                 _range(row["low"], row["high"]),
                 _figure(row["difference"]),
             )
-        score = _figure(run["selection_score"][metric])
-        table.add_row("selection score", "", score, *[""] * 3)
+        score = run.selection_score[metric]
+        told = "undefined" if score is None else _figure(score)
+        table.add_row("selection score", "", told, *[""] * 3)
         parts.append(table)
     return Group(*parts)
 
@@ -150,19 +152,22 @@ def nested_lines(folder: Path) -> list[Text]:
     for problem in nested.problems:
         lines.append(Text(f"  {problem}", style="red"))
     if nested.summary is not None:
-        figure = str(nested.run["objective"]).removeprefix("val_")
-        score, estimate = (nested.summary[name][figure] for name in ("selection_score", "estimate"))
+        figure = nested.run.objective.removeprefix("val_")
+        score, estimate = (
+            part.figure(figure)
+            for part in (nested.summary.selection_score, nested.summary.estimate)
+        )
         lines.append(
             Text(
-                f"  {nested.run['objective']}: selection score {_spread(score)}, "
+                f"  {nested.run.objective}: selection score {_spread(score)}, "
                 f"estimate {_spread(estimate)}"
             )
         )
     return lines
 
 
-def _spread(figure: Mapping[str, Any]) -> str:
-    known = (figure.get("mean"), figure.get("std"))
+def _spread(figure: SummaryFigure) -> str:
+    known = (figure.mean, figure.std)
     return " ± ".join("undefined" if value is None else f"{value:.4f}" for value in known)
 
 
@@ -179,13 +184,13 @@ def noise_lines(folder: Path) -> list[Text]:
     )
     lines = [Text(f"noise: {told} done")]
     lines += [Text(f"  {problem}", style="red") for problem in (*floor.failures, *floor.problems)]
-    metric = str(floor.run["objective"]).removeprefix("val_")
+    metric = floor.run.objective.removeprefix("val_")
     found = noise_spread(floor.values)
     for row in found[found["metric"] == metric].to_dict("records"):
         if not math.isnan(row["std"]):
             lines.append(
                 Text(
-                    f"  {floor.run['objective']}, {KINDS[row['kind']]}: {row['mean']:.4f}, "
+                    f"  {floor.run.objective}, {KINDS[row['kind']]}: {row['mean']:.4f}, "
                     f"SD {row['std']:.4f}"
                 )
             )
@@ -196,8 +201,8 @@ def _progress(place: Path) -> tuple[int, int, float]:
     """Trials of a search that ended, that were planned, and the seconds of the former."""
     project = read_project(place)
     ended = [trial for trial in project.trials if trial.status in ("COMPLETED", "FAILED")]
-    seconds = sum(float(fold["seconds"]) for trial in ended for fold in trial.folds)
-    return len(ended), int(project.run["num_trials"]), seconds
+    seconds = sum(fold.seconds for trial in ended for fold in trial.folds)
+    return len(ended), project.run.num_trials, seconds
 
 
 def _time_left(nested: Nested) -> str:
@@ -210,7 +215,7 @@ def _time_left(nested: Nested) -> str:
             if (place / RUN_FILE).is_file():
                 own, _, took = _progress(place)
                 ended, seconds = ended + own, seconds + took
-    total = nested.outer_folds * sum(nested.run["trials"].values())
+    total = nested.outer_folds * sum(nested.run.trials.values())
     if not 0 < ended < total:
         return ""
     return f", about {duration(seconds / ended * (total - ended))} left"

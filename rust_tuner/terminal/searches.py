@@ -12,13 +12,8 @@ from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.labels import CORTICES
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import suggested_backbone
-from rust_tuner.records.project import (
-    REGIME_1,
-    REGIME_2,
-    Project,
-    hyperparameter_columns,
-    results_table,
-)
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+from rust_tuner.records.trial_tables import hyperparameter_columns, results_table
 from rust_tuner.steps.plan import PlannedStep
 from rust_tuner.terminal.table import four_digits, plain_table
 
@@ -41,7 +36,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     results = results_table(project)
     tied = results["tied_with_best"]
     done = results[results["status"] == "COMPLETED"]
-    ascending = project.run["objective"]["direction"] == "min"
+    ascending = project.run.lower_is_better
     best = done.sort_values("score", ascending=ascending, kind="stable").head(count)
     completed = [trial for trial in project.trials if trial.status == "COMPLETED"]
     fixed = _fixed_values(project)
@@ -73,7 +68,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
             *(f"{row[name]:.3f} ± {row[f'{name}_std']:.3f}" for name in metrics),
             str(int(row["epoch"])),
         )
-    baseline = project.run.get("view_only_baseline") or {}
+    baseline = project.run.view_only_baseline or {}
     if baseline and metrics:
         table.add_section()
         told = (f"{baseline[name]:.3f}" for name in metrics)
@@ -108,13 +103,13 @@ def _title(
 
 
 def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
-    folds = project.run["subject"]["num_folds"]
+    folds = project.run.subject.num_folds
     lines = [f"Mean ± standard deviation over {folds} folds at the epoch of the score (from 0)."]
     if project.objective in metrics:
         lines.append("* is what the search maximises.")
     if with_ties:
         lines.append("Tied: not distinguishable from the best at 5 %, all trials tested at once.")
-        lower = project.run["objective"]["direction"] == "min"
+        lower = project.run.lower_is_better
         note = tie_note(results_table(project), lower_is_better=lower)
         lines += [note] if note else []
     whole = sum(trial.one_step or False for trial in project.trials)
@@ -147,18 +142,17 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
             lines.append(told)
     if "val_cortex_auroc" in metrics:
         lines.append("Cortices: 16 labels, each only where its cortex is visible.")
-    if project.run.get("view_only_baseline"):
+    if project.run.view_only_baseline:
         lines.append("View only: a predictor that knows nothing but the view.")
     lines.append("The best of several trials is a selection score, no estimate for new patients.")
     return "\n".join(lines)
 
 
 def _fixed_values(project: Project) -> dict[str, object]:
-    space = project.run["space"]
     return {
-        parameter["config"]["name"]: parameter["config"]["value"]
-        for parameter in space.values()
-        if parameter["class_name"] == "Fixed"
+        parameter.config.name: parameter.config.value
+        for parameter in project.run.space.values()
+        if parameter.class_name == "Fixed"
     }
 
 

@@ -8,18 +8,12 @@ from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import BASELINES_FOLDER
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, is_whole, read_looks
+from rust_tuner.records.model import read_if_whole
 from rust_tuner.records.nested import NESTED
 from rust_tuner.records.noise import NOISE
-from rust_tuner.records.project import (
-    REGIME_1,
-    REGIME_2,
-    RUN_FILE,
-    Project,
-    is_begun_project,
-    read_project,
-)
-from rust_tuner.records.schema import StudyForm, read_if_whole, read_record
-from rust_tuner.records.study import STUDY_FILE
+from rust_tuner.records.project import REGIME_1, REGIME_2, Project, is_begun_project, read_project
+from rust_tuner.records.run import RUN_FILE
+from rust_tuner.records.study_record import STUDY_FILE, StudyRecord, read_study_record
 from rust_tuner.terminal.checks import check_status_lines
 from rust_tuner.terminal.repeats import nested_lines, noise_lines
 from rust_tuner.terminal.table import four_digits
@@ -58,7 +52,8 @@ def status_lines(folder: Path) -> list[Text]:
 def _holdout_lines(folder: Path) -> list[Text]:
     """Whether the hold-out set is sealed, and else when and why it was looked at."""
     try:
-        looks = read_looks(read_if_whole(folder / STUDY_FILE) or {}, folder)
+        study = read_if_whole(folder / STUDY_FILE, StudyRecord)
+        looks = read_looks(None if study is None else study.looks, folder)
     except ResumeError as error:
         return [Text(f"hold-out set: {error}", style="red")]
     if not looks:
@@ -93,8 +88,8 @@ def _search_lines(name: str, folder: Path) -> list[Text]:
 
 def _study_lines(folder: Path) -> list[Text]:
     try:
-        study = read_record(folder / STUDY_FILE, StudyForm)
-        text = f"prepared: {study['radiographs']} radiographs of {study['patients']} patients"
+        study = read_study_record(folder / STUDY_FILE)
+        text = f"prepared: {study.radiographs} radiographs of {study.patients} patients"
         return [Text(text)]
     except FileNotFoundError:
         return [Text("not prepared: study.json is missing", style="yellow")]
@@ -107,8 +102,8 @@ def _project_lines(name: str, project: Project) -> list[Text]:
         status: [trial for trial in project.trials if trial.status == status]
         for status in ("COMPLETED", "RUNNING", "FAILED")
     }
-    done, total = len(by_status["COMPLETED"]), int(project.run["num_trials"])
-    num_folds = project.run["subject"]["num_folds"]
+    done, total = len(by_status["COMPLETED"]), project.run.num_trials
+    num_folds = project.run.subject.num_folds
     lines = [
         Text(
             f"{name}: {done} of {total} trials done, {len(by_status['FAILED'])} failed"
@@ -137,7 +132,7 @@ def _project_lines(name: str, project: Project) -> list[Text]:
 
 def _time_left(project: Project, total: int, num_folds: int) -> str:
     """By the folds that are done, also those of a trial that still runs."""
-    seconds = [fold["seconds"] for trial in project.trials for fold in trial.folds]
+    seconds = [fold.seconds for trial in project.trials for fold in trial.folds]
     begun = [trial for trial in project.trials if trial.status == "RUNNING"]
     ended = len(project.trials) - len(begun)
     left = (total - ended) * num_folds - sum(len(trial.folds) for trial in begun)

@@ -1,5 +1,6 @@
 """Whether a figure beats the view alone: one rule for searches, outer folds and hold-out set."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -76,8 +77,8 @@ def test_without_predictions_it_is_undecided_and_no_other_rule_takes_over(tmp_pa
 
 def test_a_search_without_a_view_only_baseline_has_no_standing(tmp_path):
     project = read_project(write_regime_1(tmp_path / "regime_1"))
-    project.run["view_only_baseline"] = {}
-    assert standings(project) == ()
+    run = project.run.with_changes(view_only_baseline={})
+    assert standings(dataclasses.replace(project, run=run)) == ()
 
 
 def test_both_figures_of_a_search_stand_beside_its_own_baseline(tmp_path):
@@ -86,7 +87,7 @@ def test_both_figures_of_a_search_stand_beside_its_own_baseline(tmp_path):
     found = standings(good)
     for item in found:
         assert item.gain.baseline == pytest.approx(
-            good.run["view_only_baseline"][f"val_{item.metric}"], abs=1e-9
+            good.run.view_only[f"val_{item.metric}"], abs=1e-9
         )
         assert item.gain.model == pytest.approx(good.best.metrics[f"val_{item.metric}"], abs=1e-9)
     assert [item.answer for item in found] == ["above", "above"]

@@ -44,7 +44,7 @@ def test_every_part_has_both_figures_in_order(study):
 def test_a_search_has_its_best_trials_score_with_the_interval_of_its_folds(study):
     row = row_of(summary_scores(study), "Regime I:", "auroc")
     best = study.regime_1.best
-    folds = [fold["validation"]["auroc"][best.epoch] for fold in best.folds]
+    folds = [fold.validation["auroc"][best.epoch] for fold in best.folds]
     expected = fold_interval(folds)
     assert row["value"] == pytest.approx(best.metrics["val_auroc"])
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))

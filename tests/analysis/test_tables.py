@@ -33,7 +33,8 @@ from rust_tuner.analysis.tables import (
 from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.files import read_json, write_json
 from rust_tuner.records.folder import read_study
-from rust_tuner.records.project import read_project, results_table
+from rust_tuner.records.project import read_project
+from rust_tuner.records.trial_tables import results_table
 
 
 def change(path, **changes):

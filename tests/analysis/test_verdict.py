@@ -198,8 +198,8 @@ def test_trials_that_learned_nothing_are_counted(study):
     assert warned(study, "learned nothing") == []
     records = read_study(study)
     *others, last = records.regime_2.trials
-    curves = {name: [0.5] * len(curve) for name, curve in last.folds[0]["validation"].items()}
-    alike = tuple(fold | {"validation": curves} for fold in last.folds)
+    curves = {name: [0.5] * len(curve) for name, curve in last.folds[0].validation.items()}
+    alike = tuple(fold.with_changes(validation=curves) for fold in last.folds)
     trials = (*others, dataclasses.replace(last, folds=alike))
     project = dataclasses.replace(records.regime_2, trials=trials)
     told = warnings_of(dataclasses.replace(records, regime_2=project))

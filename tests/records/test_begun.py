@@ -60,7 +60,7 @@ def test_regime_2_goes_on_as_regime_1_was(folder):
     assert found.learning_rates == STUDYS.learning_rates
     write_regime_2(folder / "regime_2", epochs=8)
     assert resumed(folder, "regime_2").epochs == 8
-    assert fixed_by_regime_2(StudyFile(folder)) == {"batch_size": 16, "dropout_rate": 0.0}
+    assert fixed_by_regime_2(StudyFile(folder)) == (16, 0.0)
 
 
 def test_nested_goes_on_as_both_regimes_were(folder):
@@ -81,8 +81,8 @@ def test_trials_that_were_added_since_are_asked_for(folder):
 
 def test_values_given_to_a_regime_2_that_made_no_record_yet_are_known(folder):
     set_begun(folder, regime_2={"batch_size": 8, "dropout_rate": 0.25})
-    assert fixed_by_regime_2(StudyFile(folder)) == {"batch_size": 8, "dropout_rate": 0.25}
-    assert fixed_by_regime_2(StudyFile(folder / "nowhere")) == {}
+    assert fixed_by_regime_2(StudyFile(folder)) == (8, 0.25)
+    assert fixed_by_regime_2(StudyFile(folder / "nowhere")) == (None, None)
 
 
 @pytest.mark.parametrize("damage", [{"epochs": "many"}, {"epochs": 0}, {"learning_rates": 3}])

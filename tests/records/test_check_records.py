@@ -9,6 +9,7 @@ from rust_tuner.errors import RustTunerError
 from rust_tuner.records.checks import (
     CHECKS_FILE,
     CheckRecord,
+    SearchSeen,
     Verdict,
     read_checks,
     searches_seen,
@@ -83,4 +84,4 @@ def test_a_record_cut_short_is_refused(path):
 
 def test_searches_are_told_by_best_trial_and_count(tmp_path):
     project = read_project(write_regime_1(tmp_path / "regime_1", count=3))
-    assert searches_seen({"regime_1": project}) == {"regime_1": {"best": "0000", "completed": 3}}
+    assert searches_seen({"regime_1": project}) == {"regime_1": SearchSeen("0000", 3)}

@@ -33,20 +33,20 @@ def final(tmp_path):
 
 def test_a_look_survives_its_record(tmp_path):
     study = json.loads(json.dumps({"looks": [FIRST.to_json(), SECOND.to_json()]}))
-    assert read_looks(study, tmp_path) == (FIRST, SECOND)
+    assert read_looks(study["looks"], tmp_path) == (FIRST, SECOND)
 
 
 def test_a_study_that_was_never_looked_at_has_none(tmp_path, final):
-    assert read_looks({}, tmp_path) == read_looks({"looks": []}, tmp_path) == ()
+    assert read_looks(None, tmp_path) == read_looks([], tmp_path) == ()
     (final / "model.keras").write_bytes(b"")
-    assert read_looks({}, tmp_path) == ()
+    assert read_looks(None, tmp_path) == ()
 
 
-@pytest.mark.parametrize("study", [{}, {"looks": []}, {"looks": None}])
-def test_an_evaluation_that_no_record_names_is_the_first_look(tmp_path, final, study):
+@pytest.mark.parametrize("noted", [None, []])
+def test_an_evaluation_that_no_record_names_is_the_first_look(tmp_path, final, noted):
     record = holdout_record()
     (final / "holdout.json").write_text(json.dumps(record))
-    (look,) = read_looks(study, tmp_path)
+    (look,) = read_looks(noted, tmp_path)
     assert (look.date, look.state) == (record["date"], "finished")
     assert look.model_sha256 == record["model_sha256"]
     assert look.metrics == {"auroc": 0.81, "cortex_auroc": 0.66}
@@ -56,14 +56,14 @@ def test_an_evaluation_that_no_record_names_is_the_first_look(tmp_path, final, s
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "\x00", '{"metrics": {"auroc": "x"}}'])
 def test_a_broken_evaluation_is_a_look_all_the_same(tmp_path, final, content):
     (final / "holdout.json").write_text(content)
-    (look,) = read_looks({}, tmp_path)
+    (look,) = read_looks(None, tmp_path)
     assert look.state == "finished"
     assert look.metrics == {}
 
 
 def test_predictions_without_an_evaluation_are_a_look_that_was_not_finished(tmp_path, final):
     (final / "predictions.csv").write_text("")
-    (look,) = read_looks({}, tmp_path)
+    (look,) = read_looks(None, tmp_path)
     assert (look.state, look.model_sha256) == ("begun", None)
     assert not is_whole(look, tmp_path)
 
@@ -83,7 +83,7 @@ def test_predictions_without_an_evaluation_are_a_look_that_was_not_finished(tmp_
 )
 def test_a_damaged_record_of_looks_is_named(tmp_path, looks):
     with pytest.raises(ResumeError, match=r"study\.json: its looks at the hold-out set cannot be"):
-        read_looks({"looks": looks}, tmp_path)
+        read_looks(looks, tmp_path)
 
 
 def test_the_number_of_looks_and_every_reason_are_told():

@@ -16,17 +16,10 @@ import pytest
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, sha256_of_json, write_json
 from rust_tuner.metrics import corrected_t_test
-from rust_tuner.records.folds import FoldRecord, FoldStore
-from rust_tuner.records.project import (
-    TrialRecord,
-    count_ended,
-    history_table,
-    hyperparameter_columns,
-    read_out_of_fold,
-    read_project,
-    read_trial,
-    results_table,
-)
+from rust_tuner.records.folds import FoldHead, FoldRecord, FoldStore
+from rust_tuner.records.project import count_ended, read_out_of_fold, read_project
+from rust_tuner.records.trial_tables import history_table, hyperparameter_columns, results_table
+from rust_tuner.records.trials import TrialRecord, read_trial
 
 KEY = {"run": "abc", "trial": "0000", "values": {"units": 2}}
 RUN = {
@@ -354,7 +347,16 @@ def test_a_trial_learned_nothing_where_every_auroc_of_every_fold_and_epoch_is_on
     curves, learned_nothing
 ):
     folds = tuple(
-        {"validation": {name: values[fold] for name, values in curves.items()}} for fold in (0, 1)
+        FoldHead(
+            key="",
+            fold=fold,
+            steps_per_epoch=1,
+            seconds=0.0,
+            training={},
+            validation={name: values[fold] for name, values in curves.items()},
+            sha256="",
+        )
+        for fold in (0, 1)
     )
     trial = TrialRecord("0000", "COMPLETED", {}, 0.5, 0, None, {}, folds)
     assert trial.learned_nothing is learned_nothing
@@ -365,7 +367,7 @@ def test_folds_are_in_the_order_of_their_numbers(tmp_path):
     write_json(tmp_path / "search.json", RUN | {"subject": {"num_folds": 11}})
     write_trial(tmp_path, "0000", folds=[0.01 * fold for fold in range(11)])
     (trial,) = read_project(tmp_path).trials
-    assert [fold["fold"] for fold in trial.folds] == list(range(11))
+    assert [fold.fold for fold in trial.folds] == list(range(11))
 
 
 def test_trials_that_ended_are_counted_and_none_where_nothing_can_be_read(project, tmp_path):
@@ -510,8 +512,8 @@ def test_metrics_that_keras_numbered_otherwise_are_read_under_one_name(names, ob
         write_json(path, head | {"sha256": sha256_of_json(head)})
     trial = read_trial(project / "trial_0000", objective=objective)
     for fold in trial.folds:
-        assert fold["validation"]["auc"] == [0.1, 0.2]
-        assert fold["validation"]["auc_1"] == [0.3, 0.4]
+        assert fold.validation["auc"] == [0.1, 0.2]
+        assert fold.validation["auc_1"] == [0.3, 0.4]
     assert trial.fold_values("auc_1") == [0.4, 0.4]
 
 
@@ -565,7 +567,8 @@ def test_a_search_without_trials_has_empty_tables_with_their_columns(tmp_path):
 def test_reading_records_starts_no_tensorflow(project):
     code = (
         "import sys\n"
-        "from rust_tuner.records.project import history_table, read_project, results_table\n"
+        "from rust_tuner.records.project import read_project\n"
+        "from rust_tuner.records.trial_tables import history_table, results_table\n"
         "project = read_project(sys.argv[1])\n"
         "print(len(results_table(project)), len(history_table(project)))\n"
         "print({'tensorflow', 'keras', 'keras_tuner', 'torch', 'jax'} & set(sys.modules))\n"

@@ -56,11 +56,11 @@ def test_predictions_stand_beside_what_is_true_of_the_same_rows(project):
     for fold in range(3):
         part = found.subset(found.folds == fold)
         area = macro_auroc(part.labels, part.probabilities)
-        assert area == pytest.approx(best.folds[fold]["validation"]["auroc"][best.epoch], abs=1e-12)
+        assert area == pytest.approx(best.folds[fold].validation["auroc"][best.epoch], abs=1e-12)
         area = macro_auroc(
             part.labels[:, NUM_VIEWS:], part.probabilities[:, NUM_VIEWS:], part.visible
         )
-        told = best.folds[fold]["validation"]["cortex_auroc"][best.epoch]
+        told = best.folds[fold].validation["cortex_auroc"][best.epoch]
         assert area == pytest.approx(told, abs=1e-12)
 
 
@@ -105,7 +105,8 @@ def small_radiographs(**columns):
 def test_text_comes_back_as_it_was_and_the_hash_is_that_of_the_file(tmp_path, project):
     rows = rows_table(small_radiographs(site=["A", "", "B"]), [np.array([0, 2]), np.array([1])])
     write_rows(tmp_path, rows)
-    run = {"subject": {"rows": rows_sha256(rows)}}
+    subject = project.run.subject.with_changes(rows=rows_sha256(rows))
+    run = project.run.with_changes(subject=subject)
     before = (tmp_path / ROWS_FILE).stat().st_mtime_ns
     write_rows(tmp_path, rows)
     assert (tmp_path / ROWS_FILE).stat().st_mtime_ns == before

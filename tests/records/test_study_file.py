@@ -12,7 +12,9 @@ import pytest
 from rust_tuner import Protocol
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ImageError, ResumeError, SplitError
-from rust_tuner.records.study import STUDY_FILE, StudyFile
+from rust_tuner.records.model import Weights
+from rust_tuner.records.study import StudyFile
+from rust_tuner.records.study_record import STUDY_FILE
 
 PROTOCOL = Protocol.study(seed=3)
 
@@ -56,9 +58,9 @@ def test_what_was_prepared_comes_back(folder, tmp_path):
     file = StudyFile(folder)
     assert file.protocol == PROTOCOL
     assert file.manifest == tmp_path / "manifest.csv"
-    assert (file.content["radiographs"], file.content["patients"]) == (4, 2)
-    assert file.content["weights"] is None
-    assert file.content["split_sha256"] == "split"
+    assert (file.record["radiographs"], file.record["patients"]) == (4, 2)
+    assert file.record["weights"] is None
+    assert file.record["split_sha256"] == "split"
 
 
 def test_a_study_that_another_process_prepared_is_seen_once_it_is_looked_for(tmp_path, radiographs):
@@ -72,9 +74,9 @@ def test_a_study_that_another_process_prepared_is_seen_once_it_is_looked_for(tmp
 
 def test_what_two_open_files_write_stays(folder):
     first, second = StudyFile(folder), StudyFile(folder)
-    first.record_weights({"asked": "imagenet", "sha256": "abc"}, "imagenet")
+    first.record_weights(Weights(asked="imagenet", sha256="abc"), "imagenet")
     second.note_environment("regime_1", {"cores": 2}, split_sha256="later")
-    content = StudyFile(folder).content
+    content = StudyFile(folder).record
     assert content["weights"] == {"asked": "imagenet", "sha256": "abc"}
     assert content["protocol"]["weights"] == "imagenet"
     assert content["split_sha256"] == "later"
@@ -84,7 +86,7 @@ def test_a_step_notes_each_machine_once(folder):
     file = StudyFile(folder)
     for cores in (2, 8, 2):
         file.note_environment("final", {"cores": cores}, split_sha256="split")
-    assert StudyFile(folder).content["environments"]["final"] == [{"cores": 2}, {"cores": 8}]
+    assert StudyFile(folder).record["environments"]["final"] == [{"cores": 2}, {"cores": 8}]
 
 
 def test_a_look_is_in_the_file_before_it_is_made_and_completed_by_what_it_found(folder):
@@ -131,7 +133,7 @@ def test_a_look_stays_where_other_open_files_write_later(folder):
     StudyFile(folder).begin_look("a" * 64)
     other.note_begun("regime_1", {"epochs": 3})
     assert len(StudyFile(folder).looks) == 1
-    assert StudyFile(folder).begun("regime_1") == {"epochs": 3}
+    assert StudyFile(folder).begun("regime_1").to_json() == {"epochs": 3}
     assert StudyFile(folder).begun("regime_2") is None
 
 
@@ -157,7 +159,7 @@ def test_swapped_and_changed_images_are_named_with_their_rows(folder, radiograph
 
 
 def test_a_study_without_a_record_of_rows_gives_the_general_message(folder, radiographs, tmp_path):
-    content = {k: v for k, v in StudyFile(folder).content.items() if k != "rows"}
+    content = {k: v for k, v in StudyFile(folder).record.to_json().items() if k != "rows"}
     (folder / STUDY_FILE).write_text(json.dumps(content))
     radiographs.images[2].write_bytes(b"another")
     with pytest.raises(ResumeError, match=r"is \w{12}\); restore them"):
@@ -179,7 +181,7 @@ def test_settled_choices_are_refused_with_a_table_and_those_of_searches_are_not(
     ):
         file.refuse_changes(other)
     # The first search that used weights has settled them.
-    file.record_weights({"asked": "imagenet", "sha256": "abc"}, "imagenet")
+    file.record_weights(Weights(asked="imagenet", sha256="abc"), "imagenet")
     with pytest.raises(ResumeError, match="weights: was imagenet, is random"):
         file.refuse_changes(dataclasses.replace(PROTOCOL, weights="random"))
 

@@ -33,7 +33,8 @@ from rust_tuner.records.baselines import (
     suggested_backbone,
 )
 from rust_tuner.records.folds import EpochCheckpoint
-from rust_tuner.records.project import history_table, read_out_of_fold, read_project
+from rust_tuner.records.project import read_out_of_fold, read_project
+from rust_tuner.records.trial_tables import history_table
 
 LENET, END_TO_END, RADIMAGENET, IMAGENET = BASELINES
 
@@ -149,8 +150,8 @@ def test_each_model_is_a_finished_project_of_one_trial_at_the_protocols_values(f
         assert len(trial.folds) == 3
         for fold in trial.folds:
             for split in ("training", "validation"):
-                assert set(fold[split]) == {"loss", "auroc", "cortex_auroc"}
-                assert all(len(curve) == 2 for curve in fold[split].values())
+                assert set(getattr(fold, split)) == {"loss", "auroc", "cortex_auroc"}
+                assert all(len(curve) == 2 for curve in getattr(fold, split).values())
         assert np.isfinite(read_out_of_fold(project.folder, "0000")).all()
 
 

@@ -152,5 +152,5 @@ def test_a_search_is_scored_by_its_visible_cortices(development, clinical, tmp_p
         ]
         assert found.visible.shape[1] == len(CORTEX_LABELS)
         assert trial.score == pytest.approx(np.mean(areas), abs=1e-12)
-        mean = np.mean([fold["validation"]["cortex_auroc"] for fold in trial.folds], axis=0)
+        mean = np.mean([fold.validation["cortex_auroc"] for fold in trial.folds], axis=0)
         assert trial.epoch == int(mean.argmax())

@@ -19,15 +19,9 @@ from search_problems import run_search
 
 from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.errors import StorageError
-from rust_tuner.records.project import (
-    REGIME_1,
-    REGIME_2,
-    RUN_FILE,
-    history_table,
-    read_out_of_fold,
-    read_project,
-    results_table,
-)
+from rust_tuner.records.project import REGIME_1, REGIME_2, read_out_of_fold, read_project
+from rust_tuner.records.run import RUN_FILE
+from rust_tuner.records.trial_tables import history_table, results_table
 
 KILLS_PER_REGIME = 21
 REGIMES = (REGIME_1, REGIME_2)
@@ -125,7 +119,7 @@ def test_a_soak_of_kills_loses_nothing_and_doubles_nothing(zygote, tmp_path, cap
     timed_run(zygote, folder=whole, **task)
     start_up = timed_run(zygote, folder=whole, **task)
     trials = [trial for regime in REGIMES for trial in read_project(Path(whole) / regime).trials]
-    per_trial = sum(fold["seconds"] for trial in trials for fold in trial.folds) / len(trials)
+    per_trial = sum(fold.seconds for trial in trials for fold in trial.folds) / len(trials)
     folder = tmp_path / "study [killed] \u00e9"
     rng = random.Random(0)
     in_vain = 0

@@ -8,6 +8,7 @@ from keras_tuner.engine.trial import TrialStatus
 
 from rust_tuner import GridSearchOracle
 from rust_tuner.errors import ResumeError
+from rust_tuner.records.run import Objective, RunManifest, Subject
 from rust_tuner.search import runs
 from rust_tuner.search.runs import (
     claim_folder,
@@ -17,13 +18,18 @@ from rust_tuner.search.runs import (
     with_begun_kernels,
 )
 
-RUN = {
-    "seed": 1,
-    "max_trials": 4,
-    "num_trials": 4,
-    "subject": {"inputs": "abc", "folds": "def"},
-    "space": [{"name": "units"}],
-}
+RUN = RunManifest(
+    format=1,
+    oracle="RandomSearchOracle",
+    objective=Objective(name="val_auroc", direction="max"),
+    space={},
+    max_trials=4,
+    num_trials=4,
+    seed=1,
+    epochs=2,
+    subject=Subject(inputs="abc", folds="def", num_folds=3),
+    versions={},
+)
 
 
 def claim(folder, run):
@@ -37,9 +43,9 @@ def manifest(folder):
 
 def test_a_new_search_writes_its_manifest_once(tmp_path):
     claim(tmp_path, RUN)
-    assert manifest(tmp_path) == RUN
+    assert manifest(tmp_path) == RUN.to_json()
     before = (tmp_path / "search.json").stat()
-    claim(tmp_path, json.loads(json.dumps(RUN)))
+    claim(tmp_path, RunManifest.of(json.loads(json.dumps(RUN.to_json()))))
     after = (tmp_path / "search.json").stat()
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
     assert [path.name for path in tmp_path.iterdir()] == ["search.json"]
@@ -48,16 +54,17 @@ def test_a_new_search_writes_its_manifest_once(tmp_path):
 def test_another_search_is_refused_with_a_table_of_all_that_differs(tmp_path):
     claim(tmp_path, RUN)
     content = (tmp_path / "search.json").read_bytes()
-    other = RUN | {"seed": 2, "subject": {"inputs": "x" * 70, "folds": "def"}, "epochs": 3}
-    del other["space"]
+    subject = RUN.subject.with_changes(inputs="x" * 70)
+    other = RUN.with_changes(seed=2, subject=subject, batch_size=3).to_json()
+    del other["oracle"]
     with pytest.raises(ResumeError) as caught:
-        claim(tmp_path, other)
+        claim(tmp_path, RunManifest.of(other))
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{tmp_path} holds a search that differs from this one:"
     assert lines[1:-1] == [
-        "  epochs: was absent, is 3",
+        "  batch_size: was absent, is 3",
+        "  oracle: was RandomSearchOracle, is absent",
         "  seed: was 1, is 2",
-        "  space: was [{'name': 'units'}], is absent",
         f"  subject.inputs: was abc, is {'x' * 57}...",
     ]
     assert "Only max_trials may change" in lines[-1]
@@ -66,11 +73,11 @@ def test_another_search_is_refused_with_a_table_of_all_that_differs(tmp_path):
 
 def test_the_number_of_trials_may_change_and_is_no_part_of_the_key(tmp_path):
     claim(tmp_path, RUN)
-    longer = RUN | {"max_trials": 9, "num_trials": 6}
+    longer = RUN.with_changes(max_trials=9, num_trials=6)
     claim(tmp_path, longer)
-    assert manifest(tmp_path) == longer
+    assert manifest(tmp_path) == longer.to_json()
     assert run_key(longer) == run_key(RUN)
-    assert run_key(RUN | {"seed": 2}) != run_key(RUN)
+    assert run_key(RUN.with_changes(seed=2)) != run_key(RUN)
 
 
 @pytest.mark.parametrize("content", ["", '{"seed": 1', "\x00\x01", "[]", "null", "7"])
@@ -80,7 +87,7 @@ def test_a_damaged_manifest_is_written_anew(content, tmp_path):
     (place / "trial.json").write_text("{}")
     (tmp_path / "search.json").write_text(content)
     claim(tmp_path, RUN)
-    assert manifest(tmp_path) == RUN
+    assert manifest(tmp_path) == RUN.to_json()
 
 
 def test_trials_without_a_manifest_are_those_of_another_program(tmp_path):
@@ -109,7 +116,7 @@ def test_a_refused_folder_keeps_even_its_leftovers(tmp_path):
     leftover = tmp_path / ".71-0123abcd.part"
     leftover.write_bytes(b"half")
     with pytest.raises(ResumeError, match="seed: was 1, is 2"):
-        claim(tmp_path, RUN | {"seed": 2})
+        claim(tmp_path, RUN.with_changes(seed=2))
     assert leftover.exists()
 
 
@@ -303,22 +310,26 @@ def test_a_record_that_is_not_there_or_damaged_is_written(content, tmp_path):
         path.parent.mkdir()
         path.write_text(content)
     claim_record(path, RUN, what="a nested cross-validation")
-    assert json.loads(path.read_text()) == RUN
+    assert json.loads(path.read_text()) == RUN.to_json()
     inside = path.parent / "outer_00" / ".12-0123abcd.part"
     inside.parent.mkdir()
     inside.write_text("{")
-    claim_record(path, json.loads(json.dumps(RUN)), what="a nested cross-validation")
+    claim_record(
+        path,
+        RunManifest.of(json.loads(json.dumps(RUN.to_json()))),
+        what="a nested cross-validation",
+    )
     assert not inside.exists()
 
 
 def test_a_record_of_something_else_is_refused_but_for_what_is_free(tmp_path):
     path = tmp_path / "noise" / "noise.json"
-    claim_record(path, RUN | {"repeats": 2}, what="a noise floor", free=("repeats",))
-    claim_record(path, RUN | {"repeats": 3}, what="a noise floor", free=("repeats",))
+    claim_record(path, RUN.with_changes(repeats=2), what="a noise floor", free=("repeats",))
+    claim_record(path, RUN.with_changes(repeats=3), what="a noise floor", free=("repeats",))
     assert json.loads(path.read_text())["repeats"] == 3
     before = path.read_bytes()
     with pytest.raises(ResumeError) as caught:
-        claim_record(path, RUN | {"max_trials": 5}, what="a noise floor", free=("repeats",))
+        claim_record(path, RUN.with_changes(max_trials=5), what="a noise floor", free=("repeats",))
     assert str(caught.value).splitlines() == [
         f"{path.parent} holds a noise floor that differs from this one:",
         "  max_trials: was 4, is 5",
@@ -333,9 +344,10 @@ def test_a_search_begun_by_other_kernels_is_refused_with_the_variable_that_mends
 ):
     monkeypatch.setattr(runs, "can_switch_onednn", lambda: True)
     path, said = tmp_path / "search.json", []
-    path.write_text(json.dumps({"seed": 1, "onednn": was}))
-    run = with_begun_kernels(path, {"seed": 1, "onednn": not was}, say=said.append)
-    assert (run, said) == ({"seed": 1, "onednn": not was}, [])
+    path.write_text(json.dumps(RUN.with_changes(onednn=was).to_json()))
+    now = RUN.with_changes(onednn=not was)
+    run = with_begun_kernels(path, now, say=said.append)
+    assert (run, said) == (now, [])
     with pytest.raises(ResumeError, match=f"onednn: was {was}, is {not was}") as refusal:
         with claim_folder(tmp_path, run):
             pass
@@ -345,9 +357,9 @@ def test_a_search_begun_by_other_kernels_is_refused_with_the_variable_that_mends
 
 def test_a_search_of_an_earlier_version_keeps_its_key_and_its_manifest(tmp_path):
     path, said = tmp_path / "search.json", []
-    path.write_text(json.dumps({"seed": 1}))
-    run = with_begun_kernels(path, {"seed": 1, "onednn": True}, say=said.append)
-    assert run_key(run) == run_key({"seed": 1})
+    path.write_text(json.dumps(RUN.to_json()))
+    run = with_begun_kernels(path, RUN.with_changes(onednn=True), say=said.append)
+    assert run_key(run) == run_key(RUN)
     (line,) = said
     assert "did not record whether TensorFlow used oneDNN" in line
     assert "within 1e-3, not bitwise" in line
@@ -359,8 +371,9 @@ def test_a_search_moved_to_a_machine_without_the_choice_goes_on_and_says_so(
 ):
     monkeypatch.setattr(runs, "can_switch_onednn", lambda: False)
     path, said = tmp_path / "search.json", []
-    path.write_text(json.dumps({"seed": 1, "onednn": True}))
-    assert with_begun_kernels(path, {"seed": 1, "onednn": now}, say=said.append)["onednn"] is True
+    path.write_text(json.dumps(RUN.with_changes(onednn=True).to_json()))
+    run = with_begun_kernels(path, RUN.with_changes(onednn=now), say=said.append)
+    assert run.onednn is True
     (line,) = said
     assert "begun with TensorFlow's oneDNN, which cannot be chosen on this machine" in line
 
@@ -370,4 +383,5 @@ def test_a_new_search_or_one_of_the_same_kernels_is_begun_as_it_is(content, tmp_
     path = tmp_path / "search.json"
     if content is not None:
         path.write_text(content)
-    assert with_begun_kernels(path, {"onednn": True}, say=pytest.fail) == {"onednn": True}
+    run = RUN.with_changes(onednn=True)
+    assert with_begun_kernels(path, run, say=pytest.fail) == run

@@ -63,7 +63,11 @@ def unnamed(tmp_path_factory):
 
 def test_unnamed_metrics_have_the_same_names_in_every_fold_and_trial(unnamed):
     names = {
-        split: {frozenset(fold[split]) for trial in unnamed.project.trials for fold in trial.folds}
+        split: {
+            frozenset(getattr(fold, split))
+            for trial in unnamed.project.trials
+            for fold in trial.folds
+        }
         for split in ("training", "validation")
     }
     own = {"loss", "auc", "auc_1", "precision"}

@@ -197,7 +197,7 @@ def test_the_model_is_fitted_for_the_epochs_that_the_cross_validation_chose(fina
     study, found = final_study
     project = read_project(study.directory / "final" / "cross_validation")
     (trial,) = project.trials
-    curves = [fold["validation"]["auroc"] for fold in trial.folds]
+    curves = [fold.validation["auroc"] for fold in trial.folds]
     assert len(curves) == study.protocol.final_folds
     epoch = int(np.argmax(np.mean(curves, axis=0)))
     assert trial.epoch == epoch == found["epoch"]

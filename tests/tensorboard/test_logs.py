@@ -30,7 +30,8 @@ from tensorboard.plugins.hparams import metadata
 from rust_tuner.errors import ExtraError, LockedError, ResumeError
 from rust_tuner.files import hold_lock, sha256_of_json
 from rust_tuner.progress import Silent
-from rust_tuner.records.project import read_project, results_table
+from rust_tuner.records.project import read_project
+from rust_tuner.records.trial_tables import results_table
 from rust_tuner.tensorboard import logs as tensorboard
 from rust_tuner.tensorboard.logs import LOGS, TensorBoardLogs, write_logs
 

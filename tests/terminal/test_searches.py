@@ -12,7 +12,8 @@ from report_studies import write_project
 from rich.console import Console
 
 from rust_tuner.files import read_json
-from rust_tuner.records.project import read_project, results_table
+from rust_tuner.records.project import read_project
+from rust_tuner.records.trial_tables import results_table
 from rust_tuner.terminal.searches import best_trials_table
 
 FIGURE = re.compile(r"\d\.\d{3} ± \d\.\d{3}")
@@ -36,7 +37,7 @@ def project(request, finished_study):
 
 
 def spread_by_hand(trial, metric):
-    values = [fold["validation"][metric][trial.epoch] for fold in trial.folds]
+    values = [fold.validation[metric][trial.epoch] for fold in trial.folds]
     assert len(values) == 3
     mean = sum(values) / 3
     return mean, (sum((value - mean) ** 2 for value in values) / 2) ** 0.5
@@ -200,7 +201,7 @@ def test_trials_that_learned_nothing_are_counted(project):
     assert "learned nothing" not in shown(project)
     first, *others = project.trials
     flat = {"auroc": [0.5] * 9, "cortex_auroc": [0.5] * 9}
-    alike = tuple(fold | {"validation": flat} for fold in first.folds)
+    alike = tuple(fold.with_changes(validation=flat) for fold in first.folds)
     changed = (dataclasses.replace(first, folds=alike), *others)
     text = shown(dataclasses.replace(project, trials=changed))
     assert "1 of the trials learned nothing: AUROC 0.500 in every fold and epoch." in text

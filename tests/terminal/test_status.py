@@ -40,7 +40,7 @@ def test_status_lines_fit_80_columns_and_tell_the_best(finished_study):
         project = read_project(finished_study.directory / name)
         position = lines.index(f"{name}: 2 of 2 trials done, 0 failed")
         best = project.best
-        spread = statistics.stdev(fold["validation"]["auroc"][best.epoch] for fold in best.folds)
+        spread = statistics.stdev(fold.validation["auroc"][best.epoch] for fold in best.folds)
         assert lines[position + 1] == (
             f"  best so far: trial {project.best.trial}, val_auroc "
             f"{project.best.score:.4f} ± {spread:.4f} (selection score)"

@@ -6,8 +6,7 @@ because each fact is a function of its own, a few lines each.
 
 import html
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -24,7 +23,10 @@ from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
 from rust_tuner.models.description import BACKBONE, describe_model
 from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.looks import count_text
+from rust_tuner.records.model import Json
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+from rust_tuner.records.split import SplitRecord
+from rust_tuner.records.study_record import StudyRecord
 from rust_tuner.words import AS_PUBLISHED, METRICS, figure_name, short_number
 
 _MOST_LIMITS = 12
@@ -60,18 +62,30 @@ def one_line(text: object) -> str:
     return _MARKS.sub(r"\\\g<0>", escaped)
 
 
-def _protocol(records: StudyRecords) -> dict[str, Any]:
-    return dict((records.study or {})["protocol"])
+def _study(records: StudyRecords) -> StudyRecord:
+    if records.study is None:
+        raise LookupError("study.json")
+    return records.study
+
+
+def _split(records: StudyRecords) -> SplitRecord:
+    if records.split is None:
+        raise LookupError("split.json")
+    return records.split
+
+
+def _protocol(records: StudyRecords) -> Json:
+    return _study(records).protocol
 
 
 def _is_pretrained(records: StudyRecords) -> bool:
     """Whether the weights are no random ones: those that were used, else those asked for."""
     asked = {
-        weights["asked"]
+        weights.asked
         for project in records.projects.values()
-        if (weights := project.run["subject"].get("weights")) is not None
+        if (weights := project.run.subject.weights) is not None
     }
-    return "random" not in (asked or {_protocol(records).get("weights")})
+    return "random" not in (asked or {str(_protocol(records).get("weights"))})
 
 
 def _search(records: StudyRecords) -> Project | None:
@@ -99,18 +113,19 @@ def _design(records: StudyRecords) -> list[str]:
 
 
 def _data(records: StudyRecords) -> list[str]:
-    study = records.study or {}
+    study = _study(records)
     return [
-        f"{study['radiographs']} radiographs of {study['patients']} patients; SHA-256 of patients, "
-        f"views and scores {study.get('radiographs_sha256')}, of the images "
-        f"{study.get('images_sha256')}"
+        f"{study.radiographs} radiographs of {study.patients} patients; SHA-256 of patients, "
+        f"views and scores {study.radiographs_sha256}, of the images "
+        f"{study.images_sha256}"
     ]
 
 
 def _sites(records: StudyRecords) -> list[str]:
-    names = ((records.split or {}).get("site_folds") or {}).get("sites")
-    if names:
-        return [f"{len(names)} sites: {', '.join(map(str, names))}; each fold leaves one out"]
+    made = None if records.split is None else records.split.site_folds
+    if made is not None:
+        names = ", ".join(made.sites)
+        return [f"{len(made.sites)} sites: {names}; each fold leaves one out"]
     table = records.predictions
     if table is None or "site" not in table:
         return []
@@ -121,21 +136,20 @@ def _sites(records: StudyRecords) -> list[str]:
 def _preprocessing(records: StudyRecords) -> list[str]:
     protocol = _protocol(records)
     size = protocol["image_size"]
-    way = {"squash": "squashed to the square", "letterbox": "scaled with its aspect ratio kept"}
+    ways = {"squash": "squashed to the square", "letterbox": "scaled with its aspect ratio kept"}
+    way = ways[str(protocol["resize"])]
     return [
-        f"each radiograph is {way[protocol['resize']]}, {size} x {size} pixels in three channels, "
+        f"each radiograph is {way}, {size} x {size} pixels in three channels, "
         "which are equal where the file is greyscale, with values in [-1, 1]"
     ]
 
 
 def _subset(records: StudyRecords) -> list[str]:
-    return [f"all {(records.study or {})['radiographs']} rows of the manifest were used"]
+    return [f"all {_study(records).radiographs} rows of the manifest were used"]
 
 
 def _checked(records: StudyRecords) -> list[str]:
-    return [
-        f"the {(records.study or {})['radiographs']} images were decoded and checked beforehand"
-    ]
+    return [f"the {_study(records).radiographs} images were decoded and checked beforehand"]
 
 
 def _missing(records: StudyRecords) -> list[str]:
@@ -157,21 +171,21 @@ def _reference(records: StudyRecords) -> list[str]:
 
 
 def _partitions(records: StudyRecords) -> list[str]:
-    split = records.split or {}
-    development, holdout = len(split["development"]), len(split["holdout"])
+    split = _split(records)
+    development, holdout = len(split.development), len(split.holdout)
     return [
         f"{holdout} of {development + holdout} patients sealed as hold-out set at random (asked "
-        f"for: {split['fraction']:g} of them), stratified by label, seed {split['seed']}; the "
+        f"for: {split.fraction:g} of them), stratified by label, seed {split.seed}; the "
         f"other {development} are the development set"
     ]
 
 
 def _folds(records: StudyRecords) -> list[str]:
-    split = records.split or {}
-    numbers = sorted(map(int, split["folds"]))
+    split = _split(records)
+    numbers = sorted(map(int, split.folds))
     told = [f"{number} folds of patients, stratified by label" for number in numbers]
-    if split.get("site_folds"):
-        told.append(f"{len(split['site_folds']['sites'])} folds that leave one site out")
+    if split.site_folds is not None:
+        told.append(f"{len(split.site_folds.sites)} folds that leave one site out")
     return [f"development set: {'; '.join(told)}"] if told else []
 
 
@@ -180,11 +194,11 @@ def _disjoint(records: StudyRecords) -> list[str]:
 
 
 def _sizes(records: StudyRecords) -> list[str]:
-    study, lines = records.study or {}, []
-    if study:
-        lines.append(f"{study['radiographs']} radiographs of {study['patients']} patients")
+    study, lines = records.study, []
+    if study is not None:
+        lines.append(f"{study.radiographs} radiographs of {study.patients} patients")
     if records.split is not None:
-        lines.append(f"development set: {len(records.split['development'])} patients")
+        lines.append(f"development set: {len(records.split.development)} patients")
     if records.holdout is not None:
         found = records.holdout
         lines.append(f"hold-out set: {found.radiographs} radiographs of {found.patients} patients")
@@ -210,7 +224,8 @@ def _thresholds(records: StudyRecords) -> list[str]:
     found = records.holdout
     if found is None:
         threshold = _protocol(records).get("union_threshold")
-        return [f"union: a true total of at least {threshold:g}"] if threshold else []
+        known = isinstance(threshold, int | float)
+        return [f"union: a true total of at least {threshold:g}"] if known else []
     return [
         union_text(union_of(records)),
         f"precision, recall and F1: probability of at least {found.threshold:g}",
@@ -218,13 +233,13 @@ def _thresholds(records: StudyRecords) -> list[str]:
 
 
 def _versions(records: StudyRecords) -> list[str]:
-    study = records.study or {}
-    return [", ".join(f"{name} {version}" for name, version in study["versions"].items())]
+    versions = _study(records).versions or {}
+    return [", ".join(f"{name} {version}" for name, version in versions.items())]
 
 
 def _machines(records: StudyRecords) -> list[str]:
     found: dict[str, list[str]] = {}
-    for step, machines in ((records.study or {}).get("environments") or {}).items():
+    for step, machines in (_study(records).environments or {}).items():
         for machine in machines:
             told = f"{machine.get('processor')}, {machine.get('usable_cores')} cores"
             if machine.get("memory_gib"):
@@ -239,9 +254,9 @@ def _machines(records: StudyRecords) -> list[str]:
 
 def _weights(records: StudyRecords) -> list[str]:
     found = {
-        (weights.get("asked"), weights.get("sha256"))
+        (weights.asked, weights.sha256)
         for project in records.projects.values()
-        if isinstance(weights := project.run["subject"].get("weights"), Mapping)
+        if (weights := project.run.subject.weights) is not None
     }
     return [
         f"backbone weights {asked}, SHA-256 {sha256}"
@@ -270,8 +285,8 @@ def _searches(records: StudyRecords) -> list[str]:
         run = project.run
         done = sum(trial.score is not None for trial in project.trials)
         lines.append(
-            f"{SEARCH_NAMES[name]}: {done} of {run['num_trials']} configurations scored by "
-            f"{run['subject']['num_folds']}-fold cross-validation of {run['epochs']} epochs"
+            f"{SEARCH_NAMES[name]}: {done} of {run.num_trials} configurations scored by "
+            f"{run.subject.num_folds}-fold cross-validation of {run.epochs} epochs"
         )
     return lines
 
@@ -338,8 +353,8 @@ def _uncertainty(records: StudyRecords) -> list[str]:
 
 
 def _robustness(records: StudyRecords) -> list[str]:
-    split = records.split or {}
-    lines = ["each fold leaves one site out"] if split.get("site_folds") else []
+    has_sites = records.split is not None and records.split.site_folds is not None
+    lines = ["each fold leaves one site out"] if has_sites else []
     table = records.predictions
     if table is not None and "site" in table and compared_sites(table["site"].fillna("").tolist()):
         lines.append("figures by site: report/tables/holdout_sites.csv")
@@ -350,7 +365,7 @@ def _internal(records: StudyRecords) -> list[str]:
     lines = []
     project = records.cross_validation
     if project is not None:
-        folds = project.run["subject"]["num_folds"]
+        folds = project.run.subject.num_folds
         lines.append(f"tuned configuration: {folds}-fold cross-validation of the development set")
     if records.holdout is not None:
         last = "the last on" if len(records.looks) > 1 else "on"
@@ -362,7 +377,7 @@ def _internal(records: StudyRecords) -> list[str]:
 
 
 def _external(records: StudyRecords) -> list[str]:
-    if (records.split or {}).get("site_folds"):
+    if records.split is not None and records.split.site_folds is not None:
         return ["none in the records; cross-validation leaves one site out, which is internal"]
     return []
 
@@ -488,7 +503,7 @@ def _protocol_file(records: StudyRecords) -> list[str]:
 
 
 def _software(records: StudyRecords) -> list[str]:
-    version = (records.study or {})["versions"].get("rust-tuner")
+    version = (_study(records).versions or {}).get("rust-tuner")
     return [f"rust_tuner {version}, Apache-2.0"]
 
 

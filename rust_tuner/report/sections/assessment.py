@@ -82,7 +82,7 @@ def tell_worth(section: Section, project: Project, table: pd.DataFrame) -> None:
             "(Tukey's range test with the variance of Nadeau and Bengio, all trials at once at "
             "5 %)."
         )
-    lower = project.run["objective"]["direction"] == "min"
+    lower = project.run.lower_is_better
     note = tie_note(table, lower_is_better=lower)
     if note:
         section.lead.append(f"Trial {note}")

@@ -3,7 +3,8 @@
 import pandas as pd
 
 from rust_tuner.records.folder import StudyRecords
-from rust_tuner.records.nested import NESTED
+from rust_tuner.records.nested import NESTED, NestedManifest
+from rust_tuner.records.run import RunManifest
 from rust_tuner.report.page import PageTable, Section, facts_table, text, whole
 
 
@@ -14,24 +15,25 @@ def data_section(records: StudyRecords) -> Section:
     if study is None:
         section.missing.append("study.json is not there or cannot be read.")
         return section
-    protocol = study["protocol"]
+    protocol = study.protocol
     section.lead.append(
-        f"{study['radiographs']} radiographs of {study['patients']} patients, from "
-        f"{study.get('manifest', 'a manifest that is not recorded')}."
+        f"{study.radiographs} radiographs of {study.patients} patients, from {study.manifest}."
     )
-    cortices = protocol.get("view_cortices") or {}
+    cortices = protocol.get("view_cortices")
     expected = {
-        f"cortices expected on {view}": ", ".join(names) for view, names in cortices.items()
+        f"cortices expected on {view}": ", ".join(map(str, names))
+        for view, names in (cortices.items() if isinstance(cortices, dict) else ())
+        if isinstance(names, list)
     }
     facts = {
-        "radiographs": study["radiographs"],
-        "patients": study["patients"],
+        "radiographs": study.radiographs,
+        "patients": study.patients,
         "image size": protocol.get("image_size"),
         "resize": protocol.get("resize"),
         "flips": protocol.get("flips"),
         **expected,
-        "SHA-256 of patients, views and scores": study.get("radiographs_sha256"),
-        "SHA-256 of the images": study.get("images_sha256"),
+        "SHA-256 of patients, views and scores": study.radiographs_sha256,
+        "SHA-256 of the images": study.images_sha256,
     }
     section.tables.append(facts_table("The radiographs", facts))
     return section
@@ -44,22 +46,22 @@ def split_section(records: StudyRecords) -> Section:
     if split is None:
         section.missing.append("split.json is not there or cannot be read.")
         return section
-    development, holdout = len(split["development"]), len(split["holdout"])
+    development, holdout = len(split.development), len(split.holdout)
     section.lead.append(
         f"{holdout} of {development + holdout} patients were sealed before anything was trained; "
         f"{development} patients are the development set. A patient is never on two sides."
     )
     rows = []
-    for number, record in sorted(split["folds"].items(), key=lambda item: int(item[0])):
-        sizes = pd.Series(record["patients"]).value_counts()
+    for number, record in sorted(split.folds.items(), key=lambda item: int(item[0])):
+        sizes = pd.Series(record.patients).value_counts()
         told = f"{sizes.min()} to {sizes.max()}"
-        rows.append([whole(int(number)), (told, float(sizes.min())), whole(record["seed"])])
+        rows.append([whole(int(number)), (told, float(sizes.min())), whole(record.seed)])
     if rows:
         section.tables.append(
             PageTable("Folds of the development set", ("folds", "patients a fold", "seed"), rows)
         )
-    facts = {"seed": split.get("seed"), "fraction": split.get("fraction")}
-    section.tables.append(facts_table("The hold-out set", facts | {"SHA-256": split["sha256"]}))
+    facts = {"seed": split.seed, "fraction": split.fraction}
+    section.tables.append(facts_table("The hold-out set", facts | {"SHA-256": split.sha256}))
     return section
 
 
@@ -70,38 +72,39 @@ def _on_or_off(enabled: object) -> str:
 def provenance_section(records: StudyRecords) -> Section:
     """Versions, choices, seeds and hashes."""
     section = Section("provenance", "Provenance")
-    study = records.study or {}
-    if study:
+    study = records.study
+    if study is not None:
         section.tables.append(
-            facts_table("Versions when the study was prepared", study["versions"])
+            facts_table("Versions when the study was prepared", study.versions or {})
         )
-        section.tables.append(facts_table("Protocol", study["protocol"]))
+        section.tables.append(facts_table("Protocol", study.protocol))
         ran_on = {
             f"{step}{f', machine {number}' if number > 1 else ''}": {
                 name: value for name, value in found.items() if name != "versions"
             }
-            for step, machines in (study.get("environments") or {}).items()
+            for step, machines in (study.environments or {}).items()
             for number, found in enumerate(machines, 1)
         }
-        hashes = {"SHA-256 of the split": study.get("split_sha256")}
+        hashes = {"SHA-256 of the split": study.split_sha256}
         section.tables.append(facts_table("Machine and threads of each step", ran_on | hashes))
-    runs = {name: project.run for name, project in records.projects.items()}
+    runs: dict[str, RunManifest | NestedManifest] = {
+        name: project.run for name, project in records.projects.items()
+    }
     if records.nested is not None:
         runs[NESTED] = records.nested.run
     rows = []
     for name, run in runs.items():
-        subject = run["subject"]
-        weights = subject.get("weights") or {}
+        weights = run.subject.weights
         rows.append(
             [
                 text(name),
-                whole(run["seed"]),
-                text(weights.get("asked", "-")),
-                text(weights.get("sha256", "-")),
-                text(subject.get("inputs", "-")),
-                text(subject.get("folds", "-")),
-                text(", ".join(f"{k} {v}" for k, v in run["versions"].items())),
-                text(_on_or_off(run.get("onednn"))),
+                whole(run.seed),
+                text("-" if weights is None else weights.asked),
+                text("-" if weights is None else weights.sha256),
+                text(run.subject.inputs or "-"),
+                text(run.subject.folds or "-"),
+                text(", ".join(f"{k} {v}" for k, v in run.versions.items())),
+                text(_on_or_off(run.onednn)),
             ]
         )
     header = (

@@ -235,7 +235,7 @@ def _trajectories(room: Room, visits: pd.DataFrame, courses: pd.DataFrame) -> Pi
 def _gallery(
     room: Room, records: StudyRecords, predictions: pd.DataFrame, errors: pd.DataFrame
 ) -> Picture:
-    manifest = (records.study or {}).get("manifest")
+    manifest = None if records.study is None else records.study.manifest
     place = None if manifest is None else records.directory / Path(str(manifest))
     thumbnails = read_thumbnails(find_images(errors, place))
     figure = new_figure(height=gallery_height(len(errors)))

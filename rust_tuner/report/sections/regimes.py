@@ -23,7 +23,8 @@ from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2, draw_slices
 from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
 from rust_tuner.figures.style import DOUBLE_WIDTH, new_axes, new_figure
 from rust_tuner.records.noise import NoiseFloor
-from rust_tuner.records.project import REGIME_1, Project, history_table
+from rust_tuner.records.project import REGIME_1, Project
+from rust_tuner.records.trial_tables import history_table
 from rust_tuner.report.page import (
     Cell,
     PageTable,
@@ -90,8 +91,8 @@ def regime_section(
 def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float | None) -> None:
     run, best = project.run, project.best
     section.lead.append(
-        f"{_count(table)} of {run['num_trials']} trials have a score, each the mean of "
-        f"{run['subject']['num_folds']} folds of {run['epochs']} epochs."
+        f"{_count(table)} of {run.num_trials} trials have a score, each the mean of "
+        f"{run.subject.num_folds} folds of {run.epochs} epochs."
     )
     if best is None:
         return
@@ -136,13 +137,13 @@ def _shared(project: Project) -> dict[str, Any]:
 
 
 def _is_lower_better(project: Project) -> bool:
-    return bool(project.run["objective"]["direction"] == "min")
+    return project.run.lower_is_better
 
 
 def _search(project: Project, table: pd.DataFrame, name: str, room: Room) -> Picture:
     options: dict[str, Any] = {
         "metric": project.objective.removeprefix("val_"),
-        "num_folds": int(project.run["subject"]["num_folds"]),
+        "num_folds": project.run.subject.num_folds,
     }
     if name == REGIME_1:
         axes = new_axes(height=2.9)

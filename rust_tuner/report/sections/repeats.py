@@ -39,8 +39,8 @@ def nested_section(records: StudyRecords, room: Room) -> Section:
         return section
     run = nested.run
     section.lead.append(
-        f"{run['outer_folds']} outer folds of the development patients. Inside each, both regimes "
-        f"({run['trials']['regime_1']} and {run['trials']['regime_2']} trials) saw its training "
+        f"{run.outer_folds} outer folds of the development patients. Inside each, both regimes "
+        f"({run.trials['regime_1']} and {run.trials['regime_2']} trials) saw its training "
         "patients alone. What they promise is a selection score. What they chose was trained again "
         "and scored once on the fold's own patients, which is an estimate: by the inner folds' own "
         "models, so that the difference is the optimism of the search, and refitted on all outer "
@@ -67,12 +67,11 @@ def noise_section(records: StudyRecords, room: Room) -> Section:
         return section
     run = floor.run
     told = ", ".join(
-        f"{name.replace('_', ' ')} {short(value)[0]}"
-        for name, value in run["configuration"].items()
+        f"{name.replace('_', ' ')} {short(value)[0]}" for name, value in run.configuration.items()
     )
-    regime = SEARCH_NAMES.get(run["regime"], run["regime"])
+    regime = SEARCH_NAMES.get(run.regime, run.regime)
     section.lead.append(
-        f"The best configuration of {regime}, trial {run['trial']} ({told}), was repeated; each "
+        f"The best configuration of {regime}, trial {run.trial} ({told}), was repeated; each "
         "repeat is scored by the rule of the search."
     )
     section.lead.append(NOISE_CAPTION)
@@ -156,7 +155,7 @@ def _noise(section: Section, room: Room, floor: NoiseFloor) -> None:
         ]
         for row in found.to_dict("records")
     ]
-    for metric, value in floor.run["selection_score"].items():
+    for metric, value in floor.run.selection_score.items():
         told = "the search's own selection score"
         empty = [text("")] * (len(rows[0]) - 4) if rows else []
         rows.append([text(METRICS[metric]), text(told), text(""), decimal(value, digits=4), *empty])

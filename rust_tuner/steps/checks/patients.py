@@ -14,6 +14,7 @@ from rust_tuner.errors import ResumeError, SplitError
 from rust_tuner.records.checks import Verdict
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import NO_FOLD, read_rows
+from rust_tuner.records.study_record import StudyRecord
 
 UNCHANGED = ("unchanged", "Manifest and images")
 SPLITS = ("patients_across_splits", "Patients across splits")
@@ -27,33 +28,28 @@ _LINES_SHOWN = 20
 
 
 def check_unchanged(
-    radiographs: Radiographs, file_hashes: Sequence[str], study: Mapping[str, Any]
+    radiographs: Radiographs, file_hashes: Sequence[str], study: StudyRecord
 ) -> Verdict:
     """Whether manifest and images are those that the study was prepared with.
 
     Args:
         radiographs: of the manifest as it is now.
         file_hashes: SHA-256 of each image's bytes.
-        study: the content of `study.json`.
+        study: what `study.json` holds.
     """
-    now = {
-        "radiographs_sha256": radiographs_sha256(radiographs),
-        "images_sha256": images_sha256(radiographs, file_hashes),
-    }
-    words = {
-        "radiographs_sha256": "patients, visits, views, scores or sites of the manifest",
-        "images_sha256": "image files, or whose they are",
-    }
-    changed = [name for name, value in now.items() if study[name] != value]
+    words = "patients, visits, views, scores or sites of the manifest"
+    changed = [words] if study.radiographs_sha256 != radiographs_sha256(radiographs) else []
+    if study.images_sha256 != images_sha256(radiographs, file_hashes):
+        changed.append("image files, or whose they are")
     if changed:
-        prepared = study.get("rows") or {}
+        prepared = study.rows if isinstance(study.rows, dict) else {}
         findings = changed_rows(radiographs, prepared)
         if not findings:
             findings = changed_images(radiographs, file_hashes, prepared)
         return Verdict(
             *UNCHANGED,
             "failed",
-            f"Changed since the study was prepared: {'; '.join(words[name] for name in changed)}.",
+            f"Changed since the study was prepared: {'; '.join(changed)}.",
             "Restore them, or take a new study folder for the new ones.",
             tuple(findings),
         )
@@ -64,7 +60,7 @@ def check_unchanged(
 def check_split(
     path: Path,
     radiographs: Radiographs,
-    study: Mapping[str, Any],
+    study: StudyRecord,
     projects: Mapping[str, Project],
 ) -> tuple[Verdict, Split | None]:
     """Whether no patient is on two sides, in `split.json` and in what the searches were run on.
@@ -72,7 +68,7 @@ def check_split(
     Args:
         path: the study's `split.json`.
         radiographs: of the manifest.
-        study: the content of `study.json`.
+        study: what `study.json` holds.
         projects: the searches of the study, by name.
 
     Returns:
@@ -84,7 +80,7 @@ def check_split(
         return Verdict(*SPLITS, "failed", f"{error}.", _RESTORE), None
     kept = [who in set(split.development) for who in radiographs.patient_ids]
     development = radiographs.subset([row for row, is_in in enumerate(kept) if is_in])
-    if radiographs_sha256(development) != study["development_sha256"]:
+    if radiographs_sha256(development) != study.development_sha256:
         reason = f"{path.name} seals other patients than study.json says, so it was changed."
         return Verdict(*SPLITS, "failed", reason, _RESTORE), None
     findings = [
@@ -147,7 +143,7 @@ def _faults_of_search(project: Project, split: Split) -> list[str]:
     try:
         rows = read_rows(project)
     except ResumeError as error:
-        return [str(error)] if project.run["subject"].get("rows") else []
+        return [str(error)] if project.run.subject.rows else []
     faults = []
     sealed = sorted(set(rows["patient_id"]) & set(split.holdout))
     if sealed:
@@ -157,7 +153,7 @@ def _faults_of_search(project: Project, split: Split) -> list[str]:
     straddling = sorted(folds.index[folds["nunique"] > 1])
     if straddling:
         faults.append(f"patients on two sides of its folds: {_some(straddling)}")
-    record = _folds_of(split, folds=int(project.run["subject"]["num_folds"]), found=folds["first"])
+    record = _folds_of(split, folds=project.run.subject.num_folds, found=folds["first"])
     if record is None and not faults:
         faults.append("its folds are not those of split.json")
     return faults

@@ -8,7 +8,6 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from rust_tuner.records.checks import (
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import out_of_fold_predictions
+from rust_tuner.records.study_record import StudyRecord
 from rust_tuner.steps.checks.models import (
     RUN_A_SEARCH,
     VIEW_ONLY,
@@ -55,7 +55,7 @@ _MEND_FIRST = "Mend what failed above, then run the checks again."
 def run_checks(
     directory: str | Path,
     manifest: str | Path,
-    study: Mapping[str, Any],
+    study: StudyRecord,
     *,
     protocol: Protocol,
     permutations: int = DEFAULT_PERMUTATIONS,
@@ -69,7 +69,7 @@ def run_checks(
     Args:
         directory: the study's folder.
         manifest: the study's manifest.
-        study: the content of `study.json`.
+        study: what `study.json` holds.
         protocol: the scientific choices.
         permutations: how often labels are shuffled, from 1; a verdict takes at least 2. Each
             takes as long as one trial of the search.
@@ -89,7 +89,7 @@ def run_checks(
     place, report = Path(directory), progress or Silent()
     with hold_lock(place / CHECKS, "checking the study"):
         records = read_study(place)
-        projects = {name: item for name, item in records.projects.items() if item.run}
+        projects = records.projects
         verdicts, radiographs, split, prints = _of_data(
             place, Path(manifest), study, projects, progress=report
         )
@@ -137,7 +137,7 @@ class _Prepared:
         owners = self.radiographs.patient_ids.astype(str)
         rows = np.flatnonzero(np.isin(owners, self.split.development))
         development = Development(self.radiographs.subset(rows))
-        num_folds = int(self.source.run["subject"]["num_folds"])
+        num_folds = self.source.run.subject.num_folds
         by_site = self.protocol.folds_by == "site"
         made = self.split.site_folds if by_site else self.split.folds.get(num_folds)
         if made is None:
@@ -149,14 +149,14 @@ class _Prepared:
 def _of_data(
     directory: Path,
     manifest: Path,
-    study: Mapping[str, Any],
+    study: StudyRecord,
     projects: Mapping[str, Project],
     *,
     progress: Progress,
 ) -> tuple[list[Verdict], Radiographs | None, Split | None, Fingerprints | None]:
     """The checks that train nothing; the first two verdicts say whether the data can be used."""
     try:
-        distinct = study.get("distinct_patients") is True
+        distinct = study.distinct_patients is True
         radiographs = load_manifest(manifest, distinct_patients=distinct)
     except RustTunerError as error:
         reason = f"{manifest.name} cannot be read, so nothing of the data was checked."

@@ -7,7 +7,6 @@ and resumed as any other, on the cached features of the development set.
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras_tuner
 
@@ -24,6 +23,7 @@ from rust_tuner.models.hypermodels import (
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.checks import CHECKS
+from rust_tuner.records.model import HyperValues
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import out_of_fold_predictions
 from rust_tuner.search.oracles import GridSearchOracle
@@ -75,7 +75,7 @@ class Training:
         require_same_data(self.source, self.development, self.folds, self._protocol)
 
     @property
-    def values(self) -> dict[str, Any]:
+    def values(self) -> HyperValues:
         """The four hyperparameters."""
         best = self.source.best
         return dict(_DEFAULTS) if best is None else {n: best.values[n] for n in HYPERPARAMETERS}
@@ -102,7 +102,7 @@ class Training:
         The best epoch of a curve that only noise moves lies above chance.
         """
         best = self.source.best
-        last = int(self.source.run["epochs"]) - 1
+        last = self.source.run.epochs - 1
         return last if best is None or best.epoch is None else best.epoch
 
     def shuffled(self, permutation: int) -> Predictions:

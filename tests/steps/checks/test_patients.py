@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from judged_searches import skilled, write_judged_search
+from report_studies import study_record
 
 from rust_tuner import Study
 from rust_tuner.data.manifest import load_manifest
@@ -18,7 +19,8 @@ from rust_tuner.data.split_file import (
     read_split,
     write_split,
 )
-from rust_tuner.files import read_json, sha256_of_file
+from rust_tuner.files import sha256_of_file
+from rust_tuner.records.study_record import StudyRecord, read_study_record
 from rust_tuner.steps.checks.patients import (
     check_patient_ids,
     check_split,
@@ -42,20 +44,22 @@ def hashes(radiographs):
 def split_of(prepared, projects=None):
     folder, _, radiographs = prepared
     return check_split(
-        folder / "split.json", radiographs, read_json(folder / "study.json"), projects or {}
+        folder / "split.json", radiographs, read_study_record(folder / "study.json"), projects or {}
     )
 
 
 def test_what_was_prepared_is_unchanged(prepared):
     folder, _, radiographs = prepared
-    verdict = check_unchanged(radiographs, hashes(radiographs), read_json(folder / "study.json"))
+    verdict = check_unchanged(
+        radiographs, hashes(radiographs), read_study_record(folder / "study.json")
+    )
     assert verdict.status == "passed"
     assert "28 radiographs of 12 patients" in verdict.reason
 
 
 def test_a_changed_score_and_a_changed_image_fail_and_are_told_apart(prepared):
     folder, _, radiographs = prepared
-    study = read_json(folder / "study.json")
+    study = read_study_record(folder / "study.json")
     table = radiographs.table.copy()
     row = table["medial"].first_valid_index()
     table.loc[row, "medial"] = 5 - table.loc[row, "medial"]
@@ -131,7 +135,7 @@ def test_a_split_that_was_changed_with_its_hashes_differs_from_what_was_prepared
     assert "seals other patients than study.json says" in verdict.reason
     assert split is None
     # With the study's record changed too, the seed still tells.
-    study = read_json(folder / "study.json")
+    study = read_study_record(folder / "study.json")
     study["development_sha256"] = changed.development_sha256
     verdict, split = check_split(path, radiographs, study, {})
     assert verdict.status == "warning"
@@ -153,7 +157,8 @@ def searched(tmp_path):
     radiographs = phantom_rows(patients=40)
     development, holdout = load_or_make_split(tmp_path / "split.json", radiographs, 0.15, 0)
     load_or_make_folds(tmp_path / "split.json", development, NUM_FOLDS, 0)
-    study = {"development_sha256": radiographs_sha256(development.radiographs)}
+    sha256 = radiographs_sha256(development.radiographs)
+    study = StudyRecord.of(study_record(development_sha256=sha256))
     return tmp_path, radiographs, development.radiographs, holdout.radiographs, study
 
 

@@ -1,0 +1,72 @@
+"""What `best_hyperparameters.json` of a study holds: the best trial so far.
+
+Which trial is the best belongs to `analysis.export`.
+"""
+
+from pathlib import Path
+
+from rust_tuner.records.model import (
+    Count,
+    Epochs,
+    Figures,
+    HyperValues,
+    Json,
+    NumFolds,
+    Record,
+    Weights,
+    write_record,
+)
+
+BEST_FILE = "best_hyperparameters.json"
+
+
+class EndedTrials(Record):
+    """How many trials ended how."""
+
+    completed: Count
+    failed: Count
+
+
+class BestHyperparameters(Record):
+    """The best completed trial of a search, and what its score is worth.
+
+    Attributes:
+        regime: the search, where it is that of a study.
+        score: averaged over the folds; a selection score.
+        score_interval: 95 %, over folds; None where it is not known.
+        tied_trials: those that are statistically tied with the best one, itself among them; None
+            where that is not known.
+        epoch: of the score, from 0.
+    """
+
+    regime: str | None = None
+    hyperparameters: HyperValues
+    objective: str
+    score: float | None
+    score_std: float | None
+    score_interval: list[float] | None
+    tied_trials: list[str] | None
+    score_kind: str
+    epoch: Epochs | None
+    trial: str
+    metrics: dict[str, float]
+    view_only_baseline: Figures | None
+    num_folds: NumFolds
+    epochs: Epochs
+    trials: EndedTrials
+    weights: Weights | None
+    seed: int
+    protocol: Json | None
+    versions: dict[str, str]
+
+
+def write_best(directory: Path, best: BestHyperparameters, *, regime: str) -> None:
+    """Write `best_hyperparameters.json` of a study, atomically.
+
+    Args:
+        directory: the study's folder.
+        best: the best trial.
+        regime: the search that it is of.
+    """
+    named = BestHyperparameters.of({"regime": regime} | best.to_json())
+    write_record(directory / BEST_FILE, named)

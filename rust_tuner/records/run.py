@@ -1,0 +1,150 @@
+"""What `search.json` of a project folder holds: what is searched, on what, with which versions.
+
+It is written before the first trial, and a search is resumed only where it is the same.
+"""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from rust_tuner.records.model import (
+    Count,
+    Epochs,
+    Figures,
+    HyperValue,
+    Json,
+    NumFolds,
+    Record,
+    Weights,
+    read_if_whole,
+    read_record,
+)
+
+RUN_FILE = "search.json"
+
+
+class Objective(Record):
+    """What a search optimises."""
+
+    name: str
+    direction: Literal["max", "min"]
+
+
+class Units(Record):
+    """How many independent units each fold trains on and is scored on.
+
+    Attributes:
+        kind: `patients`, `groups` or `rows`.
+    """
+
+    kind: str | None = None
+    training: list[float]
+    validation: list[float]
+
+
+class Subject(Record):
+    """What a search is run on; hashes are SHA-256.
+
+    Attributes:
+        inputs: of the features, images or arrays.
+        targets: of the labels.
+        rows: of `rows.csv`; None for arrays, and in records of earlier versions.
+        folds: of the rows of all folds.
+        num_folds: how many there are.
+        units: None in records of earlier versions.
+        weights: of the backbone; None where there is none.
+        num_replicas: devices that shared each batch; None where it was one.
+    """
+
+    inputs: str | None = None
+    targets: str | None = None
+    rows: str | None = None
+    folds: str | None = None
+    num_folds: NumFolds
+    units: Units | None = None
+    weights: Weights | None = None
+    num_replicas: int | None = None
+
+
+class HyperparameterConfig(Record):
+    """How a hyperparameter may vary.
+
+    Attributes:
+        name: its name.
+        values: those of a `Choice`.
+        value: that of a `Fixed`.
+    """
+
+    name: str
+    values: list[HyperValue] | None = None
+    value: HyperValue | None = None
+
+
+class Hyperparameter(Record):
+    """One hyperparameter of a space, as KerasTuner describes it."""
+
+    class_name: str
+    config: HyperparameterConfig
+
+
+class RunManifest(Record):
+    """`search.json`: what is searched, on what, with which versions.
+
+    Attributes:
+        space: by the hyperparameters' names.
+        max_trials: None where the space itself ends the search.
+        num_trials: how many trials the search has when it is finished.
+        batch_size: None where it is a hyperparameter.
+        onednn: whether TensorFlow used oneDNN; None where that is not known.
+        protocol: the choices that a search of a study is compared by.
+        fit_batch_sizes: whether batch sizes were fitted to the folds.
+        steps: `exact` where `Float` hyperparameters reach the end of their range.
+    """
+
+    file_name: ClassVar[str] = RUN_FILE
+
+    format: Literal[1]
+    oracle: str | None = None
+    objective: Objective
+    space: dict[str, Hyperparameter]
+    max_trials: Count | None = None
+    num_trials: Count
+    seed: Annotated[int, Field(ge=0)]
+    oracle_seed: int | None = None
+    score_epoch: str | int | None = None
+    epochs: Epochs
+    batch_size: int | None = None
+    subject: Subject
+    view_only_baseline: Figures | None = None
+    versions: dict[str, str]
+    onednn: bool | None = None
+    protocol: Json | None = None
+    fit_batch_sizes: bool = False
+    steps: str | None = None
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the objective is minimised."""
+        return self.objective.direction == "min"
+
+    @property
+    def view_only(self) -> dict[str, float]:
+        """The view-only baseline that is recorded and defined, by metric such as `val_auroc`."""
+        known = self.view_only_baseline or {}
+        return {name: value for name, value in known.items() if value is not None}
+
+
+def read_run(folder: Path) -> RunManifest:
+    """The run manifest of a project folder.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        RecordError: where it is damaged.
+    """
+    return read_record(folder / RUN_FILE, RunManifest)
+
+
+def run_if_whole(folder: Path) -> RunManifest | None:
+    """The run manifest of a project folder; None where there is none or it is damaged."""
+    return read_if_whole(folder / RUN_FILE, RunManifest)

@@ -1,0 +1,66 @@
+"""What `split.json` holds, as a reader of records sees it: the patients of each side, the folds.
+
+Making a split and holding a manifest against it belongs to `data.split_file`.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from rust_tuner.data.split_file import SPLIT_FILE
+from rust_tuner.records.model import Record, read_record, require_right_hash
+
+
+class FoldsOfSplit(Record):
+    """The fold of each patient."""
+
+    seed: int
+    patients: dict[str, int]
+
+
+class SiteFoldsOfSplit(FoldsOfSplit):
+    """Folds that leave one site out, in the order of the sites."""
+
+    sites: list[str]
+
+
+class SplitRecord(Record):
+    """`split.json`: the patients of each side, and the folds by their number.
+
+    Attributes:
+        fraction: of the patients that were to be sealed.
+        drawn: how the hold-out set was drawn; None in records of earlier versions.
+    """
+
+    version: Literal[1]
+    seed: int | None = None
+    fraction: float | None = None
+    radiographs_sha256: str | None = None
+    development_sha256: str | None = None
+    development: list[str]
+    holdout: list[str]
+    folds: dict[str, FoldsOfSplit]
+    drawn: str | None = None
+    site_folds: SiteFoldsOfSplit | None = None
+    sha256: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _matches_its_hash(cls, content: Any) -> Any:
+        return require_right_hash(content)
+
+
+def read_split_record(path: Path) -> SplitRecord:
+    """Read a `split.json`.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        RecordError: where it is damaged.
+    """
+    return read_record(path, SplitRecord)
+
+
+def split_sha256(directory: Path) -> str:
+    """Of the split of a study, which names it in other records."""
+    return read_split_record(directory / SPLIT_FILE).sha256

@@ -1,0 +1,126 @@
+"""Tables of a search's trials: one row a trial, and one a value of every metric.
+
+The column of each hyperparameter has its name, or `hp_` before it where the name is taken.
+"""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from rust_tuner.records.project import Project
+
+SPLITS = ("training", "validation")
+
+# What tables of trials, of their folds or of their curves keep beside hyperparameters.
+_COLUMNS = {
+    "trial",
+    "status",
+    "score",
+    "score_std",
+    "score_low",
+    "score_high",
+    "tied_with_best",
+    "p_against_best",
+    "epoch",
+    "steps_per_epoch",
+    "one_step",
+    "seconds",
+    "message",
+    "rank",
+    "best_so_far",
+    "fold",
+    "split",
+    "metric",
+    "value",
+    "model",
+}
+_OF_METRICS = ("val_", "view_only_")
+
+
+def results_table(project: Project) -> pd.DataFrame:
+    """One row a trial, in the order of their ids.
+
+    Columns: `trial`, `status`, a column a hyperparameter (with `hp_` before its name where that is
+    another column's, see `hyperparameter_columns`), `score` (the objective at the chosen
+    epoch, averaged over folds), `score_std` (standard deviation over folds), `score_low` and
+    `score_high` (its 95 % interval over folds, `TrialRecord.interval`), `tied_with_best`
+    (whether the trial is statistically tied with the best one, all trials at once at 5 %; empty
+    where that is not known), `p_against_best` (of the corrected resampled t-test against the best
+    one by itself), `epoch` (from 0), each validation metric and its `_std`, the view-only baseline
+    of each where it is known (`view_only_...`), `steps_per_epoch` (of the longest fold),
+    `one_step` (whether a batch held all that a fold trains on, so that an epoch was one step),
+    `seconds`, `message`.
+    """
+    baseline = project.run.view_only_baseline or {}
+    rows = []
+    compared = project.ties
+    columns_of = hyperparameter_columns(project)
+    for trial in project.trials:
+        tie = compared.get(trial.trial)
+        row: dict[str, object] = {"trial": trial.trial, "status": trial.status}
+        row |= {columns_of[name]: value for name, value in trial.values.items()}
+        interval = trial.interval(project.objective.removeprefix("val_"))
+        row |= {
+            "score": trial.score,
+            "score_std": trial.spread(project.objective.removeprefix("val_")),
+            "score_low": interval.low,
+            "score_high": interval.high,
+            "tied_with_best": None if tie is None else tie.tied,
+            "p_against_best": None if tie is None else tie.p_value,
+            "epoch": trial.epoch,
+        }
+        for name, value in trial.metrics.items():
+            row |= {name: value, f"{name}_std": trial.spread(name.removeprefix("val_"))}
+        row |= {f"view_only_{name.removeprefix('val_')}": v for name, v in baseline.items()}
+        row["steps_per_epoch"] = trial.steps_per_epoch
+        row["one_step"] = trial.one_step
+        row["seconds"] = sum(fold.seconds for fold in trial.folds)
+        row["message"] = trial.message
+        rows.append(row)
+    names = ["trial", "status", "score", "score_std", "score_low", "score_high"]
+    columns = [*names, "tied_with_best", "p_against_best", "epoch"]
+    table = pd.DataFrame(rows, columns=None if rows else columns)
+    types = {"tied_with_best": "boolean", "p_against_best": "float64", "one_step": "boolean"}
+    return table.astype({name: kind for name, kind in types.items() if name in table})
+
+
+def hyperparameter_columns(project: Project, taken: Iterable[str] = ()) -> dict[str, str]:
+    """The column that tables of trials keep each hyperparameter of a search in.
+
+    Its own name, or with `hp_` before it where that is a column of the trials themselves: the
+    values of a hyperparameter `trial` are in `hp_trial`.
+
+    Args:
+        project: the search.
+        taken: further columns of the table.
+    """
+    names = [parameter.config.name for parameter in project.run.space.values()]
+    names += [name for trial in project.trials for name in trial.values]
+    columns: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        column = name
+        while (
+            column in _COLUMNS
+            or column in taken
+            or column.startswith(_OF_METRICS)
+            or (column != name and column in names)
+        ):
+            column = f"hp_{column}"
+        columns[name] = column
+    return columns
+
+
+def history_table(project: Project) -> pd.DataFrame:
+    """Every value of every metric: `trial, fold, epoch, split, metric, value`.
+
+    `split` is `training` or `validation`, `metric` has no `val_`, folds and epochs count from 0.
+    """
+    rows = [
+        (trial.trial, fold.fold, epoch, split, metric, value)
+        for trial in project.trials
+        for fold in trial.folds
+        for split, curves in zip(SPLITS, (fold.training, fold.validation), strict=True)
+        for metric, curve in curves.items()
+        for epoch, value in enumerate(curve)
+    ]
+    return pd.DataFrame(rows, columns=["trial", "fold", "epoch", "split", "metric", "value"])

@@ -1,0 +1,194 @@
+"""One trial as its folder tells it: KerasTuner's `trial.json` and the records of its folds."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from rust_tuner.errors import RecordError
+from rust_tuner.metrics.fold_interval import UNIT, fold_interval
+from rust_tuner.metrics.uncertainty import Interval
+from rust_tuner.records.folds import FoldHead, fold_files, read_fold
+from rust_tuner.records.metric_names import with_same_names
+from rust_tuner.records.model import HyperValues, Record, read_record
+
+TRIAL_FILE = "trial.json"
+Status = Literal["RUNNING", "COMPLETED", "FAILED"]
+
+_AGAIN = "run the search again"
+
+
+class Observation(Record):
+    """The values of a metric at one step, as KerasTuner keeps them."""
+
+    value: Annotated[list[float], Field(min_length=1)]
+    step: int
+
+
+class MetricHistory(Record):
+    """A metric's observations, as KerasTuner keeps them."""
+
+    observations: Annotated[list[Observation], Field(min_length=1)]
+
+
+class TrialMetrics(Record):
+    """The metrics of a trial."""
+
+    metrics: dict[str, MetricHistory]
+
+
+class TrialValues(Record):
+    """The hyperparameter values of a trial."""
+
+    values: HyperValues
+
+
+class TrialState(Record):
+    """`trial.json`: KerasTuner's trial."""
+
+    trial_id: Annotated[str, Field(pattern=r"^\d{4,12}$")]
+    status: Status
+    hyperparameters: TrialValues
+    metrics: TrialMetrics
+    score: float | None
+    best_step: int | None
+    message: str | None
+
+    @model_validator(mode="after")
+    def _scored_where_completed(self) -> "TrialState":
+        unscored = self.score is None or self.best_step is None or self.best_step < 0
+        if self.status == "COMPLETED" and unscored:
+            raise ValueError("a completed trial without score or epoch")
+        return self
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as its folder tells it.
+
+    Attributes:
+        trial: its id, zero-padded to a fixed width.
+        status: `RUNNING`, `COMPLETED` or `FAILED`.
+        values: hyperparameter values.
+        score: the objective at the chosen epoch, averaged over folds; None unless completed.
+        epoch: the chosen epoch, from 0; None unless completed.
+        message: why it failed, or None.
+        metrics: fold-averaged metrics at the chosen epoch.
+        folds: the record of each fold that is there, in order.
+    """
+
+    trial: str
+    status: Status
+    values: HyperValues
+    score: float | None
+    epoch: int | None
+    message: str | None
+    metrics: dict[str, float]
+    folds: tuple[FoldHead, ...]
+
+    def fold_values(self, metric: str) -> list[float] | None:
+        """A validation metric of each fold at the chosen epoch; None unless all have it."""
+        curves = [fold.validation.get(metric) for fold in self.folds]
+        if self.epoch is None or any(curve is None for curve in curves):
+            return None
+        return [float(curve[self.epoch]) for curve in curves if curve]
+
+    @property
+    def learned_nothing(self) -> bool:
+        """Whether all AUROCs of all folds and epochs are one half exactly, as of one answer."""
+        figures = [
+            value
+            for fold in self.folds
+            for metric in ("auroc", "cortex_auroc")
+            for value in fold.validation.get(metric, [])
+        ]
+        return self.status == "COMPLETED" and set(figures) == {0.5}
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Optimiser steps of an epoch of the longest fold; None where no fold is there."""
+        return max((fold.steps_per_epoch for fold in self.folds), default=None)
+
+    @property
+    def one_step(self) -> bool | None:
+        """Whether an epoch was one step, its batch the whole fold; None where no fold is there."""
+        return None if self.steps_per_epoch is None else self.steps_per_epoch == 1
+
+    def spread(self, metric: str) -> float | None:
+        """Standard deviation over folds (n - 1) of a validation metric at the chosen epoch."""
+        values = self.fold_values(metric)
+        return None if values is None or len(values) < 2 else float(np.std(values, ddof=1))
+
+    def interval(self, metric: str) -> Interval:
+        """A validation metric at the chosen epoch with its 95 % interval, the one that it has.
+
+        Over folds, which counts that they share training data: `metrics.fold_interval`. Its ends
+        are NaN where it is not known. An interval over patients would be of the models as they were
+        trained; this one is of training on other patients too.
+        """
+        nan = float("nan")
+        value = self.metrics.get(f"val_{metric}", nan)
+        values = self.fold_values(metric)
+        if not values:
+            return Interval(value, nan, nan)
+        found = fold_interval(values, bounds=UNIT) if "auroc" in metric else fold_interval(values)
+        if math.isnan(value):
+            return found
+        # What was recorded and the mean of the folds may differ by rounding.
+        ends = min(found.low, value), max(found.high, value)
+        return Interval(value, *(ends if not math.isnan(found.low) else (nan, nan)))
+
+
+def read_trial_state(path: Path) -> TrialState:
+    """Read a `trial.json`.
+
+    Raises:
+        FileNotFoundError: where there is none.
+        RecordError: where it is damaged.
+    """
+    return read_record(path, TrialState, mend=_AGAIN)
+
+
+def read_trial(folder: Path, *, objective: str | None = None) -> TrialRecord:
+    """Read one trial's folder, also one whose folds are still being trained.
+
+    Args:
+        folder: the trial's folder.
+        objective: the metric that its search optimises; see `metric_names.with_same_names`.
+
+    Raises:
+        FileNotFoundError: where it holds no trial.
+        RecordError: where a file is damaged.
+    """
+    path = folder / TRIAL_FILE
+    state = read_trial_state(path)
+    if f"trial_{state.trial_id}" != folder.name:
+        raise RecordError.of(path, f"is that of trial {state.trial_id}", mend=_AGAIN)
+    heads = [read_fold(head) for head in fold_files(folder)]
+    wanted = None if objective is None else objective.removeprefix("val_")
+    training = with_same_names([head.training for head in heads])
+    validation = with_same_names([head.validation for head in heads], wanted)
+    folds = tuple(
+        head
+        if (head.training, head.validation) == (of_training, of_validation)
+        else head.with_changes(training=of_training, validation=of_validation)
+        for head, of_training, of_validation in zip(heads, training, validation, strict=True)
+    )
+    completed = state.status == "COMPLETED"
+    metrics = {
+        name: float(np.mean(history.observations[-1].value))
+        for name, history in state.metrics.metrics.items()
+    }
+    return TrialRecord(
+        trial=state.trial_id,
+        status=state.status,
+        values=state.hyperparameters.values,
+        score=state.score if completed else None,
+        epoch=state.best_step if completed else None,
+        message=state.message,
+        metrics=metrics if completed else {},
+        folds=folds,
+    )
