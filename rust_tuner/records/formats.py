@@ -66,7 +66,7 @@ def in_todays_format(
             path,
             f"{_UNKNOWN}: format {str(written)[:12]} is that of a later version of rust_tuner, "
             f"and formats up to {today} are known",
-            mend="install that version",
+            mend=f"install that version, or {mend}",
         )
     try:
         for number in range(written, today):

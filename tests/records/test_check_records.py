@@ -19,7 +19,7 @@ from rust_tuner.records.project import read_project
 
 RECORD = CheckRecord(
     date="2026-11-24T12:00:00+00:00",
-    searches={"regime_1": {"best": "0003", "completed": 12}},
+    searches={"regime_1": SearchSeen("0003", 12)},
     verdicts=(
         Verdict("one", "The first", "passed", "Nothing found."),
         Verdict(

@@ -243,7 +243,15 @@ def test_kernels_that_are_not_recorded_are_not_guessed(environments, folder):
     assert file.begun_onednn is None
 
 
-@pytest.mark.parametrize("environments", [None, [], {"prepare": None}, {"prepare": [3]}, {}])
+@pytest.mark.parametrize("environments", [[], {"prepare": None}, {"prepare": [3]}])
+def test_a_damaged_record_of_environments_is_named(environments, folder):
+    content = StudyFile(folder).record.to_json() | {"environments": environments}
+    (folder / STUDY_FILE).write_text(json.dumps(content))
+    with pytest.raises(ResumeError, match=r"study\.json is damaged \(environments"):
+        StudyFile(folder)
+
+
+@pytest.mark.parametrize("environments", [None, {}, {"prepare": []}, {"prepare": [{}]}])
 def test_a_study_without_any_training_takes_the_kernels_of_a_new_one(environments, folder):
     file = StudyFile(folder)
     file.update(environments=environments)

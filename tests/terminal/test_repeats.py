@@ -45,7 +45,7 @@ def test_an_optimism_that_rounds_to_zero_has_no_minus(nested):
     found = read_nested(nested)
     first = found.outer[0]
     outside = {name: value + 1e-5 for name, value in first.selection_score.items()}
-    even = dataclasses.replace(first, inner_estimate=outside)
+    even = first.with_changes(inner_estimate=outside)
     text = shown(nested_table(dataclasses.replace(found, outer=(even, *found.outer[1:]))))
     assert "+0.000" in text
     assert "-0.000" not in text
