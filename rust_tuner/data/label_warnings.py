@@ -1,12 +1,13 @@
 """What the sides of a split or of folds cannot learn or score: labels that they lack.
 
-Warnings only; which radiograph is on which side belongs to `splits`.
+Warnings, but where nothing at all could be learned; which radiograph is on which side belongs to `splits`.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.errors import ManifestError
 from rust_tuner.labels import LABELS, NUM_VIEWS
 
 _WORTH_OF_SIDES = {
@@ -69,6 +70,22 @@ def _few(label: str, patients: int, of: int, num_folds: int, *, is_set: bool) ->
         "folds: where a fold has none, its AUROC for the label is undefined; take fewer folds, or "
         "read the figures with care"
     )
+
+
+def require_different_scores(radiographs: Radiographs) -> None:
+    """Refuse radiographs that tell nothing but their view.
+
+    Raises:
+        ManifestError: where no cortex has two different scores.
+    """
+    counts = _positives_and_negatives(radiographs)[:, NUM_VIEWS:]
+    if not (counts > 0).all(axis=0).any():
+        scored = int(radiographs.visible.any(axis=1).sum())
+        raise ManifestError(
+            f"{radiographs.source}: {scored} of {len(radiographs)} radiographs have a score, and "
+            "no cortex has two different ones, so nothing but the view could be learned; fill in "
+            "the columns medial, lateral, anterior and posterior"
+        )
 
 
 def split_warnings(development: Radiographs, holdout: Radiographs) -> tuple[str, ...]:
