@@ -272,7 +272,7 @@ def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int
     num_patients = len(set(data.patient_ids))
     if num_folds > num_patients:
         mend = (
-            f"take at most {num_patients} folds"
+            f"take at most {num_patients} folds (num_folds, or --folds {num_patients})"
             if num_patients > 1
             else "at least two patients are needed"
         )
