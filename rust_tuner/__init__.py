@@ -12,7 +12,40 @@ from rust_tuner.onednn import choose_onednn, onednn_is_chosen
 # `typing` takes longer to import than the rest of this file, in which Ctrl-C has no answer yet.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    # What `__getattr__` imports on first use, for checkers; a test holds it to `_HOMES`.
+    from rust_tuner import metrics as metrics
+    from rust_tuner.analysis.export import (
+        export_best_hyperparameters as export_best_hyperparameters,
+    )
+    from rust_tuner.data.manifest import Radiographs as Radiographs
+    from rust_tuner.data.manifest import load_manifest as load_manifest
+    from rust_tuner.data.manifest import load_onehot_manifest as load_onehot_manifest
+    from rust_tuner.data.phantoms import write_phantoms as write_phantoms
+    from rust_tuner.data.pipeline import k_fold_dataset as k_fold_dataset
+    from rust_tuner.data.splits import Development as Development
+    from rust_tuner.data.splits import Folds as Folds
+    from rust_tuner.data.splits import HoldOut as HoldOut
+    from rust_tuner.data.splits import make_folds as make_folds
+    from rust_tuner.data.splits import make_site_folds as make_site_folds
+    from rust_tuner.data.splits import split_holdout as split_holdout
+    from rust_tuner.errors import RustTunerError as RustTunerError
+    from rust_tuner.models.architectures import LeNet1998 as LeNet1998
+    from rust_tuner.models.architectures import TransferLearningModel as TransferLearningModel
+    from rust_tuner.models.hypermodels import (
+        TransferLearningHyperModel as TransferLearningHyperModel,
+    )
+    from rust_tuner.protocol import Protocol as Protocol
+    from rust_tuner.search.baselines import run_baselines as run_baselines
+    from rust_tuner.search.cross_validation import calculate_mean_metrics as calculate_mean_metrics
+    from rust_tuner.search.cross_validation import cross_validate as cross_validate
+    from rust_tuner.search.oracles import GridSearchOracle as GridSearchOracle
+    from rust_tuner.search.oracles import RandomSearchOracle as RandomSearchOracle
+    from rust_tuner.search.regimes import regime_1 as regime_1
+    from rust_tuner.search.regimes import regime_2 as regime_2
+    from rust_tuner.search.tuner import CrossValidationTuner as CrossValidationTuner
+    from rust_tuner.steps.nested import nested_cross_validation as nested_cross_validation
+    from rust_tuner.steps.predict import predict_radiographs as predict_radiographs
+    from rust_tuner.study import Study as Study
 
 __version__ = "0.1.0"
 
@@ -55,12 +88,14 @@ if not onednn_is_chosen():
     choose_onednn()
 
 
-def __getattr__(name: str) -> "Any":
-    """Import a public name from its home when it is first asked for."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'rust_tuner' has no attribute {name!r}")
-    home = _HOMES[name]
-    return getattr(import_module(home), name) if home else import_module(f"rust_tuner.{name}")
+if not TYPE_CHECKING:
+    # Checkers must not take a name that is not there for one of any type.
+    def __getattr__(name):
+        """Import a public name from its home when it is first asked for."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'rust_tuner' has no attribute {name!r}")
+        home = _HOMES[name]
+        return getattr(import_module(home), name) if home else import_module(f"rust_tuner.{name}")
 
 
 def __dir__() -> list[str]:

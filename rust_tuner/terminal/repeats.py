@@ -125,9 +125,8 @@ def noise_table(floor: NoiseFloor) -> Group:
                 _range(row["low"], row["high"]),
                 _figure(row["difference"]),
             )
-        score = run.selection_score[metric]
-        told = "undefined" if score is None else _figure(score)
-        table.add_row("selection score", "", told, *[""] * 3)
+        score = _figure(run.selection_score[metric])
+        table.add_row("selection score", "", score, *[""] * 3)
         parts.append(table)
     return Group(*parts)
 
@@ -221,8 +220,8 @@ def _time_left(nested: Nested) -> str:
     return f", about {duration(seconds / ended * (total - ended))} left"
 
 
-def _figure(value: float, *, signed: bool = False) -> str:
-    if pd.isna(value):
+def _figure(value: float | None, *, signed: bool = False) -> str:
+    if value is None or pd.isna(value):
         return "-"
     # Adding zero makes a rounded -0.0 positive.
     return f"{value:+z.3f}" if signed else f"{value:.3f}"
