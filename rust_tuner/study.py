@@ -2,11 +2,10 @@
 
 Each step is idempotent: run again, it goes on where it stopped.
 
-It is long because all the steps stand here; what a step does is done by the rooms below, and what
-a study refuses because it was prepared otherwise stands in `records.study`.
+What a step does is done by the rooms below; what a study refuses because it was prepared otherwise
+stands in `records.study`.
 """
 
-import contextlib
 import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,10 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rust_tuner.analysis.export import best_hyperparameters
-from rust_tuner.data.images import check_content
-from rust_tuner.data.label_warnings import require_different_scores, split_warnings
 from rust_tuner.data.manifest import load_manifest
-from rust_tuner.data.radiographs import Radiographs, check_views
+from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import (
     SPLIT_FILE,
     load_or_make_folds,
@@ -33,42 +30,37 @@ from rust_tuner.data.splits import (
     make_site_folds,
     rows_trained_on,
 )
-from rust_tuner.environment import describe_machine
 from rust_tuner.errors import (
-    LockedError,
     ProtocolError,
     ResumeError,
     SearchError,
-    SplitError,
 )
 from rust_tuner.files import (
     hold_lock,
     remove_leftovers,
     sha256_of_file,
 )
-from rust_tuner.models.weights import BackboneWeights, check_architecture, find_local_weights
 from rust_tuner.onednn import choose_onednn
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import BatchSizes, Protocol
 from rust_tuner.records.baselines import BASELINES_FOLDER, RADIMAGENET, baseline_results
-from rust_tuner.records.begun import begun_protocol, choices_to_note, fixed_by_regime_2, is_begun
+from rust_tuner.records.begun import begun_protocol, fixed_by_regime_2, is_begun
 from rust_tuner.records.best import write_best
 from rust_tuner.records.checks import CHECKS, CheckRecord
 from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.looks import FINAL, Look, require_reason, unrecorded_looks
-from rust_tuner.records.model import Weights
 from rust_tuner.records.nested import NESTED, NestedSummary, read_nested
 from rust_tuner.records.noise import NOISE, NoiseFloor, begun_repeats
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE, run_if_whole
-from rust_tuner.records.split import split_sha256
 from rust_tuner.records.study import StudyFile, absolute_weights
 from rust_tuner.records.study_record import STUDY_FILE
+from rust_tuner.steps.notes import begin_step, note_begun, note_checks
+from rust_tuner.steps.prepare import say_warnings, write_study_file
+from rust_tuner.steps.study_weights import find_radimagenet, find_study_weights
 
 if TYPE_CHECKING:
     from rust_tuner.search.tuner import CrossValidationTuner
-
-_WARNINGS_SHOWN = 3
 
 
 class Study:
@@ -209,7 +201,13 @@ class Study:
                 self._file.record_distinct_patients(radiographs)
                 self._file.adopt_looks()
             else:
-                self._prepare(radiographs)
+                self._batch_sizes_told = write_study_file(
+                    self._file,
+                    radiographs,
+                    manifest=manifest,
+                    protocol=self.protocol,
+                    progress=self.progress,
+                )
         development, holdout = self._load_split(radiographs)
         self._file.refuse_other_development(development.radiographs, self.directory / SPLIT_FILE)
         return development, holdout
@@ -243,11 +241,11 @@ class Study:
         protocol = self.protocol_of(BASELINES_FOLDER)
         development, folds = self._development_and_folds(protocol.baseline_folds)
         # ImageNet's weights are downloaded for the model that takes them, and not for the others.
-        weights = self._find_weights(protocol, download=False)
-        given = self._radimagenet(radimagenet_weights)
+        weights = find_study_weights(self._file, protocol, download=False)
+        given = find_radimagenet(self._file, radimagenet_weights)
         with hold_lock(self.directory, "the baselines"):
             more = {} if given is None else {RADIMAGENET: given.to_json()}
-            self._begin(BASELINES_FOLDER, protocol, weights, **more)
+            begin_step(self._file, BASELINES_FOLDER, protocol, weights, **more)
             run_baselines(
                 development,
                 self.directory,
@@ -255,28 +253,8 @@ class Study:
                 radimagenet_weights=None if given is None else given.path,
                 **self._search_arguments(protocol, folds),
             )
-            self._note_begun(BASELINES_FOLDER, protocol, weights, **more)
+            note_begun(self._file, BASELINES_FOLDER, protocol, weights, **more)
         return baseline_results(self.directory)
-
-    def _radimagenet(self, asked: str | Path | None) -> BackboneWeights | None:
-        """RadImageNet's file: the one given, else the one that the first models were begun with."""
-        note = self._file.begun(BASELINES_FOLDER)
-        begun = None if note is None else note.inceptionv3_radimagenet
-        if asked is None:
-            if begun is None or not Path(begun.asked).is_file():
-                return None
-            asked = begun.asked
-        found = find_local_weights(Path(asked).resolve())
-        assert found is not None
-        check_architecture(found)
-        changed = begun is not None and begun.sha256 != found.sha256
-        if begun is not None and changed and is_begun(self.directory, BASELINES_FOLDER):
-            raise ResumeError(
-                f"{self.directory / BASELINES_FOLDER} was begun with {begun.asked} (SHA-256 "
-                f"{begun.sha256[:12]}), found is {found.path} ({found.sha256[:12]}); go back to "
-                f"that file, or delete the folder of {RADIMAGENET} and give its new weights"
-            )
-        return found
 
     def regime_1(self) -> "CrossValidationTuner":
         """Regime I; prepares first. See `search.regimes.regime_1`."""
@@ -284,9 +262,9 @@ class Study:
 
         protocol = self.protocol_of(REGIME_1)
         development, folds = self._development_and_folds(protocol.num_folds)
-        weights = self._find_weights(protocol)
+        weights = find_study_weights(self._file, protocol)
         with hold_lock(self.directory, "Regime I"):
-            self._begin(REGIME_1, protocol, weights)
+            begin_step(self._file, REGIME_1, protocol, weights)
             sizes = self._batch_sizes(protocol, development, folds)
             tuner = regime_1(
                 development,
@@ -295,7 +273,7 @@ class Study:
                 say_batch_sizes=sizes != self._batch_sizes_told,
             )
             self._file.update(batch_sizes=sizes.to_json())
-            self._note_begun(REGIME_1, protocol, weights)
+            note_begun(self._file, REGIME_1, protocol, weights)
             self._record(REGIME_1)
         return tuner
 
@@ -334,13 +312,13 @@ class Study:
             )
         protocol = self.protocol_of(REGIME_2)
         development, folds = self._development_and_folds(protocol.num_folds)
-        weights = self._find_weights(protocol)
+        weights = find_study_weights(self._file, protocol)
         values: dict[str, Any] = {"batch_size": batch_size, "dropout_rate": dropout_rate}
         with hold_lock(self.directory, "Regime II"):
-            self._begin(REGIME_2, protocol, weights, **asked)
+            begin_step(self._file, REGIME_2, protocol, weights, **asked)
             arguments = self._search_arguments(protocol, folds)
             tuner = regime_2(development, self.directory, **values, **arguments)
-            self._note_begun(REGIME_2, protocol, weights, **asked)
+            note_begun(self._file, REGIME_2, protocol, weights, **asked)
             self._record(REGIME_2)
         return tuner
 
@@ -356,13 +334,13 @@ class Study:
 
         protocol = self.protocol_of(NESTED)
         development, folds = self._development_and_folds(protocol.outer_folds)
-        weights = self._find_weights(protocol)
+        weights = find_study_weights(self._file, protocol)
         with hold_lock(self.directory, "nested cross-validation"):
-            self._begin(NESTED, protocol, weights)
+            begin_step(self._file, NESTED, protocol, weights)
             found = nested_cross_validation(
                 development, self.directory, **self._search_arguments(protocol, folds)
             )
-            self._note_begun(NESTED, protocol, weights)
+            note_begun(self._file, NESTED, protocol, weights)
             run = read_nested(self.directory / NESTED).run
             self._file.record_weights(run.subject.weights, protocol.weights)
         return found
@@ -380,16 +358,16 @@ class Study:
         protocol = self.protocol_of(NOISE)
         count = self.begun_repeats() if repeats is None else repeats
         development, folds = self._development_and_folds(num_folds)
-        weights = self._find_weights(protocol)
+        weights = find_study_weights(self._file, protocol)
         with hold_lock(self.directory, "the noise floor"):
-            self._begin(NOISE, protocol, weights, repeats=count)
+            begin_step(self._file, NOISE, protocol, weights, repeats=count)
             floor = measure_noise(
                 development,
                 self.directory,
                 repeats=count,
                 **self._search_arguments(protocol, folds),
             )
-            self._note_begun(NOISE, protocol, weights, repeats=count)
+            note_begun(self._file, NOISE, protocol, weights, repeats=count)
         return floor
 
     def begun_repeats(self) -> int:
@@ -445,12 +423,12 @@ class Study:
         protocol = self.protocol_of(FINAL)
         development, holdout = self._split()
         folds = self._folds(development, protocol.final_folds)
-        weights = self._find_weights(protocol)
+        weights = find_study_weights(self._file, protocol)
         shared = self._search_arguments(protocol, folds)
         folds = shared.pop("folds")
         with hold_lock(self.directory, "the final model"):
             remove_leftovers(self.directory / FINAL)
-            self._begin(FINAL, protocol, weights)
+            begin_step(self._file, FINAL, protocol, weights)
             project = cross_validate_final(
                 development, self.directory, values, folds=folds, **shared
             )
@@ -461,7 +439,7 @@ class Study:
                     f"{project.folder}: the tuned configuration failed ({failure}); delete that "
                     "folder to try it again"
                 )
-            self._note_begun(FINAL, protocol, weights)
+            note_begun(self._file, FINAL, protocol, weights)
             fit_final_model(
                 development,
                 self.directory,
@@ -506,7 +484,7 @@ class Study:
         if permutations is None:
             permutations = DEFAULT_PERMUTATIONS if begun is None else begun
         if begun != permutations:
-            self._note_checks(protocol, permutations)
+            note_checks(self._file, protocol, permutations=permutations, progress=self.progress)
         return run_checks(
             self.directory,
             self._known_manifest(),
@@ -516,18 +494,6 @@ class Study:
             cache=self.cache,
             progress=self.progress,
         )
-
-    def _note_checks(self, protocol: Protocol, permutations: int) -> None:
-        """Note what the checks are begun with; they may run beside a search, which has the lock."""
-        choices = choices_to_note(CHECKS, protocol) | {"permutations": permutations}
-        try:
-            with hold_lock(self.directory, "noting what the checks are begun with"):
-                self._file.note_begun(CHECKS, choices)
-        except LockedError:
-            self.progress.say(
-                "note: another step has the study, so the number of permutations is not noted; "
-                "where the checks are interrupted, ask for the same number again"
-            )
 
     def report(self) -> Path:
         """Draw tables, figures and the HTML report from what is there; returns its path."""
@@ -550,23 +516,8 @@ class Study:
             is_new = sha256_of_file(split) != before
         # Folds that were made before were commented on when they were made.
         if is_new:
-            self._say_warnings(folds.warnings)
+            say_warnings(self.progress, folds.warnings)
         return folds
-
-    def _note_environment(self, step: str) -> None:
-        """Write down what a step runs on, once a machine, and which split; the lock is held."""
-        from rust_tuner.models.runtime import describe_backend, start_backend, versions
-
-        start_backend()
-        here = describe_machine() | describe_backend() | {"versions": versions()}
-        self._file.note_environment(step, here, split_sha256=split_sha256(self.directory))
-
-    def _say_warnings(self, warnings: Sequence[str]) -> None:
-        if len(warnings) > _WARNINGS_SHOWN:
-            self.progress.say(f"note: {warnings[0]} ({len(warnings) - 1} more notes of this kind)")
-            return
-        for warning in warnings:
-            self.progress.say(f"note: {warning}")
 
     def _search_arguments(self, protocol: Protocol, folds: Folds) -> dict[str, Any]:
         return {
@@ -575,69 +526,6 @@ class Study:
             "cache": self.cache,
             "progress": self.progress,
         }
-
-    def _begin(
-        self, step: str, protocol: Protocol, weights: BackboneWeights | None, **more: Any
-    ) -> None:
-        """Write down what a step runs on and is begun with; the study's lock is held."""
-        self._note_environment(step)
-        if weights is not None and self._file.record.weights is None:
-            # Before they are used, so that what is recorded is never what was not used.
-            self._file.record_weights(Weights.of(weights.to_json()), protocol.weights)
-        if not is_begun(self.directory, step):
-            self._note_begun(step, protocol, weights, **more)
-
-    def _note_begun(
-        self, step: str, protocol: Protocol, weights: BackboneWeights | None, **more: Any
-    ) -> None:
-        """Write down a step's choices: as it begins, and once its records have accepted them."""
-        used = {} if weights is None else {"weights": weights.to_json()}
-        self._file.note_begun(step, choices_to_note(step, protocol) | used | more)
-
-    def _prepare(self, radiographs: Radiographs) -> None:
-        # A mistyped file is found before it is written down as the study's.
-        weights = find_local_weights(self.protocol.weights)
-        if weights is not None:
-            check_architecture(weights)
-        require_different_scores(radiographs)
-        if self.protocol.folds_by == "site":
-            # What is at fault is said now, and not when the first search begins.
-            make_site_folds(radiographs)
-        self._say_warnings(check_views(radiographs, self.protocol.view_cortices))
-        with self.progress.task("reading images", len(radiographs)) as task:
-            hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())
-        # The split is made first: a study that cannot be split is not a prepared one.
-        development, holdout = self._load_split(radiographs)
-        self._say_warnings(split_warnings(development.radiographs, holdout.radiographs))
-        self._say_batch_sizes(development)
-        self._file.create(
-            radiographs,
-            development.radiographs,
-            manifest=self._known_manifest(),
-            protocol=self.protocol,
-            image_hashes=hashes,
-            split_sha256=split_sha256(self.directory),
-            weights=None if weights is None else Weights.of(weights.to_json()),
-        )
-
-    def _say_batch_sizes(self, development: Development) -> None:
-        """How many radiographs a fold trains on, and which batch sizes make that one step.
-
-        Nothing where the patients are too few for the folds: the search says so, and may be asked
-        for others.
-        """
-        protocol = self.protocol
-        with contextlib.suppress(SplitError):
-            rows = rows_trained_on(development, protocol, protocol.num_folds)
-            self._batch_sizes_told = protocol.batch_sizes(rows)
-            self.progress.say(self._batch_sizes_told.note("a fold of Regime I"))
-        with contextlib.suppress(SplitError):
-            rows = rows_trained_on(development, protocol, protocol.baseline_folds)
-            if protocol.baseline_batch_size >= rows:
-                self.progress.say(
-                    f"note: a fold of the first models trains on up to {rows} radiographs, so "
-                    f"their batch size of {protocol.baseline_batch_size} makes an epoch one step"
-                )
 
     def _batch_sizes(
         self, protocol: Protocol, development: Development, folds: Folds
@@ -665,35 +553,3 @@ class Study:
             if later.best is not None:
                 regime, project = REGIME_2, later
         write_best(self.directory, best_hyperparameters(project), regime=regime)
-
-    def _find_weights(self, protocol: Protocol, *, download: bool = True) -> BackboneWeights | None:
-        """The backbone's weights; a study has one backbone, so every step must find the same.
-
-        Args:
-            protocol: names them.
-            download: whether ImageNet's may be downloaded; else None where that would be needed.
-
-        Raises:
-            WeightsError: where they cannot be had, or are not those of an InceptionV3 without top.
-            ResumeError: where they are not those that the study has.
-        """
-        found = find_local_weights(protocol.weights)
-        if found is None and download:
-            from rust_tuner.models.backbones import find_weights
-
-            found = find_weights(protocol.weights)
-        if found is None:
-            return None
-        check_architecture(found)
-        runs = {name: run_if_whole(self.directory / name) for name in (REGIME_1, REGIME_2)}
-        known = {STUDY_FILE: self._file.record.weights}
-        known |= {name: run.subject.weights for name, run in runs.items() if run is not None}
-        for name, used in known.items():
-            if used is not None and used.sha256 != found.sha256:
-                raise ResumeError(
-                    f"{self.directory / name} was made with the weights {used.file or 'random'} "
-                    f"(SHA-256 {used.sha256[:12]}), found are "
-                    f"{found.path or 'random'} ({found.sha256[:12]}); a study has one backbone: go "
-                    "back to its weights, or take a new study folder"
-                )
-        return found

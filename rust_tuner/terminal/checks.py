@@ -65,6 +65,6 @@ def _are_behind(directory: Path, record: CheckRecord) -> bool:
             for name in (REGIME_1, REGIME_2)
             if (directory / name / RUN_FILE).is_file()
         }
-    except (RustTunerError, LookupError, TypeError, AttributeError, ValueError):
+    except (RustTunerError, OSError):
         return False  # The search's own lines say what is wrong with it.
     return any(record.searches.get(name) != seen for name, seen in searches_seen(projects).items())

@@ -1,0 +1,65 @@
+"""What a study notes of its steps in `study.json`: what each was begun with, and what it ran on."""
+
+from rust_tuner.environment import describe_machine
+from rust_tuner.errors import LockedError
+from rust_tuner.files import hold_lock
+from rust_tuner.models.weights import BackboneWeights
+from rust_tuner.progress import Progress
+from rust_tuner.protocol import Protocol
+from rust_tuner.records.begun import choices_to_note, is_begun
+from rust_tuner.records.checks import CHECKS
+from rust_tuner.records.model import Weights
+from rust_tuner.records.split import split_sha256
+from rust_tuner.records.study import StudyFile
+
+
+def begin_step(
+    file: StudyFile,
+    step: str,
+    protocol: Protocol,
+    weights: BackboneWeights | None,
+    **more: object,
+) -> None:
+    """Write down what a step runs on and is begun with; the study's lock is held."""
+    note_environment(file, step)
+    if weights is not None and file.record.weights is None:
+        # Before they are used, so that what is recorded is never what was not used.
+        file.record_weights(Weights.of(weights.to_json()), protocol.weights)
+    if not is_begun(file.directory, step):
+        note_begun(file, step, protocol, weights, **more)
+
+
+def note_begun(
+    file: StudyFile,
+    step: str,
+    protocol: Protocol,
+    weights: BackboneWeights | None,
+    **more: object,
+) -> None:
+    """Write down a step's choices: as it begins, and once its records have accepted them."""
+    used = {} if weights is None else {"weights": weights.to_json()}
+    file.note_begun(step, choices_to_note(step, protocol) | used | more)
+
+
+def note_environment(file: StudyFile, step: str) -> None:
+    """Write down what a step runs on, once a machine, and which split; the lock is held."""
+    from rust_tuner.models.runtime import describe_backend, start_backend, versions
+
+    start_backend()
+    here = describe_machine() | describe_backend() | {"versions": versions()}
+    file.note_environment(step, here, split_sha256=split_sha256(file.directory))
+
+
+def note_checks(
+    file: StudyFile, protocol: Protocol, *, permutations: int, progress: Progress
+) -> None:
+    """Note what the checks are begun with; they may run beside a search, which has the lock."""
+    choices = choices_to_note(CHECKS, protocol) | {"permutations": permutations}
+    try:
+        with hold_lock(file.directory, "noting what the checks are begun with"):
+            file.note_begun(CHECKS, choices)
+    except LockedError:
+        progress.say(
+            "note: another step has the study, so the number of permutations is not noted; "
+            "where the checks are interrupted, ask for the same number again"
+        )

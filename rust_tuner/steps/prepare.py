@@ -1,0 +1,106 @@
+"""Preparing a study: what is checked and sealed before `study.json` is written."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from rust_tuner.data.images import check_content
+from rust_tuner.data.label_warnings import require_different_scores, split_warnings
+from rust_tuner.data.radiographs import Radiographs, check_views
+from rust_tuner.data.split_file import SPLIT_FILE, load_or_make_split
+from rust_tuner.data.splits import Development, make_site_folds, rows_trained_on
+from rust_tuner.errors import SplitError
+from rust_tuner.models.weights import check_architecture, find_local_weights
+from rust_tuner.progress import Progress
+from rust_tuner.protocol import BatchSizes, Protocol
+from rust_tuner.records.model import Weights
+from rust_tuner.records.split import split_sha256
+from rust_tuner.records.study import StudyFile
+
+_WARNINGS_SHOWN = 3
+
+
+def write_study_file(
+    file: StudyFile,
+    radiographs: Radiographs,
+    *,
+    manifest: Path,
+    protocol: Protocol,
+    progress: Progress,
+) -> BatchSizes | None:
+    """Check radiographs and weights, make the split, and write `study.json`. The lock is held.
+
+    Args:
+        file: `study.json`, which is not there yet.
+        radiographs: all of them.
+        manifest: where they were read from.
+        protocol: the study's choices.
+        progress: where to report.
+
+    Returns:
+        The batch sizes of Regime I that were reported; None where its folds cannot be made.
+
+    Raises:
+        ManifestError: with all faults of the images.
+        SplitError: where the split or the folds cannot be made.
+        WeightsError: where the weights are named, and not there or no InceptionV3's.
+    """
+    # A mistyped file is found before it is written down as the study's.
+    weights = find_local_weights(protocol.weights)
+    if weights is not None:
+        check_architecture(weights)
+    require_different_scores(radiographs)
+    if protocol.folds_by == "site":
+        # What is at fault is said now, and not when the first search begins.
+        make_site_folds(radiographs)
+    say_warnings(progress, check_views(radiographs, protocol.view_cortices))
+    with progress.task("reading images", len(radiographs)) as task:
+        hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())
+    # The split is made first: a study that cannot be split is not a prepared one.
+    development, holdout = load_or_make_split(
+        file.directory / SPLIT_FILE, radiographs, protocol.holdout_fraction, protocol.seed
+    )
+    say_warnings(progress, split_warnings(development.radiographs, holdout.radiographs))
+    sizes = _say_batch_sizes(development, protocol, progress)
+    file.create(
+        radiographs,
+        development.radiographs,
+        manifest=manifest,
+        protocol=protocol,
+        image_hashes=hashes,
+        split_sha256=split_sha256(file.directory),
+        weights=None if weights is None else Weights.of(weights.to_json()),
+    )
+    return sizes
+
+
+def say_warnings(progress: Progress, warnings: Sequence[str]) -> None:
+    """Report warnings; of many of a kind the first."""
+    if len(warnings) > _WARNINGS_SHOWN:
+        progress.say(f"note: {warnings[0]} ({len(warnings) - 1} more notes of this kind)")
+        return
+    for warning in warnings:
+        progress.say(f"note: {warning}")
+
+
+def _say_batch_sizes(
+    development: Development, protocol: Protocol, progress: Progress
+) -> BatchSizes | None:
+    """How many radiographs a fold trains on, and which batch sizes make that one step.
+
+    Nothing where the patients are too few for the folds: the search says so, and may be asked
+    for others.
+    """
+    sizes = None
+    with contextlib.suppress(SplitError):
+        rows = rows_trained_on(development, protocol, protocol.num_folds)
+        sizes = protocol.batch_sizes(rows)
+        progress.say(sizes.note("a fold of Regime I"))
+    with contextlib.suppress(SplitError):
+        rows = rows_trained_on(development, protocol, protocol.baseline_folds)
+        if protocol.baseline_batch_size >= rows:
+            progress.say(
+                f"note: a fold of the first models trains on up to {rows} radiographs, so "
+                f"their batch size of {protocol.baseline_batch_size} makes an epoch one step"
+            )
+    return sizes
