@@ -127,7 +127,7 @@ def test_a_step_on_another_machine_is_noted_beside_the_first(finished_copy, monk
     finished_copy.open().regime_1()
     assert read_json(finished_copy.directory / "study.json")["environments"] == before
     other = describe_machine() | {"processor": "another one"}
-    monkeypatch.setattr("rust_tuner.study.describe_machine", lambda: other)
+    monkeypatch.setattr("rust_tuner.steps.notes.describe_machine", lambda: other)
     finished_copy.open().regime_1()
     finished_copy.open().regime_1()
     noted = read_json(finished_copy.directory / "study.json")["environments"]
@@ -317,7 +317,7 @@ def test_weights_replaced_under_the_same_name_are_refused_by_every_step(
 ):
     path = tmp_path / "weights.h5"
     path.write_bytes(b"first")
-    monkeypatch.setattr("rust_tuner.study.check_architecture", lambda weights: None)
+    monkeypatch.setattr("rust_tuner.steps.study_weights.check_architecture", lambda weights: None)
     file = finished_copy.directory / "study.json"
     written = read_json(file)
     written["weights"] = find_local_weights(path).to_json()
@@ -534,8 +534,8 @@ def test_a_kill_while_preparing_heals(
         raise KeyboardInterrupt
 
     places = {
-        "before study.json": "records.study.write_json",
-        "before split.json": "study.load_or_make_split",
+        "before study.json": "records.study.write_record",
+        "before split.json": "steps.prepare.load_or_make_split",
     }
     with monkeypatch.context() as patched:
         patched.setattr(f"rust_tuner.{places[killed_at]}", die)

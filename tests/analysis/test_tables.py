@@ -33,6 +33,7 @@ from rust_tuner.analysis.tables import (
 from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.files import read_json, write_json
 from rust_tuner.records.folder import read_study
+from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.project import read_project
 from rust_tuner.records.trial_tables import results_table
 
@@ -300,4 +301,6 @@ def test_nothing_of_a_final_model_is_a_table_without_rows(tmp_path):
     write_regime_1(tmp_path / "regime_1", count=1)
     records = read_study(tmp_path)
     assert final_table(records).empty
-    assert final_table(dataclasses.replace(records, holdout=holdout_record())).shape == (8, 6)
+    assert final_table(
+        dataclasses.replace(records, holdout=Holdout.of(holdout_record()))
+    ).shape == (8, 6)

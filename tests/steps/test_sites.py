@@ -65,7 +65,9 @@ def test_a_prepared_study_does_not_change_what_its_folds_leave_out(study, tiny_p
 def test_without_sites_it_is_said_before_an_image_is_read(
     tmp_path, phantom_manifest, by_site, monkeypatch
 ):
-    monkeypatch.setattr("rust_tuner.study.check_content", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr(
+        "rust_tuner.steps.prepare.check_content", lambda *_, **__: pytest.fail("read")
+    )
     with pytest.raises(SplitError, match="has no column 'site'"):
         Study(tmp_path / "study", phantom_manifest, by_site).prepare()
     assert not (tmp_path / "study" / "split.json").exists()

@@ -135,8 +135,9 @@ def test_a_split_that_was_changed_with_its_hashes_differs_from_what_was_prepared
     assert "seals other patients than study.json says" in verdict.reason
     assert split is None
     # With the study's record changed too, the seed still tells.
-    study = read_study_record(folder / "study.json")
-    study["development_sha256"] = changed.development_sha256
+    study = read_study_record(folder / "study.json").with_changes(
+        development_sha256=changed.development_sha256
+    )
     verdict, split = check_split(path, radiographs, study, {})
     assert verdict.status == "warning"
     assert "other patients than its seed 0 gives" in verdict.reason
