@@ -157,7 +157,7 @@ def test_each_model_is_a_finished_project_of_one_trial_at_the_protocols_values(f
 
 def test_records_say_which_model_weights_and_preprocessing_it_was(finished, radimagenet):
     _, projects, _ = finished
-    subjects = {model: project.run["subject"] for model, project in projects.items()}
+    subjects = {model: project.run.subject.to_json() for model, project in projects.items()}
     assert {s["preprocessing"] for s in subjects.values()} == {"minus_one_to_one"}
     assert len({s["folds"] for s in subjects.values()}) == 1
     assert [subjects[m].get("model") for m in BASELINES] == [LENET, END_TO_END, None, None]
