@@ -236,7 +236,7 @@ def images_subject(
         return hypermodel.build(hp, metrics=[running] if running is not None else None)
 
     return Subject(
-        data=TrainingData(images.values, targets, _radiograph_metrics(radiographs, targets)),
+        data=TrainingData(images, targets, _radiograph_metrics(radiographs, targets)),
         folds=pairs,
         build=build,
         keeps_running=keeps_running,

@@ -302,7 +302,7 @@ def evaluate_holdout(
         resize=card["input"]["resize"],
         progress=progress,
     )
-    answers = predict_probabilities(model, images.values)
+    answers = predict_probabilities(model, images)
     table = radiographs.table.reset_index(drop=True)
     # In float64: pandas writes float32 with as many digits as tell it from other float32 values,
     # and whoever computes a figure from the file would miss ours by up to 1e-7 of it.

@@ -171,20 +171,6 @@ def test_with_dropout_training_is_distributed_as_one_fold_after_another():
     np.testing.assert_allclose(np.mean(losses[0]), np.mean(losses[1]), rtol=0.1)
 
 
-def test_batch_normalization_keeps_to_its_own_fold():
-    def build(metrics=None):
-        layers = [
-            keras.layers.Dense(6),
-            keras.layers.BatchNormalization(momentum=0.8),
-            keras.layers.Activation("relu"),
-            keras.layers.Dense(4, activation="sigmoid"),
-        ]
-        return compiled(layers, metrics=metrics)
-
-    data, rows = problem(), fold_rows(16)
-    assert_same_curves(together(data, build, rows), one_by_one(data, build, rows), rtol=1e-4)
-
-
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", {"learning_rate": 0.05, "epsilon": 0.1}])
 def test_other_optimizers_and_settings_give_the_same_numbers(optimizer):
     data, rows, build = problem(), fold_rows(16), dense_head(optimizer=optimizer)
@@ -249,7 +235,6 @@ def test_in_bfloat16_the_numbers_are_those_of_one_fold_after_another(last, atol)
     def build(metrics=None):
         layers = [
             keras.layers.Dense(8, activation="relu", dtype="mixed_bfloat16"),
-            keras.layers.BatchNormalization(dtype="mixed_bfloat16"),
             keras.layers.Dropout(rate, dtype="mixed_bfloat16"),
             keras.layers.Dense(4, activation="sigmoid", dtype=last),
         ]
