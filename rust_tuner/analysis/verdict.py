@@ -275,8 +275,7 @@ def _search_warnings(records: StudyRecords) -> list[str]:
     elif (records.study["protocol"]).get("scale") == "small":
         found.append("Scale small: fewer trials, folds and epochs and smaller images than needed.")
     for name, project in _searches(records).items():
-        statuses = [trial.status for trial in project.trials]
-        ended = sum(status in ("COMPLETED", "FAILED") for status in statuses)
+        ended = sum(trial.has_ended for trial in project.trials)
         total = project.run["num_trials"]
         if ended < total:
             found.append(f"{name} is not finished: {ended} of {total} trials.")

@@ -292,14 +292,12 @@ def _run_final(study: Study, look_again: str | None = None) -> None:
 
 def _planned_protocol(study: Study) -> Protocol:
     """The choices of all steps of a study together, each as its own step takes it."""
-    baselines, final = study.protocol_of(BASELINES_FOLDER), study.protocol_of(FINAL)
     return dataclasses.replace(
         study.protocol_of(REGIME_1),
         **{
-            name: getattr(source, name)
-            for source, start in ((baselines, "baseline_"), (final, "final_"))
-            for name in SEARCH_FIELDS
-            if name.startswith(start)
+            name: getattr(study.protocol_of(step), name)
+            for step in (BASELINES_FOLDER, FINAL)
+            for name in Protocol.own_to(step)
         },
     )
 

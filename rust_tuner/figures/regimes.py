@@ -136,7 +136,6 @@ def draw_slices(
     metric: str = "auroc",
     noise: float | None = None,
     view_only: float | None = None,
-    lower_is_better: bool = False,
     best: int | None = None,
 ) -> None:
     """The score along each hyperparameter, a panel each; the noise floor as a band at the best.
@@ -151,23 +150,20 @@ def draw_slices(
         noise: what the scores of two repeats of one configuration differ by in no more than 5 %
             of cases (`difference` of `noise_spread`); no band where None.
         view_only: the view-only baseline, drawn as a line.
-        lower_is_better: such as for a loss.
         best: index of the trial that was chosen; the best by the score where None.
 
     Raises:
         RustTunerError: for a learning rate or epsilon that is not positive.
     """
-    done = trials.dropna(subset=[score]).sort_values(score, ascending=not lower_is_better)
+    done = trials.dropna(subset=[score]).sort_values(score)
     if best is not None:
         done = pd.concat([done.drop(index=best), done.loc[[best]]])
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
         if noise is not None and len(done):
             top = float(done[score].iloc[-1])
-            ends = (top, top + noise) if lower_is_better else (top - noise, top)
-            panel.axhspan(
-                *ends, color=SKY, alpha=0.35, linewidth=0, label=f"noise floor: {noise:.3f}"
-            )
+            told = f"noise floor: {noise:.3f}"
+            panel.axhspan(top - noise, top, color=SKY, alpha=0.35, linewidth=0, label=told)
         panel.plot(
             done[name],
             done[score],

@@ -385,7 +385,8 @@ def _answers(model: keras.Model, held: Batches) -> npt.NDArray[Any]:
     if shared is held:
         return answers
     counts = [weights > 0 for _, _, weights in (shared[index] for index in range(len(shared)))]
-    return answers[np.concatenate(counts)]
+    kept: npt.NDArray[Any] = answers[np.concatenate(counts)]
+    return kept
 
 
 def _shared(batches: Batches, model: keras.Model) -> Batches:

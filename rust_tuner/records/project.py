@@ -102,6 +102,11 @@ class TrialRecord:
         return [float(curve[self.epoch]) for curve in curves if curve]
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it completed or failed."""
+        return self.status != "RUNNING"
+
+    @property
     def learned_nothing(self) -> bool:
         """Whether all AUROCs of all folds and epochs are one half exactly, as of one answer."""
         figures = [
@@ -236,7 +241,7 @@ def count_ended(folder: Path) -> int:
         trials = read_project(folder).trials
     except (RustTunerError, OSError):
         return 0
-    return sum(trial.status in ("COMPLETED", "FAILED") for trial in trials)
+    return sum(trial.has_ended for trial in trials)
 
 
 def results_table(project: Project) -> pd.DataFrame:

@@ -31,7 +31,7 @@ def tuned_values(project: Project) -> dict[str, Any]:
         SearchError: where the search is not finished.
     """
     best = project.best
-    done = sum(trial.status in ("COMPLETED", "FAILED") for trial in project.trials)
+    done = sum(trial.has_ended for trial in project.trials)
     if best is None or project.problems or done < project.run["num_trials"]:
         raise SearchError(
             f"{project.folder} has {done} of {project.run['num_trials']} trials; finish the "

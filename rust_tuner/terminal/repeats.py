@@ -195,7 +195,7 @@ def noise_lines(folder: Path) -> list[Text]:
 def _progress(place: Path) -> tuple[int, int, float]:
     """Trials of a search that ended, that were planned, and the seconds of the former."""
     project = read_project(place)
-    ended = [trial for trial in project.trials if trial.status in ("COMPLETED", "FAILED")]
+    ended = [trial for trial in project.trials if trial.has_ended]
     seconds = sum(float(fold["seconds"]) for trial in ended for fold in trial.folds)
     return len(ended), int(project.run["num_trials"]), seconds
 

@@ -41,8 +41,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     results = results_table(project)
     tied = results["tied_with_best"]
     done = results[results["status"] == "COMPLETED"]
-    ascending = project.run["objective"]["direction"] == "min"
-    best = done.sort_values("score", ascending=ascending, kind="stable").head(count)
+    best = done.sort_values("score", ascending=False, kind="stable").head(count)
     completed = [trial for trial in project.trials if trial.status == "COMPLETED"]
     fixed = _fixed_values(project)
     names = [name for name in (completed[0].values if completed else {}) if name not in fixed]
@@ -114,8 +113,7 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
         lines.append("* is what the search maximises.")
     if with_ties:
         lines.append("Tied: not distinguishable from the best at 5 %, all trials tested at once.")
-        lower = project.run["objective"]["direction"] == "min"
-        note = tie_note(results_table(project), lower_is_better=lower)
+        note = tie_note(results_table(project))
         lines += [note] if note else []
     whole = sum(trial.one_step or False for trial in project.trials)
     if whole:

@@ -241,7 +241,7 @@ def test_fewer_than_one_patient_is_refused(tmp_path: Path, patients: int) -> Non
 
 
 def test_a_negative_seed_is_refused() -> None:
-    with pytest.raises(ManifestError, match="seed=-1; a seed is an integer from 0"):
+    with pytest.raises(ManifestError, match="seed=-1; expected an integer from 0"):
         phantom_table(patients=1, seed=-1)
 
 

@@ -82,8 +82,7 @@ def tell_worth(section: Section, project: Project, table: pd.DataFrame) -> None:
             "(Tukey's range test with the variance of Nadeau and Bengio, all trials at once at "
             "5 %)."
         )
-    lower = project.run["objective"]["direction"] == "min"
-    note = tie_note(table, lower_is_better=lower)
+    note = tie_note(table)
     if note:
         section.lead.append(f"Trial {note}")
 

@@ -135,10 +135,6 @@ def _shared(project: Project) -> dict[str, Any]:
     return {"metric": metric, "view_only": view_only_of(project).get(metric)}
 
 
-def _is_lower_better(project: Project) -> bool:
-    return bool(project.run["objective"]["direction"] == "min")
-
-
 def _search(project: Project, table: pd.DataFrame, name: str, room: Room) -> Picture:
     options: dict[str, Any] = {
         "metric": project.objective.removeprefix("val_"),
@@ -174,7 +170,6 @@ def _slices(
         figure=figure,
         names=names,
         noise=noise,
-        lower_is_better=_is_lower_better(project),
         **_shared(project),
     )
     told = f"The score of {_count(table)} trials along {' and '.join(names).replace('_', ' ')}"
@@ -192,9 +187,7 @@ def _slices(
 
 def _progress(project: Project, table: pd.DataFrame, name: str, room: Room) -> Picture:
     axes = new_axes(height=2.5)
-    draw_search_progress(
-        table, axes=axes, lower_is_better=_is_lower_better(project), **_shared(project)
-    )
+    draw_search_progress(table, axes=axes, **_shared(project))
     best = table["best_so_far"].dropna()
     told = f", {best.iloc[0]:.3f} after the first, {best.iloc[-1]:.3f} after all"
     return room.picture(
