@@ -11,8 +11,10 @@ from typing import Any, Literal, Self
 
 from rust_tuner.errors import ProtocolError
 from rust_tuner.labels import CORTICES, HIGHEST_TOTAL, LOWEST_TOTAL, UNION_THRESHOLD, VIEWS
+from rust_tuner.scope import CORTEX_SCOPE, SCOPES
 
 Objective = Literal["val_auroc", "val_cortex_auroc"]
+OBJECTIVES = tuple(scope.objective for scope in SCOPES)
 Resize = Literal["squash", "letterbox"]
 Precision = Literal["float32", "bfloat16"]
 Flips = Literal["horizontal_and_vertical", "horizontal", "none"]
@@ -223,10 +225,10 @@ class Protocol:
             ProtocolError: naming the field, its value and its range.
         """
         _require(
-            self.objective in ("val_auroc", "val_cortex_auroc"),
+            self.objective in OBJECTIVES,
             "objective",
             self.objective,
-            "val_auroc or val_cortex_auroc",
+            " or ".join(OBJECTIVES),
         )
         _require(
             _is_score_epoch(self.score_epoch, self.epochs),
@@ -395,7 +397,7 @@ class Protocol:
         Horizontal flips only: an upside-down radiograph does not occur in a clinic.
         """
         choices: dict[str, Any] = {
-            "objective": "val_cortex_auroc",
+            "objective": CORTEX_SCOPE.objective,
             "resize": "letterbox",
             "flips": "horizontal",
             "masked_loss": True,

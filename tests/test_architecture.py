@@ -20,6 +20,7 @@ PACKAGE = Path(rust_tuner.__file__).parent
 FLOORS = (
     ("errors", "interrupts", "onednn"),
     ("labels",),
+    ("scope",),
     ("protocol", "words"),
     ("files", "seeds", "progress", "environment"),
     ("metrics",),

@@ -12,6 +12,7 @@ from rust_tuner.records.checks import Status, Verdict
 from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+from rust_tuner.scope import CORTEX_SCOPE
 
 PASSED: Status = "passed"
 FAILED: Status = "failed"
@@ -187,7 +188,7 @@ def _beats_the_view(records: StudyRecords) -> tuple[Status, str]:
         PARTS[part]: item
         for part, items in study_standings(records).items()
         for item in items
-        if item.metric == "cortex_auroc"
+        if item.metric == CORTEX_SCOPE.metric
     }
     if not found:
         return NOT_YET, "nothing has a score yet"

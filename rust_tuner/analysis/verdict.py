@@ -14,6 +14,7 @@ from rust_tuner.records.baselines import CHANCE, FROZEN_BASELINES, VIEW_ONLY
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project, TrialRecord
+from rust_tuner.scope import AUROCS
 from rust_tuner.words import METRICS, short_number
 
 SEARCH_NAMES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
@@ -26,7 +27,7 @@ MODEL_NAMES = {
     VIEW_ONLY: "view only",
 }
 
-_FIGURES = ("auroc", "cortex_auroc")
+_FIGURES = AUROCS
 _FEW_POSITIVES = 10
 _RANDOM = "random"
 

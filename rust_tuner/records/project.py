@@ -33,6 +33,7 @@ from rust_tuner.records.arrays import read_arrays
 from rust_tuner.records.folds import fold_files, read_fold
 from rust_tuner.records.metric_names import with_same_names
 from rust_tuner.records.schema import RunForm, TrialForm, read_record
+from rust_tuner.scope import AUROCS
 
 TRIAL_ID_WIDTH = 4
 RUN_FILE = "search.json"
@@ -112,7 +113,7 @@ class TrialRecord:
         figures = [
             value
             for fold in self.folds
-            for metric in ("auroc", "cortex_auroc")
+            for metric in AUROCS
             for value in fold["validation"].get(metric, [])
         ]
         return self.status == "COMPLETED" and set(figures) == {0.5}

@@ -44,6 +44,7 @@ from rust_tuner.models.hypermodels import (
 )
 from rust_tuner.progress import Progress
 from rust_tuner.records.rows import rows_sha256, rows_table
+from rust_tuner.scope import AUROCS, SCOPES
 from rust_tuner.search.cross_validation import FoldList, array_metrics, checked_folds
 from rust_tuner.search.groups import checked_groups, count_groups
 from rust_tuner.seeds import seed_word
@@ -369,7 +370,7 @@ def _radiograph_metrics(radiographs: Radiographs, targets: npt.NDArray[np.float3
     def metrics(
         answers: Sequence[npt.NDArray[Any]], rows: Sequence[IntArray], where: Sequence[str]
     ) -> list[dict[str, float]]:
-        whole, cortex = macro_aurocs(
+        areas = macro_aurocs(
             [labels[own] for own in rows],
             answers,
             [[counted[own] for own in rows] for counted in (everything, cortices)],
@@ -380,8 +381,8 @@ def _radiograph_metrics(radiographs: Radiographs, targets: npt.NDArray[np.float3
             for given, own in zip(answers, rows, strict=True)
         ]
         return [
-            {"loss": loss, "auroc": of_all, "cortex_auroc": of_cortices}
-            for loss, of_all, of_cortices in zip(losses, whole, cortex, strict=True)
+            {"loss": loss} | dict(zip(AUROCS, of_fold, strict=True))
+            for loss, *of_fold in zip(losses, *areas, strict=True)
         ]
 
     return metrics
@@ -488,8 +489,8 @@ def _view_only(
         for fold, (training, validation) in enumerate(folds)
     ]
     return {
-        "val_auroc": float(np.mean([b.auroc for b in baselines])),
-        "val_cortex_auroc": float(np.mean([b.cortex_auroc for b in baselines])),
+        scope.objective: float(np.mean([getattr(known, scope.metric) for known in baselines]))
+        for scope in SCOPES
     }
 
 

@@ -22,9 +22,10 @@ from rust_tuner.progress import duration
 from rust_tuner.records.nested import FIGURES, Nested, outer_folder, read_nested
 from rust_tuner.records.noise import METRICS_REPEATED, NoiseFloor, read_noise
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
+from rust_tuner.scope import SCOPES
 from rust_tuner.terminal.table import plain_table
 
-_HEADERS = {"auroc": "AUROC, 18 labels", "cortex_auroc": "AUROC, cortices"}
+_HEADERS = {scope.metric: f"AUROC, {scope.short}" for scope in SCOPES}
 _KINDS = {"seed": "seeds", "assignment": "assignments"}
 _SEVERAL_SHOWN = 3
 _SIGNED = ("optimism", "gap")

@@ -19,6 +19,7 @@ from rust_tuner.records.project import (
     hyperparameter_columns,
     results_table,
 )
+from rust_tuner.scope import AUROCS, CORTEX_SCOPE, SCOPES
 from rust_tuner.steps.plan import PlannedStep
 from rust_tuner.terminal.table import four_digits, plain_table
 
@@ -27,8 +28,8 @@ _BEST_SHOWN = 5
 _WHOLE_FOLD = "!"
 _SEARCHES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
 # Two short lines each, so that the widest of our searches fits into 80 columns.
-_HEADERS = {"val_auroc": "AUROC,\n18 labels", "val_cortex_auroc": "AUROC,\ncortices"}
-_SHORT = {"val_auroc": "18 labels", "val_cortex_auroc": "cortices"}
+_HEADERS = {scope.objective: f"AUROC,\n{scope.short}" for scope in SCOPES}
+_SHORT = {scope.objective: scope.short for scope in SCOPES}
 
 
 def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
@@ -143,7 +144,7 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
                 else (f"Best against the view alone, {_SHORT[name]}: {item.told}.")
             )
             lines.append(told)
-    if "val_cortex_auroc" in metrics:
+    if CORTEX_SCOPE.objective in metrics:
         lines.append("Cortices: 16 labels, each only where its cortex is visible.")
     if project.run.get("view_only_baseline"):
         lines.append("View only: a predictor that knows nothing but the view.")
@@ -172,14 +173,13 @@ def baselines_table(found: pd.DataFrame, objective: str) -> Table:
     if suggested is not None:
         lines.append(f"Best of the frozen backbones by {objective}: {suggested}.")
     table = plain_table("First models", "\n".join(lines))
-    for name in ("model", "tied", "AUROC,\n18 labels", "AUROC,\ncortices", "epoch"):
+    for name in ("model", "tied", *_HEADERS.values(), "epoch"):
         table.add_column(name, overflow="fold")
     for row in found.to_dict("records"):
         table.add_row(
             str(row["model"]),
             _yes_or_no(row["tied_with_best"]),
-            _mean_and_spread(row["auroc"], row["auroc_std"]),
-            _mean_and_spread(row["cortex_auroc"], row["cortex_auroc_std"]),
+            *(_mean_and_spread(row[name], row[f"{name}_std"]) for name in AUROCS),
             "" if pd.isna(row["epoch"]) else str(int(row["epoch"])),
         )
     return table

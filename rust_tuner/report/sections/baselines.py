@@ -23,6 +23,7 @@ from rust_tuner.report.page import (
     whole,
     yes_or_no,
 )
+from rust_tuner.scope import AUROCS
 from rust_tuner.words import METRICS
 
 
@@ -43,14 +44,11 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
         header = (
             "model",
             "tied",
-            METRICS["auroc"],
-            "± SD",
-            METRICS["cortex_auroc"],
-            "± SD",
+            *(part for metric in AUROCS for part in (METRICS[metric], "± SD")),
             "epoch",
             "folds",
         )
-        names = ("auroc", "auroc_std", "cortex_auroc", "cortex_auroc_std")
+        names = [part for metric in AUROCS for part in (metric, f"{metric}_std")]
         rows = [
             [
                 text(MODEL_NAMES.get(row["model"], row["model"])),
@@ -95,7 +93,7 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
         )
 
     attempt(section, "The table of first models", table)
-    for metric in ("auroc", "cortex_auroc"):
+    for metric in AUROCS:
         attempt(section, f"The first models' {metric}", functools.partial(side_by_side, metric))
     for name, project in records.baselines.items():
         title = MODEL_NAMES[name]
@@ -123,7 +121,7 @@ def draw_project_curves(
     """Draw the curves of a project's best trial, both AUROCs."""
 
     def draw() -> None:
-        for metric in ("auroc", "cortex_auroc"):
+        for metric in AUROCS:
             known = view_only_of(project).get(metric)
             curves = curves_table(project, model=project.folder.name, metric=metric)
             best = project.best

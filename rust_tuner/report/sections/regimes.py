@@ -39,6 +39,7 @@ from rust_tuner.report.page import (
     yes_or_no,
 )
 from rust_tuner.report.sections.assessment import tell_worth
+from rust_tuner.scope import SCOPES
 from rust_tuner.words import METRICS, short_number
 
 _COLUMNS_OF_TRIALS = ("rank", "trial", "status")
@@ -248,7 +249,7 @@ def _trials(section: Section, room: Room, project: Project, name: str) -> None:
         lambda: room.table(f"as_published_{name}", published(project)),
     )
     names = searched_values(project)
-    metrics = [metric for metric in ("val_auroc", "val_cortex_auroc") if metric in table]
+    metrics = [scope.objective for scope in SCOPES if scope.objective in table]
     header = [*_COLUMNS_OF_TRIALS, "tied", "p", *(item.replace("_", " ") for item in names)]
     for metric in metrics:
         header += [METRICS[metric.removeprefix("val_")], "± SD"]
