@@ -29,17 +29,11 @@ from rust_tuner.figures.style import (
     score_label,
     styled,
 )
+from rust_tuner.models.space import SearchSpace, is_logarithmic
 from rust_tuner.words import power_number, words
 
 FloatArray = npt.NDArray[np.float64]
 
-_AXIS_NAMES = {
-    "batch_size": "Batch size (images)",
-    "dropout_rate": "Dropout rate",
-    "learning_rate": "Learning rate",
-    "epsilon": "Adam's epsilon",
-}
-LOGARITHMIC = ("learning_rate", "epsilon")
 # Column of a table of trials that says which ones are statistically tied with the best.
 TIED = "tied_with_best"
 
@@ -179,7 +173,7 @@ def draw_slices(
         _ring(done, panel, name, score, score=score)
         if view_only is not None:
             draw_reference(panel, view_only, label=f"view only: {view_only:.3f}")
-        if name in LOGARITHMIC:
+        if is_logarithmic(name):
             label_logarithmic(panel, "x", np.unique(done[name].to_numpy(np.float64)), _SLICE_TICKS)
         panel.margins(x=0.06)
         panel.set_xlabel(axis_name(name))
@@ -286,8 +280,9 @@ def draw_regime_2(
 
 def axis_name(name: str) -> str:
     """A hyperparameter as the words on its axis."""
-    told = _AXIS_NAMES.get(name, words(name))
-    return f"{told} (log)" if name in LOGARITHMIC else told
+    named = {item.name: item.axis for item in SearchSpace.hyperparameters().values()}
+    told = named.get(name, words(name))
+    return f"{told} (log)" if is_logarithmic(name) else told
 
 
 def _tied(trials: pd.DataFrame) -> pd.DataFrame:

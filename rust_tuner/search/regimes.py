@@ -19,7 +19,8 @@ from rust_tuner.data.splits import (
     rows_trained_on,
 )
 from rust_tuner.errors import ProtocolError, SearchError
-from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
+from rust_tuner.models.hypermodels import TransferLearningHyperModel
+from rust_tuner.models.space import SearchSpace
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import SEARCHES, Protocol
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
@@ -183,8 +184,7 @@ def regime_2(
         # NumPy's numbers, as a results table holds them, are no JSON.
         batch_size=int(batch_size),
         dropout_rate=float(dropout_rate),
-        learning_rates=chosen.learning_rates,
-        epsilons=chosen.epsilons,
+        **SearchSpace.grid_of(chosen),
     )
     oracle = GridSearchOracle(_objective(chosen), seed=chosen.seed)
     return _search(

@@ -5,10 +5,10 @@ import json
 
 import pytest
 from report_studies import write_json, write_study
-from rust_tuner.analysis.status import warnings_of
 
 from rust_tuner.analysis.record_checks import record_checks
 from rust_tuner.analysis.tables import final_table
+from rust_tuner.analysis.verdict import warnings_of
 from rust_tuner.files import read_json, sha256_of_file
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.looks import Look
