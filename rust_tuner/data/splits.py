@@ -196,13 +196,16 @@ def split_holdout(
     num_sealed = round(fraction * num_patients)
     if not 0 < num_sealed < num_patients:
         empty = "hold-out" if num_sealed == 0 else "development"
+        lowest = 1 / max(num_patients, 2)
         raise SplitError(
             f"a hold-out fraction of {fraction:g} with {num_patients} patient(s) leaves the "
             f"{empty} set empty; "
             + (
-                f"take a fraction of about {1 / num_patients:.2g} to {1 - 1 / num_patients:.2g}"
-                if num_patients > 1
-                else "at least two patients are needed, one for each side"
+                "at least two patients are needed, one for each side"
+                if num_patients < 2
+                else "take a fraction of 0.5"
+                if num_patients == 2
+                else f"take a fraction of about {lowest:.2g} to {1 - lowest:.2g}"
             )
         )
     sides = stratify_patients(
@@ -270,7 +273,7 @@ def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int
     num_patients = len(set(data.patient_ids))
     if num_folds > num_patients:
         mend = (
-            f"take at most {num_patients} folds"
+            f"take at most {num_patients} folds (num_folds, or --folds {num_patients})"
             if num_patients > 1
             else "at least two patients are needed"
         )

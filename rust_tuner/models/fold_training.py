@@ -381,12 +381,12 @@ class _EvenShares:
 def _answers(model: keras.Model, held: Batches) -> npt.NDArray[Any]:
     """What the model predicts for the rows of the batches, in order."""
     shared = _shared(held, model)
-    answers = np.asarray(model.predict(as_dataset(shared), verbose=0))
+    answers: npt.NDArray[Any] = np.asarray(model.predict(as_dataset(shared), verbose=0))
     if shared is held:
         return answers
     counts = [weights > 0 for _, _, weights in (shared[index] for index in range(len(shared)))]
-    kept: npt.NDArray[Any] = answers[np.concatenate(counts)]
-    return kept
+    counted: npt.NDArray[Any] = answers[np.concatenate(counts)]
+    return counted
 
 
 def _shared(batches: Batches, model: keras.Model) -> Batches:

@@ -157,7 +157,7 @@ def whole(value: Any, *, plus: int = 0) -> Cell:
 
 def decimal(value: Any, *, digits: int = 3) -> Cell:
     """A cell with a number of fixed digits; empty where there is none."""
-    return ("", None) if pd.isna(value) else (f"{value:.{digits}f}", float(value))
+    return ("", None) if pd.isna(value) else (f"{value:z.{digits}f}", float(value))
 
 
 def yes_or_no(value: Any) -> Cell:
@@ -169,7 +169,7 @@ def ends(low: Any, high: Any, *, digits: int = 3) -> Cell:
     """A cell with an interval, sorted by its lower end; empty where there is none."""
     if pd.isna(low) or pd.isna(high):
         return "", None
-    return f"{low:.{digits}f} to {high:.{digits}f}", float(low)
+    return f"{low:z.{digits}f} to {high:z.{digits}f}", float(low)
 
 
 def short(value: Any) -> Cell:

@@ -121,8 +121,8 @@ def _gain(item: Standing) -> str:
     if item.gain is None:
         return "undefined"
     found = item.gain.gain
-    told = f"{found.value:+.3f}"
-    return told if pd.isna(found.low) else f"{told} ({found.low:.3f} to {found.high:.3f})"
+    told = f"{found.value:+z.3f}"
+    return told if pd.isna(found.low) else f"{told} ({found.low:z.3f} to {found.high:z.3f})"
 
 
 def _scores_table(figures: pd.DataFrame, found: dict[str, Any], title: str) -> Table:
@@ -180,9 +180,9 @@ def _of_figure(
         return ""
     if pd.isna(row["value"]):
         return "undefined"
-    told = f"{row['value']:.{digits}f}"
+    told = f"{row['value']:z.{digits}f}"
     if not pd.isna(row["low"]):
-        told += f" ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
+        told += f" ({row['low']:z.{digits}f} to {row['high']:z.{digits}f})"
     elif row["reason"]:
         told += f" ({_NO_INTERVAL})"
     if counts and not pd.isna(row["defined"]) and row["defined"] < row["total"]:

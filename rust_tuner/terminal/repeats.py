@@ -221,7 +221,7 @@ def _figure(value: float, *, signed: bool = False) -> str:
     if pd.isna(value):
         return "-"
     # Adding zero makes a rounded -0.0 positive.
-    return f"{round(value, 3) + 0.0:+.3f}" if signed else f"{value:.3f}"
+    return f"{value:+z.3f}" if signed else f"{value:.3f}"
 
 
 def _with_interval(row: Mapping[Hashable, Any], *, signed: bool) -> str:

@@ -123,7 +123,7 @@ def _project_lines(name: str, project: Project) -> list[Text]:
         reason = (trial.message or "no reason recorded").splitlines()[0]
         lines.append(Text(f"  trial {trial.trial} failed: {reason}", style="red"))
     for problem in project.problems:
-        lines.append(Text(f"  {problem}; taken up again when the search goes on", style="red"))
+        lines.append(Text(f"  {problem}", style="red"))
     best = project.best
     if best is not None:
         values = ", ".join(f"{key}={four_digits(value)}" for key, value in best.values.items())
