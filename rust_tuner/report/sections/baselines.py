@@ -4,25 +4,17 @@ import functools
 
 import pandas as pd
 
-from rust_tuner.analysis.drawn import with_means
+from rust_tuner.analysis.columns import baseline_columns
+from rust_tuner.analysis.drawn import best_epoch, mean_curve, with_means
 from rust_tuner.analysis.tables import curves_table, fold_scores
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.analysis.verdict import MODEL_NAMES, view_only_of
-from rust_tuner.figures.curves import draw_baselines, draw_curves, mean_curve
+from rust_tuner.figures.curves import draw_baselines, draw_curves
 from rust_tuner.figures.style import new_axes
 from rust_tuner.records.baselines import baseline_results
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import Project
-from rust_tuner.report.page import (
-    PageTable,
-    Room,
-    Section,
-    attempt,
-    decimal,
-    text,
-    whole,
-    yes_or_no,
-)
+from rust_tuner.report.page import Room, Section, attempt, results
 from rust_tuner.scope import AUROCS
 from rust_tuner.words import METRICS
 
@@ -41,28 +33,11 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
     def table() -> None:
         found = baseline_results(records.directory)
         files = {"CSV": room.table("baselines", found)}
-        header = (
-            "model",
-            "tied",
-            *(part for metric in AUROCS for part in (METRICS[metric], "± SD")),
-            "epoch",
-            "folds",
-        )
-        names = [part for metric in AUROCS for part in (metric, f"{metric}_std")]
-        rows = [
-            [
-                text(MODEL_NAMES.get(row["model"], row["model"])),
-                yes_or_no(row["tied_with_best"]),
-                *(decimal(row[name]) for name in names),
-                whole(row["epoch"], plus=1),
-                whole(row["folds"]),
-            ]
-            for row in found.to_dict("records")
-        ]
         metric = next(iter(records.baselines.values())).objective.removeprefix("val_")
         note = tie_note(found, name="model", score=metric, spread=f"{metric}_std")
         section.lead += [note] if note else []
-        section.tables.append(PageTable("First models, chance and view only", header, rows, files))
+        title, rows = "First models, chance and view only", found.to_dict("records")
+        section.tables.append(results(title, rows, baseline_columns(), files))
 
     def side_by_side(metric: str) -> None:
         # Models that were not compared on the same data are refused here.
@@ -129,7 +104,7 @@ def draw_project_curves(
             axes = new_axes(height=2.9)
             draw_curves(curves, axes=axes, metric=metric, view_only=known, epoch=epoch, title=title)
             last = mean_curve(curves[curves["split"] == "validation"], metric)
-            at = epoch or int(last.index.to_numpy()[last.argmax()])
+            at = epoch or best_epoch(last, metric)
             section.pictures.append(
                 room.picture(
                     f"{name}_{metric}",
