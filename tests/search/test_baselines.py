@@ -232,6 +232,7 @@ def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
     assert not list(resumed.folder.rglob("*.epoch.npz"))
 
 
+@pytest.mark.slow
 def test_an_end_to_end_model_resumes_with_its_statistics_and_optimiser(
     finished, development, protocol, cache, tmp_path, monkeypatch
 ):
