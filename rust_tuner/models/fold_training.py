@@ -259,6 +259,8 @@ def train_all(
     Raises:
         TrialError: where the loss stops being finite.
     """
+    # Else the first step would be traced twice: once to make its variables, once to use them.
+    model.optimizer.build(model.trainable_variables)
     feed = _EpochFeed(model, data, np.arange(len(data.targets)), sizes, place)
     for epoch in range(epochs):
         _train_epoch(model, feed, epoch)

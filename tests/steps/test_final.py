@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
+from stand_ins import backbone_stand_in
 
 from rust_tuner import HoldOut, Study, load_manifest, split_holdout
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
@@ -40,11 +41,14 @@ VALUES = {"batch_size": 8, "dropout_rate": 0.1, "learning_rate": 1e-3, "epsilon"
 
 @pytest.fixture(scope="module")
 def final_study(tmp_path_factory, finished_study):
+    """The finished study with its final model, whose backbone is a stand-in for InceptionV3."""
     root = tmp_path_factory.mktemp("final")
     shutil.copytree(finished_study.directory.parent, root / "moved")
     folder = root / "moved" / finished_study.directory.name
     study = Study(folder, cache=finished_study.cache)
-    found = study.final()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rust_tuner.models.backbones.build_backbone", backbone_stand_in)
+        found = study.final()
     return study, found
 
 
