@@ -370,7 +370,7 @@ class _Held:
 
     def answers(self) -> npt.NDArray[Any]:
         """What the model predicts for the rows, in order."""
-        answers = np.asarray(self._model.predict(self.dataset, verbose=0))
+        answers: npt.NDArray[Any] = np.asarray(self._model.predict(self.dataset, verbose=0))
         if self._shared is self._batches:
             return answers
         shares = (self._shared[index] for index in range(len(self._shared)))
