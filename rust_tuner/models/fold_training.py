@@ -374,7 +374,10 @@ class _Held:
         if self._shared is self._batches:
             return answers
         shares = (self._shared[index] for index in range(len(self._shared)))
-        return answers[np.concatenate([weights > 0 for _, _, weights in shares])]
+        counted: npt.NDArray[Any] = answers[
+            np.concatenate([weights > 0 for _, _, weights in shares])
+        ]
+        return counted
 
 
 class _EvenShares:
