@@ -1,6 +1,7 @@
 """What the sides of a split or of folds cannot learn or score: labels that they lack.
 
-Warnings, but where nothing at all could be learned; which radiograph is on which side belongs to `splits`.
+Warnings, but where nothing at all could be learned; which radiograph is on which side belongs to
+`splits`.
 """
 
 import numpy as np

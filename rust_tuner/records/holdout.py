@@ -34,6 +34,15 @@ class TwoFigures(Record):
     auroc: float | None
     cortex_auroc: float | None
 
+    @property
+    def by_name(self) -> dict[str, float | None]:
+        """Every figure by its name, in the order of the file."""
+        return {
+            name: value
+            for name, value in self.to_json().items()
+            if value is None or isinstance(value, int | float)
+        }
+
 
 class HoldoutMetrics(TwoFigures):
     """Both AUROCs, and the other figures that the version which looked knew."""
@@ -44,15 +53,6 @@ class HoldoutMetrics(TwoFigures):
             if isinstance(value, bool) or not isinstance(value, int | float | None):
                 raise ValueError(f"{name}={value!r} is no number")
         return self
-
-    @property
-    def by_name(self) -> dict[str, float | None]:
-        """Every figure by its name, in the order of the file."""
-        return {
-            name: value
-            for name, value in self.to_json().items()
-            if value is None or isinstance(value, int | float)
-        }
 
 
 class UnionRecord(Record):

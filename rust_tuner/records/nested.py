@@ -34,6 +34,7 @@ from rust_tuner.records.model import (
     require_right_hash,
     write_record,
 )
+from rust_tuner.scope import AUROCS
 
 NESTED = "nested"
 NESTED_FILE = "nested.json"
@@ -41,7 +42,7 @@ OUTER_FILE = "outer.json"
 OUTER_PREDICTIONS = "predictions.csv"
 NESTED_PREDICTIONS = "predictions.csv"
 SUMMARY_FILE = "summary.json"
-FIGURES = ("auroc", "cortex_auroc")
+FIGURES = AUROCS
 # What each outer fold gives, of which a summary tells mean and spread.
 SPREADS = ("selection_score", "inner_estimate", "optimism", "estimate", "gap", "view_only_baseline")
 # What a summary holds: the same, and one figure of all predictions together.

@@ -29,12 +29,13 @@ from rust_tuner.records.model import (
 )
 from rust_tuner.records.project import read_project
 from rust_tuner.records.run import RUN_FILE, Subject
+from rust_tuner.scope import AUROCS
 
 NOISE = "noise"
 NOISE_FILE = "noise.json"
 SEEDS = "seeds"
 DEFAULT_REPEATS = 10
-METRICS_REPEATED = ("auroc", "cortex_auroc")
+METRICS_REPEATED = AUROCS
 
 # Copies that a person or a synchroniser made are none.
 _ASSIGNMENT = re.compile(r"assignment_(\d{3,5})")

@@ -18,7 +18,6 @@ from rust_tuner.files import read_whole
 from rust_tuner.labels import (
     CORTICES,
     LABELS,
-    NUM_VIEWS,
     SCORES,
     decode_probabilities,
     encode,
@@ -26,7 +25,7 @@ from rust_tuner.labels import (
 )
 from rust_tuner.metrics import auroc, macro_average
 from rust_tuner.records.holdout import Holdout
-from rust_tuner.words import METRICS
+from rust_tuner.scope import SCOPES
 
 _TEXTS = ("image", "patient_id", "visit", "view")
 _SITE = "site"
@@ -87,18 +86,13 @@ def difference_from(predictions: pd.DataFrame, holdout: Holdout) -> str:
     scores = predictions[list(CORTICES)].to_numpy(dtype=np.float64)
     labels = encode(predictions["view"].tolist(), scores)
     answers = predictions[list(_PROBABILITIES)].to_numpy(dtype=np.float64)
-    for name, recorded, areas in (
-        ("auroc", holdout.metrics.auroc, auroc(labels, answers)),
-        (
-            "cortex_auroc",
-            holdout.metrics.cortex_auroc,
-            auroc(labels[:, NUM_VIEWS:], answers[:, NUM_VIEWS:], visible_mask(scores)),
-        ),
-    ):
-        value = macro_average(areas).value
+    recorded_of = holdout.metrics.by_name
+    for scope in SCOPES:
+        areas = auroc(*scope.problem(labels, answers, visible_mask(scores)))
+        recorded, value = recorded_of.get(scope.metric), macro_average(areas).value
         known = float("nan") if recorded is None else float(recorded)
         if not np.isclose(known, value, rtol=0, atol=_AS_WRITTEN, equal_nan=True):
-            return f"{METRICS[name]} {value:.3f}, not {known:.3f}"
+            return f"{scope.title} {value:.3f}, not {known:.3f}"
     return ""
 
 

@@ -124,7 +124,7 @@ def count_ended(folder: Path) -> int:
         trials = read_project(folder).trials
     except (RustTunerError, OSError):
         return 0
-    return sum(trial.status in ("COMPLETED", "FAILED") for trial in trials)
+    return sum(trial.has_ended for trial in trials)
 
 
 def read_out_of_fold(folder: str | Path, trial: str) -> npt.NDArray[np.float32]:

@@ -14,6 +14,7 @@ from rust_tuner.metrics.uncertainty import Interval
 from rust_tuner.records.folds import FoldHead, fold_files, read_fold
 from rust_tuner.records.metric_names import with_same_names
 from rust_tuner.records.model import HyperValues, Record, read_record
+from rust_tuner.scope import AUROCS
 
 TRIAL_FILE = "trial.json"
 Status = Literal["RUNNING", "COMPLETED", "FAILED"]
@@ -97,12 +98,17 @@ class TrialRecord:
         return [float(curve[self.epoch]) for curve in curves if curve]
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it completed or failed."""
+        return self.status != "RUNNING"
+
+    @property
     def learned_nothing(self) -> bool:
         """Whether all AUROCs of all folds and epochs are one half exactly, as of one answer."""
         figures = [
             value
             for fold in self.folds
-            for metric in ("auroc", "cortex_auroc")
+            for metric in AUROCS
             for value in fold.validation.get(metric, [])
         ]
         return self.status == "COMPLETED" and set(figures) == {0.5}

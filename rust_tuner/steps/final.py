@@ -34,9 +34,9 @@ from rust_tuner.files import (
     sha256_of_json,
     write_text,
 )
-from rust_tuner.labels import LABELS, NUM_VIEWS
+from rust_tuner.labels import LABELS
 from rust_tuner.metrics import UnionCutoff, auroc, macro_average, view_only_scores
-from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, EVERY_ROW
+from rust_tuner.metrics.figure import CORTEX_GROUP, EVERY_ROW
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.holdout import (
@@ -62,6 +62,7 @@ from rust_tuner.records.model import HyperValues, Weights
 from rust_tuner.records.model_card import CardInput, ModelCard, read_card, write_card
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.study import StudyFile, look_refused
+from rust_tuner.scope import SCOPES
 from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
 
 if TYPE_CHECKING:
@@ -312,7 +313,7 @@ def evaluate_holdout(
         resize=card.input.resize,
         progress=progress,
     )
-    answers = predict_probabilities(model, images.values)
+    answers = predict_probabilities(model, images)
     table = radiographs.table.reset_index(drop=True)
     # In float64: pandas writes float32 with as many digits as tell it from other float32 values,
     # and whoever computes a figure from the file would miss ours by up to 1e-7 of it.
@@ -377,16 +378,17 @@ def holdout_figures(
     radiographs = holdout.radiographs
     labels, visible = radiographs.labels, radiographs.visible
     metrics = {name: _value(figures, name, CORTEX_GROUP) for name in SCORE_FIGURES}
-    for start, group in (("", ALL_LABELS), ("cortex_", CORTEX_GROUP)):
-        metrics |= {f"{start}{name}": _value(figures, name, group) for name in _LABEL_FIGURES}
+    for scope in SCOPES:
+        metrics |= {
+            f"{scope.prefix}{name}": _value(figures, name, scope.key) for name in _LABEL_FIGURES
+        }
     alone = view_only_scores(development.radiographs.labels, labels)
-    shown = auroc(labels[:, NUM_VIEWS:], alone[:, NUM_VIEWS:], visible)
-    baseline = TwoFigures(
-        auroc=_number(macro_average(auroc(labels, alone)).value),
-        cortex_auroc=_number(macro_average(shown).value),
-    )
     of_labels = label_figures(figures)
     rows = of_labels[of_labels["counted"] == EVERY_ROW].to_dict("records")
+    baseline = {
+        scope.metric: _number(macro_average(auroc(*scope.problem(labels, alone, visible))).value)
+        for scope in SCOPES
+    }
     of_each = [
         LabelFigures(
             label=row["label"],
@@ -396,7 +398,7 @@ def holdout_figures(
         )
         for row in rows
     ]
-    return HoldoutMetrics.of(metrics), baseline, of_each
+    return HoldoutMetrics.of(metrics), TwoFigures.of(baseline), of_each
 
 
 def _union_cutoff(directory: Path, protocol: Protocol) -> UnionCutoff:
