@@ -42,7 +42,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 def trials_table(project: Project) -> pd.DataFrame:
     """One row a trial, in the order of their ids.
 
-    The columns of `records.project.results_table`, then `rank` (1 is the best completed trial, the
+    The columns of `records.trial_tables.results_table`, then `rank` (1 is the best completed trial, the
     first of equals; empty for others) and `best_so_far` (the best score up to this trial).
     """
     table = results_table(project)
@@ -267,7 +267,7 @@ def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:
     Returns:
         Some of `baselines` (one row a first model, chance and the view-only baseline among
         them), `regime_1` and `regime_2` (`trials_table`), `regime_1_history` and
-        `regime_2_history` (`records.project.history_table`), `nested` (one row an outer fold),
+        `regime_2_history` (`records.trial_tables.history_table`), `nested` (one row an outer fold),
         `nested_summary` (selection score, estimate and the gap), `noise` (each repeat),
         `noise_floor` (what they vary by), `final` (`final_table`), `predictions` (of the hold-out
         set, `read_predictions`).

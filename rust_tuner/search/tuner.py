@@ -278,11 +278,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.progress.recorded(self.project_folder, trial.trial_id)
 
     def results(self) -> pd.DataFrame:
-        """One row a trial; see `records.project.results_table`."""
+        """One row a trial; see `records.trial_tables.results_table`."""
         return results_table(self.project)
 
     def history(self) -> pd.DataFrame:
-        """Tidy `trial, fold, epoch, split, metric, value`; see `records.project.history_table`."""
+        """Tidy `trial, fold, epoch, split, metric, value`; see `records.trial_tables.history_table`."""
         return history_table(self.project)
 
     @property
