@@ -42,8 +42,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 def trials_table(project: Project) -> pd.DataFrame:
     """One row a trial, in the order of their ids.
 
-    The columns of `records.trial_tables.results_table`, then `rank` (1 is the best completed trial, the
-    first of equals; empty for others) and `best_so_far` (the best score up to this trial).
+    The columns of `records.trial_tables.results_table`, then `rank` (1 is the best completed trial,
+    the first of equals; empty for others) and `best_so_far` (the best score up to this trial).
     """
     table = results_table(project)
     score = table["score"].astype("float64")

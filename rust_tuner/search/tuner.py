@@ -282,7 +282,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         return results_table(self.project)
 
     def history(self) -> pd.DataFrame:
-        """Tidy `trial, fold, epoch, split, metric, value`; see `records.trial_tables.history_table`."""
+        """Tidy table of every value; see `records.trial_tables.history_table`.
+
+        Returns:
+            `trial, fold, epoch, split, metric, value`.
+        """
         return history_table(self.project)
 
     @property
