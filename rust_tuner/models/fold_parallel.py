@@ -86,7 +86,7 @@ class FoldParallelTrainer:
         """
         start = time.monotonic()
         with new_garbage_collected():
-            twin = self._prepare(heads, len(folds), sum(_step_sizes(folds)))
+            twin = self._prepare(heads, len(folds), _room(sum(_step_sizes(folds))))
         batches = as_dataset(_Batches(self._data, folds, epochs, self._num_variants))
         # Figures of an epoch are computed beside the next one's training.
         with ThreadPoolExecutor(1) as pool:
@@ -359,6 +359,11 @@ def _order(rows: FoldRows, epoch: int) -> IntArray:
 
 def _step_sizes(folds: Sequence[FoldRows]) -> list[int]:
     return [max(sizes) for sizes in zip(*(fold.sizes for fold in folds), strict=True)]
+
+
+def _room(num_rows: int) -> int:
+    """Rows to make room for: a power of two, so that most batch sizes share one graph."""
+    return 1 << (num_rows - 1).bit_length()
 
 
 def _starts(folds: Sequence[FoldRows]) -> list[int]:

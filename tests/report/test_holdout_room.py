@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from report_studies import write_json, write_study
+from report_studies import write_json, write_study, write_unrendered_report
 
 from rust_tuner.analysis.record_checks import record_checks
 from rust_tuner.analysis.tables import final_table
@@ -14,7 +14,6 @@ from rust_tuner.records.folder import read_study
 from rust_tuner.records.looks import Look
 from rust_tuner.report.checklist.facts import facts_of
 from rust_tuner.report.holdout_room import with_looks
-from rust_tuner.report.html import write_report
 from rust_tuner.terminal.status import status_lines
 
 QUESTION = "Was the hold-out set looked at once, and by itself?"
@@ -65,7 +64,7 @@ def study(tmp_path):
 def twice(tmp_path_factory):
     study = write_study(tmp_path_factory.mktemp("twice") / "study")
     set_looks(study, *looks_of(study))
-    write_report(study)
+    write_unrendered_report(study)
     return study
 
 
