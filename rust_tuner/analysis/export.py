@@ -40,7 +40,7 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
             read.
         ResumeError: where the folder holds no search.
 
-    Example:
+    Examples:
         >>> best = export_best_hyperparameters("STUDY/regime_2", "best.yaml")
         >>> list(best["hyperparameters"])
         ['batch_size', 'dropout_rate', 'learning_rate', 'epsilon']

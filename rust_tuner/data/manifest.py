@@ -59,7 +59,7 @@ def load_manifest(path: str | Path, *, distinct_patients: bool = False) -> Radio
             empty image, patient or visit, an image that is not there, an image in two rows, two
             rows for one patient, visit and view, a patient id that reads like another one.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from rust_tuner import write_phantoms
         >>> with tempfile.TemporaryDirectory() as folder:

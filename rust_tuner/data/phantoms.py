@@ -168,7 +168,7 @@ def write_phantoms(
             holds another manifest.
         ProtocolError: for a view that does not show exactly two cortices.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_phantoms(folder, patients=2, seed=0).name

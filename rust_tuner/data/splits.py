@@ -182,7 +182,7 @@ def split_holdout(
         SplitError: where one of the sets would be empty, an argument is out of its range, or some
             of the radiographs are sealed already.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> patients = [f"P{number}" for number in range(10)]
         >>> table = pd.DataFrame({"patient_id": patients, "visit": "1", "view": "ap"})
@@ -273,7 +273,7 @@ def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int
         SplitError: for more folds than patients, for the hold-out set, or for an argument out of
             its range.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> patients = [f"P{number}" for number in range(6)]
         >>> table = pd.DataFrame({"patient_id": patients, "visit": "1", "view": "ap"})

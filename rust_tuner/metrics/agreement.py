@@ -58,7 +58,7 @@ def score_agreement(reference: npt.ArrayLike, predicted: npt.ArrayLike) -> Score
     Raises:
         MetricError: for shapes that differ, or values that are neither 1-4 nor NaN.
 
-    Example:
+    Examples:
         >>> reference = [[1, 2, 3, 4], [2, 2, 4, 4], [4, 1, 1, 3]]
         >>> predicted = [[1, 2, 3, 4], [3, 2, 4, 4], [4, 1, 2, 3]]
         >>> agreement = score_agreement(reference, predicted)
@@ -156,7 +156,7 @@ def total_agreement(reference: npt.ArrayLike, predicted: npt.ArrayLike) -> Total
     Raises:
         MetricError: for shapes that differ, or totals outside [4, 16].
 
-    Example:
+    Examples:
         >>> agreement = total_agreement([6, 9, 12, 15, 8, 11], [7, 9, 11, 15, 9, 12])
         >>> round(agreement.mae, 3), round(agreement.bias.value, 3)
         (0.667, 0.333)
@@ -198,7 +198,7 @@ def intraclass_correlation(ratings: npt.ArrayLike) -> Interval:
     Raises:
         MetricError: for another shape, fewer than two raters, or infinite ratings.
 
-    Example:
+    Examples:
         >>> round(intraclass_correlation([[6, 7], [9, 9], [12, 11], [15, 15]]).value, 3)
         0.981
     """
@@ -295,7 +295,7 @@ def union_agreement(
     Raises:
         MetricError: as `total_agreement`, or for a threshold or cut-off outside [4, 16].
 
-    Example:
+    Examples:
         >>> agreement = union_agreement([14, 12, 15, 8], [13, 13, 16, 7], threshold=13)
         >>> agreement.sensitivity, agreement.specificity
         (1.0, 0.5)

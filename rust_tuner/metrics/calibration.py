@@ -36,7 +36,7 @@ def brier_score(
         MetricError: for shapes that differ, labels other than 0 and 1, or probabilities outside
             [0, 1].
 
-    Example:
+    Examples:
         >>> brier_score([[1], [0]], [[0.8], [0.4]]).round(2)
         array([0.1])
     """
@@ -89,7 +89,7 @@ def reliability_table(
     Raises:
         MetricError: as `brier_score`, or for fewer bins than one.
 
-    Example:
+    Examples:
         >>> table = reliability_table([[1], [0], [1]], [[0.9], [0.2], [0.3]], num_bins=2)
         >>> table.rows
         array([[2, 1]])
@@ -141,7 +141,7 @@ def expected_calibration_error(
     Raises:
         MetricError: as `reliability_table`.
 
-    Example:
+    Examples:
         >>> expected_calibration_error([[1], [0], [1]], [[0.9], [0.2], [0.3]]).round(3)
         array([0.333])
     """

@@ -46,7 +46,7 @@ def class_figures(confusion: npt.NDArray[Any]) -> ClassFigures:
     Args:
         confusion: (..., classes, classes) counts or weights by true and predicted class.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> figures = class_figures(np.array([[8, 2], [1, 9]]))
         >>> figures.recall

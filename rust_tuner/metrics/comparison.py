@@ -55,7 +55,7 @@ def corrected_t_test(
     Raises:
         MetricError: for shapes that differ, fewer than two folds, or scores that are not finite.
 
-    Example:
+    Examples:
         >>> test = corrected_t_test([0.81, 0.79, 0.84], [0.78, 0.77, 0.80], n_train=40, n_test=20)
         >>> round(test.difference, 3), round(test.p_value, 3)
         (0.03, 0.081)
@@ -97,7 +97,7 @@ def tied_with_best(
     Raises:
         MetricError: as `corrected_t_test`, for no trials, or for an alpha outside (0, 1).
 
-    Example:
+    Examples:
         >>> scores = [[0.81, 0.79, 0.80], [0.80, 0.80, 0.78], [0.50, 0.49, 0.51]]
         >>> tied_with_best(scores, n_train=40, n_test=20)
         array([ True,  True, False])

@@ -88,7 +88,7 @@ def decisions(
         MetricError: for shapes that differ, labels other than 0 and 1, or probabilities or a
             threshold outside [0, 1].
 
-    Example:
+    Examples:
         >>> table = decisions([[1], [0], [1], [0]], [[0.9], [0.6], [0.4], [0.2]])
         >>> table.precision, table.recall
         (array([0.5]), array([0.5]))

@@ -83,7 +83,7 @@ def gain_over(
     Raises:
         MetricError: as `auroc`, or for patients, strata or folds of another shape.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> rng = np.random.default_rng(0)
         >>> y_true = np.tile([[1], [0]], (20, 1))

@@ -71,7 +71,7 @@ def keras_auroc(
     Raises:
         MetricError: as `keras_aurocs`.
 
-    Example:
+    Examples:
         >>> round(keras_auroc([[1], [0], [1], [0]], [[0.9], [0.2], [0.4], [0.4]]), 3)
         0.875
     """

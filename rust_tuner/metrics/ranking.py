@@ -39,7 +39,7 @@ def auroc(
         MetricError: for shapes that differ, labels other than 0 and 1, or scores that are not
             finite.
 
-    Example:
+    Examples:
         >>> auroc([[1], [0], [1], [0]], [[0.9], [0.2], [0.4], [0.4]])
         array([0.875])
     """
@@ -65,7 +65,7 @@ def macro_auroc(
     Raises:
         MetricError: where no label has both a positive and a negative; and as `auroc`.
 
-    Example:
+    Examples:
         >>> y_true = [[1, 0], [0, 1], [1, 1], [0, 0]]
         >>> y_score = [[0.9, 0.2], [0.4, 0.7], [0.6, 0.6], [0.5, 0.7]]
         >>> macro_auroc(y_true, y_score)
@@ -136,7 +136,7 @@ def micro_auroc(
     Raises:
         MetricError: as `auroc`.
 
-    Example:
+    Examples:
         >>> micro_auroc([[1, 0], [0, 1]], [[0.9, 0.2], [0.4, 0.3]])
         0.75
     """
@@ -164,7 +164,7 @@ def average_precision(
     Raises:
         MetricError: as `auroc`.
 
-    Example:
+    Examples:
         >>> average_precision([[1], [0], [1], [0]], [[0.9], [0.6], [0.4], [0.2]]).round(3)
         array([0.833])
     """
@@ -231,7 +231,7 @@ class MacroAverage:
 def macro_average(figures: npt.ArrayLike) -> MacroAverage:
     """The mean of the figures of labels (labels,) that are not NaN, and how many these are.
 
-    Example:
+    Examples:
         >>> print(macro_average([0.8, 0.6, float("nan")]))
         0.700 (2 of 3 labels defined)
     """

@@ -51,7 +51,7 @@ def paired_totals(
     Raises:
         MetricError: for shapes that differ.
 
-    Example:
+    Examples:
         >>> nan = float("nan")
         >>> ap, lateral = [2, 3, nan, nan], [nan, nan, 1, 4]
         >>> totals = paired_totals([ap, lateral], [ap, lateral], ["P1", "P1"], ["1", "1"])

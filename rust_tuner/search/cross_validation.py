@@ -312,7 +312,7 @@ def calculate_mean_metrics(
     Raises:
         SearchError: where there is no history, or they differ in metrics or epochs.
 
-    Example:
+    Examples:
         >>> calculate_mean_metrics([{"auroc": [0.6, 0.8]}, {"auroc": [0.7, 0.75]}])
         {'auroc': [0.6499999999999999, 0.775]}
     """
