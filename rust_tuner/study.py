@@ -17,7 +17,7 @@ import pandas as pd
 
 from rust_tuner.analysis.export import best_hyperparameters
 from rust_tuner.data.images import check_content
-from rust_tuner.data.label_warnings import split_warnings
+from rust_tuner.data.label_warnings import require_different_scores, split_warnings
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.split_file import (
@@ -589,6 +589,7 @@ class Study:
         weights = find_local_weights(self.protocol.weights)
         if weights is not None:
             check_architecture(weights)
+        require_different_scores(radiographs)
         if self.protocol.folds_by == "site":
             # What is at fault is said now, and not when the first search begins.
             make_site_folds(radiographs)

@@ -1,7 +1,7 @@
 """Forks one child for each line on standard input, so that TensorFlow is imported only once.
 
-A line is JSON: `{"do": "arrays" or "study", "folder": ..., "kind": ...}`. It answers with the
-child's process id, and with its exit status once it has ended.
+A line is JSON: `{"do": "arrays", "study" or "baselines", "folder": ..., "kind": ...}`. It answers
+with the child's process id, and with its exit status once it has ended.
 """
 
 import json
@@ -30,6 +30,20 @@ def study(folder: str, manifest: str, cache: str) -> None:
     opened.regime_2()
 
 
+def baselines(folder: str, manifest: str, cache: str) -> None:
+    protocol = Protocol.study(
+        weights="random",
+        image_size=75,
+        baseline_folds=3,
+        baseline_epochs=2,
+        baseline_batch_size=8,
+    )
+    Study(folder, manifest, protocol, cache=cache).baselines(models=["lenet1998"])
+
+
+TASKS = {"study": study, "baselines": baselines, "arrays": search_problems.run_search}
+
+
 def main() -> None:
     for line in sys.stdin:
         task = json.loads(line)
@@ -37,10 +51,7 @@ def main() -> None:
         if child == 0:
             status = 1
             try:
-                if task.pop("do") == "study":
-                    study(**task)
-                else:
-                    search_problems.run_search(**task)
+                TASKS[task.pop("do")](**task)
                 status = 0
             except BaseException:
                 traceback.print_exc()

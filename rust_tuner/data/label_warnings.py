@@ -1,12 +1,14 @@
 """What the sides of a split or of folds cannot learn or score: labels that they lack.
 
-Warnings only; which radiograph is on which side belongs to `splits`.
+Warnings, but where nothing at all could be learned; which radiograph is on which side belongs to
+`splits`.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.errors import ManifestError
 from rust_tuner.labels import LABELS, NUM_VIEWS
 
 _WORTH_OF_SIDES = {
@@ -38,9 +40,7 @@ def fold_warnings(
             num_patients = len(np.unique(owners[rows]))
             if num_patients < num_folds:
                 warnings.append(
-                    f"label {label} is {state} in {num_patients} of {num_owners} patients, fewer "
-                    f"than the {num_folds} folds: where a fold has none, its AUROC for the label "
-                    "is undefined; take fewer folds, or read the figures with care"
+                    _few(label, num_patients, num_owners, num_folds, is_set=rows is is_set)
                 )
                 continue
             per_fold = np.bincount(assignment[rows], minlength=num_folds)
@@ -57,6 +57,36 @@ def fold_warnings(
                     f"of fold {fold}: the fold cannot learn it; try another seed"
                 )
     return tuple(warnings)
+
+
+def _few(label: str, patients: int, of: int, num_folds: int, *, is_set: bool) -> str:
+    """That a label is set, or not set, in fewer patients than there are folds."""
+    if patients == 0:
+        where = "no radiograph" if is_set else "every radiograph"
+        return f"{where} has label {label}: its AUROC is undefined in every fold"
+    what = "label" if is_set else "a radiograph without label"
+    have = "has" if patients == 1 else "have"
+    return (
+        f"only {patients} of {of} patients {have} {what} {label}, fewer than the {num_folds} "
+        "folds: where a fold has none, its AUROC for the label is undefined; take fewer folds, or "
+        "read the figures with care"
+    )
+
+
+def require_different_scores(radiographs: Radiographs) -> None:
+    """Refuse radiographs that tell nothing but their view.
+
+    Raises:
+        ManifestError: where no cortex has two different scores.
+    """
+    counts = _positives_and_negatives(radiographs)[:, NUM_VIEWS:]
+    if not (counts > 0).all(axis=0).any():
+        scored = int(radiographs.visible.any(axis=1).sum())
+        raise ManifestError(
+            f"{radiographs.source}: {scored} of {len(radiographs)} radiographs have a score, and "
+            "no cortex has two different ones, so nothing but the view could be learned; fill in "
+            "the columns medial, lateral, anterior and posterior"
+        )
 
 
 def split_warnings(development: Radiographs, holdout: Radiographs) -> tuple[str, ...]:

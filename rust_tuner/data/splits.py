@@ -16,6 +16,7 @@ from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.stratify import IntArray, stratify_patients
 from rust_tuner.errors import SplitError
 from rust_tuner.protocol import Protocol
+from rust_tuner.seeds import require_seed
 
 _SHOWN = 5
 _NOTHING_SEALED = (
@@ -194,7 +195,7 @@ def split_holdout(
         >>> set(development.radiographs.patient_ids) & set(holdout.radiographs.patient_ids)
         set()
     """
-    _require_seed(seed)
+    require_seed(seed, SplitError)
     if isinstance(radiographs, Development | HoldOut):
         raise SplitError(
             f"got {type(radiographs).__name__}, expected Radiographs: it is one side of a split "
@@ -207,13 +208,16 @@ def split_holdout(
     num_sealed = round(fraction * num_patients)
     if not 0 < num_sealed < num_patients:
         empty = "hold-out" if num_sealed == 0 else "development"
+        lowest = 1 / max(num_patients, 2)
         raise SplitError(
             f"a hold-out fraction of {fraction:g} with {num_patients} patient(s) leaves the "
             f"{empty} set empty; "
             + (
-                f"take a fraction of about {1 / num_patients:.2g} to {1 - 1 / num_patients:.2g}"
-                if num_patients > 1
-                else "at least two patients are needed, one for each side"
+                "at least two patients are needed, one for each side"
+                if num_patients < 2
+                else "take a fraction of 0.5"
+                if num_patients == 2
+                else f"take a fraction of about {lowest:.2g} to {1 - lowest:.2g}"
             )
         )
     sides = stratify_patients(
@@ -283,7 +287,7 @@ def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int
         >>> [(len(training), len(validation)) for training, validation in folds]
         [(4, 2), (4, 2), (4, 2)]
     """
-    _require_seed(seed)
+    require_seed(seed, SplitError)
     data, notes = _not_sealed(radiographs)
     if not isinstance(num_folds, int | np.integer) or num_folds < 2:
         raise SplitError(f"num_folds={num_folds!r}; expected an integer from 2")
@@ -291,7 +295,7 @@ def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int
     num_patients = len(set(data.patient_ids))
     if num_folds > num_patients:
         mend = (
-            f"take at most {num_patients} folds"
+            f"take at most {num_patients} folds (num_folds, or --folds {num_patients})"
             if num_patients > 1
             else "at least two patients are needed"
         )
@@ -329,7 +333,7 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
         SplitError: where a site is missing, there is one only, or a patient was at several; for
             the hold-out set.
     """
-    _require_seed(seed)
+    require_seed(seed, SplitError)
     data, notes = _not_sealed(radiographs)
     sites = data.sites
     if sites is None:
@@ -426,8 +430,3 @@ def _refuse_sealed(radiographs: Radiographs) -> None:
 
 def _listed(rows: Sequence[int]) -> str:
     return ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
-
-
-def _require_seed(seed: object) -> None:
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        raise SplitError(f"seed={seed!r}; expected an integer from 0")

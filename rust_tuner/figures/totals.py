@@ -77,7 +77,7 @@ def draw_bland_altman(visits: pd.DataFrame, *, axes: Axes, agreement: TotalAgree
             axes.axhspan(line.low, line.high, color=colour, alpha=0.13, linewidth=0)
         axes.axhline(line.value, color=colour, linestyle=style, linewidth=1)
         axes.annotate(
-            f"{name}\n{line.value:+.2f}",
+            f"{name}\n{line.value:+z.2f}",
             xy=(1.01, line.value),
             xycoords=("axes fraction", "data"),
             va="center",
@@ -208,5 +208,5 @@ def _counted(visits: pd.DataFrame) -> str:
 def _interval(found: Interval) -> str:
     if np.isnan(found.value):
         return "undefined"
-    known = "" if np.isnan(found.low) else f" ({found.low:.2f} to {found.high:.2f})"
-    return f"{found.value:.2f}{known}"
+    known = "" if np.isnan(found.low) else f" ({found.low:z.2f} to {found.high:z.2f})"
+    return f"{found.value:z.2f}{known}"

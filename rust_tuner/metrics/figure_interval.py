@@ -82,7 +82,7 @@ def figure_interval(measured: Measured) -> Interval:
     is_share = scale is None and not measured.of_mean and not is_class_mean
     known = measured.patients if scale is None else measured.moving
     if known < least:
-        which = "count for it"
+        which = "with data for it"
         if is_class_mean:
             which = "with the rarest score"
         elif measured.of_mean and scale is None:

@@ -232,7 +232,7 @@ def _trial_run(search: _Search, run: Mapping[str, Any], trial: TrialRecord) -> _
 
     # Two files, since TensorBoard reads on at the end of one, and never again what it has read.
     files = {_name(0, {"name": name, "values": trial.values}): beginning}
-    if trial.status != "RUNNING":
+    if trial.has_ended:
         told = {
             "status": trial.status,
             "epoch": trial.epoch,

@@ -18,6 +18,7 @@ from rust_tuner.labels import CORTICES
 from rust_tuner.metrics import UnionCutoff
 from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, VISITS
 from rust_tuner.records.looks import Look, holdout_title
+from rust_tuner.scope import AUROCS, SCOPES
 from rust_tuner.terminal.table import plain_table
 from rust_tuner.words import figure_name
 
@@ -97,16 +98,16 @@ def _labels_table(
     table = plain_table(
         f"{title}: probabilities of the labels{counted if is_first else ''}", "\n".join(lines)
     )
-    for name in ("", "18 labels", "cortices"):
+    for name in ("", *(scope.short for scope in SCOPES)):
         table.add_column(name)
     for name in (*_PUBLISHED, *_MORE_OF_LABELS):
-        told = [_of_figure(figures, name, of) for of in (ALL_LABELS, CORTEX_GROUP)]
+        told = [_of_figure(figures, name, of) for of in (scope.key for scope in SCOPES)]
         if any(told):
             heading = figure_name(name, published=True).replace(" (", "\n(")
             table.add_row(heading, *(text or "undefined" for text in told))
     table.add_section()
     baseline = found["view_only_baseline"]
-    known = (baseline["auroc"], baseline["cortex_auroc"])
+    known = [baseline[name] for name in AUROCS]
     table.add_row(
         "AUROC of the view alone", *("undefined" if v is None else f"{v:.3f}" for v in known)
     )
@@ -120,8 +121,8 @@ def _gain(item: Standing) -> str:
     if item.gain is None:
         return "undefined"
     found = item.gain.gain
-    told = f"{found.value:+.3f}"
-    return told if pd.isna(found.low) else f"{told} ({found.low:.3f} to {found.high:.3f})"
+    told = f"{found.value:+z.3f}"
+    return told if pd.isna(found.low) else f"{told} ({found.low:z.3f} to {found.high:z.3f})"
 
 
 def _scores_table(figures: pd.DataFrame, found: dict[str, Any], title: str) -> Table:
@@ -179,9 +180,9 @@ def _of_figure(
         return ""
     if pd.isna(row["value"]):
         return "undefined"
-    told = f"{row['value']:.{digits}f}"
+    told = f"{row['value']:z.{digits}f}"
     if not pd.isna(row["low"]):
-        told += f" ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
+        told += f" ({row['low']:z.{digits}f} to {row['high']:z.{digits}f})"
     elif row["reason"]:
         told += f" ({_NO_INTERVAL})"
     if counts and not pd.isna(row["defined"]) and row["defined"] < row["total"]:

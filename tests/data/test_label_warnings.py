@@ -4,8 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rust_tuner.data.label_warnings import fold_warnings, split_warnings
+from rust_tuner.data.label_warnings import (
+    fold_warnings,
+    require_different_scores,
+    split_warnings,
+)
 from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.errors import ManifestError
 
 CORTICES = ("medial", "lateral", "anterior", "posterior")
 
@@ -75,3 +80,14 @@ def test_a_fold_without_a_label_is_told():
         "medial_1 is not set in 2 patients, yet in no training row of fold 1",
     ):
         assert any(told in line for line in warnings)
+
+
+@pytest.mark.parametrize("score, scored", [(None, 0), (3, 2)])
+def test_radiographs_that_tell_nothing_but_the_view_are_refused(score, scored):
+    row = {"image": "x.png", "visit": "1"} | dict.fromkeys(CORTICES, score)
+    rows = [{"patient_id": "a", "view": "ap"} | row, {"patient_id": "b", "view": "lateral"} | row]
+    with pytest.raises(ManifestError, match=f"{scored} of 2 radiographs have a score"):
+        require_different_scores(Radiographs(pd.DataFrame(rows)))
+    rows[0]["medial"] = 1
+    rows[1]["medial"] = 2
+    require_different_scores(Radiographs(pd.DataFrame(rows)))

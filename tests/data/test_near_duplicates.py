@@ -1,6 +1,5 @@
 """Similar pictures: altered copies are found, and legs that only look alike are not."""
 
-
 import numpy as np
 import pandas as pd
 import pytest

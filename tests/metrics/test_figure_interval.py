@@ -23,9 +23,9 @@ def test_an_interval_holds_its_value(figure):
     [
         (
             Measured("recall", 0.5, 0.1, 4, 4),
-            "4 patients count for it; an interval takes at least 5",
+            "4 patients with data for it; an interval takes at least 5",
         ),
-        (Measured("recall", 0.5, 0.1, 1, 1), "1 patient count for it"),
+        (Measured("recall", 0.5, 0.1, 1, 1), "1 patient with data for it"),
         (
             Measured("recall", 0.5, 0.01, 4, 40, of_mean=True),
             "4 patients of the rarest label; an interval takes at least 5",

@@ -171,6 +171,24 @@ def test_kill_9_just_as_a_file_appears(name, zygote, tmp_path):
     assert_same_project(folder / "search", tmp_path / "whole" / "search")
 
 
+@pytest.mark.slow
+def test_first_models_killed_at_every_fold_end_as_if_untouched(zygote, tmp_path):
+    manifest = write_phantoms(tmp_path / "radiographs", patients=12, seed=2)
+    task = {"do": "baselines", "manifest": str(manifest), "cache": str(tmp_path / "cache")}
+    killed, whole = (tmp_path / name / "baselines" / "lenet1998" for name in ("killed", "whole"))
+    for file in (RUN_FILE, "trial_0000/fold_0.json", "trial_0000/fold_1.json"):
+        kill_once_there(zygote, killed / file, folder=str(tmp_path / "killed"), **task)
+    ended = [path.read_bytes() for path in sorted(killed.glob("trial_0000/fold_[01].json"))]
+    assert len(ended) == 2
+    for folder in ("killed", "whole"):
+        zygote.start(folder=str(tmp_path / folder), **task)
+        assert zygote.wait() == 0
+    # Folds that were recorded are not trained again: their seconds would differ.
+    again = [path.read_bytes() for path in sorted(killed.glob("trial_0000/fold_[01].json"))]
+    assert again == ended
+    assert_same_project(killed, whole)
+
+
 def test_a_full_disk_stops_with_a_clear_error_and_costs_nothing(tmp_path, monkeypatch):
     whole = run_search(tmp_path / "whole", "grid", max_trials=1)
     fsync, calls = os.fsync, []

@@ -202,7 +202,7 @@ def _bland_altman(room: Room, visits: pd.DataFrame, agreement: TotalAgreement) -
     told = (
         "too few for limits of agreement"
         if math.isnan(low) or math.isnan(high)
-        else f"limits of agreement {low:+.2f} to {high:+.2f}"
+        else f"limits of agreement {low:+z.2f} to {high:+z.2f}"
     )
     return room.picture(
         "holdout_bland_altman",
@@ -210,7 +210,7 @@ def _bland_altman(room: Room, visits: pd.DataFrame, agreement: TotalAgreement) -
         _with_figures(table, drawn),
         caption="Hold-out set. Bland-Altman plot of the RUST total: bias and 95 % limits of "
         "agreement, with their 95 % intervals over patients.",
-        alt=f"Difference of the totals of {len(visits)} visits: bias {drawn['bias'].value:+.2f} "
+        alt=f"Difference of the totals of {len(visits)} visits: bias {drawn['bias'].value:+z.2f} "
         f"points, {told}.",
     )
 
