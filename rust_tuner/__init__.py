@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from rust_tuner.steps.predict import predict_radiographs as predict_radiographs
     from rust_tuner.study import Study as Study
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Protocol": "rust_tuner.protocol",
