@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from rust_tuner.errors import LabelError
 
@@ -138,35 +137,6 @@ def decode_probabilities(probabilities: npt.ArrayLike) -> DecodedScores:
         most_likely=blocks.argmax(axis=2) + SCORES[0],
         expected=expected,
     )
-
-
-def visit_totals(table: pd.DataFrame) -> pd.DataFrame:
-    """The RUST total of each visit, from its two views together.
-
-    Args:
-        table: one row per radiograph with `patient_id`, `visit` and the four cortices.
-
-    Returns:
-        One row per visit: `patient_id, visit`, the four cortices (NaN where neither view scores it)
-        and `total` (4-16, NaN unless all four cortices are scored).
-
-    Raises:
-        LabelError: where two radiographs of a visit score one cortex differently.
-    """
-    cortices = list(CORTICES)
-    grouped = table.groupby(["patient_id", "visit"], sort=False, dropna=False)[cortices]
-    lowest, highest = grouped.min(), grouped.max()
-    clash = np.argwhere(((lowest != highest) & lowest.notna()).to_numpy())
-    if len(clash):
-        row, column = clash[0]
-        patient, visit = lowest.index[row]
-        cortex = CORTICES[column]
-        raise LabelError(
-            f"patient {patient} visit {visit}: two radiographs score the {cortex} cortex "
-            "differently; keep one score per cortex and visit"
-        )
-    totals = lowest.assign(total=lowest.sum(axis=1, skipna=False))
-    return totals.reset_index()
 
 
 def _checked_scores(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -11,8 +11,10 @@ from typing import Any, Literal, Self
 
 from rust_tuner.errors import ProtocolError
 from rust_tuner.labels import CORTICES, HIGHEST_TOTAL, LOWEST_TOTAL, UNION_THRESHOLD, VIEWS
+from rust_tuner.scope import CORTEX_SCOPE, SCOPES
 
 Objective = Literal["val_auroc", "val_cortex_auroc"]
+OBJECTIVES = tuple(scope.objective for scope in SCOPES)
 Resize = Literal["squash", "letterbox"]
 Precision = Literal["float32", "bfloat16"]
 Flips = Literal["horizontal_and_vertical", "horizontal", "none"]
@@ -20,6 +22,8 @@ Flips = Literal["horizontal_and_vertical", "horizontal", "none"]
 Scale = Literal["full", "small"]
 FoldsBy = Literal["patient", "site"]
 Sampling = Literal["linear", "log"]
+# The steps of a study that may take a choice otherwise than the study was prepared with.
+Step = Literal["baselines", "regime_1", "regime_2", "nested", "noise", "final", "checks"]
 
 PUBLISHED_BATCH_SIZES = (16, 2048)
 
@@ -112,6 +116,20 @@ def percent(share: float) -> str:
     return "all" if share == 1 else f"{math.floor(100 * share)} %"
 
 
+SEARCHES: tuple[Step, ...] = ("regime_1", "regime_2")
+
+
+def choice(*steps: Step, compared: bool = True) -> dict[str, Any]:
+    """The metadata of a field of the protocol.
+
+    Args:
+        *steps: those that the choice steers, each of which may take it otherwise; none where it is
+            settled when a study is prepared.
+        compared: whether a search that is resumed has to have the same.
+    """
+    return {"steps": frozenset(steps), "compared": compared}
+
+
 @dataclass(frozen=True)
 class Protocol:
     """The scientific choices of a study; `Protocol.study()` are the published ones.
@@ -163,7 +181,7 @@ class Protocol:
     """
 
     objective: Objective = "val_auroc"
-    score_epoch: str | int = "best_mean"
+    score_epoch: str | int = field(default="best_mean", metadata=choice("baselines", *SEARCHES))
     seed: int = 0
     holdout_fraction: float = 0.15
     image_size: int = 299
@@ -176,22 +194,28 @@ class Protocol:
         default_factory=lambda: dict(ANATOMICAL_VIEWS)
     )
     folds_by: FoldsBy = "patient"
-    num_folds: int = 6
-    epochs: int = 20
-    trials: int = 100
-    batch_size_range: tuple[int, int] = PUBLISHED_BATCH_SIZES
-    fit_batch_sizes: bool = True
-    dropout_rate_range: tuple[float, float] = (0.0, 0.5)
-    learning_rates: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4)
-    epsilons: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
-    baseline_folds: int = 10
-    baseline_epochs: int = 50
-    baseline_batch_size: int = 128
-    baseline_dropout_rate: float = 0.5
-    final_folds: int = 10
-    final_epochs: int = 40
-    outer_folds: int = 5
-    union_threshold: float = UNION_THRESHOLD
+    num_folds: int = field(default=6, metadata=choice(*SEARCHES))
+    epochs: int = field(default=20, metadata=choice(*SEARCHES))
+    trials: int = field(default=100, metadata=choice("regime_1", "nested", compared=False))
+    batch_size_range: tuple[int, int] = field(
+        default=PUBLISHED_BATCH_SIZES, metadata=choice("regime_1")
+    )
+    fit_batch_sizes: bool = field(default=True, metadata=choice("regime_1", compared=False))
+    dropout_rate_range: tuple[float, float] = field(default=(0.0, 0.5), metadata=choice("regime_1"))
+    learning_rates: tuple[float, ...] = field(
+        default=(1e-1, 1e-2, 1e-3, 1e-4), metadata=choice("regime_2")
+    )
+    epsilons: tuple[float, ...] = field(
+        default=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8), metadata=choice("regime_2")
+    )
+    baseline_folds: int = field(default=10, metadata=choice("baselines"))
+    baseline_epochs: int = field(default=50, metadata=choice("baselines"))
+    baseline_batch_size: int = field(default=128, metadata=choice("baselines"))
+    baseline_dropout_rate: float = field(default=0.5, metadata=choice("baselines"))
+    final_folds: int = field(default=10, metadata=choice("final"))
+    final_epochs: int = field(default=40, metadata=choice("final"))
+    outer_folds: int = field(default=5, metadata=choice("nested"))
+    union_threshold: float = field(default=UNION_THRESHOLD, metadata=choice(compared=False))
     scale: Scale = "full"
 
     def __post_init__(self) -> None:
@@ -201,10 +225,10 @@ class Protocol:
             ProtocolError: naming the field, its value and its range.
         """
         _require(
-            self.objective in ("val_auroc", "val_cortex_auroc"),
+            self.objective in OBJECTIVES,
             "objective",
             self.objective,
-            "val_auroc or val_cortex_auroc",
+            " or ".join(OBJECTIVES),
         )
         _require(
             _is_score_epoch(self.score_epoch, self.epochs),
@@ -313,6 +337,50 @@ class Protocol:
             )
 
     @classmethod
+    def steered(cls, step: str) -> tuple[str, ...]:
+        """The fields that steer a step by themselves."""
+        return tuple(name for name, steps in cls._steps().items() if step in steps)
+
+    @classmethod
+    def own_to(cls, step: str) -> tuple[str, ...]:
+        """The fields that steer a step and no other."""
+        return tuple(name for name, steps in cls._steps().items() if steps == {step})
+
+    @classmethod
+    def searched(cls) -> tuple[str, ...]:
+        """The fields by which a search is what it is, of those that may differ between steps."""
+        return tuple(
+            name
+            for name, steps in cls._steps().items()
+            if steps & set(SEARCHES) and "nested" not in steps
+        )
+
+    @classmethod
+    def varying(cls) -> tuple[str, ...]:
+        """The fields that may differ between steps; all others are settled by `prepare`."""
+        return tuple(name for name, steps in cls._steps().items() if steps)
+
+    @classmethod
+    def noted_by(cls, step: str) -> tuple[str, ...]:
+        """The fields that a step is begun with, and resumed with."""
+        follows = () if step == "baselines" else cls.searched()
+        return tuple(dict.fromkeys((*follows, *cls.steered(step))))
+
+    @classmethod
+    def compared_by(cls, *steps: str) -> tuple[str, ...]:
+        """The fields by which a cross-validation of these steps is compared when it is resumed."""
+        uncompared = {item.name for item in fields(cls) if not item.metadata.get("compared", True)}
+        return tuple(
+            name
+            for name, steered in cls._steps().items()
+            if name not in uncompared and (not steered or steered & set(steps))
+        )
+
+    @classmethod
+    def _steps(cls) -> dict[str, frozenset[str]]:
+        return {item.name: item.metadata.get("steps", frozenset()) for item in fields(cls)}
+
+    @classmethod
     def study(cls, **changes: Any) -> Self:
         """The published study's choices, with `changes` applied.
 
@@ -329,7 +397,7 @@ class Protocol:
         Horizontal flips only: an upside-down radiograph does not occur in a clinic.
         """
         choices: dict[str, Any] = {
-            "objective": "val_cortex_auroc",
+            "objective": CORTEX_SCOPE.objective,
             "resize": "letterbox",
             "flips": "horizontal",
             "masked_loss": True,

@@ -8,6 +8,8 @@ import hashlib
 
 import numpy as np
 
+from rust_tuner.errors import RustTunerError
+
 
 def derive_seed(seed: int, *place: int | str) -> np.random.SeedSequence:
     """The seed of one place, such as `(trial, fold, epoch, "order")`.
@@ -31,6 +33,13 @@ def generator(seed: int, *place: int | str) -> np.random.Generator:
 def seed_word(seed: int, *place: int | str) -> int:
     """One 31-bit integer for libraries that take an integer seed; see `derive_seed`."""
     return int(derive_seed(seed, *place).generate_state(1)[0] >> 1)
+
+
+def require_seed(seed: object, error: type[RustTunerError]) -> int:
+    """The seed as an integer; where it is none from 0, `error` is raised."""
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise error(f"seed={seed!r}; expected an integer from 0")
+    return int(seed)
 
 
 def _word(part: int | str) -> int:

@@ -4,11 +4,10 @@ import re
 
 import numpy as np
 
-from rust_tuner.labels import NUM_LABELS
+from rust_tuner.scope import SCOPES
 
 METRICS = {
-    "auroc": f"AUROC, {NUM_LABELS} labels",
-    "cortex_auroc": "AUROC, visible cortices",
+    **{scope.metric: scope.title for scope in SCOPES},
     "loss": "Loss",
 }
 

@@ -6,15 +6,22 @@ It is long because every kind of record has its writer here, and they agree on o
 """
 
 import dataclasses
+import functools
 import json
+import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from rust_tuner import Protocol
 from rust_tuner.analysis.assessment import as_predictions, figures_table, label_figures
 from rust_tuner.analysis.nested import nested_summary
 from rust_tuner.analysis.study_figures import find_figure
+from rust_tuner.analysis.tables import write_table
+from rust_tuner.figures.style import save_figure
 from rust_tuner.files import read_json, sha256_of_json
 from rust_tuner.labels import CORTICES, LABELS, SCORES
 from rust_tuner.records.checks import CheckRecord, Verdict, searches_seen
@@ -28,6 +35,8 @@ from rust_tuner.records.nested import (
     write_summary,
 )
 from rust_tuner.records.rows import rows_sha256, write_rows
+from rust_tuner.report import page
+from rust_tuner.report.html import write_report
 
 VIEW_ONLY = {"val_auroc": 0.7, "val_cortex_auroc": 0.5}
 VERSIONS = {"python": "3.11.7", "rust-tuner": "0.1.0", "keras": "3.15.1"}
@@ -438,6 +447,19 @@ def study_record(**changes):
 
 def write_study(folder):
     """A finished study with everything that a report can tell of."""
+    shutil.copytree(_written_once().name, folder, dirs_exist_ok=True)
+    return folder
+
+
+@functools.cache
+def _written_once():
+    """The finished study that all are copies of; gone when the process ends."""
+    kept = tempfile.TemporaryDirectory(prefix="written-study-")
+    _write_finished(Path(kept.name))
+    return kept
+
+
+def _write_finished(folder):
     write_json(folder / "study.json", study_record())
     write_split(folder / "split.json")
     write_baselines(folder / "baselines", ("lenet1998", "inceptionv3_imagenet"))
@@ -453,4 +475,25 @@ def write_study(folder):
     write_json(folder / "final" / "holdout.json", holdout_record_of(predictions))
     predictions.to_csv(folder / "final" / "predictions.csv", index=False)
     write_passed_checks(folder)
-    return folder
+
+
+def write_unrendered_report(study, *, rendered=()):
+    """The report with all its files, for tests of tables, captions and text.
+
+    Its figures are drawn, but rendering them takes most of a report's time: their pictures are
+    empty but for those that are named.
+    """
+
+    def save(figure, path, data):
+        if Path(path).name in rendered:
+            return save_figure(figure, path, data)
+        files = [Path(f"{path}.{suffix}") for suffix in ("png", "svg", "csv")]
+        files[0].parent.mkdir(parents=True, exist_ok=True)
+        files[0].write_bytes(b"")
+        files[1].write_text('<?xml version="1.0"?>\n<svg></svg>\n')
+        write_table(data, files[2])
+        return files
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "save_figure", save)
+        return write_report(study)

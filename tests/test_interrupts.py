@@ -101,3 +101,4 @@ def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it():
     with remembering_interrupts():
         signal.raise_signal(signal.SIGINT)
         raise_if_interrupted()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

@@ -1,7 +1,6 @@
 """Labels: encoding and decoding are inverse, and what is out of range is named."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +9,6 @@ from hypothesis.extra import numpy as stn
 from rust_tuner.errors import LabelError
 from rust_tuner.labels import (
     CORTEX_LABELS,
-    CORTICES,
     LABELS,
     NUM_LABELS,
     NUM_VIEWS,
@@ -19,7 +17,6 @@ from rust_tuner.labels import (
     decode_probabilities,
     encode,
     visible_mask,
-    visit_totals,
 )
 
 NAN = np.nan
@@ -178,35 +175,3 @@ def test_what_is_no_probability_is_refused(value: float) -> None:
     probabilities[1, 7] = value
     with pytest.raises(LabelError, match=r"probabilities outside \[0, 1\]; .*18 sigmoids"):
         decode_probabilities(probabilities)
-
-
-def visit_table(*rows: tuple[object, ...]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["patient_id", "visit", *CORTICES])
-
-
-def test_a_visits_total_is_the_sum_over_its_two_views() -> None:
-    totals = visit_totals(
-        visit_table(
-            ("b", "1", 1, 2, NAN, NAN),
-            ("a", "1", 4, 4, NAN, NAN),
-            ("b", "1", NAN, NAN, 3, 4),
-            ("b", "2", 4, 4, NAN, NAN),
-            ("b", "2", NAN, 4, 4, 4),
-        )
-    )
-    assert list(totals.columns) == ["patient_id", "visit", *CORTICES, "total"]
-    assert totals[["patient_id", "visit"]].to_numpy().tolist() == [
-        ["b", "1"],
-        ["a", "1"],
-        ["b", "2"],
-    ]
-    np.testing.assert_array_equal(totals["total"], [10, NAN, 16])
-    np.testing.assert_array_equal(totals.loc[1, list(CORTICES)].astype(float), [4, 4, NAN, NAN])
-
-
-def test_two_scores_of_one_cortex_in_a_visit_are_refused() -> None:
-    table = visit_table(("a", "3", 1, 2, NAN, NAN), ("a", "3", 1, 3, NAN, NAN))
-    with pytest.raises(
-        LabelError, match="patient a visit 3: two radiographs score the lateral cortex differently"
-    ):
-        visit_totals(table)

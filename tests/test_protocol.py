@@ -1,13 +1,16 @@
 """Protocol: the published choices are the default, and no choice is out of range or lost."""
 
+import ast
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rust_tuner
 from rust_tuner.errors import ProtocolError
 from rust_tuner.models.schedules import steps_per_epoch
 from rust_tuner.protocol import (
@@ -15,6 +18,7 @@ from rust_tuner.protocol import (
     PUBLISHED_VIEWS,
     SMALL_SCALE,
     Protocol,
+    choice,
     percent,
 )
 
@@ -278,3 +282,64 @@ def test_a_choice_out_of_range_is_refused_with_its_name_value_and_range(
 
 def test_0_is_a_seed_like_any_other() -> None:
     assert Protocol(seed=0).to_json()["seed"] == 0
+
+
+# What stood in the lists of the rooms before it stood on the fields.
+TRAINING = {"num_folds", "epochs", "score_epoch"}
+RANGES = {"batch_size_range", "fit_batch_sizes", "dropout_rate_range"}
+GRID = {"learning_rates", "epsilons"}
+BASELINE = {f"baseline_{name}" for name in ("folds", "epochs", "batch_size", "dropout_rate")}
+FINAL = {"final_folds", "final_epochs"}
+
+
+@pytest.mark.parametrize(
+    ("step", "noted"),
+    [
+        ("baselines", {"score_epoch"} | BASELINE),
+        ("regime_1", TRAINING | RANGES | GRID | {"trials"}),
+        ("regime_2", TRAINING | RANGES | GRID),
+        ("nested", TRAINING | RANGES | GRID | {"trials", "outer_folds"}),
+        ("noise", TRAINING | RANGES | GRID),
+        ("final", TRAINING | RANGES | GRID | FINAL),
+        ("checks", TRAINING | RANGES | GRID),
+    ],
+)
+def test_a_step_is_begun_with_the_choices_that_it_depends_on(step: str, noted: set[str]) -> None:
+    assert set(Protocol.noted_by(step)) == noted
+
+
+def test_searches_are_compared_by_what_makes_them_what_they_are() -> None:
+    free = {"trials", "fit_batch_sizes", "union_threshold", "outer_folds"} | BASELINE | FINAL
+    names = {field.name for field in dataclasses.fields(Protocol)}
+    assert set(Protocol.compared_by("regime_1", "regime_2")) == names - free
+
+
+def test_a_field_that_is_added_is_noted_compared_and_free_by_its_declaration_alone() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Longer(Protocol):
+        warmup_epochs: int = dataclasses.field(default=0, metadata=choice("regime_2"))
+        scanner: str = "any"
+
+    asked = Longer(warmup_epochs=3)
+    steps = ("baselines", "regime_1", "regime_2", "nested", "noise", "final", "checks")
+    follows = [step for step in steps if "warmup_epochs" in asked.noted_by(step)]
+    assert follows == list(steps[1:])
+    assert not any("scanner" in asked.noted_by(step) for step in steps)
+    assert "warmup_epochs" in asked.varying()
+    assert "scanner" not in asked.varying()
+    assert {"warmup_epochs", "scanner"} <= set(asked.compared_by("regime_2"))
+    assert "warmup_epochs" not in asked.compared_by("baselines")
+    assert Longer.from_json(asked.to_json()) == asked
+
+
+def test_no_other_module_lists_the_choices_of_a_step() -> None:
+    package = Path(rust_tuner.__file__).parent
+    names = set(Protocol.varying()) - {"epochs", "trials"}
+    for path in package.rglob("*.py"):
+        # A command's options, and how they are said again, are one by one.
+        if path.parent.name == "cli" or path.stem in ("protocol", "reproduction"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Tuple | ast.List | ast.Set):
+                texts = {item.value for item in node.elts if isinstance(item, ast.Constant)}
+                assert len(texts & names) < 2, f"{path.name} line {node.lineno}"

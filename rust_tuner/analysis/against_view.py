@@ -31,8 +31,9 @@ from rust_tuner.records.nested import NESTED_PREDICTIONS, Nested
 from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 from rust_tuner.records.rows import out_of_fold_predictions, problems_of, read_rows
+from rust_tuner.scope import AUROCS
 
-METRICS_JUDGED = ("auroc", "cortex_auroc")
+METRICS_JUDGED = AUROCS
 NO_PREDICTIONS = "no predictions by patient"
 PARTS = {
     REGIME_1: "Regime I",

@@ -7,9 +7,12 @@ has every number that is drawn.
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from rust_tuner.metrics.fold_interval import UNIT, fold_interval
+
+FloatArray = npt.NDArray[np.float64]
 
 INTERVAL = ("mean", "low", "high")
 BOX = ("mean", "median", "lower_quartile", "upper_quartile", "lower_whisker", "upper_whisker")
@@ -29,6 +32,32 @@ def with_means(curves: pd.DataFrame, metric: str, *, by: Sequence[str] = ()) -> 
     return curves.assign(
         mean=folds.transform("mean"), lowest=folds.transform("min"), highest=folds.transform("max")
     )
+
+
+def mean_curve(curves: pd.DataFrame, metric: str) -> pd.Series:
+    """The mean of the folds of one split by epoch, as `with_means` has it."""
+    return (
+        with_means(curves, metric).drop_duplicates("epoch").set_index("epoch")["mean"].sort_index()
+    )
+
+
+def best_epoch(mean: pd.Series, metric: str) -> int:
+    """The epoch of the best value of a mean curve that has one, the first of equals."""
+    return int(mean.index.to_numpy()[mean.argmin() if metric == "loss" else mean.argmax()])
+
+
+def precision_steps(recall: FloatArray, precision: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The steps whose area is the average precision.
+
+    Between two recalls nothing is known, and a slanted line would flatter. Of one recall only the
+    highest precision counts.
+    """
+    reached = np.unique(recall[recall > 0])
+    if not len(reached):
+        return recall, precision
+    best = np.array([precision[recall == value].max() for value in reached])
+    across = np.repeat(np.concatenate([[0.0], reached]), 2)[1:-1]
+    return across, np.repeat(best, 2)
 
 
 def with_intervals(scores: pd.DataFrame, *, by: Sequence[str] = ("model",)) -> pd.DataFrame:

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from rust_tuner.data.radiographs import COLUMNS, Radiographs
-from rust_tuner.labels import LABELS, NUM_VIEWS
+from rust_tuner.labels import LABELS
 from rust_tuner.metrics import auroc_intervals, fold_interval
 from rust_tuner.metrics.fold_interval import UNIT
 from rust_tuner.records.nested import FIGURES, SPREADS, Nested, OuterRecord
+from rust_tuner.scope import SCOPES
 
 OUTER_FOLD = "outer_fold"
 # What each row of the summary is, in the words of every table.
@@ -67,15 +67,11 @@ def nested_summary(
     table = Radiographs(predictions[list(COLUMNS)], distinct_patients=True)
     labels, visible = table.labels, table.visible
     answers = predictions[[f"probability_{label}" for label in LABELS]].to_numpy(np.float32)
-    cortices = slice(NUM_VIEWS, None)
-    everything: dict[str, tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_]]] = {
-        "auroc": (labels, answers, np.ones(labels.shape, np.bool_)),
-        "cortex_auroc": (labels[:, cortices], answers[:, cortices], visible),
-    }
-    pooled = {
-        name: auroc_intervals(truth, score, table.patient_ids.astype(str), mask).macro
-        for name, (truth, score, mask) in everything.items()
-    }
+    owners = table.patient_ids.astype(str)
+    pooled = {}
+    for scope in SCOPES:
+        truth, score, mask = scope.problem(labels, answers, visible)
+        pooled[scope.metric] = auroc_intervals(truth, score, owners, mask).macro
     spreads = {
         name: {
             figure: _mean_and_spread([getattr(record, name)[figure] for record in outer])

@@ -4,52 +4,56 @@ A check that cannot be made yet says so; it never counts as passed.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rust_tuner.analysis.against_view import PARTS, study_standings
 from rust_tuner.analysis.verdict import SEARCH_NAMES
+from rust_tuner.records.checks import Status, Verdict
 from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+from rust_tuner.scope import CORTEX_SCOPE
 
-PASSED, FAILED, WARNING, NOT_YET = "passed", "failed", "warning", "not yet"
+PASSED: Status = "passed"
+FAILED: Status = "failed"
+WARNING: Status = "warning"
+NOT_YET: Status = "not_run"
 
-
-@dataclass(frozen=True)
-class Check:
-    """A question, the answer, and what it is based on.
-
-    Attributes:
-        question: what was checked.
-        verdict: `passed`, `failed`, `warning`, or `not yet` where the records do not tell.
-        found: what was found.
-    """
-
-    question: str
-    verdict: str
-    found: str
+Step = Callable[[StudyRecords], tuple[Status, str]]
+_CHECKS: dict[str, Step] = {}
 
 
-def record_checks(records: StudyRecords) -> list[Check]:
-    """Every check that a study's records allow."""
+def record_checks(records: StudyRecords) -> list[Verdict]:
+    """Every check that a study's records allow; one that they do not allow yet is `not_run`."""
     checks = []
     for question, step in _CHECKS.items():
         try:
-            verdict, found = step(records)
+            status, reason = step(records)
         except DAMAGED as error:
-            verdict, found = FAILED, f"the records cannot be read: {error or repr(error)}"
-        checks.append(Check(question, verdict, found))
+            status, reason = FAILED, f"the records cannot be read: {error or repr(error)}"
+        checks.append(Verdict(step.__name__.strip("_"), question, status, reason))
     return checks
 
 
-def _records_are_whole(records: StudyRecords) -> tuple[str, str]:
+def _asks(question: str) -> Callable[[Step], Step]:
+    """Make a function the check that answers a question; checks stand in their order here."""
+
+    def add(step: Step) -> Step:
+        _CHECKS[question] = step
+        return step
+
+    return add
+
+
+@_asks("Can every record be read?")
+def _records_are_whole(records: StudyRecords) -> tuple[Status, str]:
     if records.problems:
         return FAILED, f"{len(records.problems)} damaged parts, named in the summary"
     return PASSED, "every part that is there can be read"
 
 
-def _holdout_is_apart(records: StudyRecords) -> tuple[str, str]:
+@_asks("Is no patient both sealed and developed on?")
+def _holdout_is_apart(records: StudyRecords) -> tuple[Status, str]:
     if records.split is None:
         return NOT_YET, "there is no split.json"
     development, holdout = set(records.split["development"]), set(records.split["holdout"])
@@ -59,7 +63,8 @@ def _holdout_is_apart(records: StudyRecords) -> tuple[str, str]:
     return PASSED, f"{len(development)} and {len(holdout)} patients, none in common"
 
 
-def _folds_cover(records: StudyRecords) -> tuple[str, str]:
+@_asks("Is each patient in one fold only?")
+def _folds_cover(records: StudyRecords) -> tuple[Status, str]:
     if records.split is None or not records.split["folds"]:
         return NOT_YET, "no folds have been made"
     development = set(records.split["development"])
@@ -73,7 +78,8 @@ def _folds_cover(records: StudyRecords) -> tuple[str, str]:
     return PASSED, f"folds of {numbers}: each patient of the development set is in one fold"
 
 
-def _split_is_the_studys(records: StudyRecords) -> tuple[str, str]:
+@_asks("Is the split the one that was prepared?")
+def _split_is_the_studys(records: StudyRecords) -> tuple[Status, str]:
     if records.split is None or records.study is None:
         return NOT_YET, "study.json or split.json is missing"
     recorded = records.study.get("development_sha256"), records.split.get("development_sha256")
@@ -82,7 +88,47 @@ def _split_is_the_studys(records: StudyRecords) -> tuple[str, str]:
     return PASSED, f"SHA-256 {str(recorded[0])[:12]} in both"
 
 
-def _batch_size_was_applied(records: StudyRecords) -> tuple[str, str]:
+@_asks("Were all parts trained on the same labels?")
+def _same_data(records: StudyRecords) -> tuple[Status, str]:
+    targets = {
+        name: project.run["subject"].get("targets") for name, project in records.projects.items()
+    }
+    if len(targets) < 2:
+        return NOT_YET, "fewer than two parts are there"
+    if len(set(targets.values())) > 1:
+        return FAILED, "parts were trained on different labels; see Provenance"
+    return PASSED, f"{len(targets)} parts, SHA-256 {str(next(iter(targets.values())))[:12]}"
+
+
+@_asks("Did searches and tuned model use the same weights?")
+def _same_weights(records: StudyRecords) -> tuple[Status, str]:
+    used = {
+        name: (project.run["subject"].get("weights") or {}).get("sha256")
+        for name, project in _tuned(records).items()
+    }
+    if not used:
+        return NOT_YET, "no search has been begun"
+    if len(set(used.values())) > 1:
+        return FAILED, f"{', '.join(used)} used different weights; see Provenance"
+    return PASSED, f"{', '.join(used)}: SHA-256 {str(next(iter(used.values())))[:12]}"
+
+
+@_asks("Was the backbone pretrained?")
+def _pretrained(records: StudyRecords) -> tuple[Status, str]:
+    asked = {
+        name: (project.run["subject"].get("weights") or {}).get("asked")
+        for name, project in _tuned(records).items()
+    }
+    if not asked:
+        return NOT_YET, "no search has been begun"
+    random = [name for name, weights in asked.items() if weights == "random"]
+    if random:
+        return FAILED, f"random weights in {', '.join(random)}: their figures say nothing"
+    return PASSED, ", ".join(sorted({str(weights) for weights in asked.values()}))
+
+
+@_asks("Did the batch size take effect?")
+def _batch_size_was_applied(records: StudyRecords) -> tuple[Status, str]:
     """Whether all trials' steps an epoch are those of their batch sizes on one number of rows."""
     sizes: dict[int, int] = {}
     low, high, count, whole = 0, 0, 0, 0
@@ -120,43 +166,8 @@ def _batch_size_was_applied(records: StudyRecords) -> tuple[str, str]:
     return (WARNING if held or is_alike else PASSED), told
 
 
-def _same_data(records: StudyRecords) -> tuple[str, str]:
-    targets = {
-        name: project.run["subject"].get("targets") for name, project in records.projects.items()
-    }
-    if len(targets) < 2:
-        return NOT_YET, "fewer than two parts are there"
-    if len(set(targets.values())) > 1:
-        return FAILED, "parts were trained on different labels; see Provenance"
-    return PASSED, f"{len(targets)} parts, SHA-256 {str(next(iter(targets.values())))[:12]}"
-
-
-def _same_weights(records: StudyRecords) -> tuple[str, str]:
-    used = {
-        name: (project.run["subject"].get("weights") or {}).get("sha256")
-        for name, project in _tuned(records).items()
-    }
-    if not used:
-        return NOT_YET, "no search has been begun"
-    if len(set(used.values())) > 1:
-        return FAILED, f"{', '.join(used)} used different weights; see Provenance"
-    return PASSED, f"{', '.join(used)}: SHA-256 {str(next(iter(used.values())))[:12]}"
-
-
-def _pretrained(records: StudyRecords) -> tuple[str, str]:
-    asked = {
-        name: (project.run["subject"].get("weights") or {}).get("asked")
-        for name, project in _tuned(records).items()
-    }
-    if not asked:
-        return NOT_YET, "no search has been begun"
-    random = [name for name, weights in asked.items() if weights == "random"]
-    if random:
-        return FAILED, f"random weights in {', '.join(random)}: their figures say nothing"
-    return PASSED, ", ".join(sorted({str(weights) for weights in asked.values()}))
-
-
-def _is_complete(records: StudyRecords) -> tuple[str, str]:
+@_asks("Did every trial end with a score?")
+def _is_complete(records: StudyRecords) -> tuple[Status, str]:
     found = _tuned(records)
     if not found:
         return NOT_YET, "no search has been begun"
@@ -171,12 +182,13 @@ def _is_complete(records: StudyRecords) -> tuple[str, str]:
     return (PASSED if is_done else WARNING), "; ".join(told)
 
 
-def _beats_the_view(records: StudyRecords) -> tuple[str, str]:
+@_asks("Do scores on visible cortices beat the view alone?")
+def _beats_the_view(records: StudyRecords) -> tuple[Status, str]:
     found = {
         PARTS[part]: item
         for part, items in study_standings(records).items()
         for item in items
-        if item.metric == "cortex_auroc"
+        if item.metric == CORTEX_SCOPE.metric
     }
     if not found:
         return NOT_YET, "nothing has a score yet"
@@ -189,7 +201,8 @@ def _beats_the_view(records: StudyRecords) -> tuple[str, str]:
     return (PASSED if answers == {"above"} else WARNING), told
 
 
-def _one_look(records: StudyRecords) -> tuple[str, str]:
+@_asks("Was the hold-out set looked at once, and by itself?")
+def _one_look(records: StudyRecords) -> tuple[Status, str]:
     looks = records.looks
     if looks and looks[-1].state == "begun":
         return WARNING, f"a look was begun on {looks[-1]}: run rust-tuner final again"
@@ -219,18 +232,3 @@ def _tuned(records: StudyRecords) -> Mapping[str, Project]:
         "cross-validation": records.cross_validation,
     }
     return {name: project for name, project in found.items() if project is not None}
-
-
-_CHECKS: dict[str, Callable[[StudyRecords], tuple[str, str]]] = {
-    "Can every record be read?": _records_are_whole,
-    "Is no patient both sealed and developed on?": _holdout_is_apart,
-    "Is each patient in one fold only?": _folds_cover,
-    "Is the split the one that was prepared?": _split_is_the_studys,
-    "Were all parts trained on the same labels?": _same_data,
-    "Did searches and tuned model use the same weights?": _same_weights,
-    "Was the backbone pretrained?": _pretrained,
-    "Did the batch size take effect?": _batch_size_was_applied,
-    "Did every trial end with a score?": _is_complete,
-    "Do scores on visible cortices beat the view alone?": _beats_the_view,
-    "Was the hold-out set looked at once, and by itself?": _one_look,
-}

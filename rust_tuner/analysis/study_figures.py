@@ -19,6 +19,7 @@ from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.predictions import difference_from
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import out_of_fold_predictions
+from rust_tuner.scope import SCOPES
 
 # What an interval is over.
 OVER = "interval_over"
@@ -33,7 +34,6 @@ _COLUMNS = (
 # Of the most likely scores, where the cortex is visible: first wherever figures stand.
 SCORE_FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "kappa")
 ERROR = "expected_calibration_error"
-_GROUPS = {"": ALL_LABELS, "cortex_": CORTEX_GROUP}
 _NAMES_OF_METRICS = ("auroc", "precision", "recall", "f1")
 # Figures of records of earlier versions that have another name now, or none.
 _FORMERLY = {"exact": "accuracy"}
@@ -154,11 +154,11 @@ def out_of_fold_figures(project: Project, union: UnionCutoff) -> pd.DataFrame:
     ).assign(**{OVER: PATIENTS})
     best = project.best
     assert best is not None
-    for metric, group in (("auroc", ALL_LABELS), ("cortex_auroc", CORTEX_GROUP)):
-        if f"val_{metric}" not in best.metrics:
+    for scope in SCOPES:
+        if scope.objective not in best.metrics:
             continue
-        found = best.interval(metric)
-        is_here = (table["figure"] == "auroc") & (table["of"] == group)
+        found = best.interval(scope.metric)
+        is_here = (table["figure"] == "auroc") & (table["of"] == scope.key)
         is_here &= table["average"] == "macro"
         reason = "fewer than two folds" if math.isnan(found.low) else ""
         for name, value in (
@@ -270,12 +270,12 @@ def _recorded(found: Mapping[str, Any]) -> Iterator[Row]:
 def _values(found: Mapping[str, Any]) -> Iterator[tuple[Key, float]]:
     """The values of a record that stand beside its list of figures."""
     metrics = found.get("metrics") or {}
-    for start, group in _GROUPS.items():
-        counted = EVERY_ROW if group == ALL_LABELS else VISIBLE
+    for scope in SCOPES:
+        counted = VISIBLE if scope.is_masked else EVERY_ROW
         for name in _NAMES_OF_METRICS:
-            value = metrics.get(f"{start}{name}")
+            value = metrics.get(f"{scope.prefix}{name}")
             if value is not None:
-                yield (name, group, "macro", counted), float(value)
+                yield (name, scope.key, "macro", counted), float(value)
     for row in found.get("labels") or []:
         for name in _NAMES_OF_METRICS:
             if row.get(name) is not None:

@@ -5,17 +5,16 @@ import pandas as pd
 
 from rust_tuner.analysis.study_figures import find_figure, holdout_figures
 from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
-from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
+from rust_tuner.scope import AUROCS, SCOPES
 
 # Something was chosen by it, so chance helped; or of patients that nothing chosen had seen.
 SELECTION, ESTIMATE = "selection score", "estimate"
-METRICS_TOLD = ("auroc", "cortex_auroc")
+METRICS_TOLD = AUROCS
 
 _COLUMNS = ("part", "kind", "metric", "value", "low", "high", "view_only")
-_GROUPS = {"auroc": ALL_LABELS, "cortex_auroc": CORTEX_GROUP}
 
 
 def summary_scores(records: StudyRecords) -> pd.DataFrame:
@@ -61,11 +60,11 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
         told = f"tuned model, hold-out set of {records.holdout['patients']} patients"
         if len(records.looks) > 1:
             told += f", {count_text(records.looks)}"
-        for metric in METRICS_TOLD:
-            row = find_figure(figures, "auroc", _GROUPS[metric]) or {}
+        for scope in SCOPES:
+            row = find_figure(figures, "auroc", scope.key) or {}
             figure = (row.get(name) for name in ("value", "low", "high"))
-            known = records.holdout["view_only_baseline"][metric]
-            rows.append((told, ESTIMATE, metric, *figure, known))
+            known = records.holdout["view_only_baseline"][scope.metric]
+            rows.append((told, ESTIMATE, scope.metric, *figure, known))
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     return table.astype(dict.fromkeys(_COLUMNS[3:], "float64"))
 

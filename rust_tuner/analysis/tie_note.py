@@ -9,7 +9,6 @@ def tie_note(
     name: str = "trial",
     score: str = "score",
     spread: str = "score_std",
-    lower_is_better: bool = False,
 ) -> str:
     """The explanation, with the numbers of one such pair; empty where ties follow the ranks.
 
@@ -23,10 +22,9 @@ def tie_note(
         name: the column of its name.
         score: the column of its mean.
         spread: the column of its standard deviation over folds.
-        lower_is_better: such as for a loss.
     """
     known = table.dropna(subset=["tied_with_best", score, spread])
-    ranked = known.sort_values(score, ascending=lower_is_better, kind="stable")
+    ranked = known.sort_values(score, ascending=False, kind="stable")
     tied = ranked["tied_with_best"].to_numpy(dtype=bool)
     if tied.all() or not tied.any() or not tied[tied.argmin() :].any():
         return ""

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rust_tuner.labels import CORTICES, LABELS, decode_probabilities
+from rust_tuner.metrics import paired_totals
 
 _UNITS = {"day": 1.0, "week": 7.0, "month": 30.4375, "year": 365.25}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(day|week|month|year|d|wk|w|mo|m|yr|y)s?")
@@ -47,28 +48,25 @@ class VisitScale:
 def visit_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """The totals of the visits whose four cortices are all scored.
 
-    A cortex counts in the radiographs where it has a true score. Where several radiographs of a
-    visit do, both sides take the mean, so that a total need not be whole.
+    See `metrics.paired_totals`; a predicted score is the most likely one.
 
     Args:
         predictions: from `read_predictions`.
 
     Returns:
-        `patient_id, visit, true_total, predicted_total`, totals in [4, 16], the most likely score
-        of each cortex; in the order of `predictions`.
+        `patient_id, visit, true_total, predicted_total`, totals in [4, 16], in the order of
+        `predictions`.
     """
-    names = list(CORTICES)
     answers = predictions[[f"probability_{label}" for label in LABELS]].to_numpy(dtype=np.float64)
-    truth = predictions[names].to_numpy(dtype=np.float64)
-    likeliest = np.where(np.isnan(truth), np.nan, decode_probabilities(answers).most_likely)
-    keys = [predictions["patient_id"], predictions["visit"]]
-    totals = {}
-    for side, scores in (("true_total", truth), ("predicted_total", likeliest)):
-        table = pd.DataFrame(scores, columns=names, index=predictions.index)
-        visits = table.groupby(keys, sort=False).mean()
-        totals[side] = visits.sum(axis=1, skipna=False)
-    found = pd.DataFrame(totals).dropna().reset_index()
-    return found[["patient_id", "visit", "true_total", "predicted_total"]]
+    found = paired_totals(
+        predictions[list(CORTICES)].to_numpy(dtype=np.float64),
+        decode_probabilities(answers).most_likely,
+        predictions["patient_id"],
+        predictions["visit"],
+    )
+    columns = (found.patient_ids, found.visits, found.reference, found.predicted)
+    names = ("patient_id", "visit", "true_total", "predicted_total")
+    return pd.DataFrame(dict(zip(names, columns, strict=True)))
 
 
 def visit_scale(visits: Iterable[str]) -> VisitScale:

@@ -14,6 +14,7 @@ from rust_tuner.records.baselines import CHANCE, FROZEN_BASELINES, VIEW_ONLY
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project, TrialRecord
+from rust_tuner.scope import AUROCS
 from rust_tuner.words import METRICS, short_number
 
 SEARCH_NAMES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
@@ -26,7 +27,7 @@ MODEL_NAMES = {
     VIEW_ONLY: "view only",
 }
 
-_FIGURES = ("auroc", "cortex_auroc")
+_FIGURES = AUROCS
 _FEW_POSITIVES = 10
 _RANDOM = "random"
 
@@ -275,8 +276,7 @@ def _search_warnings(records: StudyRecords) -> list[str]:
     elif (records.study["protocol"]).get("scale") == "small":
         found.append("Scale small: fewer trials, folds and epochs and smaller images than needed.")
     for name, project in _searches(records).items():
-        statuses = [trial.status for trial in project.trials]
-        ended = sum(status in ("COMPLETED", "FAILED") for status in statuses)
+        ended = sum(trial.has_ended for trial in project.trials)
         total = project.run["num_trials"]
         if ended < total:
             found.append(f"{name} is not finished: {ended} of {total} trials.")

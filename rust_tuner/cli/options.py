@@ -1,12 +1,22 @@
-"""The options that several commands of `rust-tuner` share: their types, names and help."""
+"""The options that several commands of `rust-tuner` share: their types, names and help.
 
+Those that belong together are a dataclass, whose fields `with_options` gives to a command.
+"""
+
+import dataclasses
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rust_tuner.labels import HIGHEST_TOTAL, LOWEST_TOTAL
+from rust_tuner.protocol import PUBLISHED_BATCH_SIZES
 
 
 class Choices(StrEnum):
@@ -171,3 +181,115 @@ RadImageNet = Annotated[
         help="RadImageNet-InceptionV3_notop.h5; without it that baseline is left out.",
     ),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparing:
+    """What a study is prepared with; None stands for what nobody asked for."""
+
+    manifest: Manifest = None
+    distinct_patients: DistinctPatients = False
+    protocol: ProtocolOption = None
+    views: ViewsOption = None
+    weights: Weights = None
+    seed: Seed = None
+    holdout_fraction: Holdout = None
+    image_size: ImageSize = None
+    precision: PrecisionOption = None
+    folds_by: FoldsByOption = None
+    union_threshold: UnionThreshold = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """How a step that trains is run."""
+
+    tensorboard: TensorBoard = False
+    cache: Cache = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranges:
+    """What Regime I draws from."""
+
+    batch_sizes: BatchSizes = None
+    dropout_rates: DropoutRates = None
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """The fields of the protocol that they are."""
+        rates = parse_numbers("--dropout-rates", self.dropout_rates, float, count=2)
+        sizes = parse_batch_sizes(self.batch_sizes)
+        return {"batch_size_range": sizes, "dropout_rate_range": rates}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The grid of Regime II."""
+
+    learning_rates: LearningRates = None
+    epsilons: Epsilons = None
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """The fields of the protocol that they are."""
+        return {
+            "learning_rates": parse_numbers("--learning-rates", self.learning_rates, float),
+            "epsilons": parse_numbers("--epsilons", self.epsilons, float),
+        }
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each field of the dataclasses among its parameters."""
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, type[Any]] = {}
+    signature = inspect.signature(command)
+    for parameter in signature.parameters.values():
+        group = parameter.annotation
+        if not dataclasses.is_dataclass(group):
+            parameters.append(parameter)
+            continue
+        assert isinstance(group, type)
+        groups[parameter.name] = group
+        parameters += [
+            inspect.Parameter(
+                field.name, parameter.kind, default=field.default, annotation=field.type
+            )
+            for field in dataclasses.fields(group)
+        ]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        for name, group in groups.items():
+            own = {field.name: given.pop(field.name) for field in dataclasses.fields(group)}
+            given[name] = group(**own)
+        command(**given)
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {item.name: item.annotation for item in parameters}
+    return run
+
+
+def parse_numbers(
+    option: str, text: str | None, kind: type[int] | type[float], count: int | None = None
+) -> tuple[Any, ...] | None:
+    """Numbers with commas; None where nothing was given."""
+    if text is None:
+        return None
+    try:
+        values = tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    finite = all(math.isfinite(value) for value in values)
+    if not values or not finite or (count is not None and len(values) != count):
+        told = "numbers" if count is None else f"{count} numbers"
+        raise typer.BadParameter(f"{text!r}; expected {told} with commas", param_hint=option)
+    return values
+
+
+def parse_batch_sizes(text: str | None) -> tuple[int, int] | None:
+    """A range of batch sizes: two numbers with a comma, or the published ones by name."""
+    if text == "published":
+        return PUBLISHED_BATCH_SIZES
+    values = parse_numbers("--batch-sizes", text, int, count=2)
+    return None if values is None else (values[0], values[1])

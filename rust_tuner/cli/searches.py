@@ -6,34 +6,21 @@ from typing import Annotated
 import typer
 
 from rust_tuner.cli.options import (
-    BatchSizes,
     Cache,
-    DistinctPatients,
-    DropoutRates,
     Epochs,
-    Epsilons,
-    FoldsByOption,
-    Holdout,
-    ImageSize,
-    LearningRates,
-    Manifest,
+    Grid,
     NumFolds,
-    PrecisionOption,
-    ProtocolOption,
-    Seed,
+    Preparing,
+    Ranges,
+    Running,
     StudyDirectory,
-    TensorBoard,
     Trials,
-    UnionThreshold,
-    ViewsOption,
-    Weights,
+    with_options,
 )
 from rust_tuner.cli.support import (
     fetch_weights,
     open_study,
     out,
-    parse_batch_sizes,
-    parse_numbers,
     reporting,
     say_next,
     start_tensorflow,
@@ -50,26 +37,16 @@ from rust_tuner.terminal.searches import (
 )
 
 
+@with_options
 def regime1(
     study: StudyDirectory,
-    manifest: Manifest = None,
-    distinct_patients: DistinctPatients = False,
+    *,
     trials: Trials = None,
     folds: NumFolds = None,
     epochs: Epochs = None,
-    batch_sizes: BatchSizes = None,
-    dropout_rates: DropoutRates = None,
-    protocol: ProtocolOption = None,
-    views: ViewsOption = None,
-    weights: Weights = None,
-    seed: Seed = None,
-    holdout_fraction: Holdout = None,
-    image_size: ImageSize = None,
-    precision: PrecisionOption = None,
-    folds_by: FoldsByOption = None,
-    union_threshold: UnionThreshold = None,
-    tensorboard: TensorBoard = False,
-    cache: Cache = None,
+    ranges: Ranges,
+    preparing: Preparing,
+    running: Running,
 ) -> None:
     """Regime I: random search over batch size and dropout rate.
 
@@ -79,24 +56,12 @@ def regime1(
     with reporting():
         opened = open_study(
             study,
-            manifest,
-            distinct_patients=distinct_patients,
-            cache=cache,
-            tensorboard=tensorboard,
+            **vars(preparing),
+            **vars(running),
             trials=trials,
             num_folds=folds,
             epochs=epochs,
-            batch_size_range=parse_batch_sizes(batch_sizes),
-            dropout_rate_range=parse_numbers("--dropout-rates", dropout_rates, float, count=2),
-            protocol=protocol,
-            views=views,
-            weights=weights,
-            seed=seed,
-            holdout_fraction=holdout_fraction,
-            image_size=image_size,
-            precision=precision,
-            folds_by=folds_by,
-            union_threshold=union_threshold,
+            **ranges.choices,
         )
         start_tensorflow()
         opened.prepare()
@@ -106,31 +71,21 @@ def regime1(
         say_next(f"rust-tuner regime2 {shlex.quote(str(study))}")
 
 
+@with_options
 def regime2(
     study: StudyDirectory,
-    manifest: Manifest = None,
-    distinct_patients: DistinctPatients = False,
+    *,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Fixed; Regime I's best where not given.")
     ] = None,
     dropout_rate: Annotated[
         float | None, typer.Option(help="Fixed; Regime I's best where not given.")
     ] = None,
-    learning_rates: LearningRates = None,
-    epsilons: Epsilons = None,
+    grid: Grid,
     folds: NumFolds = None,
     epochs: Epochs = None,
-    protocol: ProtocolOption = None,
-    views: ViewsOption = None,
-    weights: Weights = None,
-    seed: Seed = None,
-    holdout_fraction: Holdout = None,
-    image_size: ImageSize = None,
-    precision: PrecisionOption = None,
-    folds_by: FoldsByOption = None,
-    union_threshold: UnionThreshold = None,
-    tensorboard: TensorBoard = False,
-    cache: Cache = None,
+    preparing: Preparing,
+    running: Running,
 ) -> None:
     """Regime II: grid search over Adam's learning rate and epsilon.
 
@@ -144,23 +99,11 @@ def regime2(
     with reporting():
         opened = open_study(
             study,
-            manifest,
-            distinct_patients=distinct_patients,
-            cache=cache,
-            tensorboard=tensorboard,
+            **vars(preparing),
+            **vars(running),
             num_folds=folds,
             epochs=epochs,
-            learning_rates=parse_numbers("--learning-rates", learning_rates, float),
-            epsilons=parse_numbers("--epsilons", epsilons, float),
-            protocol=protocol,
-            views=views,
-            weights=weights,
-            seed=seed,
-            holdout_fraction=holdout_fraction,
-            image_size=image_size,
-            precision=precision,
-            folds_by=folds_by,
-            union_threshold=union_threshold,
+            **grid.choices,
         )
         start_tensorflow()
         opened.prepare()
@@ -170,10 +113,10 @@ def regime2(
         say_next(f"rust-tuner export {shlex.quote(str(study))} best.json")
 
 
+@with_options
 def nested(
     study: StudyDirectory,
-    manifest: Manifest = None,
-    distinct_patients: DistinctPatients = False,
+    *,
     outer_folds: Annotated[
         int | None,
         typer.Option(min=2, help="Each holds both searches.  [default: 5]"),
@@ -183,18 +126,10 @@ def nested(
         int | None, typer.Option("--folds", min=2, help="Inner folds of a trial.  [default: 6]")
     ] = None,
     epochs: Epochs = None,
-    batch_sizes: BatchSizes = None,
-    dropout_rates: DropoutRates = None,
-    learning_rates: LearningRates = None,
-    epsilons: Epsilons = None,
-    protocol: ProtocolOption = None,
-    views: ViewsOption = None,
-    weights: Weights = None,
-    seed: Seed = None,
-    holdout_fraction: Holdout = None,
-    image_size: ImageSize = None,
-    precision: PrecisionOption = None,
-    cache: Cache = None,
+    ranges: Ranges,
+    grid: Grid,
+    preparing: Preparing,
+    running: Running,
 ) -> None:
     """Nested cross-validation: selection score against estimate.
 
@@ -207,24 +142,14 @@ def nested(
     with reporting():
         opened = open_study(
             study,
-            manifest,
-            distinct_patients=distinct_patients,
-            cache=cache,
+            **vars(preparing),
+            **vars(running),
             outer_folds=outer_folds,
             trials=trials,
             num_folds=folds,
             epochs=epochs,
-            batch_size_range=parse_batch_sizes(batch_sizes),
-            dropout_rate_range=parse_numbers("--dropout-rates", dropout_rates, float, count=2),
-            learning_rates=parse_numbers("--learning-rates", learning_rates, float),
-            epsilons=parse_numbers("--epsilons", epsilons, float),
-            protocol=protocol,
-            views=views,
-            weights=weights,
-            seed=seed,
-            holdout_fraction=holdout_fraction,
-            image_size=image_size,
-            precision=precision,
+            **ranges.choices,
+            **grid.choices,
         )
         sites = opened.count_sites()
         planned = plan_nested(
@@ -254,7 +179,7 @@ def noise(
     stopped when it is typed again.
     """
     with reporting():
-        opened = open_study(study, None, cache=cache)
+        opened = open_study(study, cache=cache)
         steps = plan_noise(
             as_searched(opened.protocol_of(NOISE), best_project(study)),
             opened.count_radiographs(),

@@ -14,23 +14,13 @@ import typer
 from rust_tuner.analysis.against_view import holdout_standings
 from rust_tuner.analysis.study_figures import holdout_figures
 from rust_tuner.cli.options import (
-    Cache,
-    DistinctPatients,
-    FoldsByOption,
-    Holdout,
-    ImageSize,
-    Manifest,
-    PrecisionOption,
-    ProtocolOption,
+    Preparing,
     RadImageNet,
+    Running,
     Scale,
     Scales,
-    Seed,
     StudyDirectory,
-    TensorBoard,
-    UnionThreshold,
-    ViewsOption,
-    Weights,
+    with_options,
 )
 from rust_tuner.cli.support import (
     fetch_weights,
@@ -62,19 +52,11 @@ from rust_tuner.terminal.searches import (
 )
 
 
+@with_options
 def prepare(
     study: StudyDirectory,
-    manifest: Manifest = None,
-    distinct_patients: DistinctPatients = False,
-    protocol: ProtocolOption = None,
-    views: ViewsOption = None,
-    weights: Weights = None,
-    seed: Seed = None,
-    holdout_fraction: Holdout = None,
-    image_size: ImageSize = None,
-    precision: PrecisionOption = None,
-    folds_by: FoldsByOption = None,
-    union_threshold: UnionThreshold = None,
+    *,
+    preparing: Preparing,
 ) -> None:
     """Check the manifest and every image, and seal the hold-out set.
 
@@ -83,17 +65,7 @@ def prepare(
     with reporting():
         opened = open_study(
             study,
-            manifest,
-            distinct_patients=distinct_patients,
-            protocol=protocol,
-            views=views,
-            weights=weights,
-            seed=seed,
-            holdout_fraction=holdout_fraction,
-            image_size=image_size,
-            precision=precision,
-            folds_by=folds_by,
-            union_threshold=union_threshold,
+            **vars(preparing),
         )
         development = opened.prepare()
         patients = len(set(development.radiographs.patient_ids))
@@ -104,10 +76,10 @@ def prepare(
         say_next(f"rust-tuner regime1 {shlex.quote(str(study))}")
 
 
+@with_options
 def baselines(
     study: StudyDirectory,
-    manifest: Manifest = None,
-    distinct_patients: DistinctPatients = False,
+    *,
     model: Annotated[
         list[str] | None,
         typer.Option(help=f"One of {', '.join(BASELINES)}; may be repeated.  [default: all]"),
@@ -117,17 +89,8 @@ def baselines(
         int | None, typer.Option("--folds", min=2, help="Folds of each model.  [default: 10]")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="[default: 50]")] = None,
-    protocol: ProtocolOption = None,
-    views: ViewsOption = None,
-    weights: Weights = None,
-    seed: Seed = None,
-    holdout_fraction: Holdout = None,
-    image_size: ImageSize = None,
-    precision: PrecisionOption = None,
-    folds_by: FoldsByOption = None,
-    union_threshold: UnionThreshold = None,
-    tensorboard: TensorBoard = False,
-    cache: Cache = None,
+    preparing: Preparing,
+    running: Running,
 ) -> None:
     """Cross-validate the study's first models.
 
@@ -137,29 +100,20 @@ def baselines(
     with reporting():
         opened = open_study(
             study,
-            manifest,
-            distinct_patients=distinct_patients,
-            cache=cache,
-            tensorboard=tensorboard,
+            **vars(preparing),
+            **vars(running),
             baseline_folds=folds,
             baseline_epochs=epochs,
-            protocol=protocol,
-            views=views,
-            weights=weights,
-            seed=seed,
-            holdout_fraction=holdout_fraction,
-            image_size=image_size,
-            precision=precision,
-            folds_by=folds_by,
-            union_threshold=union_threshold,
         )
         start_tensorflow()
         _run_baselines(opened, model, radimagenet_weights)
         say_next(f"rust-tuner regime1 {shlex.quote(str(study))}")
 
 
+@with_options
 def final(
     study: StudyDirectory,
+    *,
     folds: Annotated[
         int | None, typer.Option("--folds", min=2, help="Of its cross-validation.  [default: 10]")
     ] = None,
@@ -174,8 +128,7 @@ def final(
             help="Look at the hold-out set once more; why is recorded, and shown with the figures.",
         ),
     ] = None,
-    tensorboard: TensorBoard = False,
-    cache: Cache = None,
+    running: Running,
 ) -> None:
     """Fit the tuned model, and look at the hold-out set once.
 
@@ -186,9 +139,7 @@ def final(
     with reporting():
         opened = open_study(
             study,
-            None,
-            cache=cache,
-            tensorboard=tensorboard,
+            **vars(running),
             final_folds=folds,
             final_epochs=epochs,
         )
@@ -197,23 +148,14 @@ def final(
         say_next(f"rust-tuner report {shlex.quote(str(study))}")
 
 
+@with_options
 def whole_study(
     study: StudyDirectory,
-    manifest: Manifest = None,
-    distinct_patients: DistinctPatients = False,
+    *,
     scale: Scale = None,
     radimagenet_weights: RadImageNet = None,
-    protocol: ProtocolOption = None,
-    views: ViewsOption = None,
-    weights: Weights = None,
-    seed: Seed = None,
-    holdout_fraction: Holdout = None,
-    image_size: ImageSize = None,
-    precision: PrecisionOption = None,
-    folds_by: FoldsByOption = None,
-    union_threshold: UnionThreshold = None,
-    tensorboard: TensorBoard = False,
-    cache: Cache = None,
+    preparing: Preparing,
+    running: Running,
 ) -> None:
     """Run all steps in order, from prepare to report.
 
@@ -221,29 +163,12 @@ def whole_study(
     it goes on where it stopped when it is typed again.
     """
     with reporting():
-        shared: dict[str, Any] = {
-            "protocol": protocol,
-            "views": views,
-            "weights": weights,
-            "seed": seed,
-            "holdout_fraction": holdout_fraction,
-            "precision": precision,
-            "folds_by": folds_by,
-            "union_threshold": union_threshold,
-        }
+        asked = {name: value for name, value in vars(preparing).items() if value is not None}
         # A scale is chosen when a study is prepared; its steps may have been begun otherwise since.
         scaled = _scaled(scale)
         if (study / STUDY_FILE).exists():
             scaled = {name: value for name, value in scaled.items() if name not in SEARCH_FIELDS}
-        shared |= scaled | ({} if image_size is None else {"image_size": image_size})
-        opened = open_study(
-            study,
-            manifest,
-            distinct_patients=distinct_patients,
-            cache=cache,
-            tensorboard=tensorboard,
-            **shared,
-        )
+        opened = open_study(study, **vars(running), **(scaled | asked))
         models = available_baselines(
             opened.protocol.weights, has_radimagenet=radimagenet_weights is not None
         )
@@ -292,14 +217,12 @@ def _run_final(study: Study, look_again: str | None = None) -> None:
 
 def _planned_protocol(study: Study) -> Protocol:
     """The choices of all steps of a study together, each as its own step takes it."""
-    baselines, final = study.protocol_of(BASELINES_FOLDER), study.protocol_of(FINAL)
     return dataclasses.replace(
         study.protocol_of(REGIME_1),
         **{
-            name: getattr(source, name)
-            for source, start in ((baselines, "baseline_"), (final, "final_"))
-            for name in SEARCH_FIELDS
-            if name.startswith(start)
+            name: getattr(study.protocol_of(step), name)
+            for step in (BASELINES_FOLDER, FINAL)
+            for name in Protocol.own_to(step)
         },
     )
 

@@ -6,7 +6,6 @@ It leaves what a command does to `cli` and the rooms beside it.
 import contextlib
 import enum
 import io
-import math
 import os
 import shlex
 import sys
@@ -23,7 +22,6 @@ from rust_tuner.interrupts import Terminated, remembering_interrupts
 from rust_tuner.progress import ConsoleProgress, Progress
 from rust_tuner.protocol import (
     ANATOMICAL_VIEWS,
-    PUBLISHED_BATCH_SIZES,
     PUBLISHED_VIEWS,
     Protocol,
 )
@@ -41,7 +39,7 @@ err = new_console(stderr=True)
 
 def open_study(
     directory: Path,
-    manifest: Path | None,
+    manifest: Path | None = None,
     *,
     cache: Path | None = None,
     tensorboard: bool = False,
@@ -83,31 +81,6 @@ def _preset(choices: Choices) -> dict[str, Any]:
 def view_cortices(views: Views) -> dict[str, tuple[str, ...]]:
     """The cortices that each view is expected to show."""
     return dict(PUBLISHED_VIEWS if views is Views.published else ANATOMICAL_VIEWS)
-
-
-def parse_numbers(
-    option: str, text: str | None, kind: type[int] | type[float], count: int | None = None
-) -> tuple[Any, ...] | None:
-    """Numbers with commas; None where nothing was given."""
-    if text is None:
-        return None
-    try:
-        values = tuple(kind(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    finite = all(math.isfinite(value) for value in values)
-    if not values or not finite or (count is not None and len(values) != count):
-        told = "numbers" if count is None else f"{count} numbers"
-        raise typer.BadParameter(f"{text!r}; expected {told} with commas", param_hint=option)
-    return values
-
-
-def parse_batch_sizes(text: str | None) -> tuple[int, int] | None:
-    """A range of batch sizes: two numbers with a comma, or the published ones by name."""
-    if text == "published":
-        return PUBLISHED_BATCH_SIZES
-    values = parse_numbers("--batch-sizes", text, int, count=2)
-    return None if values is None else (values[0], values[1])
 
 
 def start_tensorflow() -> None:

@@ -40,7 +40,7 @@ class Outline:
 
     Attributes:
         score: 1 line without callus, 2 line with callus, 3 bridged without line, 4 remodelled.
-        hidden: whether something covers it, so that it cannot be scored.
+        hidden: whether whether something covers it, so that it cannot be scored.
     """
 
     score: int

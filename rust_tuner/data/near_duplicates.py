@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from rust_tuner.data.contrast import FLIP_NAMES
 from rust_tuner.data.faults import Faults
-from rust_tuner.data.little_changed import little_changed_pairs
-from rust_tuner.data.moved_copies import moved_pairs
+from rust_tuner.data.little_changed import LittleChangedPair, little_changed_pairs
+from rust_tuner.data.moved_copies import MovedPair, moved_pairs
 from rust_tuner.data.pictures import DECODING_THREADS, open_picture
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ImageError
@@ -158,26 +158,19 @@ def similar_pairs(
             pairs.append(SimilarPair(first, position, 1.0, equal=True, flip=""))
     kept = np.fromiter(firsts.values(), dtype=np.int64)
     thumbnails = fingerprints.thumbnails[kept]
+
+    def similar(pair: LittleChangedPair | MovedPair, change: str = "") -> SimilarPair:
+        first, second = (int(kept[place]) for place in (pair.first, pair.second))
+        flip = FLIP_NAMES[pair.flip]
+        return SimilarPair(first, second, pair.similarity, equal=False, flip=flip, change=change)
+
     little_changed = [
-        SimilarPair(
-            int(kept[pair.first]),
-            int(kept[pair.second]),
-            pair.similarity,
-            equal=False,
-            flip=FLIP_NAMES[pair.flip],
-        )
+        similar(pair)
         for pair in little_changed_pairs(thumbnails, least=SIMILARITY_THRESHOLD, progress=report)
     ]
     paired = {(pair.first, pair.second) for pair in little_changed}
     moved = [
-        SimilarPair(
-            int(kept[pair.first]),
-            int(kept[pair.second]),
-            pair.similarity,
-            equal=False,
-            flip=FLIP_NAMES[pair.flip],
-            change=pair.change,
-        )
+        similar(pair, change=pair.change)
         for pair in moved_pairs(thumbnails, fingerprints.aspects[kept], progress=report)
         if pair.same_grain
         or owners is None

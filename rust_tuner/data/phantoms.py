@@ -24,7 +24,7 @@ from rust_tuner.errors import ManifestError, ProtocolError
 from rust_tuner.files import atomic_write, write_text
 from rust_tuner.labels import CORTICES, SCORES, VIEWS
 from rust_tuner.protocol import ANATOMICAL_VIEWS
-from rust_tuner.seeds import generator
+from rust_tuner.seeds import generator, require_seed
 
 COLUMNS = ("image", "patient_id", "visit", "view", *CORTICES)
 
@@ -318,8 +318,7 @@ def _require_set(patients: int, seed: int, sites: int) -> None:
         raise ManifestError(f"patients={patients}; a phantom set has at least 1 patient")
     if sites < 1:
         raise ManifestError(f"sites={sites}; a phantom set has at least 1 site")
-    if seed < 0:
-        raise ManifestError(f"seed={seed}; a seed is an integer from 0")
+    require_seed(seed, ManifestError)
 
 
 def _outline_pairs(view_cortices: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, str]]:

@@ -1,8 +1,8 @@
-"""Feeds radiographs to TensorFlow: decoded once, then ordered and batched anew for each epoch.
+"""Feeds radiographs to TensorFlow: images decoded once, and batches as a dataset.
 
 Images are decoded in Python before any dataset is made, so that a damaged file is an `ImageError`
 that names it, never an error of the graph during training. Which rows are trained on belongs to
-`splits`; random flips belong to the model.
+`splits`, their order to `models.fold_training`; random flips belong to the model.
 """
 
 import hashlib
@@ -10,7 +10,6 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,11 +19,10 @@ import numpy.typing as npt
 from rust_tuner.data.images import load_image
 from rust_tuner.data.pictures import DECODING_THREADS
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.errors import ImageError, LabelError, ProtocolError, SplitError, StorageError
+from rust_tuner.errors import ImageError, SplitError, StorageError
 from rust_tuner.files import atomic_write, cache_note, sha256_of_file, sha256_of_json, take_turns
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Resize
-from rust_tuner.seeds import generator
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -36,24 +34,6 @@ _IMAGES_AHEAD = 64
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-@dataclass(frozen=True, eq=False)
-class DecodedImages:
-    """Radiographs as model input, all of one size.
-
-    Attributes:
-        values: (n, size, size, 3) float32 in [-1, 1], read-only; in memory, or mapped from a
-            file of the cache.
-        labels: (n, 18) float32, the label vectors of the same radiographs; read-only.
-    """
-
-    values: FloatArray
-    labels: FloatArray
-
-    def __len__(self) -> int:
-        """The number of images."""
-        return len(self.values)
-
-
 def decode_images(
     radiographs: Radiographs,
     *,
@@ -61,7 +41,7 @@ def decode_images(
     resize: Resize = "squash",
     cache: Path | None = None,
     progress: Progress | None = None,
-) -> DecodedImages:
+) -> FloatArray:
     """Decode every radiograph once, in parallel; the result serves all folds and epochs.
 
     An image of 299 pixels takes 1.07 MB, the study's 2,936 take 3.1 GB: in memory without a cache,
@@ -76,6 +56,10 @@ def decode_images(
         resize: how a radiograph becomes square; see `images.load_image`.
         cache: a folder that may be shared; None keeps the images in memory.
         progress: where to report; nowhere by default.
+
+    Returns:
+        (n, size, size, 3) float32 in [-1, 1], read-only; in memory, or mapped from a file of the
+        cache.
 
     Raises:
         ImageError: naming file and row of the first radiograph that cannot be decoded.
@@ -100,75 +84,7 @@ def decode_images(
                     report.say(cache_note(error, path, "decoded images"))
     if entry is None:
         return _in_memory(radiographs, image_size, resize, report)
-    return DecodedImages(entry, radiographs.labels)
-
-
-def image_dataset(
-    images: DecodedImages,
-    indices: npt.ArrayLike,
-    *,
-    batch_size: int,
-    training: bool,
-    seed: int = 0,
-    epoch: int = 0,
-    targets: npt.ArrayLike | None = None,
-) -> "tf.data.Dataset":
-    """The batches of one epoch.
-
-    Batches have the asked size and the last takes the rest. For training the rows come in an
-    order that is a function of seed and epoch alone, so a restarted run needs no state:
-
-        for epoch in range(epochs):
-            batches = image_dataset(images, rows, batch_size=32, training=True, epoch=epoch)
-            model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False)
-
-    Args:
-        images: n decoded radiographs.
-        indices: (rows,) integer positions in them, such as a fold's.
-        batch_size: rows of a batch, from 1.
-        training: whether to shuffle; otherwise the rows come in the given order.
-        seed: an integer from 0.
-        epoch: which epoch's order, from 0.
-        targets: (n, ...) what the loss compares with, row by row with the images; by default
-            the labels.
-
-    Returns:
-        A dataset of (images (rows, size, size, 3) float32, targets (rows, ...)), as many batches
-        as its cardinality says.
-
-    Raises:
-        ProtocolError: for a batch size below 1.
-        SplitError: for no rows, for a mask, or for positions outside the images.
-        LabelError: where there is not one row of targets for each image.
-    """
-    import tensorflow as tf
-
-    if batch_size < 1:
-        raise ProtocolError(f"batch_size={batch_size}; expected an integer from 1")
-    rows = _checked_rows(indices, len(images))
-    answers = np.asarray(images.labels if targets is None else targets)
-    if answers.ndim == 0 or len(answers) != len(images):
-        raise LabelError(
-            f"targets of shape {answers.shape} for {len(images)} images; give one row each"
-        )
-    if training:
-        rows = rows[generator(seed, epoch, "order").permutation(len(rows))]
-    inputs = images.values
-    kinds = (tf.as_dtype(inputs.dtype), tf.as_dtype(answers.dtype))
-
-    def gather(batch: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        return inputs[batch], answers[batch]
-
-    def load(batch: Any) -> tuple[Any, Any]:
-        x, y = tf.numpy_function(gather, [batch], kinds, stateful=False)
-        return (
-            tf.ensure_shape(x, (None, *inputs.shape[1:])),
-            tf.ensure_shape(y, (None, *answers.shape[1:])),
-        )
-
-    # A batch of the largest sizes takes 2 GB, so one is prepared ahead and not as many as fit.
-    dataset = tf.data.Dataset.from_tensor_slices(rows).batch(batch_size).map(load).prefetch(1)
-    return dataset.with_options(_untuned())
+    return entry
 
 
 class Batches(Protocol):
@@ -251,12 +167,12 @@ def k_fold_dataset(
 
 def _in_memory(
     radiographs: Radiographs, image_size: int, resize: Resize, report: Progress
-) -> DecodedImages:
+) -> FloatArray:
     values = np.empty((len(radiographs), image_size, image_size, 3), dtype=np.float32)
     for index, image in enumerate(_decoded(radiographs, image_size, resize, report)):
         values[index] = image
     values.flags.writeable = False
-    return DecodedImages(values, radiographs.labels)
+    return values
 
 
 def _decoded(
@@ -321,18 +237,3 @@ def _read_entry(path: Path, shape: Sequence[int]) -> FloatArray | None:
         return None
     values: FloatArray = content.view("<f4").reshape(shape)
     return values
-
-
-def _checked_rows(indices: npt.ArrayLike, num_images: int) -> npt.NDArray[np.int64]:
-    rows = np.asarray(indices)
-    if rows.size == 0:
-        raise SplitError("no rows to make batches of; expected at least one position")
-    if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
-        raise SplitError(
-            f"indices of {rows.dtype} and shape {rows.shape}; expected (rows,) integer positions, "
-            "for a mask numpy.flatnonzero(mask)"
-        )
-    outside = rows[(rows < 0) | (rows >= num_images)]
-    if len(outside):
-        raise SplitError(f"position {outside[0]}; expected 0-{num_images - 1}")
-    return rows.astype(np.int64)

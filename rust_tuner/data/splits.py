@@ -16,6 +16,7 @@ from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.stratify import IntArray, stratify_patients
 from rust_tuner.errors import SplitError
 from rust_tuner.protocol import Protocol
+from rust_tuner.seeds import require_seed
 
 _SHOWN = 5
 _NOTHING_SEALED = (
@@ -182,7 +183,7 @@ def split_holdout(
         SplitError: if one of the sets would be empty, an argument is out of its range, or some of
             the radiographs are sealed already.
     """
-    _require_seed(seed)
+    require_seed(seed, SplitError)
     if isinstance(radiographs, Development | HoldOut):
         raise SplitError(
             f"got {type(radiographs).__name__}, expected Radiographs: it is already one "
@@ -264,7 +265,7 @@ def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int
         SplitError: for more folds than patients, for the hold-out set, or for an argument out of
             its range.
     """
-    _require_seed(seed)
+    require_seed(seed, SplitError)
     data, notes = _not_sealed(radiographs)
     if not isinstance(num_folds, int | np.integer) or num_folds < 2:
         raise SplitError(f"num_folds={num_folds!r}; expected an integer from 2")
@@ -272,7 +273,7 @@ def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int
     num_patients = len(set(data.patient_ids))
     if num_folds > num_patients:
         mend = (
-            f"take at most {num_patients} folds"
+            f"take at most {num_patients} folds (num_folds, or --folds {num_patients})"
             if num_patients > 1
             else "at least two patients are needed"
         )
@@ -310,7 +311,7 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
         SplitError: if a site is missing, there is only one, or a patient was at several; and for
             the hold-out set.
     """
-    _require_seed(seed)
+    require_seed(seed, SplitError)
     data, notes = _not_sealed(radiographs)
     sites = data.sites
     if sites is None:
@@ -407,8 +408,3 @@ def _refuse_sealed(radiographs: Radiographs) -> None:
 
 def _listed(rows: Sequence[int]) -> str:
     return ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
-
-
-def _require_seed(seed: object) -> None:
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        raise SplitError(f"seed={seed!r}; expected an integer from 0")

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rust_tuner.analysis.drawn import INTERVAL, with_intervals, with_means
+from rust_tuner.analysis.drawn import INTERVAL, best_epoch, mean_curve, with_intervals
 from rust_tuner.figures.style import (
     BLUE,
     GREY,
@@ -52,8 +52,7 @@ def draw_curves(
     validation = curves[curves["split"] == "validation"]
     mean = mean_curve(validation, metric)
     if epoch is None and len(mean):
-        best = mean.argmin() if metric == "loss" else mean.argmax()
-        epoch = int(mean.index.to_numpy()[best])
+        epoch = best_epoch(mean, metric)
     if epoch is not None and epoch in mean.index:
         axes.axvline(epoch, color=GREY, linewidth=0.6, linestyle=(0, (1, 1.5)), zorder=0)
         axes.plot(
@@ -191,13 +190,6 @@ def draw_baselines(
     number = "-".join(str(n) for n in folds)
     title_above(axes, f"○ n = {number} folds; ◆ mean, 95 % interval")
     legend_below(axes, num_columns=2)
-
-
-def mean_curve(curves: pd.DataFrame, metric: str) -> pd.Series:
-    """The mean of the folds of one split by epoch, as in `drawn.with_means`."""
-    return (
-        with_means(curves, metric).drop_duplicates("epoch").set_index("epoch")["mean"].sort_index()
-    )
 
 
 def _draw_fold_lines(curves: pd.DataFrame, *, axes: Axes, metric: str) -> None:

@@ -7,6 +7,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rust_tuner.analysis.drawn import precision_steps
 from rust_tuner.figures.style import (
     BLUE,
     GREEN,
@@ -172,7 +173,7 @@ def _draw_scores(
             area_text += f" ({first['positives'] / total:.2f})"
         across, up = (rows[name].to_numpy(dtype=np.float64) for name in (x, y))
         if y == "precision":
-            across, up = _steps(across, up)
+            across, up = precision_steps(across, up)
         axes.plot(across, up, color=colour, linestyle=style, label=f"{score}: {area_text}")
     axes.set_title(f"{points['cortex'].iloc[0] if len(points) else ''}, n = {total}", fontsize=7)
     axes.legend(
@@ -183,17 +184,3 @@ def _draw_scores(
         columnspacing=1,
         labelspacing=0.3,
     )
-
-
-def _steps(recall: FloatArray, precision: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The steps whose area is the average precision.
-
-    Between two recalls the curve is unknown, and a slanted line would be too optimistic. Of equal
-    recalls only the highest precision counts.
-    """
-    reached = np.unique(recall[recall > 0])
-    if not len(reached):
-        return recall, precision
-    best = np.array([precision[recall == value].max() for value in reached])
-    across = np.repeat(np.concatenate([[0.0], reached]), 2)[1:-1]
-    return across, np.repeat(best, 2)

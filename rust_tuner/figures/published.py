@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rust_tuner.analysis.drawn import INTERVAL, with_intervals, with_means
-from rust_tuner.figures.regimes import LOGARITHMIC, axis_name, label_logarithmic
+from rust_tuner.figures.regimes import axis_name, label_logarithmic
 from rust_tuner.figures.style import BLUE, ORANGE, legend_below, styled, title_above
+from rust_tuner.models.space import is_logarithmic
 from rust_tuner.words import METRICS
 
 # Name, colour, line style and marker of the two sides.
@@ -153,7 +154,7 @@ def draw_trials_beside(
                 zorder=3,
             )
             _view_only_line(panel, side, view_only, is_horizontal=True)
-        if name in LOGARITHMIC:
+        if is_logarithmic(name):
             label_logarithmic(panel, "x", np.unique(trials[name].to_numpy(np.float64)), 4)
         panel.margins(x=0.06)
         panel.set_xlabel(axis_name(name))

@@ -29,17 +29,11 @@ from rust_tuner.figures.style import (
     score_label,
     styled,
 )
+from rust_tuner.models.space import SearchSpace, is_logarithmic
 from rust_tuner.words import power_number, words
 
 FloatArray = npt.NDArray[np.float64]
 
-_AXIS_NAMES = {
-    "batch_size": "Batch size (images)",
-    "dropout_rate": "Dropout rate",
-    "learning_rate": "Learning rate",
-    "epsilon": "Adam's epsilon",
-}
-LOGARITHMIC = ("learning_rate", "epsilon")
 # The column of a table of trials that marks those statistically tied with the best.
 TIED = "tied_with_best"
 
@@ -136,7 +130,6 @@ def draw_slices(
     metric: str = "auroc",
     noise: float | None = None,
     view_only: float | None = None,
-    lower_is_better: bool = False,
     best: int | None = None,
 ) -> None:
     """The score along each hyperparameter, a panel each; the noise floor as a band at the best.
@@ -151,23 +144,20 @@ def draw_slices(
         noise: the difference that the scores of two repeats of one configuration exceed in at most
             5 % of cases (`difference` of `noise_spread`); no band where None.
         view_only: the view-only baseline, drawn as a line.
-        lower_is_better: whether a lower score is better, as for a loss.
         best: index of the chosen trial; None for the trial with the best score.
 
     Raises:
         RustTunerError: for a learning rate or epsilon that is not positive.
     """
-    done = trials.dropna(subset=[score]).sort_values(score, ascending=not lower_is_better)
+    done = trials.dropna(subset=[score]).sort_values(score)
     if best is not None:
         done = pd.concat([done.drop(index=best), done.loc[[best]]])
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
         if noise is not None and len(done):
             top = float(done[score].iloc[-1])
-            ends = (top, top + noise) if lower_is_better else (top - noise, top)
-            panel.axhspan(
-                *ends, color=SKY, alpha=0.35, linewidth=0, label=f"noise floor: {noise:.3f}"
-            )
+            told = f"noise floor: {noise:.3f}"
+            panel.axhspan(top - noise, top, color=SKY, alpha=0.35, linewidth=0, label=told)
         panel.plot(
             done[name],
             done[score],
@@ -183,7 +173,7 @@ def draw_slices(
         _ring(done, panel, name, score, score=score)
         if view_only is not None:
             draw_reference(panel, view_only, label=f"view only: {view_only:.3f}")
-        if name in LOGARITHMIC:
+        if is_logarithmic(name):
             label_logarithmic(panel, "x", np.unique(done[name].to_numpy(np.float64)), _SLICE_TICKS)
         panel.margins(x=0.06)
         panel.set_xlabel(axis_name(name))
@@ -290,8 +280,9 @@ def draw_regime_2(
 
 def axis_name(name: str) -> str:
     """The axis label of a hyperparameter."""
-    label = _AXIS_NAMES.get(name, words(name))
-    return f"{label} (log)" if name in LOGARITHMIC else label
+    named = {item.name: item.axis for item in SearchSpace.hyperparameters().values()}
+    label = named.get(name, words(name))
+    return f"{label} (log)" if is_logarithmic(name) else label
 
 
 def _tied(trials: pd.DataFrame) -> pd.DataFrame:

@@ -18,21 +18,19 @@ def draw_search_progress(
     score: str = "score",
     metric: str = "auroc",
     view_only: float | None = None,
-    lower_is_better: bool = False,
 ) -> None:
     """Each trial's score, and the best so far.
 
     Args:
-        trials: one row a trial in the order they were run; the score is empty where one failed.
+        trials: from `tables.trials_table`: the score, empty where a trial failed, and
+            `best_so_far`.
         axes: where to draw.
         score: the column.
         metric: what the score is.
         view_only: the view-only baseline, drawn as a line.
-        lower_is_better: whether a lower score is better, as for a loss.
     """
     values = trials[score].astype("float64").reset_index(drop=True)
     number = np.arange(1, len(values) + 1)
-    running = (values.cummin() if lower_is_better else values.cummax()).ffill()
     axes.plot(
         number,
         values,
@@ -44,7 +42,8 @@ def draw_search_progress(
         markeredgewidth=0.3,
         label="trial",
     )
-    axes.step(number, running, where="post", color=BLUE, linewidth=1.4, label="best so far")
+    best = trials["best_so_far"]
+    axes.step(number, best, where="post", color=BLUE, linewidth=1.4, label="best so far")
     if view_only is not None:
         draw_reference(axes, view_only, label=f"view only: {view_only:.3f}")
     axes.set_xlabel("Trial, in the order of their run")

@@ -101,8 +101,7 @@ def save_figure(figure: Figure, path: str | Path, data: pd.DataFrame) -> list[Pa
         StorageError: if one cannot be written.
     """
     # Lay out once for both files; otherwise the layout would be computed again for each.
-    figure.draw_without_rendering()
-    figure.set_layout_engine(None)
+    lay_out(figure)
     stem = Path(path)
     files = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg", "csv")]
     for file in files[:2]:
@@ -110,6 +109,15 @@ def save_figure(figure: Figure, path: str | Path, data: pd.DataFrame) -> list[Pa
             stream.write(_rendered(figure, file.suffix.removeprefix(".")))
     write_table(data, files[2])
     return files
+
+
+@styled
+def lay_out(figure: Figure) -> None:
+    """Lay a figure out once for all that is done with it, without drawing it."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine(None)
 
 
 @styled

@@ -51,21 +51,6 @@ class DecisionTable:
         """The mean F1 over the labels where it is defined; NaN where none is."""
         return macro_average(self.f1).value
 
-    @property
-    def num_defined_precision(self) -> int:
-        """The number of labels that `macro_precision` averages."""
-        return macro_average(self.precision).defined
-
-    @property
-    def num_defined_recall(self) -> int:
-        """The number of labels that `macro_recall` averages."""
-        return macro_average(self.recall).defined
-
-    @property
-    def num_defined_f1(self) -> int:
-        """The number of labels that `macro_f1` averages."""
-        return macro_average(self.f1).defined
-
 
 def decisions(
     y_true: npt.ArrayLike,

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from rust_tuner.metrics.figure_interval import Measured, figure_interval
 from rust_tuner.metrics.jackknife import Statistic, patient_jackknife
 from rust_tuner.metrics.uncertainty import Interval
+from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
 
-ALL_LABELS = "labels"
-CORTEX_GROUP = "cortices"
+ALL_LABELS = LABEL_SCOPE.key
+CORTEX_GROUP = CORTEX_SCOPE.key
 VISITS = "visits"
 EVERY_ROW = "all"
 VISIBLE = "visible"

@@ -42,6 +42,7 @@ class FoldMacroAuroc:
         numbers = np.zeros(len(truth), dtype=np.int64) if folds is None else np.asarray(folds)
         if numbers.shape != (len(truth),):
             raise MetricError(f"folds {numbers.shape}; expected ({len(truth)},)")
+        self._num_rows = len(truth)
         parts = [np.flatnonzero(numbers == fold) for fold in np.unique(numbers)]
         self._folds = [
             (rows, WeightedAuroc(truth[rows], score[rows], counted[rows])) for rows in parts
@@ -49,8 +50,21 @@ class FoldMacroAuroc:
 
     def __call__(self, weights: FloatArray) -> FloatArray:
         """(n, resamples) weights to (resamples, 1) figures; NaN where no fold defines one."""
-        of_folds = [mean_of_defined(auroc(weights[rows])) for rows, auroc in self._folds]
-        return mean_of_defined(np.concatenate(of_folds, axis=1))
+        macro: FloatArray = mean_of_defined(mean_of_defined(self._areas(weights), axis=2), axis=0)[
+            0
+        ]
+        return macro
+
+    def with_labels(self, weights: FloatArray) -> FloatArray:
+        """Likewise (resamples, 1 + labels): the macro AUROC, then each label's over the folds."""
+        labels = mean_of_defined(self._areas(weights), axis=0)[0]
+        return np.concatenate([self(weights), labels], axis=1)
+
+    def _areas(self, weights: FloatArray) -> FloatArray:
+        """The AUROC of each label in each fold, (folds, resamples, labels)."""
+        if len(weights) != self._num_rows:
+            raise MetricError(f"weights for {len(weights)} rows; expected {self._num_rows}")
+        return np.stack([auroc(weights[rows]) for rows, auroc in self._folds])
 
 
 def difference(

@@ -13,7 +13,7 @@ from scipy import stats
 
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics.fold_auroc import FoldMacroAuroc, difference
-from rust_tuner.metrics.jackknife import Statistic
+from rust_tuner.metrics.jackknife import jackknife_variance
 from rust_tuner.metrics.ranking import checked_labels, view_only_scores
 from rust_tuner.metrics.shuffled_variance import shuffled_variance
 from rust_tuner.metrics.uncertainty import TAILS, Interval
@@ -21,8 +21,6 @@ from rust_tuner.metrics.uncertainty import TAILS, Interval
 FloatArray = npt.NDArray[np.float64]
 
 CHANCE_AUROC = 0.5
-# Weights are computed in blocks of about this many, which fit a core's cache.
-_BLOCK = 250_000
 
 
 @dataclass(frozen=True)
@@ -96,24 +94,27 @@ def gain_over(
         without = FoldMacroAuroc(truth, baseline_scores, counted, folds=folds)
     reference = float(without(everything)[0, 0])
     rows = counted.any(axis=1)
-    patients, owner = np.unique(owners[rows].astype(str), return_inverse=True)
+    num_patients = len(np.unique(owners[rows].astype(str)))
     interval = Interval(model - reference, math.nan, math.nan)
-    if len(patients) >= 2:
-        of_row = np.full(len(truth), -1)
-        of_row[rows] = owner
-        variance = _jackknife_variance(difference(with_image, without), of_row, len(patients))
+    if num_patients >= 2:
+        own = None if folds is None else np.asarray(folds)[rows]
+        macro = (
+            FoldMacroAuroc(truth[rows], answers[rows], counted[rows], folds=own)
+            for answers in (score, baseline_scores)
+        )
+        variance = jackknife_variance(difference(*macro), owners[rows].astype(str))[0]
         by_chance = shuffled_variance(
             truth, score, owners, counted, strata=strata, folds=folds, baseline=baseline_scores
         )
-        num_folds = 1 if folds is None else len(np.unique(np.asarray(folds)[rows]))
+        num_folds = 1 if own is None else len(np.unique(own))
         shared = 1 + num_folds / (num_folds - 1) if num_folds > 1 else 1.0
         # np.maximum propagates NaN; max would not.
         error = math.sqrt(shared * float(np.maximum(variance, by_chance)))
-        reach = float(stats.t.ppf(TAILS[1], len(patients) - 1)) * error
+        reach = float(stats.t.ppf(TAILS[1], num_patients - 1)) * error
         low, high = model - reference - reach, model - reference + reach
         if not math.isnan(reach):
             interval = Interval(model - reference, max(low, -1.0), min(high, 1.0))
-    return Gain(model, baseline_area, reference, interval, len(patients))
+    return Gain(model, baseline_area, reference, interval, num_patients)
 
 
 def view_only_of_folds(labels: npt.ArrayLike, folds: npt.ArrayLike) -> FloatArray:
@@ -138,18 +139,3 @@ def view_only_of_folds(labels: npt.ArrayLike, folds: npt.ArrayLike) -> FloatArra
         is_validation = number == fold
         scores[is_validation] = view_only_scores(truth[~is_validation], truth[is_validation])
     return scores
-
-
-def _jackknife_variance(
-    statistic: Statistic, owner: npt.NDArray[np.int64], num_patients: int
-) -> float:
-    """The jackknife's variance over patients; NaN where a figure without one is undefined."""
-    size = max(1, _BLOCK // len(owner))
-    parts = []
-    for start in range(0, num_patients, size):
-        left_out = np.arange(start, min(start + size, num_patients))
-        weights = (owner[:, None] != left_out).astype(np.float64)
-        parts.append(statistic(weights)[:, 0])
-    figures = np.concatenate(parts)
-    spread = ((figures - figures.mean()) ** 2).sum()
-    return float((num_patients - 1) / num_patients * spread)

@@ -57,31 +57,44 @@ def patient_jackknife(statistic: Statistic, patient_ids: npt.ArrayLike) -> Jackk
     Raises:
         MetricError: for patient_ids of another shape, or none.
     """
-    identifiers = np.asarray(patient_ids)
-    if identifiers.ndim != 1 or not len(identifiers):
-        raise MetricError(f"patient_ids {identifiers.shape}; expected (n,), one for each row")
-    patients, patient_of_row = np.unique(identifiers, return_inverse=True)
-    num_patients = len(patients)
-    values = statistic(np.ones((len(identifiers), 1)))[0]
-    size = max(1, _BLOCK // len(identifiers))
-    without, alone = [], []
-    for start in range(0, num_patients, size):
-        numbers = np.arange(start, min(start + size, num_patients))
-        is_own = (patient_of_row[:, None] == numbers).astype(np.float64)
-        without.append(statistic(1 - is_own))
-        alone.append(statistic(is_own))
-    left = np.concatenate(without)
-    spread = left.mean(axis=0) - left
+    values = statistic(np.ones((len(np.asarray(patient_ids)), 1)))[0]
+    left = _of_each_patient(lambda is_own: statistic(1 - is_own), patient_ids)
+    alone = _of_each_patient(statistic, patient_ids)
     kept = mean_of_defined(left, axis=0) - left
     squares, cubes = (np.nansum(kept**power, axis=0) for power in (2, 3))
     return Jackknife(
         values=values,
-        variances=(num_patients - 1) / num_patients * (spread**2).sum(axis=0),
+        variances=_variance(left),
         accelerations=np.divide(cubes, 6 * squares**1.5, out=squares * 0, where=squares > 0),
         # A figure that is undefined without a patient counts as changed by that patient.
         moving=(~np.isclose(left, values, rtol=0, atol=1e-12)).sum(axis=0),
-        defining=(~np.isnan(np.concatenate(alone))).sum(axis=0),
+        defining=(~np.isnan(alone)).sum(axis=0),
     )
+
+
+def jackknife_variance(statistic: Statistic, patient_ids: npt.ArrayLike) -> FloatArray:
+    """The `variances` of `patient_jackknife` alone, in half the time; arguments as there."""
+    return _variance(_of_each_patient(lambda own: statistic(1 - own), patient_ids))
+
+
+def _of_each_patient(statistic: Statistic, patient_ids: npt.ArrayLike) -> FloatArray:
+    """The figures (patients, figures) of weights that are 1 in a patient's rows, else 0."""
+    identifiers = np.asarray(patient_ids)
+    if identifiers.ndim != 1 or not len(identifiers):
+        raise MetricError(f"patient_ids {identifiers.shape}; expected (n,), one for each row")
+    patients, patient_of_row = np.unique(identifiers, return_inverse=True)
+    size = max(1, _BLOCK // len(identifiers))
+    parts = []
+    for start in range(0, len(patients), size):
+        numbers = np.arange(start, min(start + size, len(patients)))
+        parts.append(statistic((patient_of_row[:, None] == numbers).astype(np.float64)))
+    return np.concatenate(parts)
+
+
+def _variance(left: FloatArray) -> FloatArray:
+    """The variances (figures,) of figures (patients, figures) without each patient."""
+    squares: FloatArray = ((left.mean(axis=0) - left) ** 2).sum(axis=0)
+    return (len(left) - 1) / len(left) * squares
 
 
 def patient_sums(patient_ids: npt.ArrayLike) -> FloatArray:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from rust_tuner.errors import MetricError
 from rust_tuner.labels import NUM_VIEWS
+from rust_tuner.scope import SCOPES
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -249,11 +250,9 @@ def view_only_baseline(
     """
     score = view_only_scores(training_labels, validation_labels)
     validation = np.asarray(validation_labels, dtype=np.float64)
+    visible = np.asarray(validation_visible)
     return ViewOnlyBaseline(
-        auroc=macro_auroc(validation, score, where=where),
-        cortex_auroc=macro_auroc(
-            validation[:, NUM_VIEWS:], score[:, NUM_VIEWS:], validation_visible, where=where
-        ),
+        *(macro_auroc(*scope.problem(validation, score, visible), where=where) for scope in SCOPES)
     )
 
 

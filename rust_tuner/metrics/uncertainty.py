@@ -13,10 +13,10 @@ from scipy import special
 
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics.clustered_auroc import AreaWithVariance, ClusteredAurocs
+from rust_tuner.metrics.fold_auroc import FoldMacroAuroc
 from rust_tuner.metrics.jackknife import Statistic, patient_jackknife
-from rust_tuner.metrics.ranking import checked_labels, ratio
+from rust_tuner.metrics.ranking import ratio
 from rust_tuner.metrics.score_interval import score_interval
-from rust_tuner.metrics.weighted_ranking import WeightedAuroc, mean_of_defined
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -154,21 +154,7 @@ def auroc_intervals(
             macro_area_interval(areas.macro()),
             tuple(area_interval(areas.label(label)) for label in range(areas.num_labels)),
         )
-    truth, score, counted = checked_labels(y_true, y_score, mask)
-    numbers = np.zeros(len(truth), dtype=np.int64) if folds is None else np.asarray(folds)
-    if numbers.shape != (len(truth),):
-        raise MetricError(f"folds {numbers.shape}; expected ({len(truth)},)")
-    parts = [np.flatnonzero(numbers == fold) for fold in np.unique(numbers)]
-    ranked = [(rows, WeightedAuroc(truth[rows], score[rows], counted[rows])) for rows in parts]
-
-    def statistic(weights: FloatArray) -> FloatArray:
-        if len(weights) != len(truth):
-            raise MetricError(f"weights for {len(weights)} rows; expected {len(truth)}")
-        areas = np.stack([of_fold(weights[rows]) for rows, of_fold in ranked])
-        with_macro = np.concatenate([mean_of_defined(areas, axis=2), areas], axis=2)
-        mean: FloatArray = mean_of_defined(with_macro, axis=0)[0]
-        return mean
-
+    statistic = FoldMacroAuroc(y_true, y_score, mask, folds=folds).with_labels
     macro, *labels = patient_bootstrap(
         statistic, identifiers, rng=rng, num_resamples=num_resamples, method=method
     )

@@ -3,7 +3,7 @@
 A total is the sum of four cortices, of which a view shows two, so it needs both views of a visit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +23,14 @@ class VisitTotals:
         predicted: (complete,) float64 totals of the same visits.
         patient_ids: (complete,) the patient of each visit.
         num_visits: the number of visits, complete or not.
+        visits: (complete,) their names, in the order of the radiographs.
     """
 
     reference: FloatArray
     predicted: FloatArray
     patient_ids: npt.NDArray[np.object_]
     num_visits: int
+    visits: npt.NDArray[np.object_] = field(default_factory=lambda: np.empty(0, dtype=object))
 
 
 def paired_totals(
@@ -73,5 +75,5 @@ def paired_totals(
         sums = np.zeros_like(number)
         np.add.at(sums, positions, np.where(counted, side, 0.0))
         totals.append((sums[complete] / number[complete]).sum(axis=1))
-    owners = np.array([patient for patient, _ in keys], dtype=object)
-    return VisitTotals(totals[0], totals[1], owners[complete], len(keys))
+    owners, known = (np.array([key[side] for key in keys], dtype=object) for side in (0, 1))
+    return VisitTotals(totals[0], totals[1], owners[complete], len(keys), known[complete])

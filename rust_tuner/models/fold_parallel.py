@@ -21,12 +21,7 @@ from keras import ops
 from rust_tuner.data.pipeline import as_dataset
 from rust_tuner.errors import TrialError
 from rust_tuner.models.features import FrozenFeatures
-from rust_tuner.models.fold_layers import (
-    FoldBatchNormalization,
-    FoldDense,
-    FoldDropout,
-    GatherRows,
-)
+from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows
 from rust_tuner.models.fold_plan import LAYER_KINDS, HeadPlan, plan_head
 from rust_tuner.models.fold_training import (
     FoldCurves,
@@ -92,7 +87,7 @@ class FoldParallelTrainer:
         """
         start = time.monotonic()
         with new_garbage_collected():
-            twin = self._prepare(heads, len(folds), sum(_step_sizes(folds)))
+            twin = self._prepare(heads, len(folds), _room(sum(_step_sizes(folds))))
         batches = as_dataset(_Batches(self._data, folds, epochs, self._num_variants))
         # The metrics of an epoch are computed while the next one trains.
         with ThreadPoolExecutor(1) as pool:
@@ -140,16 +135,14 @@ class _Twin:
         longest: int,
     ) -> None:
         rows = keras.Input((num_folds,), dtype="int32", name="rows")
-        counted = keras.Input((num_folds,), dtype="float32", name="counted")
         self.layers: list[Any] = []
         values = GatherRows(table)(rows)
         for kind, config in plan.layers:
             layer = _fold_layer(kind, config, num_folds)
             self.layers.append(layer)
-            batch_norm = isinstance(layer, FoldBatchNormalization)
-            values = layer([values, counted]) if batch_norm else layer(values)
+            values = layer(values)
         outputs = ops.transpose(values, (1, 0, 2))
-        self.model = keras.Model([rows, counted], outputs, name="fold_parallel_head")
+        self.model = keras.Model(rows, outputs, name="fold_parallel_head")
         self.running = RunningPredictions((longest, num_folds, outputs.shape[-1]))
         self.model.compile(
             optimizer=fused(plan.optimizer),
@@ -232,9 +225,7 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
             # Keras's JAX trainer holds the variables elsewhere while it trains.
             self._twin.model.jax_state_sync()
         answers = as_numpy(self._twin.running.answers)
-        validation = np.asarray(
-            self._twin.model.predict_on_batch([self._rows, np.ones_like(self._rows, np.float32)])
-        )
+        validation = np.asarray(self._twin.model.predict_on_batch(self._rows))
         places = [f"{rows.place}, epoch {epoch}" for rows in self._folds]
         trained = [
             np.concatenate(
@@ -310,7 +301,7 @@ class _Batches:
         counted = self._counted[span]
         # Each fold's loss is the mean over its own rows of the batch; padding has no weight.
         weights = counted / counted.sum(axis=0)
-        return (self._rows[span], counted), self._data.targets[self._images[span]], weights
+        return self._rows[span], self._data.targets[self._images[span]], weights
 
     def _lay_out(self, epoch: int) -> None:
         shape = (self._starts[-1], len(self._folds))
@@ -340,9 +331,8 @@ def _fold_layer(kind: str, config: dict[str, Any], num_folds: int) -> Any:
         return FoldDense(num_folds, units, activation, config["use_bias"], dtype=dtype)
     if kind == "Dropout":
         return FoldDropout(num_folds, dtype=dtype)
-    if kind == "Activation":
-        return keras.layers.Activation(config["activation"], dtype=dtype)
-    return FoldBatchNormalization(num_folds, config, dtype=dtype)
+    assert kind == "Activation"
+    return keras.layers.Activation(config["activation"], dtype=dtype)
 
 
 def _summed(loss: Callable[..., Any]) -> keras.losses.Loss:
@@ -370,6 +360,11 @@ def _order(rows: FoldRows, epoch: int) -> IntArray:
 
 def _step_sizes(folds: Sequence[FoldRows]) -> list[int]:
     return [max(sizes) for sizes in zip(*(fold.sizes for fold in folds), strict=True)]
+
+
+def _room(num_rows: int) -> int:
+    """Rows to make room for: a power of two, so that most batch sizes share one graph."""
+    return 1 << (num_rows - 1).bit_length()
 
 
 def _starts(folds: Sequence[FoldRows]) -> list[int]:

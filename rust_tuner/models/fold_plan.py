@@ -17,13 +17,9 @@ _ELEMENTWISE = ("Adam", "AdamW", "SGD", "RMSprop", "Adamax", "Adadelta", "Lion")
 _CONSTRAINTS = (
     "kernel_constraint",
     "bias_constraint",
-    "gamma_constraint",
-    "beta_constraint",
     "kernel_regularizer",
     "bias_regularizer",
     "activity_regularizer",
-    "gamma_regularizer",
-    "beta_regularizer",
 )
 _ROW_LOSSES = (
     "binary_crossentropy",
@@ -59,7 +55,7 @@ class HeadPlan:
     signature: str
 
 
-LAYER_KINDS = ("Dense", "Dropout", "Activation", "BatchNormalization")
+LAYER_KINDS = ("Dense", "Dropout", "Activation")
 
 
 def plan_head(head: keras.Model) -> HeadPlan:
@@ -88,8 +84,6 @@ def plan_head(head: keras.Model) -> HeadPlan:
             raise MixedFolds(f"layer {layer.name} has a {constraints[0]}")
         if not layer.trainable:
             raise MixedFolds(f"layer {layer.name} is not trainable")
-        if kind == "BatchNormalization" and config["axis"] not in (-1, 1):
-            raise MixedFolds(f"layer {layer.name} normalises axis {config['axis']}")
         if kind == "Dropout" and config.get("noise_shape") is not None:
             raise MixedFolds(f"layer {layer.name} has a noise shape")
         layers.append((kind, config))

@@ -189,23 +189,23 @@ def train_fold(
         elapsed = past["seconds"]
         predictions = list(state["predictions"])
         on_restored(len(predictions))
-    held = _ValidationBatches(data, validation, max(sizes))
+    feed = _EpochFeed(model, data, training, sizes, place)
+    held = _Held(model, _ValidationBatches(data, validation, max(sizes)))
     for epoch in range(len(predictions), epochs):
         where = f"{place}, epoch {epoch}"
-        figures, order = _train_epoch(model, data, training, sizes, place, epoch)
+        figures, order = _train_epoch(model, feed, epoch)
         if running is not None:
             answers = as_numpy(running.answers)
             figures = dict(data.metrics([answers], [order], [f"{where}, training"])[0])
             _require_finite(figures, f"{where}, training")
         training_curves.append(figures)
 
-        answers = _answers(model, held)
+        answers = held.answers()
         if not np.isfinite(answers).all():
             raise TrialError(f"{where}: predictions on the validation rows are not finite")
         figures = dict(data.metrics([answers], [validation], [f"{where}, validation"])[0])
         if running is None and "loss" not in figures:
-            shared = as_dataset(_shared(held, model))
-            figures |= model.evaluate(shared, verbose=0, return_dict=True)
+            figures |= model.evaluate(held.dataset, verbose=0, return_dict=True)
         _require_finite(figures, f"{where}, validation")
         validation_curves.append(figures)
         predictions.append(answers.astype(np.float32))
@@ -259,33 +259,25 @@ def train_all(
     Raises:
         TrialError: if the loss becomes non-finite.
     """
-    rows = np.arange(len(data.targets))
+    # Else the first step would be traced twice: once to make its variables, once to use them.
+    model.optimizer.build(model.trainable_variables)
+    feed = _EpochFeed(model, data, np.arange(len(data.targets)), sizes, place)
     for epoch in range(epochs):
-        _train_epoch(model, data, rows, sizes, place, epoch)
+        _train_epoch(model, feed, epoch)
         on_epoch()
 
 
 def _train_epoch(
-    model: keras.Model,
-    data: TrainingData,
-    training: IntArray,
-    sizes: list[int],
-    place: FoldPlace,
-    epoch: int,
+    model: keras.Model, feed: "_EpochFeed", epoch: int
 ) -> tuple[dict[str, float], IntArray]:
     """Train one epoch; return the model's own metrics and the order of the rows."""
-    _reseed(model, place, epoch)
-    order = training[place.generator(epoch, "order").permutation(len(training))]
-    batches = _EpochBatches(data, order, sizes, place.generator(epoch, "flips"))
+    _reseed(model, feed.place, epoch)
+    order = feed.lay_out(epoch)
     logs = model.fit(
-        as_dataset(_shared(batches, model)),
-        initial_epoch=epoch,
-        epochs=epoch + 1,
-        shuffle=False,
-        verbose=0,
+        feed.dataset, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0
     ).history
     figures = {name: float(values[-1]) for name, values in logs.items()}
-    _require_finite(figures, f"{place}, epoch {epoch}, training")
+    _require_finite(figures, f"{feed.place}, epoch {epoch}, training")
     return figures, order
 
 
@@ -308,21 +300,36 @@ def _stateful(model: keras.Model) -> tuple[tuple[str, list[Any]], ...]:
     return (("model", model.variables), ("optimizer", model.optimizer.variables))
 
 
-class _EpochBatches:
-    """The batches of one epoch, each determined by its index alone."""
+class _EpochFeed:
+    """The batches of one epoch after another; one dataset, whose graph is traced once a fold.
+
+    A pass over the dataset gives the epoch that was laid out last, each batch a function of its
+    index alone.
+    """
 
     def __init__(
         self,
+        model: keras.Model,
         data: TrainingData,
-        order: IntArray,
+        training: IntArray,
         sizes: list[int],
-        flips: np.random.Generator,
+        place: FoldPlace,
     ) -> None:
+        self.place = place
         self._data = data
-        self._order = order
+        self._training = training
         self._bounds = np.concatenate([[0], np.cumsum(sizes)])
-        if isinstance(data.inputs, FrozenFeatures):
-            self._variants = flips.integers(data.inputs.num_variants, size=len(order))
+        self.lay_out(0)
+        self.dataset = as_dataset(_shared(self, model))
+
+    def lay_out(self, epoch: int) -> IntArray:
+        """Draw order and flips of an epoch; returns the rows in that order."""
+        permutation = self.place.generator(epoch, "order").permutation(len(self._training))
+        self._order = self._training[permutation]
+        if isinstance(self._data.inputs, FrozenFeatures):
+            flips = self.place.generator(epoch, "flips")
+            self._variants = flips.integers(self._data.inputs.num_variants, size=len(self._order))
+        return self._order
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
@@ -352,6 +359,27 @@ class _ValidationBatches:
         return self._data.unflipped(rows), self._data.targets[rows]
 
 
+class _Held:
+    """A fold's validation side as the model is asked about it, after every epoch anew."""
+
+    def __init__(self, model: keras.Model, batches: Batches) -> None:
+        self._model = model
+        self._batches = batches
+        self._shared = _shared(batches, model)
+        self.dataset = as_dataset(self._shared)
+
+    def answers(self) -> npt.NDArray[Any]:
+        """What the model predicts for the rows, in order."""
+        answers: npt.NDArray[Any] = np.asarray(self._model.predict(self.dataset, verbose=0))
+        if self._shared is self._batches:
+            return answers
+        shares = (self._shared[index] for index in range(len(self._shared)))
+        counted: npt.NDArray[Any] = answers[
+            np.concatenate([weights > 0 for _, _, weights in shares])
+        ]
+        return counted
+
+
 class _EvenShares:
     """Batches padded with rows of zero weight, so that several devices share them evenly.
 
@@ -376,17 +404,6 @@ class _EvenShares:
         rows = np.arange(filled) % counted
         weights = np.where(np.arange(filled) < counted, filled / counted, 0)
         return inputs[rows], targets[rows], weights.astype(np.float32)
-
-
-def _answers(model: keras.Model, held: Batches) -> npt.NDArray[Any]:
-    """What the model predicts for the rows of the batches, in order."""
-    shared = _shared(held, model)
-    answers: npt.NDArray[Any] = np.asarray(model.predict(as_dataset(shared), verbose=0))
-    if shared is held:
-        return answers
-    counts = [weights > 0 for _, _, weights in (shared[index] for index in range(len(shared)))]
-    counted: npt.NDArray[Any] = answers[np.concatenate(counts)]
-    return counted
 
 
 def _shared(batches: Batches, model: keras.Model) -> Batches:

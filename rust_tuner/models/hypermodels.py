@@ -1,4 +1,4 @@
-"""The HyperModels of the study: their hyperparameters, and the models built from them.
+"""The HyperModels of the study: the models that the hyperparameters of `space` make.
 
 Every hyperparameter is declared up front; one that a regime does not search is fixed, so that
 each trial records all four.
@@ -23,58 +23,11 @@ from rust_tuner.models.architectures import (
 from rust_tuner.models.backbones import IMAGE_SIZE, find_weights
 from rust_tuner.models.description import NUM_FEATURES
 from rust_tuner.models.features import FeatureRecipe
+from rust_tuner.models.space import SearchSpace as SearchSpace
 from rust_tuner.models.weights import BackboneWeights
-from rust_tuner.protocol import Flips, Precision, Protocol, Resize, Sampling
-
-ADAM_LEARNING_RATE = 1e-3
-ADAM_EPSILON = 1e-7
-DEFAULT_BATCH_SIZE = 32
-DEFAULT_DROPOUT_RATE = 0.5
+from rust_tuner.protocol import Flips, Precision, Protocol, Resize
 
 ImageModel = Literal["lenet1998", "inceptionv3_end2end"]
-
-
-@dataclass(frozen=True)
-class SearchSpace:
-    """The values that each of the four hyperparameters may take.
-
-    Attributes:
-        batch_size: a number, or the lowest and highest of a range.
-        dropout_rate: a number in [0, 1), or the lowest and highest of a range; None for a model
-            without dropout, which then has no such hyperparameter.
-        batch_size_sampling: how a batch size is drawn from its range, `linear` or `log`.
-        learning_rates: Adam's learning rates; one fixes it.
-        epsilons: Adam's epsilons; one fixes it.
-    """
-
-    batch_size: int | tuple[int, int] = DEFAULT_BATCH_SIZE
-    dropout_rate: float | tuple[float, float] | None = DEFAULT_DROPOUT_RATE
-    learning_rates: tuple[float, ...] = (ADAM_LEARNING_RATE,)
-    epsilons: tuple[float, ...] = (ADAM_EPSILON,)
-    batch_size_sampling: Sampling = "linear"
-
-    def declare(self, hp: keras_tuner.HyperParameters) -> None:
-        """Declare the hyperparameters on `hp`."""
-        low, high = _as_range(self.batch_size)
-        if low < high:
-            hp.Int("batch_size", int(low), int(high), sampling=self.batch_size_sampling)
-        else:
-            hp.Fixed("batch_size", int(low))
-        if self.dropout_rate is not None:
-            lowest, highest = _as_range(self.dropout_rate)
-            if lowest < highest:
-                hp.Float("dropout_rate", lowest, highest)
-            else:
-                hp.Fixed("dropout_rate", float(lowest))
-        for name, values in (("learning_rate", self.learning_rates), ("epsilon", self.epsilons)):
-            if len(values) == 1:
-                hp.Fixed(name, values[0])
-            else:
-                hp.Choice(name, list(values), ordered=False)
-
-
-def _as_range(value: float | tuple[float, float]) -> tuple[float, float]:
-    return value if isinstance(value, tuple) else (value, value)
 
 
 class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]

@@ -10,6 +10,7 @@ import pandas as pd
 from rust_tuner.errors import SearchError
 from rust_tuner.metrics.ties import Tie, ties
 from rust_tuner.records.project import RUN_FILE, Project, TrialRecord, read_project
+from rust_tuner.scope import AUROCS
 
 BASELINES_FOLDER = "baselines"
 RADIMAGENET, IMAGENET = "inceptionv3_radimagenet", "inceptionv3_imagenet"
@@ -21,10 +22,7 @@ VIEW_ONLY = "view_only"
 
 _COLUMNS = {
     "model": "object",
-    "auroc": "float64",
-    "auroc_std": "float64",
-    "cortex_auroc": "float64",
-    "cortex_auroc_std": "float64",
+    **{f"{name}{part}": "float64" for name in AUROCS for part in ("", "_std")},
     "tied_with_best": "boolean",
     "p_against_best": "float64",
     "epoch": "Int64",
@@ -84,12 +82,10 @@ def baseline_results(directory: str | Path) -> pd.DataFrame:
     _require_same_data(projects)
     first = next(iter(projects.values()))
     view_only = first.run["view_only_baseline"]
-    known = {
-        "model": VIEW_ONLY,
-        "auroc": view_only["val_auroc"],
-        "cortex_auroc": view_only["val_cortex_auroc"],
-    }
-    rows: list[dict[str, object]] = [{"model": CHANCE, "auroc": 0.5, "cortex_auroc": 0.5}, known]
+    rows: list[dict[str, object]] = [
+        {"model": CHANCE} | dict.fromkeys(AUROCS, 0.5),
+        {"model": VIEW_ONLY} | {name: view_only[f"val_{name}"] for name in AUROCS},
+    ]
     compared = _ties(projects)
     for model, project in projects.items():
         row, tie = _row(model, project), compared.get(model)
@@ -129,7 +125,7 @@ def _row(model: str, project: Project) -> dict[str, object]:
     }
     if trial.score is None:
         return row
-    for name in ("auroc", "cortex_auroc"):
+    for name in AUROCS:
         row |= {name: trial.metrics[f"val_{name}"], f"{name}_std": trial.spread(name)}
     return row | {"epoch": trial.epoch}
 

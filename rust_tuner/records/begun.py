@@ -1,7 +1,7 @@
 """What each step of a study was begun with, so that it is resumed with the same choices.
 
 `study.json` says it; for a step that an older version began, the manifests of its runs do. Which
-choices a step depends on stands here; the step itself refuses what differs.
+choices a step depends on stands on the protocol's fields; the step itself refuses what differs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,36 +20,21 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE
 from rust_tuner.records.schema import read_if_whole
 from rust_tuner.records.study import STUDY_FILE, StudyFile
 
-_TRAINING = ("num_folds", "epochs", "score_epoch")
-_RANGES = ("batch_size_range", "fit_batch_sizes", "dropout_rate_range")
-_GRID = ("learning_rates", "epsilons")
-# All that a search is compared by when it is resumed, of what may differ between steps.
-_SEARCHED = (*_TRAINING, *_RANGES, *_GRID)
-_FIELDS: dict[str, tuple[str, ...]] = {
-    BASELINES_FOLDER: (
-        "score_epoch",
-        "baseline_folds",
-        "baseline_epochs",
-        "baseline_batch_size",
-        "baseline_dropout_rate",
-    ),
-    REGIME_1: (*_SEARCHED, "trials"),
-    REGIME_2: _SEARCHED,
-    NESTED: (*_SEARCHED, "trials", "outer_folds"),
-    NOISE: _SEARCHED,
-    FINAL: (*_SEARCHED, "final_folds", "final_epochs"),
-    CHECKS: _SEARCHED,
-}
 # A step that has not been begun goes on as these were, the later ones first.
-_FOLLOWS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
-    REGIME_2: ((REGIME_1, _TRAINING),),
-    NESTED: (
-        (REGIME_2, (*_TRAINING, *_GRID)),
-        (REGIME_1, (*_TRAINING, *_RANGES, "trials")),
-    ),
-    NOISE: ((REGIME_2, _SEARCHED), (REGIME_1, _SEARCHED)),
-    CHECKS: ((REGIME_2, _SEARCHED), (REGIME_1, _SEARCHED)),
+_FOLLOWS: dict[str, tuple[str, ...]] = {
+    REGIME_2: (REGIME_1,),
+    NESTED: (REGIME_2, REGIME_1),
+    NOISE: (REGIME_2, REGIME_1),
+    CHECKS: (REGIME_2, REGIME_1),
 }
+
+
+def _taken_from(step: str, source: str) -> tuple[str, ...]:
+    """The choices that a step takes from one that it follows."""
+    if step in (NOISE, CHECKS):
+        return Protocol.searched()
+    steered = Protocol.steered(source)
+    return steered if step == NESTED else tuple(set(steered) & set(Protocol.steered(REGIME_2)))
 
 
 def begun_protocol(file: StudyFile, step: str, protocol: Protocol) -> Protocol:
@@ -67,8 +52,9 @@ def begun_protocol(file: StudyFile, step: str, protocol: Protocol) -> Protocol:
     if (own := _choices_of(file, step)) is not None:
         found = own
     else:
-        for source, names in reversed(_FOLLOWS.get(step, ())):
+        for source in reversed(_FOLLOWS.get(step, ())):
             known = _choices_of(file, source) or {}
+            names = _taken_from(step, source)
             found |= {name: known[name] for name in names if name in known}
     try:
         return Protocol.from_json(protocol.to_json() | found)
@@ -82,7 +68,7 @@ def begun_protocol(file: StudyFile, step: str, protocol: Protocol) -> Protocol:
 def choices_to_note(step: str, protocol: Protocol) -> dict[str, Any]:
     """The choices that a step is resumed with, as JSON values."""
     values = protocol.to_json()
-    return {name: values[name] for name in _FIELDS[step]}
+    return {name: values[name] for name in Protocol.noted_by(step)}
 
 
 def is_begun(directory: Path, step: str) -> bool:
@@ -112,7 +98,7 @@ def _choices_of(file: StudyFile, step: str) -> dict[str, Any] | None:
     recorded = _recorded(file.directory, step)
     if begun is None:
         return recorded
-    found = {name: begun[name] for name in _FIELDS[step] if name in begun}
+    found = {name: begun[name] for name in Protocol.noted_by(step) if name in begun}
     # The number of trials may have grown since, which the search's own manifest knows first.
     if step == REGIME_1 and recorded is not None and "trials" in recorded:
         found["trials"] = recorded["trials"]
@@ -129,7 +115,7 @@ def _recorded(directory: Path, step: str) -> dict[str, Any] | None:
         protocol = None if run is None else run.get("protocol")
         if run is None or not isinstance(protocol, Mapping):
             continue
-        found = {name: protocol[name] for name in _FIELDS[step] if name in protocol}
+        found = {name: protocol[name] for name in Protocol.noted_by(step) if name in protocol}
         if step in (REGIME_1, NESTED):
             # It stands beside the protocol, and only where it holds.
             found["fit_batch_sizes"] = bool(run.get("fit_batch_sizes", False))

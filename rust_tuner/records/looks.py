@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, get_args
 
 from rust_tuner.errors import ProtocolError, ResumeError, RustTunerError
 from rust_tuner.files import read_json, sha256_of_file
+from rust_tuner.scope import AUROCS, SCOPES
 
 LookState = Literal["begun", "finished"]
 
@@ -22,7 +23,7 @@ MODEL_FILE = "model.keras"
 PREDICTIONS_FILE = "predictions.csv"
 HOLDOUT_FILE = "holdout.json"
 
-_MAIN_FIGURES = ("auroc", "cortex_auroc")
+_MAIN_FIGURES = AUROCS
 _LONGEST_REASON = 500
 
 
@@ -91,9 +92,9 @@ class Look:
         if self.state == "begun":
             return f"{text}, not finished"
         known = [
-            f"{title} {self.metrics[name]:.3f}"
-            for name, title in (("auroc", "AUROC"), ("cortex_auroc", "AUROC of visible cortices"))
-            if self.metrics.get(name) is not None
+            f"AUROC{' of visible cortices' if scope.is_masked else ''} {value:.3f}"
+            for scope in SCOPES
+            if (value := self.metrics.get(scope.metric)) is not None
         ]
         return f"{text} ({', '.join(known)})" if known else text
 

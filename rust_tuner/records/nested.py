@@ -21,6 +21,7 @@ from typing import Any
 from rust_tuner.errors import RecordError, ResumeError, RustTunerError
 from rust_tuner.files import read_whole, sha256_of_json, write_json, write_text
 from rust_tuner.records.schema import NestedForm, OuterForm, SummaryForm, read_record
+from rust_tuner.scope import AUROCS
 
 NESTED = "nested"
 NESTED_FILE = "nested.json"
@@ -28,7 +29,7 @@ OUTER_FILE = "outer.json"
 OUTER_PREDICTIONS = "predictions.csv"
 NESTED_PREDICTIONS = "predictions.csv"
 SUMMARY_FILE = "summary.json"
-FIGURES = ("auroc", "cortex_auroc")
+FIGURES = AUROCS
 # What each outer fold gives, of which a summary tells mean and spread.
 SPREADS = ("selection_score", "inner_estimate", "optimism", "estimate", "gap", "view_only_baseline")
 # What a summary holds: the same, and one figure of all predictions together.

@@ -20,12 +20,13 @@ import pandas as pd
 from rust_tuner.errors import RecordError, ResumeError
 from rust_tuner.records.project import RUN_FILE, read_project
 from rust_tuner.records.schema import NoiseForm, read_record
+from rust_tuner.scope import AUROCS
 
 NOISE = "noise"
 NOISE_FILE = "noise.json"
 SEEDS = "seeds"
 DEFAULT_REPEATS = 10
-METRICS_REPEATED = ("auroc", "cortex_auroc")
+METRICS_REPEATED = AUROCS
 
 # Copies that a person or a synchroniser made are none.
 _ASSIGNMENT = re.compile(r"assignment_(\d{3,5})")

@@ -20,14 +20,13 @@ from rust_tuner.files import read_whole
 from rust_tuner.labels import (
     CORTICES,
     LABELS,
-    NUM_VIEWS,
     SCORES,
     decode_probabilities,
     encode,
     visible_mask,
 )
 from rust_tuner.metrics import auroc, macro_average
-from rust_tuner.words import METRICS
+from rust_tuner.scope import SCOPES
 
 _TEXTS = ("image", "patient_id", "visit", "view")
 _SITE = "site"
@@ -88,17 +87,12 @@ def difference_from(predictions: pd.DataFrame, holdout: Mapping[str, Any]) -> st
     scores = predictions[list(CORTICES)].to_numpy(dtype=np.float64)
     labels = encode(predictions["view"].tolist(), scores)
     answers = predictions[list(_PROBABILITIES)].to_numpy(dtype=np.float64)
-    for name, areas in (
-        ("auroc", auroc(labels, answers)),
-        (
-            "cortex_auroc",
-            auroc(labels[:, NUM_VIEWS:], answers[:, NUM_VIEWS:], visible_mask(scores)),
-        ),
-    ):
-        recorded, value = holdout["metrics"].get(name), macro_average(areas).value
+    for scope in SCOPES:
+        areas = auroc(*scope.problem(labels, answers, visible_mask(scores)))
+        recorded, value = holdout["metrics"].get(scope.metric), macro_average(areas).value
         known = float("nan") if recorded is None else float(recorded)
         if not np.isclose(known, value, rtol=0, atol=_AS_WRITTEN, equal_nan=True):
-            return f"{METRICS[name]} {value:.3f}, not {known:.3f}"
+            return f"{scope.title} {value:.3f}, not {known:.3f}"
     return ""
 
 

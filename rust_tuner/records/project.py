@@ -33,6 +33,7 @@ from rust_tuner.records.arrays import read_arrays
 from rust_tuner.records.folds import fold_files, read_fold
 from rust_tuner.records.metric_names import with_same_names
 from rust_tuner.records.schema import RunForm, TrialForm, read_record
+from rust_tuner.scope import AUROCS
 
 TRIAL_ID_WIDTH = 4
 RUN_FILE = "search.json"
@@ -102,12 +103,17 @@ class TrialRecord:
         return [float(curve[self.epoch]) for curve in curves if curve]
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it completed or failed."""
+        return self.status != "RUNNING"
+
+    @property
     def learned_nothing(self) -> bool:
         """Whether all AUROCs of all folds and epochs are one half exactly, as of one answer."""
         figures = [
             value
             for fold in self.folds
-            for metric in ("auroc", "cortex_auroc")
+            for metric in AUROCS
             for value in fold["validation"].get(metric, [])
         ]
         return self.status == "COMPLETED" and set(figures) == {0.5}
@@ -236,7 +242,7 @@ def count_ended(folder: Path) -> int:
         trials = read_project(folder).trials
     except (RustTunerError, OSError):
         return 0
-    return sum(trial.status in ("COMPLETED", "FAILED") for trial in trials)
+    return sum(trial.has_ended for trial in trials)
 
 
 def results_table(project: Project) -> pd.DataFrame:

@@ -5,7 +5,6 @@ fold validates it. A prediction of a fold is the only one that its radiographs n
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +14,10 @@ from rust_tuner.data.csv_output import csv_text, original_text
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ResumeError
 from rust_tuner.files import sha256_of_file, sha256_of_text, write_text
-from rust_tuner.labels import CORTICES, NUM_VIEWS, encode, visible_mask
+from rust_tuner.labels import CORTICES, encode, visible_mask
 from rust_tuner.metrics import Predictions
 from rust_tuner.records.project import Project, TrialRecord, read_out_of_fold
+from rust_tuner.scope import SCOPES, Problem
 
 ROWS_FILE = "rows.csv"
 NO_FOLD = -1
@@ -124,16 +124,10 @@ def predictions_of(rows: pd.DataFrame, probabilities: npt.NDArray[np.float32]) -
     ).subset(counted)
 
 
-def problems_of(found: Predictions) -> dict[str, tuple[Any, Any, npt.NDArray[np.bool_] | None]]:
+def problems_of(found: Predictions) -> dict[str, Problem]:
     """What the two AUROCs of predictions are made of: truth, score, and what of it counts."""
-    return {
-        "val_auroc": (found.labels, found.probabilities, None),
-        "val_cortex_auroc": (
-            found.labels[:, NUM_VIEWS:],
-            found.probabilities[:, NUM_VIEWS:],
-            found.visible,
-        ),
-    }
+    arrays = (found.labels, found.probabilities, found.visible)
+    return {scope.objective: scope.problem(*arrays) for scope in SCOPES}
 
 
 def _as_text(rows: pd.DataFrame) -> str:

@@ -33,24 +33,7 @@ _MEND = "restore the file from a copy, or take a new study folder"
 _RECORDED = ("keras", "keras-tuner", "numpy", "pandas", "scikit-learn", "scipy", "tensorflow")
 
 # What a search may vary within a study; everything else is settled when the study is prepared.
-SEARCH_FIELDS = (
-    "num_folds",
-    "epochs",
-    "trials",
-    "batch_size_range",
-    "fit_batch_sizes",
-    "dropout_rate_range",
-    "learning_rates",
-    "epsilons",
-    "score_epoch",
-    "baseline_folds",
-    "baseline_epochs",
-    "baseline_batch_size",
-    "baseline_dropout_rate",
-    "final_folds",
-    "final_epochs",
-    "outer_folds",
-)
+SEARCH_FIELDS = Protocol.varying()
 
 
 class StudyFile:

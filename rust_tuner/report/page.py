@@ -1,7 +1,7 @@
 """The building blocks of the page: sections with tables and figures, and how they become text."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure, FigureBase
 
+from rust_tuner.analysis.columns import Column
 from rust_tuner.analysis.tables import write_table
 from rust_tuner.figures.style import COLUMN_WIDTH, save_figure
 from rust_tuner.records.folder import DAMAGED
@@ -18,6 +19,7 @@ from rust_tuner.words import short_number
 Cell = tuple[str, float | None]
 
 _WIDER = 1.2
+_WHOLE_FOLD = "1 (whole fold)"
 
 
 @dataclass(frozen=True)
@@ -176,3 +178,36 @@ def short(value: Any) -> Cell:
     """A cell with a hyperparameter's value."""
     is_number = isinstance(value, int | float) and not pd.isna(value)
     return short_number(value), float(value) if is_number else None
+
+
+def results(
+    caption: str,
+    rows: Iterable[Mapping[Any, Any]],
+    columns: Sequence[Column],
+    files: Mapping[str, str],
+) -> PageTable:
+    """A table of results by its columns; standard deviations stand in columns of their own."""
+    header = []
+    for column in columns:
+        header.append(column.header)
+        if column.kind == "number" and column.beside:
+            header.append("± SD")
+    cells = [[cell for column in columns for cell in _cells(column, row)] for row in rows]
+    return PageTable(caption, header, cells, files)
+
+
+def _cells(column: Column, row: Mapping[Any, Any]) -> list[Cell]:
+    value = row[column.name]
+    if column.kind == "number":
+        shown = [value, *([row[column.beside]] if column.beside else [])]
+        return [decimal(item, digits=column.digits) for item in shown]
+    if column.kind == "interval":
+        return [ends(value, row[column.beside])]
+    if column.kind == "whole":
+        is_marked = bool(column.marked_by) and yes_or_no(row[column.marked_by])[0] == "yes"
+        return [(_WHOLE_FOLD, 1.0) if is_marked else whole(value, plus=column.plus)]
+    if column.kind == "text":
+        # Ids of trials are sorted as the numbers that they are.
+        known = (column.names or {}).get(value, value)
+        return [(known, float(known)) if str(known).isdecimal() else text(known)]
+    return [yes_or_no(value) if column.kind == "yes_or_no" else short(value)]

@@ -38,23 +38,8 @@ _LENET, _END_TO_END, _RADIMAGENET, _IMAGENET = BASELINES
 _ORDER = (_LENET, _RADIMAGENET, _IMAGENET, _END_TO_END)
 _RADIMAGENET_FILE = "RadImageNet-InceptionV3_notop.h5"
 _RADIMAGENET_SITE = "https://www.radimagenet.com"
-# What a study may change without any of the first models being another one.
-_ELSEWHERE = (
-    "trials",
-    "num_folds",
-    "epochs",
-    "batch_size_range",
-    "fit_batch_sizes",
-    "dropout_rate_range",
-    "learning_rates",
-    "epsilons",
-    "final_folds",
-    "final_epochs",
-    "outer_folds",
-    "union_threshold",
-    "weights",
-    "scale",
-)
+# Each of the first models has weights of its own, and the scale is a label.
+_ELSEWHERE = ("weights", "scale")
 _HOW_TO_ADD_RADIMAGENET = (
     f"request the files at {_RADIMAGENET_SITE} and give the path of {_RADIMAGENET_FILE} as "
     "radimagenet_weights"
@@ -106,7 +91,8 @@ def run_baselines(
     hypermodels = {model: _hypermodel(model, chosen, weights) for model in _ORDER if model in asked}
     if folds is not None:
         _refuse_other_folds(directory, folds)
-    recorded = {name: v for name, v in chosen.to_json().items() if name not in _ELSEWHERE}
+    values, names = chosen.to_json(), chosen.compared_by(BASELINES_FOLDER)
+    recorded = {name: values[name] for name in names if name not in _ELSEWHERE}
     projects = {}
     for model, hypermodel in hypermodels.items():
         objective = keras_tuner.Objective(chosen.objective, "max")

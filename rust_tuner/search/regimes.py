@@ -19,9 +19,10 @@ from rust_tuner.data.splits import (
     rows_trained_on,
 )
 from rust_tuner.errors import ProtocolError, SearchError
-from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
+from rust_tuner.models.hypermodels import TransferLearningHyperModel
+from rust_tuner.models.space import SearchSpace
 from rust_tuner.progress import Progress
-from rust_tuner.protocol import Protocol
+from rust_tuner.protocol import SEARCHES, Protocol
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
 from rust_tuner.records.schema import read_if_whole
 from rust_tuner.search.oracles import GridSearchOracle, RandomSearchOracle, ResumableOracle
@@ -183,8 +184,7 @@ def regime_2(
         # NumPy's numbers, as a results table holds them, are no JSON.
         batch_size=int(batch_size),
         dropout_rate=float(dropout_rate),
-        learning_rates=chosen.learning_rates,
-        epsilons=chosen.epsilons,
+        **SearchSpace.grid_of(chosen),
     )
     oracle = GridSearchOracle(_objective(chosen), seed=chosen.seed)
     return _search(
@@ -218,7 +218,7 @@ def best_of_regime_1(directory: Path) -> dict[str, Any]:
             f"{project.folder} has no completed trial; run Regime I first, or give batch size and "
             "dropout rate"
         )
-    open_trials = [trial.trial for trial in project.trials if trial.status == "RUNNING"]
+    open_trials = [trial.trial for trial in project.trials if not trial.has_ended]
     if open_trials or len(project.trials) < project.run["num_trials"]:
         raise SearchError(
             f"{project.folder} has {len(project.trials) - len(open_trials)} of "
@@ -263,12 +263,8 @@ def recorded_protocol(protocol: Protocol) -> dict[str, Any]:
     predictions are judged, is no part of a search. Whether batch sizes were fitted is recorded
     where they are drawn; see `fitting`.
     """
-    return {
-        name: value
-        for name, value in protocol.to_json().items()
-        if name not in ("trials", "union_threshold", "fit_batch_sizes")
-        and not name.startswith(("baseline_", "final_", "outer_"))
-    }
+    values = protocol.to_json()
+    return {name: values[name] for name in protocol.compared_by(*SEARCHES)}
 
 
 def _choose(protocol: Protocol | None, **changes: Any) -> Protocol:

@@ -7,7 +7,7 @@ what they have in common stands beside them.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from rust_tuner.models.hypermodels import (
 )
 from rust_tuner.progress import Progress
 from rust_tuner.records.rows import rows_sha256, rows_table
+from rust_tuner.scope import AUROCS, SCOPES
 from rust_tuner.search.cross_validation import FoldList, array_metrics, checked_folds
 from rust_tuner.search.groups import checked_groups, count_groups
 from rust_tuner.seeds import seed_word
@@ -81,6 +82,52 @@ class Subject:
     rows: pd.DataFrame | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class _Folds:
+    """The development set in its folds, which are checked before any long work begins."""
+
+    radiographs: Radiographs
+    pairs: FoldList
+    view_only: dict[str, float]
+
+    @classmethod
+    def of(cls, development: Development, cv: Any, seed: int) -> "_Folds":
+        return cls(development.radiographs, *_folds_of(development, cv, seed))
+
+    def subject(
+        self,
+        inputs: Any,
+        sha256: str,
+        build: Build,
+        about: Mapping[str, Any],
+        *,
+        keeps_running: bool = True,
+        owns_models: bool = False,
+    ) -> Subject:
+        """What a search trains on: inputs with their hash, and all else that decides its scores."""
+        radiographs, pairs = self.radiographs, self.pairs
+        rows = rows_table(radiographs, [validation for _, validation in pairs])
+        targets = training_targets(radiographs, masked_loss=about["masked_loss"])
+        return Subject(
+            data=TrainingData(inputs, targets, _radiograph_metrics(radiographs, targets)),
+            folds=pairs,
+            build=build,
+            keeps_running=keeps_running,
+            identity={
+                "inputs": sha256,
+                "targets": _sha256_of_arrays(targets, radiographs.visible),
+                "rows": rows_sha256(rows),
+                "folds": sha256_of_folds(pairs),
+                "num_folds": len(pairs),
+                "units": _units(pairs, radiographs.patient_ids, "patients"),
+                **about,
+            },
+            view_only=self.view_only,
+            owns_models=owns_models,
+            rows=rows,
+        )
+
+
 def radiographs_subject(
     hypermodel: TransferLearningHyperModel,
     development: Development,
@@ -104,29 +151,20 @@ def radiographs_subject(
         SearchError: where a fold has nothing to score, before any long work begins.
     """
     radiographs = development.radiographs
-    pairs, view_only = _folds_of(development, cv, seed)
-    rows = rows_table(radiographs, [validation for _, validation in pairs])
+    folds = _Folds.of(development, cv, seed)
     recipe = hypermodel.feature_recipe()
     features = extract_features(
         radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=progress
     )
-    targets = training_targets(radiographs, masked_loss=hypermodel.masked_loss)
 
     def build(hp: keras_tuner.HyperParameters, running: RunningPredictions | None) -> keras.Model:
         return hypermodel.build_head(hp, metrics=[running] if running is not None else None)
 
-    return Subject(
-        data=TrainingData(features, targets, _radiograph_metrics(radiographs, targets)),
-        folds=pairs,
-        build=build,
-        keeps_running=True,
-        identity={
-            "inputs": features.sha256,
-            "targets": _sha256_of_arrays(targets, radiographs.visible),
-            "rows": rows_sha256(rows),
-            "folds": sha256_of_folds(pairs),
-            "num_folds": len(pairs),
-            "units": _units(pairs, radiographs.patient_ids, "patients"),
+    return folds.subject(
+        features,
+        features.sha256,
+        build,
+        {
             "weights": recipe.weights.to_json(),
             "image_size": recipe.image_size,
             "resize": recipe.resize,
@@ -135,8 +173,6 @@ def radiographs_subject(
             "precision": recipe.precision,
             "masked_loss": hypermodel.masked_loss,
         },
-        view_only=view_only,
-        rows=rows,
     )
 
 
@@ -155,38 +191,16 @@ def view_subject(
         SearchError: where a fold has nothing to score.
     """
     radiographs = development.radiographs
-    pairs, view_only = _folds_of(development, cv, seed)
-    rows = rows_table(radiographs, [validation for _, validation in pairs])
+    folds = _Folds.of(development, cv, seed)
     views = radiographs.labels[:, :NUM_VIEWS].copy()
-    targets = training_targets(radiographs, masked_loss=hypermodel.masked_loss)
 
     def build(hp: keras_tuner.HyperParameters, running: RunningPredictions | None) -> keras.Model:
         metrics = [running] if running is not None else None
         return hypermodel.build_head(hp, num_features=NUM_VIEWS, metrics=metrics)
 
     sha256 = _sha256_of_arrays(views)
-    return Subject(
-        data=TrainingData(
-            FrozenFeatures(views[:, None], sha256),
-            targets,
-            _radiograph_metrics(radiographs, targets),
-        ),
-        folds=pairs,
-        build=build,
-        keeps_running=True,
-        identity={
-            "inputs": sha256,
-            "targets": _sha256_of_arrays(targets, radiographs.visible),
-            "rows": rows_sha256(rows),
-            "folds": sha256_of_folds(pairs),
-            "num_folds": len(pairs),
-            "units": _units(pairs, radiographs.patient_ids, "patients"),
-            "precision": hypermodel.precision,
-            "masked_loss": hypermodel.masked_loss,
-        },
-        view_only=view_only,
-        rows=rows,
-    )
+    about = {"precision": hypermodel.precision, "masked_loss": hypermodel.masked_loss}
+    return folds.subject(FrozenFeatures(views[:, None], sha256), sha256, build, about)
 
 
 def images_subject(
@@ -217,8 +231,7 @@ def images_subject(
         ImageError: naming the first image that cannot be decoded.
     """
     radiographs = development.radiographs
-    pairs, view_only = _folds_of(development, cv, seed)
-    rows = rows_table(radiographs, [validation for _, validation in pairs])
+    folds = _Folds.of(development, cv, seed)
     recipe = hypermodel.image_recipe()
     place = cache_folder(cache)
     images = decode_images(
@@ -228,25 +241,17 @@ def images_subject(
         cache=place / "images",
         progress=progress,
     )
-    targets = training_targets(radiographs, masked_loss=hypermodel.masked_loss)
     # Several devices share a batch, and each would keep answers of its own in an order of its own.
     keeps_running = hypermodel.num_replicas == 1
 
     def build(hp: keras_tuner.HyperParameters, running: RunningPredictions | None) -> keras.Model:
         return hypermodel.build(hp, metrics=[running] if running is not None else None)
 
-    return Subject(
-        data=TrainingData(images.values, targets, _radiograph_metrics(radiographs, targets)),
-        folds=pairs,
-        build=build,
-        keeps_running=keeps_running,
-        identity={
-            "inputs": _sha256_of_images(radiographs, recipe),
-            "targets": _sha256_of_arrays(targets, radiographs.visible),
-            "rows": rows_sha256(rows),
-            "folds": sha256_of_folds(pairs),
-            "num_folds": len(pairs),
-            "units": _units(pairs, radiographs.patient_ids, "patients"),
+    return folds.subject(
+        images,
+        _sha256_of_images(radiographs, recipe),
+        build,
+        {
             "model": hypermodel.kind,
             "weights": recipe.weights.to_json(),
             "image_size": recipe.image_size,
@@ -257,9 +262,8 @@ def images_subject(
             "masked_loss": hypermodel.masked_loss,
             "num_replicas": hypermodel.num_replicas,
         },
-        view_only=view_only,
+        keeps_running=keeps_running,
         owns_models=True,
-        rows=rows,
     )
 
 
@@ -369,7 +373,7 @@ def _radiograph_metrics(radiographs: Radiographs, targets: npt.NDArray[np.float3
     def metrics(
         answers: Sequence[npt.NDArray[Any]], rows: Sequence[IntArray], where: Sequence[str]
     ) -> list[dict[str, float]]:
-        whole, cortex = macro_aurocs(
+        areas = macro_aurocs(
             [labels[own] for own in rows],
             answers,
             [[counted[own] for own in rows] for counted in (everything, cortices)],
@@ -380,8 +384,8 @@ def _radiograph_metrics(radiographs: Radiographs, targets: npt.NDArray[np.float3
             for given, own in zip(answers, rows, strict=True)
         ]
         return [
-            {"loss": loss, "auroc": of_all, "cortex_auroc": of_cortices}
-            for loss, of_all, of_cortices in zip(losses, whole, cortex, strict=True)
+            {"loss": loss} | dict(zip(AUROCS, of_fold, strict=True))
+            for loss, *of_fold in zip(losses, *areas, strict=True)
         ]
 
     return metrics
@@ -488,8 +492,8 @@ def _view_only(
         for fold, (training, validation) in enumerate(folds)
     ]
     return {
-        "val_auroc": float(np.mean([b.auroc for b in baselines])),
-        "val_cortex_auroc": float(np.mean([b.cortex_auroc for b in baselines])),
+        scope.objective: float(np.mean([getattr(known, scope.metric) for known in baselines]))
+        for scope in SCOPES
     }
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from keras_tuner.engine.trial import Trial, TrialStatus
@@ -67,6 +66,7 @@ from rust_tuner.search.subjects import (
     images_subject,
     radiographs_subject,
 )
+from rust_tuner.seeds import require_seed
 
 _DEFAULT_EPOCHS = 20
 _DEFAULT_BATCH_SIZE = 32
@@ -126,11 +126,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 f"objective {oracle.objective.name!r}; expected a validation metric, such as "
                 "val_auroc or val_loss"
             )
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise SearchError(f"seed={seed!r}; expected an integer from 0")
+        self.seed = require_seed(seed, SearchError)
         start_backend()
         self.cv = cv
-        self.seed = int(seed)
         self.score_epoch = score_epoch
         self.progress = progress or Silent()
         # KerasTuner announces on standard output that it reloads, which is not how it is done here.

@@ -35,9 +35,9 @@ from rust_tuner.files import (
     write_json,
     write_text,
 )
-from rust_tuner.labels import LABELS, NUM_VIEWS
+from rust_tuner.labels import LABELS
 from rust_tuner.metrics import UnionCutoff, auroc, macro_average, view_only_scores
-from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, EVERY_ROW
+from rust_tuner.metrics.figure import CORTEX_GROUP, EVERY_ROW
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.looks import (
@@ -52,6 +52,7 @@ from rust_tuner.records.looks import (
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.schema import CardForm, HoldoutForm, read_record
 from rust_tuner.records.study import StudyFile, look_refused
+from rust_tuner.scope import SCOPES
 from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
 
 if TYPE_CHECKING:
@@ -302,7 +303,7 @@ def evaluate_holdout(
         resize=card["input"]["resize"],
         progress=progress,
     )
-    answers = predict_probabilities(model, images.values)
+    answers = predict_probabilities(model, images)
     table = radiographs.table.reset_index(drop=True)
     # In float64: pandas writes float32 with as many digits as tell it from other float32 values,
     # and whoever computes a figure from the file would miss ours by up to 1e-7 of it.
@@ -361,17 +362,20 @@ def holdout_figures(
     radiographs = holdout.radiographs
     labels, visible = radiographs.labels, radiographs.visible
     metrics = {name: _value(figures, name, CORTEX_GROUP) for name in SCORE_FIGURES}
-    for start, group in (("", ALL_LABELS), ("cortex_", CORTEX_GROUP)):
-        metrics |= {f"{start}{name}": _value(figures, name, group) for name in _LABEL_FIGURES}
+    for scope in SCOPES:
+        metrics |= {
+            f"{scope.prefix}{name}": _value(figures, name, scope.key) for name in _LABEL_FIGURES
+        }
     alone = view_only_scores(development.radiographs.labels, labels)
-    shown = auroc(labels[:, NUM_VIEWS:], alone[:, NUM_VIEWS:], visible)
-    baseline = {"auroc": auroc(labels, alone), "cortex_auroc": shown}
     of_labels = label_figures(figures)
     rows = of_labels[of_labels["counted"] == EVERY_ROW].to_dict("records")
     return {
         "metrics": metrics,
         "view_only_baseline": {
-            name: _number(macro_average(areas).value) for name, areas in baseline.items()
+            scope.metric: _number(
+                macro_average(auroc(*scope.problem(labels, alone, visible))).value
+            )
+            for scope in SCOPES
         },
         "labels": [
             {

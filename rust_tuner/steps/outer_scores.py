@@ -6,6 +6,7 @@ score is of, so that the difference to it is the optimism of the search and noth
 sees more patients than they did, and is the better for it.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,12 @@ import numpy.typing as npt
 from rust_tuner.data.outer_folds import OuterFold
 from rust_tuner.data.splits import Folds
 from rust_tuner.errors import TrialError
-from rust_tuner.labels import NUM_LABELS, NUM_VIEWS
+from rust_tuner.labels import NUM_LABELS
 from rust_tuner.metrics import macro_auroc, view_only_baseline
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.nested import FIGURES
+from rust_tuner.scope import SCOPES
 from rust_tuner.steps.refit import declared_values, fit_head, tuned_hypermodel
 
 if TYPE_CHECKING:
@@ -192,15 +194,14 @@ def view_only_of_fold(fold: OuterFold) -> dict[str, float]:
     held = fold.validation.radiographs
     known = fold.training.radiographs.labels
     found = view_only_baseline(known, held.labels, held.visible, where=_where(fold))
-    return {"auroc": found.auroc, "cortex_auroc": found.cortex_auroc}
+    return dataclasses.asdict(found)
 
 
 def _figures(fold: OuterFold, answers: Answers) -> dict[str, float]:
     held = fold.validation.radiographs
-    cortices = (held.labels[:, NUM_VIEWS:], answers[:, NUM_VIEWS:])
+    arrays = (held.labels, answers, held.visible)
     return {
-        "auroc": macro_auroc(held.labels, answers, where=_where(fold)),
-        "cortex_auroc": macro_auroc(*cortices, held.visible, where=_where(fold)),
+        scope.metric: macro_auroc(*scope.problem(*arrays), where=_where(fold)) for scope in SCOPES
     }
 
 

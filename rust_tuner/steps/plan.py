@@ -6,10 +6,12 @@ machine of another kind may be several times as quick or slow, so a time is a ma
 
 import dataclasses
 import itertools
+import math
 import os
 from dataclasses import dataclass
 
 from rust_tuner.labels import NUM_LABELS
+from rust_tuner.models.space import SearchSpace
 from rust_tuner.protocol import Protocol
 
 # Measured by experiments.benchmarks on two cores.
@@ -181,7 +183,7 @@ def _share_of_pixels_and_cores(protocol: Protocol) -> float:
 
 
 def _grid_points(protocol: Protocol) -> int:
-    return len(protocol.learning_rates) * len(protocol.epsilons)
+    return math.prod(map(len, SearchSpace.grid_of(protocol).values()))
 
 
 def _head_seconds(num_images: float, num_folds: int, epochs: int) -> float:

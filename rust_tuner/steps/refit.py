@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.errors import SearchError
+from rust_tuner.models.space import SearchSpace
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.project import Project
 
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
     from rust_tuner.models.fold_training import FoldPlace
     from rust_tuner.models.hypermodels import TransferLearningHyperModel
 
-HYPERPARAMETERS = ("batch_size", "dropout_rate", "learning_rate", "epsilon")
+HYPERPARAMETERS = SearchSpace.names()
 
 
 def tuned_values(project: Project) -> dict[str, Any]:
-    """The best trial's four hyperparameters.
+    """The best trial's hyperparameters.
 
     Raises:
         SearchError: where the search is not finished.
     """
     best = project.best
-    done = sum(trial.status in ("COMPLETED", "FAILED") for trial in project.trials)
+    done = sum(trial.has_ended for trial in project.trials)
     if best is None or project.problems or done < project.run["num_trials"]:
         raise SearchError(
             f"{project.folder} has {done} of {project.run['num_trials']} trials; finish the "
@@ -41,16 +42,10 @@ def tuned_values(project: Project) -> dict[str, Any]:
 
 
 def tuned_hypermodel(protocol: Protocol, values: Mapping[str, Any]) -> "TransferLearningHyperModel":
-    """The hypermodel with the four hyperparameters fixed."""
-    from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
+    """The hypermodel with the hyperparameters fixed."""
+    from rust_tuner.models.hypermodels import TransferLearningHyperModel
 
-    space = SearchSpace(
-        batch_size=int(values["batch_size"]),
-        dropout_rate=float(values["dropout_rate"]),
-        learning_rates=(float(values["learning_rate"]),),
-        epsilons=(float(values["epsilon"]),),
-    )
-    return TransferLearningHyperModel.from_protocol(protocol, space)
+    return TransferLearningHyperModel.from_protocol(protocol, SearchSpace.fixed(values))
 
 
 def fit_head(

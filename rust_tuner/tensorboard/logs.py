@@ -232,7 +232,7 @@ def _trial_run(search: _Search, run: Mapping[str, Any], trial: TrialRecord) -> _
 
     # Two files, because TensorBoard continues at the end of a file and never reads its start again.
     files = {_name(0, {"name": name, "values": trial.values}): beginning}
-    if trial.status != "RUNNING":
+    if trial.has_ended:
         content = {
             "status": trial.status,
             "epoch": trial.epoch,

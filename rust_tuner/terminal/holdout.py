@@ -18,6 +18,7 @@ from rust_tuner.labels import CORTICES
 from rust_tuner.metrics import UnionCutoff
 from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, VISITS
 from rust_tuner.records.looks import Look, holdout_title
+from rust_tuner.scope import AUROCS, SCOPES
 from rust_tuner.terminal.table import plain_table
 from rust_tuner.words import figure_name
 
@@ -97,16 +98,16 @@ def _labels_table(
     table = plain_table(
         f"{title}: probabilities of the labels{counted if is_first else ''}", "\n".join(lines)
     )
-    for name in ("", "18 labels", "cortices"):
+    for name in ("", *(scope.short for scope in SCOPES)):
         table.add_column(name)
     for name in (*_PUBLISHED, *_MORE_OF_LABELS):
-        told = [_of_figure(figures, name, of) for of in (ALL_LABELS, CORTEX_GROUP)]
+        told = [_of_figure(figures, name, of) for of in (scope.key for scope in SCOPES)]
         if any(told):
             heading = figure_name(name, published=True).replace(" (", "\n(")
             table.add_row(heading, *(text or "undefined" for text in told))
     table.add_section()
     baseline = found["view_only_baseline"]
-    known = (baseline["auroc"], baseline["cortex_auroc"])
+    known = [baseline[name] for name in AUROCS]
     table.add_row(
         "AUROC of the view alone", *("undefined" if v is None else f"{v:.3f}" for v in known)
     )

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from rust_tuner.analysis.columns import outer_columns
 from rust_tuner.analysis.nested import (
     SUMMARY_CAPTION,
     SUMMARY_NAMES,
@@ -22,9 +23,10 @@ from rust_tuner.progress import duration
 from rust_tuner.records.nested import FIGURES, Nested, outer_folder, read_nested
 from rust_tuner.records.noise import METRICS_REPEATED, NoiseFloor, read_noise
 from rust_tuner.records.project import REGIME_1, REGIME_2, RUN_FILE, read_project
-from rust_tuner.terminal.table import plain_table
+from rust_tuner.scope import SCOPES
+from rust_tuner.terminal.table import add_results, four_digits, mean_and_spread, plain_table
 
-_HEADERS = {"auroc": "AUROC, 18 labels", "cortex_auroc": "AUROC, cortices"}
+_HEADERS = {scope.metric: f"AUROC, {scope.short}" for scope in SCOPES}
 _KINDS = {"seed": "seeds", "assignment": "assignments"}
 _SEVERAL_SHOWN = 3
 _SIGNED = ("optimism", "gap")
@@ -41,23 +43,7 @@ def nested_table(nested: Nested) -> Group:
 def _outer_table(nested: Nested, figure: str) -> Table:
     done = f"{len(nested.outer)} of {nested.outer_folds} outer folds"
     table = plain_table(f"Nested cross-validation, {_HEADERS[figure]}: {done}", "")
-    for name in ("outer\nfold", "patients"):
-        table.add_column(name, justify="right")
-    shown = {
-        "selection_score": "selection\nscore",
-        "inner_estimate": "estimate,\ninner",
-        "optimism": "optimism",
-        "estimate": "estimate",
-        "view_only_baseline": "view\nonly",
-    }
-    for title in shown.values():
-        table.add_column(title, justify="right")
-    for row in outer_table(nested).to_dict("records"):
-        table.add_row(
-            str(row["outer_fold"]),
-            str(row["validation_patients"]),
-            *(_figure(row[f"{name}_{figure}"], signed=name in _SIGNED) for name in shown),
-        )
+    add_results(table, outer_table(nested).to_dict("records"), outer_columns((), [figure]))
     return table
 
 
@@ -70,12 +56,12 @@ def _chosen_table(nested: Nested) -> Table:
     table.add_column("value: outer folds", overflow="fold")
     for name, rows in stability_table(nested).groupby("hyperparameter", sort=False):
         often = rows[rows["times"] > 1].to_dict("records")
-        told = [f"{_value(row['value'])}: {row['times']}" for row in often]
+        told = [f"{four_digits(row['value'])}: {row['times']}" for row in often]
         once = sorted(rows.loc[rows["times"] == 1, "value"])
         if once:
-            shown = ", ".join(map(_value, once))
+            shown = ", ".join(map(four_digits, once))
             if len(once) > _SEVERAL_SHOWN:
-                shown = f"{_value(once[0])} to {_value(once[-1])}"
+                shown = f"{four_digits(once[0])} to {four_digits(once[-1])}"
             told.append(f"{shown}: 1 each" if len(once) > 1 else f"{shown}: 1")
         table.add_row(str(name).replace("_", " "), "; ".join(told))
     return table
@@ -103,7 +89,8 @@ def noise_table(floor: NoiseFloor) -> Group:
     """What the score of one and the same configuration varies by."""
     run = floor.run
     values = ", ".join(
-        f"{name.replace('_', ' ')} {_value(value)}" for name, value in run["configuration"].items()
+        f"{name.replace('_', ' ')} {four_digits(value)}"
+        for name, value in run["configuration"].items()
     )
     found = noise_spread(floor.values)
     parts: list[Table] = []
@@ -119,12 +106,12 @@ def noise_table(floor: NoiseFloor) -> Group:
             table.add_row(
                 _KINDS[row["kind"]],
                 str(row["repeats"]),
-                _figure(row["mean"]),
+                mean_and_spread(row["mean"]),
                 "-" if pd.isna(row["std"]) else f"{row['std']:.4f}",
                 _range(row["low"], row["high"]),
-                _figure(row["difference"]),
+                mean_and_spread(row["difference"]),
             )
-        score = _figure(run["selection_score"][metric])
+        score = mean_and_spread(run["selection_score"][metric])
         table.add_row("selection score", "", score, *[""] * 3)
         parts.append(table)
     return Group(*parts)
@@ -195,7 +182,7 @@ def noise_lines(folder: Path) -> list[Text]:
 def _progress(place: Path) -> tuple[int, int, float]:
     """Trials of a search that ended, that were planned, and the seconds of the former."""
     project = read_project(place)
-    ended = [trial for trial in project.trials if trial.status in ("COMPLETED", "FAILED")]
+    ended = [trial for trial in project.trials if trial.has_ended]
     seconds = sum(float(fold["seconds"]) for trial in ended for fold in trial.folds)
     return len(ended), int(project.run["num_trials"]), seconds
 
@@ -216,23 +203,10 @@ def _time_left(nested: Nested) -> str:
     return f", about {duration(seconds / ended * (total - ended))} left"
 
 
-def _figure(value: float, *, signed: bool = False) -> str:
-    if pd.isna(value):
-        return "-"
-    # Adding zero makes a rounded -0.0 positive.
-    return f"{value:+z.3f}" if signed else f"{value:.3f}"
-
-
 def _with_interval(row: Mapping[Hashable, Any], *, signed: bool) -> str:
-    told = _figure(row["value"], signed=signed)
-    if not pd.isna(row["std"]):
-        told += f" ± {row['std']:.3f}"
+    told = mean_and_spread(row["value"], row["std"], signed=signed)
     return told if pd.isna(row["low"]) else f"{told} ({_range(row['low'], row['high'])})"
 
 
 def _range(low: float, high: float) -> str:
     return "-" if pd.isna(low) else f"{low:.3f}-{high:.3f}"
-
-
-def _value(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

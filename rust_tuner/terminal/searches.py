@@ -2,33 +2,28 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.table import Table
 
 from rust_tuner.analysis.against_view import standings
+from rust_tuner.analysis.columns import baseline_columns, trial_columns
 from rust_tuner.analysis.tie_note import tie_note
+from rust_tuner.analysis.verdict import SEARCH_NAMES
 from rust_tuner.labels import CORTICES
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import suggested_backbone
 from rust_tuner.records.project import (
-    REGIME_1,
-    REGIME_2,
     Project,
     hyperparameter_columns,
     results_table,
 )
+from rust_tuner.scope import CORTEX_SCOPE, SCOPES
 from rust_tuner.steps.plan import PlannedStep
-from rust_tuner.terminal.table import four_digits, plain_table
+from rust_tuner.terminal.table import WHOLE_FOLD, add_results, four_digits, plain_table
 
 _BEST_SHOWN = 5
-# Marks a batch size that holds the whole fold.
-_WHOLE_FOLD = "!"
-_SEARCHES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
-# Two short lines each, so that the widest of our searches fits into 80 columns.
-_HEADERS = {"val_auroc": "AUROC,\n18 labels", "val_cortex_auroc": "AUROC,\ncortices"}
-_SHORT = {"val_auroc": "18 labels", "val_cortex_auroc": "cortices"}
+_SHORT = {scope.objective: scope.short for scope in SCOPES}
 
 
 def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
@@ -41,13 +36,12 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     results = results_table(project)
     tied = results["tied_with_best"]
     done = results[results["status"] == "COMPLETED"]
-    ascending = project.run["objective"]["direction"] == "min"
-    best = done.sort_values("score", ascending=ascending, kind="stable").head(count)
+    best = done.sort_values("score", ascending=False, kind="stable").head(count)
     completed = [trial for trial in project.trials if trial.status == "COMPLETED"]
     fixed = _fixed_values(project)
     names = [name for name in (completed[0].values if completed else {}) if name not in fixed]
     columns_of = hyperparameter_columns(project)
-    metrics = [name for name in (completed[0].metrics if completed else {}) if name in _HEADERS]
+    metrics = [name for name in (completed[0].metrics if completed else {}) if name in _SHORT]
     title = _title(
         project,
         num_best=len(best),
@@ -56,35 +50,15 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
         fixed=fixed,
     )
     table = plain_table(title, _caption(project, metrics, with_ties=bool(tied.notna().any())))
-    table.add_column("trial", overflow="fold")
-    for name in names:
-        table.add_column(name.replace("_", "\n"), justify="right", overflow="fold")
-    table.add_column("tied", overflow="fold")
-    for name in metrics:
-        marker = " *" if name == project.objective else ""
-        # To the left, so that the baseline's figure stands below the others.
-        table.add_column(_HEADERS[name] + marker, overflow="fold")
-    table.add_column("epoch", justify="right", overflow="fold")
-    for _, row in best.iterrows():
-        table.add_row(
-            row["trial"],
-            *(_with_mark(row, name, columns_of[name]) for name in names),
-            _yes_or_no(row["tied_with_best"]),
-            *(f"{row[name]:.3f} ± {row[f'{name}_std']:.3f}" for name in metrics),
-            str(int(row["epoch"])),
-        )
+    values = {name: columns_of[name] for name in names}
+    columns = trial_columns(values, metrics, objective=project.objective)
+    add_results(table, best.to_dict("records"), columns)
     baseline = project.run.get("view_only_baseline") or {}
     if baseline and metrics:
         table.add_section()
         told = (f"{baseline[name]:.3f}" for name in metrics)
         table.add_row("view only", *("" for _ in names), "", *told, "")
     return table
-
-
-def _with_mark(row: pd.Series, name: str, column: str) -> str:
-    """A value; a batch size that makes an epoch one step is marked."""
-    is_whole = name == "batch_size" and not pd.isna(row["one_step"]) and row["one_step"]
-    return four_digits(row[column]) + (_WHOLE_FOLD if is_whole else "")
 
 
 def _title(
@@ -95,7 +69,7 @@ def _title(
     num_tied: int,
     fixed: dict[str, object],
 ) -> str:
-    name = _SEARCHES.get(project.folder.name, project.folder.name)
+    name = SEARCH_NAMES.get(project.folder.name, project.folder.name)
     failed = sum(trial.status == "FAILED" for trial in project.trials)
     told = f", {failed} failed" if failed else ""
     # The best one is no tie by itself.
@@ -114,13 +88,12 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
         lines.append("* is what the search maximises.")
     if with_ties:
         lines.append("Tied: not distinguishable from the best at 5 %, all trials tested at once.")
-        lower = project.run["objective"]["direction"] == "min"
-        note = tie_note(results_table(project), lower_is_better=lower)
+        note = tie_note(results_table(project))
         lines += [note] if note else []
     whole = sum(trial.one_step or False for trial in project.trials)
     if whole:
         lines.append(
-            f"{_WHOLE_FOLD} one step an epoch: the batch holds all that a fold trains on "
+            f"{WHOLE_FOLD} one step an epoch: the batch holds all that a fold trains on "
             f"({whole} of {len(project.trials)} trials)."
         )
     alike = sum(trial.learned_nothing for trial in project.trials)
@@ -145,7 +118,7 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
                 else (f"Best against the view alone, {_SHORT[name]}: {item.told}.")
             )
             lines.append(told)
-    if "val_cortex_auroc" in metrics:
+    if CORTEX_SCOPE.objective in metrics:
         lines.append("Cortices: 16 labels, each only where its cortex is visible.")
     if project.run.get("view_only_baseline"):
         lines.append("View only: a predictor that knows nothing but the view.")
@@ -174,16 +147,7 @@ def baselines_table(found: pd.DataFrame, objective: str) -> Table:
     if suggested is not None:
         lines.append(f"Best of the frozen backbones by {objective}: {suggested}.")
     table = plain_table("First models", "\n".join(lines))
-    for name in ("model", "tied", "AUROC,\n18 labels", "AUROC,\ncortices", "epoch"):
-        table.add_column(name, overflow="fold")
-    for row in found.to_dict("records"):
-        table.add_row(
-            str(row["model"]),
-            _yes_or_no(row["tied_with_best"]),
-            _mean_and_spread(row["auroc"], row["auroc_std"]),
-            _mean_and_spread(row["cortex_auroc"], row["cortex_auroc_std"]),
-            "" if pd.isna(row["epoch"]) else str(int(row["epoch"])),
-        )
+    add_results(table, found.to_dict("records"), baseline_columns())
     return table
 
 
@@ -221,13 +185,3 @@ def predictions_table(found: pd.DataFrame) -> Table:
             cells.append("-" if pd.isna(row["rust_total"]) else str(row["rust_total"]))
         table.add_row(*cells)
     return table
-
-
-def _yes_or_no(value: Any) -> str:
-    return "-" if pd.isna(value) else "yes" if value else "no"
-
-
-def _mean_and_spread(mean: float, spread: float | None) -> str:
-    if pd.isna(mean):
-        return "-"
-    return f"{mean:.3f}" if pd.isna(spread) else f"{mean:.3f} ± {spread:.3f}"

@@ -138,7 +138,7 @@ def _project_lines(name: str, project: Project) -> list[Text]:
 def _time_left(project: Project, total: int, num_folds: int) -> str:
     """By the folds that are done, also those of a trial that still runs."""
     seconds = [fold["seconds"] for trial in project.trials for fold in trial.folds]
-    begun = [trial for trial in project.trials if trial.status == "RUNNING"]
+    begun = [trial for trial in project.trials if not trial.has_ended]
     ended = len(project.trials) - len(begun)
     left = (total - ended) * num_folds - sum(len(trial.folds) for trial in begun)
     if not seconds or left < 1:

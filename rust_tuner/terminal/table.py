@@ -1,13 +1,19 @@
 """The form that tables and numbers have on the terminal."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rust_tuner.analysis.columns import Column
+
 TABLE_WIDTH = 78
+# Marks a batch size that holds the whole fold.
+WHOLE_FOLD = "!"
 
 
 class TextTable(Table):
@@ -32,6 +38,51 @@ def plain_table(title: str, caption: str) -> TextTable:
         title_justify="left",
         caption_justify="left",
     )
+
+
+def add_results(
+    table: TextTable, rows: Iterable[Mapping[Any, Any]], columns: Sequence[Column]
+) -> None:
+    """Add those columns of a table of results that the terminal has room for, and its rows."""
+    shown = [column for column in columns if column.narrow is not None]
+    for column in shown:
+        # With its deviation a number stands to the left, above that of the baseline without one.
+        is_right = column.kind in ("whole", "value") or (
+            column.kind == "number" and not column.beside
+        )
+        table.add_column(
+            column.narrow or "", justify="right" if is_right else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(_cell(column, row) for column in shown))
+
+
+def _cell(column: Column, row: Mapping[Any, Any]) -> str:
+    value = row[column.name]
+    if column.kind == "value":
+        is_marked = bool(column.marked_by) and yes_or_no(row[column.marked_by]) == "yes"
+        return four_digits(value) + (WHOLE_FOLD if is_marked else "")
+    if column.kind == "yes_or_no":
+        return yes_or_no(value)
+    if column.kind == "whole":
+        return "" if pd.isna(value) else str(int(value))
+    if column.kind == "number":
+        spread = row[column.beside] if column.beside else None
+        return mean_and_spread(value, spread, signed=column.is_signed)
+    return str(value)
+
+
+def yes_or_no(value: Any) -> str:
+    """Yes or no; a dash where neither is known."""
+    return "-" if pd.isna(value) else "yes" if value else "no"
+
+
+def mean_and_spread(mean: float, spread: float | None = None, *, signed: bool = False) -> str:
+    """A number, with its standard deviation where it has one; a dash where there is none."""
+    if pd.isna(mean):
+        return "-"
+    told = f"{mean:+z.3f}" if signed else f"{mean:.3f}"
+    return told if pd.isna(spread) else f"{told} ± {spread:.3f}"
 
 
 def four_digits(value: object) -> str:

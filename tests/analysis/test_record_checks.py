@@ -30,7 +30,7 @@ ONE_LOOK = "Was the hold-out set looked at once, and by itself?"
 
 
 def checked(study):
-    return {check.question: check for check in record_checks(read_study(study))}
+    return {check.title: check for check in record_checks(read_study(study))}
 
 
 @pytest.fixture
@@ -57,31 +57,31 @@ def change_split(path, **changes):
 def test_a_finished_study_passes_every_check(study):
     checks = checked(study)
     assert len(checks) == 11
-    assert {check.verdict for check in checks.values()} == {PASSED}
-    assert "12 batch sizes" in checks[BATCH_SIZE].found
-    assert "400" in checks[BATCH_SIZE].found
-    assert "Hold-out set 0.9" in checks[VIEW].found
-    assert "against 0.500, gain +0.4" in checks[VIEW].found
+    assert {check.status for check in checks.values()} == {PASSED}
+    assert "12 batch sizes" in checks[BATCH_SIZE].reason
+    assert "400" in checks[BATCH_SIZE].reason
+    assert "Hold-out set 0.9" in checks[VIEW].reason
+    assert "against 0.500, gain +0.4" in checks[VIEW].reason
 
 
 def test_nothing_passes_on_what_is_not_there(tmp_path):
     write_json(tmp_path / "study.json", study_record())
     checks = checked(tmp_path)
-    verdicts = {question: check.verdict for question, check in checks.items()}
+    verdicts = {question: check.status for question, check in checks.items()}
     assert verdicts.pop(RECORDS) == PASSED
     assert set(verdicts.values()) == {NOT_YET}
 
 
 def test_a_damaged_part_fails(study):
     (study / "regime_1" / "trial_0003" / "fold_1.json").write_text("{")
-    assert checked(study)[RECORDS].verdict == FAILED
+    assert checked(study)[RECORDS].status == FAILED
 
 
 def test_a_sealed_patient_in_the_development_set_fails(study):
     split = read_json(study / "split.json")
     change_split(study / "split.json", holdout=[*split["holdout"], split["development"][0]])
     found = checked(study)[APART]
-    assert (found.verdict, found.found) == (FAILED, "1 patients are on both sides")
+    assert (found.status, found.reason) == (FAILED, "1 patients are on both sides")
 
 
 @pytest.mark.parametrize("fault", ["a patient is missing", "a stranger", "an empty fold"])
@@ -95,26 +95,26 @@ def test_folds_of_other_patients_fail(fault, study):
     else:
         patients.update({name: 0 for name, fold in patients.items() if fold == 2})
     change_split(study / "split.json", folds=folds)
-    assert checked(study)[FOLDS].verdict == FAILED
+    assert checked(study)[FOLDS].status == FAILED
 
 
 def test_another_split_than_the_prepared_one_fails(study):
     change(study / "study.json", "development_sha256", value="cd" * 32)
-    assert checked(study)[SPLIT].verdict == FAILED
+    assert checked(study)[SPLIT].status == FAILED
 
 
 @pytest.mark.parametrize(("name", "question"), [("targets", LABELS), ("weights", WEIGHTS)])
 def test_parts_of_different_origin_fail(name, question, study):
     value = "cd" * 32 if name == "targets" else {"asked": "imagenet", "sha256": "cd" * 32}
     change(study / "regime_2" / "search.json", "subject", name, value=value)
-    assert checked(study)[question].verdict == FAILED
+    assert checked(study)[question].status == FAILED
 
 
 def test_random_weights_fail(study):
     change(study / "regime_2" / "search.json", "subject", "weights", "asked", value="random")
     found = checked(study)[PRETRAINED]
-    assert found.verdict == FAILED
-    assert "Regime II" in found.found
+    assert found.status == FAILED
+    assert "Regime II" in found.reason
 
 
 def set_steps(study, steps):
@@ -130,13 +130,13 @@ def test_a_batch_size_that_was_never_applied_fails(study):
     """As in the published study, whose folds were batched at 128 before `fit` saw them."""
     set_steps(study, lambda size: -(-400 // 128))
     found = checked(study)[BATCH_SIZE]
-    assert found.verdict == FAILED
-    assert "do not fit their batch sizes" in found.found
+    assert found.status == FAILED
+    assert "do not fit their batch sizes" in found.reason
 
 
 def test_a_single_trial_that_was_batched_otherwise_fails(study):
     set_steps(study, lambda size: -(-400 // (128 if size == 16 + 31 * 5 else size)))
-    assert checked(study)[BATCH_SIZE].verdict == FAILED
+    assert checked(study)[BATCH_SIZE].status == FAILED
 
 
 @pytest.mark.parametrize(("rows", "verdict"), [(1, FAILED), (40, FAILED), (240, WARNING)])
@@ -144,47 +144,47 @@ def test_batch_sizes_that_held_the_whole_fold_had_no_effect(rows, verdict, tmp_p
     write_regime_1(tmp_path / "regime_1", count=12)
     set_steps(tmp_path, lambda size: -(-rows // size))
     found = checked(tmp_path)[BATCH_SIZE]
-    assert found.verdict == verdict
+    assert found.status == verdict
     held = sum(16 + 31 * number >= rows for number in range(12))
-    assert f"{held} of 12 batch sizes held all that a fold trains on" in found.found
+    assert f"{held} of 12 batch sizes held all that a fold trains on" in found.reason
 
 
 def test_a_search_of_one_step_an_epoch_does_not_pass_beside_a_grid_that_has_more(study):
     set_steps(study, lambda size: -(-40 // size))
-    assert checked(study)[BATCH_SIZE].verdict == FAILED
+    assert checked(study)[BATCH_SIZE].status == FAILED
 
 
 def test_one_batch_size_that_held_the_whole_fold_is_a_warning(tmp_path):
     write_project(tmp_path / "regime_1", [{"batch_size": 400}, {"batch_size": 400}])
-    assert checked(tmp_path)[BATCH_SIZE].verdict == WARNING
+    assert checked(tmp_path)[BATCH_SIZE].status == WARNING
 
 
 def test_different_batch_sizes_of_as_many_steps_are_a_warning(tmp_path):
     write_project(tmp_path / "regime_1", [{"batch_size": 250}, {"batch_size": 251}])
-    assert checked(tmp_path)[BATCH_SIZE].verdict == WARNING
+    assert checked(tmp_path)[BATCH_SIZE].status == WARNING
 
 
 def test_unfinished_and_failed_trials_are_a_warning(study):
     change(study / "regime_1" / "search.json", "num_trials", value=20)
     found = checked(study)[COMPLETE]
-    assert found.verdict == WARNING
-    assert "Regime I 12 of 20" in found.found
+    assert found.status == WARNING
+    assert "Regime I 12 of 20" in found.reason
     failed = {"status": "FAILED", "score": None, "best_step": None, "message": "diverged"}
     path = study / "regime_2" / "trial_0001" / "trial.json"
     write_json(path, read_json(path) | failed)
-    assert "Regime II 6 of 6 (1 failed)" in checked(study)[COMPLETE].found
+    assert "Regime II 6 of 6 (1 failed)" in checked(study)[COMPLETE].reason
 
 
 def test_a_score_without_predictions_by_patient_is_not_decided(tmp_path):
     write_project(tmp_path / "regime_1", [{"batch_size": 16}])
     found = checked(tmp_path)[VIEW]
-    assert found.verdict == NOT_YET
-    assert "cannot be decided: no predictions by patient" in found.found
+    assert found.status == NOT_YET
+    assert "cannot be decided: no predictions by patient" in found.reason
 
 
 def test_a_part_that_is_not_decided_among_others_is_a_warning(study):
     (study / "regime_1" / "rows.csv").unlink()
-    assert checked(study)[VIEW].verdict == WARNING
+    assert checked(study)[VIEW].status == WARNING
 
 
 def change_answers(study, change):
@@ -199,28 +199,28 @@ def test_a_hold_out_set_that_cannot_be_distinguished_from_the_view_alone_is_a_wa
     rng = np.random.default_rng(0)
     change_answers(study, lambda answers: rng.random(answers.shape))
     found = checked(study)[VIEW]
-    assert found.verdict == WARNING
-    assert "Hold-out set cannot be distinguished from chance" in found.found
+    assert found.status == WARNING
+    assert "Hold-out set cannot be distinguished from chance" in found.reason
 
 
 def test_a_hold_out_set_below_the_view_alone_fails(study):
     change_answers(study, lambda answers: 1 - answers)
-    assert checked(study)[VIEW].verdict == FAILED
+    assert checked(study)[VIEW].status == FAILED
 
 
 def test_predictions_of_other_patients_or_rows_fail(study):
     path = study / "final" / "predictions.csv"
     make_predictions(rows=56).to_csv(path, index=False)
     found = checked(study)[ONE_LOOK]
-    assert (found.verdict, "60 radiographs" in found.found) == (FAILED, True)
+    assert (found.status, "60 radiographs" in found.reason) == (FAILED, True)
     make_predictions(rows=60).replace({"patient_id": {"003": "042"}}).to_csv(path, index=False)
     found = checked(study)[ONE_LOOK]
-    assert (found.verdict, "not sealed" in found.found) == (FAILED, True)
+    assert (found.status, "not sealed" in found.reason) == (FAILED, True)
 
 
 def test_a_record_that_cannot_be_understood_fails_and_the_others_are_made(study):
     write_split(study / "split.json")
     change_split(study / "split.json", folds={"three": {"seed": 0, "patients": {"030": 0}}})
     checks = checked(study)
-    assert checks[FOLDS].verdict == FAILED
-    assert checks[ONE_LOOK].verdict == PASSED
+    assert checks[FOLDS].status == FAILED
+    assert checks[ONE_LOOK].status == PASSED

@@ -7,8 +7,8 @@ import pytest
 import typer
 
 from rust_tuner import Protocol, Study
-from rust_tuner.cli.options import Choices, Precisions, Views
-from rust_tuner.cli.support import open_study, parse_batch_sizes, parse_numbers
+from rust_tuner.cli.options import Choices, Precisions, Views, parse_batch_sizes, parse_numbers
+from rust_tuner.cli.support import open_study
 from rust_tuner.protocol import PUBLISHED_VIEWS
 
 

@@ -151,7 +151,9 @@ def test_faults_below_a_separator_line_keep_the_rows_of_the_file(tmp_path):
     blank, missing, short = str(caught.value).splitlines()
     assert blank.startswith("t.csv row 2: blank; expected the header here")
     assert missing.startswith("t.csv row 3: column 'b' is missing")
-    assert short.startswith("t.csv row 4: 1 values, but the header has 2 columns; look for a semi")
+    assert short.startswith(
+        "t.csv row 4: 1 values, but the header has 2 columns; look for an extra"
+    )
     with pytest.raises(ManifestError, match=r"row 3: not valid CSV"):
         columns_of(write(tmp_path, 'sep=,\na,b\n"1,2\n'))
 

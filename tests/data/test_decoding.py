@@ -33,12 +33,11 @@ def test_the_images_are_what_load_image_gives(
     for _ in range(2):
         images = decode_images(radiographs, image_size=SIZE, resize=resize, cache=cache)
         expected = [load_image(path, size=SIZE, resize=resize) for path in radiographs.images]
-        np.testing.assert_array_equal(images.values, np.stack(expected))
-        np.testing.assert_array_equal(images.labels, radiographs.labels)
-        assert images.values.dtype == np.float32
+        np.testing.assert_array_equal(images, np.stack(expected))
+        assert images.dtype == np.float32
         assert len(images) == len(radiographs)
         with pytest.raises(ValueError, match="read-only"):
-            images.values[0] = 0
+            images[0] = 0
 
 
 def test_more_images_than_are_decoded_ahead_keep_their_order(
@@ -46,13 +45,13 @@ def test_more_images_than_are_decoded_ahead_keep_their_order(
 ) -> None:
     whole = decode_images(radiographs, image_size=SIZE)
     monkeypatch.setattr(pipeline, "_IMAGES_AHEAD", 3)
-    np.testing.assert_array_equal(decode_images(radiographs, image_size=SIZE).values, whole.values)
+    np.testing.assert_array_equal(decode_images(radiographs, image_size=SIZE), whole)
 
 
 def test_no_radiographs_are_no_images(radiographs: Radiographs, tmp_path: Path) -> None:
     for cache in (None, tmp_path / "cache"):
         images = decode_images(radiographs.subset([]), image_size=SIZE, cache=cache)
-        assert images.values.shape == (0, SIZE, SIZE, 3)
+        assert images.shape == (0, SIZE, SIZE, 3)
 
 
 def test_cached_images_are_not_decoded_again(
@@ -65,7 +64,7 @@ def test_cached_images_are_not_decoded_again(
 
     monkeypatch.setattr(pipeline, "load_image", refuse)
     second = decode_images(radiographs, image_size=SIZE, cache=tmp_path / "cache")
-    np.testing.assert_array_equal(first.values, second.values)
+    np.testing.assert_array_equal(first, second)
 
 
 def test_the_cache_knows_content_order_and_preprocessing(
@@ -74,7 +73,7 @@ def test_the_cache_knows_content_order_and_preprocessing(
     cache = tmp_path / "cache"
 
     def values(shown: Radiographs = radiographs, **changes: Any) -> Any:
-        return decode_images(shown, **({"image_size": SIZE, "cache": cache} | changes)).values
+        return decode_images(shown, **({"image_size": SIZE, "cache": cache} | changes))
 
     original = values()
     np.testing.assert_array_equal(
@@ -93,12 +92,12 @@ def test_a_damaged_cache_entry_is_made_anew(
     radiographs: Radiographs, tmp_path: Path, damage: str
 ) -> None:
     cache = tmp_path / "cache"
-    original = np.array(decode_images(radiographs, image_size=SIZE, cache=cache).values)
+    original = np.array(decode_images(radiographs, image_size=SIZE, cache=cache))
     (entry,) = cache.glob("*.images")
     content = bytearray(entry.read_bytes())
     content[5] ^= 1
     entry.write_bytes({"truncated": content[:-1], "flipped bit": content, "empty": b""}[damage])
-    again = decode_images(radiographs, image_size=SIZE, cache=cache).values
+    again = decode_images(radiographs, image_size=SIZE, cache=cache)
     np.testing.assert_array_equal(again, original)
     assert list(cache.glob("*.images")) == [entry]
 
@@ -133,7 +132,7 @@ def test_two_at_once_decode_each_image_once(
 
     def decode(number: int) -> Any:
         barrier.wait()
-        return decode_images(radiographs, image_size=SIZE, cache=tmp_path / "cache").values
+        return decode_images(radiographs, image_size=SIZE, cache=tmp_path / "cache")
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(decode, range(2))
@@ -158,7 +157,7 @@ def test_images_that_cannot_be_read_back_stay_in_memory_and_that_is_said(
     monkeypatch.setattr(pipeline, "_read_entry", lambda path, shape: None)
     said = Said()
     found = decode_images(radiographs, image_size=SIZE, cache=tmp_path / "cache", progress=said)
-    np.testing.assert_array_equal(found.values, whole.values)
+    np.testing.assert_array_equal(found, whole)
     (line,) = said.lines
     assert re.search(r"cannot be read back; check the disk.*choose another cache folder", line)
 
@@ -188,9 +187,9 @@ def test_a_cache_that_cannot_be_written_leaves_the_images_in_memory(
         monkeypatch.setattr(os, "fsync", full)
     said = Said()
     found = decode_images(radiographs, image_size=SIZE, cache=cache, progress=said)
-    np.testing.assert_array_equal(found.values, whole.values)
+    np.testing.assert_array_equal(found, whole)
     with pytest.raises(ValueError, match="read-only"):
-        found.values[0] = 0
+        found[0] = 0
     (line,) = said.lines
     assert cure in line
 

@@ -232,7 +232,7 @@ def test_an_animation_is_refused_and_one_frame_is_a_picture(load: Load) -> None:
         (PNG_START + chunk(b"IDAT", b"") + header(3, 3, 8, 0) + chunk(b"IEND", b""), "no PNG head"),
         (PNG_START + chunk(b"IHDR", bytes(5)) + chunk(b"IEND", b""), "no PNG header"),
         (PNG_START + header(3, 3, 3, 0) + chunk(b"IEND", b""), "unknown kind of PNG, 3 bits"),
-        (PNG_START + header(3, 3, 8, 5) + chunk(b"IEND", b""), "unknown form .* colour type 5"),
+        (PNG_START + header(3, 3, 8, 5) + chunk(b"IEND", b""), "unknown kind .* colour type 5"),
         (PNG_START + header(3, 3, 16, 3) + chunk(b"IEND", b""), "unknown kind of PNG, 16 bits"),
         (PNG_START + header(0, 3, 8, 0) + chunk(b"IEND", b""), "0 by 3 pixels"),
         (PNG_START + header(70_000, 1, 8, 0) + chunk(b"IEND", b""), "70000 by 1 pixels, too large"),

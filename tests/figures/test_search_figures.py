@@ -14,16 +14,14 @@ def projects(tmp_path_factory):
     return write_tables(tmp_path_factory.mktemp("projects")).projects
 
 
-@pytest.mark.parametrize("lower", [False, True])
-def test_the_step_line_is_the_best_so_far(lower, projects):
+def test_the_step_line_is_the_best_so_far(projects):
     table = trials_table(projects["regime_1"])
-    table["score"] = [0.5, 0.4, np.nan, 0.6, 0.3, 0.6, 0.7, 0.2, 0.7, 0.1, 0.8, 0.75]
+    scores = [0.5, 0.4, np.nan, 0.6, 0.3, 0.6, 0.7, 0.2, 0.7, 0.1, 0.8, 0.75]
+    best = [0.5, 0.5, 0.5, 0.6, 0.6, 0.6, 0.7, 0.7, 0.7, 0.7, 0.8, 0.8]
+    table = table.assign(score=scores, best_so_far=best)
     axes = new_axes()
-    draw_search_progress(table, axes=axes, lower_is_better=lower, view_only=0.65)
-    fold = np.minimum if lower else np.maximum
-    expected = fold.accumulate(np.where(table["score"].isna(), 0.4 + lower, table["score"]))
-    expected[2] = expected[1]
-    np.testing.assert_array_equal(lines_of(axes, "best so far").get_ydata(), expected)
+    draw_search_progress(table, axes=axes, view_only=0.65)
+    np.testing.assert_array_equal(lines_of(axes, "best so far").get_ydata(), best)
     np.testing.assert_array_equal(lines_of(axes, "trial").get_ydata(), table["score"])
     assert set(lines_of(axes, "view only: 0.650").get_ydata()) == {0.65}
     assert axes.get_title(loc="left") == "n = 11 trials"

@@ -90,7 +90,7 @@ def test_two_trials_are_tied_where_the_corrected_test_does_not_tell_them_apart(
     assert tied.all() == (p_value >= alpha)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 12), st.sampled_from([3, 6]))
 def test_ties_follow_the_means_and_the_evidence_asked_for(
     seed: int, num_trials: int, num_folds: int
@@ -113,7 +113,7 @@ def test_ties_follow_the_means_and_the_evidence_asked_for(
     np.testing.assert_array_equal(tied_with_best(scores[order], *sizes), tied[order])
 
 
-@pytest.mark.parametrize("num_trials", [3, 50])
+@pytest.mark.parametrize("num_trials", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_equal_trials_are_tied_as_often_as_asked(num_trials: int) -> None:
     rng = np.random.default_rng(0)
     num_draws, alpha = 150, 0.2
@@ -125,6 +125,7 @@ def test_equal_trials_are_tied_as_often_as_asked(num_trials: int) -> None:
     assert np.mean(untied_sets) == pytest.approx(alpha, abs=3 * error)
 
 
+@pytest.mark.slow
 def test_several_truly_best_are_kept_among_worse_ones() -> None:
     rng = np.random.default_rng(0)
     worse = np.repeat([0.0, 0.015], 10)[:, None]

@@ -6,7 +6,7 @@ import pytest
 
 from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.errors import MetricError
-from rust_tuner.labels import CORTICES, visit_totals
+from rust_tuner.labels import CORTICES
 from rust_tuner.metrics import paired_totals
 
 NAN = np.nan
@@ -15,13 +15,16 @@ NAN = np.nan
 def test_the_reference_is_the_total_of_the_manifests_visits():
     table = phantom_table(patients=80, seed=3)
     scores = table[list(CORTICES)].astype("float64").to_numpy()
-    expected = visit_totals(table.assign(**dict(zip(CORTICES, scores.T, strict=True))))
+    known = table.assign(**dict(zip(CORTICES, scores.T, strict=True)))
+    by_visit = known.groupby(["patient_id", "visit"], sort=False)[list(CORTICES)].max()
+    expected = by_visit.assign(total=by_visit.sum(axis=1, skipna=False)).reset_index()
     found = paired_totals(scores, scores, table["patient_id"], table["visit"])
     assert found.num_visits == len(expected)
     complete = expected.dropna(subset=["total"])
     assert 0 < len(complete) < len(expected)
     np.testing.assert_array_equal(found.reference, complete["total"])
     np.testing.assert_array_equal(found.patient_ids, complete["patient_id"])
+    np.testing.assert_array_equal(found.visits, complete["visit"])
 
 
 def test_a_cortex_counts_where_both_sides_score_it_and_a_visit_where_all_four_do():

@@ -5,12 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rust_tuner.models.fold_layers import (
-    FoldBatchNormalization,
-    FoldDense,
-    FoldDropout,
-    GatherRows,
-)
+from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows
 from rust_tuner.models.fold_training import as_numpy
 
 pytestmark = pytest.mark.numerical
@@ -56,38 +51,6 @@ def test_fold_dense_is_a_dense_layer_a_fold(activation, use_bias):
             ]
         )
         np.testing.assert_allclose(answers[fold], answer(stock, values[fold]), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "settings", [{}, {"momentum": 0.6, "epsilon": 0.1}, {"center": False}, {"scale": False}]
-)
-def test_fold_batch_normalization_is_a_layer_a_fold_on_the_rows_that_count(settings):
-    stocks = [keras.layers.BatchNormalization(**settings) for _ in range(NUM_FOLDS)]
-    layer = FoldBatchNormalization(NUM_FOLDS, stocks[0].get_config())
-    layer.build([(NUM_FOLDS, NUM_ROWS, NUM_INPUTS), (NUM_ROWS, NUM_FOLDS)])
-    layer.set_weights(
-        [np.abs(normal(*v.shape, seed=n)) + 0.1 for n, v in enumerate(layer.variables, 1)]
-    )
-    for fold, stock in enumerate(stocks):
-        stock.build((None, NUM_INPUTS))
-        assert len(stock.variables) == len(layer.variables)
-        stock.set_weights([weights[fold, 0] for weights in layer.get_weights()])
-    for step, num_counted in enumerate([(8, 6, 3), (5, 8, 1)]):
-        values = 3 * normal(NUM_FOLDS, NUM_ROWS, NUM_INPUTS, seed=10 + step) + 2
-        counted = (np.arange(NUM_ROWS)[:, None] < num_counted).astype(np.float32)
-        # What pads a batch may be anything.
-        values[~counted.T.astype(bool)] = 1e4
-        answers = answer(layer, [values, counted], training=True)
-        for fold, stock in enumerate(stocks):
-            own = slice(num_counted[fold])
-            expected = answer(stock, values[fold, own], training=True)
-            np.testing.assert_allclose(answers[fold, own], expected, rtol=1e-4, atol=1e-4)
-    values = normal(NUM_FOLDS, NUM_ROWS, NUM_INPUTS, seed=20)
-    answers = answer(layer, [values, np.ones((NUM_ROWS, NUM_FOLDS), np.float32)])
-    for fold, stock in enumerate(stocks):
-        for own, expected in zip(layer.get_weights(), stock.get_weights(), strict=True):
-            np.testing.assert_allclose(own[fold, 0], expected, rtol=1e-5)
-        np.testing.assert_allclose(answers[fold], answer(stock, values[fold]), rtol=1e-4, atol=1e-5)
 
 
 def dropout(rate, shape, **options):

@@ -49,10 +49,10 @@ def compiled(layers, optimizer="adam", loss="binary_crossentropy", metrics=None)
     return model
 
 
-def dense_head(dropout=0.0, optimizer="adam"):
+def dense_head(dropout=0.0, optimizer="adam", units=8):
     def build(metrics=None):
         layers = [
-            keras.layers.Dense(8, activation="relu"),
+            keras.layers.Dense(units, activation="relu"),
             keras.layers.Dropout(dropout),
             keras.layers.Dense(4, activation="sigmoid"),
         ]
@@ -116,7 +116,16 @@ def assert_same_curves(first, second, rtol=2e-5):
                 np.testing.assert_allclose(getattr(one, split)[metric], curve, atol=1e-6)
 
 
-@pytest.mark.parametrize("batch_size", [5, 16, 45, 64])
+# In many steps, in one, and in schedules of unequal length.
+@pytest.mark.parametrize(
+    "batch_size",
+    [
+        pytest.param(5, marks=pytest.mark.slow),
+        16,
+        45,
+        pytest.param(64, marks=pytest.mark.slow),
+    ],
+)
 def test_without_dropout_the_numbers_are_those_of_one_fold_after_another(batch_size):
     data, rows, build = problem(), fold_rows(batch_size), dense_head()
     assert_same_curves(together(data, build, rows), one_by_one(data, build, rows))
@@ -152,11 +161,15 @@ def test_each_fold_trains_as_plain_keras_fit_does():
 )
 def test_with_dropout_the_folds_draw_the_masks_that_they_would_draw_alone():
     data, rows, build = problem(), fold_rows(16), dense_head(dropout=0.4)
-    assert_same_curves(together(data, build, rows), one_by_one(data, build, rows))
+    curves = together(data, build, rows)
+    assert_same_curves(curves, one_by_one(data, build, rows))
     without = together(data, dense_head(), rows)
-    assert not np.allclose(without[0].predictions, together(data, build, rows)[0].predictions)
+    assert not np.allclose(without[0].predictions, curves[0].predictions)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "tensorflow", reason="the masks themselves are equal, as above"
+)
 def test_with_dropout_training_is_distributed_as_one_fold_after_another():
     data, rows, build = problem(), fold_rows(16), dense_head(dropout=0.4)
     curves = together(data, build, rows, epochs=8)
@@ -171,21 +184,14 @@ def test_with_dropout_training_is_distributed_as_one_fold_after_another():
     np.testing.assert_allclose(np.mean(losses[0]), np.mean(losses[1]), rtol=0.1)
 
 
-def test_batch_normalization_keeps_to_its_own_fold():
-    def build(metrics=None):
-        layers = [
-            keras.layers.Dense(6),
-            keras.layers.BatchNormalization(momentum=0.8),
-            keras.layers.Activation("relu"),
-            keras.layers.Dense(4, activation="sigmoid"),
-        ]
-        return compiled(layers, metrics=metrics)
-
-    data, rows = problem(), fold_rows(16)
-    assert_same_curves(together(data, build, rows), one_by_one(data, build, rows), rtol=1e-4)
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", {"learning_rate": 0.05, "epsilon": 0.1}])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param("sgd", marks=pytest.mark.slow),
+        pytest.param("rmsprop", marks=pytest.mark.slow),
+        {"learning_rate": 0.05, "epsilon": 0.1},
+    ],
+)
 def test_other_optimizers_and_settings_give_the_same_numbers(optimizer):
     data, rows, build = problem(), fold_rows(16), dense_head(optimizer=optimizer)
     assert_same_curves(together(data, build, rows), one_by_one(data, build, rows), rtol=1e-4)
@@ -225,7 +231,8 @@ def test_trials_that_differ_in_numbers_only_share_a_graph(monkeypatch):
         for batch, rate, lr, epsilon in ((16, 0.1, 1e-3, 1e-7), (16, 0.4, 1e-2, other_epsilon))
     ]
     graphs = []
-    for hypermodel in hypermodels:
+    # A batch size is one of the numbers.
+    for hypermodel, batch_size in zip(hypermodels, (16, 5), strict=True):
         hp = keras_tuner.HyperParameters()
         hypermodel.declare_hyperparameters(hp)
         targets = np.zeros((66, 18), dtype=np.float32)
@@ -233,7 +240,7 @@ def test_trials_that_differ_in_numbers_only_share_a_graph(monkeypatch):
         together(
             data,
             lambda hm=hypermodel, hp=hp: hm.build_head(hp, NUM_FEATURES),
-            fold_rows(16),
+            fold_rows(batch_size),
             epochs=1,
             trainer=trainer,
         )
@@ -241,6 +248,7 @@ def test_trials_that_differ_in_numbers_only_share_a_graph(monkeypatch):
     assert graphs[0] == graphs[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("last", "atol"), [("float32", 0.006), ("mixed_bfloat16", 0.02)])
 def test_in_bfloat16_the_numbers_are_those_of_one_fold_after_another(last, atol):
     # Elsewhere Keras draws its masks otherwise.
@@ -249,7 +257,6 @@ def test_in_bfloat16_the_numbers_are_those_of_one_fold_after_another(last, atol)
     def build(metrics=None):
         layers = [
             keras.layers.Dense(8, activation="relu", dtype="mixed_bfloat16"),
-            keras.layers.BatchNormalization(dtype="mixed_bfloat16"),
             keras.layers.Dropout(rate, dtype="mixed_bfloat16"),
             keras.layers.Dense(4, activation="sigmoid", dtype=last),
         ]
@@ -259,11 +266,10 @@ def test_in_bfloat16_the_numbers_are_those_of_one_fold_after_another(last, atol)
     trainer = FoldParallelTrainer(data)
     curves = together(data, build, rows, trainer=trainer)
     alone = one_by_one(data, build, rows)
-    first = one_by_one(data, build, rows, epochs=1)
-    for one, other, start in zip(curves, alone, first, strict=True):
+    for one, other in zip(curves, alone, strict=True):
         # Of the last bits alone; what is learned in the later epochs is more.
         np.testing.assert_allclose(one.predictions, other.predictions, atol=atol)
-        assert np.abs(other.predictions[-1] - start.predictions[0]).max() > 0.06
+        assert np.abs(other.predictions[-1] - other.predictions[0]).max() > 0.06
     (twin,) = trainer._twins.values()
     kernels = [layer.kernel for layer in twin.layers if isinstance(layer, FoldDense)]
     assert [kernel.dtype for kernel in kernels] == ["float32", "float32"]
@@ -318,8 +324,8 @@ def test_a_trainer_keeps_the_memory_of_one_head_and_after_its_release_of_none():
     (old,) = trainer._twins.values()
     owned = [v for v in (*old.model.variables, *old.model.optimizer.variables)]
     before = held_bytes(owned)
-    # The epochs of these batches are of another length, so a head of another shape is traced.
-    together(data, build, fold_rows(45), trainer=trainer)
+    # A head of another shape is traced anew.
+    together(data, dense_head(units=5), fold_rows(5), trainer=trainer)
     (new,) = trainer._twins.values()
     assert new is not old
     features = data.inputs.values.nbytes

@@ -168,7 +168,9 @@ def test_slow_kernels_are_mentioned_once_and_only_where_nobody_chose_them(monkey
 
 def test_the_backend_may_be_started_again():
     start_backend()
+    described = describe_backend()
     start_backend()
+    assert describe_backend() == described
 
 
 def test_versions_name_what_decides_the_last_digits():

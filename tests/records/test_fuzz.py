@@ -8,7 +8,16 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_studies import signed, write_nested, write_noise, write_passed_checks, write_study
+from report_studies import (
+    signed,
+    write_baselines,
+    write_noise,
+    write_out_of_fold,
+    write_passed_checks,
+    write_regime_1,
+    write_regime_2,
+    write_study,
+)
 
 from rust_tuner.records.folder import read_study
 from rust_tuner.search.regimes import REGIME_1
@@ -32,6 +41,7 @@ FILES = (
     "final/predictions.csv",
     "final/cross_validation/search.json",
 )
+JSON_FILES = tuple(name for name in FILES if name.endswith(".json"))
 HOSTILE = (
     None,
     True,
@@ -66,11 +76,17 @@ RAW = (
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """A study that is written by hand, with every kind of record."""
+    """A study that is written by hand, with every kind of record, and few: it is read often."""
     folder = tmp_path_factory.mktemp("fuzzed") / "study"
     write_study(folder)
-    write_nested(folder / "nested")
-    write_noise(folder / "noise")
+    for name in ("baselines", "regime_1", "regime_2", "noise"):
+        shutil.rmtree(folder / name)
+    write_baselines(folder / "baselines", ["lenet1998"], num_folds=2)
+    write_regime_1(folder / "regime_1", count=2, num_folds=2)
+    write_regime_2(folder / "regime_2", rates=[1e-1], epsilons=[1e-7], num_folds=2)
+    for regime in ("regime_1", "regime_2"):
+        write_out_of_fold(folder / regime, rows=24)
+    write_noise(folder / "noise", repeats=2)
     write_passed_checks(folder)
     return folder
 
@@ -131,10 +147,7 @@ def replaced(value, path, by):
     return copy
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".json")])
-@settings(max_examples=25, deadline=None)
-@given(data=st.data())
-def test_a_hostile_value_anywhere_in_a_file_is_read_or_named(name, study, data):
+def look_at_a_hostile_value(study, name, data):
     content = json.loads((study / name).read_text())
     path = data.draw(st.sampled_from(sorted(nodes(content), key=str)))
     value = data.draw(st.sampled_from(HOSTILE))
@@ -145,14 +158,41 @@ def test_a_hostile_value_anywhere_in_a_file_is_read_or_named(name, study, data):
     look_at_changed(study, name, json.dumps(hostile).encode())
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", JSON_FILES)
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-def test_flipped_and_cut_bytes_are_read_or_named(name, study, data):
+def test_a_hostile_value_anywhere_in_a_file_is_read_or_named(name, study, data):
+    look_at_a_hostile_value(study, name, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", JSON_FILES)
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_many_hostile_values_anywhere_in_a_file_are_read_or_named(name, study, data):
+    look_at_a_hostile_value(study, name, data)
+
+
+def look_at_flipped_and_cut_bytes(study, name, data):
     content = bytearray((study / name).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     look_at_changed(study, name, bytes(content[: data.draw(st.integers(0, len(content)))]))
+
+
+@pytest.mark.parametrize("name", FILES)
+@settings(max_examples=5, deadline=None)
+@given(data=st.data())
+def test_flipped_and_cut_bytes_are_read_or_named(name, study, data):
+    look_at_flipped_and_cut_bytes(study, name, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_many_flipped_and_cut_bytes_are_read_or_named(name, study, data):
+    look_at_flipped_and_cut_bytes(study, name, data)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")

@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from report_studies import write_json, write_study
+from report_studies import write_json, write_study, write_unrendered_report
 
 from rust_tuner.analysis.record_checks import record_checks
 from rust_tuner.analysis.tables import final_table
@@ -14,7 +14,6 @@ from rust_tuner.records.folder import read_study
 from rust_tuner.records.looks import Look
 from rust_tuner.report.checklist.facts import facts_of
 from rust_tuner.report.holdout_room import with_looks
-from rust_tuner.report.html import write_report
 from rust_tuner.terminal.status import status_lines
 
 QUESTION = "Was the hold-out set looked at once, and by itself?"
@@ -48,7 +47,7 @@ def read_rows(path):
 
 
 def verdict(study):
-    return next(c for c in record_checks(read_study(study)) if c.question == QUESTION)
+    return next(c for c in record_checks(read_study(study)) if c.title == QUESTION)
 
 
 def lines(study):
@@ -65,7 +64,7 @@ def study(tmp_path):
 def twice(tmp_path_factory):
     study = write_study(tmp_path_factory.mktemp("twice") / "study")
     set_looks(study, *looks_of(study))
-    write_report(study)
+    write_unrendered_report(study)
     return study
 
 
@@ -110,13 +109,13 @@ def test_a_hold_out_set_that_was_looked_at_once_has_its_plain_titles(study):
 
 
 def test_the_record_checks_warn_of_a_second_look_and_fail_for_another_model(study):
-    assert verdict(study).verdict == "passed"
+    assert verdict(study).status == "passed"
     set_looks(study, *looks_of(study))
-    assert verdict(study).verdict == "warning"
+    assert verdict(study).status == "warning"
     set_looks(study, *looks_of(study, models=("ab" * 32, "cd" * 32)))
-    assert (verdict(study).verdict, "different models" in verdict(study).found) == ("failed", True)
+    assert (verdict(study).status, "different models" in verdict(study).reason) == ("failed", True)
     set_looks(study, *looks_of(study, state="begun"))
-    assert "a look was begun on 2026-12-24" in verdict(study).found
+    assert "a look was begun on 2026-12-24" in verdict(study).reason
 
 
 def test_status_tells_looks_reasons_and_what_was_not_finished(study):
@@ -142,7 +141,7 @@ def test_a_deleted_evaluation_is_still_known(study):
     assert records.holdout is None
     (problem,) = records.problems
     assert problem.startswith("final/holdout.json is missing: the hold-out set was looked at on 20")
-    assert verdict(study).verdict == "failed"
+    assert verdict(study).status == "failed"
     warnings = warnings_of(records)
     assert any(text.startswith("The hold-out set was looked at on 2026-11-24") for text in warnings)
     facts = facts_of(records)

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from stand_ins import backbone_stand_in
 
 from rust_tuner import LeNet1998, Protocol, load_manifest, make_folds, run_baselines
 from rust_tuner.data.phantoms import write_phantoms
@@ -85,19 +86,6 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-def stand_in(weights, *, image_size, trainable=False, precision="float32"):
-    """A backbone that is quick to build and train, with statistics of its batches as the real."""
-    layers = [
-        keras.Input((image_size, image_size, 3)),
-        keras.layers.Conv2D(64, 9, strides=9, activation="relu"),
-        keras.layers.BatchNormalization(),
-        keras.layers.Conv2D(2048, 3, strides=3, activation="relu"),
-    ]
-    model = keras.Sequential(layers)
-    model.trainable = trainable
-    return model
-
-
 @pytest.fixture(scope="module")
 def radimagenet(tmp_path_factory):
     """A whole model in HDF5 at another image size, as RadImageNet's file is one."""
@@ -116,7 +104,7 @@ def finished(development, protocol, cache, radimagenet, tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     told = Told()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(architectures, "build_backbone", stand_in)
+        patch.setattr(architectures, "build_backbone", backbone_stand_in)
         patch.setenv(WEIGHTS_VARIABLE, str(radimagenet))
         projects = run_baselines(
             development,
@@ -232,11 +220,12 @@ def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
     assert not list(resumed.folder.rglob("*.epoch.npz"))
 
 
+@pytest.mark.slow
 def test_an_end_to_end_model_resumes_with_its_statistics_and_optimiser(
     finished, development, protocol, cache, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(EpochCheckpoint, "seconds_between", 0.0)
-    monkeypatch.setattr(architectures, "build_backbone", stand_in)
+    monkeypatch.setattr(architectures, "build_backbone", backbone_stand_in)
     shared = {"models": [END_TO_END], "protocol": protocol, "cache": cache}
     with pytest.raises(Killed):
         run_baselines(development, tmp_path, **shared, progress=Told(dies_after=1))
@@ -307,7 +296,7 @@ def test_a_model_that_fails_is_said_each_time_and_the_others_go_on(
     def too_large(*args, **kwargs):
         raise MemoryError("no room")
 
-    monkeypatch.setattr(architectures, "build_backbone", stand_in)
+    monkeypatch.setattr(architectures, "build_backbone", backbone_stand_in)
     short = dataclasses.replace(protocol, baseline_epochs=1, baseline_folds=2)
     shared = {"models": [END_TO_END, LENET], "protocol": short, "cache": cache}
     with pytest.MonkeyPatch.context() as patch:

@@ -35,14 +35,20 @@ def development(phantom_manifest):
 
 
 @pytest.fixture(scope="module")
-def subject(development, clinical, tmp_path_factory):
+def cache(tmp_path_factory):
+    """Features as the clinical protocol has them."""
+    return tmp_path_factory.mktemp("clinical")
+
+
+@pytest.fixture(scope="module")
+def subject(development, clinical, cache):
     space = SearchSpace(batch_size=8, dropout_rate=0.3)
     return radiographs_subject(
         TransferLearningHyperModel.from_protocol(clinical, space),
         development,
         make_folds(development, 3, SEED),
         seed=SEED,
-        cache=tmp_path_factory.mktemp("clinical"),
+        cache=cache,
         progress=Silent(),
     )
 
@@ -140,8 +146,12 @@ def test_radiographs_keep_their_shape_and_are_flipped_from_left_to_right_only(
     assert np.ptp(squashed[:, :3]) > 0
 
 
-def test_a_search_is_scored_by_its_visible_cortices(development, clinical, tmp_path):
-    tuner = regime_1(development, tmp_path, protocol=clinical, cache=tmp_path / "cache")
+def test_a_search_is_scored_by_its_visible_cortices(
+    development, clinical, subject, cache, tmp_path
+):
+    tuner = regime_1(development, tmp_path, protocol=clinical, cache=cache)
+    # On the very features that the tests above have seen.
+    assert tuner.project.run["subject"]["inputs"] == subject.identity["inputs"]
     project = read_project(tuner.project_folder)
     assert project.objective == "val_cortex_auroc"
     for trial in project.trials:

@@ -3,13 +3,13 @@
 import io
 
 import pytest
+from report_studies import write_unrendered_report
 from rich.console import Console
 
 from rust_tuner import load_manifest, regime_1, split_holdout
 from rust_tuner.analysis.export import best_hyperparameters
 from rust_tuner.analysis.tables import trials_table
 from rust_tuner.records.project import read_project
-from rust_tuner.report.html import write_report
 from rust_tuner.terminal.searches import best_trials_table
 
 TRIALS = 50
@@ -40,7 +40,7 @@ def test_fifty_times_the_same_configuration_is_called_tied(
     console = Console(file=io.StringIO(), width=80)
     console.print(best_trials_table(project))
     assert "best 5 of 50 trials, 50 tied for the best" in console.file.getvalue()
-    page = write_report(tmp_path).read_text()
+    page = write_unrendered_report(tmp_path).read_text()
     assert "50 of 50 trials are statistically tied for the best" in page
     alone = results["p_against_best"] < 0.05
     print(f"\none by one {alone.sum()} of {TRIALS} would have been called worse")

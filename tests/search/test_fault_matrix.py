@@ -12,7 +12,15 @@ from rust_tuner.records.folds import FoldStore
 from rust_tuner.records.project import read_out_of_fold
 
 MOMENTS = ("before", "during", "after")
-OTHER_DAMAGES = ("empty", "one byte", "all but two bytes", "garbage", "absent")
+DAMAGES = ("empty", "one byte", "half", "all but two bytes", "garbage", "absent")
+STATE_FILES = (
+    "search.json",
+    "oracle.json",
+    "tuner0.json",
+    "trial_0000/trial.json",
+    "trial_0000/fold_0.json",
+    "trial_0000/out_of_fold.npz",
+)
 
 
 def outcome(tuner):
@@ -66,16 +74,19 @@ def test_every_kind_of_state_file_is_among_the_writes(uninterrupted):
 def test_a_search_killed_at_a_write_of_some_kinds_ends_as_if_untouched(uninterrupted, tmp_path):
     expected, writes = uninterrupted["grid"]
     last_of_kind = {name: position for position, name in enumerate(writes)}
-    for name in ("search.json", "trial.json", "fold_1.json", "out_of_fold.npz"):
+    # At every write, before, during and after it: the slow test below.
+    for name in ("trial.json", "fold_1.json"):
         strike = last_of_kind[name]
         folder = tmp_path / str(strike)
         assert_same(resume_after(folder, "grid", strike, "during"), expected)
         shutil.rmtree(folder)
 
 
+# Another oracle writes the same files in the same order.
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("kind", ["random", "grid"])
+@pytest.mark.parametrize(
+    ("kind", "moment"), [*(("random", moment) for moment in MOMENTS), ("grid", "during")]
+)
 def test_a_search_killed_at_any_write_ends_as_if_untouched(kind, moment, uninterrupted, tmp_path):
     expected, writes = uninterrupted[kind]
     for strike in range(len(writes)):
@@ -125,16 +136,10 @@ def test_a_completed_fold_is_never_trained_again(tmp_path, monkeypatch):
     assert saved == [("trial_0000", 0), ("trial_0000", 1), ("trial_0001", 0), ("trial_0001", 1)]
 
 
-@pytest.mark.parametrize(
-    "damage", ["half", *(pytest.param(kind, marks=pytest.mark.slow) for kind in OTHER_DAMAGES)]
-)
-def test_any_damaged_state_file_is_made_again(damage, uninterrupted, tmp_path):
+def assert_made_again(damage, names, uninterrupted, tmp_path):
     expected, _ = uninterrupted["grid"]
     whole = tmp_path / "whole"
     run_search(whole, "grid")
-    names = ["search.json", "oracle.json", "tuner0.json"] + [
-        f"trial_0000/{name}" for name in ("trial.json", "fold_0.json", "out_of_fold.npz")
-    ]
     for name in names:
         folder = tmp_path / "damaged"
         shutil.copytree(whole, folder)
@@ -153,3 +158,14 @@ def test_any_damaged_state_file_is_made_again(damage, uninterrupted, tmp_path):
             path.write_bytes(damaged[damage])
         assert_same(outcome(run_search(folder, "grid")), expected)
         shutil.rmtree(folder)
+
+
+def test_a_state_file_that_is_cut_short_is_made_again(uninterrupted, tmp_path):
+    names = ("trial_0000/trial.json", "trial_0000/fold_0.json")
+    assert_made_again("half", names, uninterrupted, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_any_damaged_state_file_is_made_again(damage, uninterrupted, tmp_path):
+    assert_made_again(damage, STATE_FILES, uninterrupted, tmp_path)

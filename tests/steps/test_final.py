@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
+from stand_ins import backbone_stand_in
 
 from rust_tuner import HoldOut, Study, load_manifest, split_holdout
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
@@ -40,12 +41,21 @@ VALUES = {"batch_size": 8, "dropout_rate": 0.1, "learning_rate": 1e-3, "epsilon"
 
 @pytest.fixture(scope="module")
 def final_study(tmp_path_factory, finished_study):
+    """The finished study with its final model, whose backbone is a stand-in for InceptionV3."""
     root = tmp_path_factory.mktemp("final")
     shutil.copytree(finished_study.directory.parent, root / "moved")
     folder = root / "moved" / finished_study.directory.name
     study = Study(folder, cache=finished_study.cache)
-    found = study.final()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rust_tuner.models.backbones.build_backbone", backbone_stand_in)
+        found = study.final()
     return study, found
+
+
+def sides_of(study):
+    """The development and the hold-out set of a study, cut again."""
+    manifest = study.directory.parent / "radiographs" / "manifest.csv"
+    return split_holdout(load_manifest(manifest), seed=study.protocol.seed)
 
 
 @pytest.fixture
@@ -94,7 +104,7 @@ np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
 def test_the_figures_are_those_of_the_predictions(final_study):
     study, found = final_study
     told = pd.read_csv(study.directory / "final" / PREDICTIONS_FILE)
-    _, holdout = study._split()
+    _, holdout = sides_of(study)
     labels, answers = holdout.radiographs.labels, told[PROBABILITIES].to_numpy()
     assert len(told) == found["radiographs"] == len(holdout)
     areas, precisions, recalls = [], [], []
@@ -181,7 +191,7 @@ def test_the_cut_off_of_union_is_that_of_the_development_set_and_stands_in_both_
 
 def test_no_patient_of_the_hold_out_set_was_trained_on(final_study):
     study, _ = final_study
-    development, holdout = study._split()
+    development, holdout = sides_of(study)
     told = pd.read_csv(study.directory / "final" / PREDICTIONS_FILE, dtype=str)
     sealed = set(holdout.radiographs.patient_ids)
     assert set(told["patient_id"]) == sealed
@@ -333,7 +343,7 @@ def test_another_model_never_sees_the_hold_out_set(final_study, tmp_path):
     root = tmp_path / "other"
     shutil.copytree(study.directory.parent, root)
     folder = root / study.directory.name
-    development, _ = study._split()
+    development, _ = sides_of(study)
     with pytest.raises(ResumeError, match="holds what another model reached"):
         fit_final_model(
             development, folder, VALUES, epochs=1, protocol=study.protocol, cache=study.cache
@@ -351,7 +361,7 @@ def test_nothing_trains_on_the_hold_out_set(step, sides, tmp_path, tiny_protocol
 
 def test_the_development_set_is_not_taken_for_the_hold_out_set(final_study, tmp_path):
     study, _ = final_study
-    development, _ = study._split()
+    development, _ = sides_of(study)
     with pytest.raises(SearchError, match="got Development, expected HoldOut"):
         evaluate_holdout(tmp_path, development, development, epoch=0)
 

@@ -28,7 +28,6 @@ from rust_tuner.records.nested import outer_folder, read_nested, read_outer
 from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.project import read_out_of_fold, read_project
 from rust_tuner.records.rows import read_rows
-from rust_tuner.steps import nested as nested_module
 from rust_tuner.steps.nested import nested_cross_validation
 
 DIFFERS = "holds a nested cross-validation that differs"
@@ -129,8 +128,17 @@ def test_the_inner_searches_were_run_on_the_outer_training_rows(
                     regime_1(shown, copy, **shared)
 
 
+class FirstOuterFold(Silent):
+    """Kills the process as it begins with the second outer fold."""
+
+    def task(self, name, total, *, done=0):
+        if name.startswith("outer fold 2 of"):
+            raise Killed
+        return super().task(name, total, done=done)
+
+
 def test_what_is_true_of_the_outer_patients_changes_nothing_inside(
-    repeated_study, tiny_protocol, tmp_path, monkeypatch
+    repeated_study, tiny_protocol, tmp_path
 ):
     protocol = dataclasses.replace(
         tiny_protocol, num_folds=2, trials=1, epochs=1, learning_rates=(1e-2,)
@@ -141,18 +149,15 @@ def test_what_is_true_of_the_outer_patients_changes_nothing_inside(
     held = folds.assignment == 0
     for cortex in CORTICES:
         table.loc[held, cortex] = table.loc[held, cortex] % 4 + 1
-    run_outer = nested_module._run_outer
-
-    def first_alone(folder, run, fold, *rest, **options):
-        if fold.number > 0:
-            raise Killed
-        return run_outer(folder, run, fold, *rest, **options)
-
-    monkeypatch.setattr(nested_module, "_run_outer", first_alone)
     for name, shown in (("as it is", development), ("other", Development(Radiographs(table)))):
         with pytest.raises(Killed):
             nested_cross_validation(
-                shown, tmp_path / name, protocol=protocol, folds=folds, cache=repeated_study.cache
+                shown,
+                tmp_path / name,
+                protocol=protocol,
+                folds=folds,
+                cache=repeated_study.cache,
+                progress=FirstOuterFold(),
             )
     one, other = (tmp_path / name / "nested" / "outer_00" for name in ("as it is", "other"))
     for regime in ("regime_1", "regime_2"):
@@ -251,7 +256,8 @@ def test_running_again_computes_nothing_and_changes_no_byte(
     def never(*_, **__):
         raise AssertionError("an outer fold that is finished was computed again")
 
-    monkeypatch.setattr("rust_tuner.steps.nested._run_outer", never)
+    monkeypatch.setattr("rust_tuner.steps.nested.score_outer_fold", never)
+    monkeypatch.setattr("keras.Model.fit", never)
     before = contents(repeated_copy.directory)
     found = repeated_copy.open(nested_protocol).nested()
     assert contents(repeated_copy.directory) == before
@@ -358,6 +364,7 @@ def test_a_fold_with_nothing_to_score_is_found_before_anything_is_trained(
     assert not list(tmp_path.rglob("trial_*"))
 
 
+@pytest.mark.slow
 def test_killed_at_any_write_of_its_own_it_ends_as_if_untouched(
     repeated_copy, repeated_study, nested_protocol
 ):

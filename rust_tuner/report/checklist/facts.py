@@ -1,7 +1,6 @@
 """The facts that a study's records have for reporting checklists, each a sentence or two.
 
-A fact is left out where the record that it comes from is not there or is damaged. It is long
-because each fact is a function of its own, a few lines each.
+A fact is left out where the record that it comes from is not there or is damaged.
 """
 
 import html
@@ -40,6 +39,17 @@ _COUNTED = {"labels": {}, "cortices": {"accuracy": "cortices", "kappa": "cortice
 _MARKS = re.compile(r"[\\`*\[\]|]")
 
 
+Fact = Callable[[StudyRecords], list[str]]
+# By the names that items ask by.
+FACTS: dict[str, Fact] = {}
+
+
+def _fact(tell: Fact) -> Fact:
+    """Make a function the fact of its name."""
+    FACTS[tell.__name__.removeprefix("_")] = tell
+    return tell
+
+
 def facts_of(records: StudyRecords) -> dict[str, list[str]]:
     """What the records know, by the names that items ask by; only what is there, a line each."""
     known: dict[str, list[str]] = {}
@@ -60,7 +70,7 @@ def one_line(text: object) -> str:
     return _MARKS.sub(r"\\\g<0>", escaped)
 
 
-def _protocol(records: StudyRecords) -> dict[str, Any]:
+def _choices(records: StudyRecords) -> dict[str, Any]:
     return dict((records.study or {})["protocol"])
 
 
@@ -71,7 +81,7 @@ def _is_pretrained(records: StudyRecords) -> bool:
         for project in records.projects.values()
         if (weights := project.run["subject"].get("weights")) is not None
     }
-    return "random" not in (asked or {_protocol(records).get("weights")})
+    return "random" not in (asked or {_choices(records).get("weights")})
 
 
 def _search(records: StudyRecords) -> Project | None:
@@ -79,6 +89,7 @@ def _search(records: StudyRecords) -> Project | None:
     return records.regime_2 or records.regime_1
 
 
+@_fact
 def _technology(records: StudyRecords) -> list[str]:
     part = "pretrained part" if _is_pretrained(records) else "randomly initialised part"
     return [
@@ -87,17 +98,20 @@ def _technology(records: StudyRecords) -> list[str]:
     ]
 
 
+@_fact
 def _question(records: StudyRecords) -> list[str]:
-    objective = str(_protocol(records)["objective"]).removeprefix("val_")
+    objective = str(_choices(records)["objective"]).removeprefix("val_")
     return [f"optimised: {METRICS.get(objective, objective)}"]
 
 
+@_fact
 def _design(records: StudyRecords) -> list[str]:
     return ["development of a model with evaluation on internal data: cross-validation"] + (
         [f"and a hold-out set, {count_text(records.looks)}"] if records.looks else []
     )
 
 
+@_fact
 def _data(records: StudyRecords) -> list[str]:
     study = records.study or {}
     return [
@@ -107,6 +121,7 @@ def _data(records: StudyRecords) -> list[str]:
     ]
 
 
+@_fact
 def _sites(records: StudyRecords) -> list[str]:
     names = ((records.split or {}).get("site_folds") or {}).get("sites")
     if names:
@@ -118,8 +133,9 @@ def _sites(records: StudyRecords) -> list[str]:
     return [f"sites of the hold-out set: {', '.join(found)}"] if found else []
 
 
+@_fact
 def _preprocessing(records: StudyRecords) -> list[str]:
-    protocol = _protocol(records)
+    protocol = _choices(records)
     size = protocol["image_size"]
     way = {"squash": "squashed to the square", "letterbox": "scaled with its aspect ratio kept"}
     return [
@@ -128,18 +144,21 @@ def _preprocessing(records: StudyRecords) -> list[str]:
     ]
 
 
+@_fact
 def _subset(records: StudyRecords) -> list[str]:
     return [f"all {(records.study or {})['radiographs']} rows of the manifest were used"]
 
 
+@_fact
 def _checked(records: StudyRecords) -> list[str]:
     return [
         f"the {(records.study or {})['radiographs']} images were decoded and checked beforehand"
     ]
 
 
+@_fact
 def _missing(records: StudyRecords) -> list[str]:
-    protocol = _protocol(records)
+    protocol = _choices(records)
     trained = "left out of the loss" if protocol["masked_loss"] else "trained as negative"
     return [
         "a cortex without a score is taken as not visible: its four labels are zero, "
@@ -148,14 +167,16 @@ def _missing(records: StudyRecords) -> list[str]:
     ]
 
 
+@_fact
 def _reference(records: StudyRecords) -> list[str]:
-    _protocol(records)
+    _choices(records)
     return [
         "scores of 1-4 for each cortex, as the manifest has them (RUST: Whelan et al., J Trauma "
         "2010, doi:10.1097/TA.0b013e3181a7c16d)"
     ]
 
 
+@_fact
 def _partitions(records: StudyRecords) -> list[str]:
     split = records.split or {}
     development, holdout = len(split["development"]), len(split["holdout"])
@@ -166,6 +187,7 @@ def _partitions(records: StudyRecords) -> list[str]:
     ]
 
 
+@_fact
 def _folds(records: StudyRecords) -> list[str]:
     split = records.split or {}
     numbers = sorted(map(int, split["folds"]))
@@ -175,10 +197,12 @@ def _folds(records: StudyRecords) -> list[str]:
     return [f"development set: {'; '.join(told)}"] if told else []
 
 
+@_fact
 def _disjoint(records: StudyRecords) -> list[str]:
     return ["patients: no patient is on two sides of a split"] if records.split else []
 
 
+@_fact
 def _sizes(records: StudyRecords) -> list[str]:
     study, lines = records.study or {}, []
     if study:
@@ -193,14 +217,17 @@ def _sizes(records: StudyRecords) -> list[str]:
     return lines
 
 
+@_fact
 def _model(records: StudyRecords) -> list[str]:
     return [describe_model(pretrained=_is_pretrained(records))]
 
 
+@_fact
 def _inputs(records: StudyRecords) -> list[str]:
     return ["input: one radiograph, anteroposterior or lateral; nothing else is known to the model"]
 
 
+@_fact
 def _outputs(records: StudyRecords) -> list[str]:
     return [
         f"{NUM_LABELS} probabilities: two views, and four scores of each of four cortices; the "
@@ -208,10 +235,11 @@ def _outputs(records: StudyRecords) -> list[str]:
     ]
 
 
+@_fact
 def _thresholds(records: StudyRecords) -> list[str]:
     found = records.holdout or {}
     if not found:
-        threshold = _protocol(records).get("union_threshold")
+        threshold = _choices(records).get("union_threshold")
         return [f"union: a true total of at least {threshold:g}"] if threshold else []
     return [
         union_text(union_of(records)),
@@ -219,11 +247,13 @@ def _thresholds(records: StudyRecords) -> list[str]:
     ]
 
 
+@_fact
 def _versions(records: StudyRecords) -> list[str]:
     study = records.study or {}
     return [", ".join(f"{name} {version}" for name, version in study["versions"].items())]
 
 
+@_fact
 def _machines(records: StudyRecords) -> list[str]:
     found: dict[str, list[str]] = {}
     for step, machines in ((records.study or {}).get("environments") or {}).items():
@@ -239,6 +269,7 @@ def _machines(records: StudyRecords) -> list[str]:
     return [f"{told} ({', '.join(steps)})" for told, steps in found.items()]
 
 
+@_fact
 def _weights(records: StudyRecords) -> list[str]:
     found = {
         (weights.get("asked"), weights.get("sha256"))
@@ -252,18 +283,21 @@ def _weights(records: StudyRecords) -> list[str]:
     ]
 
 
+@_fact
 def _seed(records: StudyRecords) -> list[str]:
-    seed = _protocol(records)["seed"]
+    seed = _choices(records)["seed"]
     return [f"head: Keras's initial weights; everything random is drawn from the seed {seed}"]
 
 
+@_fact
 def _training(records: StudyRecords) -> list[str]:
-    protocol = _protocol(records)
+    protocol = _choices(records)
     flips = str(protocol["flips"]).replace("_", " ")
     loss = "where the cortex is visible" if protocol["masked_loss"] else "over all labels"
     return [f"Adam, binary cross-entropy {loss}; augmentation by random flips: {flips}"]
 
 
+@_fact
 def _searches(records: StudyRecords) -> list[str]:
     lines = []
     for name, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2)):
@@ -278,6 +312,7 @@ def _searches(records: StudyRecords) -> list[str]:
     return lines
 
 
+@_fact
 def _best(records: StudyRecords) -> list[str]:
     project = _search(records)
     if project is None or project.best is None:
@@ -289,17 +324,19 @@ def _best(records: StudyRecords) -> list[str]:
     return [f"best configuration: {told}"]
 
 
+@_fact
 def _selection(records: StudyRecords) -> list[str]:
     rule = {
         "best_mean": "the best epoch of that mean curve",
         "last": "the last epoch",
-    }.get(str(_protocol(records)["score_epoch"]), f"epoch {_protocol(records)['score_epoch']}")
+    }.get(str(_choices(records)["score_epoch"]), f"epoch {_choices(records)['score_epoch']}")
     return [
         f"a configuration's score averages each epoch's figure over the folds and takes {rule}; "
         "the best score is a selection score"
     ]
 
 
+@_fact
 def _ties(records: StudyRecords) -> list[str]:
     project = _search(records)
     compared = project.ties if project is not None else {}
@@ -309,12 +346,14 @@ def _ties(records: StudyRecords) -> list[str]:
     return [f"{tied} of {len(compared)} configurations are statistically tied for the best"]
 
 
+@_fact
 def _ensembles(records: StudyRecords) -> list[str]:
     if records.holdout is None:
         return []
     return ["none: one model, refitted on the whole development set"]
 
 
+@_fact
 def _metrics(records: StudyRecords) -> list[str]:
     return [
         "most likely score of each visible cortex: accuracy, balanced accuracy, macro F1, "
@@ -328,6 +367,7 @@ def _metrics(records: StudyRecords) -> list[str]:
     ]
 
 
+@_fact
 def _uncertainty(records: StudyRecords) -> list[str]:
     return [
         "95 % intervals over patients: of AUROCs score intervals with the clustered variance of "
@@ -339,6 +379,7 @@ def _uncertainty(records: StudyRecords) -> list[str]:
     ]
 
 
+@_fact
 def _robustness(records: StudyRecords) -> list[str]:
     split = records.split or {}
     lines = ["each fold leaves one site out"] if split.get("site_folds") else []
@@ -348,6 +389,7 @@ def _robustness(records: StudyRecords) -> list[str]:
     return lines
 
 
+@_fact
 def _internal(records: StudyRecords) -> list[str]:
     lines = []
     project = records.cross_validation
@@ -363,12 +405,14 @@ def _internal(records: StudyRecords) -> list[str]:
     return lines
 
 
+@_fact
 def _external(records: StudyRecords) -> list[str]:
     if (records.split or {}).get("site_folds"):
         return ["none in the records; cross-validation leaves one site out, which is internal"]
     return []
 
 
+@_fact
 def _labels(records: StudyRecords) -> list[str]:
     found = records.holdout
     if found is None:
@@ -377,6 +421,7 @@ def _labels(records: StudyRecords) -> list[str]:
     return [f"hold-out set, radiographs with each label of {found['radiographs']}: {told}"]
 
 
+@_fact
 def _headline(records: StudyRecords) -> list[str]:
     told = _figures(records)
     return [
@@ -403,6 +448,7 @@ def _headline(records: StudyRecords) -> list[str]:
     ]
 
 
+@_fact
 def _view_only(records: StudyRecords) -> list[str]:
     if records.holdout is None:
         return []
@@ -417,6 +463,7 @@ def _view_only(records: StudyRecords) -> list[str]:
     ]
 
 
+@_fact
 def _agreement(records: StudyRecords) -> list[str]:
     told = _figures(records)
     return [
@@ -434,6 +481,7 @@ def _agreement(records: StudyRecords) -> list[str]:
     ]
 
 
+@_fact
 def _union(records: StudyRecords) -> list[str]:
     told = _figures(records)
     names = {
@@ -446,31 +494,37 @@ def _union(records: StudyRecords) -> list[str]:
     return [line for line in lines if line]
 
 
+@_fact
 def _failures(records: StudyRecords) -> list[str]:
     if records.predictions is None:
         return []
     return ["confusion of each cortex's scores: report/figures/holdout_confusion.csv"]
 
 
+@_fact
 def _limitations(records: StudyRecords) -> list[str]:
     return warnings_of(records)[:_MOST_LIMITS]
 
 
+@_fact
 def _imbalance(records: StudyRecords) -> list[str]:
-    _protocol(records)
+    _choices(records)
     return ["nothing is reweighted or resampled; splits are stratified by label"]
 
 
+@_fact
 def _updating(records: StudyRecords) -> list[str]:
     return ["the model was not updated"] if records.holdout is not None else []
 
 
+@_fact
 def _predictions(records: StudyRecords) -> list[str]:
     if records.holdout is None:
         return []
     return ["by the saved model from the pixels alone, as rust-tuner predict does"]
 
 
+@_fact
 def _card(records: StudyRecords) -> list[str]:
     found = records.holdout
     if found is None:
@@ -478,71 +532,23 @@ def _card(records: StudyRecords) -> list[str]:
     return [f"final/model.keras, SHA-256 {found.get('model_sha256')}; its card is final/model.json"]
 
 
+@_fact
 def _use(records: StudyRecords) -> list[str]:
     return ["the software is for research; it is not a medical device"]
 
 
-def _protocol_file(records: StudyRecords) -> list[str]:
-    _protocol(records)
+@_fact
+def _protocol(records: StudyRecords) -> list[str]:
+    _choices(records)
     return [
         "every choice is in study.json; commands that repeat the study are on report/index.html"
     ]
 
 
+@_fact
 def _software(records: StudyRecords) -> list[str]:
     version = (records.study or {})["versions"].get("rust-tuner")
     return [f"rust_tuner {version}, Apache-2.0"]
-
-
-FACTS: dict[str, Callable[[StudyRecords], list[str]]] = {
-    "technology": _technology,
-    "question": _question,
-    "design": _design,
-    "data": _data,
-    "sites": _sites,
-    "preprocessing": _preprocessing,
-    "subset": _subset,
-    "checked": _checked,
-    "missing": _missing,
-    "reference": _reference,
-    "partitions": _partitions,
-    "folds": _folds,
-    "disjoint": _disjoint,
-    "sizes": _sizes,
-    "model": _model,
-    "inputs": _inputs,
-    "outputs": _outputs,
-    "thresholds": _thresholds,
-    "versions": _versions,
-    "machines": _machines,
-    "weights": _weights,
-    "seed": _seed,
-    "training": _training,
-    "searches": _searches,
-    "best": _best,
-    "selection": _selection,
-    "ties": _ties,
-    "ensembles": _ensembles,
-    "metrics": _metrics,
-    "uncertainty": _uncertainty,
-    "robustness": _robustness,
-    "internal": _internal,
-    "external": _external,
-    "labels": _labels,
-    "headline": _headline,
-    "view_only": _view_only,
-    "agreement": _agreement,
-    "union": _union,
-    "failures": _failures,
-    "limitations": _limitations,
-    "imbalance": _imbalance,
-    "updating": _updating,
-    "predictions": _predictions,
-    "card": _card,
-    "use": _use,
-    "protocol": _protocol_file,
-    "software": _software,
-}
 
 
 def _figures(records: StudyRecords) -> pd.DataFrame | None:

@@ -37,11 +37,12 @@ from rust_tuner.records.project import Project
 from rust_tuner.records.rows import NO_FOLD, out_of_fold_predictions, read_rows
 from rust_tuner.report.holdout_room import HoldoutRoom
 from rust_tuner.report.page import Cell, PageTable, Room, Section, attempt, decimal, text, whole
+from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import METRICS, figure_name
 
 _GROUPS = {
-    "labels": "18 labels",
-    "cortices": "cortices where visible",
+    LABEL_SCOPE.key: LABEL_SCOPE.name,
+    CORTEX_SCOPE.key: "cortices where visible",
     "visits": "visits with all four cortices",
 }
 _OF_LABELS = ("auroc", "average_precision", "brier")
@@ -82,8 +83,7 @@ def tell_worth(section: Section, project: Project, table: pd.DataFrame) -> None:
             "(Tukey's range test with the variance of Nadeau and Bengio, all trials at once at "
             "5 %)."
         )
-    lower = project.run["objective"]["direction"] == "min"
-    note = tie_note(table, lower_is_better=lower)
+    note = tie_note(table)
     if note:
         section.lead.append(f"Trial {note}")
 

@@ -4,25 +4,18 @@ import functools
 
 import pandas as pd
 
-from rust_tuner.analysis.drawn import with_means
+from rust_tuner.analysis.columns import baseline_columns
+from rust_tuner.analysis.drawn import best_epoch, mean_curve, with_means
 from rust_tuner.analysis.tables import curves_table, fold_scores
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.analysis.verdict import MODEL_NAMES, view_only_of
-from rust_tuner.figures.curves import draw_baselines, draw_curves, mean_curve
+from rust_tuner.figures.curves import draw_baselines, draw_curves
 from rust_tuner.figures.style import new_axes
 from rust_tuner.records.baselines import baseline_results
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import Project
-from rust_tuner.report.page import (
-    PageTable,
-    Room,
-    Section,
-    attempt,
-    decimal,
-    text,
-    whole,
-    yes_or_no,
-)
+from rust_tuner.report.page import Room, Section, attempt, results
+from rust_tuner.scope import AUROCS
 from rust_tuner.words import METRICS
 
 
@@ -40,31 +33,11 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
     def table() -> None:
         found = baseline_results(records.directory)
         files = {"CSV": room.table("baselines", found)}
-        header = (
-            "model",
-            "tied",
-            METRICS["auroc"],
-            "± SD",
-            METRICS["cortex_auroc"],
-            "± SD",
-            "epoch",
-            "folds",
-        )
-        names = ("auroc", "auroc_std", "cortex_auroc", "cortex_auroc_std")
-        rows = [
-            [
-                text(MODEL_NAMES.get(row["model"], row["model"])),
-                yes_or_no(row["tied_with_best"]),
-                *(decimal(row[name]) for name in names),
-                whole(row["epoch"], plus=1),
-                whole(row["folds"]),
-            ]
-            for row in found.to_dict("records")
-        ]
         metric = next(iter(records.baselines.values())).objective.removeprefix("val_")
         note = tie_note(found, name="model", score=metric, spread=f"{metric}_std")
         section.lead += [note] if note else []
-        section.tables.append(PageTable("First models, chance and view only", header, rows, files))
+        title, rows = "First models, chance and view only", found.to_dict("records")
+        section.tables.append(results(title, rows, baseline_columns(), files))
 
     def side_by_side(metric: str) -> None:
         # Models that were not compared on the same data are refused here.
@@ -95,7 +68,7 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
         )
 
     attempt(section, "The table of first models", table)
-    for metric in ("auroc", "cortex_auroc"):
+    for metric in AUROCS:
         attempt(section, f"The first models' {metric}", functools.partial(side_by_side, metric))
     for name, project in records.baselines.items():
         title = MODEL_NAMES[name]
@@ -123,7 +96,7 @@ def draw_project_curves(
     """Draw the curves of a project's best trial, both AUROCs."""
 
     def draw() -> None:
-        for metric in ("auroc", "cortex_auroc"):
+        for metric in AUROCS:
             known = view_only_of(project).get(metric)
             curves = curves_table(project, model=project.folder.name, metric=metric)
             best = project.best
@@ -131,7 +104,7 @@ def draw_project_curves(
             axes = new_axes(height=2.9)
             draw_curves(curves, axes=axes, metric=metric, view_only=known, epoch=epoch, title=title)
             last = mean_curve(curves[curves["split"] == "validation"], metric)
-            at = epoch or int(last.index.to_numpy()[last.argmax()])
+            at = epoch or best_epoch(last, metric)
             section.pictures.append(
                 room.picture(
                     f"{name}_{metric}",

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from rust_tuner.analysis.record_checks import FAILED, PASSED, WARNING, record_checks
+from rust_tuner.analysis.record_checks import FAILED, NOT_YET, PASSED, WARNING, record_checks
 from rust_tuner.records.checks import STATUS_NAMES, searches_seen
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.report.page import PageTable, Section, decimal, text
@@ -12,13 +12,14 @@ def checks_section(records: StudyRecords) -> Section:
     """Every check with its verdict: those of the records, then what `rust-tuner check` found."""
     section = Section("checks", "Checks")
     checks = record_checks(records)
-    counts = Counter(check.verdict for check in checks)
+    words = {**STATUS_NAMES, NOT_YET: "not yet"}
+    counts = Counter(words[check.status] for check in checks)
     told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
     section.lead.append(
         f"{len(checks)} checks of the records: {told}. They train nothing; what they cannot see, "
         "such as a radiograph that is there under two patients, they do not exclude."
     )
-    rows = [[text(check.question), text(check.verdict), text(check.found)] for check in checks]
+    rows = [[text(check.title), text(words[check.status]), text(check.reason)] for check in checks]
     header = ("check", "verdict", "found")
     marked = (PASSED, FAILED, WARNING)
     section.tables.append(PageTable("Checks", header, rows, marked=marked))

@@ -15,6 +15,7 @@ from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, t
 from rust_tuner.report.sections.assessment import add_all_figures
 from rust_tuner.report.sections.baselines import draw_project_curves
 from rust_tuner.report.sections.holdout import draw_holdout
+from rust_tuner.scope import AUROCS, CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import FIGURES, METRICS, figure_name, words
 
 
@@ -89,21 +90,21 @@ def final_section(records: StudyRecords, room: Room) -> Section:
 
 def _metric_name(metric: str, evaluation: str) -> str:
     """A metric in words; the three figures of the published study say so."""
-    name = metric.removeprefix("cortex_")
+    name = metric.removeprefix(CORTEX_SCOPE.prefix)
     if metric in SCORE_FIGURES:
         return f"{figure_name(name)}, most likely scores"
     if evaluation != HOLDOUT or name not in FIGURES:
         return METRICS.get(metric, words(metric))
     if name != metric:
-        return f"{figure_name(name)}, visible cortices"
+        return f"{figure_name(name)}, {CORTEX_SCOPE.name}"
     told, _, published = figure_name(name, published=True).partition(" (")
-    return f"{told}, 18 labels" + (f" ({published}" if published else "")
+    return f"{told}, {LABEL_SCOPE.name}" + (f" ({published}" if published else "")
 
 
 def _looks(section: Section, room: Room, looks: tuple[Look, ...]) -> None:
     """Every look at the hold-out set: when, with which model, why, and what it found."""
     table = pd.DataFrame([look.to_json() | dict(look.metrics) for look in looks])
-    names = ("date", "model_sha256", "reason", "state", "auroc", "cortex_auroc")
+    names = ("date", "model_sha256", "reason", "state", *AUROCS)
     table = table.reindex(columns=list(names))
     files = {"CSV": room.table("holdout_looks", table)}
     rows = [

@@ -2,11 +2,12 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
+from rust_tuner.analysis.columns import trial_columns
 from rust_tuner.analysis.drawn import with_boxes, with_means
 from rust_tuner.analysis.noise import noise_spread
 from rust_tuner.analysis.tables import (
@@ -23,27 +24,18 @@ from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2, draw_slices
 from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
 from rust_tuner.figures.style import DOUBLE_WIDTH, new_axes, new_figure
 from rust_tuner.records.noise import NoiseFloor
-from rust_tuner.records.project import REGIME_1, Project, history_table
-from rust_tuner.report.page import (
-    Cell,
-    PageTable,
-    Picture,
-    Room,
-    Section,
-    attempt,
-    decimal,
-    ends,
-    short,
-    text,
-    whole,
-    yes_or_no,
+from rust_tuner.records.project import (
+    REGIME_1,
+    Project,
+    history_table,
+    hyperparameter_columns,
 )
+from rust_tuner.report.page import Picture, Room, Section, attempt, results
 from rust_tuner.report.sections.assessment import tell_worth
-from rust_tuner.words import METRICS, short_number
+from rust_tuner.scope import SCOPES
+from rust_tuner.words import short_number
 
-_COLUMNS_OF_TRIALS = ("rank", "trial", "status")
 _NARROW_GRID = 8
-_WHOLE_FOLD = "1 (whole fold)"
 _BOXES = 10
 
 
@@ -135,10 +127,6 @@ def _shared(project: Project) -> dict[str, Any]:
     return {"metric": metric, "view_only": view_only_of(project).get(metric)}
 
 
-def _is_lower_better(project: Project) -> bool:
-    return bool(project.run["objective"]["direction"] == "min")
-
-
 def _search(project: Project, table: pd.DataFrame, name: str, room: Room) -> Picture:
     options: dict[str, Any] = {
         "metric": project.objective.removeprefix("val_"),
@@ -174,7 +162,6 @@ def _slices(
         figure=figure,
         names=names,
         noise=noise,
-        lower_is_better=_is_lower_better(project),
         **_shared(project),
     )
     told = f"The score of {_count(table)} trials along {' and '.join(names).replace('_', ' ')}"
@@ -192,9 +179,7 @@ def _slices(
 
 def _progress(project: Project, table: pd.DataFrame, name: str, room: Room) -> Picture:
     axes = new_axes(height=2.5)
-    draw_search_progress(
-        table, axes=axes, lower_is_better=_is_lower_better(project), **_shared(project)
-    )
+    draw_search_progress(table, axes=axes, **_shared(project))
     best = table["best_so_far"].dropna()
     told = f", {best.iloc[0]:.3f} after the first, {best.iloc[-1]:.3f} after all"
     return room.picture(
@@ -254,27 +239,9 @@ def _trials(section: Section, room: Room, project: Project, name: str) -> None:
         "The published layout",
         lambda: room.table(f"as_published_{name}", published(project)),
     )
-    names = searched_values(project)
-    metrics = [metric for metric in ("val_auroc", "val_cortex_auroc") if metric in table]
-    header = [*_COLUMNS_OF_TRIALS, "tied", "p", *(item.replace("_", " ") for item in names)]
-    for metric in metrics:
-        header += [METRICS[metric.removeprefix("val_")], "± SD"]
-    header += ["95 % interval of the score, over folds"]
-    header += ["epoch", "steps an epoch", "seconds"]
-    rows = []
-    for row in table.sort_values("rank", na_position="last").to_dict("records"):
-        cells: list[Cell] = [whole(row["rank"]), (row["trial"], float(row["trial"]))]
-        cells += [text(row["status"]), yes_or_no(row["tied_with_best"])]
-        cells += [decimal(row["p_against_best"]), *(short(row[item]) for item in names)]
-        cells += [decimal(row[part]) for metric in metrics for part in (metric, f"{metric}_std")]
-        cells += [ends(row["score_low"], row["score_high"])]
-        cells += [whole(row["epoch"], plus=1), _steps(row)]
-        rows.append([*cells, decimal(row["seconds"], digits=1)])
-    section.tables.append(PageTable("Trials, the best first", header, rows, files))
-
-
-def _steps(row: Mapping[Any, Any]) -> Cell:
-    """The steps of an epoch; a trial whose batch held the whole fold is marked."""
-    if pd.isna(row["one_step"]) or not row["one_step"]:
-        return whole(row["steps_per_epoch"])
-    return _WHOLE_FOLD, 1.0
+    columns_of = hyperparameter_columns(project)
+    values = {item: columns_of[item] for item in searched_values(project)}
+    metrics = [scope.objective for scope in SCOPES if scope.objective in table]
+    columns = trial_columns(values, metrics, objective=project.objective)
+    rows = table.sort_values("rank", na_position="last").to_dict("records")
+    section.tables.append(results("Trials, the best first", rows, columns, files))

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from rust_tuner.analysis.columns import outer_columns
 from rust_tuner.analysis.nested import (
-    OUTER_FOLD,
     SUMMARY_CAPTION,
     SUMMARY_NAMES,
     outer_table,
@@ -13,7 +13,7 @@ from rust_tuner.analysis.nested import (
 from rust_tuner.analysis.noise import KINDS, NOISE_CAPTION, noise_spread
 from rust_tuner.analysis.verdict import SEARCH_NAMES
 from rust_tuner.records.folder import StudyRecords
-from rust_tuner.records.nested import FIGURES, SPREADS, Nested
+from rust_tuner.records.nested import Nested
 from rust_tuner.records.noise import NoiseFloor
 from rust_tuner.report.page import (
     PageTable,
@@ -21,6 +21,7 @@ from rust_tuner.report.page import (
     Section,
     attempt,
     decimal,
+    results,
     short,
     text,
     whole,
@@ -105,21 +106,8 @@ def _outer(section: Section, room: Room, nested: Nested) -> None:
         return
     files = {"CSV": room.table("nested", found)}
     values = list(nested.outer[0].hyperparameters)
-    names = [f"{what}_{figure}" for figure in FIGURES for what in SPREADS]
-    rows = [
-        [
-            whole(row[OUTER_FOLD], plus=1),
-            whole(row["validation_patients"]),
-            *(short(row[name]) for name in values),
-            whole(row["epoch"], plus=1),
-            *(decimal(row[name]) for name in names),
-        ]
-        for row in found.to_dict("records")
-    ]
-    header = ["outer fold", "patients", *(name.replace("_", " ") for name in values), "epoch"]
-    for figure in FIGURES:
-        header += [f"{what.replace('_', ' ')}, {METRICS[figure]}" for what in SPREADS]
-    section.tables.append(PageTable("Outer folds", header, rows, files))
+    columns = outer_columns(values)
+    section.tables.append(results("Outer folds", found.to_dict("records"), columns, files))
 
 
 def _stability(section: Section, room: Room, nested: Nested) -> None:

@@ -26,6 +26,7 @@ from rust_tuner.metrics.gain import CHANCE_AUROC
 from rust_tuner.metrics.uncertainty import TAILS
 from rust_tuner.records.checks import Verdict
 from rust_tuner.records.rows import problems_of
+from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import METRICS
 
 SHUFFLED = ("shuffled_labels", "Shuffled labels")
@@ -108,7 +109,7 @@ def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
         "auroc_view_only": view_only,
     }
     told = (
-        f"{METRICS['cortex_auroc']} {cortex:.3f}, where {expected:.3f} is expected; 95 % interval "
+        f"{CORTEX_SCOPE.title} {cortex:.3f}, where {expected:.3f} is expected; 95 % interval "
         f"{expected + lift.low:.3f} to {expected + lift.high:.3f}, over {len(runs)} permutations, "
         f"each with its own training. {METRICS['auroc']} {whole:.3f}, where the view alone gives "
         f"{view_only:.3f}."
@@ -157,12 +158,12 @@ def shuffled_statistics(run: Predictions) -> ShuffledStatistics:
         statistic = FoldMacroAuroc(*problem, folds=folds)
         return float(statistic(np.ones((len(folds), 1)))[0, 0])
 
-    truth, score, mask = problems["val_cortex_auroc"]
+    truth, score, mask = problems[CORTEX_SCOPE.objective]
     views = run.labels[:, :NUM_VIEWS].argmax(axis=1)
     return ShuffledStatistics(
-        cortex_auroc=auroc(problems["val_cortex_auroc"]),
-        cortex_expected=max(auroc(view_only["val_cortex_auroc"]), CHANCE_AUROC),
+        cortex_auroc=auroc(problems[CORTEX_SCOPE.objective]),
+        cortex_expected=max(auroc(view_only[CORTEX_SCOPE.objective]), CHANCE_AUROC),
         variance=shuffled_variance(truth, score, run.patient_ids, mask, strata=views, folds=folds),
-        auroc=auroc(problems["val_auroc"]),
-        auroc_view_only=auroc(view_only["val_auroc"]),
+        auroc=auroc(problems[LABEL_SCOPE.objective]),
+        auroc_view_only=auroc(view_only[LABEL_SCOPE.objective]),
     )

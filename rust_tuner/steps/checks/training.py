@@ -15,12 +15,7 @@ from rust_tuner.data.splits import Development, Folds
 from rust_tuner.errors import SearchError
 from rust_tuner.files import sha256_of_json
 from rust_tuner.metrics import Predictions
-from rust_tuner.models.hypermodels import (
-    ADAM_EPSILON,
-    ADAM_LEARNING_RATE,
-    DEFAULT_BATCH_SIZE,
-    DEFAULT_DROPOUT_RATE,
-)
+from rust_tuner.models.space import SearchSpace
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.checks import CHECKS
@@ -35,13 +30,6 @@ from rust_tuner.seeds import generator
 from rust_tuner.steps.checks.shuffling import SHUFFLING, shuffled_between_patients
 from rust_tuner.steps.noise import as_searched, require_same_data
 from rust_tuner.steps.refit import HYPERPARAMETERS, tuned_hypermodel
-
-_DEFAULTS = {
-    "batch_size": DEFAULT_BATCH_SIZE,
-    "dropout_rate": DEFAULT_DROPOUT_RATE,
-    "learning_rate": ADAM_LEARNING_RATE,
-    "epsilon": ADAM_EPSILON,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +64,11 @@ class Training:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The four hyperparameters."""
+        """The hyperparameters."""
         best = self.source.best
-        return dict(_DEFAULTS) if best is None else {n: best.values[n] for n in HYPERPARAMETERS}
+        if best is None:
+            return SearchSpace().defaults()
+        return {name: best.values[name] for name in HYPERPARAMETERS}
 
     @property
     def _protocol(self) -> Protocol:
