@@ -1,11 +1,11 @@
-"""Starts the `rust-tuner` command, also as `python -m rust_tuner`.
+"""Entry point of the `rust-tuner` command, also run as `python -m rust_tuner`.
 
-Ctrl-C and SIGTERM end the process at once while the command's modules are imported: nothing has
-been begun, and an import that an exception breaks off may be taken for a failure of its own. What
-Ctrl-C means afterwards is left to `interrupts`.
+While the command's modules are imported, Ctrl-C and SIGTERM end the process at once: no work has
+started yet, and an exception inside an import may be mistaken for a broken module. Later signals
+are handled by `interrupts`.
 """
 
-# Nothing else is imported before the signals are answered.
+# Import nothing else before the signal handlers are installed.
 try:
     import os
     import signal
@@ -15,18 +15,18 @@ except KeyboardInterrupt:
 
 _INTERRUPTED = 130
 _TERMINATED = 143
-_NOTE = b"interrupted before anything was begun\n"
+_NOTE = b"interrupted before any work started\n"
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    """End the process with the exit code that a shell has for the signal."""
+    """End the process with the exit code that a shell uses for the signal."""
     if signum == signal.SIGINT:
         os.write(2, _NOTE)
         os._exit(_INTERRUPTED)
     os._exit(_TERMINATED)
 
 
-# A process that was started to ignore a signal goes on ignoring it.
+# A process that was started with a signal ignored keeps ignoring it.
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, _stop)
 if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
@@ -39,7 +39,7 @@ def main() -> None:
     from rust_tuner.interrupts import until_work_begins
 
     until_work_begins(_stop)
-    # The system ends the process sooner than Python would, and as quietly.
+    # The default action ends the process sooner than Python would, also without output.
     _put_back(signal.SIGTERM, signal.SIG_DFL)
     try:
         run()

@@ -1,7 +1,7 @@
-"""What a step of a study runs on: processor, memory and system.
+"""Describes the machine that a step of a study runs on: processor, memory and system.
 
-The last digits of a score depend on it; who repeats a study has to know it. Names of machines are
-not recorded. TensorFlow's state once it runs belongs to `models.runtime`.
+The last digits of a score depend on them, so anyone who repeats a study needs to know them. Host
+names are not recorded. TensorFlow's own state is described by `models.runtime`.
 """
 
 import contextlib
@@ -12,12 +12,12 @@ from typing import Any
 
 _GIBIBYTE = 1 << 30
 _CPU_FACTS = Path("/proc/cpuinfo")
-# What processors call their model, by architecture.
+# The fields of /proc/cpuinfo that hold the processor's model, depending on the architecture.
 _MODEL_FIELDS = ("model name", "Model", "Hardware", "cpu model")
 
 
 def describe_machine() -> dict[str, Any]:
-    """Facts of this machine as JSON values; None where the system does not tell."""
+    """Facts of this machine as JSON values; None where the system does not report it."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
@@ -40,7 +40,7 @@ def _processor() -> str | None:
 
 
 def _usable_cores() -> int | None:
-    """How many cores this process may run on, which a container may limit."""
+    """The number of cores that this process may use; a container may limit it."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()

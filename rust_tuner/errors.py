@@ -1,19 +1,19 @@
 """The exceptions that `rust_tuner` raises, all under one root.
 
 RustTunerError
-├── LabelError            a score, view or label vector that is not one
-├── ManifestError         a manifest whose rows or columns are at fault
+├── LabelError            an invalid score, view or label vector
+├── ManifestError         a manifest with faulty rows or columns
 ├── ImageError            a radiograph that cannot be decoded
-├── ProtocolError         a scientific choice out of its range
+├── ProtocolError         a scientific choice outside its range
 ├── SplitError            a split that cannot be made, or does not match its file
-├── WeightsError          backbone weights that cannot be had or do not fit
+├── WeightsError          backbone weights that are unavailable or do not fit
 ├── MetricError           a figure that is undefined for the data it was given
 ├── StorageError          a file that cannot be written, such as on a full disk
-├── RecordError           a file of a study that is damaged, or is something else
-├── ExtraError            something that an optional package is needed for, which is missing
-├── LockedError           a folder that another process is working in
-└── SearchError           a search that cannot start or go on
-    ├── TrialError      a trial that cannot have a score; the search goes on without it
+├── RecordError           a file of a study that is damaged or of another kind
+├── ExtraError            an optional package that is needed and not installed
+├── LockedError           a folder that another process is using
+└── SearchError           a search that cannot start or continue
+    ├── TrialError      a trial that cannot be scored; the search continues without it
     ├── SpaceError        a search space that changed or is not declared up front
     └── ResumeError       a project folder that does not belong to this search
 """
@@ -31,7 +31,7 @@ class LabelError(RustTunerError, ValueError):
 
 
 class ManifestError(RustTunerError, ValueError):
-    """A manifest is at fault; the message lists every fault with its row and column."""
+    """A manifest is invalid; the message lists every fault with its row and column."""
 
 
 class ImageError(RustTunerError, ValueError):
@@ -43,11 +43,11 @@ class ProtocolError(RustTunerError, ValueError):
 
 
 class SplitError(RustTunerError, ValueError):
-    """A split cannot be made, or does not match what was written down."""
+    """A split cannot be made, or does not match its file."""
 
 
 class WeightsError(RustTunerError, ValueError):
-    """Backbone weights cannot be had, or do not fit the architecture."""
+    """Backbone weights are unavailable, or do not fit the architecture."""
 
 
 class MetricError(RustTunerError, ValueError):
@@ -55,21 +55,21 @@ class MetricError(RustTunerError, ValueError):
 
 
 class StorageError(RustTunerError, OSError):
-    """A file cannot be written; what was written before is whole."""
+    """A file cannot be written; files written earlier are intact."""
 
 
 class RecordError(RustTunerError, ValueError):
-    """A file of a study is damaged, or something else has its name.
+    """A file of a study is damaged, or is not what its name says.
 
     Attributes:
-        path: the file, where it is known.
+        path: the file, if known.
     """
 
     path: Path | None = None
 
     @classmethod
     def of(cls, path: Path, fault: str, *, mend: str = "restore or remove it") -> Self:
-        """The error of one file: what is wrong with it, and what to do about it."""
+        """Build the error for one file: what is wrong with it, and what to do about it."""
         error = cls(f"{path} {fault}; {mend}")
         error.path = path
         return error
@@ -84,15 +84,15 @@ class LockedError(RustTunerError, RuntimeError):
 
 
 class SearchError(RustTunerError, RuntimeError):
-    """A search cannot start or go on."""
+    """A search cannot start or continue."""
 
 
 class TrialError(SearchError):
-    """A trial cannot have a score; it is recorded as failed and the search goes on."""
+    """A trial cannot be scored; it is recorded as failed and the search continues."""
 
 
 class SpaceError(SearchError):
-    """A search space changed in mid-search, or was not declared up front."""
+    """A search space changed during the search, or was not declared up front."""
 
 
 class ResumeError(SearchError):

@@ -1,6 +1,6 @@
-"""Files that are either whole or not there: atomic writes, hashes, strict JSON.
+"""Reads and writes files that are either complete or absent, with locks, hashes and strict JSON.
 
-It knows nothing of what is in them.
+The content of the files belongs to other modules.
 """
 
 import contextlib
@@ -24,22 +24,22 @@ import filelock
 
 from rust_tuner.errors import LockedError, RecordError, RustTunerError, StorageError
 
-# What a file system without locks answers, such as a network's whose lock service is off.
+# Error codes of a file system without locks, such as a network share whose lock service is off.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 CACHE_VARIABLE = "RUST_TUNER_CACHE"
 
-# State files are far smaller; what is larger is no state file of ours.
+# State files are far smaller, so a larger file is not one of ours.
 LARGEST_STATE_FILE = 1 << 28
 
 _BINARY = getattr(os, "O_BINARY", 0)
-# A pipe without a writer would keep an ordinary `open` waiting for ever.
+# Without it, opening a pipe that has no writer would block forever.
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _CHUNK_BYTES = 1 << 20
 _DEEPEST = 64
 _MOST_DIGITS = 100
 _HOUR = 3600.0
-# The names that `atomic_write` and `atomic_path` write under.
+# The names of the temporary files of `atomic_write` and `atomic_path`.
 _ASIDE = re.compile(r"\.(.*\.)?\d+-[0-9a-f]{8}\.part(\..*)?")
 
 
@@ -58,44 +58,45 @@ def default_cache() -> Path:
     """The folder of features that studies share: `RUST_TUNER_CACHE`, or ~/.cache/rust_tuner.
 
     Raises:
-        StorageError: where the one is not set and the user has no home folder.
+        StorageError: if the variable is not set and the user has no home folder.
     """
     return cache_folder(None)
 
 
 def cache_folder(cache: str | Path | None) -> Path:
-    """The folder of a cache that the caller names; the default one where None.
+    """The cache folder that the caller names; the default one if None.
 
     Raises:
-        StorageError: where its name begins with a `~` that stands for no folder.
+        StorageError: if its name begins with a `~` and the user has no home folder.
     """
     named = Path(cache or os.environ.get(CACHE_VARIABLE) or "~/.cache/rust_tuner")
     try:
         return named.expanduser()
     except RuntimeError as error:
         raise StorageError(
-            f"the cache {named} has no place: the user has no home folder; set {CACHE_VARIABLE}, "
-            "or give a folder with --cache"
+            f"the cache folder {named} is unknown: the user has no home folder; set "
+            f"{CACHE_VARIABLE}, or choose a folder with --cache"
         ) from error
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes its name only once it is complete and on disk.
+    """Open a file that gets its name only when it is complete and on disk.
 
-    The bytes are written aside in the same folder, synced and renamed, so that a reader sees
-    the old content or the new one and a crash leaves the old one.
+    The bytes go to a temporary file in the same folder, which is synced and renamed. A reader
+    therefore sees either the old or the new content, and a crash leaves the old one.
 
     Args:
-        path: the file's final name; its folder is made where it is missing.
+        path: the file's final name; its folder is created if missing.
 
     Raises:
-        StorageError: where it cannot be written, such as on a full disk.
+        StorageError: if it cannot be written, such as on a full disk.
     """
     name = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Not after the file: what watches a folder, as TensorBoard does, goes by parts of names.
+        # Not named after the file: programs that watch a folder, such as TensorBoard, match parts
+        # of names.
         name = path.parent / f".{os.getpid()}-{secrets.token_hex(4)}.part"
         # With the permissions of any new file, since studies and caches are shared.
         handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
@@ -107,53 +108,53 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         sync_folder(path.parent)
     except BaseException as error:
         if name is not None:
-            # Nothing was made where even this is refused, as on a file system that is read only.
+            # If even this fails, as on a read-only file system, no file was created.
             with contextlib.suppress(OSError):
                 os.unlink(name)
         if isinstance(error, OSError) and not isinstance(error, RustTunerError):
             raise StorageError(
-                f"{path} cannot be written ({error.strerror or error}); what was there before is "
-                f"whole. {storage_cure(path)}, then start again"
+                f"{path} cannot be written ({error.strerror or error}); the previous content is "
+                f"intact. {storage_cure(path)}, then start again"
             ) from error
         raise
 
 
 def storage_cure(path: Path) -> str:
-    """What to do where a file cannot be written, as the beginning of a sentence."""
+    """What to do if a file cannot be written, as the start of a sentence."""
     with contextlib.suppress(OSError):
         if path.is_dir():
             return f"Remove or rename the folder {path}"
         for folder in path.parents:
             if folder.exists():
                 if not folder.is_dir():
-                    return f"Remove or rename {folder}, which is a file where a folder must be"
+                    return f"Remove or rename {folder}, which is a file, not a folder"
                 break
-    return "Make room or mend the permissions"
+    return "Free disk space or fix the permissions"
 
 
 def cache_note(error: StorageError, path: Path, what: str) -> str:
-    """What to say where a cache cannot keep something, and the work goes on without.
+    """The note for a cache that cannot store something, while the work continues without it.
 
     Args:
-        error: from writing it.
-        path: the entry that was to be written.
-        what: what the cache keeps, in the plural, such as `features`.
+        error: the error that the write raised.
+        path: the entry that could not be written.
+        what: what the cache stores, in the plural, such as `features`.
     """
     cause = error.__cause__
     reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(error)
     return (
-        f"note: the cache cannot keep {what}: {path} cannot be written ({reason}). "
-        f"{storage_cure(path)}, or name another cache folder (--cache, cache=... or "
-        f"{CACHE_VARIABLE}). This run goes on; {what} that are not kept are computed again next "
-        "time"
+        f"note: the cache cannot store {what}: {path} cannot be written ({reason}). "
+        f"{storage_cure(path)}, or choose another cache folder (--cache, cache=... or "
+        f"{CACHE_VARIABLE}). This run continues; {what} that are not stored are computed again "
+        "next time"
     )
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path aside, with the same suffix, that takes its final name once it is complete.
+    """A temporary path with the same suffix, which is renamed once the file is complete.
 
-    For libraries that write to a path and not to a stream; else as `atomic_write`.
+    For libraries that write to a path and not to a stream; otherwise like `atomic_write`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
@@ -175,17 +176,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path, *below: str, older_than: float = 0.0) -> None:
-    """Remove what killed writes left aside in a folder that the caller has locked.
+    """Remove the temporary files of killed writes from a folder that the caller has locked.
 
     Args:
         folder: may be missing.
         below: patterns of subfolders to look into as well.
-        older_than: seconds since a file was last written to.
+        older_than: remove only files that were not written to for so many seconds.
     """
-    places = [folder, *(place for pattern in below for place in folder.glob(pattern))]
+    folders = [folder, *(subfolder for pattern in below for subfolder in folder.glob(pattern))]
     newest = time.time() - older_than
-    for path in [path for place in places for path in place.glob(".*.part*")]:
-        # Tidying ends no work; what stays takes room and nothing else.
+    for path in [path for subfolder in folders for path in subfolder.glob(".*.part*")]:
+        # A failed clean-up must not stop the work; a leftover file only takes disk space.
         with contextlib.suppress(OSError):
             if _ASIDE.fullmatch(path.name) and path.is_file() and path.stat().st_mtime <= newest:
                 path.unlink()
@@ -214,16 +215,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_whole(path: Path, *, most: int = LARGEST_STATE_FILE) -> bytes:
-    """The content of a file of ours; never waits, whatever stands in the file's place.
+    """Read a file of ours; never blocks, even if a pipe has the file's name.
 
     Args:
         path: the file.
-        most: its size in bytes at most.
+        most: the largest size in bytes.
 
     Raises:
-        FileNotFoundError: where there is none.
-        RecordError: where something else than a file has its name, or it is larger, or cannot be
-            read; the message names it.
+        FileNotFoundError: if the file does not exist.
+        RecordError: if it is not a regular file, is larger, or cannot be read; the message names
+            it.
     """
     try:
         handle = os.open(path, os.O_RDONLY | _NONBLOCK | _BINARY)
@@ -242,7 +243,7 @@ def read_whole(path: Path, *, most: int = LARGEST_STATE_FILE) -> bytes:
         raise RecordError.of(path, "is a folder, not a file") from error
     except OSError as error:
         raise RecordError.of(
-            path, f"cannot be read ({error.strerror or error})", mend="mend its permissions"
+            path, f"cannot be read ({error.strerror or error})", mend="fix its permissions"
         ) from error
 
 
@@ -250,8 +251,8 @@ def read_json(path: Path) -> Any:
     """Read a JSON file of ours: finite numbers, text that can be encoded, a sensible depth.
 
     Raises:
-        FileNotFoundError: where there is none.
-        RecordError: where the file is no such JSON; the message names it.
+        FileNotFoundError: if the file does not exist.
+        RecordError: if the file is not such JSON; the message names it.
     """
     content = read_whole(path)
     try:
@@ -263,12 +264,12 @@ def read_json(path: Path) -> Any:
         )
         _require_plain(value)
     except (ValueError, RecursionError) as error:
-        raise RecordError.of(path, f"is no valid JSON ({_reason(error)})") from error
+        raise RecordError.of(path, f"is not valid JSON ({_reason(error)})") from error
     return value
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a finite number")
 
 
 def _bounded_int(digits: str) -> int:
@@ -286,7 +287,7 @@ def _finite_float(digits: str) -> float:
 
 
 def _require_plain(value: Any) -> None:
-    """Refuse what would fail later: nesting without end, text that has no encoding."""
+    """Refuse values that would fail later: very deep nesting, and text that cannot be encoded."""
     level, depth = [value], 0
     while level:
         depth += 1
@@ -311,17 +312,18 @@ def _reason(error: Exception) -> str:
 def hold_lock(
     folder: Path, purpose: str, *, wait: float = 0.0, say: Callable[[str], None] | None = None
 ) -> Iterator[None]:
-    """Keep other processes out of a folder; the lock ends with the process, however it ends.
+    """Keep other processes out of a folder; the lock is released when the process ends in any way.
 
     Args:
-        folder: made where it is missing.
-        purpose: what the holder does, for the message that others get.
+        folder: created if missing.
+        purpose: what this process does, for the message that other processes show.
         wait: seconds to wait for another process to leave the folder.
-        say: told once who is waited for after that, however long it takes; else it is an error.
+        say: called once with the name of the holder after that, and the wait is then unlimited;
+            None raises an error instead.
 
     Raises:
-        LockedError: naming the holder, where another process is in the folder and stays.
-        StorageError: where the folder cannot be written to, or its file system has no locks.
+        LockedError: if another process still uses the folder; the message names it.
+        StorageError: if the folder is not writable, or its file system has no locks.
     """
     holder = folder / ".lock-holder.json"
     lock = filelock.FileLock(folder / ".lock")
@@ -330,10 +332,10 @@ def hold_lock(
         try:
             lock.acquire(timeout=wait)
         except filelock.Timeout as error:
-            in_use = f"{folder} is in use by {_told_holder(holder)}"
+            in_use = f"{folder} is in use by {_describe_holder(holder)}"
             if say is None:
                 raise LockedError(f"{in_use}; wait for it, or stop it, and start again") from error
-            say(f"{in_use}; waiting until it leaves the folder")
+            say(f"{in_use}; waiting for it to finish")
             lock.acquire()
     except (OSError, NotImplementedError) as error:
         # Some versions of filelock turn ENOSYS into the latter.
@@ -341,12 +343,12 @@ def hold_lock(
             reason = getattr(error, "strerror", None) or error
             raise StorageError(
                 f"{folder} is on a file system without locks ({reason}), so two processes could "
-                "spoil each other's work there; use a folder on a local disk, or turn on the locks "
+                "corrupt each other's files; use a folder on a local disk, or turn on the locks "
                 "of the network file system (for NFS: mount without `nolock`, lockd running)"
             ) from error
         raise StorageError(
-            f"{folder} cannot be worked in ({error.strerror or error}); give a folder that can be "
-            "written to, or mend its permissions"
+            f"{folder} cannot be used ({error.strerror or error}); choose a writable folder, or "
+            "fix its permissions"
         ) from error
     try:
         since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -371,38 +373,40 @@ def hold_lock(
 def take_turns(
     folder: Path, purpose: str, *below: str, say: Callable[[str], None]
 ) -> Iterator[None]:
-    """Fill a folder that processes share one after another, where the system has locks.
+    """Let processes fill a shared folder one at a time, if its file system has locks.
 
-    What killed processes left aside there an hour ago or more is removed.
+    Temporary files that killed processes left an hour ago or more are removed.
 
     Args:
-        folder: made where it is missing.
-        purpose: what the holder does, for the message that others get.
+        folder: created if missing.
+        purpose: what this process does, for the message that other processes show.
         below: patterns of subfolders that are written to as well.
-        say: told once who is waited for, however long it takes.
+        say: called once with the name of the process that is waited for.
     """
     with contextlib.ExitStack() as stack:
-        # Files come whole, so turns only spare work: without a lock the work is done all the same.
+        # Files are written atomically, so the lock only saves double work; the result is the same
+        # without it.
         with contextlib.suppress(StorageError):
             stack.enter_context(hold_lock(folder, purpose, say=say))
-            # Where locks do not reach other machines, a file that is being written is a new one.
+            # Locks may not reach other machines, so recent files may still be being written.
             remove_leftovers(folder, *below, older_than=_HOUR)
         yield
 
 
-def _told_holder(path: Path) -> str:
+def _describe_holder(path: Path) -> str:
     try:
-        who = read_json(path)
-        return f"process {who['process']} on {who['host']}, {who['purpose']}, {who['since']}"
+        holder = read_json(path)
+        process, host = holder["process"], holder["host"]
+        return f"process {process} on {host}, {holder['purpose']}, {holder['since']}"
     except (OSError, RustTunerError, KeyError, TypeError):
         return "another process"
 
 
 def sha256_of_file(path: Path) -> str:
-    """The SHA-256 of a file's content in hexadecimal, read in pieces; a pipe is not waited for.
+    """The SHA-256 of a file's content in hexadecimal, read in pieces; never blocks on a pipe.
 
     Raises:
-        OSError: where it cannot be read, or is something else than a file.
+        OSError: if it cannot be read or is not a regular file.
     """
     digest = hashlib.sha256()
     with os.fdopen(os.open(path, os.O_RDONLY | _NONBLOCK | _BINARY), "rb") as stream:
@@ -414,7 +418,7 @@ def sha256_of_file(path: Path) -> str:
 
 
 def sha256_of_text(text: str) -> str:
-    """The SHA-256 of a text in UTF-8, as that of the file that `write_text` makes of it."""
+    """The SHA-256 of a text in UTF-8, equal to that of the file that `write_text` writes."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 

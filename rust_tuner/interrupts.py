@@ -1,10 +1,11 @@
-"""Ctrl-C and SIGTERM that are heard wherever they fall; what follows is left to the caller.
+"""Makes sure that no Ctrl-C or SIGTERM is lost; the caller decides what to do about it.
 
-SIGTERM, by which schedulers and shutdowns end a process, is treated as Ctrl-C is.
+SIGTERM, which schedulers and shutdowns send, is treated like Ctrl-C.
 
 Python raises `KeyboardInterrupt` wherever the main thread happens to be. In a destructor or a
-callback of the garbage collector it is dropped with a note, and a library's bare `except` takes it
-for a failure of its own. So it is remembered too, and raised again at the next step of the work.
+callback of the garbage collector it is dropped with a note, and a library's bare `except` mistakes
+it for an ordinary error. So the signal is also remembered, and raised again at the next step of the
+work.
 """
 
 import contextlib
@@ -19,23 +20,22 @@ _signal = signal.SIGINT
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came, in place of Ctrl-C."""
+    """SIGTERM was received; it is handled like Ctrl-C."""
 
 
 _usual: set[Any] = {signal.default_int_handler}
 
 
 def until_work_begins(handler: Callable[[int, FrameType | None], None]) -> None:
-    """Let `remembering_interrupts` take the place of a handler that answers Ctrl-C till then."""
+    """Register a temporary Ctrl-C handler, which `remembering_interrupts` may replace."""
     _usual.add(handler)
 
 
 @contextlib.contextmanager
 def remembering_interrupts() -> Iterator[None]:
-    """Remember a Ctrl-C or SIGTERM of the block, besides raising it.
+    """Remember a Ctrl-C or SIGTERM within the block, and raise it as usual.
 
-    A process whose shell has told it to ignore one of them, or that has a handler of its own, keeps
-    that.
+    A signal that the process ignores, or handles in its own way, is left alone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -44,8 +44,8 @@ def remembering_interrupts() -> Iterator[None]:
         signal.SIGINT: _usual,
         signal.SIGTERM: {signal.SIG_DFL},
     }
-    found = {number: signal.getsignal(number) for number in usual}
-    ours = {number: handler for number, handler in found.items() if handler in usual[number]}
+    handlers = {number: signal.getsignal(number) for number in usual}
+    ours = {number: handler for number, handler in handlers.items() if handler in usual[number]}
     if ours:
         _asked.clear()
     for number in ours:
@@ -63,8 +63,8 @@ def raise_if_interrupted() -> None:
     """Raise the Ctrl-C or SIGTERM that something has swallowed.
 
     Raises:
-        KeyboardInterrupt: where Ctrl-C was pressed and the work goes on all the same.
-        Terminated: where SIGTERM came.
+        KeyboardInterrupt: if Ctrl-C was pressed and the work continued.
+        Terminated: if SIGTERM was received and the work continued.
     """
     if _asked.is_set():
         _asked.clear()

@@ -1,4 +1,4 @@
-"""RUST scores to and from the study's 18-value label vector; the only home of the number 18.
+"""Converts RUST scores to and from the study's 18 labels; the number 18 is defined only here.
 
 A radiograph has a view (`ap` or `lateral`) and up to four scored cortices. Each score is 1
 (fracture line, no callus), 2 (line, callus), 3 (bridged, no line) or 4 (remodelled); a cortex
@@ -20,10 +20,10 @@ CORTEX_LABELS = tuple(f"{cortex}_{score}" for cortex in CORTICES for score in SC
 LABELS = tuple(f"view_{view}" for view in VIEWS) + CORTEX_LABELS
 NUM_LABELS = len(LABELS)
 NUM_VIEWS = len(VIEWS)
-# Of the RUST total, the sum of the four cortices' scores.
+# The range of the RUST total, which is the sum of the four cortices' scores.
 LOWEST_TOTAL = min(SCORES) * len(CORTICES)
 HIGHEST_TOTAL = max(SCORES) * len(CORTICES)
-# A total of at least this is union, where nothing else is asked for.
+# By default, a total of at least this is union.
 UNION_THRESHOLD = 13.0
 
 FloatArray = npt.NDArray[np.floating]
@@ -45,7 +45,9 @@ def encode(views: Sequence[str], scores: npt.ArrayLike) -> npt.NDArray[np.float3
     """
     table = _checked_scores(scores)
     if len(views) != len(table):
-        raise LabelError(f"{len(views)} views for {len(table)} rows of scores; give one each")
+        raise LabelError(
+            f"{len(views)} views for {len(table)} rows of scores; give one view per row"
+        )
     unknown = sorted({str(view) for view in views} - set(VIEWS))
     if unknown:
         raise LabelError(f"unknown view {unknown[0]!r}; a view is one of {', '.join(VIEWS)}")
@@ -66,7 +68,7 @@ def decode(vectors: npt.ArrayLike) -> tuple[list[str], npt.NDArray[np.float64]]:
         The n views, and the (n, 4) float64 scores with NaN where a cortex is not visible.
 
     Raises:
-        LabelError: naming the first row that is no label vector.
+        LabelError: if a row is not a label vector; the message names the first.
     """
     array = _checked_vectors(vectors)
     blocks = _cortex_blocks(array)
@@ -77,7 +79,7 @@ def decode(vectors: npt.ArrayLike) -> tuple[list[str], npt.NDArray[np.float64]]:
     )
     if faulty.any():
         raise LabelError(
-            f"row {int(np.argmax(faulty))} is no label vector; expected zeros and ones with "
+            f"row {int(np.argmax(faulty))} is not a label vector; expected zeros and ones with "
             "exactly one view and at most one score per cortex"
         )
     views = [VIEWS[index] for index in array[:, :NUM_VIEWS].argmax(axis=1)]
@@ -102,7 +104,7 @@ class DecodedScores:
     """Scores read from probabilities.
 
     Attributes:
-        views: (n,) the likelier view of each row.
+        views: (n,) the more probable view of each row.
         most_likely: (n, 4) int, the score with the highest probability.
         expected: (n, 4) float64 in [1, 4], the mean score under the four normalised
             probabilities; NaN where all four are zero.
@@ -114,7 +116,7 @@ class DecodedScores:
 
 
 def decode_probabilities(probabilities: npt.ArrayLike) -> DecodedScores:
-    """Read views and scores from 18 independent probabilities a row.
+    """Read views and scores from 18 independent probabilities per row.
 
     Args:
         probabilities: (n, 18) in [0, 1].

@@ -1,8 +1,8 @@
-"""Progress of long work, with the time that is left.
+"""Reports the progress of long work, with the time that is left.
 
-A terminal gets a bar; a log file gets a line now and then. Library code takes a `Progress` and
-never prints. The time left is judged by the steps that this run has worked on, all of them: a
-search's trials differ in how long they take, so its last half minute says little of the rest.
+A terminal gets a bar; a log file gets a line from time to time. Library code takes a `Progress` and
+never prints. The time left is estimated from all steps of this run, because the trials of a search
+take different times and the most recent ones say little about the rest.
 """
 
 import contextlib
@@ -31,32 +31,32 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 
 class Task(Protocol):
-    """One piece of long work under way."""
+    """A piece of long work in progress."""
 
     def advance(self, steps: int = 1, *, note: str | None = None) -> None:
-        """Say that `steps` more steps are done, and optionally what stands out."""
+        """Report `steps` more steps as done, with an optional note."""
 
     def skip(self, steps: int) -> None:
-        """Say that `steps` more steps are done that took no work now, as those of a run before."""
+        """Report `steps` more steps as done by an earlier run."""
 
 
 class Progress(Protocol):
-    """Where long work reports to."""
+    """Receives the reports of long work."""
 
     def task(
         self, name: str, total: int, *, done: int = 0
     ) -> contextlib.AbstractContextManager[Task]:
-        """Begin a piece of work of `total` steps, `done` of which are there already."""
+        """Start a piece of work of `total` steps, of which `done` are done already."""
 
     def say(self, text: str) -> None:
-        """Tell the user something that is no progress."""
+        """Show the user a message."""
 
     def recorded(self, project: Path, trial: str | None = None) -> None:
-        """Say that a search's folder has records that it had not, of one trial or of any."""
+        """Report new records in a search's folder, of one trial or, if None, of any."""
 
 
 class Silent:
-    """Reports nowhere; the default of the library."""
+    """Reports nothing; the library's default."""
 
     def advance(self, steps: int = 1, *, note: str | None = None) -> None:
         """Do nothing."""
@@ -66,7 +66,7 @@ class Silent:
 
     @contextlib.contextmanager
     def task(self, name: str, total: int, *, done: int = 0) -> Iterator[Task]:
-        """Report nothing of the work."""
+        """Report nothing."""
         yield self
 
     def say(self, text: str) -> None:
@@ -77,10 +77,10 @@ class Silent:
 
 
 class Part:
-    """A progress for one part of long work, whose own tasks also move the whole forward.
+    """The progress of one part of long work; its tasks also advance the whole.
 
     Attributes:
-        advanced: by how many steps the part has moved the whole.
+        advanced: the number of steps by which the part has advanced the whole.
     """
 
     def __init__(
@@ -90,9 +90,10 @@ class Part:
 
         Args:
             progress: where the part's tasks are shown.
-            whole: what their steps are counted for, too.
-            name: of the part; stands before what its tasks are called.
-            counted: the names of the tasks that count for the whole, up to their first comma.
+            whole: the task of the whole work, which they also advance.
+            name: the part's name, written before the names of its tasks.
+            counted: the names of the tasks that advance the whole, compared up to their first
+                comma.
         """
         self._progress = progress
         self._whole = whole
@@ -107,20 +108,20 @@ class Part:
             yield _Counted(self, task) if name.partition(",")[0] in self._counted else task
 
     def say(self, text: str) -> None:
-        """Say it under the part's name."""
+        """Show a message under the part's name."""
         self._progress.say(f"{self._name}: {text}")
 
     def recorded(self, project: Path, trial: str | None = None) -> None:
-        """Hand it on."""
+        """Pass it on."""
         self._progress.recorded(project, trial)
 
     def move(self, steps: int) -> None:
-        """Move the whole forward."""
+        """Advance the whole."""
         self.advanced += steps
         self._whole.advance(steps)
 
     def skip(self, steps: int) -> None:
-        """Move the whole forward by what took no work now."""
+        """Advance the whole by steps that an earlier run has done."""
         self.advanced += steps
         self._whole.skip(steps)
 
@@ -142,7 +143,7 @@ class _Counted:
 class ConsoleProgress:
     """Reports on a console: live bars on a terminal, spaced lines elsewhere.
 
-    A step is also where a Ctrl-C that something has swallowed is raised again.
+    Each step also raises a Ctrl-C that other code has swallowed.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -152,7 +153,7 @@ class ConsoleProgress:
 
     @contextlib.contextmanager
     def task(self, name: str, total: int, *, done: int = 0) -> Iterator[Task]:
-        """Show a bar, or lines, while the work goes on; tasks may be nested."""
+        """Show a bar, or lines, while the work runs; tasks may be nested."""
         if not self.console.is_terminal:
             lines = _Lines(self.console, name, total, done)
             yield lines
@@ -187,11 +188,11 @@ class ConsoleProgress:
         self.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
     def recorded(self, project: Path, trial: str | None = None) -> None:
-        """Show nothing; what a search reaches is told by its task."""
+        """Show nothing; the search's own task reports its scores."""
 
 
 class _Pace:
-    """How far a piece of work is, and how long its rest will take."""
+    """How much of a piece of work is done, and how long the rest will take."""
 
     def __init__(self, total: int, done: int) -> None:
         self.done = done
@@ -209,7 +210,7 @@ class _Pace:
         self.done += steps
 
     def seconds_left(self) -> float | None:
-        """None before the first step that was worked on; it runs down while a step goes on."""
+        """The estimate, which counts down during a step; None before the first step is done."""
         if not self._worked:
             return None
         each = (self._last_step - self.start) / self._worked
@@ -275,7 +276,7 @@ class _Lines:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `40 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Format seconds for people: `40 s`, `3 min 20 s`, `2 h 5 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,7 +1,7 @@
-"""One seed to many: every random draw of a study comes from a named place below its seed.
+"""Derives every random draw of a study from its seed and the place where the draw is used.
 
-Nothing random may live in the state of an optimiser or a layer across a restart, so a draw is
-addressed by where it is used (trial, fold, epoch) and never by how many came before it.
+No random state may survive a restart in an optimiser or a layer, so a draw is identified by its
+place (trial, fold, epoch), never by the number of draws before it.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Display names and numbers: how metrics, columns and values are written for people."""
+"""Display names and number formats: how metrics, columns and values are written for people."""
 
 import re
 
@@ -35,31 +35,31 @@ FIGURES = {
     "positive_predictive_value": "union: positive predictive value",
     "negative_predictive_value": "union: negative predictive value",
 }
-# What says that a figure is one of the three that the published study gave.
+# Marks the three figures that the published study reports.
 AS_PUBLISHED = "as published"
 
-# Control characters but tab and line feed, lone halves of surrogate pairs, line separators, and
-# what turns the direction of text.
+# Control characters except tab and line feed, lone surrogates, line separators, and characters that
+# change the direction of text.
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
 
 
 def short_number(value: object) -> str:
-    """A hyperparameter in as few characters as three digits take."""
+    """Format a hyperparameter with up to three significant digits, as briefly as possible."""
     return _bare(f"{value:.3g}") if isinstance(value, float | np.floating) else str(value)
 
 
 def power_number(value: float) -> str:
-    """A value of a logarithmic axis, such as 1e-7 or 2.5e-4; no raised digits, which are small."""
+    """Format a value of a logarithmic axis, such as 1e-7 or 2.5e-4, without small raised digits."""
     return _bare(f"{value:.1e}")
 
 
 def figure_name(name: str, *, published: bool = False) -> str:
-    """A figure as words; of the published study's three figures it says so where asked for."""
-    told = FIGURES.get(name, words(name))
+    """The display name of a figure; `published` marks the published study's three figures."""
+    text = FIGURES.get(name, words(name))
     is_theirs = published and name in ("auroc", "precision", "recall")
-    return f"{told} ({AS_PUBLISHED})" if is_theirs else told
+    return f"{text} ({AS_PUBLISHED})" if is_theirs else text
 
 
 def words(name: str) -> str:
@@ -73,8 +73,8 @@ def _bare(number: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Text with control characters written out, so that a terminal shows and does not obey them.
+    """Escape control characters, so that a terminal shows them and does not act on them.
 
-    Names, cells and messages come from files of others. Line breaks and tabs stay.
+    Names, cells and messages may come from other people's files. Line breaks and tabs are kept.
     """
     return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

@@ -123,7 +123,7 @@ def test_who_is_waited_for_is_told_once(tmp_path: Path) -> None:
     (text,) = told
     assert text.startswith(f"{tmp_path} is in use by process {holder.pid} on ")
     assert "extracting features, since 20" in text
-    assert text.endswith("; waiting until it leaves the folder")
+    assert text.endswith("; waiting for it to finish")
     with hold_lock(tmp_path, "again", say=told.append):
         pass
     assert len(told) == 1

@@ -101,7 +101,7 @@ def test_a_full_disk_is_a_storage_error_that_leaves_the_old_content_and_no_part(
     path = tmp_path / "x"
     path.write_bytes(b"old")
     monkeypatch.setattr(os, step, refuse)
-    told = rf"^{re.escape(str(path))} cannot be written \(No space left on device\); .* Make room"
+    told = rf"^{re.escape(str(path))} cannot be written \(No space left on device\); .* Free disk"
     with pytest.raises(StorageError, match=told):
         write_text(path, "new")
     assert path.read_bytes() == b"old"
@@ -211,7 +211,7 @@ def test_what_is_no_json_number_is_refused_and_the_old_file_stays(
 @pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe", b"{'a': 1}"])
 def test_a_file_that_is_no_json_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.json").write_bytes(content)
-    with pytest.raises(RustTunerError, match=r"x\.json is no valid JSON .*restore or remove it"):
+    with pytest.raises(RustTunerError, match=r"x\.json is not valid JSON .*restore or remove it"):
         read_json(tmp_path / "x.json")
 
 

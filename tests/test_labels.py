@@ -96,7 +96,7 @@ def test_no_rows_are_encoded_as_no_rows() -> None:
         (["ap"], [[1, 1, NAN, np.inf]], "row 0: posterior=inf; a RUST score"),
         (["ap", "ap"], [[NAN] * 4, [1, 1, -2, 9]], "row 1: anterior=-2; a RUST score"),
         (["ap", "AP"], [[NAN] * 4] * 2, "unknown view 'AP'; a view is one of ap, lateral"),
-        (["ap"], [[NAN] * 4] * 2, "1 views for 2 rows of scores; give one each"),
+        (["ap"], [[NAN] * 4] * 2, "1 views for 2 rows of scores; give one view per row"),
         (["ap"], [[1, 2]], r"scores of shape \(1, 2\); expected \(n, 4\)"),
         (["ap"], [1, 2, 3, 4], r"scores of shape \(4,\); expected \(n, 4\)"),
     ],
@@ -122,7 +122,7 @@ def test_what_is_no_label_vector_is_named_by_its_row(change: dict[str, float]) -
     vectors = encode(["ap"] * 3, [[1, 2, NAN, NAN]] * 3)
     for label, value in change.items():
         vectors[1, LABELS.index(label)] = value
-    with pytest.raises(LabelError, match="row 1 is no label vector; expected zeros and ones"):
+    with pytest.raises(LabelError, match="row 1 is not a label vector; expected zeros and ones"):
         decode(vectors)
 
 

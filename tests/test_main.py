@@ -43,7 +43,7 @@ def answered():
 @pytest.mark.parametrize(
     ("sent", "code", "told"),
     [
-        (signal.SIGINT, 130, "interrupted before anything was begun\n"),
+        (signal.SIGINT, 130, "interrupted before any work started\n"),
         (signal.SIGTERM, 143, ""),
     ],
 )

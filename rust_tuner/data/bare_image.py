@@ -1,4 +1,4 @@
-"""What is left of an image file without metadata, and how its faults are reported.
+"""An image file reduced to its pixel data, and the errors of faulty files.
 
 Reading PNG and JPEG files belongs to `png_files` and `jpeg_files`, decoding them to `pictures`.
 """
@@ -11,20 +11,20 @@ from rust_tuner.errors import ImageError
 # Pillow's own limit against decompression bombs. Stitched radiographs of a whole leg have 30
 # million pixels.
 MAX_PIXELS = 89_478_485
-# What the JPEG format can hold. A longer row would make a strip of pixels large.
+# The limit of the JPEG format. Longer rows would make strips of pixels large.
 MAX_SIDE = 65_535
 SAVE_AGAIN = "export it again as 8-bit PNG or JPEG, or as 16-bit greyscale PNG"
 
 
 @dataclass(frozen=True)
 class BareImage:
-    """A PNG or JPEG file without what its pixels do not need.
+    """A PNG or JPEG file reduced to what its pixels need.
 
     Attributes:
         content: the file: header, tables and compressed pixels.
         width: in pixels, before the picture is turned.
         height: in pixels, before the picture is turned.
-        orientation: 1-8 as EXIF defines it; 1 where the file does not say.
+        orientation: 1-8 as EXIF defines it; 1 if the file does not specify it.
         surplus: the same JPEG with more data than it needs; None for other files. Its pixels
             differ only where data is missing.
     """
@@ -54,7 +54,7 @@ class FileErrors:
         return ImageError(f"{self.path}{where}: {fault}")
 
     def damaged(self, what: str) -> ImageError:
-        """An error of a file that was whole once."""
+        """An error for a damaged file."""
         return self.error(f"damaged or truncated ({what}); copy or export it again")
 
     def check_size(self, width: int, height: int) -> None:
@@ -67,6 +67,6 @@ class FileErrors:
             raise self.error(f"{width} by {height} pixels; {SAVE_AGAIN}")
         if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
             raise self.error(
-                f"{width} by {height} pixels, which no radiograph has; expected at most "
-                f"{MAX_PIXELS} pixels and {MAX_SIDE} a side, check the file or export it smaller"
+                f"{width} by {height} pixels, too large for a radiograph; expected at most "
+                f"{MAX_PIXELS} pixels and {MAX_SIDE} per side, check the file or export it smaller"
             )

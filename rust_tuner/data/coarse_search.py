@@ -1,7 +1,6 @@
-"""Correlates small pictures with one another under many crops and turns.
+"""Correlates small pictures with each other under many crops and turns.
 
-It owns what is tried; which pairs are taken and looked at more closely belongs to `moved_copies`
-and `likeness`.
+It defines which crops and turns are tried; `moved_copies` and `likeness` choose the pairs.
 """
 
 import itertools
@@ -20,8 +19,8 @@ IntArray = npt.NDArray[np.int64]
 COARSE_SIDE = 32
 _POINTS, _EXTENT = 20, 0.88
 _TURNS = (-5.0, -2.5, 0.0, 2.5, 5.0)
-# Scale and middle of the part of a picture that is tried, along an axis. Legs run along the
-# picture, so that what is beside them has to be met more closely.
+# Scale and middle of the tried part of a picture along an axis. Legs run along the picture, so the
+# position across it is tried in finer steps.
 _PARTS_DOWN = ((1.0, 0.0), (0.9, -0.1), (0.9, 0.0), (0.9, 0.1), (0.8, 0.0))
 _PARTS_ACROSS = (*_PARTS_DOWN, (0.95, -0.05), (0.95, 0.05))
 _PRODUCTS_AT_ONCE = 2**24
@@ -35,11 +34,11 @@ def correlations(
     Args:
         small: (n, 32, 32) local contrast.
         aspects: (n,) width over height of the pictures.
-        flips: of the whole ones, as `contrast.FLIPS` has them.
+        flips: flips of the whole pictures, as in `contrast.FLIPS`.
 
     Yields:
-        Positions (m,) of some pictures, and (m, 175 * flips, n); the flips of one start stand
-        side by side.
+        Positions (m,) of some pictures, and correlations (m, 175 * flips, n), with the flips of one
+        start next to each other.
     """
     count = len(small)
     if not count:
@@ -68,7 +67,7 @@ def correlations(
 
 
 def starts_of(aspect: float) -> FloatArray:
-    """The parts and turns that are tried on a picture of this aspect ratio, (175, 3, 3)."""
+    """The parts and turns tried on a picture of this aspect ratio, (175, 3, 3)."""
     return _starts(int(_half_octaves(np.array([aspect], dtype=np.float32))[0]))
 
 

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 FloatArray = npt.NDArray[np.float32]
 
-# Steps through rows and columns of the four flips, and how a message names them.
+# The row and column steps of the four flips, and their names in messages.
 FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 FLIP_NAMES = ("", "mirrored left to right", "upside down", "turned by 180 degrees")
 
@@ -24,11 +24,11 @@ def pooled(pictures: npt.NDArray[np.floating], side: int) -> FloatArray:
 
 
 def local_contrast(pictures: FloatArray, *, blur: float = 0.0, spread: float = 3.0) -> FloatArray:
-    """Pictures less their surroundings, in units of the contrast there; each of norm 1, or 0."""
+    """Pictures minus their surroundings, divided by the contrast there; each of norm 1, or 0."""
     smooth = gaussian_filter(pictures, (0, blur, blur), mode="nearest") if blur else pictures
     detail = smooth - gaussian_filter(smooth, (0, spread, spread), mode="nearest")
     contrast = np.sqrt(gaussian_filter(detail**2, (0, spread, spread), mode="nearest"))
-    # Where a picture is flat, its noise is not blown up to what edges are elsewhere.
+    # In flat areas, noise must not be amplified to the strength of edges elsewhere.
     floor = 0.5 * np.sqrt((detail**2).mean(axis=(1, 2), keepdims=True))
     return unit(ratio(detail, contrast + floor))
 
@@ -39,12 +39,12 @@ def unit(pictures: FloatArray) -> FloatArray:
 
 
 def ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
-    """Part through whole, 0 where whole is 0."""
+    """Part divided by whole, 0 where whole is 0."""
     result = np.zeros(np.broadcast_shapes(part.shape, whole.shape), dtype=np.float32)
     np.divide(part, whole, out=result, where=whole > 0)
     return result
 
 
 def flipped(pictures: FloatArray, flip: tuple[int, int]) -> FloatArray:
-    """Pictures (k, side, side) with rows and columns run through in these steps."""
+    """Pictures (k, side, side) flipped by these row and column steps."""
     return pictures[:, :: flip[0], :: flip[1]]

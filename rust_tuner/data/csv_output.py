@@ -1,8 +1,8 @@
-"""Tables as CSV that a spreadsheet shows and does not run.
+"""Writes tables as CSV without cells that a spreadsheet would run as formulas.
 
-Excel and LibreOffice take a cell that begins with one of `= + - @`, a tab or a carriage return for
-a formula (OWASP, "CSV Injection"). Text that begins so gets an apostrophe before it, and loses it
-when it is read again; numbers stay as they are.
+Excel and LibreOffice treat a cell that begins with one of `= + - @`, a tab or a carriage return as
+a formula (OWASP, "CSV Injection"). Such text gets a leading apostrophe, which is removed when it is
+read again; numbers are not changed.
 """
 
 import re
@@ -28,13 +28,13 @@ def csv_text(table: pd.DataFrame) -> str:
 
 
 def original_text(cells: pd.Series) -> pd.Series:
-    """Cells of a CSV that `csv_text` wrote, as they were before."""
-    # As objects: a column without text would else become one of numbers.
+    """The original cells of a CSV that `csv_text` wrote."""
+    # As objects, because a column without text would become numeric.
     return pd.Series([_original(cell) for cell in cells], index=cells.index, dtype=object)
 
 
 def safe_text(text: str) -> str:
-    """Text for one cell, with an apostrophe before it where a spreadsheet would run it."""
+    """Text for one cell, with a leading apostrophe if a spreadsheet would run it."""
     is_formula = _FORMULA.match(text) is not None and _NUMBER.fullmatch(text) is None
     return f"'{text}" if is_formula else text
 

@@ -1,7 +1,7 @@
-"""Reads a CSV file as text, row by row, and says what is wrong with its form.
+"""Reads a CSV file as text, row by row, and reports what is wrong with its form.
 
-Every cell stays the text that it is (`007` and `NA` are patient ids like others); what a cell
-means belongs to `manifest`.
+Cells are kept as text (`007` and `NA` are valid patient ids); what a cell means belongs to
+`manifest`.
 """
 
 import csv
@@ -24,20 +24,20 @@ _SIMILARITY = 0.76
 _SAVE_AS_UTF8 = "save it as 'CSV UTF-8 (comma delimited)'"
 
 
-# What spreadsheets are told to separate cells by: `sep=;` alone in the first line.
+# A first line such as `sep=;`, which tells spreadsheets the separator of cells.
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\r\n]*?)"? *(\r\n|\r|\n|$)', re.IGNORECASE)
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 @dataclass(frozen=True)
 class CsvRows:
-    """The rows of a CSV file that hold something.
+    """The rows of a CSV file that are not blank.
 
     Attributes:
         first_row: the row that the table begins with: 1, or 2 below a line such as `sep=,`.
-        rows: one pair a row: its number as a text editor counts it, from 1, where cells of
-            several lines are one row; and its cells without the blanks around them, but for the
-            first row, where a header's blanks are a fault to be named.
+        rows: one pair per row: its number from 1, where a row with line breaks in its cells counts
+            once; and its cells without surrounding blanks. The first row keeps them, because blanks
+            in a header are reported.
         separator: what separates the cells.
     """
 
@@ -49,11 +49,11 @@ class CsvRows:
 def read_rows(path: Path) -> CsvRows:
     """Read the rows of a UTF-8 CSV file, with or without a byte order mark.
 
-    A first line such as `sep=;`, which Excel reads and writes, says what separates the cells; it
-    is counted, but is no row. Otherwise they are separated by commas.
+    A first line such as `sep=;`, which Excel reads and writes, names the separator of cells; it is
+    counted, but is not a row. Otherwise cells are separated by commas.
 
     Raises:
-        ManifestError: where the file cannot be read, is empty or is no UTF-8 CSV file.
+        ManifestError: if the file cannot be read, is empty or is not a UTF-8 CSV file.
     """
     text = _read_text(path)
     separator, first_row = ",", 1
@@ -76,20 +76,20 @@ def read_rows(path: Path) -> CsvRows:
                 rows.append((number, stripped))
     except csv.Error as error:
         raise ManifestError(
-            f"{path.name} row {number + 1}: no valid CSV ({error}); look for a quotation mark "
-            "that is opened and not closed"
+            f"{path.name} row {number + 1}: not valid CSV ({error}); look for a quotation mark "
+            "that is not closed"
         ) from error
     if not rows:
-        raise ManifestError(f"{path.name}: the file holds blank lines only; expected a table")
+        raise ManifestError(f"{path.name}: the file contains only blank lines; expected a table")
     return CsvRows(first_row, rows, separator)
 
 
 def read_columns(
     path: Path, *, required: Sequence[str], optional: Sequence[str], faults: Faults
 ) -> tuple[list[int], dict[str, list[str]]]:
-    """Read a CSV file with a header as columns of text, noting every fault of its form.
+    """Read a CSV file with a header as columns of text, collecting every fault of its form.
 
-    Rows with another number of cells than the header are noted and left out, and so are unknown
+    Rows with a different number of cells than the header are reported and left out, as are unknown
     columns, so that the rest can still be checked.
 
     Args:
@@ -100,10 +100,10 @@ def read_columns(
 
     Returns:
         The row numbers in the file (the header is row 1, or 2 below `sep=`), and the known columns
-        that are there.
+        that are present.
 
     Raises:
-        ManifestError: where the file is no table at all, or has a header only.
+        ManifestError: if the file is not a table, or has only a header.
     """
     table = read_rows(path)
     rows = table.rows
@@ -115,9 +115,11 @@ def read_columns(
         header = [name.strip() for name in header]
     if len(header) == 1:
         _check_separator(header[0], table.separator, row=number, faults=faults)
-    known = _check_header(header, required=required, optional=optional, row=number, faults=faults)
+    positions = _check_header(
+        header, required=required, optional=optional, row=number, faults=faults
+    )
     if len(rows) == 1:
-        faults.add("the table has a header and no rows; add one row a radiograph")
+        faults.add("the table has a header but no rows; add one row per radiograph")
         faults.raise_any()
     whole: list[tuple[int, list[str]]] = []
     name = _SEPARATORS[table.separator]
@@ -126,16 +128,18 @@ def read_columns(
             whole.append((number, cells))
         else:
             faults.add(
-                f"{len(cells)} values, but the header has {len(header)} columns; look for a {name} "
-                f"too many or too few, or for a text with a {name} that lacks its quotation marks",
+                f"{len(cells)} values, but the header has {len(header)} columns; look for an "
+                f"extra or a missing {name}, or for a {name} in text without quotation marks",
                 row=number,
             )
-    columns = {name: [cells[place] for _, cells in whole] for name, place in known.items()}
+    columns = {
+        name: [cells[position] for _, cells in whole] for name, position in positions.items()
+    }
     return [number for number, _ in whole], columns
 
 
 def closest(name: str, candidates: Sequence[str]) -> str | None:
-    """The candidate that a name was probably meant to be, or the other way round; else None."""
+    """The candidate that is probably meant by a name; None if none is similar."""
     word = _plain(name)
     plain = {candidate: _plain(candidate) for candidate in candidates}
     # Texts of very different lengths cannot match, and comparing a long one takes long.
@@ -148,14 +152,14 @@ def _read_text(path: Path) -> str:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise ManifestError(f"{path} is a folder; give the CSV file in it")
+            raise ManifestError(f"{path} is a folder; give the CSV file inside it")
         if not stat.S_ISREG(status.st_mode):
-            # A pipe would be waited for, and can be read only once.
-            raise ManifestError(f"{path} is no regular file; save the table as a CSV file")
+            # A pipe would block, and can be read only once.
+            raise ManifestError(f"{path} is not a regular file; save the table as a CSV file")
         if status.st_size > _MAX_BYTES:
             raise ManifestError(
-                f"{path.name}: {status.st_size} bytes, more than the {_MAX_BYTES} of any manifest; "
-                "check the path"
+                f"{path.name}: {status.st_size} bytes, too large for a manifest (at most "
+                f"{_MAX_BYTES}); check the path"
             )
         content = path.read_bytes()
     except FileNotFoundError as error:
@@ -163,15 +167,15 @@ def _read_text(path: Path) -> str:
     except OSError as error:
         raise ManifestError(f"{path} cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise ManifestError(f"{str(path)!r} is no path ({error}); check it") from error
+        raise ManifestError(f"{str(path)!r} is not a valid path ({error}); check it") from error
     if not content.removeprefix(_BYTE_ORDER_MARK).strip():
         raise ManifestError(f"{path.name}: the file is empty; expected a table with a header")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ManifestError(f"{path.name}: encoded as UTF-16, expected UTF-8; {_SAVE_AS_UTF8}")
     if content.startswith(b"PK\x03\x04"):
-        raise ManifestError(f"{path.name}: a spreadsheet or zip file, no CSV; {_SAVE_AS_UTF8}")
+        raise ManifestError(f"{path.name}: a spreadsheet or zip file, not CSV; {_SAVE_AS_UTF8}")
     if b"\0" in content:
-        raise ManifestError(f"{path.name}: binary content, no CSV file; check the path")
+        raise ManifestError(f"{path.name}: binary content, not a CSV file; check the path")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -183,7 +187,7 @@ def _read_text(path: Path) -> str:
 
 
 def _check_separator(header: str, separator: str, *, row: int, faults: Faults) -> None:
-    """Raise where a header of one column is one of several, separated otherwise."""
+    """Raise if a header of one column has several, with another separator."""
     other = next((mark for mark in _SEPARATORS if mark != separator and mark in header), None)
     if other is not None:
         expected = "commas" if separator == "," else f"{separator!r}, as row 1 says"
@@ -201,7 +205,7 @@ def _check_header(
     row: int,
     faults: Faults,
 ) -> dict[str, int]:
-    """Note what is wrong with a header; the places of the known columns in it."""
+    """Report what is wrong with a header; return the positions of the known columns."""
     expected = (*required, *optional)
     unknown = [name for name in dict.fromkeys(header) if name not in expected]
     if len(unknown) > _MAX_UNKNOWN:
@@ -237,7 +241,7 @@ def _check_header(
         faults.add(f"unknown column {name!r}; rename or remove it, {hint}", row=row)
     for name in dict.fromkeys(header):
         if name in expected and header.count(name) > 1:
-            faults.add(f"column {name!r} is there {header.count(name)} times; keep one", row=row)
+            faults.add(f"column {name!r} appears {header.count(name)} times; keep one", row=row)
     return {name: header.index(name) for name in expected if name in header}
 
 

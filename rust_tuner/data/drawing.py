@@ -1,10 +1,8 @@
 """Draws one phantom radiograph of a tibia from the scores of its two outlines.
 
-It owns the pixels only; who the patients are, which scores they have and where files go is
-`phantoms.py`'s.
+Only pixels are drawn here; patients, scores and files belong to `phantoms`.
 
-It is one long file because everything in it shares one geometry: lay out the leg, add up what
-absorbs X-rays, then expose.
+All steps share one geometry: lay out the leg, add up what absorbs X-rays, then expose.
 
 Lengths are in units of the image's height. The picture is first drawn upright, as X-ray
 attenuation on a canvas with a margin (`x` across from the middle, `y` down from the top), with
@@ -42,7 +40,7 @@ class Outline:
 
     Attributes:
         score: 1 line without callus, 2 line with callus, 3 bridged without line, 4 remodelled.
-        hidden: something covers it, so that it cannot be scored.
+        hidden: whether whether something covers it, so that it cannot be scored.
     """
 
     score: int
@@ -99,11 +97,11 @@ def draw_radiograph(
             behind the tibia; the first outline is the anterior crest).
         outlines: the two cortices, the one away from the fibula or at the crest first.
         anatomy: the patient's leg, fracture and implant.
-        rng: decides size, exposure, position, noise and what hides a cortex.
+        rng: determines size, exposure, position, noise and what hides a cortex.
 
     Returns:
-        (height, width) uint8, in one of eight radiographs uint16 over its whole range; 500-1100
-        by 250-600 pixels, portrait, bone white.
+        (height, width) uint8, in one of eight radiographs uint16 of full range; 500-1100 by 250-600
+        pixels, portrait, bone white.
     """
     exposure = _sample_exposure(rng)
     leg = _lay_out(view, anatomy, outlines, exposure, rng)
@@ -114,7 +112,7 @@ def draw_radiograph(
     cover = _COVERS[int(rng.integers(len(_COVERS)))]
     if cover == "overexposure":
         attenuation *= _transparency(leg)
-    # Nothing shines through metal, so it replaces what it covers.
+    # Nothing passes through metal, so it replaces what it covers.
     attenuation = np.maximum(attenuation, _implant(leg))
     if cover == "plate":
         attenuation = np.maximum(attenuation, _covering_plates(leg))
@@ -456,7 +454,7 @@ def _ticks(start: float, stop: float) -> FloatArray:
 
 
 def _chord(offset: FloatArray, radius: FloatArray | float) -> FloatArray:
-    """The way through a round rod in units of its diameter: 1 in the middle, 0 outside."""
+    """The path length through a round rod in units of its diameter: 1 in the middle, 0 outside."""
     way: FloatArray = np.sqrt(np.clip(1 - np.square(offset / radius), 0, 1))
     return way
 
@@ -464,7 +462,7 @@ def _chord(offset: FloatArray, radius: FloatArray | float) -> FloatArray:
 def _tube(
     offset: FloatArray, radius: FloatArray | float, thickness: FloatArray | float
 ) -> FloatArray:
-    """The way through a tube with a little spongy bone in it: bright edges, darker canal."""
+    """The path through a tube with a little spongy bone in it: bright edges, darker canal."""
     inner = radius - thickness
     hollow = _chord(offset, inner) * (inner / radius)
     return 2.6 * (_chord(offset, radius) - 0.92 * hollow)

@@ -1,8 +1,8 @@
-"""Lays one picture onto another that was cropped, turned, framed or slanted.
+"""Aligns a picture with another that was cropped, turned, framed or slanted.
 
-It owns the geometry: sampling a picture under homographies, fitting them, and saying what they do.
-Coordinates are -1 to 1 from left to right and from top to bottom of a picture; a homography leads
-from a point of the first picture to the same point of the second.
+It covers the geometry: sampling a picture under homographies, fitting them, and describing them.
+Coordinates are -1 to 1 from left to right and from top to bottom of a picture; a homography maps a
+point of the first picture to the same point of the second.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 
 _DAMPING = 1e-3
-# A step of more than this leaves the region in which the pictures' slopes say anything.
+# A larger step leaves the region in which the pictures' gradients are informative.
 _LARGEST_STEP = 0.15
-# Less than this share of common ground compares to nothing.
+# With a smaller share of overlap, pictures are not compared.
 _LEAST_OVERLAP = 0.7
-# What a homography may do and still be taken for a copy's: a crop of 10 % of each side is a
-# scale of 0.8, and a slanted picture is also a little narrower than it was.
+# The limits within which a homography may be that of a copy: a crop of 10 % of each side is a scale
+# of 0.8, and a slanted picture also gets a little narrower.
 _LARGEST_SCALING, _LARGEST_TURN, _LARGEST_SLANT, _STRETCH = 0.33, 7.0, 0.15, 0.03
 
 
@@ -34,7 +34,7 @@ def square_grid(points: int, extent: float) -> tuple[FloatArray, FloatArray]:
 def project(
     homographies: FloatArray, across: FloatArray, down: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Where homographies (k, 3, 3) put points (p,): two (k, p) coordinates and the divisor."""
+    """Map points (p,) by homographies (k, 3, 3) to two (k, p) coordinates, and their divisor."""
     lines = (
         homographies[:, :, 0, None] * across
         + homographies[:, :, 1, None] * down
@@ -45,7 +45,7 @@ def project(
 
 
 def sample(maps: FloatArray, across: FloatArray, down: FloatArray) -> FloatArray:
-    """Interpolate between pixels, linearly; outside a picture its edge goes on.
+    """Interpolate linearly between pixels; outside a picture its edge is repeated.
 
     Args:
         maps: (k, side, side, channels).
@@ -64,7 +64,7 @@ def sample(maps: FloatArray, across: FloatArray, down: FloatArray) -> FloatArray
     )
     flat = maps.reshape(count * side * side, maps.shape[3])
     corner = np.arange(count)[:, None] * (side * side) + top * side + left
-    # `take` is several times as fast as an index in brackets.
+    # `take` is several times faster than indexing.
     here, right, below, across_below = (
         flat.take(corner + ahead, axis=0) for ahead in (0, 1, side, side + 1)
     )
@@ -87,12 +87,12 @@ def fit(
     """Homographies under which second pictures correlate most with first ones.
 
     Gauss-Newton steps on the difference of the two, after the second is scaled to the first; the
-    scale may be negative, which an inverted copy needs.
+    scale may be negative, for an inverted copy.
 
     Args:
         first: (k, side, side) local contrast.
         second: (k, side, side) likewise.
-        start: (k, 3, 3) homographies near the answer.
+        start: (k, 3, 3) homographies near the solution.
         points: how many rows and columns of points are compared.
         steps: how many steps are made.
         directions: (1 or k, 9, d) in which the entries of a homography may move, such as
@@ -104,8 +104,8 @@ def fit(
     """
     across, down = square_grid(points, extent)
     count, half = len(first), first.shape[1] / 2
-    places = [np.broadcast_to(axis, (count, len(axis))) for axis in (across, down)]
-    fixed = sample(first[..., None], places[0], places[1])[..., 0]
+    coordinates = [np.broadcast_to(axis, (count, len(axis))) for axis in (across, down)]
+    fixed = sample(first[..., None], coordinates[0], coordinates[1])[..., 0]
     slope_down, slope_across = np.gradient(second, axis=(1, 2))
     maps = np.stack([second, slope_across * half, slope_down * half], axis=-1).astype(np.float32)
     along = PROJECTIVE if directions is None else directions
@@ -153,13 +153,13 @@ def _step(
     return step.astype(np.float32).reshape(-1, 3, 3)
 
 
-# The last entry of a homography is 1 throughout.
+# The last entry of a homography is always 1.
 PROJECTIVE = np.eye(9, 8, dtype=np.float32)[None]
 AFFINE = np.eye(9, 6, dtype=np.float32)[None]
 
 
 def keeping_shape(first_aspects: FloatArray, second_aspects: FloatArray) -> FloatArray:
-    """The directions, (k, 9, 4), in which a picture is scaled, turned and shifted, not stretched.
+    """The directions, (k, 9, 4), that scale, turn and shift a picture without stretching it.
 
     Args:
         first_aspects: (k,) width over height of the first pictures.
@@ -197,7 +197,7 @@ def _in_pixels(
 
 @dataclass(frozen=True, eq=False)
 class Movement:
-    """What homographies do to pictures, at the middle and in pixels of one size.
+    """The effect of homographies on pictures, at the middle and in pixels of equal size.
 
     Attributes:
         degrees: (k,) by how much the picture is turned.
@@ -215,13 +215,13 @@ class Movement:
     def is_a_copys(self) -> npt.NDArray[np.bool_]:
         """Whether a crop, a frame, a turn and a slant explain it.
 
-        A leg that is laid onto another one has to be stretched; a copy keeps its shape.
+        Aligning one leg with another needs stretching; a copy keeps its shape.
         """
         return self._within(1.0)
 
     @property
     def may_be_a_copys(self) -> npt.NDArray[np.bool_]:
-        """The same with room for what a coarse fit gets wrong."""
+        """The same, with tolerance for the errors of a coarse fit."""
         return self._within(2.0)
 
     def _within(self, room: float) -> npt.NDArray[np.bool_]:
@@ -234,7 +234,7 @@ class Movement:
         return within
 
     def told(self, position: int) -> str:
-        """What was done to one picture, in words."""
+        """Describe what was done to one picture."""
         parts = []
         if abs(self.scale[position] - 1) >= 0.015:
             parts.append("cropped or framed")
@@ -248,7 +248,7 @@ class Movement:
 def movement(
     homographies: FloatArray, first_aspects: FloatArray, second_aspects: FloatArray
 ) -> Movement:
-    """What homographies do, for pictures of these widths over heights.
+    """The effect of homographies on pictures of these widths over heights.
 
     Args:
         homographies: (k, 3, 3).

@@ -1,6 +1,6 @@
-"""Turns radiographs into model input, and checks what only their pixels tell.
+"""Turns radiographs into model input, and makes the checks that need their pixels.
 
-Decoding belongs to `pictures`: what `check_content` accepts is what `load_image` decodes.
+Decoding belongs to `pictures`; `check_content` accepts what `load_image` can decode.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from rust_tuner.protocol import Resize
 
 FloatImage = npt.NDArray[np.float32]
 
-# What `load_image` does to intensities, as records name it: black -1, white 1. InceptionV3's
+# The scaling of intensities in `load_image`, as named in records: black -1, white 1. InceptionV3's
 # ImageNet weights expect it, and so do RadImageNet's, whose own code says (x - 127.5) * 2 / 255.
 PREPROCESSING = "minus_one_to_one"
 
@@ -29,17 +29,17 @@ def load_image(
 ) -> FloatImage:
     """Load one radiograph as model input.
 
-    PNG and JPEG, greyscale (1 to 16 bits), colour (8 bits) or palette. Black is -1 and white 1:
-    0-255 for 8 bits and 0-65535 for 16, whatever range the image uses of it. It is resized in
-    float32 (bilinear, averaging where it shrinks), so 16 bits of depth survive. The picture is
-    turned as the orientation in its EXIF or XMP says. What is transparent is composited over
+    Reads PNG and JPEG: greyscale (1 to 16 bits), colour (8 bits) or palette. Black is -1 and white
+    1: 0-255 for 8 bits and 0-65535 for 16, whatever part of the range the image uses. It is resized
+    in float32 (bilinear, averaging where it shrinks), so 16 bits of depth survive. The picture is
+    turned upright by the orientation in its EXIF or XMP. Transparent pixels are composited over
     black, the background of a radiograph. Embedded colour profiles are not applied.
 
-    A file is judged by its pixels. All that its header promises have to be there: a picture that
-    ends early is refused, whether its file does or not. Damage inside a PNG is found by its
-    checksums; a JPEG has none, so only what breaks its decoding is found. What carries no pixels
-    (text, profiles, the rest of EXIF, bytes after the end) is not read and cannot condemn a file.
-    Of a file with several JPEG pictures (MPO) the first is taken; animations are refused.
+    A file is judged by its pixels. All that its header announces must be present: a picture that
+    ends early is refused, even if its file does not. Damage inside a PNG is found by its checksums;
+    a JPEG has none, so only what breaks its decoding is found. Data without pixels (text, profiles,
+    the rest of EXIF, bytes after the end) is not read and never makes a file invalid. Of a file
+    with several JPEG pictures (MPO) the first is used; animations are refused.
 
     Args:
         path: the file.
@@ -53,7 +53,7 @@ def load_image(
 
     Raises:
         ImageError: naming the file and row, where it is missing, empty, damaged, truncated, too
-            large, or of a form whose depth cannot be kept.
+            large, or of a kind whose depth cannot be kept.
     """
     if resize not in ("squash", "letterbox"):
         raise ImageError(f"resize={resize!r}; expected squash or letterbox")
@@ -75,10 +75,10 @@ def load_image(
 def check_content(
     radiographs: Radiographs, *, on_progress: Callable[[int, int], None] | None = None
 ) -> tuple[str, ...]:
-    """Decode every radiograph once and check what only the pixels tell.
+    """Decode every radiograph once and make the checks that need its pixels.
 
-    Two images are the same where their decoded pixels are equal at full size, so that a copy
-    under another name, format or bit depth is found; one that was compressed again is not.
+    Two images are duplicates if their decoded pixels are equal at full size. A copy under another
+    name, format or bit depth is found; a copy that was compressed again is not.
 
     Args:
         radiographs: n radiographs.
@@ -88,8 +88,8 @@ def check_content(
         The n SHA-256 of the files' bytes, to address what is computed from them.
 
     Raises:
-        ManifestError: listing every image that cannot be decoded, and every image that is there
-            twice, first those under two patients: a patient would be on two sides of a split.
+        ManifestError: listing every image that cannot be decoded, and every duplicate, first those
+            of two patients, because a patient could be on both sides of a split.
     """
     faults = Faults(radiographs.source)
     patients, rows = radiographs.patient_ids, radiographs.rows
@@ -107,7 +107,7 @@ def check_content(
                 same = f"image={image}; the same picture as row {rows[first]}"
                 if patients[first] != patients[position]:
                     faults.add(
-                        f"{same}, which is of patient {patients[first]}, but this row is of "
+                        f"{same}, which belongs to patient {patients[first]}, but this row to "
                         f"patient {patients[position]}; find out whose it is and remove the other",
                         row=row,
                         grave=True,
@@ -121,7 +121,7 @@ def check_content(
 
 
 def images_sha256(radiographs: Radiographs, hashes: Sequence[str]) -> str:
-    """Which file is whose radiograph, whatever the order of rows and the names of files.
+    """SHA-256 of which file is whose radiograph, independent of row order and file names.
 
     Args:
         radiographs: n radiographs.
@@ -133,7 +133,7 @@ def images_sha256(radiographs: Radiographs, hashes: Sequence[str]) -> str:
 
 
 def _hash_image(path: Path) -> tuple[str, str] | ImageError:
-    """The SHA-256 of a file and of its pixels; an error is returned, to be told with others."""
+    """The SHA-256 of a file and of its pixels; an error is returned, to be reported with others."""
     try:
         with open_picture(path) as picture:
             return picture.file_sha256, picture.content_sha256()

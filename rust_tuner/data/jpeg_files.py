@@ -1,7 +1,7 @@
-"""Reads the segments of a JPEG file: which carry pixels, and whether every scan is there.
+"""Reads the segments of a JPEG file, keeps those with pixels and checks that no scan is missing.
 
-EXIF, colour profiles, thumbnails and the like are left out, so that they cannot fail. The form
-is that of ITU-T T.81; its annexes B and G name the segments and the scans.
+EXIF, colour profiles, thumbnails and the like are left out, so that they cannot fail. The format is
+ITU-T T.81, whose annexes B and G define the segments and the scans.
 """
 
 import re
@@ -23,7 +23,7 @@ _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
 _COEFFICIENTS = 64
 # The progressive scripts in use have 10 to 20 scans; each scan costs a pass over the picture.
 _MAX_SCANS, _MAX_SEGMENTS = 100, 1 << 16
-# Without 255, which would begin a marker; irregular, so that it does not code what is expected.
+# Without 255, which would begin a marker; irregular, so that it does not encode plausible data.
 _SURPLUS = bytes((37 * n + 101) % 251 for n in range(1, 65))
 _SURPLUS_OF_PART = _SURPLUS[:8]
 
@@ -62,8 +62,8 @@ class _Parts:
     Attributes:
         pieces: of the file, without metadata.
         surplus: the same with more data in each scan.
-        missing: for each channel and coefficient the bits that no scan gave yet; 64 where not
-            even the first scan came.
+        missing: for each channel and coefficient the bits that no scan has given yet; 64 before the
+            first scan.
     """
 
     pieces: list[bytes] = field(default_factory=list)
@@ -81,9 +81,9 @@ class _Parts:
 
 
 def read_jpeg(content: bytes, *, errors: FileErrors) -> BareImage:
-    """Check that every scan of a JPEG file is there, and leave out what carries no pixels.
+    """Check that no scan of a JPEG file is missing, and leave out what carries no pixels.
 
-    Bytes after the end are passed over: of a file with several pictures (MPO) the first counts.
+    Bytes after the end are ignored: of a file with several pictures (MPO) the first counts.
 
     Args:
         content: the file, which begins with `JPEG_START`.
@@ -105,10 +105,10 @@ def read_jpeg(content: bytes, *, errors: FileErrors) -> BareImage:
         if marker == 0x01 or 0xD0 <= marker <= 0xD7:
             continue
         if marker < 0xC0 or marker == _SOI:
-            raise errors.damaged(f"no segment of a JPEG at byte {position - 2}")
+            raise errors.damaged(f"not a JPEG segment at byte {position - 2}")
         end = position + int.from_bytes(content[position : position + 2], "big")
         if end < position + 2:
-            raise errors.damaged(f"no segment of a JPEG at byte {position - 2}")
+            raise errors.damaged(f"not a JPEG segment at byte {position - 2}")
         if end > len(content):
             raise errors.damaged("the end is missing")
         body = content[position + 2 : end]
@@ -136,7 +136,7 @@ def read_jpeg(content: bytes, *, errors: FileErrors) -> BareImage:
 
 
 def _next_marker(content: bytes, position: int, *, errors: FileErrors) -> tuple[int, int]:
-    """The next marker and the position behind it; other bytes before it are passed over."""
+    """The next marker and the position behind it; other bytes before it are skipped."""
     position = content.find(b"\xff", position)
     while 0 <= position < len(content) - 1:
         marker = content[position + 1]
@@ -151,7 +151,7 @@ def _next_marker(content: bytes, position: int, *, errors: FileErrors) -> tuple[
 
 def _read_frame(marker: int, body: bytes, *, errors: FileErrors) -> _Frame:
     if len(body) < 6 or len(body) != 6 + 3 * body[5]:
-        raise errors.damaged("a header of a wrong size")
+        raise errors.damaged("a header of the wrong size")
     bits, num_channels = body[0], body[5]
     height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
     errors.check_size(width, height)
@@ -173,10 +173,10 @@ def _read_frame(marker: int, body: bytes, *, errors: FileErrors) -> _Frame:
 def _add_scan(
     parts: _Parts, segment: bytes, body: bytes, data: bytes, *, errors: FileErrors
 ) -> None:
-    """Note a scan: its channels, the coefficients that it gives, and its data."""
+    """Add a scan: its channels, the coefficients that it gives, and its data."""
     frame, count = parts.frame, body[0] if body else 0
     if frame is None or not 1 <= count <= 4 or len(body) != 4 + 2 * count:
-        raise errors.damaged("a scan of a wrong form")
+        raise errors.damaged("an invalid scan")
     parts.num_scans += 1
     if parts.num_scans > _MAX_SCANS:
         raise errors.damaged(f"more than {_MAX_SCANS} scans")
@@ -192,7 +192,7 @@ def _add_scan(
     restarts = sum(1 for _ in _RESTART.finditer(data))
     units = frame.width * frame.height if frame.marker == _LOSSLESS else frame.num_units(ids)
     if restarts > units:
-        raise errors.damaged(f"{restarts} restarts of {units} units")
+        raise errors.damaged(f"{restarts} restarts for {units} units")
     if parts.restart_interval and frame.marker != _LOSSLESS:
         expected = _ceil(units, parts.restart_interval) - 1
         if restarts < expected:

@@ -1,6 +1,6 @@
-"""What the sides of a split or of folds cannot learn or score: labels that they lack.
+"""Warns of labels that a side of a split or a fold lacks, and so cannot learn or score.
 
-Warnings, but where nothing at all could be learned; which radiograph is on which side belongs to
+Data from which nothing can be learned are refused. Which radiograph is on which side belongs to
 `splits`.
 """
 
@@ -11,7 +11,7 @@ from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ManifestError
 from rust_tuner.labels import LABELS, NUM_VIEWS
 
-_WORTH_OF_SIDES = {
+_CONSEQUENCES = {
     "development": "nothing to learn from",
     "hold-out": "no AUROC there",
 }
@@ -20,7 +20,7 @@ _WORTH_OF_SIDES = {
 def fold_warnings(
     radiographs: Radiographs, assignment: npt.NDArray[np.int64], *, num_folds: int
 ) -> tuple[str, ...]:
-    """What the folds cannot score or learn: a label that is nowhere, or everywhere, on a side.
+    """Labels that folds cannot score or learn, because no or every radiograph of a side has them.
 
     Args:
         radiographs: n radiographs.
@@ -60,7 +60,7 @@ def fold_warnings(
 
 
 def _few(label: str, patients: int, of: int, num_folds: int, *, is_set: bool) -> str:
-    """That a label is set, or not set, in fewer patients than there are folds."""
+    """The warning that a label is set, or not set, in fewer patients than there are folds."""
     if patients == 0:
         where = "no radiograph" if is_set else "every radiograph"
         return f"{where} has label {label}: its AUROC is undefined in every fold"
@@ -74,10 +74,10 @@ def _few(label: str, patients: int, of: int, num_folds: int, *, is_set: bool) ->
 
 
 def require_different_scores(radiographs: Radiographs) -> None:
-    """Refuse radiographs that tell nothing but their view.
+    """Refuse radiographs from which nothing but the view can be learned.
 
     Raises:
-        ManifestError: where no cortex has two different scores.
+        ManifestError: if no cortex has two different scores.
     """
     counts = _positives_and_negatives(radiographs)[:, NUM_VIEWS:]
     if not (counts > 0).all(axis=0).any():
@@ -90,13 +90,13 @@ def require_different_scores(radiographs: Radiographs) -> None:
 
 
 def split_warnings(development: Radiographs, holdout: Radiographs) -> tuple[str, ...]:
-    """What cannot be learned, or what the one look at the hold-out set cannot score.
+    """Labels that cannot be learned, or that the evaluation on the hold-out set cannot score.
 
     A cortex's label counts where its cortex is visible, a view's everywhere.
 
     Returns:
-        A line for each side that lacks labels, or that has nothing but them; labels that no
-        radiograph has, or every one, have a line of their own.
+        One line for each side in which no radiograph has some labels, or every one has them; labels
+        that no radiograph at all has, or every one, get a separate line.
     """
     sides = {"development": development, "hold-out": holdout}
     counts = {name: _positives_and_negatives(radiographs) for name, radiographs in sides.items()}
@@ -106,8 +106,8 @@ def split_warnings(development: Radiographs, holdout: Radiographs) -> tuple[str,
         ((positives > 0) & (negatives == 0), "every radiograph has {} where it is shown"),
     )
     warnings = [
-        f"{told.format(_named(labels))}: there is nothing to tell apart, and the AUROC is undefined"
-        for labels, told in whole
+        f"{text.format(_named(labels))}: there is nothing to distinguish; the AUROC is undefined"
+        for labels, text in whole
         if labels.any()
     ]
     known = (positives > 0) & (negatives > 0)
@@ -119,16 +119,16 @@ def split_warnings(development: Radiographs, holdout: Radiographs) -> tuple[str,
             (known & (counts[name][1] == 0), f"every {side} {{}} where it is shown"),
         )
         warnings += [
-            f"{told.format(_named(labels))}: {_WORTH_OF_SIDES[name]}; another seed or hold-out "
-            "fraction, in a new study folder, may mend it"
-            for labels, told in lacking
+            f"{text.format(_named(labels))}: {_CONSEQUENCES[name]}; another seed or hold-out "
+            "fraction, in a new study folder, may help"
+            for labels, text in lacking
             if labels.any()
         ]
     return tuple(warnings)
 
 
 def _positives_and_negatives(radiographs: Radiographs) -> npt.NDArray[np.int64]:
-    """(2, 18): how many radiographs have each label, and how many that show it have it not."""
+    """(2, 18): how many radiographs have each label, and how many show it without having it."""
     views = np.ones((len(radiographs), NUM_VIEWS), dtype=np.bool_)
     shown = np.concatenate([views, radiographs.visible], axis=1)
     # A label that is set is shown.

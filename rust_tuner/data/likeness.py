@@ -1,7 +1,7 @@
-"""How alike radiographs of one view are: by their pictures, or by features of a backbone.
+"""Measures how alike radiographs of one view are, by their pictures or features of a backbone.
 
-Two films of one leg are more alike than films of two legs. How much more depends on the data, so
-what may be concluded belongs to `checks.same_person`, which measures it.
+Two films of one leg are more alike than films of two legs. How much more depends on the data;
+`checks.same_person` measures it and draws conclusions.
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ from rust_tuner.progress import Progress, Silent
 
 FloatArray = npt.NDArray[np.float32]
 
-# Of standardised features so many principal components tell legs apart best: measured on phantoms
-# with 16 to 256. With as many components as radiographs, each would be unlike all others.
+# So many principal components of standardised features distinguish legs best, as measured on
+# phantoms with 16 to 256. With as many components as radiographs, all would be unlike each other.
 _COMPONENTS, _RADIOGRAPHS_A_COMPONENT = 64, 4
 
 

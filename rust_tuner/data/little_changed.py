@@ -1,7 +1,7 @@
-"""Finds copies that lie where they lay: other tones, another size, a flip, a crop of up to 2 %.
+"""Finds copies with other tones, another size, a flip, or a crop of up to 2 %.
 
-It takes thumbnails and gives pairs with their similarity. Copies that were cropped more or turned
-belong to `moved_copies`.
+It takes thumbnails and returns pairs with their similarity. Copies that were cropped more, or
+turned, belong to `moved_copies`.
 """
 
 from collections.abc import Iterator
@@ -23,19 +23,19 @@ _COARSE_THRESHOLD, _MIDDLE_THRESHOLD = 0.75, 0.87
 _LARGEST_CROP = 0.02
 _BLOCKS_A_SIDE = 7
 _QUANTILE_OF_BLOCKS = 0.1
-# A block with less than this share of the mean energy is flat, and its noise compares to nothing.
+# A block with less than this share of the mean energy is flat, and its noise is not compared.
 _LEAST_ENERGY = 0.5
 _ROWS_AT_ONCE, _PAIRS_AT_ONCE = 512, 128
 
 
 @dataclass(frozen=True)
 class LittleChangedPair:
-    """Two pictures that are one but for small changes.
+    """Two pictures that are the same except for small changes.
 
     Attributes:
         first: position of the one that comes first.
         second: position of the other.
-        similarity: the least that was asked for to 1.
+        similarity: from the requested minimum to 1.
         flip: number of the flip between them, in `contrast.FLIPS`.
     """
 
@@ -48,17 +48,17 @@ class LittleChangedPair:
 def little_changed_pairs(
     thumbnails: npt.NDArray[np.float16], *, least: float, progress: Progress
 ) -> list[LittleChangedPair]:
-    """Pairs that are one picture but for tones, size, a flip and crops of up to 2 %.
+    """Pairs of copies that differ only in tones, size, a flip and crops of up to 2 %.
 
-    At 32 pixels a side local contrast is correlated under the four flips, all pairs at once; at
-    64 again, with rows and columns aligned to undo a crop. At 128 they are aligned more finely,
-    and the tones of one picture are matched to the other's, which takes out brightness and gamma;
-    then it is correlated block by block. Another leg is alike in most places, a copy everywhere,
-    so the lowest tenth of the blocks decides.
+    At 32 pixels a side local contrast is correlated under the four flips, all pairs at once; at 64
+    again, with rows and columns aligned to undo a crop. At 128 they are aligned more finely, and
+    the tones of one picture are matched to the other's, which takes out brightness and gamma; then
+    it is correlated block by block. Another leg is similar in most places, a copy everywhere, so
+    the lowest tenth of the blocks decides.
 
     Args:
         thumbnails: (n, 128, 128) from 0 to 1.
-        least: similarity from which two pictures are one.
+        least: the similarity from which two pictures count as one.
         progress: where to report.
     """
     middle = pooled(thumbnails, _MIDDLE_SIDE)
@@ -82,7 +82,7 @@ def little_changed_pairs(
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Pairs that passed a sieve: positions, and the flip of the second that fits best."""
+    """Pairs that passed a filter: positions, and the flip of the second that fits best."""
 
     first: IntArray
     second: IntArray
@@ -135,18 +135,18 @@ class _Windows:
 
 @cache
 def _windows(side: int, steps: int) -> _Windows:
-    """Crops between -2 and 2 % of each end in `steps` steps a per cent; the identity is midmost."""
+    """Crops between -2 and 2 % of each end in `steps` steps per 1 %, the identity in the middle."""
     cuts = np.linspace(-_LARGEST_CROP, _LARGEST_CROP, 2 * round(100 * _LARGEST_CROP) * steps + 1)
     margin = side // 16
     centres = (np.arange(side) + 0.5) / side
     matrices = []
     for low in cuts:
         for high in cuts:
-            places = np.clip((low + centres * (1 - low - high)) * side - 0.5, 0, side - 1)
-            left = np.minimum(places.astype(np.int64), side - 2)
+            positions = np.clip((low + centres * (1 - low - high)) * side - 0.5, 0, side - 1)
+            left = np.minimum(positions.astype(np.int64), side - 2)
             matrix = np.zeros((side, side), dtype=np.float32)
-            matrix[np.arange(side), left] = 1 - (places - left)
-            matrix[np.arange(side), left + 1] = places - left
+            matrix[np.arange(side), left] = 1 - (positions - left)
+            matrix[np.arange(side), left + 1] = positions - left
             matrices.append(matrix[margin : side - margin])
     return _Windows(margin, np.stack(matrices))
 
@@ -165,8 +165,8 @@ def _coarse_pairs(pictures: FloatArray) -> _Pairs:
         best = alike.argmax(axis=0)
         first, second = np.nonzero(np.triu(alike.max(axis=0) >= _COARSE_THRESHOLD, k=1))
         parts.append(np.stack([first + start, second + start, best[first, second]]))
-    found = np.concatenate(parts, axis=1) if parts else np.empty((3, 0), dtype=np.int64)
-    return _Pairs(*found.astype(np.int64))
+    pairs = np.concatenate(parts, axis=1) if parts else np.empty((3, 0), dtype=np.int64)
+    return _Pairs(*pairs.astype(np.int64))
 
 
 def _spans(count: int) -> Iterator[slice]:
@@ -189,10 +189,10 @@ def _align(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The windows of rows and columns under which the second picture is most like the first.
 
-    A crop acts on rows and columns apart, so each is searched while the other is held: twice, as
-    the first choice was made with the other axis not yet aligned. With rows resampled by R and
-    columns by C the correlation is <first, R second C'> / |R second C'|; numerator and norm are
-    linear in R and in R'R, so one matrix product has them for all windows.
+    A crop acts on rows and columns separately, so each is searched while the other is fixed. This
+    is done twice, because the first choice is made before the other axis is aligned. With rows
+    resampled by R and columns by C the correlation is <first, R second C'> / |R second C'|;
+    numerator and norm are linear in R and in R'R, so one matrix product gives them for all windows.
 
     Args:
         first: (k, side, side) of norm 1.
@@ -236,7 +236,7 @@ def _similarity_of_blocks(first: FloatArray, second: FloatArray) -> FloatArray:
     product = (windows.central(ours) * (rows @ theirs @ turned)).sum(axis=(1, 2))
     sign: FloatArray = np.ones((len(product), 1, 1), dtype=np.float32)
     sign[product < 0] = -1
-    # What one picture clips the other cannot be given back, so the better direction counts.
+    # Tones that one picture clips cannot be restored in the other, so the better direction counts.
     return np.maximum(
         _lowest_blocks(_with_tones(one * sign, of=other), other),
         _lowest_blocks(one, _with_tones(other * sign, of=one)),

@@ -1,6 +1,6 @@
-"""Reads manifests: the package's own CSV form and the published study's one-hot label table.
+"""Reads manifests: the package's own CSV format and the published study's one-hot label table.
 
-What a row may hold belongs to `radiographs`, what the pixels tell to `images`.
+The rules for rows belong to `radiographs`, the checks of pixels to `images`.
 """
 
 import os
@@ -30,7 +30,7 @@ _ONEHOT_CORTICES = tuple(label.replace("_", "_cortex_") for label in CORTEX_LABE
 _ONEHOT_IDS = ("study_id", "record_id", "event_arm")
 _ONEHOT_COLUMNS = (*_ONEHOT_IDS, *_ONEHOT_VIEWS, *_ONEHOT_CORTICES)
 _ONEHOT_UNUSED = ("index", "", "Unnamed: 0")
-# No system opens a longer one, and following a path takes longer than its length.
+# No system opens a longer path, and resolving one is slow.
 _LONGEST_PATH = 4096
 _ZERO_OR_ONE = re.compile(r"[01](\.0*)?")
 
@@ -39,25 +39,25 @@ def load_manifest(path: str | Path, *, distinct_patients: bool = False) -> Radio
     """Load a manifest and check everything that can be checked without decoding an image.
 
     The file is a UTF-8 CSV (with or without a byte order mark, and with `sep=,` or another
-    separator in a first line of its own where Excel wrote one) with the columns
-    `image, patient_id, visit, view, medial, lateral, anterior, posterior` in any order, and
-    `site` where wanted. Blanks around values are dropped, and rows without any value are passed
-    over. A visit must not be empty, because it pairs the two views. All else is text as it
-    stands: `007` and `NA` are patient ids.
+    separator in a first line of its own where Excel wrote one) with the columns `image, patient_id,
+    visit, view, medial, lateral, anterior, posterior` in any order, and optionally `site`. Blanks
+    around values are dropped, and rows without any value are skipped. A visit must not be empty,
+    because it pairs the two views. Everything else is kept as text: `007` and `NA` are valid
+    patient ids.
 
     Args:
         path: the CSV file; its image paths are relative to its folder.
-        distinct_patients: whether ids that read alike, such as `P1` and `p-001`, are known to be
-            of different people.
+        distinct_patients: whether ids that read alike, such as `P1` and `p-001`, are known to
+            belong to different people.
 
     Returns:
         The radiographs in the order of the file, with absolute image paths.
 
     Raises:
-        ManifestError: listing every fault of the file with its row and column: a wrong or
-            missing column, a row of another length, a score outside 1-4, an unknown view, an
-            empty image, patient or visit, an image that is not there, an image in two rows, two
-            rows for one patient, visit and view, a patient id that reads like another one.
+        ManifestError: listing every fault of the file with its row and column: a wrong or missing
+            column, a row of another length, a score outside 1-4, an unknown view, an empty image,
+            patient or visit, a missing image, an image in two rows, two rows for one patient, visit
+            and view, a patient id that reads like another one.
 
     Examples:
         >>> import tempfile
@@ -94,8 +94,8 @@ def load_onehot_manifest(
 ) -> Radiographs:
     """Load a label table in the form that the study published.
 
-    A patient is the study and the record together, as `study/record`; `/` and `%` inside either
-    are written as `%2F` and `%25`, so that no two patients get one id. The visit is `event_arm`.
+    A patient is the study and the record together, as `study/record`; `/` and `%` inside either are
+    written as `%2F` and `%25`, so that no two patients get the same id. The visit is `event_arm`.
     Several rows for one patient, visit and view are allowed, as the published table may hold
     repeated exposures. Whether the images exist is not checked here.
 
@@ -103,9 +103,9 @@ def load_onehot_manifest(
         labels_csv: columns `index, study_id, record_id, event_arm, view_antpr, view_later`, and
             `medial_cortex_1` to `posterior_cortex_4`, all but the first four 0 or 1. The column
             `index` is not used; it may be missing or without a name.
-        filenames_csv: one file name a line in the order of the label table, without a header.
+        filenames_csv: one file name per line in the order of the label table, without a header.
         image_dir: the folder that the file names are relative to.
-        distinct_patients: whether ids that read alike are known to be of different people.
+        distinct_patients: whether ids that read alike are known to belong to different people.
 
     Returns:
         The radiographs in the order of the label table, with absolute image paths and the row
@@ -122,19 +122,19 @@ def load_onehot_manifest(
     for name in _ONEHOT_IDS:
         for row, value in zip(rows, cells.get(name, []), strict=False):
             if not value:
-                faults.add(f"{name} is empty; it tells patients and visits apart", row=row)
+                faults.add(f"{name} is empty; it identifies patients and visits", row=row)
     views = _views_from_onehot(rows, cells, faults=faults)
     scores = {
         cortex: _scores_from_onehot(rows, cells, cortex, faults=faults) for cortex in CORTICES
     }
     names = read_rows(filenames_csv)
     images = _images_from_names(names, Path(image_dir), source=filenames_csv.name, faults=faults)
-    # Rows of a faulty length are not in `rows`, and blank names not in `images`, yet both count.
+    # Rows of the wrong length are not in `rows`, and blank names not in `images`, but both count.
     num_rows = len(read_rows(labels_csv).rows) - 1
     num_names = names.rows[-1][0] - names.first_row + 1
     if num_names != num_rows:
         faults.add(
-            f"{num_names} file names for {num_rows} rows of {labels_csv.name}; give one a row, "
+            f"{num_names} file names for {num_rows} rows of {labels_csv.name}; give one per row, "
             "in the same order and without a header",
             source=filenames_csv.name,
         )
@@ -168,7 +168,7 @@ def _resolve(folder: Path, image: str) -> Path:
 def _check_files(
     rows: Sequence[int], written: Sequence[str], images: Sequence[Path], *, faults: Faults
 ) -> None:
-    """Note images that are not there or are named in two rows, however they are spelled."""
+    """Report images that are missing or named in two rows, however their paths are written."""
     first_rows: dict[Path, int] = {}
     for row, text, image in zip(rows, written, images, strict=True):
         if not text:
@@ -179,11 +179,11 @@ def _check_files(
                 f"image={text}; the same file as in row {first}, keep one of the two rows", row=row
             )
         elif os.path.lexists(image) and not _is_file(image):
-            faults.add(f"image={text}; {image} is not a file, name the image itself", row=row)
+            faults.add(f"image={text}; {image} is not a file; give the path of the image", row=row)
         elif not _is_file(image):
             hint = " (with / between folders)" if "\\" in text else ""
             faults.add(
-                f"image={text}; no such file, expected at {image}: a path is relative to the "
+                f"image={text}; no such file, expected at {image}: paths are relative to the "
                 f"manifest's folder{hint}",
                 row=row,
             )
@@ -209,7 +209,7 @@ def _check_repeated_views(table: pd.DataFrame, *, faults: Faults) -> None:
         if first != row:
             faults.add(
                 f"patient_id={patient}, visit={visit}, view={view} is also in row {first}; keep "
-                "one radiograph of a view, or tell the visits apart",
+                "one radiograph per view, or give the visits different names",
                 row=row,
             )
 
@@ -272,17 +272,17 @@ def _images_from_names(names: CsvRows, folder: Path, *, source: str, faults: Fau
     last = names.first_row - 1
     for row, cells in names.rows:
         for blank in range(last + 1, row):
-            faults.add("the file name is empty; expected one a line", row=blank, source=source)
+            faults.add("the file name is empty; expected one per line", row=blank, source=source)
         last = row
         name = cells[0].strip()
         if len(cells) != 1:
             faults.add(
-                f"{len(cells)} values, expected one file name a line; put a name with a comma "
-                "between quotation marks",
+                f"{len(cells)} values, expected one file name per line; put a name with a comma "
+                "in quotation marks",
                 row=row,
                 source=source,
             )
-        # Without a look at the disk, as the images need not be there.
+        # Without access to the disk, as the images need not exist.
         image = os.path.normpath(folder / name)
         first = first_rows.setdefault(image, row)
         if first != row:

@@ -1,7 +1,7 @@
 """Finds copies that were cropped, framed, turned by a few degrees or slanted.
 
-It takes thumbnails and gives pairs with their similarity; copies whose geometry is as it was, and
-what a pair means, belong to `near_duplicates` and `checks`.
+It takes thumbnails and returns pairs with their similarity. Copies with unchanged geometry belong
+to `little_changed`, and what a pair means to `checks`.
 """
 
 import os
@@ -33,7 +33,8 @@ IntArray = npt.NDArray[np.int64]
 
 # Set on phantoms and changed copies of them; `experiments/near_duplicates.py` measures both errors.
 DETAIL_THRESHOLD = 0.965
-# Two more parameters make more legs fit one another, so that a slanted copy has to be more alike.
+# With two more parameters, different legs fit each other better, so a slanted copy must be more
+# alike.
 _SLANTED_THRESHOLD, _LEAST_SLANT = 0.985, 0.015
 _LEAST_COARSE, _LEAST_ALIGNED = 0.70, 0.75
 _CANDIDATES_AN_IMAGE = 5
@@ -43,12 +44,12 @@ _MIDDLE_POINTS, _FINE_POINTS = 44, 90
 _EXTENT = 0.88
 _PAIRS_AT_ONCE = 32
 
-# A frame: rows and columns without anything in them, all of one tone, on all four sides.
+# A frame: rows and columns of one tone, without content, on all four sides.
 _FRAME_TONES, _LEAST_FRAME = 0.012, 2
-# Detail of these widths in pixels is compared in windows; where a picture has less of it than
-# this share of its range, compression has taken it.
+# Detail of these widths in pixels is compared in windows; if a picture has less of it than this
+# share of its range, compression has removed it.
 _DETAIL, _WINDOW, _LEAST_DETAIL = (0.8, 2.2), 4.0, 0.008
-# The grain, narrower than a pixel of a thumbnail, is another in every exposure.
+# The grain, finer than a pixel of a thumbnail, differs in every exposure.
 _GRAIN, _GRAIN_WINDOW, _GRAIN_THRESHOLD = 1.0, 2.0, 0.94
 _LEAST_DETAILED = 0.15
 _QUANTILE = 0.1
@@ -56,7 +57,7 @@ _QUANTILE = 0.1
 
 @dataclass(frozen=True)
 class MovedPair:
-    """Two pictures that are one but for what was done to a copy.
+    """Two pictures, one of which is a changed copy of the other.
 
     Attributes:
         first: position of the one that comes first.
@@ -79,13 +80,13 @@ class MovedPair:
 def moved_pairs(
     thumbnails: npt.NDArray[np.float16], aspects: FloatArray, *, progress: Progress
 ) -> list[MovedPair]:
-    """Pairs of pictures that are one after a crop, a frame, a turn or a slant, and a flip.
+    """Pairs of copies that differ by a crop, a frame, a turn or a slant, and a flip.
 
-    Each picture is compared with all others at 20 points a side, under 175 crops and turns and
-    four flips. The five that correlate most with it are aligned more finely: a homography is
-    fitted at 64 pixels a side and again at 128. It has to be one that a copy's change explains:
-    no stretching. Then the fine detail is correlated in small windows, and the lowest tenth of
-    them decides.
+    Each picture is compared with all others at 20 points a side, under 175 crops and turns and four
+    flips. The five that correlate most with it are aligned more finely: a homography is fitted at
+    64 pixels a side and again at 128. It must be one that the changes of a copy explain, without
+    stretching. Then the fine detail is correlated in small windows, and the lowest tenth of them
+    decides.
 
     Time grows with the square of the number of pictures, memory in proportion to it.
 
@@ -103,15 +104,15 @@ def moved_pairs(
         progress.task("aligning similar pictures", len(candidates)) as task,
     ):
         parts = [candidates.only(span) for span in _spans(len(candidates))]
-        for part, found in zip(
+        for part, verified in zip(
             parts, pool.map(lambda part: _verified(pictures, aspects, part), parts), strict=True
         ):
-            pairs += found
+            pairs += verified
             task.advance(len(part))
     best: dict[tuple[int, int], MovedPair] = {}
     for pair in pairs:
-        known = best.get((pair.first, pair.second))
-        if known is None or pair.similarity > known.similarity:
+        previous = best.get((pair.first, pair.second))
+        if previous is None or pair.similarity > previous.similarity:
             best[pair.first, pair.second] = pair
     return [best[key] for key in sorted(best)]
 
@@ -119,7 +120,7 @@ def moved_pairs(
 def without_frames(
     thumbnails: npt.NDArray[np.float16], aspects: FloatArray
 ) -> tuple[npt.NDArray[np.float16], FloatArray]:
-    """Thumbnails and aspect ratios of what is inside each picture's frame, where it has one."""
+    """Thumbnails and aspect ratios of what is inside each picture's frame, if it has one."""
     pictures, ratios = thumbnails, aspects
     side = thumbnails.shape[1]
     for position, picture in enumerate(thumbnails):
@@ -162,7 +163,7 @@ def _flat_edges(picture: FloatArray) -> tuple[int, int]:
 
 @dataclass(frozen=True, eq=False)
 class _Candidates:
-    """Pairs to look at: the second, in a part and a turn, is like the first in a flip."""
+    """Candidate pairs: a turned part of the second is like the flipped first."""
 
     first: IntArray
     second: IntArray
@@ -195,14 +196,14 @@ def _candidates(small: FloatArray, aspects: FloatArray, progress: Progress) -> _
         nothing = np.empty(0, dtype=np.int64)
         return _Candidates(nothing, nothing, nothing, np.empty((0, 3, 3), dtype=np.float32))
     first, second, which, alike_ = (np.concatenate(column) for column in zip(*parts, strict=True))
-    # A pair that was found both ways is aligned the way that fits better.
+    # A pair that was found in both directions is aligned in the better one.
     order = np.lexsort((-alike_, np.maximum(first, second), np.minimum(first, second)))
     low, high = np.minimum(first, second)[order], np.maximum(first, second)[order]
     new = np.append(True, (np.diff(low) != 0) | (np.diff(high) != 0))[: len(order)]
     chosen = order[new]
     starts = np.empty((len(chosen), 3, 3), dtype=np.float32)
-    for place, at in enumerate(chosen):
-        starts[place] = starts_of(float(aspects[second[at]]))[which[at] // len(FLIPS)]
+    for position, at in enumerate(chosen):
+        starts[position] = starts_of(float(aspects[second[at]]))[which[at] // len(FLIPS)]
     return _Candidates(first[chosen], second[chosen], which[chosen] % len(FLIPS), starts)
 
 
@@ -223,18 +224,23 @@ def _best(
 def _verified(
     pictures: npt.NDArray[np.float16], aspects: FloatArray, pairs: _Candidates
 ) -> list[MovedPair]:
-    """Those of the candidates that are one picture."""
+    """The candidates that are copies."""
     first = pictures[pairs.first].astype(np.float32)
     for number, flip in enumerate(FLIPS):
         first[pairs.flip == number] = flipped(first[pairs.flip == number], flip)
     second = pictures[pairs.second].astype(np.float32)
     shapes = aspects[pairs.first], aspects[pairs.second]
-    found, kept = _aligned(first, second, pairs.start, shapes)
-    first, second, found, pairs = first[kept], second[kept], found[kept], pairs.only(kept)
+    homographies, kept = _aligned(first, second, pairs.start, shapes)
+    first, second, homographies, pairs = (
+        first[kept],
+        second[kept],
+        homographies[kept],
+        pairs.only(kept),
+    )
     ours, theirs = (local_contrast(side, blur=1.0, spread=4.0) for side in (first, second))
-    found, _ = fit(ours, theirs, found, points=_FINE_POINTS, steps=4)
-    moved = movement(found, aspects[pairs.first], aspects[pairs.second])
-    similarity, grain = _similarity(first, second, found)
+    homographies, _ = fit(ours, theirs, homographies, points=_FINE_POINTS, steps=4)
+    moved = movement(homographies, aspects[pairs.first], aspects[pairs.second])
+    similarity, grain = _similarity(first, second, homographies)
     least = np.where(moved.slant >= _LEAST_SLANT, _SLANTED_THRESHOLD, DETAIL_THRESHOLD)
     is_one = moved.is_a_copys & (similarity >= least)
     return [
@@ -258,8 +264,8 @@ def _aligned(
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """Homographies at 64 pixels a side, and which of them may be a copy's.
 
-    A part that is stretched may be a false summit that a copy's own is not reached from, so a
-    start of the same shape is tried too.
+    From a stretched start the fit may end in a local maximum that is not the copy's, so a start of
+    the same shape is tried too.
     """
     ours, theirs = (local_contrast(pooled(side, _MIDDLE_SIDE)) for side in (first, second))
     best, best_alike = start, np.full(len(start), -1, dtype=np.float32)
@@ -267,15 +273,15 @@ def _aligned(
         (start, AFFINE),
         (without_stretch(start, *shapes), keeping_shape(*shapes)),
     ):
-        found = begin
+        fitted = begin
         for along in (directions, PROJECTIVE):
-            found, alike = fit(
-                ours, theirs, found, points=_MIDDLE_POINTS, steps=4, directions=along
+            fitted, alike = fit(
+                ours, theirs, fitted, points=_MIDDLE_POINTS, steps=4, directions=along
             )
         # Where neither may be a copy's, it does not matter which is kept.
-        alike = np.where(movement(found, *shapes).may_be_a_copys, alike, 0)
+        alike = np.where(movement(fitted, *shapes).may_be_a_copys, alike, 0)
         better = alike > best_alike
-        best = np.where(better[:, None, None], found, best)
+        best = np.where(better[:, None, None], fitted, best)
         best_alike = np.maximum(alike, best_alike)
     return best, best_alike >= _LEAST_ALIGNED
 

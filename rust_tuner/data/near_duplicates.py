@@ -26,15 +26,15 @@ FloatArray = npt.NDArray[np.float32]
 SIMILARITY_THRESHOLD = 0.94
 _SIDE = 128
 
-# What the search was measured on, for those who read its verdict.
+# The changes that the search was measured on, for readers of its verdict.
 FOUND = (
     "recompressed, resized, changed in brightness, contrast or gamma, inverted, flipped, cropped "
     "by up to 10 % of a side, framed by up to 10 %, turned by up to 5 degrees, or slanted by up to "
     "10 % of the width"
 )
 FOUND_WITHIN_A_PATIENT = (
-    "Of cropped, framed, turned or slanted copies within a patient it finds about half, since two "
-    "exposures of one leg look much like them"
+    "Within a patient it finds about half of the cropped, framed, turned or slanted copies, since "
+    "two exposures of one leg look much like them"
 )
 NOT_FOUND = (
     "larger crops and turns, stretched or locally warped copies, or two exposures of one leg"
@@ -43,13 +43,14 @@ NOT_FOUND = (
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """What pictures are compared by.
+    """The data by which pictures are compared.
 
     Attributes:
-        thumbnails: (n, 128, 128) float16 grey, each from its darkest 0 to its brightest 1.
+        thumbnails: (n, 128, 128) float16 grey, each scaled from 0 (its darkest) to 1 (its
+            brightest).
         content_sha256: of each picture's pixels at full size.
         file_sha256: of each file's bytes.
-        aspects: (n,) float32, each picture's width over its height; square where not given.
+        aspects: (n,) float32, each picture's width over its height; 1 if not given.
     """
 
     thumbnails: npt.NDArray[np.float16]
@@ -58,7 +59,7 @@ class Fingerprints:
     aspects: FloatArray = field(default_factory=lambda: np.empty(0, dtype=np.float32))
 
     def __post_init__(self) -> None:
-        """Take pictures as square whose shape is not given."""
+        """Assume square pictures if no aspects are given."""
         if not len(self.aspects):
             object.__setattr__(self, "aspects", np.ones(len(self.thumbnails), dtype=np.float32))
 
@@ -76,7 +77,7 @@ class SimilarPair:
         second: position of the other.
         similarity: 1 where the pixels are equal, else from `SIMILARITY_THRESHOLD` to 1.
         equal: whether all pixels are equal at full size.
-        flip: how the second has to be flipped to be like the first; empty where it need not be.
+        flip: how the second must be flipped to be like the first; empty if not flipped.
         change: what else was done to one of the two, such as `turned by 2.0 degrees`; empty for
             changes of tones, of size, and crops of up to 2 % of each side.
     """
@@ -90,7 +91,7 @@ class SimilarPair:
 
 
 def fingerprint(radiographs: Radiographs, *, progress: Progress | None = None) -> Fingerprints:
-    """Decode every radiograph once and keep what similar ones are found by, 32 KiB each.
+    """Decode every radiograph once and compute the data to compare it by, 32 KiB each.
 
     Args:
         radiographs: n radiographs.
@@ -128,20 +129,20 @@ def similar_pairs(
 ) -> tuple[SimilarPair, ...]:
     """All pairs that show the same picture.
 
-    A copy is found after any of these, also together: JPEG compression, another size, bit depth,
-    brightness, contrast or gamma, inversion, a flip, and `FOUND` says how much of a crop, a
-    frame, a turn or a slant. `NOT_FOUND` says what was not tried or is not found.
+    A copy is found after any of these changes and combinations of them: JPEG compression, another
+    size, bit depth, brightness, contrast or gamma, inversion, a flip, and a crop, a frame, a turn
+    or a slant of the sizes in `FOUND`. `NOT_FOUND` lists what was not tried or is not found.
 
-    A perceptual hash of 64 bits cannot tell radiographs of one bone apart, so pairs pass sieves,
-    each finer and slower than the one before: `little_changed` for copies that lie where they
-    lay, and `moved_copies.moved_pairs` for those that do not.
+    A perceptual hash of 64 bits cannot distinguish radiographs of one bone, so pairs pass a series
+    of filters, each finer and slower than the one before: `little_changed` for copies with
+    unchanged geometry, and `moved_copies.moved_pairs` for the others.
 
     Args:
         fingerprints: of n pictures.
-        owners: (n,) whose pictures they are, where it is known. Two exposures of one leg may lie
-            upon one another once they are turned, and differ in their grain alone. So where a crop,
-            a frame, a turn or a slant leads from one picture to another of the same owner, the
-            grain has to be the same too, which finds fewer copies.
+        owners: (n,) the patient of each picture, if known. Two exposures of one leg may match after
+            a turn and differ only in their grain. So if a crop, a frame, a turn or a slant leads
+            from one picture to another of the same patient, the grain must be the same too, which
+            finds fewer copies.
         progress: where to report; nowhere by default.
 
     Returns:
@@ -167,7 +168,7 @@ def similar_pairs(
         similar(pair)
         for pair in little_changed_pairs(thumbnails, least=SIMILARITY_THRESHOLD, progress=report)
     ]
-    found = {(pair.first, pair.second) for pair in little_changed}
+    paired = {(pair.first, pair.second) for pair in little_changed}
     moved = [
         similar(pair, change=pair.change)
         for pair in moved_pairs(thumbnails, fingerprints.aspects[kept], progress=report)
@@ -176,21 +177,22 @@ def similar_pairs(
         or owners[kept[pair.first]] != owners[kept[pair.second]]
     ]
     pairs += little_changed
-    pairs += [pair for pair in moved if (pair.first, pair.second) not in found]
+    pairs += [pair for pair in moved if (pair.first, pair.second) not in paired]
     return tuple(sorted(pairs, key=lambda pair: (pair.first, pair.second)))
 
 
 def _fingerprint_file(
     path: os.PathLike[str],
 ) -> tuple[npt.NDArray[np.float16], float, str, str] | ImageError:
-    """Thumbnail, aspect ratio and hashes of a file; an error is returned, to join others."""
+    """Thumbnail, aspect ratio and hashes of a file; an error is returned, not raised."""
     try:
         with open_picture(os.fspath(path)) as picture:
             small, content = picture.thumbnail(_SIDE), picture.content_sha256()
             aspect = picture.width / picture.height
     except ImageError as error:
         return error
-    # Each takes its own range, or float16 would be too coarse for a dark 16-bit picture.
+    # Each is scaled to its own range; otherwise float16 would be too coarse for a dark 16-bit
+    # picture.
     span = float(np.ptp(small))
     scaled = (small - small.min()) / (span or 1.0)
     return scaled.astype(np.float16), aspect, content, picture.file_sha256

@@ -1,7 +1,7 @@
-"""Reads from EXIF or XMP how a picture is turned, and nothing else of them.
+"""Reads the orientation of a picture from EXIF or XMP, and nothing else.
 
-Viewers ignore damaged metadata, and so does this: what cannot be read says nothing about the
-orientation, and is never an error.
+Like viewers, it ignores damaged metadata: if they cannot be read, the picture counts as upright,
+and there is no error.
 """
 
 import re
@@ -26,7 +26,7 @@ def read_orientation(*, exif: bytes, xmp: bytes) -> int:
         xmp: an XMP packet; empty where the file has none.
 
     Returns:
-        1-8 as EXIF 2.32 (table 6, tag 0x0112) defines it; 1, upright, where neither says.
+        1-8 as EXIF 2.32 (table 6, tag 0x0112) defines it; 1, upright, if neither gives one.
     """
     value = _from_exif(exif)
     if value is None:
@@ -36,7 +36,7 @@ def read_orientation(*, exif: bytes, xmp: bytes) -> int:
 
 
 def _from_exif(exif: bytes) -> int | None:
-    """The value of the orientation tag in the first directory, None where it is not there."""
+    """The value of the orientation tag in the first directory, None if it is absent."""
     tiff = exif.removeprefix(_EXIF_START).removeprefix(_EXIF_START)
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None or len(tiff) < _HEADER_BYTES:

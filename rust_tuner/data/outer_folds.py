@@ -1,6 +1,6 @@
-"""The outer folds of a nested cross-validation: what a fold's searches may see, and what not.
+"""The outer folds of a nested cross-validation: the data that a fold's searches may see.
 
-A fold's own validation patients are of a type of their own, which no search and no training takes.
+The validation patients of a fold have a separate type, which no search or training accepts.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from rust_tuner.errors import SplitError
 
 @dataclass(frozen=True, eq=False)
 class OuterValidation:
-    """The radiographs that an outer fold is scored on, once, and that nothing inside it sees."""
+    """The radiographs that an outer fold is scored on once, and that nothing inside it sees."""
 
     radiographs: Radiographs
 
@@ -30,8 +30,8 @@ class OuterFold:
 
     Attributes:
         number: from 0.
-        training: what is searched and trained on inside.
-        validation: what the outcome is scored on.
+        training: the data for searches and training inside the fold.
+        validation: the data that the result is scored on.
         training_rows: (n,) int64 rows of the whole development set, ascending.
         validation_rows: (m,) int64 rows of the whole development set, ascending.
     """
@@ -44,7 +44,7 @@ class OuterFold:
 
 
 def outer_folds(development: Development, folds: Folds) -> tuple[OuterFold, ...]:
-    """Cut a development set into outer folds.
+    """Divide a development set into outer folds.
 
     Args:
         development: the development set.

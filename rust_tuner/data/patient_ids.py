@@ -1,8 +1,8 @@
-"""Says which patient ids are one id that was written in two ways.
+"""Finds patient ids that are probably one id written in two ways.
 
-Where one person has two ids, a split can have that person on both sides. Ids are compared in a
-normal form, and are only compared in it: what is kept and shown is the id as it was written. Who is
-on which side belongs to `splits`.
+If one person has two ids, a split can have that person on both sides. The normal form of an id is
+used only for comparison: ids are stored and shown as written. Who is on which side belongs to
+`splits`.
 """
 
 import itertools
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 
 from rust_tuner.data.faults import Faults
 
-# The default ignorable code points of Unicode (DerivedCoreProperties.txt) that are no format
-# characters; those, such as the zero-width space and the byte order mark, have a category.
+# The default ignorable code points of Unicode (DerivedCoreProperties.txt) that are not format
+# characters; those, such as the zero-width space and the byte order mark, have their own category.
 _IGNORABLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
 )
 _INVISIBLE_CATEGORIES = ("Cf", "Cc", "Cs", "Co", "Cn")
 
-# Code points that look like a Latin letter, in hexadecimal: the Latin, Greek, Cyrillic and
-# Armenian ones of Unicode Technical Standard 39 (confusables.txt), folded to lower case. A letter
-# whose two cases resemble different ones counts as its capital does, as ids are mostly written so.
+# Code points that look like a Latin letter, in hexadecimal: the Latin, Greek, Cyrillic and Armenian
+# ones of Unicode Technical Standard 39 (confusables.txt), folded to lower case. A letter whose two
+# cases resemble different ones counts as its capital does, as ids are mostly written in capitals.
 # Letters that resemble digits (O and 0, l and 1) are not among them: ids use both on purpose.
 _LOOK_ALIKES = {
     "a": "0251 03b1 0430 1d00",
@@ -54,7 +54,7 @@ _LOOK_ALIKES = {
 }
 _LATIN = {int(code, 16): letter for letter, codes in _LOOK_ALIKES.items() for code in codes.split()}
 
-# A column of whole numbers with gaps comes out of a table program as 7.0, in some languages 7,0.
+# Table programs write a column of whole numbers with gaps as 7.0, in some languages 7,0.
 _WHOLE_NUMBER = re.compile(r"(\d+)[.,]0+")
 _ROWS_SHOWN = 5
 
@@ -66,8 +66,8 @@ class TwoSpellings:
     Attributes:
         first: the id in its first spelling.
         other: the id in another spelling.
-        first_position: where the first spelling first stands, from 0.
-        positions: where the other stands, ascending.
+        first_position: the position of the first spelling, from 0.
+        positions: the positions of the other spelling, ascending.
     """
 
     first: str
@@ -77,20 +77,20 @@ class TwoSpellings:
 
 
 def normal_form(identifier: str) -> str:
-    """An id without what people and programs write differently.
+    """The form of an id that does not depend on how people and programs write it.
 
-    Compatible characters are one (NFKC: full-width, superscript), and so are upper and lower case,
-    letters of other scripts that look like Latin ones, and digits of all scripts. Characters that
-    cannot be seen do not count. What remains is the sequence of runs of letters and of digits,
-    whatever stands between them, without leading zeros, and without the `.0` that a table program
-    adds to a whole number.
+    Compatible characters are equal (NFKC: full-width, superscript), and so are upper and lower
+    case, letters of other scripts that look like Latin ones, and digits of all scripts. Invisible
+    characters do not count. What remains is the sequence of runs of letters and of digits, whatever
+    is between them, without leading zeros, and without the `.0` that a table program adds to a
+    whole number.
 
     Args:
         identifier: a patient's id.
 
     Returns:
-        The runs with a blank between them; for an id of neither letters nor digits, the id itself
-        without blanks.
+        The runs separated by blanks; for an id without letters and digits, the id itself without
+        blanks.
 
     >>> normal_form("P-0001"), normal_form("p1"), normal_form("7.0")
     ('p 1', 'p 1', '7')
@@ -110,32 +110,34 @@ def normal_form(identifier: str) -> str:
 
 
 def two_spellings(identifiers: Sequence[str]) -> tuple[TwoSpellings, ...]:
-    """The ids that read like one that stands before them.
+    """The ids that read like an earlier one.
 
     Args:
-        identifiers: n ids, such as one a row.
+        identifiers: n ids, such as one per row.
 
     Returns:
-        One for each spelling but the first, in the order in which they first stand.
+        One for each spelling except the first, in the order in which they first occur.
     """
     positions: dict[str, list[int]] = {}
     for position, identifier in enumerate(identifiers):
         positions.setdefault(identifier, []).append(position)
     first_spellings: dict[str, str] = {}
-    found = []
-    for identifier, places in positions.items():
+    spellings = []
+    for identifier, occurrences in positions.items():
         first = first_spellings.setdefault(normal_form(identifier), identifier)
         if first != identifier:
-            found.append(TwoSpellings(first, identifier, positions[first][0], tuple(places)))
-    return tuple(found)
+            spellings.append(
+                TwoSpellings(first, identifier, positions[first][0], tuple(occurrences))
+            )
+    return tuple(spellings)
 
 
 def note_two_spellings(rows: Sequence[int], identifiers: Sequence[str], *, faults: Faults) -> None:
-    """Note each patient id that reads like another one, at the first row that it stands in.
+    """Report each patient id that reads like another one, at its first row.
 
     Args:
         rows: the row numbers, for messages.
-        identifiers: the patient id of each row; empty ones are passed over.
+        identifiers: the patient id of each row; empty ones are skipped.
         faults: receives the faults.
     """
     given = [(row, text) for row, text in zip(rows, identifiers, strict=True) if text]
@@ -145,14 +147,14 @@ def note_two_spellings(rows: Sequence[int], identifiers: Sequence[str], *, fault
         faults.add(
             f"patient_id={visibly(pair.other)}{also} reads like {visibly(pair.first)} of row "
             f"{given[pair.first_position][0]}; two ids of one person can be on both sides of a "
-            "split, so write one id in one way, or, where they are different people, say so by "
+            "split, so write one id in one way, or, if they are different people, pass "
             "--distinct-patients (in Python distinct_patients=True)",
             row=first,
         )
 
 
 def visibly(identifier: str) -> str:
-    """An id as text in which nothing is hidden: what cannot be seen or deceives is escaped."""
+    """An id with invisible and deceptive characters escaped."""
     shown = "".join(
         letter
         if letter == " " or (letter.isprintable() and not _deceives(letter))
@@ -163,10 +165,10 @@ def visibly(identifier: str) -> str:
 
 
 def _kind(letter: str) -> str | None:
-    """What a character is part of: `digits`, `letters`, or nothing that counts."""
+    """The kind of run that a character belongs to: `digits`, `letters`, or None."""
     if letter.isascii() and letter.isdigit():
         return "digits"
-    # Marks are vowels in some scripts, and accents that no composed letter has.
+    # Marks are vowels in some scripts, and accents without a composed letter.
     return "letters" if letter.isalnum() or unicodedata.category(letter)[0] == "M" else None
 
 
@@ -188,12 +190,12 @@ def _without_invisible(text: str) -> str:
 
 
 def _fold(text: str) -> str:
-    """Compatible characters, cases, look-alikes and digits as one."""
+    """Unify compatible characters, cases, look-alikes and digits."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     folded = _IGNORABLE.sub("", folded)
-    # Taken apart, so that a look-alike letter with an accent is found too.
+    # Decomposed, so that a look-alike letter with an accent is found too.
     letters = unicodedata.normalize("NFD", folded).translate(_LATIN)
-    # The capital I with a dot, folded, is an i with one more dot, which nobody sees.
+    # The capital I with a dot is folded to an i with a second dot, which is invisible.
     letters = letters.replace("i\u0307", "i").replace("j\u0307", "j")
     letters = unicodedata.normalize("NFC", letters)
     return "".join(

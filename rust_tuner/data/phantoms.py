@@ -1,9 +1,9 @@
-"""Synthetic radiographs with known scores: it owns patients, visits, scores and the files.
+"""Synthetic radiographs with known scores: their patients, visits, scores and files.
 
-What a score looks like in pixels belongs to `drawing.py`. Frequencies are constants, taken from
-the label counts of the published table (2,936 radiographs of 1,207 patients, repository
-`ShenZhouHong/radiography-ai-project`). Phantoms serve tests, demonstrations and teaching; no
-figure obtained with them says anything about patients.
+What a score looks like in pixels belongs to `drawing`. Frequencies are constants, taken from the
+label counts of the published table (2,936 radiographs of 1,207 patients, repository
+`ShenZhouHong/radiography-ai-project`). Phantoms serve tests, demonstrations and teaching; no figure
+obtained with them says anything about patients.
 """
 
 import io
@@ -61,7 +61,7 @@ _Kind = TypeVar("_Kind")
 
 @dataclass(frozen=True)
 class Patient:
-    """What is true of one phantom patient, before anything is drawn or hidden.
+    """The true data of one phantom patient, before anything is drawn or hidden.
 
     Attributes:
         identifier: such as `P0001`; patients count from 1.
@@ -102,9 +102,9 @@ def sample_patient(index: int, *, seed: int = 0) -> Patient:
         identifier=f"P{index:04d}",
         scores=tuple(scores),
         radiographs=tuple(
-            place
-            for place in itertools.product(range(1, num_visits + 1), VIEWS)
-            if place != missing
+            radiograph
+            for radiograph in itertools.product(range(1, num_visits + 1), VIEWS)
+            if radiograph != missing
         ),
     )
 
@@ -122,11 +122,12 @@ def phantom_table(
         patients: number of patients, from 1.
         seed: the set's seed, from 0.
         view_cortices: the two cortices that each view shows.
-        sites: how many sites the patients are of, in turns; radiographs look alike at all of them.
+        sites: the number of sites, to which patients belong in turn; radiographs look alike at all
+            of them.
 
     Returns:
-        One row a radiograph with the columns `COLUMNS`, and `site` where there are several;
-        scores are `Int64`, empty where the cortex is not shown by the view or cannot be scored.
+        One row per radiograph with the columns `COLUMNS`, and `site` if there are several; scores
+        are `Int64`, empty where the cortex is not shown by the view or cannot be scored.
 
     Raises:
         ManifestError: for fewer than one patient or site, or a negative seed.
@@ -149,15 +150,16 @@ def write_phantoms(
 ) -> Path:
     """Draw a set of phantom radiographs and write its manifest last.
 
-    A second call with the same arguments finishes what was cut short and leaves the same bytes.
+    A second call with the same arguments completes an interrupted one, with the same bytes.
 
     Args:
-        directory: gets `images/*.png` (8-bit, some 16-bit greyscale) and `manifest.csv`.
+        directory: receives `images/*.png` (8-bit, some 16-bit greyscale) and `manifest.csv`.
         patients: number of patients, from 1.
         seed: the set's seed, from 0; patient i is the same in sets of every size.
         view_cortices: the two cortices that each view shows; the first in the order of
             `CORTICES` is drawn away from the fibula.
-        sites: how many sites the patients are of, in turns; radiographs look alike at all of them.
+        sites: the number of sites, to which patients belong in turn; radiographs look alike at all
+            of them.
         on_progress: called with the number of radiographs written and their total.
 
     Returns:
@@ -195,7 +197,7 @@ def write_phantoms(
 
 @dataclass(frozen=True)
 class _PlannedRadiograph:
-    """One radiograph of the set: where it stands and what its two outlines carry."""
+    """One radiograph of the set, with its place and its two outlines."""
 
     index: int
     patient_id: str
@@ -267,8 +269,8 @@ class _Course:
     ends: npt.NDArray[np.float64]
 
     def at(self, healing: float) -> tuple[int, int]:
-        place = int(np.searchsorted(self.ends, healing, side="right"))
-        return self.cells[min(place, len(self.cells) - 1)]
+        position = int(np.searchsorted(self.ends, healing, side="right"))
+        return self.cells[min(position, len(self.cells) - 1)]
 
 
 def _courses(joint: tuple[tuple[int, ...], ...]) -> tuple[_Course, ...]:
@@ -321,7 +323,7 @@ def _require_set(patients: int, seed: int, sites: int) -> None:
     if patients < 1:
         raise ManifestError(f"patients={patients}; a phantom set has at least 1 patient")
     if sites < 1:
-        raise ManifestError(f"sites={sites}; patients are of at least 1 site")
+        raise ManifestError(f"sites={sites}; a phantom set has at least 1 site")
     require_seed(seed, ManifestError)
 
 

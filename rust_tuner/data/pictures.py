@@ -1,6 +1,6 @@
-"""Decodes image files strip by strip, within a bound on memory that all threads share.
+"""Decodes image files strip by strip, within a memory limit that all threads share.
 
-What a picture becomes as model input belongs to `images`. DICOM is not read here.
+Conversion to model input belongs to `images`. DICOM is not read here.
 """
 
 import ctypes
@@ -27,9 +27,9 @@ from rust_tuner.errors import ImageError
 
 FloatImage = npt.NDArray[np.float32]
 
-# Each thread holds one picture, so more threads than this are more memory and hardly more speed.
+# Each thread holds one picture, so more threads need more memory and are hardly faster.
 DECODING_THREADS = min(8, os.cpu_count() or 1)
-# An uncompressed picture in colour of the largest size that is read, and as much again a quarter.
+# An uncompressed colour picture of the largest size that is read, plus a quarter.
 MAX_FILE_BYTES = 5 << 26
 
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -37,7 +37,7 @@ _MODES = (*_DEEP_MODES, "1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _MAX_8_BIT, _MAX_16_BIT = 255, 65535
 # A strip of float32 in three channels is 1.5 MiB, which stays in a processor's cache.
 _STRIP_PIXELS = 1 << 17
-# A detector of 43 by 43 cm with pixels of 0.1 mm has 18.5 million.
+# A detector of 43 by 43 cm with pixels of 0.1 mm has 18.5 million pixels.
 _PIXELS_RESIZED_AT_ONCE = 20_000_000
 _PIXELS_AT_ONCE = 1 << 25
 _LARGE_FILE_BYTES = 1 << 26
@@ -72,8 +72,8 @@ class Picture:
     def strips(self) -> Iterator[FloatImage]:
         """The rows from top to bottom: (rows, width, channels) float32 in [0, 1].
 
-        Both depths are divided in float32, so that 257 times a value over 65535 is the same
-        number. What is transparent lies over black.
+        Both depths are divided in float32, so that 257 times a value over 65535 is the same number.
+        Transparent pixels lie over black.
         """
         for strip in _raw_strips(self._image):
             if strip.dtype != np.uint8:
@@ -86,7 +86,7 @@ class Picture:
             yield pixels
 
     def content_sha256(self) -> str:
-        """Names the pixels: the same for a copy in another format or bit depth."""
+        """The SHA-256 of the pixels; equal for a copy in another format or bit depth."""
         digest = hashlib.sha256(repr((self.height, self.width, self.channels)).encode())
         for strip in self.strips():
             digest.update(np.ascontiguousarray(strip).data)
@@ -97,14 +97,14 @@ class Picture:
     ) -> list[FloatImage]:
         """Resize each channel in float32, bilinear, averaging where it shrinks.
 
-        A picture of an ordinary size is resized by Pillow at once. Of a larger one the rows are
-        resized strip by strip and then the columns, which needs less memory; Pillow chooses the
+        A picture of ordinary size is resized by Pillow in one step. For a larger one the rows are
+        resized strip by strip and then the columns, which needs less memory. Pillow chooses the
         order of the two by the sizes, and the last bit depends on it.
 
         Args:
             size: (width, height) of the result.
-            prepare: takes a strip (rows, width, channels) to the values that are resized, with
-                as many channels as it likes.
+            prepare: function from a strip (rows, width, channels) to the values to resize, with any
+                number of channels.
 
         Returns:
             (height, width) float32, one for each channel.
@@ -132,11 +132,11 @@ class Picture:
 
 @contextmanager
 def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Picture]:
-    """Decode a file; its memory is counted, and its pixels can be used, until the block ends.
+    """Decode a file; until the block ends, its pixels can be used and its memory is counted.
 
-    A picture of the largest size takes up to 0.9 GB while it is decoded. All pictures that are
-    open at once have at most 34 million pixels, or there is only one: other threads wait. So do
-    not open a picture within the block of another.
+    A picture of the largest size takes up to 0.9 GB while it is decoded. All open pictures together
+    have at most 34 million pixels, unless only one is open: other threads wait. Do not open a
+    picture within the block of another.
 
     Args:
         path: a PNG or JPEG file.
@@ -144,7 +144,7 @@ def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Pictur
 
     Raises:
         ImageError: naming the file and row, where it is missing, empty, damaged, truncated, too
-            large, or of a form whose depth cannot be kept.
+            large, or of a kind whose depth cannot be kept.
     """
     errors = FileErrors(Path(path), row)
     with ExitStack() as stack:
@@ -157,8 +157,8 @@ def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Pictur
         del content
         if not large_file:
             stack.enter_context(_MEMORY.hold(bare.width * bare.height))
-        # All of this happens in reverse, and so before the room is given back. Whoever opened a
-        # picture may hold on to it, so it is closed.
+        # Callbacks run in reverse order, and so before the memory is released. The caller may keep
+        # a reference to the picture, so it is closed.
         if bare.width * bare.height > _PIXELS_RESIZED_AT_ONCE:
             stack.callback(_return_memory)
         image = _decode(bare, errors)
@@ -168,7 +168,7 @@ def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Pictur
 
 
 class _Memory:
-    """Counts the pixels that are decoded, and lets threads wait while they are too many."""
+    """Counts decoded pixels, and lets threads wait while there are too many."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = self._free = capacity
@@ -176,7 +176,7 @@ class _Memory:
 
     @contextmanager
     def hold(self, amount: int) -> Iterator[None]:
-        """Wait for room for so many pixels; for all of it, where they are more."""
+        """Wait until so many pixels fit; a picture above the capacity waits for all of it."""
         amount = min(amount, self._capacity)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= amount)
@@ -195,8 +195,8 @@ _MEMORY = _Memory(_PIXELS_AT_ONCE)
 def _return_memory() -> None:
     """Give freed memory back to the system.
 
-    The GNU C library keeps blocks of the size that Pillow asks for to the thread that freed
-    them, so that each thread would keep a picture of the largest size.
+    The GNU C library reserves blocks of the size that Pillow requests for the thread that freed
+    them, so each thread would keep the memory of a picture of the largest size.
     """
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -213,12 +213,12 @@ def _file_size(errors: FileErrors) -> int:
     except (OSError, ValueError) as error:
         raise _unreadable(errors, error) from error
     if not stat.S_ISREG(status.st_mode):
-        # A pipe would be waited for.
-        raise errors.error("cannot be read, it is no regular file; check the path")
+        # Reading a pipe would block.
+        raise errors.error("cannot be read, it is not a regular file; check the path")
     if status.st_size > MAX_FILE_BYTES:
         raise errors.error(
-            f"{status.st_size} bytes, which no radiograph has; expected at most {MAX_FILE_BYTES}, "
-            "check the file"
+            f"{status.st_size} bytes, too large for a radiograph; expected at most "
+            f"{MAX_FILE_BYTES}, check the file"
         )
     return status.st_size
 
@@ -252,8 +252,8 @@ def _decode(bare: BareImage, errors: FileErrors) -> Image.Image:
         checksum = _checksum(_load(bare.surplus, bare, errors))
     image = _load(bare.content, bare, errors)
     if checksum is not None and _checksum(image) != checksum:
-        # libjpeg fills up with grey what the data does not give, without an error.
-        raise errors.damaged("the picture ends early, or its data is damaged before")
+        # libjpeg fills missing data with grey, without an error.
+        raise errors.damaged("the picture ends early, or its data is damaged")
     method = _TRANSPOSITIONS.get(bare.orientation)
     return image if method is None else image.transpose(method)
 
@@ -282,15 +282,15 @@ def _load(content: bytes, bare: BareImage, errors: FileErrors) -> Image.Image:
     except ImageError:
         raise
     except Exception as error:
-        # Pillow names no errors of its own for damaged data: plugins let through what comes.
+        # Pillow has no error class for damaged data: its plugins raise whatever occurs.
         raise errors.damaged(str(error) or type(error).__name__) from error
 
 
 def _survey(image: Image.Image, errors: FileErrors) -> int:
-    """How many channels a picture needs; an error for one that shows nothing.
+    """How many channels a picture needs; an error if nothing is visible.
 
     Raises:
-        ImageError: where all pixels are transparent, or some have no colour in the palette.
+        ImageError: if all pixels are transparent, or some have no colour in the palette.
     """
     if image.mode == "P" and image.palette is not None:
         colours = len(image.palette.palette) // len(image.palette.mode)

@@ -1,7 +1,7 @@
 """Feeds radiographs to TensorFlow: images decoded once, and batches as a dataset.
 
 Images are decoded in Python before any dataset is made, so that a damaged file is an `ImageError`
-that names it, never a fault of the graph in mid-training. Which rows are trained on belongs to
+that names it, never an error of the graph during training. Which rows are trained on belongs to
 `splits`, their order to `models.fold_training`; random flips belong to the model.
 """
 
@@ -44,11 +44,11 @@ def decode_images(
 ) -> FloatArray:
     """Decode every radiograph once, in parallel; the result serves all folds and epochs.
 
-    An image of 299 pixels takes 1.07 MB, the study's 2,936 take 3.1 GB: without a cache that is
-    memory, with one it is a file that the system reads in as needed. An entry's name is made from
-    the content of the images, their order and the preprocessing, so it cannot be stale. It takes
-    its name only once it is complete, and one that does not match its own hash is made anew. Where
-    the cache cannot keep it, the progress says so, and the images stay in memory.
+    An image of 299 pixels takes 1.07 MB, the study's 2,936 take 3.1 GB: in memory without a cache,
+    otherwise in a file that the system reads as needed. An entry's name depends on the content of
+    the images, their order and the preprocessing, so it cannot be stale. It is written atomically,
+    and made again if it does not match its own hash. If the cache cannot store it, the progress
+    reports this, and the images stay in memory.
 
     Args:
         radiographs: n radiographs.
@@ -79,7 +79,7 @@ def decode_images(
                     _write_entry(path, _decoded(radiographs, image_size, resize, report))
                     entry = _read_entry(path, shape)
                     if entry is None:
-                        raise StorageError("what was written cannot be read back; check the disk")
+                        raise StorageError("the written entry cannot be read back; check the disk")
                 except StorageError as error:
                     report.say(cache_note(error, path, "decoded images"))
     if entry is None:
@@ -98,10 +98,10 @@ class Batches(Protocol):
 
 
 def as_dataset(batches: Batches) -> "tf.data.Dataset":
-    """Batches as a dataset that prepares one ahead in a thread of its own.
+    """Batches as a dataset that prepares one batch ahead in a separate thread.
 
-    Keras hands what it is given to tf.data's automatic tuning, whose thread sleeps for ever
-    longer spans: after some minutes of training, ending the iterator may wait minutes more.
+    By default Keras uses tf.data's autotuning, whose thread sleeps for longer and longer: after
+    some minutes of training, closing the iterator may take minutes more.
     """
     import tensorflow as tf
 
@@ -131,30 +131,29 @@ def k_fold_dataset(
     """Divide the rows of a dataset into k pairs of training and validation, as published.
 
     Fold i validates on every k-th row from row i on, and trains on the other folds one after
-    another. It divides by row and knows no patients: radiographs of one patient stand on both
-    sides, and the validation figures are too good. It is here to repeat the published study;
-    for anything else use `make_folds`, as `Study` does.
+    another. It divides by row and ignores patients: radiographs of one patient are on both sides,
+    and validation scores are too optimistic. It exists to repeat the published study; for anything
+    else use `make_folds`, as `Study` does.
 
     Args:
         ds: a dataset of rows that comes in the same order each time; not batched, so that the
-            batch size is left to who trains.
+            caller chooses the batch size.
         k: number of folds, from 2.
 
     Returns:
         k pairs (training, validation), neither shuffled nor batched.
 
     Raises:
-        SplitError: for fewer than 2 folds, for more folds than rows, or for a dataset without
-            end.
+        SplitError: for fewer than 2 folds, for more folds than rows, or for an infinite dataset.
     """
     if k < 2:
         raise SplitError(f"k={k}; a cross-validation has at least 2 folds")
     cardinality = int(ds.cardinality())
-    # TensorFlow says -1 of a dataset without end, and -2 where it does not know.
+    # TensorFlow returns -1 for an infinite dataset, and -2 for an unknown size.
     if cardinality == -1:
-        raise SplitError("the dataset has no end; expected rows that can be divided, drop repeat()")
+        raise SplitError("the dataset is infinite; expected a finite number of rows, drop repeat()")
     if 0 <= cardinality < k:
-        raise SplitError(f"k={k} folds of {cardinality} rows; expected at least a row for each")
+        raise SplitError(f"k={k} folds of {cardinality} rows; expected at least one row for each")
     folds = [ds.shard(k, index) for index in range(k)]
     pairs = []
     for index, validation in enumerate(folds):
@@ -181,16 +180,16 @@ def _decoded(
 ) -> Iterator[FloatArray]:
     """The images in order, decoded by threads, never more than a few ahead of the reader."""
 
-    def decode(place: tuple[Path, int]) -> FloatArray:
-        path, row = place
+    def decode(item: tuple[Path, int]) -> FloatArray:
+        path, row = item
         return load_image(path, size=image_size, resize=resize, row=row)
 
-    places = iter(list(zip(radiographs.images, radiographs.rows, strict=True)))
+    items = iter(list(zip(radiographs.images, radiographs.rows, strict=True)))
     with (
         ThreadPoolExecutor(DECODING_THREADS) as pool,
         report.task("images", len(radiographs)) as task,
     ):
-        while chunk := list(itertools.islice(places, _IMAGES_AHEAD)):
+        while chunk := list(itertools.islice(items, _IMAGES_AHEAD)):
             for image in pool.map(decode, chunk):
                 yield image
                 task.advance()
@@ -224,13 +223,13 @@ def _write_entry(path: Path, images: Iterator[FloatArray]) -> None:
 
 
 def _read_entry(path: Path, shape: Sequence[int]) -> FloatArray | None:
-    """A mapped entry, or None where it is absent, unreadable, or not as its own hash says."""
+    """A mapped entry, or None if it is absent, unreadable, or does not match its own hash."""
     try:
         size = 4 * math.prod(shape) + _DIGEST_BYTES
         if not path.is_file() or path.stat().st_size != size:
             return None
         raw = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
-    # NumPy maps no empty file, which one that shrinks at this moment may be.
+    # NumPy cannot map an empty file, which the file may have become since the check.
     except (OSError, ValueError):
         return None
     content, written = raw[:-_DIGEST_BYTES], raw[-_DIGEST_BYTES:]

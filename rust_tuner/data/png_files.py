@@ -1,7 +1,7 @@
-"""Reads the chunks of a PNG file: which carry pixels, and whether all rows are there.
+"""Reads the chunks of a PNG file, keeps those with pixels and checks that no row is missing.
 
-Text, colour profiles and the like are left out unread, so that they cannot fail. The form is
-that of the PNG specification, third edition (W3C, 2025).
+Text, colour profiles and the like are left out unread, so that they cannot fail. The format is the
+PNG specification, third edition (W3C, 2025).
 """
 
 import struct
@@ -18,7 +18,7 @@ _GREY, _COLOUR, _PALETTE, _GREY_ALPHA, _COLOUR_ALPHA = 0, 2, 3, 4, 6
 _SAMPLES = {_GREY: 1, _COLOUR: 3, _PALETTE: 1, _GREY_ALPHA: 2, _COLOUR_ALPHA: 4}
 _DEPTHS = {_GREY: (1, 2, 4, 8, 16), _PALETTE: (1, 2, 4, 8)}
 _NAMES = {_GREY: "I", _COLOUR: "RGB", _GREY_ALPHA: "LA", _COLOUR_ALPHA: "RGBA"}
-# Damage to these changes pixels. All others are passed over.
+# Damage to these changes pixels. All others are ignored.
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -27,7 +27,7 @@ _ADAM7 = (
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
     *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
 )
-# A radiograph of 30 MB has 4,000 chunks in the smallest size that is usual.
+# A radiograph of 30 MB has 4,000 chunks of the smallest usual size.
 _MAX_CHUNKS = 1 << 20
 _INPUT_BYTES, _OUTPUT_BYTES, _EXTRA_BYTES = 1 << 16, 1 << 20, 1 << 16
 _MAX_METADATA = 1 << 22
@@ -61,10 +61,10 @@ class _Header:
 
 
 def read_png(content: bytes, *, errors: FileErrors) -> BareImage:
-    """Check that every row of a PNG file is there, and leave out what carries no pixels.
+    """Check that no row of a PNG file is missing, and leave out what carries no pixels.
 
-    Bytes after the end are passed over, and so is whatever is wrong with text, colour profiles
-    and other chunks that carry no pixels.
+    Bytes after the end are ignored, and so are faults in text, colour profiles and other chunks
+    without pixels.
 
     Args:
         content: the file, which begins with `PNG_START`.
@@ -72,7 +72,7 @@ def read_png(content: bytes, *, errors: FileErrors) -> BareImage:
 
     Raises:
         ImageError: for a file that is damaged, ends early, is too large, is animated, or has a
-            depth that would not be kept.
+            depth that cannot be kept.
     """
     chunks = list(_chunks(content, errors=errors))
     header = _read_header(chunks, errors=errors)
@@ -107,7 +107,7 @@ def _chunks(content: bytes, *, errors: FileErrors) -> Iterator[_Chunk]:
             return
         end = position + 12 + length
         if not (kind.isalpha() and kind.isascii()):
-            raise errors.damaged(f"no chunk of a PNG at byte {position}")
+            raise errors.damaged(f"not a PNG chunk at byte {position}")
         if end > len(view):
             raise errors.damaged("the end is missing")
         (written,) = struct.unpack_from(">I", view, end - 4)
@@ -130,7 +130,7 @@ def _read_header(chunks: Sequence[_Chunk], *, errors: FileErrors) -> _Header:
     errors.check_size(width, height)
     known = colour in _SAMPLES and depth in _DEPTHS.get(colour, (8, 16))
     if not known or compression or filters or interlace > 1:
-        raise errors.damaged(f"an unknown form of PNG, {depth} bits of colour type {colour}")
+        raise errors.damaged(f"an unknown kind of PNG, {depth} bits of colour type {colour}")
     return _Header(width, height, depth, colour, interlace == 1)
 
 
@@ -153,13 +153,13 @@ def _check_palette(header: _Header, chunks: Sequence[_Chunk], *, errors: FileErr
         return
     sizes = [len(chunk.body) for chunk in chunks if chunk.kind == b"PLTE"]
     if len(sizes) != 1 or not 0 < sizes[0] <= 3 << header.depth or sizes[0] % 3:
-        raise errors.damaged("no palette, or one of a wrong size")
+        raise errors.damaged("no palette, or one of the wrong size")
 
 
 def _check_rows(header: _Header, data: Sequence[memoryview], *, errors: FileErrors) -> None:
     """Decompress the pixels piece by piece, and count the bytes.
 
-    Pillow leaves the rows black that a stream without error lacks.
+    If a stream without errors lacks rows, Pillow leaves them black.
     """
     expected = sum(height * row_bytes for height, row_bytes in header.rows)
     inflater = zlib.decompressobj()
@@ -168,13 +168,13 @@ def _check_rows(header: _Header, data: Sequence[memoryview], *, errors: FileErro
         for piece in _pieces(data):
             left: bytes | memoryview = piece
             made = step = 0
-            # Where the output was as long as allowed, more may come without further input.
+            # If the output reached the limit, more may come without further input.
             while done < expected and not inflater.eof and (left or made == step):
                 step = min(_OUTPUT_BYTES, expected - done)
                 made = len(inflater.decompress(left, step))
                 done += made
                 left = inflater.unconsumed_tail
-            # The checksum of all rows follows the last one; zlib compares it by itself.
+            # The checksum of all rows follows the last one; zlib verifies it.
             if left and not inflater.eof and inflater.decompress(left, _EXTRA_BYTES):
                 break
     except zlib.error as error:
@@ -189,7 +189,7 @@ def _check_rows(header: _Header, data: Sequence[memoryview], *, errors: FileErro
 
 
 def _pieces(data: Sequence[memoryview]) -> Iterator[memoryview]:
-    """The data in small pieces: zlib copies what it has not used of a piece with each step."""
+    """The data in small pieces: zlib copies the unused rest of a piece with each step."""
     for part in data:
         for start in range(0, len(part), _INPUT_BYTES):
             yield part[start : start + _INPUT_BYTES]
@@ -217,7 +217,7 @@ def _text(chunk: _Chunk, start: int) -> bytes:
         text = text[1:]
     elif chunk.kind == b"iTXt":
         compressed = text[:1] not in (b"", b"\0")
-        # Two flags, the language and the translated name stand before the text.
+        # Two flags, the language and the translated name come before the text.
         text = [*text[2:].split(b"\0", 2), b"", b""][2]
     if compressed:
         try:

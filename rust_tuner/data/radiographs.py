@@ -1,6 +1,6 @@
-"""The value that a study works on: one row a radiograph, checked once and never changed.
+"""The radiographs of a study: one row per radiograph, checked once and never changed.
 
-It owns what a row may hold; where the rows come from belongs to `manifest`.
+The rules for rows are defined here; reading rows from files belongs to `manifest`.
 """
 
 import re
@@ -26,8 +26,8 @@ OPTIONAL_COLUMNS = ("site",)
 FIRST_ROW = 2
 _SCORE = re.compile(r"[1-4](\.0*)?")
 _ROWS_SHOWN = 5
-# Where a table keeps its sealed patients: pandas carries it through copies, selections and the
-# concatenation of the two sides of one split.
+# The attribute that holds a table's sealed patients: pandas keeps it through copies, selections and
+# the concatenation of the two sides of one split.
 _SEALED = "sealed_patients"
 _EMPTY_MENDS = {
     "image": "give the path of the radiograph",
@@ -43,16 +43,16 @@ class Radiographs:
     """Radiographs with their RUST scores, one row each; a frozen value.
 
     Attributes:
-        table: columns `image, patient_id, visit, view` (text, none empty, without blanks
-            around it), `medial, lateral, anterior, posterior` (float64, 1-4 or NaN where not
-            visible), and `site` where there was one. Its index, named `row`, holds the row
-            numbers as a spreadsheet shows them: the header is row 1, the first radiograph row 2.
-            Any table with these columns will do to make one: it is copied and put into this
-            form, other columns are left out, and an index not named `row` is replaced.
-        source: what messages call the table, such as the manifest's file name.
+        table: columns `image, patient_id, visit, view` (text, none empty, without blanks around
+            it), `medial, lateral, anterior, posterior` (float64, 1-4 or NaN where not visible), and
+            `site` if the table has one. Its index, named `row`, holds the row numbers as a
+            spreadsheet shows them: the header is row 1, the first radiograph row 2. Any table with
+            these columns is accepted: it is copied and converted to this form, other columns are
+            left out, and an index not named `row` is replaced.
+        source: the name of the table in messages, such as the manifest's file name.
 
-        distinct_patients: whether ids that read alike, such as `P1` and `p-001`, are known to be
-            of different people; otherwise they are faults, see `patient_ids.normal_form`.
+        distinct_patients: whether ids that read alike, such as `P1` and `p-001`, are known to
+            belong to different people; otherwise they are faults, see `patient_ids.normal_form`.
 
     Raises:
         ManifestError: listing each missing column, each cell that is at fault, and each patient
@@ -72,14 +72,14 @@ class Radiographs:
     distinct_patients: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        """Copy the table, put it into form and check it."""
+        """Copy the table, convert it and check it."""
         faults = Faults(self.source)
         missing = [name for name in COLUMNS if name not in self.table.columns]
         for name in missing:
             faults.add(f"column {name!r} is missing; expected {', '.join(COLUMNS)}")
         repeated = self.table.columns[self.table.columns.duplicated()]
         for name in dict.fromkeys(repeated):
-            faults.add(f"column {name!r} is there more than once; keep one")
+            faults.add(f"column {name!r} appears more than once; keep one")
         faults.raise_any()
         index = self.table.index
         if index.name == "row" and pd.api.types.is_integer_dtype(index.dtype):
@@ -119,7 +119,7 @@ class Radiographs:
 
     @cached_property
     def patient_ids(self) -> npt.NDArray[np.object_]:
-        """(n,) object array of text: whose radiograph each row is; read-only."""
+        """(n,) object array of text: the patient of each row; read-only."""
         patients = self.table["patient_id"].to_numpy(dtype=object, copy=True)
         patients.flags.writeable = False
         return patients
@@ -168,7 +168,7 @@ class Radiographs:
 
     @property
     def sealed_patients(self) -> frozenset[str]:
-        """Whom a split of these radiographs has sealed, on both sides of it; empty without one."""
+        """The patients that a split has sealed, on both of its sides; empty without a split."""
         return frozenset(self.table.attrs.get(_SEALED, ()))
 
     @property
@@ -179,9 +179,9 @@ class Radiographs:
         return tuple(row for row, patient in pairs if patient in sealed)
 
     def remembering_sealed(self, patients: Iterable[str]) -> Self:
-        """The same radiographs, which from now on know that these patients are sealed.
+        """The same radiographs, with these patients marked as sealed.
 
-        Subsets know it too, and so do radiographs made from a copy of `table`, as far as pandas
+        Subsets keep the mark, and so do radiographs made from a copy of `table`, as far as pandas
         keeps `DataFrame.attrs`.
         """
         table = self.table.copy(deep=False)
@@ -195,7 +195,7 @@ class Radiographs:
 def normalise_cells(
     rows: Sequence[int], cells: Mapping[str, Sequence[object]], *, faults: Faults
 ) -> pd.DataFrame:
-    """Put the cells of a table into the form that `Radiographs` promises.
+    """Convert the cells of a table to the form of `Radiographs`.
 
     Args:
         rows: the row numbers, for messages and the index.
@@ -203,7 +203,7 @@ def normalise_cells(
         faults: receives a fault for each cell outside its range.
 
     Returns:
-        The columns that are there, in the order of `COLUMNS`; not to be used where there were
+        The columns that are present, in the order of `COLUMNS`; not to be used if there were
         faults.
     """
     columns: dict[str, pd.Series] = {}
@@ -231,16 +231,16 @@ def normalise_cells(
 def check_views(radiographs: Radiographs, view_cortices: Mapping[str, Sequence[str]]) -> list[str]:
     """Compare the cortices scored in each view with those that it is expected to show.
 
-    Nothing is changed by it: what is visible in a row is what has a score there. Yet a table
-    whose views are the other way round often has its view column mixed up.
+    Nothing is changed: a cortex is visible in a row if it has a score there. But if the scored
+    cortices are those of the other view, the view column is often mixed up.
 
     Args:
         radiographs: the radiographs.
         view_cortices: the cortices that each view shows, as in `Protocol.view_cortices`.
 
     Returns:
-        A warning for each view with unexpected scores: their number, the first rows, and how to
-        mend it; empty where all is as expected.
+        A warning for each view with unexpected scores: their number, the first rows, and how to fix
+        it; empty if all is as expected.
     """
     table = radiographs.table
     warnings = []
@@ -264,7 +264,7 @@ def check_views(radiographs: Radiographs, view_cortices: Mapping[str, Sequence[s
 
 
 def _fitting_views(table: pd.DataFrame) -> dict[str, list[str]]:
-    """The smallest setting that expects every score of the table, a usual one where it fits."""
+    """The smallest setting that expects every score of the table, or a usual one if it fits."""
     scored = {
         view: [name for name in CORTICES if table.loc[table["view"] == view, name].notna().any()]
         for view in VIEWS
@@ -276,7 +276,7 @@ def _fitting_views(table: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _read_score(value: object) -> float | None:
-    """A score, NaN where there is none, None where the value is no score."""
+    """A score, NaN if there is none, None if the value is not a score."""
     if isinstance(value, str):
         text = value.strip()
         if not text:

@@ -1,7 +1,7 @@
-"""What a study remembers of each row and image, so that a change can be named and not only noticed.
+"""The record of each row and image of a study, so that a change can be located.
 
-It holds digests, no patient's data; whether anything changed is decided by the hashes of all rows
-and all images, which belong to `split_file` and `images`.
+It holds digests, no patient data; whether anything changed is decided by the hashes of all rows and
+all images, which belong to `split_file` and `images`.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ def row_record(
 
     Returns:
         Four lists of n: `row` (as a spreadsheet numbers it), `digest` (of patient, visit, view,
-        scores and site), `image_sha256`, and `sealed` (whether it is of the hold-out set).
+        scores and site), `image_sha256`, and `sealed` (whether it is in the hold-out set).
     """
     kept = set(development.patient_ids)
     return {
@@ -58,44 +58,44 @@ def row_digests(radiographs: Radiographs) -> list[str]:
 
 
 def changed_rows(radiographs: Radiographs, record: Mapping[str, Any]) -> list[str]:
-    """Which rows are not those that were prepared, a line each; empty where it is not known.
+    """The rows that differ from the prepared ones, one line each; empty if unknown.
 
     Args:
         radiographs: of the manifest as it is now.
-        record: what `row_record` gave; empty for a study that has none.
+        record: what `row_record` returned; empty for a study that has none.
     """
     if not _is_readable(record):
         return []
     digests = row_digests(radiographs)
-    lost = Counter(record["digest"]) - Counter(digests)
-    strangers = Counter(digests) - Counter(record["digest"])
+    removed = Counter(record["digest"]) - Counter(digests)
+    added = Counter(digests) - Counter(record["digest"])
     lines = []
-    # A row that keeps its place is named once; from the last, since additions stand at the end.
-    before = {
+    # A row that keeps its number is named once; from the last, since new rows are at the end.
+    prepared = {
         row: digest
         for row, digest in zip(record["row"], record["digest"], strict=True)
-        if lost[digest]
+        if removed[digest]
     }
     for position in reversed(range(len(digests))):
         digest, row = digests[position], radiographs.rows[position]
-        if not strangers[digest]:
+        if not added[digest]:
             continue
-        strangers[digest] -= 1
-        what = "changed" if before.pop(row, None) is not None else "is new or changed"
+        added[digest] -= 1
+        what = "changed" if prepared.pop(row, None) is not None else "is new or changed"
         lines.append((row, f"{_named(radiographs, position)} {what}"))
-    lines += [(row, f"row {row} of the prepared manifest is missing") for row in before]
+    lines += [(row, f"row {row} of the prepared manifest is missing") for row in prepared]
     return _first([text for _, text in sorted(lines)])
 
 
 def changed_images(
     radiographs: Radiographs, hashes: Sequence[str], record: Mapping[str, Any]
 ) -> list[str]:
-    """Which image files are not those that were prepared, a line each; empty where not known.
+    """The image files that differ from the prepared ones, one line each; empty if unknown.
 
     Args:
-        radiographs: n radiographs, whose rows are those that were prepared.
+        radiographs: n radiographs, whose rows equal the prepared ones.
         hashes: the n SHA-256 of their image files now.
-        record: what `row_record` gave; empty for a study that has none.
+        record: what `row_record` returned; empty for a study that has none.
     """
     if not _is_readable(record):
         return []
@@ -113,7 +113,7 @@ def changed_images(
 
 
 def sealed_images(record: Mapping[str, Any]) -> frozenset[str]:
-    """The SHA-256 of the image files of the hold-out set; empty where they are not known."""
+    """The SHA-256 of the image files of the hold-out set; empty if they are unknown."""
     if not _is_readable(record):
         return frozenset()
     pairs = zip(record["image_sha256"], record["sealed"], strict=True)
@@ -131,7 +131,7 @@ def _first(lines: list[str]) -> list[str]:
 
 
 def _is_readable(record: Mapping[str, Any]) -> bool:
-    """Whether it has the lists; a damaged record costs the names in a message and no more."""
+    """Whether it has the lists; a damaged record only makes messages less specific."""
     columns = [record.get(name) for name in ("row", "digest", "image_sha256", "sealed")]
     if not all(isinstance(column, list) for column in columns):
         return False

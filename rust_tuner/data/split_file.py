@@ -1,4 +1,4 @@
-"""Writes a split down and notices when it, or the data that it was made for, has changed.
+"""Stores a split, and detects when the split or its data have changed.
 
 `split.json` names the patients of each side and the fold of each patient, so that a resumed study
 trains on the same rows whatever version of the package made them.
@@ -37,12 +37,12 @@ _PATIENTS_SHOWN = 3
 
 @dataclass(frozen=True)
 class FoldsRecord:
-    """The folds of one number of folds, or those that leave one site out.
+    """The folds for one number of folds, or with one fold per site.
 
     Attributes:
         seed: the seed that they were made with.
         folds: the fold of each patient of the development set.
-        sites: the site that each fold validates; empty where folds are of patients at random.
+        sites: the site that each fold validates; empty for random folds of patients.
     """
 
     seed: int
@@ -63,8 +63,8 @@ class Split:
         development_sha256: the same of the development set alone.
         folds: by number of folds.
         site_folds: those that leave one site out, where they were made.
-        drawn: how the hold-out set was drawn; None where an earlier version drew it, which took
-            patients in the order of their ids, or where it was not drawn from the seed.
+        drawn: how the hold-out set was drawn; None if an earlier version drew it, which took
+            patients in the order of their ids, or if it was not drawn from the seed.
     """
 
     seed: int
@@ -117,7 +117,7 @@ class Split:
 
 
 def radiographs_sha256(radiographs: Radiographs) -> str:
-    """The SHA-256 of patients, visits, views, scores and, where they are told, sites.
+    """The SHA-256 of patients, visits, views, scores and, if there are any, sites.
 
     Row order and paths do not matter.
     """
@@ -142,15 +142,15 @@ def read_split(path: Path, radiographs: Radiographs) -> Split:
     """Read a split and check it against itself and against the radiographs.
 
     Raises:
-        SplitError: where the file is missing, damaged or changed, or was made for other
-            patients or labels; the message says what differs and how to mend it.
+        SplitError: if the file is missing, damaged or changed, or was made for other patients or
+            labels; the message says what differs and how to mend it.
     """
     path = Path(path)
     split = _read_own(path)
-    known = {*split.development, *split.holdout}
+    recorded = {*split.development, *split.holdout}
     present = set(radiographs.patient_ids)
-    _refuse_patients(path, "is not in the manifest any more", known - present)
-    _refuse_patients(path, "is in the manifest, but on no side of the split", present - known)
+    _refuse_patients(path, "is not in the manifest any more", recorded - present)
+    _refuse_patients(path, "is in the manifest, but on no side of the split", present - recorded)
     if split.radiographs_sha256 != radiographs_sha256(radiographs):
         raise SplitError(
             f"{path.name}: the rows, visits, views or scores of the manifest have changed since "
@@ -162,7 +162,7 @@ def read_split(path: Path, radiographs: Radiographs) -> Split:
 def load_or_make_split(
     path: Path, radiographs: Radiographs, fraction: float, seed: int
 ) -> tuple[Development, HoldOut]:
-    """The split that is written down, or where there is none, a new one that then is.
+    """Read the stored split; if there is none, make a new one and store it.
 
     Args:
         path: the study's `split.json`.
@@ -189,26 +189,26 @@ def load_or_make_split(
         write_split(path, split)
         return development, holdout
     split = read_split(path, radiographs)
-    for name, written, asked in (
+    for name, written, requested in (
         ("seed", split.seed, seed),
         ("fraction", split.fraction, fraction),
     ):
-        if written != asked:
+        if written != requested:
             raise SplitError(
-                f"{path.name}: made with {name} {written}, asked for {name} {asked}; take "
-                f"{written}, or start a new study folder"
+                f"{path.name}: made with {name} {written}, but {name} {requested} was requested; "
+                f"use {written}, or start a new study folder"
             )
     sealed = np.isin(radiographs.patient_ids.astype(str), split.holdout)
     return divide_by_seal(radiographs, sealed)
 
 
 def load_or_make_folds(path: Path, development: Development, num_folds: int, seed: int) -> Folds:
-    """The folds that are written down, or where there are none, new ones that then are.
+    """Read the stored folds; if there are none, make new ones and store them.
 
     Args:
         path: the study's `split.json`, which `load_or_make_split` has written.
         development: the development set of that split.
-        num_folds: an integer from 2; folds of another number stay beside it.
+        num_folds: an integer from 2; folds of other numbers are kept.
         seed: an integer from 0.
 
     Raises:
@@ -227,7 +227,7 @@ def load_or_make_folds(path: Path, development: Development, num_folds: int, see
 
 
 def load_or_make_site_folds(path: Path, development: Development, seed: int) -> Folds:
-    """The folds that leave one site out, as they are written down or, where not, new ones.
+    """Read the stored folds that leave one site out; if there are none, make and store them.
 
     Args:
         path: the study's `split.json`, which `load_or_make_split` has written.
@@ -251,12 +251,14 @@ def _read_for(path: Path, development: Development) -> Split:
     """Read a split and check it against its development set."""
     radiographs = require_development(development).radiographs
     split = _read_own(path)
-    present, known = set(radiographs.patient_ids), set(split.development)
+    present, recorded = set(radiographs.patient_ids), set(split.development)
     _refuse_patients(
         path, "is sealed, but in the development set given", present & set(split.holdout)
     )
-    _refuse_patients(path, "is not in the development set given", known - present)
-    _refuse_patients(path, "is in the development set given, but not in the file", present - known)
+    _refuse_patients(path, "is not in the development set given", recorded - present)
+    _refuse_patients(
+        path, "is in the development set given, but not in the file", present - recorded
+    )
     if split.development_sha256 != radiographs_sha256(radiographs):
         raise SplitError(
             f"{path.name}: the rows, visits, views or scores of the development set have changed "
@@ -274,11 +276,11 @@ def _record(development: Development, folds: Folds) -> FoldsRecord:
 def _as_folds(
     path: Path, development: Development, record: FoldsRecord, *, what: str, seed: int
 ) -> Folds:
-    """Written folds, as folds of the development set's rows."""
+    """Stored folds, as folds of the development set's rows."""
     if record.seed != seed:
         raise SplitError(
-            f"{path.name}: the {what} were made with seed {record.seed}, asked for seed {seed}; "
-            f"take {record.seed}, or start a new study folder"
+            f"{path.name}: the {what} were made with seed {record.seed}, not {seed}; "
+            f"use {record.seed}, or start a new study folder"
         )
     radiographs = development.radiographs
     num_folds = len({*record.folds.values()})
@@ -293,18 +295,18 @@ def _as_folds(
 
 
 def _read_own(path: Path) -> Split:
-    """Read a split and check it against itself alone."""
+    """Read a split and check that it is consistent."""
     if not path.exists():
         raise SplitError(f"{path}: no such file; prepare the study first")
     try:
         content = read_json(path)
     except RustTunerError as error:
         raise SplitError(
-            f"{path.name}: no valid JSON; restore the file, or remove it: it is made again from "
-            "the seed, and refused where it comes out otherwise than study.json says"
+            f"{path.name}: not valid JSON; restore the file, or remove it: it is made again from "
+            "the seed, and refused if it differs from what study.json says"
         ) from error
     if not isinstance(content, dict) or content.get("version") != _VERSION:
-        raise SplitError(f"{path.name}: no split of version {_VERSION}; {_MEND}")
+        raise SplitError(f"{path.name}: not a split of version {_VERSION}; {_MEND}")
     try:
         split = Split(
             seed=int(content["seed"]),
@@ -316,7 +318,7 @@ def _read_own(path: Path) -> Split:
             folds={
                 int(num_folds): FoldsRecord(
                     seed=int(record["seed"]),
-                    folds={str(who): int(fold) for who, fold in record["patients"].items()},
+                    folds={str(patient): int(fold) for patient, fold in record["patients"].items()},
                 )
                 for num_folds, record in content["folds"].items()
             },
@@ -341,7 +343,7 @@ def _site_folds_from(content: Any) -> FoldsRecord | None:
         return None
     return FoldsRecord(
         seed=int(content["seed"]),
-        folds={str(who): int(fold) for who, fold in content["patients"].items()},
+        folds={str(patient): int(fold) for patient, fold in content["patients"].items()},
         sites=tuple(map(str, content["sites"])),
     )
 

@@ -1,7 +1,7 @@
 """Splits radiographs by patient: the sealed hold-out set, and the folds of the rest.
 
-It owns the two types that keep the hold-out set out of training and selection; how patients are
-divided belongs to `stratify`, how a split outlives the process to `split_file`.
+Its two types keep the hold-out set out of training and selection. How patients are divided belongs
+to `stratify`, how a split is stored to `split_file`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,15 +20,15 @@ from rust_tuner.seeds import require_seed
 
 _SHOWN = 5
 _NOTHING_SEALED = (
-    "no hold-out set was taken from these radiographs, so nothing is sealed: no patient is left "
-    "that what is chosen on these folds has not seen; call split_holdout first, and pass the "
+    "no hold-out set was taken from these radiographs, so nothing is sealed: no patient remains "
+    "for an unbiased test of what is chosen on these folds; call split_holdout first, and pass the "
     "first of its two sets"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Development:
-    """The radiographs that training and selection may see; `split_holdout` gives it.
+    """The radiographs that training and selection may see; returned by `split_holdout`.
 
     Raises:
         SplitError: for radiographs of sealed patients.
@@ -37,7 +37,7 @@ class Development:
     radiographs: Radiographs
 
     def __post_init__(self) -> None:
-        """Refuse what is sealed: radiographs remember it."""
+        """Refuse sealed radiographs; they are marked."""
         if not isinstance(self.radiographs, Radiographs):
             raise SplitError(
                 f"got {type(self.radiographs).__name__}, expected Radiographs; a development set "
@@ -52,12 +52,12 @@ class Development:
 
 @dataclass(frozen=True, eq=False)
 class HoldOut:
-    """The sealed radiographs, for one look at the end; `split_holdout` gives it."""
+    """The sealed radiographs, for one evaluation at the end; returned by `split_holdout`."""
 
     radiographs: Radiographs
 
     def __post_init__(self) -> None:
-        """Let the radiographs remember that they are sealed, wherever they are passed on."""
+        """Mark the radiographs as sealed, wherever they are passed on."""
         patients = set(self.radiographs.patient_ids)
         if not patients <= self.radiographs.sealed_patients:
             sealed = self.radiographs.remembering_sealed(patients)
@@ -72,14 +72,14 @@ class HoldOut:
 class Folds:
     """Cross-validation folds: iterating gives `(train_indices, validation_indices)` of each.
 
-    It also serves as a scikit-learn splitter, by `split` and `get_n_splits`.
+    It is also a scikit-learn splitter, with `split` and `get_n_splits`.
 
     Attributes:
         assignment: (n,) int64, the fold in 0 to num_folds - 1 that each row validates; read-only.
         num_folds: the number of folds.
         seed: the seed that they were made with.
-        warnings: what a reader of the folds' figures must know, such as a label that a fold
-            cannot score.
+        warnings: what a reader of the folds' scores must know, such as a label that a fold cannot
+            score.
         sites: the site that each fold validates, where folds leave one site out; else empty.
     """
 
@@ -93,13 +93,13 @@ class Folds:
         """Copy the assignment and check that it fills each fold.
 
         Raises:
-            SplitError: where a fold is empty or a row belongs to none.
+            SplitError: if a fold is empty or a row belongs to none.
         """
         assignment = np.array(self.assignment, dtype=np.int64)
         if not np.array_equal(np.unique(assignment), np.arange(self.num_folds)):
             raise SplitError(
-                f"rows assigned to the folds {np.unique(assignment).tolist()}; expected each of "
-                f"0 to {self.num_folds - 1} to have some"
+                f"rows assigned to the folds {np.unique(assignment).tolist()}; expected every fold "
+                f"from 0 to {self.num_folds - 1} to have some"
             )
         assignment.flags.writeable = False
         object.__setattr__(self, "assignment", assignment)
@@ -120,12 +120,12 @@ class Folds:
         y: Any = None,
         groups: Any = None,
     ) -> Iterator[tuple[IntArray, IntArray]]:
-        """The folds, as scikit-learn asks for them.
+        """Iterate over the folds, with scikit-learn's signature.
 
         Args:
             X: the data, of as many rows as the folds were made for; None is not checked.
             y: not used.
-            groups: not used, the folds know their patients.
+            groups: not used; the folds keep patients together already.
 
         Raises:
             SplitError: for data with another number of rows.
@@ -139,15 +139,15 @@ class Folds:
         yield from self
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: N803
-        """The number of folds, as scikit-learn asks for it."""
+        """The number of folds, with scikit-learn's signature."""
         return self.num_folds
 
 
 def require_development(value: object) -> Development:
-    """The value itself where it is the development set.
+    """The value itself if it is a development set.
 
     Raises:
-        SplitError: for anything else; above all for the sealed hold-out set.
+        SplitError: for anything else, especially the sealed hold-out set.
     """
     if isinstance(value, Development):
         return value
@@ -165,10 +165,10 @@ def require_development(value: object) -> Development:
 def split_holdout(
     radiographs: Radiographs, fraction: float = 0.15, seed: int = 0
 ) -> tuple[Development, HoldOut]:
-    """Seal a hold-out set: by patient, each label about as frequent as in the whole.
+    """Seal a hold-out set of patients, with each label about as frequent as in all radiographs.
 
-    Every patient is sealed with the same probability. Where the radiographs have sites, each
-    site is about as frequent as in the whole too.
+    Every patient is sealed with the same probability. Where the radiographs have sites, the same
+    holds for each site.
 
     Args:
         radiographs: all radiographs.
@@ -180,8 +180,8 @@ def split_holdout(
         The development and the hold-out set, each in the order of `radiographs`.
 
     Raises:
-        SplitError: where one of the sets would be empty, an argument is out of its range, or some
-            of the radiographs are sealed already.
+        SplitError: if one of the sets would be empty, an argument is out of its range, or some of
+            the radiographs are sealed already.
 
     Examples:
         >>> import pandas as pd
@@ -198,12 +198,12 @@ def split_holdout(
     require_seed(seed, SplitError)
     if isinstance(radiographs, Development | HoldOut):
         raise SplitError(
-            f"got {type(radiographs).__name__}, expected Radiographs: it is one side of a split "
-            "already"
+            f"got {type(radiographs).__name__}, expected Radiographs: it is already one "
+            "side of a split"
         )
     _refuse_sealed(radiographs)
     if not 0 < fraction < 1:
-        raise SplitError(f"fraction={fraction!r}; expected a number in 0 to 1, both excluded")
+        raise SplitError(f"fraction={fraction!r}; expected a number between 0 and 1, both excluded")
     num_patients = len(set(radiographs.patient_ids))
     num_sealed = round(fraction * num_patients)
     if not 0 < num_sealed < num_patients:
@@ -215,9 +215,9 @@ def split_holdout(
             + (
                 "at least two patients are needed, one for each side"
                 if num_patients < 2
-                else "take a fraction of 0.5"
+                else "use a fraction of 0.5"
                 if num_patients == 2
-                else f"take a fraction of about {lowest:.2g} to {1 - lowest:.2g}"
+                else f"use a fraction of about {lowest:.2g} to {1 - lowest:.2g}"
             )
         )
     sides = stratify_patients(
@@ -234,11 +234,11 @@ def split_holdout(
 def divide_by_seal(
     radiographs: Radiographs, sealed: npt.NDArray[np.bool_]
 ) -> tuple[Development, HoldOut]:
-    """The two sides of a split, each of which remembers who is sealed.
+    """The two sides of a split, each with the sealed patients marked.
 
     Args:
         radiographs: all n radiographs.
-        sealed: (n,) whether each is on the sealed side; the same for all of a patient.
+        sealed: (n,) whether each is on the sealed side; equal for all radiographs of a patient.
     """
     marked = radiographs.remembering_sealed(radiographs.patient_ids[sealed])
     return (
@@ -248,7 +248,7 @@ def divide_by_seal(
 
 
 def _site_columns(radiographs: Radiographs, fraction: float) -> npt.NDArray[np.float32]:
-    """(n, sites) of zeros and ones; sites too small for a sealed patient each are one column."""
+    """(n, sites) of zeros and ones; sites too small for a sealed patient share one column."""
     if radiographs.sites is None:
         return np.zeros((len(radiographs), 0), dtype=np.float32)
     sites = radiographs.sites.astype(str)
@@ -262,11 +262,11 @@ def _site_columns(radiographs: Radiographs, fraction: float) -> npt.NDArray[np.f
 
 
 def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int) -> Folds:
-    """Divide radiographs into folds: by patient, each label about as frequent in every fold.
+    """Divide radiographs into folds by patient, with each label about as frequent in every fold.
 
     Args:
-        radiographs: the development set. Of radiographs that no hold-out set was taken from,
-            folds are made too, with a warning that nothing is sealed.
+        radiographs: the development set. Radiographs without a hold-out set are accepted too, with
+            a warning that nothing is sealed.
         num_folds: an integer from 2.
         seed: an integer from 0; the same patients, labels and seed give the same folds.
 
@@ -322,15 +322,15 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
     """Leave one site out: each fold validates one site and trains on all the others.
 
     Args:
-        radiographs: the development set, each radiograph with its site. Of radiographs that no
-            hold-out set was taken from, folds are made too, with a warning that nothing is sealed.
+        radiographs: the development set, each radiograph with its site. Radiographs without a
+            hold-out set are accepted too, with a warning that nothing is sealed.
         seed: recorded with the folds; nothing is drawn.
 
     Returns:
         As many folds as there are sites, in the order of their names.
 
     Raises:
-        SplitError: where a site is missing, there is one only, or a patient was at several; for
+        SplitError: if a site is missing, there is only one, or a patient was at several; and for
             the hold-out set.
     """
     require_seed(seed, SplitError)
@@ -338,8 +338,8 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
     sites = data.sites
     if sites is None:
         raise SplitError(
-            f"{data.source} has no column 'site', so no site can be left out; add it, or make "
-            "folds by patient"
+            f"{data.source} has no column 'site', so no site can be left out; add the column, or "
+            "make folds by patient"
         )
     empty = [row for row, site in zip(data.rows, sites, strict=True) if not site]
     if empty:
@@ -349,17 +349,17 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
         )
     of_patient: dict[str, str] = {}
     for patient, site in zip(data.patient_ids, sites, strict=True):
-        known = of_patient.setdefault(patient, site)
-        if known != site:
+        first_site = of_patient.setdefault(patient, site)
+        if first_site != site:
             raise SplitError(
-                f"{data.source}: patient {patient} has radiographs of the sites {known} and "
+                f"{data.source}: patient {patient} has radiographs from the sites {first_site} and "
                 f"{site}; a patient is never on two sides of a fold, so give the patient one site"
             )
     names = tuple(sorted(set(of_patient.values())))
     if len(names) < 2:
         raise SplitError(
-            f"{data.source}: all patients are of {len(names)} site ({', '.join(names)}); leaving "
-            "one out takes at least two"
+            f"{data.source}: all patients are from {len(names)} site ({', '.join(names)}); leaving "
+            "one out needs at least two"
         )
     assignment = np.searchsorted(np.array(names, dtype=str), sites.astype(str))
     return Folds(
@@ -372,7 +372,7 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
 
 
 def folds_asked_for(development: Development, protocol: Protocol, num_folds: int) -> Folds | int:
-    """What a study's choices divide a cross-validation by: one fold a site, or a number of folds.
+    """How a protocol divides a cross-validation: one fold per site, or a number of folds.
 
     Raises:
         SplitError: as `make_site_folds`.
@@ -388,7 +388,7 @@ def rows_trained_on(development: Development, protocol: Protocol, num_folds: int
     Args:
         development: the development set.
         protocol: the scientific choices.
-        num_folds: how many folds are made where they divide the patients, or the folds.
+        num_folds: the number of folds where they divide the patients, or the folds.
 
     Raises:
         SplitError: where the folds cannot be made.
@@ -404,7 +404,7 @@ def rows_trained_on(development: Development, protocol: Protocol, num_folds: int
 def _not_sealed(
     radiographs: Radiographs | Development | HoldOut,
 ) -> tuple[Radiographs, tuple[str, ...]]:
-    """The radiographs to make folds of, and what must be said where nothing was sealed before."""
+    """The radiographs to divide into folds, and a warning if nothing was sealed before."""
     if isinstance(radiographs, HoldOut):
         require_development(radiographs)
     if isinstance(radiographs, Development):
@@ -422,7 +422,7 @@ def _refuse_sealed(radiographs: Radiographs) -> None:
     rows = radiographs.sealed_rows
     if rows:
         raise SplitError(
-            f"{radiographs.source}: {len(rows)} of {len(radiographs)} radiographs are of sealed "
+            f"{radiographs.source}: {len(rows)} of {len(radiographs)} radiographs belong to sealed "
             f"patients (rows {_listed(rows)}); what is sealed cannot be used for training or "
             "selection; pass the first of the two sets that split_holdout gives"
         )

@@ -1,15 +1,16 @@
 """Divides patients into groups in which every label is about as frequent as in the whole.
 
 Patients are permuted by the seed first, so neither ids nor the order of rows matter. Groups start
-from a random division, and patients are exchanged while that brings the groups' counts of labels
-nearer to their shares. Iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011,
-doi:10.1007/978-3-642-23808-6_10) as the start ends no nearer: on the published label table the
-worst prevalence of 6 folds is 4.2-4.4 % off with either, on 300 of its patients 17.1-17.8 %.
+from a random division, and patients are exchanged as long as that brings the groups' counts of
+labels closer to their shares. Iterative stratification (Sechidis, Tsoumakas and Vlahavas, ECML PKDD
+2011, doi:10.1007/978-3-642-23808-6_10) as the start gives no better result: on the published label
+table the worst prevalence of 6 folds is 4.2-4.4 % off with either, on 300 of its patients 17.1-17.8
+%.
 
-Such an exchange is fair between groups of one share, which it treats alike: a patient is in each
-with the same probability. It is not fair between a small and a large group. The small one would
-leave out who is hard to balance, such as patients with many radiographs, and never hold the only
-patient with some label. A small group is therefore one of several alike, taken at random.
+Such exchanges are fair between groups of equal share: a patient is in each with the same
+probability. They are not fair between a small and a large group. The small one would leave out
+patients who are hard to balance, such as those with many radiographs, and would never contain the
+only patient with some label. A small group is therefore chosen at random from several equal ones.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,8 @@ _FloatArray = npt.NDArray[np.float64]
 
 _MAX_SWEEPS = 4
 _MAX_PARTNERS = 400
-# What a draw sets aside is drawn in the same way, and what that sets aside at random.
+# Patients whom a draw sets aside are drawn in the same way, and those whom that sets aside, at
+# random.
 _MAX_DEPTH = 2
 
 
@@ -37,7 +39,7 @@ def stratify_patients(
     place: tuple[int | str, ...],
     exact_sizes: bool = False,
 ) -> IntArray:
-    """Divide radiographs into groups by patient, each label and the size in proportion.
+    """Divide radiographs into groups by patient, with labels and sizes in proportion.
 
     The result depends on patients, labels and seed alone, not on the order of the rows nor on
     NumPy's global state. Over seeds, every patient is in a group with the same probability: the
@@ -46,13 +48,12 @@ def stratify_patients(
     Args:
         patient_ids: (n,) text.
         labels: (n, num_labels) of zeros and ones.
-        shares: (num_groups,) of the whole that each group is to have, summing to 1; not more
-            groups than patients.
+        shares: (num_groups,) the share of each group, summing to 1; not more groups than patients.
         seed: an integer from 0.
         place: names the use of the seed, see `seeds.derive_seed`.
         exact_sizes: whether each group has its share of the patients to the nearest whole number,
-            as groups of different shares always have; groups of one share are otherwise nearer
-            to it in their radiographs.
+            as groups of different shares always have; otherwise, groups of equal share are closer
+            to it in their number of radiographs.
 
     Returns:
         (n,) the group of each radiograph; no group is empty, and no patient is in two.
@@ -60,7 +61,7 @@ def stratify_patients(
     wanted = np.asarray(shares, dtype=np.float64)
     patients, owners = np.unique(patient_ids.astype(str), return_inverse=True)
     assert len(wanted) <= len(patients)
-    # The row count is a label like the others: it keeps the groups of one size.
+    # The row count is a label like the others: it keeps the groups of equal size.
     quantities = np.column_stack([labels, np.ones(len(labels))]).astype(np.int64)
     counts = np.zeros((len(patients), quantities.shape[1]), dtype=np.int64)
     np.add.at(counts, owners, quantities)
@@ -86,7 +87,7 @@ def _group_sizes(shares: _FloatArray, num_patients: int) -> list[int]:
 
 
 def _draw_groups(counts: IntArray, sizes: Sequence[int], rng: np.random.Generator) -> IntArray:
-    """Draw one group after another, the last first, from those who are in none yet."""
+    """Draw one group after another, the last first, from the patients who are in none yet."""
     groups = np.zeros(len(counts), dtype=np.int64)
     rest = np.arange(len(counts))
     for group in range(len(sizes) - 1, 0, -1):
@@ -101,8 +102,8 @@ def _draw(
 ) -> npt.NDArray[np.bool_]:
     """(n,) draw `size` of n patients, each with the probability size / n.
 
-    As many groups of that size as there can be are made alike, and one of them is taken. Who is
-    left over by the division is set aside before it, by a draw that is fair too.
+    As many balanced groups of that size as possible are made, and one of them is chosen. The
+    patients that the division leaves over are set aside before it, by a draw that is fair too.
     """
     num_patients = len(counts)
     if size > num_patients / 2:
@@ -123,11 +124,11 @@ def _draw(
 def _divide_evenly(
     counts: IntArray, num_groups: int, rng: np.random.Generator, *, keep_sizes: bool = False
 ) -> IntArray:
-    """Divide at random into groups of one size, and exchange patients until they are alike."""
+    """Divide at random into groups of equal size, and exchange patients until they are balanced."""
     groups = rng.permutation(np.arange(len(counts)) % num_groups)
     _refine(groups, counts, num_groups, rng, keep_sizes=keep_sizes)
-    # Of equally good moves the first group's is taken; numbered anew, no group differs from
-    # another in anything that a patient's probability depends on.
+    # Among equally good moves that of the first group is chosen. The groups are therefore
+    # renumbered at random, so that a patient's probability is the same for each.
     renumbered: IntArray = rng.permutation(num_groups)[groups]
     return renumbered
 
@@ -140,9 +141,9 @@ def _refine(
     *,
     keep_sizes: bool,
 ) -> None:
-    """Exchange and move patients while that brings the counts of the groups nearer to each other.
+    """Exchange and move patients as long as that brings the counts of the groups closer together.
 
-    What falls is the sum over groups and labels of the squared relative deviation of the count
+    This decreases the sum over groups and labels of the squared relative deviation of the count
     from its share. Each patient in turn is tried against a sample of partners, so the cost is
     linear in the number of patients.
 

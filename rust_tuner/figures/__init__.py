@@ -1,1 +1,1 @@
-"""Figures: each is a function of a tidy DataFrame and an Axes."""
+"""Drawing functions: each takes a tidy DataFrame and an Axes, and computes no score."""

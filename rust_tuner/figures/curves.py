@@ -1,4 +1,4 @@
-"""The curves of a cross-validation, of one model or of several trials, and models side by side.
+"""Draws the curves of a cross-validation, of one model or several trials, and models side by side.
 
 A figure function takes a tidy table and an `Axes`, or a `Figure` where it draws several panels;
 it computes no score. How figures look belongs to `style`.
@@ -45,7 +45,7 @@ def draw_curves(
         metric: the column.
         epoch: the chosen epoch, from 1; the best of the mean validation curve where None.
         view_only: the view-only baseline, drawn as a line.
-        title: over the number of folds.
+        title: a line above the number of folds.
     """
     num_folds = curves["fold"].nunique()
     _draw_fold_lines(curves, axes=axes, metric=metric)
@@ -92,8 +92,8 @@ def draw_curve_grid(
         curves: from `tables.ranked_curves`.
         figure: where to draw.
         metric: the column.
-        names: the hyperparameters that stand over each panel.
-        num_trials: of how many completed trials they are.
+        names: the hyperparameters shown above each panel.
+        num_trials: the number of completed trials in all.
         view_only: the view-only baseline, drawn as a line.
     """
     ranks = sorted(curves["rank"].unique())
@@ -118,8 +118,8 @@ def draw_curve_grid(
         shown = [row for row in range(num_rows) if row * num_columns + column < len(ranks)]
         panels[shown[-1], column].tick_params(labelbottom=True)
         panels[shown[-1], column].set_xlabel("Epoch")
-    told = f" of {num_trials}" if num_trials else ""
-    over = [f"Rank{told}: score" + (f"; {', '.join(map(words, names))}" if names else "")]
+    of_all = f" of {num_trials}" if num_trials else ""
+    over = [f"Rank{of_all}: score" + (f"; {', '.join(map(words, names))}" if names else "")]
     folds = curves["fold"].nunique()
     figure.suptitle(f"{over[0]}\nn = {folds} folds each", ha="left", x=0.01)
     figure.supylabel(METRICS.get(metric, metric), fontsize=7.5)
@@ -140,26 +140,26 @@ def draw_baselines(
     """The first models side by side: folds, their mean and its 95 % interval.
 
     Args:
-        scores: `model, fold, value`, drawn in its order from the top, and `mean, low, high` of
-            each model; those of `drawn.with_intervals` where they are not there.
+        scores: `model, fold, value`, drawn in this order from the top, and `mean, low, high` of
+            each model; `drawn.with_intervals` computes them if they are missing.
         axes: where to draw.
         metric: what the values are.
         view_only: the view-only baseline, drawn as a line.
-        chance: drawn as a line.
-        names: what to call the models.
+        chance: the value expected by chance, drawn as a line.
+        names: display names of the models.
     """
     models = list(dict.fromkeys(scores["model"]))
     scores = scores if set(INTERVAL) <= set(scores) else with_intervals(scores)
-    told = []
-    for place, model in enumerate(models):
-        own = scores[scores["model"] == model]
-        values = own["value"].to_numpy(dtype=np.float64)
-        mean, low, high = (float(own[name].iloc[0]) for name in INTERVAL)
-        known = "" if np.isnan(low) else f" ({low:.3f}-{high:.3f})"
-        told.append(f"{(names or {}).get(model, model)}\n{mean:.3f}{known}")
+    tick_labels = []
+    for position, model in enumerate(models):
+        rows = scores[scores["model"] == model]
+        values = rows["value"].to_numpy(dtype=np.float64)
+        mean, low, high = (float(rows[name].iloc[0]) for name in INTERVAL)
+        interval = "" if np.isnan(low) else f" ({low:.3f}-{high:.3f})"
+        tick_labels.append(f"{(names or {}).get(model, model)}\n{mean:.3f}{interval}")
         axes.plot(
             values,
-            np.full(len(values), place - 0.16),
+            np.full(len(values), position - 0.16),
             linestyle="none",
             marker="o",
             markersize=3,
@@ -167,22 +167,22 @@ def draw_baselines(
             markeredgecolor=GREY,
             markeredgewidth=0.6,
         )
-        if known:
+        if interval:
             axes.plot(
                 [low, high],
-                [place + 0.16] * 2,
+                [position + 0.16] * 2,
                 color=BLUE,
                 linewidth=1.2,
                 marker="|",
                 markersize=6,
                 zorder=3,
             )
-        axes.plot(mean, place + 0.16, color=BLUE, marker="D", markersize=4, zorder=4)
+        axes.plot(mean, position + 0.16, color=BLUE, marker="D", markersize=4, zorder=4)
     if chance is not None:
         axes.axvline(chance, color=GREY, linewidth=0.8, linestyle=":", label="chance")
     if view_only is not None:
         axes.axvline(view_only, label=f"view only: {view_only:.3f}", **REFERENCE)
-    axes.set_yticks(range(len(models)), told)
+    axes.set_yticks(range(len(models)), tick_labels)
     axes.set_ylim(len(models) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(f"Validation {METRICS.get(metric, metric)}")

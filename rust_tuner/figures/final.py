@@ -1,4 +1,4 @@
-"""Figures of the final model on the hold-out set: curves, confusion and calibration per cortex."""
+"""Draws the final model on the hold-out set: curves, confusion and calibration per cortex."""
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +116,7 @@ def draw_calibration(bins: pd.DataFrame, *, axes: Axes, error: float = float("na
     Args:
         bins: from `assessment.reliability_bins`, of all labels together.
         axes: where to draw.
-        error: their expected calibration error; not told where NaN.
+        error: their expected calibration error; not shown if NaN.
     """
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=":", label="perfect")
     names = ("mean_probability", "share_positive", "share_low", "share_high")
@@ -137,8 +137,8 @@ def draw_calibration(bins: pd.DataFrame, *, axes: Axes, error: float = float("na
     axes.set_aspect("equal")
     axes.set_xlabel("Mean predicted probability")
     axes.set_ylabel("Observed share of positives")
-    told = "" if np.isnan(error) else f"; calibration error {error:.3f}"
-    axes.set_title(f"n = {int(bins['rows'].sum())} visible labels\nin {len(bins)} bins{told}")
+    error_text = "" if np.isnan(error) else f"; calibration error {error:.3f}"
+    axes.set_title(f"n = {int(bins['rows'].sum())} visible labels\nin {len(bins)} bins{error_text}")
     axes.legend(loc="upper left")
 
 
@@ -168,13 +168,13 @@ def _draw_scores(
         first = rows.iloc[0]
         total = int(first["rows"])
         area = first[figure_name]
-        told = "-" if pd.isna(area) else f"{area:.2f}"
+        area_text = "-" if pd.isna(area) else f"{area:.2f}"
         if figure_name == "average_precision":
-            told += f" ({first['positives'] / total:.2f})"
+            area_text += f" ({first['positives'] / total:.2f})"
         across, up = (rows[name].to_numpy(dtype=np.float64) for name in (x, y))
         if y == "precision":
             across, up = precision_steps(across, up)
-        axes.plot(across, up, color=colour, linestyle=style, label=f"{score}: {told}")
+        axes.plot(across, up, color=colour, linestyle=style, label=f"{score}: {area_text}")
     axes.set_title(f"{points['cortex'].iloc[0] if len(points) else ''}, n = {total}", fontsize=7)
     axes.legend(
         loc="upper center",

@@ -1,4 +1,4 @@
-"""The gallery of the worst errors: thumbnails with their true and predicted scores."""
+"""Draws the gallery of the worst errors: thumbnails with their true and predicted scores."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from rust_tuner.figures.style import COLUMN_WIDTH, styled
 from rust_tuner.labels import CORTICES
 
 COLUMNS = 3
-# In inches: of the title, of the words below a picture, and between pictures.
+# In inches: the heights of the title and of the text below a picture, and the gap between pictures.
 _TITLE, _WORDS, _GAP = 0.38, 0.42, 0.06
 
 
@@ -33,15 +33,15 @@ def draw_gallery(
     Args:
         errors: from `gallery.worst_errors`.
         figure: where to draw, as high as `gallery_height` says.
-        thumbnails: `image` -> picture; a grey tile stands for one that is missing.
-        num_radiographs: of how many they are the worst.
+        thumbnails: `image` -> picture; a missing one is drawn as a grey tile.
+        num_radiographs: the number of radiographs that they were chosen from.
     """
     width, height = figure.get_size_inches()
     side = _side(width)
-    # Pictures of one size in rows need no layout, which would make room for the words between.
+    # Pictures of equal size in rows need no layout engine, which would add space for the text.
     figure.set_layout_engine("none")
-    for place, row in enumerate(errors.to_dict("records")):
-        line, column = divmod(place, COLUMNS)
+    for number, row in enumerate(errors.to_dict("records")):
+        line, column = divmod(number, COLUMNS)
         left = _GAP + column * (side + _GAP)
         bottom = height - _TITLE - line * (side + _WORDS) - side
         panel = figure.add_axes((left / width, bottom / height, side / width, side / height))
@@ -66,7 +66,7 @@ def draw_gallery(
             left / width, (bottom - 0.03) / height, "\n".join(lines), va="top", linespacing=1.15
         )
     figure.suptitle(
-        f"Worst {len(errors)} of n = {num_radiographs} radiographs, points off in all;\n"
+        f"Worst {len(errors)} of n = {num_radiographs} radiographs by summed error;\n"
         "where visible: true → most likely score",
         ha="left",
         va="top",

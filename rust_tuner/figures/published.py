@@ -1,7 +1,7 @@
-"""Ours beside the published study's curves and points.
+"""Draws our curves and scores next to those of the published study.
 
-The two are of other radiographs, so each has its own view-only line: what is to be compared is how
-far a figure is above its line.
+The two are of different radiographs, so each has its own view-only line: compare how far a score is
+above its line.
 """
 
 from typing import Any
@@ -39,10 +39,10 @@ def draw_curves_beside(
         curves: `side` (`published` or `here`) and the published layout.
         axes: where to draw.
         view_only: the view-only baseline of each side, drawn as a line.
-        title: over the number of folds.
+        title: a line above the number of folds.
     """
     validation = curves[curves["split"] == "validation"]
-    told = []
+    counts = []
     for side, look in SIDES.items():
         rows = validation[validation["side"] == side]
         if rows.empty:
@@ -55,12 +55,12 @@ def draw_curves_beside(
         )
         lone = look["marker"] if len(mean) == 1 else None
         axes.plot(mean.index, mean, color=colour, linestyle=style, marker=lone, label=side)
-        told.append(f"{rows['fold'].nunique()} {side}")
+        counts.append(f"{rows['fold'].nunique()} {side}")
         _view_only_line(axes, side, view_only, is_horizontal=True)
     axes.set_xlabel("Epoch")
     axes.set_ylabel(f"Validation {_AUROC}")
     lines = [title] if title else []
-    axes.set_title("\n".join([*lines, f"n folds: {', '.join(told)}; mean and range"]))
+    axes.set_title("\n".join([*lines, f"n folds: {', '.join(counts)}; mean and range"]))
     legend_below(axes, num_columns=2)
 
 
@@ -75,17 +75,17 @@ def draw_models_beside(
     """Models side by side, the published one and ours below each other, with 95 % intervals.
 
     Args:
-        scores: `side, model, fold, value`, and `mean, low, high` as of `draw_baselines`; models
-            are drawn in its order from the top.
+        scores: `side, model, fold, value`, and `mean, low, high` as in `draw_baselines`; models are
+            drawn in this order from the top.
         axes: where to draw.
         view_only: the view-only baseline of each side, drawn as a line.
-        names: what to call the models.
+        names: display names of the models.
     """
     models = list(dict.fromkeys(scores["model"]))
     if not set(INTERVAL) <= set(scores):
         scores = with_intervals(scores, by=("side", "model"))
-    told = []
-    for place, model in enumerate(models):
+    tick_labels = []
+    for position, model in enumerate(models):
         lines = [(names or {}).get(model, model)]
         for offset, (side, look) in zip((-0.14, 0.14), SIDES.items(), strict=True):
             own = scores[(scores["model"] == model) & (scores["side"] == side)]
@@ -93,10 +93,10 @@ def draw_models_beside(
                 continue
             mean, *ends = (float(own[name].iloc[0]) for name in INTERVAL)
             lines.append(f"{side} {mean:.3f}")
-            axes.plot(ends, [place + offset] * 2, color=look["color"], marker="|", markersize=6)
+            axes.plot(ends, [position + offset] * 2, color=look["color"], marker="|", markersize=6)
             axes.plot(
                 mean,
-                place + offset,
+                position + offset,
                 color=look["color"],
                 marker=look["marker"],
                 markersize=4.5,
@@ -105,10 +105,10 @@ def draw_models_beside(
                 linestyle="none",
                 label=side if side not in axes.get_legend_handles_labels()[1] else None,
             )
-        told.append("\n".join(lines))
+        tick_labels.append("\n".join(lines))
     for side in SIDES:
         _view_only_line(axes, side, view_only, is_horizontal=False)
-    axes.set_yticks(range(len(models)), told)
+    axes.set_yticks(range(len(models)), tick_labels)
     axes.set_ylim(len(models) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(f"Validation {_AUROC}")

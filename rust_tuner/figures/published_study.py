@@ -1,7 +1,7 @@
-"""The published study's own figures, which ship with the package, so that ours lie beside them.
+"""Reads the published study's figures, which ship with the package for comparison.
 
 They are copied from the public repository `ShenZhouHong/radiography-ai-project` and kept in
-`published_csv` beside this file; they hold no image and no patient.
+`published_csv` next to this file; they contain no images and no patient data.
 """
 
 from importlib import resources
@@ -10,8 +10,8 @@ import pandas as pd
 
 from rust_tuner.errors import RustTunerError
 
-# What a predictor that knows only the view reaches on the published label table: per-view
-# prevalences, macro AUROC of the 18 labels.
+# The score of a predictor that knows only the view on the published label table: macro AUROC of the
+# 18 labels with per-view prevalences.
 PUBLISHED_VIEW_ONLY = 0.8057
 
 CURVES = ("model", "split", "epoch", "fold", "auroc")
@@ -29,14 +29,14 @@ def read_published(name: str) -> pd.DataFrame:
     Args:
         name: one of `PUBLISHED_TABLES`: `initial_evaluation` and `final_model_kfold` are per-fold
             AUROC (`model, split, epoch, fold, auroc`, epochs and folds from 1); `regime_1` and
-            `regime_2` a row a trial with the highest fold-averaged validation AUROC.
+            `regime_2` have a row per trial with the highest fold-averaged validation AUROC.
 
     Raises:
-        RustTunerError: where there is no such table, or the installation lacks it.
+        RustTunerError: if there is no such table, or the installation lacks it.
     """
     if name not in PUBLISHED_TABLES:
         raise RustTunerError(
-            f"no published table {name!r}; there are {', '.join(PUBLISHED_TABLES)}"
+            f"no published table {name!r}; expected one of {', '.join(PUBLISHED_TABLES)}"
         )
     place = resources.files("rust_tuner.figures") / "published_csv" / f"{name}.csv"
     try:

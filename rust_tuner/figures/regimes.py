@@ -1,7 +1,7 @@
-"""Figures of where in a search's space the scores are high: scatter, slices and heat map.
+"""Draws where in a search space the scores are high: scatter plot, slices and heat map.
 
-Their rings and bands say what cannot be told from the best trial: a best score alone is partly
-chance. Which trials are tied, and how large the noise is, is computed elsewhere.
+Rings and bands mark what cannot be distinguished from the best trial, because the best score is
+partly chance. Ties and noise are computed elsewhere.
 """
 
 from typing import Any, Literal
@@ -34,7 +34,7 @@ from rust_tuner.words import power_number, words
 
 FloatArray = npt.NDArray[np.float64]
 
-# Column of a table of trials that says which ones are statistically tied with the best.
+# The column of a table of trials that marks those statistically tied with the best.
 TIED = "tied_with_best"
 
 _BEST_RING: dict[str, Any] = {
@@ -72,7 +72,7 @@ def draw_regime_1(
     num_folds: int | None = None,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """Batch size against dropout rate, the colour is the score; those tied with the best ringed.
+    """Batch size against dropout rate, coloured by score; trials tied with the best are ringed.
 
     Args:
         trials: `batch_size, dropout_rate` and the score, empty where a trial failed; with a
@@ -80,7 +80,7 @@ def draw_regime_1(
         axes: where to draw.
         score: the column.
         metric: what the score is.
-        num_folds: of how many folds the score is the mean.
+        num_folds: the number of folds averaged in the score.
         limits: scores at the ends of the colours; the lowest and the highest where None.
     """
     done = trials.dropna(subset=[score]).sort_values(score)
@@ -141,10 +141,10 @@ def draw_slices(
         names: the hyperparameters.
         score: the column.
         metric: what the score is.
-        noise: what the scores of two repeats of one configuration differ by in no more than 5 %
-            of cases (`difference` of `noise_spread`); no band where None.
+        noise: the difference that the scores of two repeats of one configuration exceed in at most
+            5 % of cases (`difference` of `noise_spread`); no band where None.
         view_only: the view-only baseline, drawn as a line.
-        best: index of the trial that was chosen; the best by the score where None.
+        best: index of the chosen trial; None for the trial with the best score.
 
     Raises:
         RustTunerError: for a learning rate or epsilon that is not positive.
@@ -192,18 +192,18 @@ def draw_regime_2(
     num_folds: int | None = None,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """Learning rate by epsilon on logarithmic axes, the values in the cells; the best is framed.
+    """Learning rate by epsilon on logarithmic axes, with scores in the cells; the best is framed.
 
-    A cell reaches to the geometric middle of its neighbours. Where it is too narrow its colour
-    alone tells the score.
+    A cell extends to the geometric mean of neighbouring values. If it is too narrow for text, only
+    its colour shows the score.
 
     Args:
-        trials: `learning_rate, epsilon` and the score, empty where a trial failed; a dot stands
-            in the cells where a column `tied_with_best` holds.
+        trials: `learning_rate, epsilon` and the score, empty where a trial failed; a dot marks the
+            cells where an optional column `tied_with_best` is true.
         axes: where to draw.
         score: the column.
         metric: what the score is.
-        num_folds: of how many folds the score is the mean.
+        num_folds: the number of folds averaged in the score.
         limits: scores at the ends of the colours; the lowest and the highest where None.
 
     Raises:
@@ -279,10 +279,10 @@ def draw_regime_2(
 
 
 def axis_name(name: str) -> str:
-    """A hyperparameter as the words on its axis."""
+    """The axis label of a hyperparameter."""
     named = {item.name: item.axis for item in SearchSpace.hyperparameters().values()}
-    told = named.get(name, words(name))
-    return f"{told} (log)" if is_logarithmic(name) else told
+    label = named.get(name, words(name))
+    return f"{label} (log)" if is_logarithmic(name) else label
 
 
 def _tied(trials: pd.DataFrame) -> pd.DataFrame:
@@ -304,7 +304,7 @@ def _ring(done: pd.DataFrame, axes: Axes, x: str, y: str, *, score: str) -> None
 
 
 def _edges(values: FloatArray) -> FloatArray:
-    """The ends of the cells around ascending values, in geometric middles."""
+    """The edges of the cells around ascending values: geometric means of neighbours."""
     logs = np.log(values)
     if len(logs) == 1:
         logs = np.array([logs[0] - _LONE_CELL, logs[0], logs[0] + _LONE_CELL])
@@ -324,7 +324,7 @@ def label_logarithmic(axes: Axes, which: Literal["x", "y"], values: FloatArray, 
         )
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    places = values[:: -(-len(values) // count)]
+    ticks = values[:: -(-len(values) // count)]
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
-    axis.set_ticks(places, [power_number(float(value)) for value in places])
+    axis.set_ticks(ticks, [power_number(float(value)) for value in ticks])

@@ -1,4 +1,4 @@
-"""Figures of how a search went: the best so far over its trials, and how the best ones spread."""
+"""Draws how a search went: the best score so far, and the spread of the best trials over folds."""
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,7 @@ def draw_search_progress(
     axes.step(number, best, where="post", color=BLUE, linewidth=1.4, label="best so far")
     if view_only is not None:
         draw_reference(axes, view_only, label=f"view only: {view_only:.3f}")
-    axes.set_xlabel("Trial, in the order they were run")
+    axes.set_xlabel("Trial, in the order of their run")
     axes.set_ylabel(score_label(metric))
     axes.set_xlim(0.5, len(values) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -64,14 +64,14 @@ def draw_fold_boxes(
     count: int = 10,
     view_only: float | None = None,
 ) -> None:
-    """How the best trials spread over the folds, best trial first.
+    """The spread of the best trials over the folds, best trial first.
 
     Args:
         scores: from `tables.fold_scores`.
         axes: where to draw.
         metric: what the values are.
-        names: the hyperparameters that stand below each box.
-        count: how many trials at most.
+        names: the hyperparameters shown below each box.
+        count: the largest number of trials shown.
         view_only: the view-only baseline, drawn as a line.
     """
     best = with_boxes(scores[scores["rank"] <= count])
@@ -97,10 +97,10 @@ def draw_fold_boxes(
         whiskerprops={"linewidth": 0.7},
         capprops={"linewidth": 0.7},
     )
-    for place, values in enumerate(groups):
+    for position, values in enumerate(groups):
         spread = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else np.zeros(1)
         axes.plot(
-            place + spread,
+            position + spread,
             values,
             linestyle="none",
             marker="o",
@@ -111,8 +111,8 @@ def draw_fold_boxes(
             zorder=3,
         )
         axes.plot(
-            place,
-            boxes.loc[ranks[place], "mean"],
+            position,
+            boxes.loc[ranks[position], "mean"],
             marker="D",
             markersize=3.4,
             markerfacecolor="white",

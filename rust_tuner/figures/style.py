@@ -1,8 +1,8 @@
-"""How our figures look and how they are saved; what they show belongs to the `figures` modules.
+"""The look of our figures and how they are saved; what they show belongs to the other modules.
 
 Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/) and Matplotlib's cividis,
-which hold for colour-blind readers; every distinction has a second sign (line style, marker, text)
-that greyscale keeps. No pyplot state.
+which colour-blind readers can distinguish; every distinction has a second sign (line style, marker,
+text) that survives greyscale. The state of pyplot is not used.
 """
 
 import io
@@ -65,7 +65,7 @@ PALETTE: tuple[Colour, ...] = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
 GREY = (0.35, 0.35, 0.35)
 SEQUENTIAL = "cividis"
 
-# The look of the line that a score has to be read against.
+# The look of the reference line that a score is compared with.
 REFERENCE: dict[str, Any] = {
     "color": VERMILION,
     "linewidth": 0.9,
@@ -75,13 +75,13 @@ REFERENCE: dict[str, Any] = {
 
 @styled
 def new_figure(*, width: float = COLUMN_WIDTH, height: float = 2.5) -> Figure:
-    """An empty figure without pyplot, in inches; its layout keeps text inside."""
+    """An empty figure without pyplot, its size in inches; its layout keeps text inside."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 @styled
 def new_axes(*, width: float = COLUMN_WIDTH, height: float = 2.5) -> Axes:
-    """The one panel of a new figure; its `figure` is what is saved."""
+    """The only panel of a new figure; save its `figure`."""
     return new_figure(width=width, height=height).subplots()
 
 
@@ -98,9 +98,9 @@ def save_figure(figure: Figure, path: str | Path, data: pd.DataFrame) -> list[Pa
         The three files.
 
     Raises:
-        StorageError: where one cannot be written.
+        StorageError: if one cannot be written.
     """
-    # One layout for both files; else each would be laid out anew, twice.
+    # Lay out once for both files; otherwise the layout would be computed again for each.
     lay_out(figure)
     stem = Path(path)
     files = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg", "csv")]
@@ -130,12 +130,12 @@ def _rendered(figure: Figure, kind: str) -> bytes:
 
 
 def draw_reference(axes: Axes, value: float, *, label: str) -> None:
-    """The horizontal line that a score has to be read against."""
+    """Draw the horizontal reference line that a score is compared with."""
     axes.axhline(value, label=label, **REFERENCE)
 
 
 def legend_below(axes: Axes, *, num_columns: int) -> None:
-    """The legend below the figure, where no curve can run through it; once a figure."""
+    """Draw one legend per figure, below it, where no curve can cross it."""
     figure = axes.figure
     assert figure is not None
     handles, labels = axes.get_legend_handles_labels()
@@ -144,16 +144,16 @@ def legend_below(axes: Axes, *, num_columns: int) -> None:
 
 
 def title_above(axes: Axes, text: str) -> None:
-    """A title that begins at the figure's left edge, for a panel with long names at its left."""
+    """Draw a title from the figure's left edge, for a panel with long labels on its left."""
     assert axes.figure is not None
     axes.figure.suptitle(text, ha="left", x=0.01)
 
 
 def write_cells(axes: Axes, texts: npt.NDArray[np.str_]) -> None:
-    """Write into the cells of a heat map whose sides are one, black or white by what is behind.
+    """Write texts into the cells of a heat map, black or white depending on the background.
 
     Args:
-        axes: with the heat map.
+        axes: with the heat map, whose cells have sides of 1.
         texts: (rows, columns).
     """
     mesh = axes.collections[0]
@@ -179,6 +179,6 @@ def ink_on(colour: npt.ArrayLike) -> str:
 
 
 def score_label(metric: str, num_folds: int | None = None) -> str:
-    """What a search's score is, as the words on an axis."""
-    told = f"\n(mean of {num_folds} folds)" if num_folds else ""
-    return f"Validation {METRICS.get(metric, metric)}{told}"
+    """The axis label of a search's score."""
+    suffix = f"\n(mean of {num_folds} folds)" if num_folds else ""
+    return f"Validation {METRICS.get(metric, metric)}{suffix}"

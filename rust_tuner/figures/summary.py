@@ -1,4 +1,4 @@
-"""The one figure of what came out: every part's score with its interval beside the view alone."""
+"""Draws the summary: every part's score with its interval, and the view-only baseline."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -20,16 +20,16 @@ def draw_summary(scores: pd.DataFrame, *, figure: Figure) -> None:
         figure: where to draw, at double width.
     """
     parts = list(dict.fromkeys(scores["part"]))
-    known = scores.dropna(subset=["value"])
-    places = {part: place for place, part in enumerate(parts)}
+    defined = scores.dropna(subset=["value"])
+    positions = {part: position for position, part in enumerate(parts)}
     panels = figure.subplots(1, len(METRICS_TOLD), sharey=True)
     for panel, metric in zip(panels, METRICS_TOLD, strict=True):
-        for row in known[known["metric"] == metric].to_dict("records"):
-            place, (colour, marker) = places[row["part"]], _LOOKS[row["kind"]]
-            panel.plot([row["low"], row["high"]], [place] * 2, color=colour, marker="|")
+        for row in defined[defined["metric"] == metric].to_dict("records"):
+            position, (colour, marker) = positions[row["part"]], _LOOKS[row["kind"]]
+            panel.plot([row["low"], row["high"]], [position] * 2, color=colour, marker="|")
             panel.plot(
                 row["value"],
-                place,
+                position,
                 color=colour,
                 marker=marker,
                 markersize=5,
@@ -39,7 +39,7 @@ def draw_summary(scores: pd.DataFrame, *, figure: Figure) -> None:
             )
             panel.annotate(
                 f"{row['value']:.3f}",
-                (row["value"], place),
+                (row["value"], position),
                 xytext=(0, 5),
                 textcoords="offset points",
                 ha="center",
@@ -47,7 +47,7 @@ def draw_summary(scores: pd.DataFrame, *, figure: Figure) -> None:
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
                 zorder=5,
             )
-            panel.plot([row["view_only"]] * 2, [place - 0.42, place + 0.42], **REFERENCE)
+            panel.plot([row["view_only"]] * 2, [position - 0.42, position + 0.42], **REFERENCE)
         panel.set_xlabel(METRICS[metric])
         panel.tick_params(axis="y", length=0)
     panels[0].set_yticks(range(len(parts)), parts)
@@ -67,5 +67,5 @@ def draw_summary(scores: pd.DataFrame, *, figure: Figure) -> None:
         for kind, (colour, marker) in _LOOKS.items()
         if kind in set(scores["kind"])
     ]
-    handles.append(Line2D([], [], label="the view alone", **REFERENCE))
+    handles.append(Line2D([], [], label="view only", **REFERENCE))
     figure.legend(handles=handles, loc="outside lower center", ncols=4)

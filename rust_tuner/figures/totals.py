@@ -1,4 +1,4 @@
-"""Figures of RUST totals: predicted against true, their differences, and patients' healing."""
+"""Draws RUST totals: predicted against true, their differences, and patients' healing."""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ _TICKS = (4, 7, 10, 13, 16)
 # Area of a marker of one visit, in points squared.
 _AREA = 14
 _SIZES_SHOWN = 3
-# Names of visits longer than this cannot stand below a small panel.
+# Names of visits longer than this do not fit below a small panel.
 _LONGEST_NAME = 6
 
 
@@ -115,8 +115,8 @@ def draw_trajectories(
     Args:
         visits: from `totals.trajectory_table`.
         figure: where to draw.
-        unit: of the places of visits, such as `weeks`; names of visits are written where None.
-        is_ordinal: whether the places are only an order.
+        unit: the unit of the visits' positions, such as `weeks`; None to write the names of visits.
+        is_ordinal: whether the positions give only the order.
     """
     patients = list(dict.fromkeys(visits["patient_id"]))
     num_columns = min(3, max(1, len(patients)))
@@ -173,7 +173,7 @@ def draw_trajectories(
 
 
 def _draw_counts(x: pd.Series, y: pd.Series, *, axes: Axes) -> None:
-    """A marker at each place; its area is how many visits are there."""
+    """Draw a marker at each position; its area is the number of visits there."""
     counts = pd.DataFrame({"x": x, "y": y}).groupby(["x", "y"]).size().reset_index(name="visits")
     axes.scatter(
         counts["x"],
@@ -205,8 +205,8 @@ def _counted(visits: pd.DataFrame) -> str:
     return f"n = {len(visits)} visits of {visits['patient_id'].nunique()} patients"
 
 
-def _interval(found: Interval) -> str:
-    if np.isnan(found.value):
+def _interval(interval: Interval) -> str:
+    if np.isnan(interval.value):
         return "undefined"
-    known = "" if np.isnan(found.low) else f" ({found.low:z.2f} to {found.high:z.2f})"
-    return f"{found.value:z.2f}{known}"
+    ends = "" if np.isnan(interval.low) else f" ({interval.low:z.2f} to {interval.high:z.2f})"
+    return f"{interval.value:z.2f}{ends}"

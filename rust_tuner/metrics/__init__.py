@@ -1,4 +1,4 @@
-"""Figures for multi-label predictions, in NumPy float64."""
+"""Metrics of multi-label predictions with their intervals, in NumPy float64."""
 
 from rust_tuner.metrics.agreement import (
     ScoreAgreement,

@@ -1,4 +1,4 @@
-"""Whether a reader, or a model, scores as another does: cortex scores, visit totals, union.
+"""Agreement of two readers, or of a model and a reader: cortex scores, visit totals, union.
 
 A pair in which either side is missing (NaN) is left out. A figure is NaN where it is undefined.
 """
@@ -30,10 +30,10 @@ class ScoreAgreement:
     Attributes:
         confusion: (4, 4, 4) int64 by cortex, reference score and predicted score.
         pairs: (4,) int64, the pairs counted.
-        kappa: (4,) float64, quadratic-weighted kappa in [-1, 1]; NaN where both sides give one
-            and the same score throughout, or where there is no pair.
-        exact: (4,) float64, the share of pairs that are equal; of a model's scores against the
-            reference it is the accuracy.
+        kappa: (4,) float64, quadratic-weighted kappa in [-1, 1]; NaN if both sides give the same
+            single score throughout, or if there are no pairs.
+        exact: (4,) float64, the share of equal pairs; for a model against the reference it is the
+            accuracy.
         within_one: (4,) float64, the share of pairs that differ by one at most.
         balanced_accuracy: (4,) float64, the mean recall of the scores; see `class_figures`.
         macro_f1: (4,) float64, the mean F1 of the scores; see `class_figures`.
@@ -49,7 +49,7 @@ class ScoreAgreement:
 
 
 def score_agreement(reference: npt.ArrayLike, predicted: npt.ArrayLike) -> ScoreAgreement:
-    """Compare the scores of each cortex; kappa as of Cohen, Psychol Bull 1968.
+    """Compare the scores of each cortex; kappa as in Cohen, Psychol Bull 1968.
 
     Args:
         reference: (n, 4) scores in the order of `CORTICES`, 1-4 or NaN.
@@ -144,14 +144,14 @@ class TotalAgreement:
 def total_agreement(reference: npt.ArrayLike, predicted: npt.ArrayLike) -> TotalAgreement:
     """Compare the totals of visits.
 
-    Limits of agreement are bias -/+ 1.96 standard deviations of the differences; the standard
-    error of a limit is that of Bland and Altman, Stat Methods Med Res 1999
-    (doi:10.1177/096228029900800204), section 2.1. Each interval is for one figure, and takes the
-    visits as independent.
+    Limits of agreement are bias -/+ 1.96 standard deviations of the differences; the standard error
+    of a limit is that of Bland and Altman, Stat Methods Med Res 1999
+    (doi:10.1177/096228029900800204), section 2.1. Each interval is for a single figure and assumes
+    independent visits.
 
     Args:
         reference: (n,) totals in [4, 16], or NaN.
-        predicted: (n,) totals of the same visits, whole or not.
+        predicted: (n,) totals of the same visits, not necessarily whole numbers.
 
     Raises:
         MetricError: for shapes that differ, or totals outside [4, 16].
@@ -185,11 +185,11 @@ def intraclass_correlation(ratings: npt.ArrayLike) -> Interval:
     """ICC(2,1): two-way random effects, absolute agreement, single ratings.
 
     Shrout and Fleiss, Psychol Bull 1979 (doi:10.1037/0033-2909.86.2.420), ICC(2,1); McGraw and
-    Wong, Psychol Methods 1996 (doi:10.1037/1082-989X.1.1.30), ICC(A,1), whose tables 4 and 7 the
-    figure and its 95 % interval are from.
+    Wong, Psychol Methods 1996 (doi:10.1037/1082-989X.1.1.30), ICC(A,1). The figure and its 95 %
+    interval follow tables 4 and 7 of the latter.
 
     Args:
-        ratings: (targets, raters); a target without all its ratings (NaN) is left out.
+        ratings: (targets, raters); a target with a missing rating (NaN) is left out.
 
     Returns:
         The ICC, at most 1; NaN with fewer than two targets, or where nothing varies. Where all
@@ -240,7 +240,7 @@ def intraclass_correlation(ratings: npt.ArrayLike) -> Interval:
 
 @dataclass(frozen=True)
 class UnionAgreement:
-    """Union as predicted, a total of at least the cut-off, against the reference.
+    """Predicted union, a total of at least the cut-off, against the reference.
 
     Attributes:
         threshold: in points of the reference's total.
@@ -258,22 +258,22 @@ class UnionAgreement:
 
     @property
     def sensitivity(self) -> float:
-        """The share of the united that are predicted so; NaN where none is."""
+        """The share of united visits that are predicted united; NaN if there are none."""
         return _share(self.true_positives, self.false_negatives)
 
     @property
     def specificity(self) -> float:
-        """The share of the not united that are predicted so; NaN where all are united."""
+        """The share of visits not united that are predicted so; NaN if there are none."""
         return _share(self.true_negatives, self.false_positives)
 
     @property
     def positive_predictive_value(self) -> float:
-        """The share of those predicted united that are; NaN where none is predicted so."""
+        """The share of visits predicted united that are united; NaN if there are none."""
         return _share(self.true_positives, self.false_positives)
 
     @property
     def negative_predictive_value(self) -> float:
-        """The share of those predicted not united that are not; NaN where none is."""
+        """The share of visits predicted not united that are not; NaN if there are none."""
         return _share(self.true_negatives, self.false_negatives)
 
 
@@ -284,13 +284,14 @@ def union_agreement(
     threshold: float,
     cutoff: float | None = None,
 ) -> UnionAgreement:
-    """Compare who is united.
+    """Compare which visits are united.
 
     Args:
         reference: (n,) totals in [4, 16], or NaN.
-        predicted: (n,) totals of the same visits, whole or not.
+        predicted: (n,) totals of the same visits, not necessarily whole numbers.
         threshold: a reference total of at least this is union; in [4, 16].
-        cutoff: a predicted total of at least this is; in [4, 16], the threshold where None.
+        cutoff: a predicted total of at least this is predicted union; in [4, 16], None for the
+            threshold.
 
     Raises:
         MetricError: as `total_agreement`, or for a threshold or cut-off outside [4, 16].

@@ -1,7 +1,7 @@
-"""All figures of a set of predictions at once, each with its 95 % interval over patients.
+"""Computes all figures of a set of predictions, each with its 95 % interval over patients.
 
-It owns which figures there are and what they are called; each figure is that of the module of its
-kind. Whose figures they are, of the hold-out set or out of fold, is the caller's to say.
+It defines which figures there are and their names; each is computed by the module of its kind.
+Whether predictions are of the hold-out set or out of fold is up to the caller.
 """
 
 import dataclasses
@@ -51,22 +51,22 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 # Why a calibration error has no interval.
-NO_INTERVAL_OF_CALIBRATION = "any redrawing of the patients raises a calibration error"
+NO_INTERVAL_OF_CALIBRATION = "resampling patients raises a calibration error"
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model said of radiographs, and what is true of them.
+    """A model's predictions for radiographs, with their true labels.
 
     Attributes:
         labels: (n, 18) zeros and ones in the order of `LABELS`.
         visible: (n, 16) bool, whether a label's cortex has a score in the row.
         probabilities: (n, 18) in [0, 1].
-        patient_ids: (n,) whose radiograph each is.
-        visits: (n,) the visit; the views of one visit are paired by it.
-        folds: (n,) the fold that scored each row, where models of several folds did: they are
-            ranked fold by fold and their figures averaged, since the scores of two models have no
-            common scale. None for one model.
+        patient_ids: (n,) the patient of each radiograph.
+        visits: (n,) the visit of each radiograph, which pairs its two views.
+        folds: (n,) the fold that scored each row; None for a single model. Each fold is ranked
+            separately and the figures are averaged, because the scores of two models have no common
+            scale.
     """
 
     labels: npt.NDArray[Any]
@@ -80,7 +80,7 @@ class Predictions:
         """Check the shapes.
 
         Raises:
-            MetricError: where they do not fit together.
+            MetricError: if they do not match.
         """
         n = len(self.labels)
         shapes = {
@@ -110,7 +110,7 @@ class Predictions:
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of the content, equal where all of it is."""
+        """SHA-256 of the content; equal for equal predictions."""
         made = hashlib.sha256()
         for array in (self.labels, self.visible, self.probabilities, self.folds):
             if array is not None:
@@ -142,18 +142,18 @@ def assess(
 ) -> list[Figure]:
     """Every figure of predictions, with 95 % intervals over patients.
 
-    First those of the most likely scores, of each cortex where it is visible and their mean:
-    accuracy, balanced accuracy, macro F1, quadratic-weighted kappa and agreement within one. They
-    count every radiograph, as precision, recall and F1 at a threshold do not: where all four
-    probabilities of a cortex are below it, nothing is decided. AUROC and average precision are
-    macro, micro and of each label, over all 18 labels and over the 16 of the cortices where these
-    are visible; so are the Brier score (no micro), the expected calibration error, and precision,
-    recall and F1 (no micro). The RUST total of a visit, both views paired, has mean absolute
-    error, bias, Bland and Altman's limits and ICC(2,1); union has sensitivity, specificity and
-    predictive values.
+    First come the figures of the most likely scores, for each cortex where it is visible and as
+    their mean: accuracy, balanced accuracy, macro F1, quadratic-weighted kappa and agreement within
+    one. They count every radiograph. Precision, recall and F1 at a threshold do not: where all four
+    probabilities of a cortex are below it, no score is decided. AUROC and average precision are
+    given as macro and micro averages and for each label, over all 18 labels and over the 16 labels
+    of visible cortices; so are the Brier score (no micro), the expected calibration error, and
+    precision, recall and F1 (no micro). The RUST total of a visit, both views paired, has mean
+    absolute error, bias, Bland and Altman's limits and ICC(2,1); union has sensitivity, specificity
+    and predictive values.
 
-    The intervals are those of `auroc_intervals` and `figure_interval`, without random numbers.
-    A figure that too few patients tell of has none, and its `reason` says so.
+    The intervals are those of `auroc_intervals` and `figure_interval`, without random numbers. A
+    figure that depends on too few patients has no interval, and its `reason` says so.
 
     Args:
         predictions: n radiographs; with one patient there are no intervals.
@@ -163,7 +163,7 @@ def assess(
             None. See `choose_union_cutoff`.
 
     Raises:
-        MetricError: as the modules of the figures.
+        MetricError: as raised by the modules of the figures.
     """
     labels, visible = predictions.labels, predictions.visible
     patient_ids = predictions.patient_ids
@@ -179,23 +179,23 @@ def assess(
             visible,
         ),
     )
-    found: list[Figure] = []
+    figures: list[Figure] = []
     for scope in scopes:
-        found += _areas(scope, predictions)
+        figures += _areas(scope, predictions)
         precision = _AveragePrecision(scope, predictions.folds)
-        known = scope.figures("average_precision", averages=("macro", "micro"))
-        found += with_intervals(known, precision, patient_ids)
-        known = [item for name in ("precision", "recall", "f1") for item in scope.figures(name)]
+        empty = scope.figures("average_precision", averages=("macro", "micro"))
+        figures += with_intervals(empty, precision, patient_ids)
+        empty = [item for name in ("precision", "recall", "f1") for item in scope.figures(name)]
         decided = WeightedDecisions(*scope.problem, threshold=threshold)
-        found += with_intervals(known, decided, patient_ids)
+        figures += with_intervals(empty, decided, patient_ids)
         brier = WeightedBrier(*scope.problem)
-        found += with_intervals(scope.figures("brier"), brier, patient_ids)
-    found = _with_counts(found)
+        figures += with_intervals(scope.figures("brier"), brier, patient_ids)
+    figures = _with_counts(figures)
     for scope in scopes:
-        found += _calibration(scope)
+        figures += _calibration(scope)
     return [
         *score_figures(*predictions.scores, patient_ids),
-        *found,
+        *figures,
         *visit_figures(
             predictions.totals, union_threshold=union_threshold, union_cutoff=union_cutoff
         ),
@@ -215,7 +215,7 @@ class _Scope:
 
     @property
     def problem(self) -> tuple[npt.NDArray[Any], FloatArray, npt.NDArray[np.bool_]]:
-        """What the figures take."""
+        """The arguments of the figures."""
         return self.truth, self.score, self.mask
 
     def figures(self, name: str, averages: Sequence[str] = ("macro",)) -> list[Figure]:
@@ -243,12 +243,14 @@ class _AveragePrecision:
             self._parts.append((rows, WeightedAveragePrecision(*problem), pooled))
 
     def __call__(self, weights: FloatArray) -> FloatArray:
-        found = []
+        parts = []
         for rows, of_labels, pooled in self._parts:
-            own = weights[rows]
-            figures = of_labels(own)
-            found.append(np.concatenate([mean_of_defined(figures), pooled(own), figures], axis=1))
-        mean: FloatArray = mean_of_defined(np.stack(found), axis=0)[0]
+            row_weights = weights[rows]
+            figures = of_labels(row_weights)
+            parts.append(
+                np.concatenate([mean_of_defined(figures), pooled(row_weights), figures], axis=1)
+            )
+        mean: FloatArray = mean_of_defined(np.stack(parts), axis=0)[0]
         return mean
 
 
@@ -265,23 +267,23 @@ def _areas(scope: _Scope, predictions: Predictions) -> list[Figure]:
         macro_area_interval(pooled.label(0)),
         *(area_interval(areas.label(number)) for number in range(areas.num_labels)),
     ]
-    known = scope.figures("auroc", averages=("macro", "micro"))
-    return [filled(*pair) for pair in zip(known, intervals, strict=True)]
+    empty = scope.figures("auroc", averages=("macro", "micro"))
+    return [filled(*pair) for pair in zip(empty, intervals, strict=True)]
 
 
 def _with_counts(figures: list[Figure]) -> list[Figure]:
-    """Say of each macro average how many of its labels are defined."""
+    """Add to each macro average the number of its labels that are defined."""
     groups: dict[tuple[str, str], list[float]] = {}
     for figure in figures:
         if not figure.average:
             groups.setdefault((figure.figure, figure.counted), []).append(figure.value)
-    found = []
+    completed = []
     for figure in figures:
         if figure.total is not None:
             values = groups[figure.figure, figure.counted]
             figure = dataclasses.replace(figure, defined=int((~np.isnan(values)).sum()))
-        found.append(figure)
-    return found
+        completed.append(figure)
+    return completed
 
 
 def _calibration(scope: _Scope) -> list[Figure]:
@@ -290,9 +292,9 @@ def _calibration(scope: _Scope) -> list[Figure]:
     mean = macro_average(errors)
     truth, score, mask = scope.problem
     (together,) = expected_calibration_error(truth[mask][:, None], score[mask][:, None])
-    known = scope.figures("expected_calibration_error", averages=("macro", "micro"))
+    empty = scope.figures("expected_calibration_error", averages=("macro", "micro"))
     figures = []
-    for figure, value in zip(known, (mean.value, together, *errors), strict=True):
+    for figure, value in zip(empty, (mean.value, together, *errors), strict=True):
         reason = "" if np.isnan(value) else NO_INTERVAL_OF_CALIBRATION
         figure = filled(figure, Interval(float(value), NAN, NAN, reason=reason))
         if figure.average == "macro":

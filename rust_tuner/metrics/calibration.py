@@ -1,4 +1,4 @@
-"""How far probabilities can be taken at their word: Brier score, calibration error, reliability.
+"""Calibration of probabilities: Brier score, expected calibration error and reliability table.
 
 Labels are columns. A figure is NaN where it is undefined, never a substitute value.
 """
@@ -22,7 +22,7 @@ def brier_score(
 ) -> FloatArray:
     """The mean squared difference of probability and outcome of each label.
 
-    Brier, Monthly Weather Review 1950; here the two-class form, half of Brier's own.
+    Brier, Monthly Weather Review 1950; here the two-class form, half of Brier's original.
 
     Args:
         y_true: (n, labels) zeros and ones.
@@ -47,9 +47,10 @@ def brier_score(
 
 @dataclass(frozen=True)
 class ReliabilityTable:
-    """Probabilities in bins of equal width beside what came true; a reliability diagram's data.
+    """Predicted probabilities against observed shares in bins; the data of a reliability diagram.
 
-    Bin b holds the probabilities p with `edges[b] < p <= edges[b + 1]`, the first one 0 as well.
+    The bins have equal width. Bin b holds the probabilities p with `edges[b] < p <= edges[b + 1]`;
+    the first bin also holds 0.
 
     Attributes:
         edges: (bins + 1,) float64 from 0 to 1.
@@ -65,7 +66,7 @@ class ReliabilityTable:
 
     @property
     def expected_calibration_error(self) -> FloatArray:
-        """(labels,) float64: the bins' distances between both, weighted by their rows."""
+        """(labels,) float64: the mean distance of the two over the bins, weighted by rows."""
         distance = np.abs(self.mean_probability - self.share_positive)
         total = np.where(self.rows > 0, distance * self.rows, 0.0).sum(axis=1)
         return ratio(total, self.rows.sum(axis=1))
@@ -84,10 +85,10 @@ def reliability_table(
         y_true: (n, labels) zeros and ones.
         y_prob: (n, labels) probabilities in [0, 1].
         mask: (n, labels) bool, or None for all; entries that are False do not count.
-        num_bins: how many bins, at least 1.
+        num_bins: the number of bins, at least 1.
 
     Raises:
-        MetricError: as `brier_score`, or for fewer bins than one.
+        MetricError: as `brier_score`, or for `num_bins` below 1.
 
     Examples:
         >>> table = reliability_table([[1], [0], [1]], [[0.9], [0.2], [0.3]], num_bins=2)
@@ -101,11 +102,11 @@ def reliability_table(
     truth, prob, counted = checked_labels(y_true, y_prob, mask, score_name="y_prob", unit=True)
     edges = np.linspace(0.0, 1.0, num_bins + 1)
     labels = np.nonzero(counted)[1]
-    places = labels * num_bins + np.searchsorted(edges[1:-1], prob[counted])
+    positions = labels * num_bins + np.searchsorted(edges[1:-1], prob[counted])
     shape = (truth.shape[1], num_bins)
 
     def sums(weights: FloatArray | None) -> npt.NDArray[np.float64 | np.int64]:
-        return np.bincount(places, weights, minlength=shape[0] * num_bins).reshape(shape)
+        return np.bincount(positions, weights, minlength=shape[0] * num_bins).reshape(shape)
 
     rows = sums(None).astype(np.int64)
     return ReliabilityTable(
@@ -125,15 +126,15 @@ def expected_calibration_error(
 ) -> FloatArray:
     """The expected calibration error of each label, from bins of equal width.
 
-    The mean distance between a bin's mean probability and its share of positives, weighted by
-    rows (Naeini et al., AAAI 2015, applied to the probability of the positive class). It depends
-    on the bins and is biased upwards where they hold few rows: state `num_bins` beside it.
+    The mean distance between a bin's mean probability and its share of positives, weighted by rows
+    (Naeini et al., AAAI 2015, applied to the probability of the positive class). It depends on the
+    bins and is biased upwards where they hold few rows: so report `num_bins` with it.
 
     Args:
         y_true: (n, labels) zeros and ones.
         y_prob: (n, labels) probabilities in [0, 1].
         mask: (n, labels) bool, or None for all; entries that are False do not count.
-        num_bins: how many bins, at least 1.
+        num_bins: the number of bins, at least 1.
 
     Returns:
         (labels,) float64 in [0, 1], 0 the best; NaN where no row counts.

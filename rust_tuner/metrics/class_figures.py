@@ -1,7 +1,7 @@
-"""The four scores of a cortex as classes: recall and F1 of each score, and their means.
+"""Treats the four scores of a cortex as classes: recall and F1 of each, and their means.
 
-Each radiograph has one score for a cortex and the model's most likely one, so a figure of classes
-counts every radiograph, however low its highest probability is.
+Each radiograph has one true and one most likely score for a visible cortex, so these figures count
+every radiograph, however low its highest probability is.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,12 @@ FloatArray = npt.NDArray[np.float64]
 class ClassFigures:
     """Figures of confusion matrices (..., scores, scores), float64.
 
-    A score that is absent has no figure and is left out of the mean, as scikit-learn does: balanced
-    accuracy is the mean over the scores that are true of some radiograph, macro F1 over those that
-    are true of some or predicted for some.
+    As in scikit-learn, absent scores are left out of the mean: balanced accuracy is the mean over
+    the scores that occur, macro F1 over those that occur or are predicted.
 
     Attributes:
-        recall: (..., scores) of each score; NaN where it is true of none.
-        f1: (..., scores) of each score; NaN where it is neither true of any nor predicted.
+        recall: (..., scores) of each score; NaN where it does not occur.
+        f1: (..., scores) of each score; NaN where it neither occurs nor is predicted.
         balanced_accuracy: (...) the mean recall; NaN where nothing is counted.
         macro_f1: (...) the mean F1; NaN where nothing is counted.
     """

@@ -2,8 +2,8 @@
 
 Rows of one patient are alike, so a patient's components are summed before they are squared:
 Obuchowski, Biometrics 1997, doi:10.2307/2533958; with one row a patient it is the variance of
-DeLong, DeLong and Clarke-Pearson, Biometrics 1988, doi:10.2307/2531595. It owns the variances; the
-intervals are `uncertainty`'s.
+DeLong, DeLong and Clarke-Pearson, Biometrics 1988, doi:10.2307/2531595. The intervals are computed
+by `uncertainty`.
 """
 
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class AreaWithVariance:
-    """One AUROC, of a label or the mean of several, and how it varies with the patients.
+    """The AUROC of a label, or the mean of several, with its variance over patients.
 
     Attributes:
         value: the AUROC; NaN where undefined.
         variance: over patients; NaN where undefined.
-        positives: how many patients have a row with the label; of a mean, with any label.
-        negatives: how many patients have a row without it.
-        terms: (terms, 3) weight, and patients with and without the label, of each ranking that the
-            figure is the weighted sum of; what `model` is made of.
+        positives: the number of patients who have a row with the label; for a mean, with any label.
+        negatives: the number of patients who have a row without it.
+        terms: (terms, 3), a row for each ranking in the weighted sum: its weight, and the numbers
+            of patients with and without the label; used by `model`.
     """
 
     value: float
@@ -41,7 +41,7 @@ class AreaWithVariance:
 
     @property
     def patients(self) -> int:
-        """Of the two classes, how many patients the smaller one has."""
+        """The number of patients of the smaller class."""
         return min(self.positives, self.negatives)
 
     def model(self, area: float) -> float:
@@ -69,9 +69,9 @@ class ClusteredAurocs:
             y_score: (n, labels) finite scores.
             patient_ids: (n,) the patient of each row.
             mask: (n, labels) bool, or None for all; entries that are False do not count.
-            folds: (n,) the fold that scored each row: each fold is ranked by itself, a label's
-                figure is the mean over the folds that define it, and the mean of the labels is
-                that of each fold's. None where one model scored all rows.
+            folds: (n,) the fold that scored each row: each fold is ranked separately, a label's
+                figure is the mean over the folds that define it, and labels are averaged within
+                each fold first. None if one model scored all rows.
 
         Raises:
             MetricError: as `auroc`, or for patient_ids or folds of another shape.
@@ -86,15 +86,16 @@ class ClusteredAurocs:
         fold_numbers = np.unique(numbers)
         shape = (len(fold_numbers), truth.shape[1])
         self._areas = np.full(shape, np.nan)
-        # Of each fold, label and patient: how many positive and negative rows, and their sums.
+        # For each fold, label and patient: the positive and negative rows, and the sums of their
+        # components.
         self._rows = np.zeros((2, *shape, len(patients)))
         self._sums = np.zeros((2, *shape, len(patients)))
-        for place, fold in enumerate(fold_numbers):
+        for position, fold in enumerate(fold_numbers):
             in_fold = numbers == fold
             for label in range(truth.shape[1]):
                 members = in_fold & counted[:, label]
                 self._rank(
-                    place,
+                    position,
                     label,
                     score[:, label],
                     [np.flatnonzero(members & (truth[:, label] == side)) for side in (True, False)],
@@ -113,20 +114,22 @@ class ClusteredAurocs:
         if not len(positives) or not len(negatives):
             return
         num_patients = self._rows.shape[-1]
-        for side, (own, other) in enumerate(((positives, negatives), (negatives, positives))):
+        for side, (members, other) in enumerate(((positives, negatives), (negatives, positives))):
             against = np.sort(score[other])
-            places = [np.searchsorted(against, score[own], edge) for edge in ("left", "right")]
+            positions = [
+                np.searchsorted(against, score[members], edge) for edge in ("left", "right")
+            ]
             # The share of the other class that a row is above; ties count half.
-            share = (places[0] + places[1]) / (2 * len(against))
+            share = (positions[0] + positions[1]) / (2 * len(against))
             component = share if side == 0 else 1 - share
-            owner = patient_of_row[own]
+            owner = patient_of_row[members]
             self._rows[side, fold, label] = np.bincount(owner, minlength=num_patients)
             self._sums[side, fold, label] = np.bincount(owner, component, minlength=num_patients)
         self._areas[fold, label] = self._sums[0, fold, label].sum() / len(positives)
 
     @property
     def num_labels(self) -> int:
-        """How many labels there are, defined or not."""
+        """The number of labels, defined or not."""
         return self._areas.shape[1]
 
     def label(self, label: int) -> AreaWithVariance:
@@ -137,10 +140,10 @@ class ClusteredAurocs:
         return self._label(label, defined / defined.sum())
 
     def macro(self) -> AreaWithVariance:
-        """The mean over the labels of each fold that it defines, then over the folds.
+        """The mean over the labels that each fold defines, then over the folds.
 
-        The variance is that of a sum: each label's, moderated as `score_interval` says, since a
-        label that few patients have shows too little spread, and what the labels share.
+        The variance is that of a sum: the labels' own variances, moderated as in `score_interval`
+        because a label of few patients shows too little spread, plus their covariances.
         """
         defined = ~np.isnan(self._areas)
         if not defined.any():
@@ -155,23 +158,24 @@ class ClusteredAurocs:
         num_patients = int(has_rows.any(axis=0).sum())
         common = _unbiased(num_patients) * float(together @ together - (shares**2).sum())
         value = float(mean_of_defined(mean_of_defined(self._areas), axis=0)[0, 0])
-        own = 0.0
+        separate = 0.0
         for item in labels:
-            # A rare label without a fault shows no spread; the other labels say what to expect.
+            # A rare label that is ranked perfectly shows no spread; the other labels say what to
+            # expect.
             pulled = (item.patients * item.value + PRIOR_PATIENTS * value) / (
                 item.patients + PRIOR_PATIENTS
             )
-            own += moderated(item.variance, item.model(pulled), item.patients)
+            separate += moderated(item.variance, item.model(pulled), item.patients)
         return AreaWithVariance(
             value,
-            max(common + own, float(together @ together)),
+            max(common + separate, float(together @ together)),
             int(has_rows[0].sum()),
             int(has_rows[1].sum()),
             np.concatenate([item.terms for item in labels]),
         )
 
     def _label(self, label: int, weights: FloatArray) -> AreaWithVariance:
-        """The weighted sum over folds of one label's AUROCs, by the weights' sum."""
+        """One label's AUROC averaged over folds, with the variance of the weighted sum."""
         used = weights > 0
         rows = self._rows[:, used, label] > 0
         positives, negatives = (int(side.any(axis=0).sum()) for side in rows)
@@ -188,20 +192,20 @@ class ClusteredAurocs:
         return AreaWithVariance(value, max(float(variance), 0.0), positives, negatives, terms)
 
     def _influence(self, label: int, weights: FloatArray) -> FloatArray:
-        """What each patient's positive and negative rows move a label's weighted sum by: (2, p).
+        """How far each patient's positive and negative rows move a label's weighted sum: (2, p).
 
-        Positive rows are held against the mean over the folds, not each against its fold's: a fold
-        with one positive would show no spread.
+        Positive rows are compared with the mean over the folds and not with the mean of their fold,
+        because a fold with one positive row would show no spread.
         """
         used = weights > 0
         areas, share = self._areas[used, label], weights[used]
         mean = share @ areas / share.sum()
-        found = []
+        influences = []
         for side, middle in enumerate((np.full(len(areas), mean), areas)):
             rows, sums = self._rows[side, used, label], self._sums[side, used, label]
             each = (sums - rows * middle[:, None]) / rows.sum(axis=1, keepdims=True)
-            found.append(share @ each)
-        return np.stack(found)
+            influences.append(share @ each)
+        return np.stack(influences)
 
 
 def _undefined(has_rows: npt.NDArray[np.bool_]) -> AreaWithVariance:
@@ -210,5 +214,5 @@ def _undefined(has_rows: npt.NDArray[np.bool_]) -> AreaWithVariance:
 
 
 def _unbiased(count: int) -> float:
-    """Bessel's n / (n - 1); 1 for one patient, who shows no spread at all."""
+    """Bessel's n / (n - 1); 1 for a single patient, who shows no spread."""
     return count / (count - 1) if count > 1 else 1.0

@@ -1,4 +1,4 @@
-"""Whether trials differ: tests between the fold scores of two trials, or of many.
+"""Tests whether trials differ, from the fold scores of two trials or of many.
 
 The folds of one cross-validation share their training data, so their scores are not independent.
 """
@@ -25,9 +25,9 @@ class PairedTest:
 
     Attributes:
         difference: the mean of first minus second.
-        statistic: Student's t under no difference; infinite where all folds differ by the same.
+        statistic: Student's t statistic; infinite if all folds differ by the same amount.
         p_value: two-sided; 1 where no fold differs.
-        degrees_of_freedom: the number of folds less one.
+        degrees_of_freedom: the number of folds minus one.
     """
 
     difference: float
@@ -41,15 +41,14 @@ def corrected_t_test(
 ) -> PairedTest:
     """The corrected resampled t-test between two trials scored on the same folds.
 
-    Nadeau and Bengio, Machine Learning 2003, doi:10.1023/A:1024068626366: the variance of the
-    mean difference is taken as (1 / folds + n_test / n_train) times that of the folds, because
-    the folds share training data. The correction is an approximation, though a far better one
-    than none.
+    Nadeau and Bengio, Machine Learning 2003, doi:10.1023/A:1024068626366: the variance of the mean
+    difference is taken as (1 / folds + n_test / n_train) times that of the folds, because the folds
+    share training data. The correction is an approximation, but far better than none.
 
     Args:
         first: (folds,) finite scores of one trial.
         second: (folds,) finite scores of the other on the same folds.
-        n_train: independent units (patients) that a fold trains on, their mean where folds differ.
+        n_train: independent units (patients) that a fold trains on; the mean if folds differ.
         n_test: units that a fold is scored on.
 
     Raises:
@@ -67,23 +66,24 @@ def corrected_t_test(
 def tied_with_best(
     fold_scores: npt.ArrayLike, n_train: float, n_test: float, alpha: float = ALPHA
 ) -> npt.NDArray[np.bool_]:
-    """Which trials cannot be told from the one with the highest mean, all trials at once.
+    """Which trials cannot be distinguished from the one with the highest mean, tested jointly.
 
-    A trial is untied where two tests reject it:
+    A trial is not tied if two tests reject it:
 
     - A model confidence set (Hansen, Lunde and Nason, Econometrica 2011, doi:10.3982/ECTA5771):
-      are the trials all equal? Where that is rejected the worst is set aside and the rest is asked
-      again, until it is not rejected. What is asked is Tukey's range test, the difference of the
-      highest and the lowest mean against the studentised range, since the best of many was picked
-      by the very scores that it is compared on. Its variance is that of `corrected_t_test`, taken
-      from all trials of the set together, with what trials share on a fold taken out.
-    - `corrected_t_test` against the best, whose variance is the pair's own: a trial that is
-      noisier than the others is not set aside for that alone.
+      Tukey's range test asks whether all trials are equal. If it rejects, the worst trial is
+      removed and the rest is tested again, until it no longer rejects. The test compares the
+      difference of the highest and the lowest mean with the studentised range, which allows for the
+      best trial having been chosen by the same scores. Its variance is that of `corrected_t_test`,
+      estimated from all trials of the set together, without the effect that a fold has on all
+      trials.
+    - `corrected_t_test` against the best, with the variance of the pair: a trial is not rejected
+      only because it is noisier than the others.
 
-    So where trials are truly equal, or several are truly the best, all of these are tied with a
-    probability of about 1 - alpha or more, however many there are, as far as the assumption of
-    `corrected_t_test` holds. Comparing each trial by itself with the best one at 0.05 would call
-    some of 50 equal trials untied nearly always (`experiments/uncertainty.py` simulates both).
+    If several trials are truly the best, all of them are tied with a probability of about 1 - alpha
+    or more, however many they are, as far as the assumption of `corrected_t_test` holds. Comparing
+    each trial separately with the best one at 0.05 would almost always reject some of 50 equal
+    trials (`experiments/uncertainty.py` simulates both).
 
     Args:
         fold_scores: (trials, folds) finite scores, higher is better.
@@ -109,7 +109,7 @@ def tied_with_best(
     means = scores.mean(axis=1)
     order = np.argsort(-means, kind="stable")
     num_kept = _count_tied(scores[order], overlap, alpha)
-    # By the mean, so that of trials that are equal none is set aside alone.
+    # Compared by the mean, so that equal trials are all kept or all removed.
     tied = means >= means[order[num_kept - 1]]
     alone = [_paired_test(scores[order[0]] - trial, overlap).p_value for trial in scores]
     is_tied: npt.NDArray[np.bool_] = tied | (np.array(alone) >= alpha)
@@ -117,7 +117,7 @@ def tied_with_best(
 
 
 def _count_tied(scores: FloatArray, overlap: float, alpha: float) -> int:
-    """How many of the trials, the best first, are left when no range is rejected any more."""
+    """How many trials, best first, remain when the range test no longer rejects."""
     num_folds = scores.shape[1]
     for num_trials in range(len(scores), 1, -1):
         kept = scores[:num_trials]
@@ -126,7 +126,7 @@ def _count_tied(scores: FloatArray, overlap: float, alpha: float) -> int:
         rest = kept - means[:, None] - kept.mean(axis=0) + kept.mean()
         freedom = (num_trials - 1) * (num_folds - 1)
         error = float(np.sqrt((rest**2).sum() / freedom * (1 / num_folds + overlap)))
-        # Where trials differ by the same on every fold, rounding alone would make an error.
+        # If trials differ by the same amount on every fold, the error is rounding alone.
         if error <= _ROUNDING * np.abs(kept).max():
             if spread <= _ROUNDING * np.abs(kept).max():
                 return num_trials
@@ -138,7 +138,7 @@ def _count_tied(scores: FloatArray, overlap: float, alpha: float) -> int:
 
 @functools.lru_cache(maxsize=4096)
 def _range_p_value(statistic: float, num_means: int, freedom: int) -> float:
-    """The chance of a studentised range of at least this (about 10 ms each, so it is kept)."""
+    """The probability of a studentised range of at least this; cached, as it takes about 10 ms."""
     return float(stats.studentized_range.sf(statistic, num_means, freedom))
 
 
@@ -147,7 +147,7 @@ def _paired_test(difference: FloatArray, overlap: float) -> PairedTest:
     mean = float(difference.mean())
     error = float(np.sqrt(difference.var(ddof=1) * (1 / num_folds + overlap)))
     if (difference == difference[0]).all():
-        # Rounding of the mean would make a tiny error of none.
+        # Rounding of the mean would turn a zero error into a tiny one.
         mean, error = float(difference[0]), 0.0
     if error == 0:
         statistic = float(np.copysign(np.inf, mean)) if mean else 0.0

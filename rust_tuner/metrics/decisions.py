@@ -1,4 +1,4 @@
-"""Yes-or-no figures at one threshold: precision, recall and F1 of each label, masked or not.
+"""Precision, recall and F1 of each label at one threshold, masked or not.
 
 Labels are columns. A figure is NaN where it is undefined, never a substitute value.
 """
@@ -17,7 +17,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class DecisionTable:
-    """What deciding each label at one threshold comes to.
+    """The figures of each label's decisions at one threshold.
 
     Attributes:
         threshold: a probability of at least this is a positive decision.
@@ -58,7 +58,7 @@ def decisions(
     threshold: float = 0.5,
     mask: npt.ArrayLike | None = None,
 ) -> DecisionTable:
-    """Decide every label at one threshold and count how that went.
+    """Decide every label at one threshold and compute precision, recall and F1.
 
     A probability that equals the threshold is a positive decision; the two are compared in
     float64, so the float32 nearest to 0.3 (which is above 0.3) is positive at 0.3.

@@ -1,4 +1,4 @@
-"""One figure with its interval, and how figures get theirs from the jackknife over patients."""
+"""A figure with its interval, and intervals from the jackknife over patients."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,20 +24,21 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure.
+    """One figure with its interval.
 
     Attributes:
-        figure: such as `auroc` or `kappa`.
+        figure: its name, such as `auroc` or `kappa`.
         of: `labels` (all 18), `cortices` (the labels, or the scores, of all four), one label, one
             cortex, or `visits`.
         average: `macro`, `micro`, or empty.
-        counted: `all` rows, or those where the cortex is `visible`; of visits those with all four.
+        counted: `all` rows, or those where the cortex is `visible`; for visits, those with all four
+            cortices.
         value: NaN where undefined.
         low: the lower end of its 95 % interval; NaN where it has none.
         high: the upper end.
-        defined: of a mean, over how many labels it is; of visits, how many are complete.
-        total: how many labels, or visits, there are.
-        reason: why it has a value and no interval; empty where it has one.
+        defined: for a mean, the number of labels averaged; for visits, the number of complete ones.
+        total: the number of labels, or of visits.
+        reason: why it has a value but no interval; empty if it has one.
     """
 
     figure: str
@@ -53,40 +54,40 @@ class Figure:
 
 
 def with_intervals(
-    known: Sequence[Figure],
+    empty: Sequence[Figure],
     statistic: Statistic,
     patient_ids: npt.NDArray[Any],
     *,
-    telling: npt.NDArray[np.int64] | None = None,
+    num_patients: npt.NDArray[np.int64] | None = None,
 ) -> list[Figure]:
     """Give figures, in the order of the statistic's columns, their values and intervals.
 
     Args:
-        known: the figures without values.
-        statistic: as of `patient_jackknife`.
+        empty: the figures without values.
+        statistic: as in `patient_jackknife`.
         patient_ids: (n,) the patient of each row.
-        telling: (figures,) how many patients tell of each figure; those that define it by their
-            own rows alone where None.
+        num_patients: (figures,) how many patients each figure depends on; None counts those who
+            define it by their own rows alone.
     """
     if not len(patient_ids):
-        return [filled(figure, Interval(NAN, NAN, NAN)) for figure in known]
-    found = patient_jackknife(statistic, patient_ids)
-    told = found.defining if telling is None else telling
-    # A mean is as sure as the label that the fewest patients tell of.
+        return [filled(figure, Interval(NAN, NAN, NAN)) for figure in empty]
+    jackknife = patient_jackknife(statistic, patient_ids)
+    counts = jackknife.defining if num_patients is None else num_patients
+    # A mean is only as certain as its label with the fewest patients.
     fewest: dict[str, int] = {}
-    for figure, value, patients in zip(known, found.values, told, strict=True):
+    for figure, value, patients in zip(empty, jackknife.values, counts, strict=True):
         if not figure.average and not np.isnan(value):
             fewest[figure.figure] = min(int(patients), fewest.get(figure.figure, int(patients)))
     figures = []
-    for column, figure in enumerate(known):
+    for column, figure in enumerate(empty):
         of_mean = figure.average == "macro"
-        patients = int(told[column])
+        patients = int(counts[column])
         measured = Measured(
             figure.figure,
-            float(found.values[column]),
-            float(found.variances[column]),
+            float(jackknife.values[column]),
+            float(jackknife.variances[column]),
             patients=fewest.get(figure.figure, patients) if of_mean else patients,
-            moving=int(found.moving[column]),
+            moving=int(jackknife.moving[column]),
             of_mean=of_mean,
         )
         figures.append(filled(figure, figure_interval(measured)))

@@ -1,7 +1,7 @@
-"""Which 95 % interval each figure has, and from how many patients on it has one.
+"""Chooses the 95 % interval of each figure, and the number of patients that it needs.
 
-AUROCs have theirs in `uncertainty`; here are all others, from their jackknife over patients. What
-`experiments/coverage.py` measures decides.
+AUROCs have their intervals in `uncertainty`; those of all other figures are here, from the
+jackknife over patients. The choices follow the coverage that `experiments/coverage.py` measures.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from rust_tuner.metrics.score_interval import (
 )
 from rust_tuner.metrics.uncertainty import MIN_PATIENTS, Interval, too_few
 
-# How far two totals of a visit can be apart.
+# The largest possible difference of two totals of a visit.
 _WIDEST: Final = float(len(CORTICES) * (max(SCORES) - min(SCORES)))
 
-# Figures that are no share of anything, each on a scale where it is nearer to normal.
+# Figures that are not shares, each with a scale on which it is closer to normal.
 SCALES: Final[dict[str, Scale]] = {
     "brier": UNIT_SCALE,
     "kappa": AGREEMENT_SCALE,
@@ -34,26 +34,26 @@ SCALES: Final[dict[str, Scale]] = {
     "lower_limit": plain_scale(),
     "upper_limit": plain_scale(),
 }
-# Means of shares of the four scores of one cortex; the rarest score tells least.
+# Means of shares of the four scores of one cortex; the rarest score limits them.
 CLASS_MEANS: Final = ("balanced_accuracy", "macro_f1")
-# A variance without a model beside it is worth little from fewer patients.
+# With fewer patients, a variance is unreliable without a model to moderate it.
 MIN_WITHOUT_MODEL: Final = 10
 # The average precision of a rare label lies above the truth; in a mean over labels no interval
-# mends that.
+# corrects that.
 MIN_OF_MEAN_PRECISION: Final = 20
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure and what its jackknife says.
+    """A figure with the results of its jackknife.
 
     Attributes:
         figure: its name, such as `recall`.
         value: NaN where undefined.
         variance: over patients.
-        patients: how many define it by their own rows: of a share, those in its denominator; of a
+        patients: how many define it by their own rows: for a share, those in its denominator; for a
             mean, those of the label or score that has the fewest.
-        moving: how many change it when they are left out.
+        moving: how many change it when left out.
         of_mean: whether it is a mean over labels or cortices.
     """
 
@@ -68,8 +68,8 @@ class Measured:
 def figure_interval(measured: Measured) -> Interval:
     """The interval of a figure that is not an AUROC, or the reason why it has none.
 
-    A share has `share_interval`; a mean of shares, whose labels or scores are answered together,
-    and what `SCALES` names has `t_interval` with as many degrees of freedom as patients less one.
+    A share gets `share_interval`. A mean of shares, whose labels or scores are predicted together,
+    and the figures in `SCALES` get `t_interval` with one degree of freedom fewer than patients.
     """
     name, value = measured.figure, measured.value
     if np.isnan(value):
@@ -80,26 +80,25 @@ def figure_interval(measured: Measured) -> Interval:
         least = MIN_OF_MEAN_PRECISION
     is_class_mean = name in CLASS_MEANS
     is_share = scale is None and not measured.of_mean and not is_class_mean
-    known = measured.patients if scale is None else measured.moving
-    if known < least:
+    num_patients = measured.patients if scale is None else measured.moving
+    if num_patients < least:
         which = "with data for it"
         if is_class_mean:
             which = "with the rarest score"
         elif measured.of_mean and scale is None:
-            which = "of the rarest label"
-        return Interval(value, np.nan, np.nan, reason=too_few(known, which, least))
+            which = "with the rarest label"
+        return Interval(value, np.nan, np.nan, reason=too_few(num_patients, which, least))
     if np.isnan(measured.variance):
-        return Interval(value, np.nan, np.nan, reason="without some one patient it is undefined")
+        return Interval(value, np.nan, np.nan, reason="it is undefined without one of the patients")
     if is_share:
-        return Interval(value, *share_interval(value, measured.variance, patients=known))
-    # Rounding alone may leave a variance where no patient moves the figure.
+        return Interval(value, *share_interval(value, measured.variance, patients=num_patients))
+    # Rounding alone may leave a variance even if no patient changes the figure.
     if measured.moving < 2:
-        but = " but one" if measured.moving else ""
-        reason = f"it is the same without any one patient{but}"
+        reason = "only one patient changes it" if measured.moving else "no patient changes it"
         return Interval(value, np.nan, np.nan, reason=reason)
     ends = t_interval(
         value, measured.variance, degrees=measured.moving - 1, scale=scale or UNIT_SCALE
     )
     if ends is None:
-        return Interval(value, np.nan, np.nan, reason="it is the same without any one patient")
+        return Interval(value, np.nan, np.nan, reason="no patient changes it")
     return Interval(value, *ends)

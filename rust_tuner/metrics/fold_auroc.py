@@ -1,7 +1,7 @@
 """The macro AUROC of a cross-validation as a function of the rows' weights, for resampling.
 
-Each fold is ranked by itself and the folds are averaged, as a trial's score is. Differences of
-two models are made of it.
+Each fold is ranked separately and the folds are averaged, as for a trial's score. Differences of
+two models are built from it.
 """
 
 from collections.abc import Callable
@@ -70,5 +70,5 @@ class FoldMacroAuroc:
 def difference(
     first: Callable[[FloatArray], FloatArray], second: Callable[[FloatArray], FloatArray]
 ) -> Callable[[FloatArray], FloatArray]:
-    """First minus second, in the same resamples."""
+    """First minus second, on the same resamples."""
     return lambda weights: first(weights) - second(weights)

@@ -1,6 +1,6 @@
-"""How sure the mean of a cross-validation's folds is; the folds share most of their training data.
+"""The interval of a mean over cross-validation folds, which share most of their training data.
 
-Between two trials it is `corrected_t_test` that asks; this is its interval for one.
+`corrected_t_test` compares two trials; this is the corresponding interval for one.
 """
 
 import math
@@ -12,7 +12,7 @@ from scipy import stats
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics.uncertainty import TAILS, Interval
 
-# What an AUROC can be.
+# The range of an AUROC.
 UNIT = (0.0, 1.0)
 
 
@@ -30,9 +30,8 @@ def fold_interval(
 
     Args:
         scores: (folds,) scores.
-        overlap: n_test / n_train; that of k folds which share the rows out among them,
-            1 / (folds - 1), where None.
-        bounds: what the score can be, such as `UNIT` for an AUROC; the interval ends there.
+        overlap: n_test / n_train; None for that of k-fold cross-validation, 1 / (folds - 1).
+        bounds: the range of the score, such as `UNIT` for an AUROC; the interval is clipped to it.
 
     Returns:
         The mean with its interval; NaN ends with fewer than two folds or a score that is not

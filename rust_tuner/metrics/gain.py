@@ -1,7 +1,7 @@
-"""How much better a macro AUROC is than that of a baseline, paired over patients.
+"""The gain of a macro AUROC over that of a baseline, paired over patients.
 
-It owns the one interval by which a model is said to beat what costs no image. What the baseline
-knows, and the words for what comes out, are the caller's.
+This interval alone decides whether a model is reported to beat a baseline without images. The
+caller chooses the baseline and words the result.
 """
 
 import math
@@ -25,14 +25,14 @@ CHANCE_AUROC = 0.5
 
 @dataclass(frozen=True)
 class Gain:
-    """A macro AUROC beside that of a baseline; NaN where undefined.
+    """A macro AUROC compared with that of a baseline; NaN where undefined.
 
     Attributes:
         model: of the model.
         baseline: of the baseline.
-        reference: what the gain is over: the baseline, or chance where that is higher.
-        gain: model less reference, with its 95 % interval over patients.
-        num_patients: how many patients the interval is over.
+        reference: what the gain is measured from: the baseline, or chance if that is higher.
+        gain: model minus reference, with its 95 % interval over patients.
+        num_patients: the number of patients behind the interval.
     """
 
     model: float
@@ -56,14 +56,13 @@ def gain_over(
 
     The interval is Student's t with one degree of freedom fewer than patients. Its variance is the
     larger of two: the jackknife's, which leaves out one patient at a time, and that of
-    `shuffled_variance`, which chance alone gives and which does not vanish where a few patients
-    agree by luck. With folds it is multiplied by 1 + k / (k - 1) for k folds (Nadeau and Bengio,
-    Machine Learning 2003, doi:10.1023/A:1024068626366): each fold is scored by a model that trained
-    on the others, so the folds' figures hang together, and leaving patients out of the predictions
-    alone does not show it. In simulation (`experiments/false_alarms.py`) the interval of a model
-    without skill is above 0 in up to 3 % of hold-out sets, and in up to 1 % of cross-validations;
-    of the best of 5 or 20 such trials it is in 3 or 5 %, since the best was picked by the same
-    patients.
+    `shuffled_variance`, which is expected by chance and does not vanish when a few patients agree
+    by luck. With folds it is multiplied by 1 + k / (k - 1) for k folds (Nadeau and Bengio, Machine
+    Learning 2003, doi:10.1023/A:1024068626366): each fold is scored by a model that trained on the
+    others, so the folds' figures are correlated, which leaving patients out of the predictions does
+    not show. In simulation (`experiments/false_alarms.py`) the interval of a model without skill is
+    above 0 in up to 3 % of hold-out sets, and in up to 1 % of cross-validations; for the best of 5
+    or 20 such trials it is above 0 in 3 or 5 %, because the best was chosen on the same patients.
 
     Args:
         y_true: (n, labels) zeros and ones.
@@ -92,17 +91,17 @@ def gain_over(
         (20, True)
     """
     truth, score, counted = checked_labels(y_true, y_score, mask)
-    known = checked_labels(y_true, baseline, mask, score_name="baseline")[1]
+    baseline_scores = checked_labels(y_true, baseline, mask, score_name="baseline")[1]
     owners = np.asarray(patient_ids)
     if owners.shape != (len(truth),):
         raise MetricError(f"patient_ids {owners.shape}; expected ({len(truth)},)")
     with_image = FoldMacroAuroc(truth, score, counted, folds=folds)
-    without = FoldMacroAuroc(truth, known, counted, folds=folds)
+    without = FoldMacroAuroc(truth, baseline_scores, counted, folds=folds)
     everything = np.ones((len(truth), 1))
-    model, alone = float(with_image(everything)[0, 0]), float(without(everything)[0, 0])
-    if alone < CHANCE_AUROC:
-        known = np.zeros_like(score)
-        without = FoldMacroAuroc(truth, known, counted, folds=folds)
+    model, baseline_area = float(with_image(everything)[0, 0]), float(without(everything)[0, 0])
+    if baseline_area < CHANCE_AUROC:
+        baseline_scores = np.zeros_like(score)
+        without = FoldMacroAuroc(truth, baseline_scores, counted, folds=folds)
     reference = float(without(everything)[0, 0])
     rows = counted.any(axis=1)
     num_patients = len(np.unique(owners[rows].astype(str)))
@@ -111,25 +110,25 @@ def gain_over(
         own = None if folds is None else np.asarray(folds)[rows]
         macro = (
             FoldMacroAuroc(truth[rows], answers[rows], counted[rows], folds=own)
-            for answers in (score, known)
+            for answers in (score, baseline_scores)
         )
         variance = jackknife_variance(difference(*macro), owners[rows].astype(str))[0]
         by_chance = shuffled_variance(
-            truth, score, owners, counted, strata=strata, folds=folds, baseline=known
+            truth, score, owners, counted, strata=strata, folds=folds, baseline=baseline_scores
         )
         num_folds = 1 if own is None else len(np.unique(own))
         shared = 1 + num_folds / (num_folds - 1) if num_folds > 1 else 1.0
-        # np.maximum keeps what is undefined; max would not.
+        # np.maximum propagates NaN; max would not.
         error = math.sqrt(shared * float(np.maximum(variance, by_chance)))
         reach = float(stats.t.ppf(TAILS[1], num_patients - 1)) * error
         low, high = model - reference - reach, model - reference + reach
         if not math.isnan(reach):
             interval = Interval(model - reference, max(low, -1.0), min(high, 1.0))
-    return Gain(model, alone, reference, interval, num_patients)
+    return Gain(model, baseline_area, reference, interval, num_patients)
 
 
 def view_only_of_folds(labels: npt.ArrayLike, folds: npt.ArrayLike) -> FloatArray:
-    """What a predictor answers (n, 18) that knows each row's view, fold by fold.
+    """The scores (n, 18) of a predictor that knows each row's view, fold by fold.
 
     Args:
         labels: (n, 18) label vectors.
@@ -139,11 +138,14 @@ def view_only_of_folds(labels: npt.ArrayLike, folds: npt.ArrayLike) -> FloatArra
         MetricError: for fewer than two folds.
     """
     truth, number = np.asarray(labels, dtype=np.float64), np.asarray(folds)
-    known = np.unique(number)
-    if len(known) < 2:
-        raise MetricError(f"{len(known)} fold; the prevalences of a fold come from the others")
+    fold_numbers = np.unique(number)
+    if len(fold_numbers) < 2:
+        raise MetricError(
+            f"{len(fold_numbers)} fold; expected at least 2, as a fold's prevalences come from "
+            "the others"
+        )
     scores = np.empty_like(truth)
-    for fold in known:
-        own = number == fold
-        scores[own] = view_only_scores(truth[~own], truth[own])
+    for fold in fold_numbers:
+        is_validation = number == fold
+        scores[is_validation] = view_only_scores(truth[~is_validation], truth[is_validation])
     return scores

@@ -1,7 +1,7 @@
 """The variance of any figure over patients, by leaving out one patient at a time.
 
-It takes figures as functions of the rows' weights, as the bootstrap does, and needs no random
-numbers; what it cannot see, figures that jump, such as a median, is not among them.
+It takes figures as functions of the rows' weights, like the bootstrap, and needs no random numbers.
+It does not suit figures that jump, such as a median; none of ours does.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Statistic = Callable[[FloatArray], FloatArray]
 
-# Weights are made in blocks of about this many, which a core's cache holds.
+# Weights are computed in blocks of about this many, which fit a core's cache.
 _BLOCK = 250_000
 
 
@@ -27,10 +27,12 @@ class Jackknife:
 
     Attributes:
         values: (figures,) of the data, NaN where undefined.
-        variances: (figures,) of Quenouille and Tukey; NaN where undefined without some patient.
-        accelerations: (figures,) a sixth of their skewness, for BCa; 0 where nothing moves.
-        moving: (figures,) how many patients change the figure when they are left out.
-        defining: (figures,) how many patients define the figure by their own rows alone; of a
+        variances: (figures,) of Quenouille and Tukey; NaN if leaving out some patient makes the
+            figure undefined.
+        accelerations: (figures,) a sixth of their skewness, for BCa; 0 if no patient changes the
+            figure.
+        moving: (figures,) how many patients change the figure when left out.
+        defining: (figures,) how many patients define the figure by their own rows alone; for a
             share, those in its denominator.
     """
 
@@ -42,21 +44,21 @@ class Jackknife:
 
 
 def patient_jackknife(statistic: Statistic, patient_ids: npt.ArrayLike) -> Jackknife:
-    """Leave out each patient with all rows, and take each patient alone.
+    """Compute figures without each patient, and for each patient alone.
 
-    (n - 1) / n times the sum of the squared differences to their mean; Efron and Stein, Ann Stat
-    1981, doi:10.1214/aos/1176345462: on average not too small.
+    The variance is (n - 1) / n times the sum of the squared differences from their mean. On average
+    it is not too small (Efron and Stein, Ann Stat 1981, doi:10.1214/aos/1176345462).
 
     Args:
-        statistic: takes weights (n, columns), how often each row is there, and gives (columns,
-            figures), NaN where a figure is undefined. All ones are the data themselves.
+        statistic: maps weights (n, columns), how often each row counts, to (columns, figures), NaN
+            where a figure is undefined. Weights of one give the figures of the data.
         patient_ids: (n,) the patient of each row.
 
     Raises:
         MetricError: for patient_ids of another shape, or none.
     """
     values = statistic(np.ones((len(np.asarray(patient_ids)), 1)))[0]
-    left = _of_each_patient(lambda own: statistic(1 - own), patient_ids)
+    left = _of_each_patient(lambda is_own: statistic(1 - is_own), patient_ids)
     alone = _of_each_patient(statistic, patient_ids)
     kept = mean_of_defined(left, axis=0) - left
     squares, cubes = (np.nansum(kept**power, axis=0) for power in (2, 3))
@@ -64,7 +66,7 @@ def patient_jackknife(statistic: Statistic, patient_ids: npt.ArrayLike) -> Jackk
         values=values,
         variances=_variance(left),
         accelerations=np.divide(cubes, 6 * squares**1.5, out=squares * 0, where=squares > 0),
-        # An undefined figure without a patient is moved by that patient.
+        # A figure that is undefined without a patient counts as changed by that patient.
         moving=(~np.isclose(left, values, rtol=0, atol=1e-12)).sum(axis=0),
         defining=(~np.isnan(alone)).sum(axis=0),
     )

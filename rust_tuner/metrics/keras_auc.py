@@ -1,13 +1,13 @@
-"""Keras's own AUC, recomputed, to show beside the exact area what a study that used it reported.
+"""Recomputes Keras's AUC, so that studies that reported it can be compared with the exact area.
 
 `keras.metrics.AUC(multi_label=True)` differs from `macro_auroc` in three ways:
 
-- Scores are sorted into 199 bins of [0, 1], and what lies in one bin counts as tied. A model whose
+- Scores are sorted into 199 bins of [0, 1], and scores in one bin count as tied. A model whose
   probabilities crowd near 0 or 1, as those of rare labels do, loses the order within a bin.
-- A label without a positive, or without a negative, counts with an area of 0; here it is left
-  out, and is counted as undefined.
-- It knows no mask: a cortex that a view does not show is an easy negative. (So does the exact
-  18-label figure; `val_cortex_auroc` does not.)
+- A label without a positive, or without a negative, counts with an area of 0; here it is left out
+  and counted as undefined.
+- It has no mask: a cortex that a view does not show is an easy negative. (The same holds for the
+  exact 18-label figure, but not for `val_cortex_auroc`.)
 """
 
 import numpy as np
@@ -23,12 +23,12 @@ NUM_THRESHOLDS = 200
 def keras_aurocs(
     y_true: npt.ArrayLike, y_score: npt.ArrayLike, *, num_thresholds: int = NUM_THRESHOLDS
 ) -> FloatArray:
-    """Each label's area as `keras.metrics.AUC` takes it: trapezoids between thresholds.
+    """Each label's area as `keras.metrics.AUC` computes it: trapezoids between thresholds.
 
     Args:
         y_true: (n, labels) zeros and ones.
         y_score: (n, labels) probabilities in [0, 1].
-        num_thresholds: as Keras's argument, from 2.
+        num_thresholds: as in Keras, at least 2.
 
     Returns:
         (labels,) float64 in [0, 1]; 0 where a label has no positive or no negative.
@@ -39,15 +39,15 @@ def keras_aurocs(
     """
     truth, score, _ = checked_labels(y_true, y_score, None, score_name="y_prob", unit=True)
     num_bins = num_thresholds - 1
-    # As Keras has it: bin b holds what is above b / num_bins, up to the next edge, in float32.
+    # As in Keras: bin b holds scores above b / num_bins, up to the next edge, in float32.
     bins = np.ceil(score.astype(np.float32) * np.float32(num_bins)).astype(np.int64) - 1
     bins = np.maximum(bins, 0)
-    places = np.arange(truth.shape[1]) * num_bins + bins
+    positions = np.arange(truth.shape[1]) * num_bins + bins
     size = truth.shape[1] * num_bins
 
     def reached(rows: npt.NDArray[np.bool_]) -> FloatArray:
         """How many of the rows score above each threshold, (labels, thresholds)."""
-        counts = np.bincount(places[rows], minlength=size).reshape(-1, num_bins)
+        counts = np.bincount(positions[rows], minlength=size).reshape(-1, num_bins)
         above = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1].astype(np.float64)
         return np.pad(above, ((0, 0), (0, 1)))
 
@@ -66,7 +66,7 @@ def keras_auroc(
     Args:
         y_true: (n, labels) zeros and ones.
         y_score: (n, labels) probabilities in [0, 1].
-        num_thresholds: as Keras's argument, from 2.
+        num_thresholds: as in Keras, at least 2.
 
     Raises:
         MetricError: as `keras_aurocs`.

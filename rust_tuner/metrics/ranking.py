@@ -1,8 +1,6 @@
 """Exact ranking figures, masked or not: AUROC, average precision, and the view-only baseline.
 
 Labels are columns. A figure is NaN where it is undefined, never a substitute value.
-
-It is long because all figures come from one ranking, and half of it says shapes and errors.
 """
 
 import math
@@ -25,7 +23,7 @@ def auroc(
 ) -> FloatArray:
     """Exact area under the ROC curve of each label, ties counted half.
 
-    The Mann-Whitney form: the share of (positive, negative) pairs that the score orders rightly
+    The Mann-Whitney form: the share of (positive, negative) pairs that the score orders correctly
     (Hanley and McNeil, Radiology 1982, doi:10.1148/radiology.143.1.7063747).
 
     Args:
@@ -97,12 +95,12 @@ def macro_aurocs(
     Raises:
         MetricError: as `macro_auroc`.
     """
-    for truth, score, place in zip(y_true, y_score, where, strict=True):
+    for truth, score, name in zip(y_true, y_score, where, strict=True):
         if truth.shape != score.shape:
-            raise MetricError(f"{place}: y_true {truth.shape}, y_score {score.shape}; they differ")
+            raise MetricError(f"{name}: y_true {truth.shape}, y_score {score.shape}; they differ")
         if not np.isfinite(score).all():
-            raise MetricError(f"{place}: y_score holds values that are not finite")
-    # Rows that only fill up a shorter fold equal nothing, and are in no mask.
+            raise MetricError(f"{name}: y_score holds values that are not finite")
+    # Rows that pad a shorter fold are NaN, which equals nothing, and are in no mask.
     ranking = _Ranking(_stack(y_score, fill=np.nan))
     positive: npt.NDArray[np.bool_] = _stack([labels == 1 for labels in y_true], fill=False)
     figures = []
@@ -112,8 +110,8 @@ def macro_aurocs(
         num_labels = [int(np.any(rows, axis=0).sum()) for rows in mask]
         figures.append(
             [
-                _mean_of_defined(areas[fold], num_labels[fold], place)
-                for fold, place in enumerate(where)
+                _mean_of_defined(areas[fold], num_labels[fold], name)
+                for fold, name in enumerate(where)
             ]
         )
     return figures
@@ -124,7 +122,7 @@ def micro_auroc(
 ) -> float:
     """The AUROC of all entries of all labels in one ranking.
 
-    It asks of the scores that they are comparable between labels, and frequent labels weigh more.
+    Scores must be comparable between labels, and frequent labels weigh more.
 
     Args:
         y_true: (n, labels) zeros and ones.
@@ -148,10 +146,10 @@ def micro_auroc(
 def average_precision(
     y_true: npt.ArrayLike, y_score: npt.ArrayLike, mask: npt.ArrayLike | None = None
 ) -> FloatArray:
-    """Average precision of each label: its precision-recall curve summed up, not interpolated.
+    """Average precision of each label: the sum over its precision-recall curve, not interpolated.
 
     The sum over the distinct scores of (gain in recall) x (precision of all rows that score at
-    least as high), as in scikit-learn; rows of one score come in together.
+    least as high), as in scikit-learn; rows with equal scores enter together.
 
     Args:
         y_true: (n, labels) zeros and ones.
@@ -159,8 +157,8 @@ def average_precision(
         mask: (n, labels) bool, or None for all; entries that are False do not count.
 
     Returns:
-        (labels,) float64 in (0, 1]; NaN where a label has no positive. Chance is the label's
-        prevalence, not 0.5.
+        (labels,) float64 in (0, 1]; NaN where a label has no positive. The value expected by chance
+        is the label's prevalence, not 0.5.
 
     Raises:
         MetricError: as `auroc`.
@@ -212,12 +210,12 @@ def micro_average_precision(
 
 @dataclass(frozen=True)
 class MacroAverage:
-    """A mean over labels, and over how many of them.
+    """A mean over labels, and the number of labels averaged.
 
     Attributes:
         value: the mean over the labels that define the figure; NaN where none does.
         defined: how many labels define it.
-        labels: how many there are.
+        labels: the number of labels.
     """
 
     value: float
@@ -244,7 +242,7 @@ def macro_average(figures: npt.ArrayLike) -> MacroAverage:
 
 @dataclass(frozen=True)
 class ViewOnlyBaseline:
-    """What a predictor that knows nothing but the view would score.
+    """The scores of a predictor that knows only the view.
 
     Attributes:
         auroc: 18-label macro AUROC.
@@ -262,7 +260,7 @@ def view_only_baseline(
     *,
     where: str = "",
 ) -> ViewOnlyBaseline:
-    """Score the predictor that answers each view with that view's prevalence of every label.
+    """Score the predictor that predicts, for each view, that view's prevalence of every label.
 
     Args:
         training_labels: (m, 18) label vectors that the prevalences are taken from.
@@ -284,11 +282,11 @@ def view_only_baseline(
 def view_only_scores(
     training_labels: npt.ArrayLike, validation_labels: npt.ArrayLike
 ) -> FloatArray:
-    """What a predictor answers (n, 18) that knows each row's view and nothing else.
+    """The scores (n, 18) of a predictor that knows only each row's view.
 
     Args:
         training_labels: (m, 18) label vectors that the prevalences are taken from.
-        validation_labels: (n, 18) label vectors, of which the view alone is looked at.
+        validation_labels: (n, 18) label vectors, of which only the view is used.
     """
     training = np.asarray(training_labels, dtype=np.float64)
     validation = np.asarray(validation_labels, dtype=np.float64)
@@ -319,7 +317,7 @@ def checked_labels(
         unit: whether the scores that count must be in [0, 1].
 
     Raises:
-        MetricError: naming what is at fault.
+        MetricError: if an argument is invalid; the message names it.
     """
     truth = np.asarray(y_true)
     score = np.asarray(y_score, dtype=np.float64)
@@ -345,7 +343,7 @@ def checked_labels(
 
 
 def ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> FloatArray:
-    """Part through whole, element by element, of arrays of one shape; NaN where whole is 0."""
+    """Part divided by whole, element by element, for arrays of one shape; NaN where whole is 0."""
     share = np.full(whole.shape, np.nan)
     np.divide(part, whole, out=share, where=whole != 0)
     return share
@@ -354,7 +352,7 @@ def ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> FloatArray:
 class _Ranking:
     """Scores (..., n, labels) in ascending order, to count pairs of any positives and negatives.
 
-    A column of the input is a row here, which a processor's cache holds as it is gone through.
+    Columns of the input are stored as rows, which suits the processor's cache.
     """
 
     def __init__(self, score: npt.NDArray[np.floating]) -> None:
@@ -365,7 +363,8 @@ class _Ranking:
         ordered = columns.ravel()[self._order]
         is_first, is_last = np.ones((2, *columns.shape), dtype=np.bool_)
         is_first[:, 1:] = is_last[:, :-1] = ordered[:, 1:] != ordered[:, :-1]
-        # Places that share their score with another, and the first and last place of that score.
+        # Positions that share their score with another, and the first and last position of that
+        # score.
         self._tied = np.flatnonzero(~(is_first & is_last))
         group = np.cumsum(is_first.ravel()[self._tied]) - 1
         self._first = self._tied[is_first.ravel()[self._tied]][group]
@@ -377,7 +376,7 @@ class _Ranking:
         through: FloatArray = np.cumsum(lost, axis=1, dtype=np.float64)
         below = through
         if len(self._tied):
-            # Of what has the same score, half is counted as below.
+            # Half of the rows with the same score count as below.
             reached, own = through.ravel(), lost.ravel()
             shared = (reached[self._first] - own[self._first] + reached[self._last]) / 2
             below = through.copy()
@@ -416,16 +415,16 @@ def _columns(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _mean_of_defined(areas: FloatArray, num_labels: int, where: str) -> float:
     defined = ~np.isnan(areas)
     if not defined.any():
-        place = f"{where}: " if where else ""
+        prefix = f"{where}: " if where else ""
         raise MetricError(
-            f"{place}AUROC is undefined for all {num_labels} labels: none has both a positive "
+            f"{prefix}AUROC is undefined for all {num_labels} labels: none has both a positive "
             "and a negative row; use fewer folds or more patients"
         )
     return float(areas[defined].mean())
 
 
 def _stack(parts: Sequence[npt.NDArray[Any]], *, fill: float) -> npt.NDArray[Any]:
-    """Arrays (n, labels) of different n as one, the shorter ones filled up."""
+    """Stack arrays (n, labels) of different n, padding the shorter ones."""
     shape = (len(parts), max(len(part) for part in parts), parts[0].shape[1])
     stacked = np.full(shape, fill, dtype=parts[0].dtype)
     for filled, part in zip(stacked, parts, strict=True):

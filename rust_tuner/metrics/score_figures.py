@@ -37,15 +37,15 @@ def score_figures(
     Args:
         reference: (n, 4) scores in the order of `CORTICES`, NaN where not visible.
         predicted: (n, 4) the most likely scores.
-        patient_ids: (n,) whose radiograph each is.
+        patient_ids: (n,) the patient of each radiograph.
 
     Returns:
-        Of each name the mean over the cortices, then each cortex. `defined` of a mean is the
-        cortices where it is defined, of `total`; of balanced accuracy and macro F1 the scores that
-        it is the mean of.
+        For each name the mean over the cortices, then each cortex. For a mean, `defined` counts the
+        cortices where it is defined, out of `total`; for balanced accuracy and macro F1 it counts
+        the scores averaged.
     """
     statistic = WeightedAgreement(reference, predicted)
-    known = [
+    empty = [
         figure
         for name in statistic.names
         for figure in (
@@ -53,10 +53,10 @@ def score_figures(
             *(Figure(name, cortex, "", VISIBLE, NAN) for cortex in CORTICES),
         )
     ]
-    own = statistic.confusion(patient_sums(patient_ids))
-    told = _defining(own, statistic.names)
-    figures = with_intervals(known, statistic, patient_ids, telling=told)
-    present = _present(own.sum(axis=0))
+    confusions = statistic.confusion(patient_sums(patient_ids))
+    num_patients = _defining(confusions, statistic.names)
+    figures = with_intervals(empty, statistic, patient_ids, num_patients=num_patients)
+    present = _present(confusions.sum(axis=0))
     return [_counted(figure, figures, present) for figure in figures]
 
 
@@ -68,7 +68,7 @@ def visit_figures(
     Args:
         totals: of the visits.
         union_threshold: a true total of at least this is union.
-        union_cutoff: a predicted total of at least this is; the threshold where None.
+        union_cutoff: a predicted total of at least this is predicted union; None for the threshold.
     """
     pair = totals.reference, totals.predicted
     complete, total = len(totals.reference), totals.num_visits
@@ -78,30 +78,31 @@ def visit_figures(
         return [dataclasses.replace(plain, figure=name) for name in names]
 
     of_totals = WeightedTotals(*pair)
-    found = with_intervals(figures(of_totals.names), of_totals, totals.patient_ids)
+    of_visits = with_intervals(figures(of_totals.names), of_totals, totals.patient_ids)
     union = WeightedUnion(*pair, threshold=union_threshold, cutoff=union_cutoff)
-    return found + with_intervals(figures(union.names), union, totals.patient_ids)
+    return of_visits + with_intervals(figures(union.names), union, totals.patient_ids)
 
 
 def _present(confusion: FloatArray) -> dict[str, npt.NDArray[np.bool_]]:
-    """Which scores of each cortex (..., cortices, scores) a mean of classes is over."""
+    """Which scores of each cortex, (..., cortices, scores), a mean of classes averages."""
     true, predicted = confusion.sum(axis=-1) > 0, confusion.sum(axis=-2) > 0
     return dict(zip(CLASS_MEANS, (true, true | predicted), strict=True))
 
 
-def _defining(own: FloatArray, names: Sequence[str]) -> IntArray:
-    """How many patients tell of each figure; of means of classes, those with the rarest score.
+def _defining(confusions: FloatArray, names: Sequence[str]) -> IntArray:
+    """How many patients each figure depends on; for means of classes, those with the rarest score.
 
-    Those with it by the reference: what is predicted of a score that few have says little of it.
+    Patients count by their reference scores, because predictions of a rare score say little about
+    it.
     """
-    pairs = (own.sum(axis=(2, 3)) > 0).sum(axis=0)
-    with_score = (own.sum(axis=3) > 0).sum(axis=0)
-    present = _present(own.sum(axis=0))
+    pairs = (confusions.sum(axis=(2, 3)) > 0).sum(axis=0)
+    with_score = (confusions.sum(axis=3) > 0).sum(axis=0)
+    present = _present(confusions.sum(axis=0))
     parts = []
     for name in names:
         of_cortices = pairs
         if name in CLASS_MEANS:
-            of_cortices = np.where(present[name], with_score, len(own)).min(axis=1)
+            of_cortices = np.where(present[name], with_score, len(confusions)).min(axis=1)
         parts.append(np.concatenate([[of_cortices.min()], of_cortices]))
     return np.concatenate(parts).astype(np.int64)
 
@@ -109,12 +110,14 @@ def _defining(own: FloatArray, names: Sequence[str]) -> IntArray:
 def _counted(
     figure: Figure, figures: Sequence[Figure], present: dict[str, npt.NDArray[np.bool_]]
 ) -> Figure:
-    """Say of a mean over how many scores or cortices it is."""
+    """Add to a mean the number of scores or cortices averaged."""
     if figure.figure in CLASS_MEANS:
-        own = present[figure.figure]
+        scores = present[figure.figure]
         if figure.of in CORTICES:
-            own = own[[CORTICES.index(figure.of)]]
-        return dataclasses.replace(figure, defined=int(own.sum()), total=len(own) * len(SCORES))
+            scores = scores[[CORTICES.index(figure.of)]]
+        return dataclasses.replace(
+            figure, defined=int(scores.sum()), total=len(scores) * len(SCORES)
+        )
     if not figure.average:
         return figure
     values = [one.value for one in figures if one.figure == figure.figure and not one.average]

@@ -1,9 +1,9 @@
 """The ends of a 95 % interval from an estimate and its variance over patients.
 
-It owns the two shapes that an interval has here: a score interval, whose variance follows the true
-value, for figures that a model of chance describes (AUROC, shares), and a t interval on a scale
-without ends for all others. Both hold their estimate and stay within the figure's range by
-construction. Where the variances come from is the caller's.
+There are two kinds of interval: a score interval, whose variance depends on the true value, for
+figures with a probability model (AUROC, shares), and a t interval on an unbounded scale for all
+others. Both contain their estimate and stay within the figure's range by construction. The caller
+supplies the variances.
 """
 
 import math
@@ -19,10 +19,10 @@ FloatArray = npt.NDArray[np.float64]
 Ends = tuple[float, float]
 Model = Callable[[float], float]
 
-# How many patients the model's variance counts for beside that of the data; see `score_interval`.
+# How many patients the model's variance counts for next to that of the data; see `score_interval`.
 PRIOR_PATIENTS: Final = 4
 _CONFIDENCE: Final = 0.975
-# As near as a value comes to 0 and 1, where a variance is divided by.
+# The smallest distance of a value from 0 and 1, where a variance is divided by.
 _EDGE: Final = 1e-9
 
 
@@ -47,16 +47,16 @@ def area_variance(area: float, positives: FloatArray, negatives: FloatArray) -> 
 
 
 def moderated(variance: float, model: float, patients: int, prior: int = PRIOR_PATIENTS) -> float:
-    """The variance of the data and that of a model, weighed by patients less one and by the prior.
+    """The data's and the model's variance, weighted by patients minus one and by the prior.
 
     Args:
-        variance: from the patients.
+        variance: over patients.
         model: of the model at the estimate.
-        patients: how many patients the first comes from, at least 1.
-        prior: how many patients the second counts for; with the first above 1.
+        patients: how many patients `variance` comes from, at least 1.
+        prior: how many patients `model` counts for; prior + patients is above 1.
     """
-    known = patients - 1
-    return (prior * model + known * variance) / (prior + known)
+    weight = patients - 1
+    return (prior * model + weight * variance) / (prior + weight)
 
 
 def score_interval(
@@ -68,14 +68,14 @@ def score_interval(
     prior: int = PRIOR_PATIENTS,
     at_the_end: float = 1.0,
 ) -> Ends:
-    """All true values from which the estimate is not further than t standard errors.
+    """All true values within t standard errors of the estimate.
 
     The standard error is the model's at each true value, as in Wilson's interval of a share and
-    Newcombe's of an AUROC (Stat Med 2006, doi:10.1002/sim.2323), times one factor by which the data
-    differ from the model at the estimate. The factor is moderated: few patients show too little
-    spread, and at an estimate of 0 or 1 none at all, so the model counts for some patients more,
-    and t has as many degrees of freedom more (Smyth, Stat Appl Genet Mol Biol 2004,
-    doi:10.2202/1544-6115.1027).
+    Newcombe's of an AUROC (Stat Med 2006, doi:10.1002/sim.2323), times the factor by which the
+    data's variance differs from the model's at the estimate. The factor is moderated, because few
+    patients show too little spread, and none at an estimate of 0 or 1: the model counts for some
+    additional patients, and t has as many more degrees of freedom (Smyth, Stat Appl Genet Mol Biol
+    2004, doi:10.2202/1544-6115.1027).
 
     Args:
         value: the estimate, in [0, 1].
@@ -83,7 +83,7 @@ def score_interval(
         model: the model's variance at a true value in [0, 1]; 0 at both ends only.
         patients: how many patients the variance comes from, at least 1.
         prior: how many patients the model counts for.
-        at_the_end: the factor at an estimate of 0 or 1, where the data tell none.
+        at_the_end: the factor at an estimate of 0 or 1, where the data give none.
     """
     factor = at_the_end
     if 0 < value < 1:
@@ -104,9 +104,9 @@ def score_interval(
 
 
 def share_interval(value: float, variance: float, *, patients: int) -> Ends:
-    """`score_interval` of a share, such as a recall; its model is one answer for each patient.
+    """`score_interval` of a share, such as a recall; its model has one observation per patient.
 
-    So rows of one patient count as one, which is what they are worth where they agree.
+    The rows of a patient therefore count as one, which is what they are worth if they agree.
 
     Args:
         value: the share, in [0, 1].
@@ -120,10 +120,10 @@ def share_interval(value: float, variance: float, *, patients: int) -> Ends:
 
 @dataclass(frozen=True)
 class Scale:
-    """A scale without ends, on which an estimate is nearer to normal.
+    """An unbounded scale on which an estimate is closer to normal.
 
     Attributes:
-        bounds: between which the figure lies.
+        bounds: the range of the figure.
         forward: from the figure to the scale.
         back: from the scale to the figure.
         slope: of `forward`.
@@ -145,12 +145,12 @@ AGREEMENT_SCALE: Final = Scale((-1.0, 1.0), math.atanh, math.tanh, lambda value:
 
 
 def amount_scale(most: float) -> Scale:
-    """The logarithm, of an amount from 0 to `most`."""
+    """The logarithm, for an amount from 0 to `most`."""
     return Scale((0.0, most), math.log, math.exp, lambda value: 1 / value)
 
 
 def plain_scale(low: float = -math.inf, high: float = math.inf) -> Scale:
-    """The figure itself."""
+    """The figure itself, not transformed."""
     return Scale((low, high), float, float, lambda value: 1.0)
 
 
@@ -160,18 +160,18 @@ def t_interval(value: float, variance: float, *, degrees: float, scale: Scale) -
     Args:
         value: the estimate, within the scale's bounds.
         variance: its variance over patients.
-        degrees: of freedom, above 0.
-        scale: on which it is nearer to normal.
+        degrees: degrees of freedom, above 0.
+        scale: the scale on which it is closer to normal.
 
     Returns:
-        None where there is no spread to tell of, or the estimate lies at an end.
+        None if there is no spread, or the estimate lies at an end of the range.
     """
     lowest, highest = scale.bounds
     if not variance > 0 or not lowest < value < highest:
         return None
     middle = scale.forward(value)
     reach = float(stats.t.ppf(_CONFIDENCE, degrees)) * math.sqrt(variance) * scale.slope(value)
-    # Nothing that is drawn or written is nearer to an end than this.
+    # No figure that is drawn or written comes closer to an end than this.
     ends = (scale.back(max(min(middle + side * reach, 700.0), -700.0)) for side in (-1, 1))
     low, high = ends
     return min(max(low, lowest), value), max(min(high, highest), value)

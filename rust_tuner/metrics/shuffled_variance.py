@@ -1,7 +1,7 @@
-"""How much a macro AUROC varies when labels are shuffled between patients under fixed scores.
+"""The variance of a macro AUROC when labels are shuffled between patients under fixed scores.
 
-It owns the variance that chance alone gives to a model without skill. It needs no resampling, and
-stays positive where a handful of patients agree by luck.
+This is the variance expected by chance for a model without skill. It needs no resampling, and stays
+positive when a few patients agree by luck.
 """
 
 import numpy as np
@@ -26,22 +26,21 @@ def shuffled_variance(
 ) -> float:
     """The variance of a macro AUROC if whole patients swapped their labels at random.
 
-    Scores stay where they are; within a fold, each patient takes over the labels of another one,
-    all labels together. The AUROC is a sum over patients of rank sums times labels, so its variance
-    over all permutations is known in closed form (Hoeffding, Ann Math Stat 1951,
-    doi:10.1214/aoms/1177729391). Where a patient has several rows its labels enter with their mean,
-    which is exact where they are all equal.
+    Scores stay fixed; within a fold, each patient receives all labels of another patient. The AUROC
+    is a sum over patients of rank sums times labels, so its variance over all permutations is known
+    in closed form (Hoeffding, Ann Math Stat 1951, doi:10.1214/aoms/1177729391). If a patient has
+    several rows, the mean of their labels is used, which is exact if they are all equal.
 
-    The dependence between folds, each of which is scored by a model that trained on the others, is
-    not in it: the AUROC of a cross-validation varies more than this.
+    It does not include the dependence between folds, each of which is scored by a model that
+    trained on the others: the AUROC of a cross-validation varies more than this.
 
     Args:
         y_true: (n, labels) zeros and ones.
         y_score: (n, labels) finite scores.
         patient_ids: (n,) the patient of each row.
         mask: (n, labels) bool, or None for all; entries that are False do not count.
-        strata: (n,) labels are swapped between rows of one value only, such as the view; None
-            where they are swapped between all.
+        strata: (n,) labels are swapped only between rows with the same value, such as the view;
+            None to swap between all.
         folds: (n,) the fold that scored each row; None where one model scored all.
         baseline: (n, labels) scores whose macro AUROC is subtracted; None for nothing.
 
@@ -52,7 +51,7 @@ def shuffled_variance(
         MetricError: as `auroc`, or for patients, strata or folds of another shape.
     """
     truth, score, counted = checked_labels(y_true, y_score, mask)
-    beside = None if baseline is None else checked_labels(y_true, baseline, mask)[1]
+    baseline_scores = None if baseline is None else checked_labels(y_true, baseline, mask)[1]
     owner, stratum, fold = (
         _codes(values, len(truth), name)
         for values, name in ((patient_ids, "patient_ids"), (strata, "strata"), (folds, "folds"))
@@ -60,16 +59,16 @@ def shuffled_variance(
     total, num_defined = 0.0, 0
     for number in np.unique(fold):
         rows = np.flatnonzero(fold == number)
-        found = _of_fold(
+        variance = _of_fold(
             truth[rows],
             score[rows],
-            None if beside is None else beside[rows],
+            None if baseline_scores is None else baseline_scores[rows],
             counted[rows],
             np.unique(owner[rows], return_inverse=True)[1],
             stratum[rows],
         )
-        if found is not None:
-            total, num_defined = total + found, num_defined + 1
+        if variance is not None:
+            total, num_defined = total + variance, num_defined + 1
     return total / num_defined**2 if num_defined else 0.0
 
 
@@ -96,18 +95,18 @@ def _of_fold(
         ranks = rankdata(score[rows, label])
         if baseline is not None:
             ranks = ranks - rankdata(baseline[rows, label])
-        # The AUROC is the positives' rank sum through this, less a constant.
+        # The AUROC is the positives' rank sum divided by this, minus a constant.
         ranks /= positives[label] * negatives[label] * len(defined)
         for value in np.unique(stratum[rows]):
-            own = stratum[rows] == value
-            who, is_positive = owner[rows][own], truth[rows, label][own]
-            shown = np.bincount(who, minlength=num_patients)
-            with_label = np.bincount(who, is_positive, num_patients)
-            # A patient without such a row neither gives nor takes: the mean moves nothing.
+            in_stratum = stratum[rows] == value
+            patients, is_positive = owner[rows][in_stratum], truth[rows, label][in_stratum]
+            shown = np.bincount(patients, minlength=num_patients)
+            with_label = np.bincount(patients, is_positive, num_patients)
+            # A patient without such a row gets the mean, which changes nothing.
             share = np.full(num_patients, is_positive.mean())
             np.divide(with_label, shown, out=share, where=shown > 0)
-            centred = ranks[own] - ranks[own].mean()
-            ranks_of_patients.append(np.bincount(who, centred, num_patients))
+            centred = ranks[in_stratum] - ranks[in_stratum].mean()
+            ranks_of_patients.append(np.bincount(patients, centred, num_patients))
             labels_of_patients.append(share)
     pairs = np.array(ranks_of_patients).T @ np.array(labels_of_patients)
     pairs += pairs.mean() - pairs.mean(axis=0) - pairs.mean(axis=1, keepdims=True)

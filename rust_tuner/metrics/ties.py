@@ -14,10 +14,10 @@ class Tie:
     """How a trial compares with the best one.
 
     Attributes:
-        tied: whether it cannot be told from the best, all trials at once; see
+        tied: whether it cannot be distinguished from the best, tested jointly; see
             `metrics.tied_with_best`.
-        p_value: of the corrected test of it with the best one, by itself; not corrected for the
-            number of trials.
+        p_value: of the corrected t-test against the best trial alone; not corrected for the number
+            of trials.
     """
 
     tied: bool
@@ -31,7 +31,7 @@ def ties(
 
     Args:
         fold_scores: by trial, the objective of every fold at the trial's epoch.
-        subject: what a run manifest says of the data; its `units` count the patients (or groups,
+        subject: what a run manifest says about the data; its `units` count the patients (or groups,
             or rows) that each fold trains on and is scored on.
         direction: `max` or `min`, what is best.
 
@@ -39,19 +39,19 @@ def ties(
         By trial; empty where no trial has scores, or the manifest counts no units. Trials with a
         score that is not finite are left out.
     """
-    known = {
+    complete = {
         trial: list(scores) for trial, scores in fold_scores.items() if np.isfinite(scores).all()
     }
     sizes = _sizes(subject)
-    if not known or sizes is None:
+    if not complete or sizes is None:
         return {}
     n_train, n_test = sizes
-    scores = np.array(list(known.values())) * (-1 if direction == "min" else 1)
+    scores = np.array(list(complete.values())) * (-1 if direction == "min" else 1)
     tied = tied_with_best(scores, n_train, n_test)
     best = scores[scores.mean(axis=1).argmax()]
     return {
-        trial: Tie(bool(is_tied), corrected_t_test(best, own, n_train, n_test).p_value)
-        for trial, is_tied, own in zip(known, tied, scores, strict=True)
+        trial: Tie(bool(is_tied), corrected_t_test(best, trial_scores, n_train, n_test).p_value)
+        for trial, is_tied, trial_scores in zip(complete, tied, scores, strict=True)
     }
 
 

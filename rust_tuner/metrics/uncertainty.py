@@ -1,7 +1,7 @@
-"""How sure a figure is: 95 % intervals over patients.
+"""Computes 95 % intervals of figures over patients.
 
-Radiographs of one patient are alike, so patients are what counts. AUROCs have an interval of their
-own; for figures without one, such as differences, there is the bootstrap.
+Radiographs of one patient are alike, so the unit is the patient. AUROCs have a score interval; for
+other figures, such as differences, there is the bootstrap.
 """
 
 from dataclasses import dataclass, field
@@ -23,12 +23,12 @@ FloatArray = npt.NDArray[np.float64]
 AurocMethod = Literal["score", "bca", "percentile"]
 BootstrapMethod = Literal["percentile", "bca"]
 
-# Of 95 percent intervals.
+# The quantiles of a 95 % interval.
 TAILS = (0.025, 0.975)
-# With fewer patients with a label, or without it, an interval is the model's more than the data's;
-# `experiments/coverage.py` measures that from here on it covers.
+# With fewer patients with a label, or without it, an interval reflects the model more than the
+# data; `experiments/coverage.py` measures that intervals cover from this number on.
 MIN_PATIENTS: Final = 5
-# Weights are made in blocks of about this many, which a core's cache holds.
+# Weights are computed in blocks of about this many, which fit a core's cache.
 _BLOCK = 250_000
 
 
@@ -41,7 +41,7 @@ class Interval:
         low: the lower end; NaN where there is no interval.
         high: the upper end.
         reason: why a defined figure has no interval, such as `4 patients with this label; an
-            interval takes at least 5`; empty where it has one.
+            interval needs at least 5`; empty if it has one.
     """
 
     value: float
@@ -56,7 +56,7 @@ class BootstrapInterval(Interval):
 
     Attributes:
         num_resamples: how many resamples were drawn.
-        num_undefined: in how many of them the figure was undefined; the interval is of the rest.
+        num_undefined: in how many of them the figure was undefined; the interval uses the rest.
     """
 
     num_resamples: int
@@ -86,15 +86,15 @@ def patient_bootstrap(
 ) -> tuple[BootstrapInterval, ...]:
     """95 % intervals from resamples of whole patients.
 
-    As many patients are drawn with replacement as there are; all rows of a patient come along
+    Each resample draws as many patients as there are, with replacement, and takes all their rows
     (the cluster bootstrap; Field and Welsh, J R Stat Soc B 2007).
 
     Args:
-        statistic: takes weights (n, resamples), how often each row is in each resample (float64
-            whole numbers), and gives (resamples, figures), NaN where a figure is undefined. All
-            ones are the data themselves.
+        statistic: maps weights (n, resamples), how often each row is in each resample (float64
+            whole numbers), to (resamples, figures), NaN where a figure is undefined. Weights of one
+            give the figures of the data.
         patient_ids: (n,) the patient of each row.
-        rng: a seed, or a generator to go on drawing from.
+        rng: a seed, or a generator to draw from.
         num_resamples: how many resamples to draw, at least 1.
         method: `percentile`, or `bca`, bias-corrected and accelerated (Efron, J Am Stat Assoc
             1987, doi:10.1080/01621459.1987.10478410).
@@ -105,12 +105,12 @@ def patient_bootstrap(
     Raises:
         MetricError: for patient_ids of another shape, fewer than two patients, or no resamples.
     """
-    found, resampled = _resample(statistic, patient_ids, rng, num_resamples)
+    estimate, resampled = _resample(statistic, patient_ids, rng, num_resamples)
     tails = np.tile(TAILS, (resampled.shape[1], 1))
     if method == "bca":
         jackknife = patient_jackknife(statistic, patient_ids)
-        tails = _corrected_tails(found[0], resampled, jackknife.accelerations)
-    return _intervals(found, resampled, tails)
+        tails = _corrected_tails(estimate[0], resampled, jackknife.accelerations)
+    return _intervals(estimate, resampled, tails)
 
 
 def auroc_intervals(
@@ -126,12 +126,12 @@ def auroc_intervals(
 ) -> AurocIntervals:
     """95 % intervals over patients of the AUROC, macro and of each label.
 
-    By default a score interval with the variance of the clustered AUROC: `ClusteredAurocs` and
-    `score_interval`. It needs no random numbers, holds its estimate, and covers where labels are
-    rare and AUROCs high: with 40 patients, 5 % positives and an AUROC of 0.95, 95 % intervals hold
-    the truth in 96 % of data sets, by percentiles of the bootstrap in 60 % (`experiments/
-    coverage.py`). A label that fewer than `MIN_PATIENTS` patients have, or have not, has no
-    interval, and says why.
+    By default they are score intervals with the variance of the clustered AUROC: `ClusteredAurocs`
+    and `score_interval`. They need no random numbers, contain their estimate, and keep their
+    coverage when labels are rare and AUROCs high: with 40 patients, 5 % positives and an AUROC of
+    0.95, 95 % intervals contain the truth in 96 % of data sets, percentile intervals of the
+    bootstrap in 60 % (`experiments/ coverage.py`). A label with fewer than `MIN_PATIENTS` patients
+    with it, or without it, has no interval, and its `reason` says why.
 
     Args:
         y_true: (n, labels) zeros and ones.
@@ -141,7 +141,7 @@ def auroc_intervals(
         folds: (n,) the fold that scored each row: every figure is each fold's, averaged over the
             folds that define it. None where one model scored all rows.
         method: `score`, or `bca` or `percentile` for `patient_bootstrap`.
-        rng: of the bootstrap, a seed, or a generator to go on drawing from.
+        rng: of the bootstrap, a seed, or a generator to draw from.
         num_resamples: of the bootstrap, at least 1.
 
     Raises:
@@ -177,14 +177,15 @@ def area_interval(area: AreaWithVariance) -> Interval:
 def macro_area_interval(area: AreaWithVariance) -> Interval:
     """The interval of a mean of AUROCs, or of all labels in one ranking, or why there is none.
 
-    So many rankings are together surer than the model's one, so the data alone say how sure.
+    Many rankings together are more certain than the single one of the model, so only the data
+    count.
     """
     if np.isnan(area.value):
         return Interval(np.nan, np.nan, np.nan)
     if area.patients < MIN_PATIENTS:
         side = "with a label" if area.positives < MIN_PATIENTS else "without one"
         return Interval(area.value, np.nan, np.nan, reason=too_few(area.patients, side))
-    # Labels that are all ranked without a fault may be one and the same: as if they were.
+    # Labels that are all ranked perfectly may be copies of each other, so assume that they are.
     ends = score_interval(
         area.value,
         area.variance,
@@ -197,13 +198,13 @@ def macro_area_interval(area: AreaWithVariance) -> Interval:
 
 
 def too_few(patients: int, which: str, least: int = MIN_PATIENTS) -> str:
-    """The reason for no interval: so many patients, of these, and how many it takes."""
+    """The reason for a missing interval: the number of patients, and how many are needed."""
     noun = "patient" if patients == 1 else "patients"
-    return f"{patients} {noun} {which}; an interval takes at least {least}"
+    return f"{patients} {noun} {which}; an interval needs at least {least}"
 
 
 def checked_patients(patient_ids: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Patients of rows as an array (n,) that holds two of them or more.
+    """The patient of each row as an array (n,), with at least two different patients.
 
     Raises:
         MetricError: for another shape or fewer patients.
@@ -213,7 +214,7 @@ def checked_patients(patient_ids: npt.ArrayLike) -> npt.NDArray[Any]:
         raise MetricError(f"patient_ids {identifiers.shape}; expected (n,), one for each row")
     num_patients = len(np.unique(identifiers))
     if num_patients < 2:
-        raise MetricError(f"{num_patients} patient; an interval over patients takes at least 2")
+        raise MetricError(f"{num_patients} patient; an interval over patients needs at least 2")
     return identifiers
 
 
@@ -233,20 +234,20 @@ def _resample(
     for start in range(0, num_resamples, size):
         count = min(size, num_resamples - start)
         drawn = generator.integers(len(patients), size=(count, len(patients)))
-        places = drawn * count + np.arange(count)[:, None]
-        times = np.bincount(places.ravel(), minlength=len(patients) * count)
+        positions = drawn * count + np.arange(count)[:, None]
+        times = np.bincount(positions.ravel(), minlength=len(patients) * count)
         by_patient = times.reshape(len(patients), count).astype(np.float64)
         parts.append(statistic(by_patient[patient_of_row]))
     return statistic(np.ones((len(patient_of_row), 1))), np.concatenate(parts)
 
 
 def _corrected_tails(
-    found: FloatArray, resampled: FloatArray, accelerations: FloatArray
+    estimate: FloatArray, resampled: FloatArray, accelerations: FloatArray
 ) -> FloatArray:
     """BCa's quantiles of the resamples (figures, 2); the plain ones where they are undefined."""
     defined = ~np.isnan(resampled)
-    below = ((resampled < found) & defined).sum(axis=0)
-    equal = ((resampled == found) & defined).sum(axis=0)
+    below = ((resampled < estimate) & defined).sum(axis=0)
+    equal = ((resampled == estimate) & defined).sum(axis=0)
     share = ratio(below + equal / 2, defined.sum(axis=0))
     bias = special.ndtri(share)[:, None]
     moved = bias + special.ndtri(TAILS)
@@ -256,10 +257,10 @@ def _corrected_tails(
 
 
 def _intervals(
-    found: FloatArray, resampled: FloatArray, tails: FloatArray
+    estimate: FloatArray, resampled: FloatArray, tails: FloatArray
 ) -> tuple[BootstrapInterval, ...]:
     intervals = []
-    for value, samples, ends in zip(found[0], resampled.T, tails, strict=True):
+    for value, samples, ends in zip(estimate[0], resampled.T, tails, strict=True):
         defined = samples[~np.isnan(samples)]
         low, high = np.quantile(defined, ends) if len(defined) else (np.nan, np.nan)
         intervals.append(

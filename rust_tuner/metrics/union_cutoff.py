@@ -1,9 +1,10 @@
-"""From which predicted RUST total on a model says union, chosen on the data it was developed on.
+"""Chooses the predicted RUST total from which a model predicts union, on the development data.
 
-Two numbers are kept apart. The *threshold* says what union is: a total of at least so many points
-as readers score it, by default 13 (Litrenta et al., J Orthop Trauma 2015,
-doi:10.1097/BOT.0000000000000390). The *cut-off* says from which predicted total on the model says
-so. Models draw totals towards the middle, so the same number for both would miss many unions.
+Two numbers are distinguished. The *threshold* defines union: a total of at least so many points, as
+scored by readers, by default 13 (Litrenta et al., J Orthop Trauma 2015,
+doi:10.1097/BOT.0000000000000390). The *cut-off* is the predicted total from which the model
+predicts union. Models shrink totals towards the middle, so using the same number for both would
+miss many unions.
 """
 
 from dataclasses import dataclass
@@ -23,16 +24,15 @@ CUTOFFS: Final = tuple(float(value) for value in range(LOWEST_TOTAL + 1, HIGHEST
 
 @dataclass(frozen=True)
 class UnionCutoff:
-    """From which predicted total on a model says union, and how that was chosen.
+    """The predicted total from which a model predicts union, and how it was chosen.
 
     Attributes:
         value: in points; the threshold where nothing could be chosen.
-        threshold: from which true total on it is union.
+        threshold: the true total from which a visit is united.
         how: in words, how it was chosen, or why it could not be.
         chosen: whether it was chosen on data.
-        youden: sensitivity + specificity - 1 at the cut-off on those data; NaN where none was
-            chosen.
-        visits: with all four cortices, among those data.
+        youden: sensitivity + specificity - 1 at the cut-off on those data; NaN if none was chosen.
+        visits: the number of visits with all four cortices in those data.
         united: how many of these are united.
     """
 
@@ -58,20 +58,21 @@ class UnionCutoff:
 
 
 def choose_union_cutoff(totals: VisitTotals, *, threshold: float, of: str) -> UnionCutoff:
-    """The whole number of points that tells union best: the highest Youden's J.
+    """Choose the whole number of points that predicts union best: the highest Youden's J.
 
-    J is sensitivity + specificity - 1 (Youden, Cancer 1950): twice the balanced accuracy, less 1.
-    Of cut-offs that are equally good the one nearest to the threshold is taken, of two such the
+    J is sensitivity + specificity - 1 (Youden, Cancer 1950): twice the balanced accuracy, minus 1.
+    Among equally good cut-offs the one nearest to the threshold is chosen, and of two such the
     lower.
 
     Args:
         totals: of visits of the development set, predicted by models that had not trained on them.
         threshold: a true total of at least this is union; in [4, 16].
-        of: whose totals they are, in words.
+        of: what the totals are of, in words.
 
     Returns:
-        The threshold itself, and why, where fewer than `MIN_PATIENTS` patients have a visit that is
-        united, or as few one that is not, or no cut-off is better than chance.
+        The chosen cut-off; the threshold itself, with the reason, if fewer than `MIN_PATIENTS`
+        patients have a united visit, or a visit that is not united, or if no cut-off is better than
+        chance.
 
     Raises:
         MetricError: for a threshold outside [4, 16].
@@ -90,20 +91,20 @@ def choose_union_cutoff(totals: VisitTotals, *, threshold: float, of: str) -> Un
         if patients < MIN_PATIENTS:
             return default(
                 f"{of} have {patients} {'patient' if patients == 1 else 'patients'} with a "
-                f"complete visit that is {side}, and at least {MIN_PATIENTS} are needed"
+                f"complete visit that is {side}, but at least {MIN_PATIENTS} are needed"
             )
     values = np.array([_youden(is_united, totals.predicted >= cutoff) for cutoff in CUTOFFS])
-    # To the last digits that rounding leaves alone, so that equals are equal.
+    # Rounded, so that equally good cut-offs compare as equal.
     best = np.flatnonzero(np.round(values, 12) == np.round(values.max(), 12))
     if values.max() <= 0:
-        return default(f"no cut-off of {of} tells union better than chance")
-    place = min(best, key=lambda index: (abs(CUTOFFS[index] - threshold), CUTOFFS[index]))
+        return default(f"no cut-off of {of} predicts union better than chance")
+    chosen = min(best, key=lambda index: (abs(CUTOFFS[index] - threshold), CUTOFFS[index]))
     return UnionCutoff(
-        CUTOFFS[place],
+        CUTOFFS[chosen],
         float(threshold),
         f"chosen by the highest Youden's J of {of}",
         chosen=True,
-        youden=float(values[place]),
+        youden=float(values[chosen]),
         visits=visits,
         united=united,
     )

@@ -1,6 +1,6 @@
-"""The RUST totals of visits: the two views of a visit paired, reference and prediction alike.
+"""RUST totals of visits from their two paired views, for reference and prediction.
 
-A total is the sum of four cortices, of which a view shows two; so it takes both views of a visit.
+A total is the sum of four cortices, of which a view shows two, so it needs both views of a visit.
 """
 
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ class VisitTotals:
     Attributes:
         reference: (complete,) float64 totals in [4, 16].
         predicted: (complete,) float64 totals of the same visits.
-        patient_ids: (complete,) whose visit each is.
-        num_visits: how many visits there are, complete or not.
+        patient_ids: (complete,) the patient of each visit.
+        num_visits: the number of visits, complete or not.
         visits: (complete,) their names, in the order of the radiographs.
     """
 
@@ -41,14 +41,14 @@ def paired_totals(
 ) -> VisitTotals:
     """Pair the radiographs of each visit of a patient.
 
-    A cortex counts in the radiographs where both sides score it. Where several radiographs of a
-    visit do, both sides take the mean, so that a total need not be whole.
+    A cortex counts in the radiographs where both sides score it. If several radiographs of a visit
+    do, both sides take the mean, so a total may not be a whole number.
 
     Args:
         reference: (n, 4) scores in the order of `CORTICES`, NaN where not visible.
         predicted: (n, 4) scores of the same radiographs.
-        patient_ids: (n,) whose radiograph each is.
-        visits: (n,) the visit; visits of two patients may have one name.
+        patient_ids: (n,) the patient of each radiograph.
+        visits: (n,) the visit; visits of two patients may have the same name.
 
     Raises:
         MetricError: for shapes that differ.
@@ -70,17 +70,17 @@ def paired_totals(
             f"{shapes[3]}; expected (n, {len(CORTICES)}) twice and (n,) twice"
         )
     keys: dict[tuple[object, object], int] = {}
-    places = np.array(
+    positions = np.array(
         [keys.setdefault(key, len(keys)) for key in zip(patients, names, strict=True)], dtype=int
     )
     counted = ~(np.isnan(truth) | np.isnan(answer))
     number = np.zeros((len(keys), len(CORTICES)))
-    np.add.at(number, places, counted)
+    np.add.at(number, positions, counted)
     complete = (number > 0).all(axis=1)
     totals = []
     for side in (truth, answer):
         sums = np.zeros_like(number)
-        np.add.at(sums, places, np.where(counted, side, 0.0))
+        np.add.at(sums, positions, np.where(counted, side, 0.0))
         totals.append((sums[complete] / number[complete]).sum(axis=1))
     owners, known = (np.array([key[side] for key in keys], dtype=object) for side in (0, 1))
     return VisitTotals(totals[0], totals[1], owners[complete], len(keys), known[complete])

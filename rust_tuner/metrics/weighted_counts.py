@@ -1,7 +1,7 @@
-"""Figures that counts and sums decide, as functions of the rows' weights, for a bootstrap.
+"""Figures from counts and sums as functions of the rows' weights, for resampling.
 
-A weight is how often a row is there; all ones are the data themselves, and give the figures of
-`decisions`, `calibration` and `agreement`. Each class names its figures in `names`.
+A weight is how often a row counts; weights of one give the figures of `decisions`, `calibration`
+and `agreement`. Each class names its figures in `names`.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from rust_tuner.metrics.weighted_ranking import mean_of_defined
 
 FloatArray = npt.NDArray[np.float64]
 
-# Relative to a sum of squares; what is below it is float64's.
+# Relative to a sum of squares; smaller values are float64 rounding.
 _ROUNDING = 1e-12
 
 
@@ -32,7 +32,7 @@ class WeightedDecisions:
         *,
         threshold: float,
     ) -> None:
-        """Decide; arguments and errors as of `decisions`."""
+        """Decide every label; arguments and errors as in `decisions`."""
         truth, prob, counted = checked_labels(y_true, y_prob, mask, score_name="y_prob", unit=True)
         decided, positive = (prob >= threshold) & counted, truth & counted
         self._parts = np.concatenate([positive & decided, positive, decided], axis=1) * 1.0
@@ -52,8 +52,8 @@ class WeightedShare:
 
     def __init__(self, positive: npt.ArrayLike) -> None:
         """Take (n,) zeros and ones."""
-        own = np.asarray(positive, dtype=np.float64)
-        self._parts = np.stack([own, np.ones_like(own)], axis=1)
+        values = np.asarray(positive, dtype=np.float64)
+        self._parts = np.stack([values, np.ones_like(values)], axis=1)
 
     def __call__(self, weights: FloatArray) -> FloatArray:
         """(n, resamples) weights to (resamples, 1)."""
@@ -67,7 +67,7 @@ class WeightedBrier:
     def __init__(
         self, y_true: npt.ArrayLike, y_prob: npt.ArrayLike, mask: npt.ArrayLike | None = None
     ) -> None:
-        """Square the differences; arguments and errors as of `brier_score`."""
+        """Square the differences; arguments and errors as in `brier_score`."""
         truth, prob, counted = checked_labels(y_true, y_prob, mask, score_name="y_prob", unit=True)
         squares = np.where(counted, np.where(counted, prob, 0.0) - truth, 0.0) ** 2
         self._parts = np.concatenate([squares, counted], axis=1)
@@ -128,7 +128,7 @@ class WeightedTotals:
     def __init__(self, reference: FloatArray, predicted: FloatArray) -> None:
         """Take totals (n,) without NaN; differences are predicted minus reference."""
         middle = float(np.concatenate([reference, predicted]).mean()) if len(reference) else 0.0
-        # About the middle, so that no sum of squares is the small difference of two large ones.
+        # Centred, so that no sum of squares is the small difference of two large ones.
         x, y = reference - middle, predicted - middle
         sums = [np.ones_like(x), x, y, (x + y) ** 2 / 4, (y - x) ** 2, np.abs(y - x)]
         self._parts = np.stack(sums, axis=1)
@@ -191,12 +191,12 @@ class WeightedUnion:
 
 
 def _variance(squares: FloatArray, mean: FloatArray, n: FloatArray) -> FloatArray:
-    """The variance (n - 1) from a sum of squares; what rounding leaves of none is none."""
+    """The variance (n - 1) from a sum of squares; a rounding residue counts as zero."""
     rest = squares - n * mean**2
     rest[rest <= _ROUNDING * squares] = 0.0
     return ratio(rest, n - 1)
 
 
 def _with_mean(figures: FloatArray) -> Sequence[FloatArray]:
-    """The mean of what is defined, and the figures."""
+    """The mean of the defined figures, and the figures."""
     return mean_of_defined(figures), figures

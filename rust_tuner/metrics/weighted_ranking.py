@@ -1,7 +1,7 @@
-"""Ranking figures as functions of the rows' weights, which is what a bootstrap asks for.
+"""Ranking figures as functions of the rows' weights, for resampling.
 
-A weight is how often a row is there; all ones are the data themselves. Scores are sorted once for
-all resamples.
+A weight is how often a row counts; weights of one give the figures of the data. Scores are sorted
+once for all resamples.
 """
 
 import numpy as np
@@ -60,11 +60,11 @@ class WeightedAuroc:
         _require_rows(weights, self._num_rows)
         areas = np.full((weights.shape[1], len(self._labels)), np.nan)
         for label, (positives, negatives, first, last) in enumerate(self._labels):
-            # What the negatives before each place in the order weigh.
+            # The weight of the negatives before each position in the order.
             before = _running_sums(weights[negatives])
             below = before[first]
             if not np.array_equal(first, last):
-                # Of what has the same score, half is counted as below.
+                # Half of the rows with the same score count as below.
                 below = (below + before[last]) / 2
             won = weights[positives]
             pairs = won.sum(axis=0) * before[-1]
@@ -79,7 +79,7 @@ class WeightedAveragePrecision:
     def __init__(
         self, y_true: npt.ArrayLike, y_score: npt.ArrayLike, mask: npt.ArrayLike | None = None
     ) -> None:
-        """Sort the scores; arguments and errors as of `WeightedAuroc`."""
+        """Sort the scores; arguments and errors as in `WeightedAuroc`."""
         truth, score, counted = checked_labels(y_true, y_score, mask)
         self._num_rows = len(truth)
         self._labels = []
@@ -88,7 +88,7 @@ class WeightedAveragePrecision:
             order = order[counted[order, label]]
             falling = -score[order, label]
             is_positive = truth[order, label]
-            # Rows of one score come in together: each counts with all up to the last of them.
+            # Rows with equal scores enter together: each counts with all up to the last of them.
             last = np.searchsorted(falling, falling[is_positive], "right")
             self._labels.append((order, is_positive, last))
 
@@ -107,7 +107,7 @@ class WeightedAveragePrecision:
             ordered = weights[order]
             won = ordered[is_positive]
             hits = _running_sums(np.where(is_positive[:, None], ordered, 0.0))[last]
-            # What has a weight of its own has a total of at least that.
+            # A row with a positive weight has a total of at least that.
             precision = np.divide(hits, _running_sums(ordered)[last], where=won > 0, out=hits * 0)
             total = np.einsum("ij,ij->j", won, precision)
             figures[:, label] = ratio(total, won.sum(axis=0))
@@ -124,7 +124,7 @@ class Pooled:
         y_score: npt.ArrayLike,
         mask: npt.ArrayLike | None = None,
     ) -> None:
-        """Take the entries apart: `kind` of one label, whose rows are the entries that count."""
+        """Flatten the entries that count into the rows of one label."""
         truth, score, counted = checked_labels(y_true, y_score, mask)
         self._num_rows = len(truth)
         self._row_of_entry = np.nonzero(counted)[0]
@@ -137,7 +137,7 @@ class Pooled:
 
 
 def mean_of_defined(figures: FloatArray, axis: int = 1) -> FloatArray:
-    """The mean along an axis, which stays, of what is defined; NaN where nothing is."""
+    """The mean of the defined figures along an axis, which is kept; NaN where none is defined."""
     defined = ~np.isnan(figures)
     num_defined = defined.sum(axis=axis, keepdims=True)
     total = np.where(defined, figures, 0.0).sum(axis=axis, keepdims=True)
@@ -145,7 +145,7 @@ def mean_of_defined(figures: FloatArray, axis: int = 1) -> FloatArray:
 
 
 def _running_sums(ordered: FloatArray) -> FloatArray:
-    """(n, resamples) to (n + 1, resamples): what the rows before each place weigh."""
+    """(n, resamples) to (n + 1, resamples): the weight of the rows before each position."""
     sums = np.zeros((len(ordered) + 1, ordered.shape[1]))
     np.cumsum(ordered, axis=0, out=sums[1:])
     return sums

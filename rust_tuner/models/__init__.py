@@ -1,1 +1,1 @@
-"""Backbones, architectures, hypermodels and frozen features."""
+"""The networks and their training: backbones, heads, hypermodels, frozen features and folds."""

@@ -1,7 +1,7 @@
 """The study's networks as functional models of stock Keras layers, and their losses.
 
-Every model takes float32 (n, size, size, 3) in [-1, 1], a head takes pooled features; all answer
-with 18 probabilities. Compiling and training them belong to the rooms above.
+Every model takes float32 (n, size, size, 3) in [-1, 1], a head takes pooled features; all return 18
+probabilities. They are compiled and trained elsewhere.
 """
 
 from pathlib import Path
@@ -41,9 +41,9 @@ def LeNet1998(  # noqa: N802 - the study's own name
     sigmoids. Nothing in it is pretrained.
 
     Args:
-        flips: the random flips in front, active in training only.
+        flips: random flips of the input, active in training only.
         image_size: side of the square input in pixels; the study's is 299.
-        precision: of convolutions and products; weights and the last layer are float32.
+        precision: of convolutions and matrix products; weights and the last layer are float32.
 
     Returns:
         A functional model from float32 (n, image_size, image_size, 3) in [-1, 1] to float32
@@ -81,15 +81,15 @@ def TransferLearningModel(  # noqa: N802 - the study's own name
         dropout_rate: of the three dropout layers, in [0, 1).
         weights: `imagenet`, `random` or a path; see `backbones.find_weights`.
         trainable: whether InceptionV3 is trained end to end.
-        flips: the random flips in front, active in training only.
+        flips: random flips of the input, active in training only.
         image_size: side of the square input in pixels; the study's is 299.
-        precision: of convolutions and products; weights and the last layer are float32.
+        precision: of convolutions and matrix products; weights and the last layer are float32.
 
     Returns:
         A functional model from float32 (n, size, size, 3) in [-1, 1] to float32 (n, 18).
 
     Raises:
-        WeightsError: where the weights cannot be had.
+        WeightsError: if the weights are unavailable.
     """
     backbone = build_backbone(
         find_weights(weights), image_size=image_size, trainable=trainable, precision=precision
@@ -121,7 +121,7 @@ def classifier_head(
     for units in HEAD_UNITS:
         dtype = DTYPE_POLICIES[precision]
         hidden = keras.layers.Dense(units, activation=HEAD_ACTIVATION, dtype=dtype)(hidden)
-        # In bfloat16 a rate would be one of 128.
+        # bfloat16 would round the rate to one of 128 values.
         hidden = keras.layers.Dropout(dropout_rate, dtype="float32")(hidden)
     last = keras.layers.Dense(
         NUM_LABELS, activation=OUTPUT_ACTIVATION, dtype="float32", name="rust"
@@ -157,8 +157,8 @@ def masked_binary_crossentropy(y_true: keras.KerasTensor, y_pred: keras.KerasTen
 
 
 def _flipped(images: keras.KerasTensor, flips: Flips) -> keras.KerasTensor:
-    # One layer a direction: Keras 3's layer for both draws once, and turns by 180 degrees or not.
+    # One layer per direction: Keras 3's layer for both draws once, and turns by 180 degrees or not.
     for mode in [] if flips == "none" else flips.split("_and_"):
-        # It flips unless told otherwise, also in `model(x)`; training tells it to.
+        # By default the layer also flips in `model(x)`; like this, it flips only in training.
         images = keras.layers.RandomFlip(mode)(images, training=False)
     return images

@@ -1,7 +1,7 @@
-"""InceptionV3 backbones with their weights, downloaded where they have to be.
+"""Builds InceptionV3 backbones with their weights, which are downloaded if necessary.
 
-It builds the convolutional part only; what stands on top belongs to `architectures`, and which
-file holds the weights to `weights`.
+Only the convolutional part is built here; heads belong to `architectures`, and the choice of the
+weights file to `weights`.
 """
 
 import zipfile
@@ -42,13 +42,13 @@ def find_weights(weights: str | Path) -> BackboneWeights:
             InceptionV3 without top.
 
     Raises:
-        WeightsError: where the file is not there or the download fails.
+        WeightsError: if the file does not exist or the download fails.
     """
     if str(weights) == IMAGENET and named_imagenet_file() is None:
         return describe_file(IMAGENET, _download())
-    found = find_local_weights(weights)
-    assert found is not None
-    return found
+    local = find_local_weights(weights)
+    assert local is not None
+    return local
 
 
 def build_backbone(
@@ -72,7 +72,7 @@ def build_backbone(
     Raises:
         WeightsError: where the file does not hold weights of this architecture.
     """
-    # The application takes the policy from Keras's global setting alone.
+    # Keras's application uses only the global dtype policy.
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(DTYPE_POLICIES[precision])
     try:
@@ -101,7 +101,7 @@ def _download() -> Path:
         raise WeightsError(
             f"the ImageNet weights could not be downloaded ({error}); name a file of InceptionV3 "
             f"weights without top in the environment variable {WEIGHTS_VARIABLE}, or pass "
-            "--weights random (weights='random') to go on without pretrained features"
+            "--weights random (weights='random') to continue without pretrained features"
         ) from error
 
 
@@ -121,19 +121,22 @@ def _load(model: keras.Model, path: Path) -> None:
     ]
     if kept:
         raise WeightsError(
-            f"{path} left {len(kept)} of InceptionV3's {len(before)} convolutions as they were, "
+            f"{path} left {len(kept)} of InceptionV3's {len(before)} convolutions unchanged, "
             f"the first is {kept[0]}; it does not hold all weights of InceptionV3 without its top"
         )
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
-        raise WeightsError(f"{path} holds weights that are not finite; get the file again")
+        raise WeightsError(
+            f"{path} holds weights that are not finite; download or copy the file again"
+        )
 
 
 def _randomise(model: keras.Model) -> None:
-    # Keras draws initial weights from global state; a record must be able to name these ones.
+    # Keras draws initial weights from global state; these come from a fixed seed, so that a record
+    # can name them.
     rng = generator(RANDOM_SEED, "backbone")
     for layer in _convolutions(model):
         shape = tuple(layer.kernel.shape)
-        # He's range: with Keras's own, features fade to 1e-4 behind so many ReLUs.
+        # He initialisation: with Keras's default, features shrink to 1e-4 after so many ReLUs.
         limit = np.sqrt(6 / np.prod(shape[:3]))
         layer.kernel.assign(rng.uniform(-limit, limit, shape).astype(np.float32))
 

@@ -1,7 +1,7 @@
-"""What the study's frozen model is made of: the one place for its facts, without Keras.
+"""Facts of the study's frozen model, defined once and without Keras.
 
-The networks in `architectures` are built from these values, the identity of cached features and
-the reporting checklists are written from them.
+The networks in `architectures`, the identity of cached features and the reporting checklists all
+use these values.
 """
 
 from rust_tuner.labels import NUM_LABELS
@@ -20,7 +20,7 @@ def describe_model(*, pretrained: bool) -> str:
     """The frozen model in words, as a paper's methods section has them.
 
     Args:
-        pretrained: whether the backbone's weights are; random ones have learned nothing.
+        pretrained: whether the backbone's weights are pretrained, or random.
 
     Examples:
         >>> print(describe_model(pretrained=True).partition(",")[0])

@@ -1,10 +1,10 @@
-"""Features of a frozen backbone: each image once per flip variant, kept in a cache.
+"""Extracts features with a frozen backbone, once per image and flip variant, and caches them.
 
-The cache is content-addressed: an entry's place is made from the image's bytes, its
-preprocessing, the weights and the variants, so a stale entry cannot be taken for a new one.
-Entries are written atomically one image at a time, which makes an extraction resumable; one process
-at a time extracts by one recipe, and others wait for what it makes. A cache that cannot be written
-or read costs time and nothing else.
+The cache is content-addressed: an entry's path depends on the image's bytes, its preprocessing, the
+weights and the variants, so a stale entry cannot be mistaken for a current one. Entries are written
+atomically, one image at a time, so an extraction can be resumed. One process at a time extracts
+with a recipe; others wait and use its entries. A cache that cannot be written or read costs only
+time.
 """
 
 import collections
@@ -37,7 +37,7 @@ from rust_tuner.models.weights import BackboneWeights
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Flips, Precision, Resize
 
-# (flip left-right, flip up-down) of each variant; the unflipped one stands first.
+# (flip left-right, flip up-down) of each variant; the unflipped one is first.
 FLIP_VARIANTS: dict[Flips, tuple[tuple[bool, bool], ...]] = {
     "none": ((False, False),),
     "horizontal": ((False, False), (True, False)),
@@ -75,13 +75,13 @@ class FrozenFeatures:
 
 @dataclass(frozen=True)
 class FeatureRecipe:
-    """Everything but the image that decides a feature vector.
+    """Everything except the image that determines a feature vector.
 
     Attributes:
         weights: the backbone's weights.
         image_size: side of the square input in pixels.
         resize: how a radiograph becomes square.
-        flips: which variants are kept.
+        flips: which variants are extracted.
         precision: of the backbone's convolutions; features are float32.
     """
 
@@ -93,7 +93,7 @@ class FeatureRecipe:
 
     @property
     def sha256(self) -> str:
-        """The recipe's identity; names its folder in the cache."""
+        """The recipe's identity, which names its folder in the cache."""
         return sha256_of_json(
             {
                 "format": _FORMAT_VERSION,
@@ -115,12 +115,12 @@ def extract_features(
     rows: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> FrozenFeatures:
-    """Features of images, from the cache where they are there and computed where not.
+    """Read the features of images from the cache, and compute the missing ones.
 
-    Decoded images that wait do not grow with their number. Interrupted at any moment, it goes on
-    where it stopped. The bits of an image's features depend on the image and the recipe alone:
-    neither on the other images nor on what the cache held. What cannot be kept in the cache is
-    used all the same; the progress says so once, with the path and the cure.
+    The memory for decoded images does not grow with their number. After an interruption, a second
+    call computes only what is missing. The bits of an image's features depend only on the image and
+    the recipe, not on the other images or on what was cached. Features that cannot be cached are
+    still used; the progress reports it once, with the path and what to do.
 
     Args:
         images: n image files.
@@ -136,8 +136,8 @@ def extract_features(
         ImageError: naming the first file that cannot be decoded.
     """
     report = progress or Silent()
-    place = cache_folder(cache)
-    folder = place / _folder_name(recipe)
+    base = cache_folder(cache)
+    folder = base / _folder_name(recipe)
     hashes = _hashes_of_images(images, rows)
     entries = [folder / digest[:2] / f"{digest}.f32" for digest in hashes]
     shape = (len(images), len(FLIP_VARIANTS[recipe.flips]), NUM_FEATURES)
@@ -155,7 +155,7 @@ def extract_features(
 def features_sha256(
     images: Sequence[Path], recipe: FeatureRecipe, *, rows: Sequence[int] | None = None
 ) -> str:
-    """What `FrozenFeatures.sha256` of these images is, without their features.
+    """The `FrozenFeatures.sha256` of these images, without computing their features.
 
     Args:
         images: n image files.
@@ -169,17 +169,17 @@ def features_sha256(
 
 
 def _folder_name(recipe: FeatureRecipe) -> str:
-    """Where a recipe's entries are kept; oneDNN's bits and others never lie in one folder.
+    """The folder of a recipe's entries; results with and without oneDNN are kept apart.
 
-    `recipe.sha256` itself says what was computed, not by which kernels, so that a study's identity
-    stays the same on all machines.
+    `recipe.sha256` describes what is computed, not by which kernels, so a study's identity is the
+    same on all machines.
     """
     computed = {"recipe": recipe.sha256, "batch": "one image", "onednn": onednn_enabled()}
     return sha256_of_json(computed)[:32]
 
 
 def _load(entries: Sequence[Path], values: FloatArray) -> dict[Path, list[int]]:
-    """Fill `values` from the cache; the entries that are not there, with the rows they are for."""
+    """Fill `values` from the cache; return the missing entries with their rows."""
     missing: dict[Path, list[int]] = {}
     for index, entry in enumerate(entries):
         feature = None if entry in missing else _read_entry(entry, values.shape[1:])
@@ -202,9 +202,9 @@ def _extract(
 ) -> None:
     """Compute the missing entries into `values` and the cache, decoding ahead in threads.
 
-    One image a forward pass, all its variants in one batch: matrix products treat the last rows
-    of a batch otherwise than the first, and divide a batch among threads by its size, so that in
-    a larger batch the last bits of a feature depend on the images beside it.
+    Each forward pass takes one image, with all its variants in one batch. Matrix products treat the
+    last rows of a batch differently from the first, and divide a batch among threads by its size,
+    so in a larger batch the last bits of a feature would depend on the other images.
     """
     variants = FLIP_VARIANTS[recipe.flips]
     side = recipe.image_size
@@ -231,7 +231,7 @@ def _extract(
 
 
 class _Keeper:
-    """Writes entries to the cache; says once that they cannot be kept, and lets the work go on."""
+    """Writes entries to the cache; if that fails, reports it once and lets the work continue."""
 
     def __init__(self, report: Progress) -> None:
         self._report = report
@@ -241,9 +241,9 @@ class _Keeper:
         try:
             _write_entry(entry, feature)
             if _read_entry(entry, feature.shape) is None:
-                raise StorageError("what was written cannot be read back; check the disk")
+                raise StorageError("the written entry cannot be read back; check the disk")
         except StorageError as error:
-            # The next image's write is tried all the same: a full disk may have room again.
+            # Keep trying with the next images: a full disk may have space again.
             if not self._has_said:
                 self._has_said = True
                 self._report.say(cache_note(error, entry, "features"))
@@ -291,8 +291,8 @@ def _hash_of_image(path: Path, row: int | None) -> str:
     try:
         return sha256_of_file(path)
     except OSError as error:
-        place = f"row {row}: " if row is not None else ""
-        raise ImageError(f"{place}{path} cannot be read ({error.strerror})") from error
+        where = f"row {row}: " if row is not None else ""
+        raise ImageError(f"{where}{path} cannot be read ({error.strerror})") from error
 
 
 def _write_entry(path: Path, feature: FloatArray) -> None:
@@ -303,10 +303,10 @@ def _write_entry(path: Path, feature: FloatArray) -> None:
 
 
 def _read_entry(path: Path, shape: tuple[int, ...]) -> FloatArray | None:
-    """A cached entry, or None where it is absent, no readable file, or not as its own hash says."""
+    """A cached entry, or None if it is absent, unreadable, or does not match its own hash."""
     size = 32 + 4 * math.prod(shape)
     try:
-        # The kind and size first: a pipe would be waited for, and a huge file read.
+        # Check kind and size first: a pipe would block, and a huge file would be read.
         if not path.is_file() or path.stat().st_size != size:
             return None
         raw = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Keras layers with a leading fold axis: F copies of a layer side by side, none mixed.
+"""Keras layers with a leading fold axis: F independent copies of a layer.
 
 Activations are (F, rows, units); each fold has its own weights, statistics and dropout seed.
 """
@@ -28,7 +28,7 @@ class FoldDense(keras.layers.Layer):  # type: ignore[misc]
     def __init__(
         self, num_folds: int, units: int, activation: Any, use_bias: bool, **kwargs: Any
     ) -> None:
-        """Make room for the weights of all folds."""
+        """Take the options of a dense layer, for all folds."""
         super().__init__(**kwargs)
         self.num_folds = num_folds
         self.units = units
@@ -53,17 +53,17 @@ class FoldDense(keras.layers.Layer):  # type: ignore[misc]
 
 
 class FoldDropout(keras.layers.Layer):  # type: ignore[misc]
-    """Dropout with one seed a fold, and a rate that can be set without a new graph."""
+    """Dropout with one seed per fold, and a rate that can be changed without a new graph."""
 
     def __init__(self, num_folds: int, **kwargs: Any) -> None:
-        """Make one generator a fold; `reseed` gives them their seeds."""
+        """Create one generator per fold; `reseed` sets their seeds."""
         super().__init__(**kwargs)
         self.num_folds = num_folds
         self.generators = [keras.random.SeedGenerator(fold) for fold in range(num_folds)]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the rate."""
-        # Only for the comparison has it no more bits than the draws, as in Keras's layer.
+        # In float32; it is cast only for the comparison with the draws, as in Keras's layer.
         self.rate = self.add_weight(
             shape=(),
             initializer="zeros",
@@ -78,7 +78,7 @@ class FoldDropout(keras.layers.Layer):  # type: ignore[misc]
         if not training:
             return inputs
         shape, rate = ops.shape(inputs)[1:], ops.cast(self.rate, inputs.dtype)
-        # Compared before they are stacked: a mask has a quarter of its draws' bytes.
+        # Compare before stacking: a mask takes a quarter of the bytes of its draws.
         keep = ops.stack(
             [
                 keras.random.uniform(shape, dtype=inputs.dtype, seed=generator) >= rate

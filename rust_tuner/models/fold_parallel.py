@@ -1,9 +1,9 @@
-"""Train all folds of a trial together: the head with a leading fold axis, as one Keras model.
+"""Trains all folds of a trial together, as one Keras model with a leading fold axis.
 
-The sum of the folds' losses keeps their gradients apart, and every fold has its own initial
-weights, batches, flips and dropout masks, so the numbers are those of one fold after another.
-A head, optimiser or loss that would mix folds is refused with the reason, and is then trained
-by `fold_training`.
+The loss is the sum of the folds' losses, so their gradients do not mix. Every fold has its own
+initial weights, batches, flips and dropout masks, so the results equal those of training one fold
+after another. A head, optimiser or loss that would mix folds is refused with the reason, and
+`fold_training` trains it instead.
 """
 
 import json
@@ -39,7 +39,7 @@ from rust_tuner.seeds import derive_seed
 
 @dataclass(frozen=True, eq=False)
 class FoldRows:
-    """The rows of one fold, and where the fold stands."""
+    """The rows of one fold, and its place in the search."""
 
     training: IntArray
     validation: IntArray
@@ -48,10 +48,10 @@ class FoldRows:
 
 
 class FoldParallelTrainer:
-    """Trains trials on one feature table; a graph is traced once for every kind of head."""
+    """Trains trials on one feature table; a graph is traced once for each kind of head."""
 
     def __init__(self, data: TrainingData) -> None:
-        """Put the features where the backend can gather from them.
+        """Make the features available to the backend.
 
         Args:
             data: frozen features, targets of shape (n, outputs), and metrics.
@@ -75,27 +75,28 @@ class FoldParallelTrainer:
         """Train the folds of one trial together.
 
         Args:
-            heads: makes the compiled head of a fold, with that fold's initial weights.
-            folds: all with as many steps.
-            epochs: how many, from 1.
+            heads: function that makes the compiled head of a fold, with that fold's initial
+                weights.
+            folds: the folds, all with the same number of steps.
+            epochs: the number of epochs, at least 1.
             on_epoch: called after each epoch of all folds.
 
         Raises:
             MixedFolds: where head, optimiser or loss would mix folds.
-            TrialError: where loss or predictions stop being finite.
+            TrialError: if the loss or predictions become non-finite.
         """
         start = time.monotonic()
         with new_garbage_collected():
             twin = self._prepare(heads, len(folds), _room(sum(_step_sizes(folds))))
         batches = as_dataset(_Batches(self._data, folds, epochs, self._num_variants))
-        # Figures of an epoch are computed beside the next one's training.
+        # The metrics of an epoch are computed while the next one trains.
         with ThreadPoolExecutor(1) as pool:
             epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch, pool)
             twin.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log])
             return epoch_log.curves(start)
 
     def release(self) -> None:
-        """Give back the memory of features and heads; the trainer is of no use afterwards."""
+        """Free the memory of features and heads; the trainer cannot be used afterwards."""
         self._release_twins()
         release([self._table])
 
@@ -109,13 +110,13 @@ class FoldParallelTrainer:
     def _prepare(
         self, heads: Callable[[int], keras.Model], num_folds: int, longest: int
     ) -> "_Twin":
-        """The twin of such heads, with their initial weights."""
+        """The model with a fold axis for such heads, with their initial weights."""
         first = heads(0)
         plan = plan_head(first)
         key = json.dumps([plan.signature, num_folds, longest, self._data.targets.shape])
         twin = self._twins.get(key)
         if twin is None:
-            # One at a time, so that a search over many architectures does not keep them all.
+            # Keep only one, so that a search over many architectures does not fill the memory.
             self._release_twins()
             twin = self._twins[key] = _Twin(plan, first, self._table, num_folds, longest)
         twin.reset(plan, [first, *(heads(fold) for fold in range(1, num_folds))])
@@ -123,7 +124,7 @@ class FoldParallelTrainer:
 
 
 class _Twin:
-    """A head with a fold axis, compiled; reused by trials that differ in numbers only."""
+    """A compiled head with a fold axis; reused by trials that differ only in numbers."""
 
     def __init__(
         self,
@@ -151,14 +152,14 @@ class _Twin:
         )
 
     def reset(self, plan: HeadPlan, heads: Sequence[keras.Model]) -> None:
-        """Take over the trial's numbers and the initial weights of each fold's head."""
+        """Set the trial's numbers and the initial weights of each fold's head."""
         sources = [_planned_layers(head) for head in heads]
         for position, layer in enumerate(self.layers):
             if isinstance(layer, FoldDropout):
                 layer.rate.assign(plan.layers[position][1]["rate"])
                 continue
-            own = (source[position].weights for source in sources)
-            for variable, *parts in zip(layer.weights, *own, strict=True):
+            weights = (source[position].weights for source in sources)
+            for variable, *parts in zip(layer.weights, *weights, strict=True):
                 stacked = ops.stack([part.value for part in parts])
                 variable.assign(ops.reshape(stacked, variable.shape))
         optimizer = self.model.optimizer
@@ -182,9 +183,9 @@ class _Twin:
 
 
 class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
-    """Between epochs: new seeds, validation, figures of each fold.
+    """Sets seeds, validates and computes the metrics of each fold between epochs.
 
-    All epochs are one pass of Keras over the batches; the epochs are counted here.
+    For Keras all epochs are one pass over the batches; the epochs are counted here.
     """
 
     def __init__(
@@ -238,18 +239,18 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         validated = [
             validation[: len(rows.validation), fold] for fold, rows in enumerate(self._folds)
         ]
-        for found, place in zip((*trained, *validated), 2 * places, strict=True):
-            if not np.isfinite(found).all():
+        for predictions, place in zip((*trained, *validated), 2 * places, strict=True):
+            if not np.isfinite(predictions).all():
                 raise TrialError(f"{place}: predictions are not finite")
         orders = [_order(rows, epoch) for rows in self._folds]
         held = [rows.validation for rows in self._folds]
-        for split, answered, asked in (
+        for split, predicted, rows_of_folds in (
             ("training", trained, orders),
             ("validation", validated, held),
         ):
             where = [f"{place}, {split}" for place in places]
-            asking = self._pool.submit(self._data.metrics, answered, asked, where)
-            self._figures[split].append(asking)
+            future = self._pool.submit(self._data.metrics, predicted, rows_of_folds, where)
+            self._figures[split].append(future)
         for kept, expected in zip(self._predictions, validated, strict=True):
             kept.append(expected.astype(np.float32))
         self._twin.running.reset_state()
@@ -258,9 +259,9 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
             self._twin.reseed(self._folds, epoch + 1)
 
     def curves(self, start: float) -> list[FoldCurves]:
-        """What each fold gave; the time since `start` is shared among them."""
+        """The curves of each fold; the time since `start` is divided among them."""
         training, validation = (
-            [asking.result() for asking in self._figures[split]]
+            [future.result() for future in self._figures[split]]
             for split in ("training", "validation")
         )
         seconds = time.monotonic() - start
@@ -276,7 +277,7 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class _Batches:
-    """The batches of all epochs in a row, each a function of its index alone."""
+    """The batches of all epochs in sequence, each determined by its index alone."""
 
     def __init__(
         self, data: TrainingData, folds: Sequence[FoldRows], epochs: int, num_variants: int
@@ -298,7 +299,7 @@ class _Batches:
             self._lay_out(epoch)
         span = slice(self._starts[step], self._starts[step + 1])
         counted = self._counted[span]
-        # Each fold's loss is the mean over its own rows of the batch; padding weighs nothing.
+        # Each fold's loss is the mean over its own rows of the batch; padding has no weight.
         weights = counted / counted.sum(axis=0)
         return self._rows[span], self._data.targets[self._images[span]], weights
 
@@ -335,7 +336,7 @@ def _fold_layer(kind: str, config: dict[str, Any], num_folds: int) -> Any:
 
 
 def _summed(loss: Callable[..., Any]) -> keras.losses.Loss:
-    """A loss that adds up what it is given, so that sample weights decide what a row counts."""
+    """The loss summed over rows, so that sample weights decide how much a row counts."""
     return _SummedLoss(loss)
 
 

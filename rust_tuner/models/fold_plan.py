@@ -1,7 +1,7 @@
-"""Can a compiled head be trained with its folds side by side, and what is it made of.
+"""Checks whether a compiled head can be trained with its folds side by side, and describes it.
 
-Whatever would mix folds (norms over a weight, statistics over rows of several folds, branches) is
-refused with the reason.
+Anything that would mix folds (norms over a weight, statistics over rows of several folds, branches)
+is refused with the reason.
 """
 
 import json
@@ -12,7 +12,7 @@ import keras
 
 from rust_tuner.models.architectures import masked_binary_crossentropy
 
-# Optimisers whose update of a weight looks at that weight's gradients alone, from a state of zeros.
+# Optimisers that update each weight from its own gradients alone, starting from a state of zeros.
 _ELEMENTWISE = ("Adam", "AdamW", "SGD", "RMSprop", "Adamax", "Adadelta", "Lion")
 _CONSTRAINTS = (
     "kernel_constraint",
@@ -38,14 +38,14 @@ _EXCLUDED = "_exclude_from_weight_decay"
 
 @dataclass(frozen=True, eq=False)
 class HeadPlan:
-    """What a compiled head is made of.
+    """The parts of a compiled head.
 
     Attributes:
         layers: kind and configuration of each layer, in order.
         optimizer: the head's own.
-        learning_rate: of it.
-        loss: function of targets and answers, (..., outputs) to (...).
-        signature: equal for heads that differ in numbers only which need no new graph.
+        learning_rate: the optimizer's.
+        loss: function of targets and predictions, (..., outputs) to (...).
+        signature: equal for heads that differ only in numbers that need no new graph.
     """
 
     layers: list[tuple[str, dict[str, Any]]]
@@ -73,15 +73,15 @@ def plan_head(head: keras.Model) -> HeadPlan:
         if kind not in LAYER_KINDS or type(layer).__module__.split(".")[0] != "keras":
             raise MixedFolds(f"layer {layer.name} is a {kind}, not one of {', '.join(LAYER_KINDS)}")
         if layer.input is not end:
-            raise MixedFolds(f"layer {layer.name} is not in one chain")
+            raise MixedFolds(f"layer {layer.name} is not part of a single chain")
         end = layer.output
         activation = getattr(layer, "activation", None)
         if activation is not None and not activation.__module__.startswith("keras."):
             raise MixedFolds(f"layer {layer.name} has an activation that is not Keras's own")
         config = layer.get_config()
-        held = [name for name in _CONSTRAINTS if config.get(name) is not None]
-        if held:
-            raise MixedFolds(f"layer {layer.name} has a {held[0]}")
+        constraints = [name for name in _CONSTRAINTS if config.get(name) is not None]
+        if constraints:
+            raise MixedFolds(f"layer {layer.name} has a {constraints[0]}")
         if not layer.trainable:
             raise MixedFolds(f"layer {layer.name} is not trainable")
         if kind == "Dropout" and config.get("noise_shape") is not None:
@@ -89,25 +89,25 @@ def plan_head(head: keras.Model) -> HeadPlan:
         layers.append((kind, config))
         shapes.append({k: v for k, v in config.items() if k not in ("name", "rate", "seed")})
     if len(head.inputs) != 1 or len(head.outputs) != 1 or head.outputs[0] is not end:
-        raise MixedFolds("the head is not one chain from one input to one output")
+        raise MixedFolds("the head is not a single chain from one input to one output")
     optimizer = head.optimizer
     kind = type(optimizer).__name__
     if kind not in _ELEMENTWISE or type(optimizer).__module__.split(".")[0] != "keras":
-        raise MixedFolds(f"optimizer {kind} is not known to treat each weight by itself")
+        raise MixedFolds(f"optimizer {kind} is not known to treat each weight separately")
     settings = optimizer.get_config()
     for name in ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps"):
         if settings.get(name):
             raise MixedFolds(f"optimizer {kind} has {name}={settings[name]}")
-    # Keras keeps what was excluded, and what `compile` was given, out of both configurations.
+    # Keras includes neither the exclusions nor the arguments of `compile` in its configurations.
     if any(value for key, value in vars(optimizer).items() if key.startswith(_EXCLUDED)):
-        raise MixedFolds(f"optimizer {kind} leaves some weights without decay")
+        raise MixedFolds(f"optimizer {kind} excludes some weights from weight decay")
     if head._compile_config.config.get("loss_weights") is not None:
         raise MixedFolds("the head is compiled with loss_weights")
     loss = head.loss
     if loss is not masked_binary_crossentropy:
         loss = keras.losses.get(loss)
         if getattr(loss, "__name__", "") not in _ROW_LOSSES:
-            raise MixedFolds(f"loss {head.loss!r} is not known to treat each row by itself")
+            raise MixedFolds(f"loss {head.loss!r} is not known to treat each row separately")
     if isinstance(settings["learning_rate"], dict):
         raise MixedFolds(f"optimizer {kind} has a learning-rate schedule")
     free = ("name", "learning_rate", *(("epsilon",) if kind == "Adam" else ()))

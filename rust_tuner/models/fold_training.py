@@ -1,7 +1,7 @@
-"""Train one fold of one trial with Keras `fit`, on a fixed schedule and from named seeds.
+"""Trains one fold of one trial with Keras `fit`, on a fixed schedule and with derived seeds.
 
-It answers with curves and predictions. Which folds there are, and what becomes of the answers,
-belongs to `search`.
+It returns curves and predictions. Which folds there are, and how the results are used, belongs to
+`search`.
 """
 
 import contextlib
@@ -31,13 +31,13 @@ Metrics = Callable[
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What folds are cut from.
+    """The data that folds are taken from.
 
     Attributes:
         inputs: (n, ...) array, or the frozen features of n images.
         targets: (n, ...) what the loss compares with.
-        metrics: function of each fold's predictions, their rows and a place for error messages,
-            to each fold's named figures; asked about training and validation alike.
+        metrics: function that maps each fold's predictions, their rows and a name for error
+            messages to each fold's metrics; called for training and for validation.
     """
 
     inputs: npt.NDArray[Any] | FrozenFeatures
@@ -45,7 +45,7 @@ class TrainingData:
     metrics: Metrics
 
     def unflipped(self, rows: IntArray) -> npt.NDArray[Any]:
-        """Inputs as validation sees them."""
+        """The inputs of some rows without flips, as in validation."""
         if isinstance(self.inputs, FrozenFeatures):
             return np.asarray(self.inputs.values[rows, 0])
         return np.asarray(self.inputs[rows])
@@ -53,7 +53,7 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class FoldPlace:
-    """Where a fold stands; with the seed it decides every random draw of its training.
+    """The place of a fold in a search; it determines every random draw of its training.
 
     Attributes:
         seed: of the search.
@@ -66,7 +66,7 @@ class FoldPlace:
     fold: int
 
     def __str__(self) -> str:
-        """The place as messages name it."""
+        """The place, as written in messages."""
         return f"trial {self.trial:04d}, fold {self.fold}"
 
     def generator(self, *purpose: int | str) -> np.random.Generator:
@@ -76,7 +76,7 @@ class FoldPlace:
 
 @dataclass(frozen=True, eq=False)
 class FoldCurves:
-    """What training one fold gave.
+    """The results of training one fold.
 
     Attributes:
         training: metric -> value per epoch, on the batches as they were trained.
@@ -92,22 +92,22 @@ class FoldCurves:
 
 
 class Checkpoint(Protocol):
-    """Keeps the state of a fold between epochs."""
+    """Stores the state of a fold between epochs."""
 
     seconds_between: float
 
     def load(self) -> dict[str, npt.NDArray[Any]] | None:
-        """The state that was kept, or None where there is none for exactly this fold."""
+        """The stored state, or None if there is none for exactly this fold."""
 
     def save(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Keep a state instead of the one before."""
+        """Store a state in place of the previous one."""
 
 
 class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
-    """Keeps what the model answered for each row of an epoch, in the order of training."""
+    """Stores the model's predictions for each row of an epoch, in the order of training."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        """Make room for answers of `shape`, rows first."""
+        """Allocate predictions of `shape`, rows first."""
         super().__init__(name="running_predictions")
         self.answers = self.add_variable(shape, "zeros", name="answers")
         self.position = self.add_variable((), "zeros", dtype="int32", name="position")
@@ -121,16 +121,16 @@ class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
         self.position.assign_add(ops.shape(y_pred)[0])
 
     def result(self) -> Any:
-        """How many rows were answered; the answers themselves are in `answers`."""
+        """The number of rows predicted; the predictions are in `answers`."""
         return ops.cast(self.position, "float32")
 
 
 @contextlib.contextmanager
 def seeded_weights(place: FoldPlace) -> Iterator[None]:
-    """Build a model whose initial weights are a function of the place.
+    """Seed Keras, so that the initial weights of a model depend only on the place.
 
-    Keras draws initial weights from global state, so that state is set for the while and
-    Python's and NumPy's are put back.
+    Keras draws initial weights from global state. That state is set within the block, and Python's
+    and NumPy's are restored afterwards.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
@@ -163,23 +163,23 @@ def train_fold(
         training: rows to train on.
         validation: rows to validate on after each epoch.
         sizes: sizes of an epoch's batches, in order.
-        epochs: how many, from 1.
-        place: decides order, flips and dropout of each epoch.
+        epochs: the number of epochs, at least 1.
+        place: determines order, flips and dropout of each epoch.
         running: the metric that `model` was compiled with to keep its training predictions;
             without it the training curves are what the model's own metrics report.
         on_epoch: called after each epoch that is trained.
-        on_restored: called with the number of epochs that the checkpoint spared, if it did.
-        checkpoint: where a long fold's state is kept, to go on from its last epoch.
+        on_restored: called with the number of epochs that the checkpoint restored, if any.
+        checkpoint: stores the state of a long fold, to resume from its last epoch.
 
     Raises:
-        TrialError: where loss or predictions stop being finite.
+        TrialError: if the loss or predictions become non-finite.
     """
     start = last_save = time.monotonic()
     training_curves: list[Mapping[str, float]] = []
     validation_curves: list[Mapping[str, float]] = []
     predictions: list[npt.NDArray[np.float32]] = []
     elapsed = 0.0
-    # Else loading its state would find no variables to load into.
+    # Otherwise there would be no variables to load a state into.
     model.optimizer.build(model.trainable_variables)
     state = checkpoint.load() if checkpoint is not None else None
     if state is not None:
@@ -246,18 +246,18 @@ def train_all(
     place: FoldPlace,
     on_epoch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Train a compiled model on every row, as `train_fold` does, with nothing to validate on.
+    """Train a compiled model on every row, like `train_fold` but without validation.
 
     Args:
         model: freshly built and compiled.
         data: the rows.
         sizes: sizes of an epoch's batches, in order.
-        epochs: how many, from 1.
-        place: decides order, flips and dropout of each epoch.
+        epochs: the number of epochs, at least 1.
+        place: determines order, flips and dropout of each epoch.
         on_epoch: called after each epoch.
 
     Raises:
-        TrialError: where the loss stops being finite.
+        TrialError: if the loss becomes non-finite.
     """
     # Else the first step would be traced twice: once to make its variables, once to use them.
     model.optimizer.build(model.trainable_variables)
@@ -270,7 +270,7 @@ def train_all(
 def _train_epoch(
     model: keras.Model, feed: "_EpochFeed", epoch: int
 ) -> tuple[dict[str, float], IntArray]:
-    """Train one epoch; what the model's own metrics say, and the order of the rows."""
+    """Train one epoch; return the model's own metrics and the order of the rows."""
     _reseed(model, feed.place, epoch)
     order = feed.lay_out(epoch)
     logs = model.fit(
@@ -282,7 +282,7 @@ def _train_epoch(
 
 
 def _state(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
-    """All that the next epoch depends on: weights, statistics and the optimiser's state."""
+    """Everything that the next epoch depends on: weights, statistics and the optimiser's state."""
     return {
         f"{owner}_{position}": as_numpy(variable)
         for owner, variables in _stateful(model)
@@ -381,13 +381,13 @@ class _Held:
 
 
 class _EvenShares:
-    """Batches that so many devices share evenly, filled up with rows that weigh nothing.
+    """Batches padded with rows of zero weight, so that several devices share them evenly.
 
-    Keras averages over each device's share and then over the shares, so that rows of a smaller
-    share would count more; it cannot begin with a batch that does not divide, and a convolution
-    of an empty share is an error. The rows that fill up are the first of the batch once more:
-    metrics that are compiled without weights see them, and the mean over an epoch's batches, the
-    training loss among them, takes a batch for as many rows as it was filled up to.
+    Keras averages over each device's share and then over the shares, so rows of a smaller share
+    would count more. It also fails if the first batch does not divide evenly, and a convolution of
+    an empty share is an error. The padding repeats the first rows of the batch. Metrics compiled
+    without weights include it, and means over an epoch's batches, such as the training loss, weight
+    a batch by its padded size.
     """
 
     def __init__(self, batches: Batches, num_devices: int) -> None:
@@ -430,10 +430,10 @@ def _require_finite(figures: Mapping[str, float], where: str) -> None:
 
 
 def as_numpy(variable: keras.Variable) -> npt.NDArray[Any]:
-    """The value of a variable; `ops.convert_to_numpy` calls NumPy in a way that NumPy warns of."""
+    """The value of a variable; `ops.convert_to_numpy` makes NumPy issue a warning."""
     return np.asarray(variable)
 
 
 def curves_by_metric(epochs: list[Mapping[str, float]]) -> dict[str, list[float]]:
-    """Figures of each epoch, turned into a curve for each metric."""
+    """Turn the metrics of each epoch into a curve for each metric."""
     return {name: [float(figures[name]) for figures in epochs] for name in epochs[0]}

@@ -33,8 +33,8 @@ ImageModel = Literal["lenet1998", "inceptionv3_end2end"]
 class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
     """The frozen-InceptionV3 transfer-learning model as KerasTuner sees it.
 
-    A search on radiographs asks it for the frozen backbone and the head apart, so that the
-    backbone sees each image once; `build` gives the whole model.
+    A search on radiographs uses the frozen backbone and the head separately, so that the backbone
+    sees each image once; `build` returns the whole model.
     """
 
     def __init__(
@@ -48,16 +48,16 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         masked_loss: bool = False,
         precision: Precision = "float32",
     ) -> None:
-        """Set what all trials share.
+        """Set the options that all trials share.
 
         Args:
-            space: what the hyperparameters may be; the study's Regime I where None.
+            space: the search space; None for the study's Regime I.
             weights: `imagenet`, `random` or a path.
             flips: random flips of the training images.
             image_size: side of the square input in pixels.
             resize: how a radiograph becomes square.
             masked_loss: leave labels of invisible cortices out of the loss.
-            precision: of frozen backbone and head, trained apart; `build` is float32.
+            precision: of the frozen backbone and the head used separately; `build` is float32.
         """
         super().__init__()
         protocol = Protocol.study()
@@ -116,10 +116,10 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         return head
 
     def feature_recipe(self) -> FeatureRecipe:
-        """The frozen backbone with its preprocessing, as features are made from it.
+        """The recipe of the features: the frozen backbone and its preprocessing.
 
         Raises:
-            WeightsError: where the weights cannot be had.
+            WeightsError: if the weights are unavailable.
         """
         return FeatureRecipe(
             find_weights(self.weights), self.image_size, self.resize, self.flips, self.precision
@@ -140,12 +140,12 @@ class ImageRecipe:
     """How radiographs become the input of a model that is trained on images.
 
     Attributes:
-        weights: what the model starts from.
+        weights: the initial weights.
         image_size: side of the square input in pixels.
         resize: how a radiograph becomes square.
         flips: random flips of the training images, made by the model itself.
         precision: of the model's convolutions and products.
-        preprocessing: what happens to intensities.
+        preprocessing: how intensities are scaled.
     """
 
     weights: BackboneWeights
@@ -159,9 +159,9 @@ class ImageRecipe:
 class ImageHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
     """A model that is trained on images from scratch, as KerasTuner sees it.
 
-    Its initial weights are those of Keras's global seed, with one exception: the convolutions of
+    Its initial weights come from Keras's global seed, with one exception: the convolutions of
     `inceptionv3_end2end` are drawn from a fixed seed (`backbones.find_weights`), the same ones in
-    every fold, so that a record can name them; its classifier is seeded as everything else.
+    every fold, so that a record can name them; its classifier is seeded like everything else.
 
     Where the machine has several GPUs, the model is built for all of them (TensorFlow's
     `MirroredStrategy`); BatchNormalization then sees each GPU's share of a batch.
@@ -178,13 +178,13 @@ class ImageHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         masked_loss: bool = False,
         precision: Precision = "float32",
     ) -> None:
-        """Set what all trials share.
+        """Set the options that all trials share.
 
         Args:
             kind: `lenet1998`, or `inceptionv3_end2end` (InceptionV3 with the study's classifier,
                 all of it trained).
-            space: what the hyperparameters may be; where None the batch size of the study's first
-                models, its dropout rate where the model has dropout, and Adam at its defaults.
+            space: the search space; None for the batch size of the study's first models, its
+                dropout rate if the model has dropout, and Adam's defaults.
             flips: random flips of the training images.
             image_size: side of the square input in pixels.
             resize: how a radiograph becomes square.
@@ -192,7 +192,7 @@ class ImageHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             precision: of convolutions and products; bfloat16 is Keras's `mixed_bfloat16`.
 
         Raises:
-            ProtocolError: for a kind that there is not.
+            ProtocolError: for an unknown kind.
         """
         super().__init__()
         if kind not in get_args(ImageModel):
@@ -245,7 +245,7 @@ class ImageHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
                     precision=self.precision,
                 )
             _compile(model, hp, masked_loss=self.masked_loss, metrics=metrics)
-            # The optimiser's state has to lie where the weights lie.
+            # The optimiser's state must be on the same devices as the weights.
             model.optimizer.build(model.trainable_variables)
         return model
 
@@ -257,7 +257,7 @@ class ImageHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
 
     @property
     def num_replicas(self) -> int:
-        """On how many devices a model is trained at once."""
+        """The number of devices that train a model together."""
         return max(1, _num_gpus())
 
     def _fixed(self, protocol: Protocol) -> SearchSpace:

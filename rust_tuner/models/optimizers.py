@@ -1,7 +1,7 @@
-"""Adam in one pass over its state, where the backend has such a kernel.
+"""Adam with a fused update, if the backend has such a kernel.
 
-At small batches a training step's time goes into reading and writing Adam's state; Keras's own
-update passes over it several times. The numbers are the same.
+With small batches, most of a training step is spent on reading and writing Adam's state, and
+Keras's own update goes through it several times. The results are the same.
 """
 
 from typing import Any
@@ -34,14 +34,14 @@ class FusedAdam(keras.optimizers.Adam):  # type: ignore[misc]
 
         if isinstance(gradient, tf.IndexedSlices):
             gradient = tf.convert_to_tensor(gradient)
-        # Keras hands over TensorFlow's variable; a direct caller may hold Keras's around it.
-        own = variable.value if isinstance(variable, keras.Variable) else variable
-        dtype = own.dtype
+        # Keras passes TensorFlow's variable; a direct caller may pass the Keras variable around it.
+        tensor = variable.value if isinstance(variable, keras.Variable) else variable
+        dtype = tensor.dtype
         step = tf.cast(self.iterations.value + 1, dtype)
         beta_1, beta_2 = tf.cast(self.beta_1, dtype), tf.cast(self.beta_2, dtype)
         index = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdam(
-            var=own.handle,
+            var=tensor.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
             beta1_power=tf.pow(beta_1, step),

@@ -1,7 +1,4 @@
-"""How the numerical backend is started, so that the same trial twice is bitwise the same.
-
-And how memory is shared with it and given back.
-"""
+"""Starts the numerical backend so that results repeat bitwise, and shares memory with it."""
 
 import contextlib
 import gc
@@ -21,21 +18,20 @@ from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn, onednn_is_chos
 
 _log = logging.getLogger(__name__)
 
-# Bytes, the width of the widest vectors; TensorFlow ends the process over what starts elsewhere.
+# In bytes, the width of the widest vectors; TensorFlow aborts the process for other alignments.
 _ALIGNMENT = 64
 
 
-# What the log has said once in this process.
+# The warnings that this process has logged.
 _logged: set[str] = set()
 
 
 def start_backend() -> None:
     """Set TensorFlow's inter-op threads to 1 before it runs its first operation.
 
-    With more, the order in which gradients are summed changes from run to run. Where TensorFlow
-    runs already with another setting, the log says so once and the setting stays as it is. It
-    also says once where TensorFlow was imported first, without the oneDNN kernels that
-    `rust_tuner` switches on.
+    With more, the order in which gradients are summed changes from run to run. If TensorFlow
+    already runs with another setting, this is logged once and the setting stays. It is also logged
+    once if TensorFlow was imported first, without the oneDNN kernels that `rust_tuner` switches on.
     """
     if keras.backend.backend() != "tensorflow":
         return
@@ -43,23 +39,23 @@ def start_backend() -> None:
 
     threading = tensorflow.config.threading
     _mention_slow_kernels()
-    told = os.environ.get("TF_NUM_INTEROP_THREADS")
-    if threading.get_inter_op_parallelism_threads() == 1 or told == "1":
+    setting = os.environ.get("TF_NUM_INTEROP_THREADS")
+    if threading.get_inter_op_parallelism_threads() == 1 or setting == "1":
         return
     try:
-        # Asking for the devices starts what logs about them, here where a caller may expect it.
+        # Listing the devices triggers their log messages, here where a caller may expect them.
         tensorflow.config.list_physical_devices()
         threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
         _warn_once(
             "TensorFlow was started with more than one inter-op thread before rust_tuner could "
-            "set it to 1; results repeat within 1e-3 only, not bitwise. Call "
-            "tensorflow.config.threading.set_inter_op_parallelism_threads(1) first thing."
+            "set this to 1; results repeat only within 1e-3, not bitwise. Call "
+            "tensorflow.config.threading.set_inter_op_parallelism_threads(1) before anything else."
         )
 
 
 def _mention_slow_kernels() -> None:
-    # Where somebody has chosen, they know; on a GPU the processor's kernels decide nothing.
+    # No warning if someone has chosen; on a GPU the processor's kernels do not matter.
     if onednn_enabled() is not False or onednn_is_chosen() or not can_switch_onednn():
         return
     import tensorflow
@@ -79,16 +75,16 @@ def _warn_once(message: str) -> None:
 
 
 def onednn_enabled() -> bool | None:
-    """Whether TensorFlow computes by oneDNN in this process; it decided when it was imported.
+    """Whether TensorFlow uses oneDNN in this process, as it decided when it was imported.
 
     The variable may have changed since, and defaults differ between processors and systems, so
-    TensorFlow itself is asked. None where another backend computes, or where TensorFlow no longer
-    answers.
+    TensorFlow itself is queried. None for another backend, or if TensorFlow no longer offers the
+    query.
     """
     if keras.backend.backend() != "tensorflow":
         return None
     try:
-        # TensorFlow has no public name for it; its own tests ask here.
+        # TensorFlow has no public function for this; its own tests use this one.
         from tensorflow.python.util import _pywrap_util_port
 
         return bool(_pywrap_util_port.IsMklEnabled())
@@ -99,11 +95,11 @@ def onednn_enabled() -> bool | None:
 def describe_backend() -> dict[str, Any]:
     """Which backend trains, on how many threads and on which devices, as JSON values.
 
-    Threads are None where the backend decides by itself, or does not tell; `onednn` is None where
+    Threads are None if the backend chooses their number or does not report it; `onednn` is None if
     the backend is not TensorFlow.
     """
     name = keras.backend.backend()
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "backend": name,
         "inter_op_threads": None,
         "intra_op_threads": None,
@@ -114,17 +110,17 @@ def describe_backend() -> dict[str, Any]:
         import tensorflow
 
         threading = tensorflow.config.threading
-        told = os.environ.get("TF_NUM_INTEROP_THREADS", "")
-        known = int(told) if told.isdecimal() else 0
-        found |= {
-            "inter_op_threads": threading.get_inter_op_parallelism_threads() or known or None,
+        setting = os.environ.get("TF_NUM_INTEROP_THREADS", "")
+        num_threads = int(setting) if setting.isdecimal() else 0
+        facts |= {
+            "inter_op_threads": threading.get_inter_op_parallelism_threads() or num_threads or None,
             "intra_op_threads": threading.get_intra_op_parallelism_threads() or None,
             "devices": [
                 f"{device.device_type} {_device_name(device)}".strip()
                 for device in tensorflow.config.list_physical_devices()
             ],
         }
-    return found
+    return facts
 
 
 def _device_name(device: Any) -> str:
@@ -136,10 +132,10 @@ def _device_name(device: Any) -> str:
 
 
 def release(variables: Iterable[keras.Variable]) -> None:
-    """Give back the memory of variables, such as a model's; they are of no use afterwards.
+    """Free the memory of variables, such as a model's; they cannot be used afterwards.
 
-    TensorFlow 2.21 keeps the variables that a traced function used, for as long as the process
-    lives and whoever has let go of the model: a gigabyte a fold for a LeNet of the study's size.
+    TensorFlow 2.21 keeps the variables of a traced function as long as the process lives, even if
+    the model is deleted: a gigabyte per fold for a LeNet of the study's size.
     """
     if keras.backend.backend() != "tensorflow":
         return
@@ -154,7 +150,7 @@ def release(variables: Iterable[keras.Variable]) -> None:
 
 
 def empty_aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Room for float32 values that `shared_tensor` can hand over without a copy."""
+    """An empty float32 array that `shared_tensor` can share without a copy."""
     size = 4 * math.prod(shape)
     raw = np.empty(size + _ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
@@ -162,11 +158,11 @@ def empty_aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
 
 
 def shared_tensor(values: npt.NDArray[np.float32]) -> Any:
-    """The values as the backend's tensor, in the same memory where backend and device can do that.
+    """The values as the backend's tensor, in the same memory if backend and device support that.
 
     Args:
-        values: nobody changes them afterwards; those that are read-only, or do not start where
-            `empty_aligned` lets them start, are copied.
+        values: must not be changed afterwards; arrays that are read-only, or not aligned as by
+            `empty_aligned`, are copied.
     """
     can_share = values.flags.writeable and values.flags.c_contiguous
     is_aligned = values.ctypes.data % _ALIGNMENT == 0
@@ -179,9 +175,9 @@ def shared_tensor(values: npt.NDArray[np.float32]) -> Any:
 
 @contextlib.contextmanager
 def new_garbage_collected() -> Iterator[None]:
-    """Collect what the block makes and drops, without a walk through all that was there before.
+    """Collect the garbage of the block, without scanning the objects that existed before.
 
-    Keras's models refer to themselves, a search makes hundreds of them, and a walk through all of
+    Keras's models contain reference cycles, a search makes hundreds of them, and scanning all of
     TensorFlow takes a quarter of a second.
     """
     is_own = gc.get_freeze_count() == 0
@@ -196,17 +192,17 @@ def new_garbage_collected() -> Iterator[None]:
 
 
 def clear_session() -> None:
-    """Let Keras forget what was built, and keep the precision that the user has set for it."""
+    """Clear Keras's session, but keep the precision that the user has set."""
     policy = keras.config.dtype_policy()
     keras.utils.clear_session()
     keras.config.set_dtype_policy(policy)
 
 
 def number_names_from_scratch() -> None:
-    """Let Keras number layers and metrics without a name as if nothing had been built before.
+    """Reset the numbers that Keras appends to layers and metrics without a name.
 
-    Else the same model has a metric `auc` here and `auc_2` there. Keras offers this only together
-    with forgetting all else; a version that has moved it is made up for where records are read.
+    Otherwise the same model may have a metric `auc` or `auc_2`. Keras has no public function that
+    resets nothing else; if a version has moved this one, the readers of records compensate for it.
     """
     with contextlib.suppress(ImportError):
         from keras.src.utils.naming import reset_uids
@@ -215,7 +211,7 @@ def number_names_from_scratch() -> None:
 
 
 def versions() -> dict[str, str]:
-    """The versions that decide a score's last digits."""
+    """The versions that affect the last digits of a score."""
     names = ["rust-tuner", "keras", "keras-tuner", "numpy", keras.backend.backend()]
-    found = {name: importlib.metadata.version(name) for name in names}
-    return {"python": platform.python_version(), "backend": keras.backend.backend()} | found
+    installed = {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version(), "backend": keras.backend.backend()} | installed

@@ -1,4 +1,4 @@
-"""Which file a backbone's weights are in, and whether it can be InceptionV3's, without TensorFlow.
+"""Finds the file of a backbone's weights and checks that it fits InceptionV3, without TensorFlow.
 
 Downloading and loading belong to `backbones`.
 """
@@ -32,10 +32,10 @@ _WEIGHTS_IN_KERAS_FILE = "model.weights.h5"
 
 @dataclass(frozen=True)
 class BackboneWeights:
-    """Weights that were found, and what they are.
+    """A backbone's weights, and where they come from.
 
     Attributes:
-        asked: what was asked for: `imagenet`, `random` or a path.
+        asked: the requested weights: `imagenet`, `random` or a path.
         path: the file that holds them, or None for random ones.
         sha256: of the file's content, or of a description of the random draw.
     """
@@ -45,7 +45,7 @@ class BackboneWeights:
     sha256: str
 
     def to_json(self) -> dict[str, str | None]:
-        """What a record says of the weights."""
+        """The weights as JSON values for a record."""
         name = self.path.name if self.path is not None else None
         return {"asked": self.asked, "file": name, "sha256": self.sha256}
 
@@ -61,7 +61,7 @@ def find_local_weights(weights: str | Path) -> BackboneWeights | None:
         The weights; None where ImageNet's have not been downloaded yet.
 
     Raises:
-        WeightsError: where a file that was named is not there or cannot be read.
+        WeightsError: if a named file does not exist or cannot be read.
     """
     if str(weights) == RANDOM:
         description = f"InceptionV3 random weights, seed {RANDOM_SEED}, version 2"
@@ -85,10 +85,10 @@ def describe_file(asked: str, path: Path) -> BackboneWeights:
     """Weights in a file, with its hash.
 
     Raises:
-        WeightsError: where the file is not there or cannot be read.
+        WeightsError: if the file does not exist or cannot be read.
     """
     if not path.is_file():
-        fault = "is no regular file" if path.exists() else "is not there"
+        fault = "is not a regular file" if path.exists() else "does not exist"
         raise WeightsError(f"weights file {path} {fault}; check the path")
     try:
         return BackboneWeights(asked, path, sha256_of_file(path))
@@ -102,24 +102,24 @@ def named_imagenet_file() -> Path | None:
     """The file that `RUST_TUNER_WEIGHTS` names for `imagenet`; None where it is not set.
 
     Raises:
-        WeightsError: where it names no file.
+        WeightsError: if it does not name a file.
     """
     named = os.environ.get(WEIGHTS_VARIABLE)
     if not named:
         return None
     if not Path(named).is_file():
         raise WeightsError(
-            f"{WEIGHTS_VARIABLE}={named} names no file; correct it, or unset it to download the "
+            f"{WEIGHTS_VARIABLE}={named} is not a file; correct it, or unset it to download the "
             "ImageNet weights"
         )
     return Path(named)
 
 
 def check_architecture(weights: BackboneWeights) -> None:
-    """Check by the shapes in the file that it can hold an InceptionV3 without its top.
+    """Check from the shapes in the file that it can hold InceptionV3 without its top.
 
     Raises:
-        WeightsError: where it cannot; the message says what the file holds.
+        WeightsError: if it cannot; the message says what the file holds.
     """
     if weights.path is None:
         return
@@ -131,21 +131,21 @@ def check_architecture(weights: BackboneWeights) -> None:
             f"be read as HDF5 ({error})"
         ) from error
     kernels = [shape for shape in shapes if len(shape) == 4]
-    found = (len(kernels), sum(map(math.prod, kernels)))
-    if found != (NUM_CONVOLUTIONS, NUM_KERNEL_WEIGHTS):
+    counts = (len(kernels), sum(map(math.prod, kernels)))
+    if counts != (NUM_CONVOLUTIONS, NUM_KERNEL_WEIGHTS):
         raise WeightsError(
             f"{weights.path} does not hold the weights of InceptionV3 without its top: it has "
-            f"{found[0]} convolutions with {found[1]:,} weights, expected are {NUM_CONVOLUTIONS} "
+            f"{counts[0]} convolutions with {counts[1]:,} weights, expected {NUM_CONVOLUTIONS} "
             f"with {NUM_KERNEL_WEIGHTS:,}"
         )
     if any(len(shape) == 2 for shape in shapes):
         raise WeightsError(
-            f"{weights.path} holds InceptionV3 with its top; take the file without it (notop)"
+            f"{weights.path} holds InceptionV3 with its top; use the file without it (notop)"
         )
 
 
 def _downloaded() -> Path | None:
-    """ImageNet's file where Keras keeps it; None where it is not there or not whole."""
+    """ImageNet's file where Keras keeps it; None if it is missing or incomplete."""
     home = os.environ.get("KERAS_HOME") or "~/.keras"
     path = Path(home).expanduser() / "models" / IMAGENET_FILE
     try:
@@ -157,7 +157,7 @@ def _downloaded() -> Path | None:
 
 
 def _shapes(path: Path) -> list[tuple[int, ...]]:
-    """The shapes of all arrays of a model's weights, in no order."""
+    """The shapes of all arrays of a model's weights, in no particular order."""
     if path.suffix != ".keras":
         return _shapes_in(path)
     with zipfile.ZipFile(path) as archive:
@@ -168,7 +168,7 @@ def _shapes_in(source: Path | IO[bytes]) -> list[tuple[int, ...]]:
     shapes: list[tuple[int, ...]] = []
 
     def visit(name: str, item: Any) -> None:
-        # What an optimizer keeps has the shapes of the weights too.
+        # An optimizer's state has the shapes of the weights too.
         if isinstance(item, h5py.Dataset) and "optimizer" not in name:
             shapes.append(tuple(item.shape))
 

@@ -1,1 +1,1 @@
-"""TensorBoard logs of searches, from their records."""
+"""Writes TensorBoard logs of searches from their records."""

@@ -1,7 +1,7 @@
-"""What TensorBoard reads: event files, as bytes, of scalars, texts and the HParams plugin.
+"""Builds TensorBoard event files as bytes: scalars, texts and the HParams plugin.
 
-It needs the package `tensorboard` (the extra of that name) and no TensorFlow. Which run holds what
-belongs to `tensorboard`.
+It needs the package `tensorboard` (the extra of that name) and no TensorFlow. Which run has which
+content belongs to `logs`.
 """
 
 import io
@@ -23,7 +23,7 @@ _VERSION = "brain.Event:2"
 
 @dataclass(frozen=True)
 class Moment:
-    """Something to show at one moment.
+    """A summary at one moment.
 
     Attributes:
         seconds: when, since 1970.
@@ -50,12 +50,12 @@ def event_file(moments: Iterable[Moment]) -> bytes:
 
 
 def scalars(values: Mapping[str, float]) -> Summary:
-    """Figures under their tags; TensorBoard keeps them in float32."""
+    """Scalars by tag; TensorBoard stores them in float32."""
     return _joined(scalar_pb(tag, value) for tag, value in values.items())
 
 
 def text(tag: str, words: str) -> Summary:
-    """Words under a tag."""
+    """A text with its tag."""
     return text_pb(tag, words)
 
 
@@ -86,10 +86,10 @@ def experiment(space: Mapping[str, Any], metrics: Mapping[str, str], seconds: fl
 
 
 def session_start(name: str, values: Mapping[str, Any], seconds: float) -> Summary:
-    """A trial begins.
+    """The start of a trial.
 
     Args:
-        name: unlike that of any other trial below the folder that TensorBoard is given.
+        name: unique among all trials in the folder that TensorBoard reads.
         values: its hyperparameters.
         seconds: when.
     """
@@ -97,7 +97,7 @@ def session_start(name: str, values: Mapping[str, Any], seconds: float) -> Summa
 
 
 def session_end(seconds: float, *, is_success: bool) -> Summary:
-    """A trial ends."""
+    """The end of a trial."""
     status = Status.Value("STATUS_SUCCESS" if is_success else "STATUS_FAILURE")
     end = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=seconds))
     summary = Summary()
@@ -110,7 +110,7 @@ def session_end(seconds: float, *, is_success: bool) -> Summary:
 
 
 def _domain(item: Mapping[str, Any]) -> Any:
-    """The domain of a KerasTuner hyperparameter, None for a kind that it is not known for."""
+    """The domain of a KerasTuner hyperparameter, None for an unknown kind."""
     config = item["config"]
     match item["class_name"]:
         case "Int":
@@ -124,8 +124,8 @@ def _domain(item: Mapping[str, Any]) -> Any:
         case "Fixed" if isinstance(config["value"], str | bool):
             return summary_v2.Discrete([config["value"]])
         case "Fixed":
-            # An interval of one point, since TensorBoard hides what is not among discrete values,
-            # and of a study's searches, looked at together, it knows the domains of one alone.
+            # An interval of one point: TensorBoard hides values outside a discrete domain, and for
+            # several searches together it uses the domains of only one.
             return summary_v2.RealInterval(float(config["value"]), float(config["value"]))
     return None
 

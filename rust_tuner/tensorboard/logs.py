@@ -1,14 +1,14 @@
-"""TensorBoard logs of searches, from their records alone.
+"""Writes TensorBoard logs of searches from their records alone.
 
     STUDY/tensorboard/regime_1/                    the search: space and metrics (HParams)
     STUDY/tensorboard/regime_1/trial_0000/         a trial: its values, how it ended, its final
                                                    figures (HParams), its curves averaged over folds
     STUDY/tensorboard/regime_1/trial_0000/fold_0/  the curves of a fold
 
-An event file is written once and whole, and its name carries the hash of the records that it tells
-of. So logs follow the records wherever these come from: what is there is not written again, what
-belongs to no record any more is removed, and a search that was killed and resumed, however often,
-has the logs of one that was not. Which bytes TensorBoard reads belongs to `event_files`.
+An event file is written atomically, and its name contains the hash of the records that it shows.
+The logs therefore depend only on the records: existing files are not written again, files without a
+record are removed, and a search that was killed and resumed, however often, has the same logs as
+one that was not. The bytes of a file are built by `event_files`.
 """
 
 import contextlib
@@ -38,15 +38,15 @@ LOGS = "tensorboard"
 _FORMAT = 1
 _LONGEST_WAIT = 60.0
 
-# The event files of a run: name -> what makes its content.
+# The event files of a run: name -> function that makes its content.
 _Run = dict[str, Callable[[], bytes]]
 
 
 def require_tensorboard() -> None:
-    """Refuse where the package that writes event files is missing.
+    """Check that the package that writes event files is installed.
 
     Raises:
-        ExtraError: with what installs it.
+        ExtraError: if it is missing; the message says how to install it.
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise ExtraError(
@@ -57,15 +57,15 @@ def require_tensorboard() -> None:
 
 
 def write_logs(directory: str | Path) -> Path:
-    """Write the logs of a study or of a single search, finished or not, and also while it runs.
+    """Write the logs of a study or of a single search, finished, interrupted or still running.
 
     Args:
         directory: a study's folder, whose logs are in its subfolder `tensorboard`; or a project
-            folder, whose logs are in the subfolder `tensorboard` beside it.
+            folder, whose logs are in the folder `tensorboard` next to it.
 
     Returns:
-        The folder of the logs, to be given to `tensorboard --logdir`: of all searches of a study,
-        whose trials TensorBoard then lists together, or of the one search.
+        The folder to pass to `tensorboard --logdir`: that of all searches of a study, whose trials
+        TensorBoard then lists together, or that of the single search.
 
     Raises:
         ExtraError: where the package tensorboard is missing.
@@ -73,28 +73,28 @@ def write_logs(directory: str | Path) -> Path:
         StorageError: where a file cannot be written.
     """
     require_tensorboard()
-    place = Path(directory)
-    if (place / RUN_FILE).is_file():
-        logs = place.parent / LOGS / place.name
-        _write(_Search(place, logs, place.name))
+    folder = Path(directory)
+    if (folder / RUN_FILE).is_file():
+        logs = folder.parent / LOGS / folder.name
+        _write(_Search(folder, logs, folder.name))
         return logs
-    for name, project in read_study(place).projects.items():
-        _write(_Search(project.folder, place / LOGS / name, name))
-    return place / LOGS
+    for name, project in read_study(folder).projects.items():
+        _write(_Search(project.folder, folder / LOGS / name, name))
+    return folder / LOGS
 
 
 class TensorBoardLogs:
     """A `Progress` that also keeps the logs of the searches that report to it.
 
-    A trial's logs are there as soon as its records are: all folds at its end where they train
-    together, one after another where they do not. The search computes what it does without them.
+    A trial's logs are written as soon as its records are: at its end if its folds train together,
+    after each fold if they do not. The logs do not change what the search computes.
     """
 
     def __init__(self, directory: str | Path, progress: Progress | None = None) -> None:
         """Keep logs in the subfolder `tensorboard` of a study's folder.
 
         Args:
-            directory: the study's folder, or any other that project folders are in.
+            directory: the study's folder, or any other folder of project folders.
             progress: where everything else is reported to; nowhere by default.
 
         Raises:
@@ -114,11 +114,11 @@ class TensorBoardLogs:
         self._progress.say(text)
 
     def recorded(self, project: Path, trial: str | None = None) -> None:
-        """Bring the logs up to the records, of one trial or of the whole search."""
+        """Update the logs from the records, of one trial or of the whole search."""
         if not self._is_announced:
             self._is_announced = True
             logs = shlex.quote(str(self._directory / LOGS))
-            self.say(f"to look at the searches as they go: tensorboard --logdir {logs}")
+            self.say(f"to watch the searches: tensorboard --logdir {logs}")
         name = project.name
         with contextlib.suppress(ValueError):
             name = project.resolve().relative_to(self._directory.resolve()).as_posix()
@@ -133,7 +133,7 @@ class _Search:
     Attributes:
         project: its project folder.
         logs: the folder of its logs.
-        name: what tells it from the other searches of its study.
+        name: its name, unique in its study.
     """
 
     project: Path
@@ -142,7 +142,7 @@ class _Search:
 
 
 def _write(search: _Search, trial: str | None = None) -> None:
-    """Make the logs of one trial, or of all of them, what the records say."""
+    """Update the logs of one trial, or of all trials, from the records."""
     with hold_lock(search.logs, "writing TensorBoard logs", wait=_LONGEST_WAIT):
         trials: Iterable[TrialRecord]
         if trial is None:
@@ -150,8 +150,8 @@ def _write(search: _Search, trial: str | None = None) -> None:
             run, trials = project.run, project.trials
         else:
             run = read_run(search.project)
-            place = search.project / f"trial_{trial}"
-            trials = [read_trial(place, objective=run.objective.name)]
+            trial_folder = search.project / f"trial_{trial}"
+            trials = [read_trial(trial_folder, objective=run.objective.name)]
         runs = {search.logs: _search_run(search, run)}
         for record in trials:
             runs |= _trial_runs(search, run, record)
@@ -164,7 +164,7 @@ def _write(search: _Search, trial: str | None = None) -> None:
 
 
 def _settle(folder: Path, files: _Run) -> None:
-    """Leave these event files in a run's folder, and no other files."""
+    """Make a run's folder contain exactly these event files."""
     for name, content in files.items():
         if not (folder / name).exists():
             with atomic_write(folder / name) as stream:
@@ -202,9 +202,9 @@ def _trial_runs(search: _Search, run: RunManifest, trial: TrialRecord) -> dict[P
     for fold in trial.folds:
         curves = {"training": fold.training, "validation": fold.validation}
         end = _fold_end(search, trial, fold)
-        told = {"curves": curves, "seconds": fold.seconds}
+        content = {"curves": curves, "seconds": fold.seconds}
         runs[folder / f"fold_{fold.fold}"] = {
-            _name(0, told): _curves_content(curves, end, fold.seconds)
+            _name(0, content): _curves_content(curves, end, fold.seconds)
         }
     return runs
 
@@ -234,17 +234,17 @@ def _trial_run(search: _Search, run: RunManifest, trial: TrialRecord) -> _Run:
         moments.append(event_files.Moment(end, 0, session))
         return event_files.event_file(moments)
 
-    # Two files, since TensorBoard reads on at the end of one, and never again what it has read.
+    # Two files, because TensorBoard continues at the end of a file and never reads its start again.
     files = {_name(0, {"name": name, "values": trial.values}): beginning}
     if trial.has_ended:
-        told = {
+        content = {
             "status": trial.status,
             "epoch": trial.epoch,
             "message": trial.message,
             "figures": _final_figures(run, trial),
             "curves": _mean_curves(trial),
         }
-        files[_name(1, told)] = ending
+        files[_name(1, content)] = ending
     return files
 
 
@@ -289,7 +289,7 @@ def _curves_content(
 def _curve_moments(
     curves: Mapping[str, Mapping[str, list[float]]], end: float, seconds: float
 ) -> list[Any]:
-    """A moment an epoch; the records have no time of each, so epochs take equal shares of it."""
+    """One moment per epoch; the records have no times of epochs, so each gets an equal share."""
     from rust_tuner.tensorboard import event_files
 
     tagged = {
@@ -311,8 +311,8 @@ def _curve_moments(
 def _span(search: _Search, trial: TrialRecord) -> tuple[float, float]:
     """When a trial began and ended, in seconds since 1970.
 
-    Folds that train together share their time and end together, others follow one another, maybe
-    with a break between them; either way the earliest of these differences is the beginning.
+    Folds that train together share their time and end together, others run one after another, maybe
+    with a break between them. In both cases the earliest of these differences is the start.
     """
     if not trial.folds:
         begun = (search.project / f"trial_{trial.trial}" / "trial.json").stat().st_mtime
@@ -335,7 +335,7 @@ def _view_only_tag(name: str) -> str:
     return f"view_only_{name.removeprefix('val_')}"
 
 
-def _name(order: int, told: Mapping[str, Any]) -> str:
+def _name(order: int, content: Mapping[str, Any]) -> str:
     """Name of an event file; TensorBoard reads those of a run in the order of their names."""
-    digest = sha256_of_json({"format": _FORMAT, "told": told})
+    digest = sha256_of_json({"format": _FORMAT, "told": content})
     return f"events.out.tfevents.{order}.{digest[:16]}"

@@ -265,7 +265,7 @@ def test_a_trial_that_cannot_be_read_is_named_rather_than_passed_over(
     name: str, project: Path, tmp_path: Path
 ) -> None:
     (project / "trial_0001" / name).write_text('{"cut short')
-    with pytest.raises(SearchError, match=rf"trial_0001: .*{name} is no valid JSON.*run the sear"):
+    with pytest.raises(SearchError, match=rf"trial_0001: .*{name} is not valid JSON.*run the sear"):
         export_best_hyperparameters(project, tmp_path / "best.json")
     assert not (tmp_path / "best.json").exists()
 

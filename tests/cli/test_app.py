@@ -255,10 +255,10 @@ def test_status_of_what_is_not_there(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("study.json", '{"form', "study.json is damaged: .*no valid JSON"),
+        ("study.json", '{"form', "study.json is damaged: .*not valid JSON"),
         ("study.json", "[]", "study.json is damaged"),
         ("study.json", "{}", "study.json is damaged: .*no format that this version knows"),
-        ("regime_1/search.json", '{"form', "regime_1: .*search.json is no valid JSON"),
+        ("regime_1/search.json", '{"form', "regime_1: .*search.json is not valid JSON"),
         ("regime_1/search.json", "{}", "regime_1: .*search.json is of no format"),
         ("regime_1/trial_0001/trial.json", '{"tri', "trial_0001: .*JSON.*run the search again"),
         ("regime_1/trial_0001/trial.json", "{}", "trial_0001: .*run the search again"),

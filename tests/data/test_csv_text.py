@@ -151,8 +151,10 @@ def test_faults_below_a_separator_line_keep_the_rows_of_the_file(tmp_path):
     blank, missing, short = str(caught.value).splitlines()
     assert blank.startswith("t.csv row 2: blank; expected the header here")
     assert missing.startswith("t.csv row 3: column 'b' is missing")
-    assert short.startswith("t.csv row 4: 1 values, but the header has 2 columns; look for a semi")
-    with pytest.raises(ManifestError, match=r"row 3: no valid CSV"):
+    assert short.startswith(
+        "t.csv row 4: 1 values, but the header has 2 columns; look for an extra"
+    )
+    with pytest.raises(ManifestError, match=r"row 3: not valid CSV"):
         columns_of(write(tmp_path, 'sep=,\na,b\n"1,2\n'))
 
 
@@ -169,9 +171,9 @@ def test_a_table_that_is_separated_otherwise_than_its_first_line_says_has_that_f
 
 def test_what_is_no_regular_file_or_no_path_is_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(ManifestError, match=r"pipe\.csv is no regular file"):
+    with pytest.raises(ManifestError, match=r"pipe\.csv is not a regular file"):
         read_rows(tmp_path / "pipe.csv")
-    with pytest.raises(ManifestError, match="is no path"):
+    with pytest.raises(ManifestError, match="is not a valid path"):
         read_rows(tmp_path / "a\0b.csv")
 
 

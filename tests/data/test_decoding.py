@@ -159,7 +159,7 @@ def test_images_that_cannot_be_read_back_stay_in_memory_and_that_is_said(
     found = decode_images(radiographs, image_size=SIZE, cache=tmp_path / "cache", progress=said)
     np.testing.assert_array_equal(found, whole)
     (line,) = said.lines
-    assert re.search(r"cannot be read back; check the disk.*name another cache folder", line)
+    assert re.search(r"cannot be read back; check the disk.*choose another cache folder", line)
 
 
 @pytest.mark.parametrize("obstacle", ["file for the cache", "folder for the entry", "no room"])
@@ -171,7 +171,7 @@ def test_a_cache_that_cannot_be_written_leaves_the_images_in_memory(
     (entry,) = cache.glob("*.images")
     entry.unlink()
     if obstacle == "file for the cache":
-        cure = f"Remove or rename {cache}, which is a file where a folder must be"
+        cure = f"Remove or rename {cache}, which is a file, not a folder"
         (cache / ".lock").unlink()
         cache.rmdir()
         cache.write_bytes(b"")
@@ -179,7 +179,7 @@ def test_a_cache_that_cannot_be_written_leaves_the_images_in_memory(
         cure = f"Remove or rename the folder {entry}"
         (entry / "inside").mkdir(parents=True)
     else:
-        cure = "(No space left on device). Make room or mend the permissions"
+        cure = "(No space left on device). Free disk space or fix the permissions"
 
         def full(handle: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -249,7 +249,7 @@ DEEP_ROW = b"\0" + bytes(range(48)) * 2
         ),
         (
             raw_png(width=60_000, height=60_000, depth=8, colour=0, rows=b""),
-            "60000 by 60000 pixels, which no radiograph has; expected at most 89478485 pixels",
+            "60000 by 60000 pixels, too large for a radiograph; expected at most 89478485 pixels",
         ),
     ],
 )
@@ -322,7 +322,7 @@ def test_all_faults_of_content_are_told_together_the_gravest_first(tmp_path: Pat
         check_content(radiographs_of(paths, ["p", "q", "p", "r", "s"]))
     grave, same, empty = str(caught.value).splitlines()
     assert grave.startswith("m.csv row 6: image=")
-    assert "same picture as row 2, which is of patient p, but this row is of patient s;" in grave
+    assert "same picture as row 2, which belongs to patient p, but this row to patient s;" in grave
     assert same.startswith("m.csv row 4: image=")
     assert "same picture as row 2, of the same patient; remove one of the two" in same
     assert empty.startswith("m.csv row 5: image=")

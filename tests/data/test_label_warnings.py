@@ -47,7 +47,7 @@ def test_labels_that_one_side_lacks_are_in_one_line_with_patients_and_mend(lacks
     (line,) = split_warnings(*sides)
     assert line == (
         f"no radiograph of the {side} (2 patients) has medial_3, medial_4: {worth}; another seed "
-        "or hold-out fraction, in a new study folder, may mend it"
+        "or hold-out fraction, in a new study folder, may help"
     )
 
 
@@ -64,9 +64,9 @@ def test_a_cortex_counts_only_where_it_is_visible():
 def test_what_nothing_has_is_told_once_and_of_no_side():
     of_one_view = [radiographs((name, "ap", 1), (name, "ap", 2)) for name in "ab"]
     assert split_warnings(*of_one_view) == (
-        "no radiograph has view_lateral, medial_3, medial_4: there is nothing to tell apart, and "
+        "no radiograph has view_lateral, medial_3, medial_4: there is nothing to distinguish; "
         "the AUROC is undefined",
-        "every radiograph has view_ap where it is shown: there is nothing to tell apart, and the "
+        "every radiograph has view_ap where it is shown: there is nothing to distinguish; the "
         "AUROC is undefined",
     )
 

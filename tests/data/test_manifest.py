@@ -135,7 +135,7 @@ def test_a_score_outside_its_range_is_named_with_row_and_column(tmp_path: Path, 
         (",007,1,ap,1,,,", "image is empty; give the path"),
         ("x.png,007,1,ap,1,,,", "image=x.png; no such file, expected at "),
         ("../up,007,1,ap,1,,,", "image=../up; no such file, expected at "),
-        (".,007,1,ap,1,,,", " is not a file, name the image itself"),
+        (".,007,1,ap,1,,,", " is not a file; give the path of the image"),
         ("i\\b.png,007,1,ap,1,,,", "(with / between folders)"),
         (f"{'x' * 5000}.png,007,1,ap,1,,,", "no such file, expected at "),
         ("a.png,007,1,ap,1,,,", "image=a.png; the same file as in row 2, keep one"),
@@ -189,7 +189,7 @@ def test_of_a_long_list_the_first_faults_are_shown_and_the_rest_counted(tmp_path
         (HEADER + ",age", "unknown column 'age'; rename or remove it, expected image"),
         (HEADER + ",sites", "unknown column 'sites'; rename or remove it, did you mean 'site'?"),
         ("," + HEADER, "column 1 has no name; remove it"),
-        (HEADER + ",view", "column 'view' is there 2 times; keep one"),
+        (HEADER + ",view", "column 'view' appears 2 times; keep one"),
         (HEADER.replace(",", ";"), "the columns are separated by ';', expected commas"),
     ],
 )
@@ -212,13 +212,13 @@ def test_rows_are_checked_even_where_a_column_is_missing(tmp_path: Path) -> None
     [
         (b"", "m.csv: the file is empty"),
         (b"\xef\xbb\xbf\n", "m.csv: the file is empty"),
-        (b",,,\n,,,\n", "m.csv: the file holds blank lines only"),
-        (HEADER.encode() + b"\n", "m.csv: the table has a header and no rows"),
+        (b",,,\n,,,\n", "m.csv: the file contains only blank lines"),
+        (HEADER.encode() + b"\n", "m.csv: the table has a header but no rows"),
         (HEADER.encode("utf-16"), "m.csv: encoded as UTF-16, expected UTF-8"),
         (HEADER.encode() + b"\nM\xfcller.png", "m.csv row 2: not encoded as UTF-8 (byte 0xfc)"),
-        (b"PK\x03\x04rest", "m.csv: a spreadsheet or zip file, no CSV"),
-        (b"\x7fELF\0\0", "m.csv: binary content, no CSV file"),
-        (HEADER.encode() + b'\n"a.png,1', "m.csv row 2: no valid CSV"),
+        (b"PK\x03\x04rest", "m.csv: a spreadsheet or zip file, not CSV"),
+        (b"\x7fELF\0\0", "m.csv: binary content, not a CSV file"),
+        (HEADER.encode() + b'\n"a.png,1', "m.csv row 2: not valid CSV"),
         (b"\n" + HEADER.encode() + b"\na.png,1,1,ap,,,,\n", "m.csv row 1: blank; expected"),
     ],
 )
@@ -232,7 +232,7 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path, content: bytes, messag
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"nothing\.csv: no such file; check the path"):
         load_manifest(tmp_path / "nothing.csv")
-    with pytest.raises(ManifestError, match="is a folder; give the CSV file in it"):
+    with pytest.raises(ManifestError, match="is a folder; give the CSV file inside it"):
         load_manifest(tmp_path)
 
 
@@ -274,7 +274,7 @@ def test_a_table_without_a_column_is_refused() -> None:
 
 def test_a_table_with_a_column_twice_is_refused() -> None:
     twice = pd.concat([table(), table()[["view"]]], axis=1)
-    with pytest.raises(ManifestError, match="column 'view' is there more than once"):
+    with pytest.raises(ManifestError, match="column 'view' appears more than once"):
         Radiographs(twice)
 
 
@@ -434,7 +434,7 @@ def test_a_faulty_published_row_is_named(
         ("x.png\ny.png\nz.png\n", "filenames.csv: 3 file names for 2 rows of labels.csv"),
         ("x.png\n./x.png\n", "filenames.csv row 2: ./x.png is also in row 1"),
         ("\ny.png\n", "filenames.csv row 1: the file name is empty"),
-        ("x.png,1\ny.png\n", "filenames.csv row 1: 2 values, expected one file name a line"),
+        ("x.png,1\ny.png\n", "filenames.csv row 1: 2 values, expected one file name per line"),
         ("", "filenames.csv: the file is empty"),
     ],
 )

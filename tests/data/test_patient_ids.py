@@ -102,6 +102,6 @@ def test_faults_name_both_rows_and_the_mend() -> None:
         faults.raise_any()
     assert str(caught.value) == (
         r"m.csv row 5: patient_id='\u04201' (also in row 6) reads like 'P1' of row 2; two ids of "
-        "one person can be on both sides of a split, so write one id in one way, or, where they "
-        "are different people, say so by --distinct-patients (in Python distinct_patients=True)"
+        "one person can be on both sides of a split, so write one id in one way, or, if they are "
+        "different people, pass --distinct-patients (in Python distinct_patients=True)"
     )

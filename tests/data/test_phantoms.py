@@ -397,5 +397,5 @@ def test_patients_are_of_sites_in_turns_and_are_the_same_patients():
     sites = table.groupby("patient_id", sort=False)["site"].unique().map(list)
     assert sites.tolist() == [["S1"], ["S2"], ["S3"], ["S1"], ["S2"], ["S3"], ["S1"]]
     assert "site" not in plain
-    with pytest.raises(ManifestError, match="sites=0; patients are of at least 1 site"):
+    with pytest.raises(ManifestError, match="sites=0; a phantom set has at least 1 site"):
         phantom_table(patients=7, sites=0)

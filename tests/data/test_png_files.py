@@ -195,9 +195,9 @@ def test_a_png_is_turned_as_its_metadata_say(load: Load, number: int) -> None:
     ("palette", "message"),
     [
         (None, "no palette"),
-        (bytes(5), "no palette, or one of a wrong size"),
-        (bytes(3 * 5), "no palette, or one of a wrong size"),
-        (b"", "no palette, or one of a wrong size"),
+        (bytes(5), "no palette, or one of the wrong size"),
+        (bytes(3 * 5), "no palette, or one of the wrong size"),
+        (b"", "no palette, or one of the wrong size"),
         (bytes(3 * 2), "colour 3 of a palette of 2"),
     ],
 )
@@ -231,13 +231,13 @@ def test_an_animation_is_refused_and_one_frame_is_a_picture(load: Load) -> None:
         (PNG_START + header(3, 3, 8, 0) * 2 + chunk(b"IEND", b""), "no PNG header, or more than"),
         (PNG_START + chunk(b"IDAT", b"") + header(3, 3, 8, 0) + chunk(b"IEND", b""), "no PNG head"),
         (PNG_START + chunk(b"IHDR", bytes(5)) + chunk(b"IEND", b""), "no PNG header"),
-        (PNG_START + header(3, 3, 3, 0) + chunk(b"IEND", b""), "unknown form of PNG, 3 bits"),
-        (PNG_START + header(3, 3, 8, 5) + chunk(b"IEND", b""), "unknown form .* colour type 5"),
-        (PNG_START + header(3, 3, 16, 3) + chunk(b"IEND", b""), "unknown form of PNG, 16 bits"),
+        (PNG_START + header(3, 3, 3, 0) + chunk(b"IEND", b""), "unknown kind of PNG, 3 bits"),
+        (PNG_START + header(3, 3, 8, 5) + chunk(b"IEND", b""), "unknown kind .* colour type 5"),
+        (PNG_START + header(3, 3, 16, 3) + chunk(b"IEND", b""), "unknown kind of PNG, 16 bits"),
         (PNG_START + header(0, 3, 8, 0) + chunk(b"IEND", b""), "0 by 3 pixels"),
-        (PNG_START + header(70_000, 1, 8, 0) + chunk(b"IEND", b""), "70000 by 1 pixels, which no"),
+        (PNG_START + header(70_000, 1, 8, 0) + chunk(b"IEND", b""), "70000 by 1 pixels, too large"),
         (PNG_START + b"\xff\xff\xff\xff" + b"IDAT" + bytes(50), "the end is missing"),
-        (PNG_START + bytes(50), "no chunk of a PNG at byte 8"),
+        (PNG_START + bytes(50), "not a PNG chunk at byte 8"),
     ],
 )
 def test_another_form_is_refused_with_what_is_wrong(

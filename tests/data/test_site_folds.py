@@ -56,7 +56,7 @@ def test_a_label_that_a_site_lacks_is_told() -> None:
     ("data", "message"),
     [
         (radiographs(sites=1), "m.csv has no column 'site', so no site can be left out"),
-        (radiographs(site="Oslo"), r"all patients are of 1 site \(Oslo\); .* at least two"),
+        (radiographs(site="Oslo"), r"all patients are from 1 site \(Oslo\); .* at least two"),
         (radiographs(site=""), r"the site is empty in 5\d rows \(2, 3, 4, 5, 6, ...\)"),
     ],
 )
@@ -68,7 +68,7 @@ def test_where_no_site_can_be_left_out_it_is_refused(data: Radiographs, message:
 def test_a_patient_of_two_sites_is_named() -> None:
     table = phantom_table(patients=24, seed=0, sites=2)
     table.loc[table.index[1], "site"] = "S2"
-    with pytest.raises(SplitError, match="patient P0001 has radiographs of the sites S1 and S2"):
+    with pytest.raises(SplitError, match="patient P0001 has radiographs from the sites S1 and S2"):
         make_site_folds(Radiographs(table))
 
 
@@ -141,7 +141,7 @@ def test_a_change_without_its_hash_and_another_seed_are_refused(
 ) -> None:
     path, development = made
     load_or_make_site_folds(path, development, 0)
-    with pytest.raises(SplitError, match="folds by site were made with seed 0, asked for seed 1"):
+    with pytest.raises(SplitError, match="folds by site were made with seed 0, not 1"):
         load_or_make_site_folds(path, development, 1)
     path.write_text(path.read_text().replace('"S2"', '"S9"'))
     with pytest.raises(SplitError, match="was changed by hand"):

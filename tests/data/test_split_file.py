@@ -99,11 +99,13 @@ def test_order_and_place_of_the_radiographs_do_not_matter(tmp_path: Path) -> Non
 
 def test_another_seed_or_fraction_is_refused(tmp_path: Path) -> None:
     path, development = made(tmp_path)
-    with pytest.raises(SplitError, match=r"split\.json: made with seed 0, asked for seed 5; take"):
+    with pytest.raises(
+        SplitError, match=r"split\.json: made with seed 0, but seed 5 was requested; use"
+    ):
         load_or_make_split(path, table(), 0.25, 5)
-    with pytest.raises(SplitError, match=r"made with fraction 0\.25, asked for fraction 0\.3"):
+    with pytest.raises(SplitError, match=r"fraction 0\.25, but fraction 0\.3 was"):
         load_or_make_split(path, table(), 0.3, 0)
-    with pytest.raises(SplitError, match="the 3 folds were made with seed 0, asked for seed 5"):
+    with pytest.raises(SplitError, match="the 3 folds were made with seed 0, not 5"):
         load_or_make_folds(path, development, 3, 5)
 
 
@@ -166,7 +168,7 @@ def test_folds_of_another_development_set_are_refused(tmp_path: Path) -> None:
         (lambda c: c.pop("holdout"), r"damaged \(KeyError\('holdout'\)\)"),
         (lambda c: c.update(folds=3), "damaged"),
         (lambda c: c.update(seed="zero"), "damaged"),
-        (lambda c: c.update(version=9), "no split of version 1"),
+        (lambda c: c.update(version=9), "not a split of version 1"),
     ],
 )
 def test_a_split_that_contradicts_itself_is_refused(
@@ -216,7 +218,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
 def test_a_fraction_that_is_no_number_is_refused(tmp_path: Path) -> None:
     path, _ = made(tmp_path)
     path.write_text(path.read_text().replace('"fraction": 0.25', '"fraction": NaN'))
-    with pytest.raises(SplitError, match=r"no valid JSON; restore the file"):
+    with pytest.raises(SplitError, match=r"not valid JSON; restore the file"):
         load_or_make_split(path, table(), 0.25, 0)
 
 

@@ -254,7 +254,7 @@ def test_what_is_sealed_remembers_it(source: str) -> None:
     radiographs = small_table([f"p{n // 2}" for n in range(24)])
     development, holdout = split_holdout(radiographs, 0.25, 0)
     sealed = REMEMBERED[source](development, holdout)
-    message = r"radiographs are of sealed patients \(rows .*pass the first of the two sets"
+    message = r"radiographs belong to sealed patients \(rows .*pass the first of the two sets"
     for use in (
         Development,
         split_holdout,
@@ -381,8 +381,11 @@ def test_one_large_patient_does_not_unbalance_the_others() -> None:
         (lambda r: make_folds(r, 2, -1), "seed=-1; expected an integer from 0"),
         (lambda r: make_folds(r, 2, None), "seed=None; expected an integer from 0"),
         (lambda r: make_folds(r, 2, True), "seed=True; expected an integer from 0"),
-        (lambda r: split_holdout(r, 0.0), r"fraction=0\.0; expected a number in 0 to 1"),
-        (lambda r: split_holdout(r, float("nan")), "fraction=nan; expected a number in 0 to 1"),
+        (lambda r: split_holdout(r, 0.0), r"fraction=0\.0; expected a number between 0 and 1"),
+        (
+            lambda r: split_holdout(r, float("nan")),
+            "fraction=nan; expected a number between 0 and 1",
+        ),
         (
             lambda r: split_holdout(r, 0.1),
             r"fraction of 0\.1 with 3 patient\(s\) leaves the hold-out set",
@@ -446,6 +449,6 @@ def test_folds_are_frozen_and_whole() -> None:
     with pytest.raises(ValueError, match="read-only"):
         folds.assignment[0] = 1
     with pytest.raises(
-        SplitError, match=r"assigned to the folds \[0, 2\]; expected each of 0 to 2"
+        SplitError, match=r"assigned to the folds \[0, 2\]; expected every fold from 0 to 2"
     ):
         Folds(assignment=np.array([0, 2]), num_folds=3, seed=0)

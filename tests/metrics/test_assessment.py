@@ -239,7 +239,7 @@ def test_a_mean_over_scores_says_how_many_occur(predictions):
     # It is predicted for some, so it has an F1, which is 0 and of no patient.
     figure = found["macro_f1", "medial", "", "visible"]
     assert (figure.defined, figure.total) == (4, 4)
-    assert figure.reason == "0 patients with the rarest score; an interval takes at least 5"
+    assert figure.reason == "0 patients with the rarest score; an interval needs at least 5"
 
 
 def test_models_of_several_folds_are_ranked_fold_by_fold():

@@ -23,32 +23,32 @@ def test_an_interval_holds_its_value(figure):
     [
         (
             Measured("recall", 0.5, 0.1, 4, 4),
-            "4 patients with data for it; an interval takes at least 5",
+            "4 patients with data for it; an interval needs at least 5",
         ),
         (Measured("recall", 0.5, 0.1, 1, 1), "1 patient with data for it"),
         (
             Measured("recall", 0.5, 0.01, 4, 40, of_mean=True),
-            "4 patients of the rarest label; an interval takes at least 5",
+            "4 patients with the rarest label; an interval needs at least 5",
         ),
         (
             Measured("average_precision", 0.5, 0.01, 19, 40, of_mean=True),
-            "19 patients of the rarest label; an interval takes at least 20",
+            "19 patients with the rarest label; an interval needs at least 20",
         ),
         (
             Measured("macro_f1", 0.5, 0.01, 4, 40),
-            "4 patients with the rarest score; an interval takes at least 5",
+            "4 patients with the rarest score; an interval needs at least 5",
         ),
-        (Measured("mae", 1.0, 0.01, 40, 9), "an interval takes at least 10"),
-        (Measured("kappa", 1.0, 0.0, 40, 40), "it is the same without any one patient"),
+        (Measured("mae", 1.0, 0.01, 40, 9), "an interval needs at least 10"),
+        (Measured("kappa", 1.0, 0.0, 40, 40), "no patient changes it"),
         (
             Measured("recall", 0.1, 1e-33, 40, 0, of_mean=True),
-            "it is the same without any one patient",
+            "no patient changes it",
         ),
         (
             Measured("recall", 0.1, 1e-3, 40, 1, of_mean=True),
-            "it is the same without any one patient but one",
+            "only one patient changes it",
         ),
-        (Measured("recall", 0.5, math.nan, 9, 9), "without some one patient it is undefined"),
+        (Measured("recall", 0.5, math.nan, 9, 9), "it is undefined without one of the patients"),
     ],
 )
 def test_a_figure_without_an_interval_says_why(measured, reason):

@@ -104,7 +104,9 @@ def test_the_view_alone_of_a_fold_knows_the_other_folds():
     found = view_only_of_folds(labels, folds)
     expected = view_only_scores(labels[folds != 1], labels[folds == 1])
     np.testing.assert_array_equal(found[folds == 1], expected)
-    with pytest.raises(MetricError, match="1 fold; the prevalences of a fold come from the others"):
+    with pytest.raises(
+        MetricError, match="1 fold; expected at least 2, as a fold's prevalences come from"
+    ):
         view_only_of_folds(labels, np.zeros(30, int))
 
 

@@ -158,8 +158,8 @@ def test_a_label_of_too_few_patients_has_no_interval_and_says_why() -> None:
     truth = np.stack([patients < 4, patients >= 4, patients < 5, patients < 0], axis=1)
     score = truth + np.random.default_rng(0).normal(size=truth.shape)
     few, most, enough, never = auroc_intervals(truth, score, patients).labels
-    assert few.reason == "4 patients with this label; an interval takes at least 5"
-    assert most.reason == "4 patients without this label; an interval takes at least 5"
+    assert few.reason == "4 patients with this label; an interval needs at least 5"
+    assert most.reason == "4 patients without this label; an interval needs at least 5"
     assert few.value == pytest.approx(auroc(truth, score)[0])
     assert enough.low < enough.value < enough.high
     assert np.isnan(never.value)
@@ -250,7 +250,7 @@ def test_patients_of_one_radiograph_give_the_error_of_the_mean() -> None:
 @pytest.mark.parametrize(
     ("patients", "options", "message"),
     [
-        (["a", "a"], {}, "1 patient; an interval over patients takes at least 2"),
+        (["a", "a"], {}, "1 patient; an interval over patients needs at least 2"),
         ([], {}, "0 patient"),
         ([["a"], ["b"]], {}, r"patient_ids \(2, 1\); expected \(n,\)"),
         (["a", "b"], {"num_resamples": 0}, "num_resamples=0; expected at least 1"),

@@ -57,7 +57,7 @@ def test_of_equally_good_cut_offs_the_nearest_to_the_threshold_is_taken():
             [14] * 9 + [5] * 9,
             [10] * 18,
             None,
-            "no cut-off of visits tells union better than chance",
+            "no cut-off of visits predicts union better than chance",
         ),
         ([14] * 9 + [5] * 9, [9] * 9 + [14] * 9, None, "better than chance"),
         ([14] * 9 + [5] * 9, [14] * 9 + [5] * 9, np.repeat([0, 1, 2], 6), "have 2 patients with"),

@@ -371,7 +371,7 @@ def test_a_cache_that_cannot_be_read_back_is_said_so_and_costs_no_feature(
     found = extract_features(images, ALL_FLIPS, cache=tmp_path / "cache", progress=said)
     assert np.array_equal(found.values, whole.values)
     (line,) = said.lines
-    assert re.search(r"written cannot be read back; check the disk.*name another cache", line)
+    assert re.search(r"written cannot be read back; check the disk.*choose another cache", line)
 
 
 def fifo(entry: Path) -> None:
@@ -399,8 +399,8 @@ def file_instead_of_the_cache(entry: Path) -> None:
     ("damage", "cure"),
     [
         (folder_instead, r"cannot be written \(Is a directory\)\. Remove or rename the folder "),
-        (file_instead_of_its_folder, "Remove or rename .*, which is a file where a folder must be"),
-        (file_instead_of_the_cache, "Remove or rename .*, which is a file where a folder must be"),
+        (file_instead_of_its_folder, "Remove or rename .*, which is a file, not a folder"),
+        (file_instead_of_the_cache, "Remove or rename .*, which is a file, not a folder"),
     ],
 )
 def test_what_stands_in_the_cache_s_way_is_named_once_and_the_features_are_computed(
@@ -416,7 +416,7 @@ def test_what_stands_in_the_cache_s_way_is_named_once_and_the_features_are_compu
         assert "4.png" in quick.take()
         (line,) = said.lines
         assert re.search(cure, line)
-        assert "name another cache folder (--cache, cache=... or RUST_TUNER_CACHE)" in line
+        assert "choose another cache folder (--cache, cache=... or RUST_TUNER_CACHE)" in line
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -451,7 +451,10 @@ def test_a_cache_that_cannot_be_written_costs_no_feature(
     found = extract_features(images, ALL_FLIPS, cache=tmp_path / "cache", progress=said)
     assert np.array_equal(found.values, whole.values)
     (line,) = said.lines
-    assert f"({os.strerror(reason)}). Make room or mend the permissions, or name another" in line
+    assert (
+        f"({os.strerror(reason)}). Free disk space or fix the permissions, or choose another"
+        in line
+    )
 
 
 def test_a_disk_that_has_room_again_keeps_what_is_computed_from_then_on(

@@ -37,7 +37,7 @@ def dense(**settings):
             None,
             "learning-rate schedule",
         ),
-        (list, "adam", lambda y, p: p, "is not known to treat each row by itself"),
+        (list, "adam", lambda y, p: p, "is not known to treat each row separately"),
     ],
 )
 def test_what_would_mix_folds_is_refused_with_the_reason(layers, optimizer, loss, reason):
@@ -69,7 +69,7 @@ def test_what_compile_and_optimizer_keep_out_of_their_configuration_is_refused()
     plan_head(head(optimizer=optimizer))
     optimizer = keras.optimizers.AdamW(weight_decay=0.1)
     optimizer.exclude_from_weight_decay(var_names=["kernel"])
-    with pytest.raises(MixedFolds, match="optimizer AdamW leaves some weights without decay"):
+    with pytest.raises(MixedFolds, match="optimizer AdamW excludes some weights from weight decay"):
         plan_head(head(optimizer=optimizer))
 
 

@@ -76,8 +76,8 @@ def test_one_inter_op_thread_is_set_before_tensorflow_runs_and_only_said_afterwa
     assert fresh == {"threads": 1, "told": []}
     assert running["threads"] == 0
     (line,) = running["told"]
-    assert "results repeat within 1e-3 only, not bitwise" in line
-    assert "set_inter_op_parallelism_threads(1) first thing" in line
+    assert "results repeat only within 1e-3, not bitwise" in line
+    assert "set_inter_op_parallelism_threads(1) before anything else" in line
     assert set_before == {"threads": 1, "told": []}
 
 

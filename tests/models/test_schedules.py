@@ -143,7 +143,8 @@ def test_batch_sizes_stay_different_where_a_smaller_fold_must_split() -> None:
 @pytest.mark.parametrize(("num_rows", "batch_size"), [(0, 16), (-1, 16), (10, 0), (10, -4)])
 def test_nothing_to_train_on_is_refused(num_rows: int, batch_size: int) -> None:
     with pytest.raises(
-        SearchError, match=f"{num_rows} training rows in batches of {batch_size}; both start at 1"
+        SearchError,
+        match=f"{num_rows} training rows in batches of {batch_size}; expected at least 1 each",
     ):
         batch_sizes(num_rows, batch_size)
 

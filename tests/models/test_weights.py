@@ -52,10 +52,10 @@ def test_the_kernels_of_an_optimizer_are_not_counted(tmp_path):
 @pytest.mark.parametrize(
     ("shapes", "told"),
     [
-        ([], "0 convolutions with 0 weights, expected are 94 with 21,751,136"),
+        ([], "0 convolutions with 0 weights, expected 94 with 21,751,136"),
         ([(7, 7, 3, 64)], "1 convolutions with 9,408 weights"),
         (right()[:-1], "93 convolutions"),
-        ([*right(), (2048, 1000)], "with its top; take the file without it"),
+        ([*right(), (2048, 1000)], "with its top; use the file without it"),
     ],
 )
 def test_another_model_is_refused_with_what_it_holds(tmp_path, shapes, told):
@@ -80,9 +80,9 @@ def test_a_zip_without_weights_is_a_weights_error(tmp_path):
 
 def test_a_folder_in_the_files_place_is_said_to_be_none(tmp_path):
     (tmp_path / "a.h5").mkdir()
-    with pytest.raises(WeightsError, match="is no regular file"):
+    with pytest.raises(WeightsError, match="is not a regular file"):
         find_local_weights(tmp_path / "a.h5")
-    with pytest.raises(WeightsError, match="is not there"):
+    with pytest.raises(WeightsError, match="does not exist"):
         find_local_weights(tmp_path / "b.h5")
 
 

@@ -75,7 +75,7 @@ def test_a_damaged_record_is_refused_with_what_to_do(path, change):
 
 def test_a_record_cut_short_is_refused(path):
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(RustTunerError, match="no valid JSON"):
+    with pytest.raises(RustTunerError, match="not valid JSON"):
         read_checks(path)
     path.unlink()
     with pytest.raises(FileNotFoundError):

@@ -385,7 +385,7 @@ def test_a_folder_without_a_search_is_refused(tmp_path):
 
 def test_a_damaged_run_manifest_is_named(project):
     (project / "search.json").write_text('{"objective"')
-    with pytest.raises(RustTunerError, match=r"search\.json is no valid JSON"):
+    with pytest.raises(RustTunerError, match=r"search\.json is not valid JSON"):
         read_project(project)
 
 

@@ -509,7 +509,7 @@ def test_predictions_that_cannot_be_drawn_leave_the_page_whole(tmp_path):
 
 def test_a_report_that_cannot_be_written_is_an_error_and_no_page(small):
     (small / "report").write_text("in the way")
-    with pytest.raises(StorageError, match="cannot be worked in"):
+    with pytest.raises(StorageError, match="cannot be used"):
         write_report(small)
 
 

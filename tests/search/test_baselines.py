@@ -266,10 +266,10 @@ def test_weights_that_are_missing_are_found_before_anything_is_trained(
 ):
     with pytest.raises(WeightsError, match=r"inceptionv3_radimagenet needs its weights: request"):
         run_baselines(development, tmp_path, models=[RADIMAGENET], protocol=protocol)
-    with pytest.raises(WeightsError, match=r"nowhere\.h5 is not there"):
+    with pytest.raises(WeightsError, match=r"nowhere\.h5 does not exist"):
         run_baselines(development, tmp_path, radimagenet_weights="/nowhere.h5", protocol=protocol)
     monkeypatch.setenv(WEIGHTS_VARIABLE, "/nowhere.h5")
-    with pytest.raises(WeightsError, match=f"{WEIGHTS_VARIABLE}=/nowhere.h5 names no file"):
+    with pytest.raises(WeightsError, match=f"{WEIGHTS_VARIABLE}=/nowhere.h5 is not a file"):
         run_baselines(development, tmp_path, protocol=protocol)
     assert list(tmp_path.iterdir()) == []
 

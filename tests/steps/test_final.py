@@ -187,7 +187,7 @@ def test_every_figure_is_written_with_its_interval(final_study):
     # Two patients have no interval, and the record says so.
     assert found["patients"] == 2
     assert macro["low"] is None
-    assert macro["reason"] == "2 patients with a label; an interval takes at least 5"
+    assert macro["reason"] == "2 patients with a label; an interval needs at least 5"
     assert macro["total"] == 18
     names = ("accuracy", "balanced_accuracy", "macro_f1", "kappa")
     assert tuple(found["metrics"])[:5] == (*names, "auroc")

@@ -108,7 +108,7 @@ def test_nested_leaves_a_site_out_outside_and_another_one_inside(
 def test_two_sites_are_too_few_to_nest(by_site, feature_cache, tmp_path):
     two = write_phantoms(tmp_path / "two", patients=12, seed=0, sites=2)
     study = Study(tmp_path / "study", two, by_site, cache=feature_cache)
-    with pytest.raises(SplitError, match=r"inside outer fold 0: .* leaving one out takes at least"):
+    with pytest.raises(SplitError, match=r"inside outer fold 0: .* leaving one out needs at least"):
         study.nested()
 
 

@@ -363,7 +363,7 @@ def test_what_else_is_reported_is_passed_on_and_where_to_look_is_said_once(tmp_p
         progress.say("hello")
     for _ in range(2):
         progress.recorded(folder)
-    look = f"to look at the searches as they go: tensorboard --logdir '{tmp_path}/a study/{LOGS}'"
+    look = f"to watch the searches: tensorboard --logdir '{tmp_path}/a study/{LOGS}'"
     assert notes.told == [("epochs", 3, 1), "hello", look]
 
 

@@ -51,7 +51,7 @@ def test_checks_that_were_not_run_or_are_damaged_are_said(tmp_path):
     (tmp_path / "checks.json").write_text("{")
     (line,) = plain(check_status_lines(tmp_path))
     assert line.startswith("checks: ")
-    assert "no valid JSON" in line
+    assert "not valid JSON" in line
 
 
 @pytest.mark.parametrize("count", [3, 4])
