@@ -36,7 +36,7 @@ class StudyFolder:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_waiting_for_the_disk():
-    """Tests write and rename files, but do not sync them, which takes a tenth of their time.
+    """Tests write and rename files as ever, but do not wait until the disk has them.
 
     Syncing guards against a power cut. A killed process, which tests do kill, loses nothing that
     it has written, and processes that tests start sync as always.

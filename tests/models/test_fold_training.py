@@ -304,10 +304,12 @@ def test_each_flip_variant_is_drawn_equally_often_for_every_row():
 
 
 @pytest.mark.numerical
-def test_order_and_flips_are_a_function_of_the_place_and_the_epoch():
+@pytest.mark.parametrize("column", [0, 1], ids=["order", "flips"])
+def test_order_and_flips_are_a_function_of_the_place_and_the_epoch(column):
     def epochs(**changes):
         place = dataclasses.replace(PLACE, **changes)
-        return [joined(epoch)[0].tobytes() for epoch in record(place=place, epochs=3).epochs]
+        model = record(place=place, epochs=3)
+        return [joined(epoch)[0][:, column].tobytes() for epoch in model.epochs]
 
     first = epochs()
     np.random.seed(7)
