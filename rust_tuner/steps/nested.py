@@ -18,6 +18,7 @@ import pandas as pd
 
 from rust_tuner.analysis.nested import OUTER_FOLD, nested_summary
 from rust_tuner.data.csv_output import csv_text
+from rust_tuner.data.exact_csv import read_exactly
 from rust_tuner.data.outer_folds import OuterFold, outer_folds
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import (
@@ -329,9 +330,7 @@ def _predictions(
     answers = np.full((len(development), len(LABELS)), np.nan, dtype=np.float32)
     owner = np.zeros(len(development), dtype=np.int64)
     for fold in outer:
-        told = pd.read_csv(
-            outer_folder(folder, fold.number) / OUTER_PREDICTIONS, float_precision="round_trip"
-        )
+        told = read_exactly(outer_folder(folder, fold.number) / OUTER_PREDICTIONS)
         answers[fold.validation_rows] = told[[f"probability_{label}" for label in LABELS]]
         owner[fold.validation_rows] = fold.number
     table = development.radiographs.table.reset_index(drop=True).assign(**{OUTER_FOLD: owner})
