@@ -116,8 +116,8 @@ def test_a_hyperparameter_is_added_in_four_places(tmp_path: Path) -> None:
 FIGURE = (
     Place(
         "metrics/assessment.py",
-        '        found += with_intervals(scope.figures("brier"), brier, patient_ids)',
-        '        found += with_intervals(scope.figures("misses"), brier, patient_ids)\n',
+        '        figures += with_intervals(scope.figures("brier"), brier, patient_ids)',
+        '        figures += with_intervals(scope.figures("misses"), brier, patient_ids)\n',
     ),
     Place("words.py", '    "brier": "Brier score",', '    "misses": "squared misses",\n'),
 )

@@ -371,7 +371,7 @@ def test_a_cache_that_cannot_be_read_back_is_said_so_and_costs_no_feature(
     found = extract_features(images, ALL_FLIPS, cache=tmp_path / "cache", progress=said)
     assert np.array_equal(found.values, whole.values)
     (line,) = said.lines
-    assert re.search(r"written cannot be read back; check the disk.*choose another cache", line)
+    assert re.search(r"written entry cannot be read back; check the disk.* cache", line)
 
 
 def fifo(entry: Path) -> None:

@@ -1,6 +1,9 @@
 """The two regimes: the published ranges, the seed, the objective, and what the score is."""
 
 import dataclasses
+import json
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +19,7 @@ from rust_tuner.protocol import PUBLISHED_BATCH_SIZES
 from rust_tuner.records.project import read_out_of_fold
 
 LEARNING_RATES = [1e-1, 1e-2, 1e-3, 1e-4]
+STORED = Path(__file__).parents[1] / "records" / "study_of_format_1.zip"
 EPSILONS = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8]
 
 
@@ -70,6 +74,14 @@ def test_regime_1_has_the_published_ranges_and_scale(tmp_path, development, sear
     assert tuner.project_folder == tmp_path / "regime_1"
 
 
+def write_run(folder, about):
+    """The record of a search that was begun, with what it says of itself in place of its own."""
+    with zipfile.ZipFile(STORED) as archive:
+        run = json.loads(archive.read("regime_1/search.json"))
+    run.pop("fit_batch_sizes", None)
+    write_json(folder / "regime_1" / "search.json", run | about)
+
+
 class Notes(Silent):
     """A progress that keeps what is said."""
 
@@ -96,7 +108,7 @@ def test_batch_sizes_end_at_the_rows_of_a_fold_and_that_is_said_once(
     about = searches[0][1]["about"]
     assert about["fit_batch_sizes"] is True
     # A search that was begun is said to be nothing new.
-    write_json(tmp_path / "regime_1" / "search.json", about)
+    write_run(tmp_path, about)
     regime_1(development, tmp_path, progress=notes)
     assert notes.said == [told]
     assert searches[1][1]["about"] == about
@@ -118,7 +130,7 @@ def test_a_search_of_an_earlier_version_keeps_the_range_that_it_was_begun_with(
     regime_1(development, tmp_path, batch_size_range=PUBLISHED_BATCH_SIZES)
     recorded = {"protocol": searches[0][1]["about"]["protocol"]}
     assert "fit_batch_sizes" not in recorded["protocol"]
-    write_json(tmp_path / "regime_1" / "search.json", recorded)
+    write_run(tmp_path, recorded)
     tuner = regime_1(development, tmp_path)
     batch_size = space_of(tuner)["batch_size"]
     assert (batch_size.max_value, batch_size.sampling) == (2048, "linear")
