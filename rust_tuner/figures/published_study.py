@@ -8,6 +8,7 @@ from importlib import resources
 
 import pandas as pd
 
+from rust_tuner.data.csv_output import FLOAT_PRECISION
 from rust_tuner.errors import RustTunerError
 
 # What a predictor that knows only the view reaches on the published label table: per-view
@@ -41,7 +42,7 @@ def read_published(name: str) -> pd.DataFrame:
     place = resources.files("rust_tuner.figures") / "published_csv" / f"{name}.csv"
     try:
         with place.open(encoding="utf-8") as stream:
-            table = pd.read_csv(stream, float_precision="round_trip")
+            table = pd.read_csv(stream, float_precision=FLOAT_PRECISION)
     except (OSError, ValueError) as error:
         raise RustTunerError(
             f"the published {name}.csv cannot be read ({error}); install the package again"

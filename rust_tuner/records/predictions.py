@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
-from rust_tuner.data.csv_output import original_text
+from rust_tuner.data.csv_output import FLOAT_PRECISION, original_text
 from rust_tuner.errors import RecordError, RustTunerError
 from rust_tuner.files import read_whole
 from rust_tuner.labels import (
@@ -45,11 +45,10 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     source = Path(path)
     content = read_whole(source)
     try:
-        # Before pandas 3.1 the default misses the last bit of a third of all numbers.
         table = pd.read_csv(
             io.BytesIO(content),
             dtype=dict.fromkeys((*_TEXTS, _SITE), "str"),
-            float_precision="round_trip",
+            float_precision=FLOAT_PRECISION,
         )
     except ValueError as error:
         raise RecordError.of(source, f"is no CSV ({error})", mend="restore it") from error

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from rust_tuner.analysis.nested import OUTER_FOLD, nested_summary
-from rust_tuner.data.csv_output import csv_text
+from rust_tuner.data.csv_output import FLOAT_PRECISION, csv_text
 from rust_tuner.data.outer_folds import OuterFold, outer_folds
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import (
@@ -330,7 +330,7 @@ def _predictions(
     owner = np.zeros(len(development), dtype=np.int64)
     for fold in outer:
         told = pd.read_csv(
-            outer_folder(folder, fold.number) / OUTER_PREDICTIONS, float_precision="round_trip"
+            outer_folder(folder, fold.number) / OUTER_PREDICTIONS, float_precision=FLOAT_PRECISION
         )
         answers[fold.validation_rows] = told[[f"probability_{label}" for label in LABELS]]
         owner[fold.validation_rows] = fold.number
