@@ -384,7 +384,7 @@ class Protocol:
     def study(cls, **changes: Any) -> Self:
         """The published study's choices, with `changes` applied.
 
-        Example:
+        Examples:
             >>> Protocol.study(trials=10).batch_sizes(2075).sampling
             'linear'
         """
@@ -414,7 +414,7 @@ class Protocol:
         Args:
             num_rows: radiographs that the largest fold trains on, from 1.
 
-        Example:
+        Examples:
             >>> sizes = Protocol.study().batch_sizes(50)
             >>> sizes.lowest, sizes.highest, sizes.sampling
             (16, 50, 'log')

@@ -32,7 +32,14 @@ def answered():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.mark.parametrize("module", ["cli", "study", "interrupts"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "cli",
+        pytest.param("study", marks=pytest.mark.slow),
+        pytest.param("interrupts", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(
     ("sent", "code", "told"),
     [

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from rust_tuner.analysis.nested import SUMMARY_NAMES
+from rust_tuner.analysis.noise import KINDS
 from rust_tuner.analysis.verdict import MODEL_NAMES
 from rust_tuner.records.nested import SPREADS
 from rust_tuner.scope import AUROCS, SCOPES, Scope
 from rust_tuner.words import METRICS, words
 
-Kind = Literal["text", "whole", "number", "value", "yes_or_no", "interval"]
+Kind = Literal["text", "id", "whole", "number", "value", "yes_or_no", "interval"]
 
 # What a batch that holds the whole fold is marked by.
 ONE_STEP = "one_step"
@@ -25,8 +27,8 @@ class Column:
     Attributes:
         name: of the values, in the rows.
         header: on the page.
-        kind: `text`, a `whole` number, a `number` of three digits, a hyperparameter's `value`,
-            `yes_or_no`, or an `interval` that begins there.
+        kind: `text`, a trial's `id`, a `whole` number, a `number` of three digits, a
+            hyperparameter's `value`, `yes_or_no`, or an `interval` that begins there.
         narrow: its header on the terminal, in short lines; None where it stands on the page alone.
         beside: of a number its standard deviation, of an interval the other end.
         plus: what the page adds, as it counts from 1 and records count from 0.
@@ -71,7 +73,7 @@ def trial_columns(
     """
     return [
         Column("rank", "rank", "whole"),
-        Column("trial", "trial", "text", narrow="trial"),
+        Column("trial", "trial", "id", narrow="trial"),
         Column("status", "status"),
         *(
             Column(
@@ -133,6 +135,40 @@ def outer_columns(values: Sequence[str], metrics: Sequence[str] = AUROCS) -> lis
             for what in SPREADS
         ),
     ]
+
+
+SUMMARY_COLUMNS = [
+    Column("what", "figure", names=SUMMARY_NAMES),
+    Column("metric", "of", names=METRICS),
+    Column("value", "value", "number"),
+    Column("std", "SD over outer folds", "number"),
+    Column("low", "95 % from", "number"),
+    Column("high", "95 % to", "number"),
+]
+STABILITY_COLUMNS = [
+    Column("hyperparameter", "hyperparameter"),
+    Column("value", "value", "value"),
+    Column("times", "chosen in outer folds", "whole"),
+    Column("outer_folds", "of", "whole"),
+]
+NOISE_COLUMNS = [
+    Column("metric", "of", names=METRICS),
+    Column("kind", "repeated under", names=KINDS),
+    Column("repeats", "repeats", "whole"),
+    Column("mean", "mean", "number", digits=4),
+    Column("std", "SD", "number", digits=4),
+    Column("std_low", "SD, 95 % from", "number", digits=4),
+    Column("std_high", "SD, 95 % to", "number", digits=4),
+    Column("low", "95 % range from", "number", digits=4),
+    Column("high", "95 % range to", "number", digits=4),
+    Column("difference", "difference", "number", digits=4),
+]
+REPEAT_COLUMNS = [
+    Column("kind", "repeated under", names=KINDS),
+    Column("repeat", "repeat", "whole", plus=1),
+    Column("metric", "of", names=METRICS),
+    Column("value", "value", "number", digits=4),
+]
 
 
 def _score(scope: Scope, name: str, mark: str = "") -> Column:

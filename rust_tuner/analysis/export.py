@@ -39,6 +39,11 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
         SearchError: for another suffix, where no trial has completed, or where a trial cannot be
             read.
         ResumeError: where the folder holds no search.
+
+    Examples:
+        >>> best = export_best_hyperparameters("STUDY/regime_2", "best.yaml")
+        >>> list(best["hyperparameters"])
+        ['batch_size', 'dropout_rate', 'learning_rate', 'epsilon']
     """
     target = Path(path)
     if target.suffix not in SUFFIXES:

@@ -58,6 +58,16 @@ def load_manifest(path: str | Path, *, distinct_patients: bool = False) -> Radio
             column, a row of another length, a score outside 1-4, an unknown view, an empty image,
             patient or visit, a missing image, an image in two rows, two rows for one patient, visit
             and view, a patient id that reads like another one.
+
+    Examples:
+        >>> import tempfile
+        >>> from rust_tuner import write_phantoms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     radiographs = load_manifest(write_phantoms(folder, patients=2, seed=0))
+        >>> radiographs.labels.shape == (len(radiographs), 18)
+        True
+        >>> sorted(set(radiographs.table["view"]))
+        ['ap', 'lateral']
     """
     path = Path(path)
     faults = Faults(path.name)

@@ -169,6 +169,12 @@ def write_phantoms(
         ManifestError: for fewer than one patient or site, a negative seed, or a directory that
             holds another manifest.
         ProtocolError: for a view that does not show exactly two cortices.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_phantoms(folder, patients=2, seed=0).name
+        'manifest.csv'
     """
     _require_set(patients, seed, sites)
     pairs = _outline_pairs(view_cortices)

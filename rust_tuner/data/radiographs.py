@@ -58,12 +58,13 @@ class Radiographs:
         ManifestError: listing each missing column, each cell that is at fault, and each patient
             id that reads like another one.
 
-    >>> table = pd.DataFrame(
-    ...     {"image": ["a.png"], "patient_id": ["P1"], "visit": ["1"], "view": ["ap"],
-    ...      "medial": [3], "lateral": [2], "anterior": [None], "posterior": [None]}
-    ... )
-    >>> Radiographs(table).labels.shape
-    (1, 18)
+    Examples:
+        >>> table = pd.DataFrame(
+        ...     {"image": ["a.png"], "patient_id": ["P1"], "visit": ["1"], "view": ["ap"],
+        ...      "medial": [3], "lateral": [2], "anterior": [None], "posterior": [None]}
+        ... )
+        >>> Radiographs(table).labels.shape
+        (1, 18)
     """
 
     table: pd.DataFrame

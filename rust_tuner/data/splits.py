@@ -182,6 +182,18 @@ def split_holdout(
     Raises:
         SplitError: if one of the sets would be empty, an argument is out of its range, or some of
             the radiographs are sealed already.
+
+    Examples:
+        >>> import pandas as pd
+        >>> patients = [f"P{number}" for number in range(10)]
+        >>> table = pd.DataFrame({"patient_id": patients, "visit": "1", "view": "ap"})
+        >>> table["image"] = table["patient_id"] + ".png"
+        >>> table[["medial", "lateral"]], table[["anterior", "posterior"]] = 2, None
+        >>> development, holdout = split_holdout(Radiographs(table), fraction=0.2, seed=0)
+        >>> len(development), len(holdout)
+        (8, 2)
+        >>> set(development.radiographs.patient_ids) & set(holdout.radiographs.patient_ids)
+        set()
     """
     require_seed(seed, SplitError)
     if isinstance(radiographs, Development | HoldOut):
@@ -264,6 +276,16 @@ def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int
     Raises:
         SplitError: for more folds than patients, for the hold-out set, or for an argument out of
             its range.
+
+    Examples:
+        >>> import pandas as pd
+        >>> patients = [f"P{number}" for number in range(6)]
+        >>> table = pd.DataFrame({"patient_id": patients, "visit": "1", "view": "ap"})
+        >>> table["image"] = table["patient_id"] + ".png"
+        >>> table[["medial", "lateral"]], table[["anterior", "posterior"]] = 2, None
+        >>> folds = make_folds(Radiographs(table), num_folds=3, seed=0)
+        >>> [(len(training), len(validation)) for training, validation in folds]
+        [(4, 2), (4, 2), (4, 2)]
     """
     require_seed(seed, SplitError)
     data, notes = _not_sealed(radiographs)

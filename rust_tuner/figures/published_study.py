@@ -41,7 +41,7 @@ def read_published(name: str) -> pd.DataFrame:
     place = resources.files("rust_tuner.figures") / "published_csv" / f"{name}.csv"
     try:
         with place.open(encoding="utf-8") as stream:
-            table = pd.read_csv(stream)
+            table = pd.read_csv(stream, float_precision="round_trip")
     except (OSError, ValueError) as error:
         raise RustTunerError(
             f"the published {name}.csv cannot be read ({error}); install the package again"

@@ -57,6 +57,15 @@ def score_agreement(reference: npt.ArrayLike, predicted: npt.ArrayLike) -> Score
 
     Raises:
         MetricError: for shapes that differ, or values that are neither 1-4 nor NaN.
+
+    Examples:
+        >>> reference = [[1, 2, 3, 4], [2, 2, 4, 4], [4, 1, 1, 3]]
+        >>> predicted = [[1, 2, 3, 4], [3, 2, 4, 4], [4, 1, 2, 3]]
+        >>> agreement = score_agreement(reference, predicted)
+        >>> agreement.exact.round(2)
+        array([0.67, 1.  , 0.67, 1.  ])
+        >>> agreement.within_one
+        array([1., 1., 1., 1.])
     """
     sides = [np.asarray(side, dtype=np.float64) for side in (reference, predicted)]
     shapes = [side.shape for side in sides]
@@ -146,6 +155,11 @@ def total_agreement(reference: npt.ArrayLike, predicted: npt.ArrayLike) -> Total
 
     Raises:
         MetricError: for shapes that differ, or totals outside [4, 16].
+
+    Examples:
+        >>> agreement = total_agreement([6, 9, 12, 15, 8, 11], [7, 9, 11, 15, 9, 12])
+        >>> round(agreement.mae, 3), round(agreement.bias.value, 3)
+        (0.667, 0.333)
     """
     truth, answer = _total_pairs(reference, predicted)
     difference = answer - truth
@@ -183,6 +197,10 @@ def intraclass_correlation(ratings: npt.ArrayLike) -> Interval:
 
     Raises:
         MetricError: for another shape, fewer than two raters, or infinite ratings.
+
+    Examples:
+        >>> round(intraclass_correlation([[6, 7], [9, 9], [12, 11], [15, 15]]).value, 3)
+        0.981
     """
     table = np.asarray(ratings, dtype=np.float64)
     if table.ndim != 2 or table.shape[1] < 2:
@@ -277,6 +295,11 @@ def union_agreement(
 
     Raises:
         MetricError: as `total_agreement`, or for a threshold or cut-off outside [4, 16].
+
+    Examples:
+        >>> agreement = union_agreement([14, 12, 15, 8], [13, 13, 16, 7], threshold=13)
+        >>> agreement.sensitivity, agreement.specificity
+        (1.0, 0.5)
     """
     limits = {"threshold": threshold, "cutoff": threshold if cutoff is None else cutoff}
     for name, value in limits.items():

@@ -35,6 +35,10 @@ def brier_score(
     Raises:
         MetricError: for shapes that differ, labels other than 0 and 1, or probabilities outside
             [0, 1].
+
+    Examples:
+        >>> brier_score([[1], [0]], [[0.8], [0.4]]).round(2)
+        array([0.1])
     """
     truth, prob, counted = checked_labels(y_true, y_prob, mask, score_name="y_prob", unit=True)
     squares = np.where(counted, np.where(counted, prob, 0.0) - truth, 0.0) ** 2
@@ -85,6 +89,13 @@ def reliability_table(
 
     Raises:
         MetricError: as `brier_score`, or for `num_bins` below 1.
+
+    Examples:
+        >>> table = reliability_table([[1], [0], [1]], [[0.9], [0.2], [0.3]], num_bins=2)
+        >>> table.rows
+        array([[2, 1]])
+        >>> table.share_positive
+        array([[0.5, 1. ]])
     """
     if num_bins < 1:
         raise MetricError(f"num_bins={num_bins}; expected at least 1")
@@ -130,5 +141,9 @@ def expected_calibration_error(
 
     Raises:
         MetricError: as `reliability_table`.
+
+    Examples:
+        >>> expected_calibration_error([[1], [0], [1]], [[0.9], [0.2], [0.3]]).round(3)
+        array([0.333])
     """
     return reliability_table(y_true, y_prob, mask, num_bins=num_bins).expected_calibration_error

@@ -44,6 +44,14 @@ def class_figures(confusion: npt.NDArray[Any]) -> ClassFigures:
 
     Args:
         confusion: (..., classes, classes) counts or weights by true and predicted class.
+
+    Examples:
+        >>> import numpy as np
+        >>> figures = class_figures(np.array([[8, 2], [1, 9]]))
+        >>> figures.recall
+        array([0.8, 0.9])
+        >>> round(float(figures.balanced_accuracy), 2)
+        0.85
     """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
     true, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)

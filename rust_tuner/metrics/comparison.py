@@ -53,6 +53,11 @@ def corrected_t_test(
 
     Raises:
         MetricError: for shapes that differ, fewer than two folds, or scores that are not finite.
+
+    Examples:
+        >>> test = corrected_t_test([0.81, 0.79, 0.84], [0.78, 0.77, 0.80], n_train=40, n_test=20)
+        >>> round(test.difference, 3), round(test.p_value, 3)
+        (0.03, 0.081)
     """
     scores = _checked_folds(np.stack(_same_shape(first, second)), n_train, n_test)
     return _paired_test(scores[0] - scores[1], n_test / n_train)
@@ -91,6 +96,11 @@ def tied_with_best(
 
     Raises:
         MetricError: as `corrected_t_test`, for no trials, or for an alpha outside (0, 1).
+
+    Examples:
+        >>> scores = [[0.81, 0.79, 0.80], [0.80, 0.80, 0.78], [0.50, 0.49, 0.51]]
+        >>> tied_with_best(scores, n_train=40, n_test=20)
+        array([ True,  True, False])
     """
     if not 0 < alpha < 1:
         raise MetricError(f"alpha={alpha}; expected a probability between 0 and 1")

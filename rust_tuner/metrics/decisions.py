@@ -72,6 +72,11 @@ def decisions(
     Raises:
         MetricError: for shapes that differ, labels other than 0 and 1, or probabilities or a
             threshold outside [0, 1].
+
+    Examples:
+        >>> table = decisions([[1], [0], [1], [0]], [[0.9], [0.6], [0.4], [0.2]])
+        >>> table.precision, table.recall
+        (array([0.5]), array([0.5]))
     """
     if not 0 <= threshold <= 1:
         raise MetricError(f"threshold={threshold}; expected a probability in [0, 1]")

@@ -39,6 +39,11 @@ def fold_interval(
 
     Raises:
         MetricError: for another shape, no scores, or an overlap that is not positive.
+
+    Examples:
+        >>> interval = fold_interval([0.78, 0.81, 0.75, 0.80])
+        >>> print(f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})")
+        0.785 (0.721 to 0.849)
     """
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 1 or not len(values):

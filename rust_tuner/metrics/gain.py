@@ -79,6 +79,16 @@ def gain_over(
 
     Raises:
         MetricError: as `auroc`, or for patients, strata or folds of another shape.
+
+    Examples:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> y_true = np.tile([[1], [0]], (20, 1))
+        >>> y_score = 2 * y_true + rng.normal(size=(40, 1))
+        >>> baseline = rng.normal(size=(40, 1))
+        >>> gain = gain_over(y_true, y_score, baseline, np.repeat(np.arange(20), 2))
+        >>> gain.num_patients, bool(gain.gain.low > 0)
+        (20, True)
     """
     truth, score, counted = checked_labels(y_true, y_score, mask)
     baseline_scores = checked_labels(y_true, baseline, mask, score_name="baseline")[1]

@@ -70,5 +70,9 @@ def keras_auroc(
 
     Raises:
         MetricError: as `keras_aurocs`.
+
+    Examples:
+        >>> round(keras_auroc([[1], [0], [1], [0]], [[0.9], [0.2], [0.4], [0.4]]), 3)
+        0.875
     """
     return float(keras_aurocs(y_true, y_score, num_thresholds=num_thresholds).mean())

@@ -37,6 +37,10 @@ def auroc(
     Raises:
         MetricError: for shapes that differ, labels other than 0 and 1, or scores that are not
             finite.
+
+    Examples:
+        >>> auroc([[1], [0], [1], [0]], [[0.9], [0.2], [0.4], [0.4]])
+        array([0.875])
     """
     truth, score, counted = checked_labels(y_true, y_score, mask)
     return _Ranking(np.where(counted, score, 0.0)).areas(truth & counted, ~truth & counted)
@@ -59,6 +63,12 @@ def macro_auroc(
 
     Raises:
         MetricError: where no label has both a positive and a negative; and as `auroc`.
+
+    Examples:
+        >>> y_true = [[1, 0], [0, 1], [1, 1], [0, 0]]
+        >>> y_score = [[0.9, 0.2], [0.4, 0.7], [0.6, 0.6], [0.5, 0.7]]
+        >>> macro_auroc(y_true, y_score)
+        0.8125
     """
     areas = auroc(y_true, y_score, mask)
     return _mean_of_defined(areas, len(areas), where)
@@ -124,6 +134,10 @@ def micro_auroc(
 
     Raises:
         MetricError: as `auroc`.
+
+    Examples:
+        >>> micro_auroc([[1, 0], [0, 1]], [[0.9, 0.2], [0.4, 0.3]])
+        0.75
     """
     truth, score, counted = checked_labels(y_true, y_score, mask)
     return float(auroc(truth[counted][:, None], score[counted][:, None])[0])
@@ -148,6 +162,10 @@ def average_precision(
 
     Raises:
         MetricError: as `auroc`.
+
+    Examples:
+        >>> average_precision([[1], [0], [1], [0]], [[0.9], [0.6], [0.4], [0.2]]).round(3)
+        array([0.833])
     """
     truth, score, counted = checked_labels(y_true, y_score, mask)
     ranking = _Ranking(np.where(counted, score, 0.0))
@@ -210,7 +228,12 @@ class MacroAverage:
 
 
 def macro_average(figures: npt.ArrayLike) -> MacroAverage:
-    """The mean of the figures of labels (labels,) that are not NaN, and how many these are."""
+    """The mean of the figures of labels (labels,) that are not NaN, and how many these are.
+
+    Examples:
+        >>> print(macro_average([0.8, 0.6, float("nan")]))
+        0.700 (2 of 3 labels defined)
+    """
     values = np.asarray(figures, dtype=np.float64)
     defined = values[~np.isnan(values)]
     mean = float(defined.mean()) if len(defined) else float("nan")

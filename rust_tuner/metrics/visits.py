@@ -52,6 +52,13 @@ def paired_totals(
 
     Raises:
         MetricError: for shapes that differ.
+
+    Examples:
+        >>> nan = float("nan")
+        >>> ap, lateral = [2, 3, nan, nan], [nan, nan, 1, 4]
+        >>> totals = paired_totals([ap, lateral], [ap, lateral], ["P1", "P1"], ["1", "1"])
+        >>> totals.reference
+        array([10.])
     """
     truth = np.asarray(reference, dtype=np.float64)
     answer = np.asarray(predicted, dtype=np.float64)

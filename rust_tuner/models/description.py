@@ -22,7 +22,7 @@ def describe_model(*, pretrained: bool) -> str:
     Args:
         pretrained: whether the backbone's weights are pretrained, or random.
 
-    Example:
+    Examples:
         >>> print(describe_model(pretrained=True).partition(",")[0])
         pretrained InceptionV3 without top
     """

@@ -16,7 +16,7 @@ _NUMBERED = re.compile(r"(?P<name>.*[^\W_].*)_\d+")
 def renumbered(names: Iterable[str]) -> dict[str, str]:
     """Each name with the number that its place among those of its kind gives it.
 
-    Example:
+    Examples:
         >>> renumbered(["loss", "auc_3", "auc_4", "precision_2"])
         {'loss': 'loss', 'auc_3': 'auc', 'auc_4': 'auc_1', 'precision_2': 'precision'}
     """

@@ -186,7 +186,10 @@ def results(
     columns: Sequence[Column],
     files: Mapping[str, str],
 ) -> PageTable:
-    """A table of results by its columns; standard deviations stand in columns of their own."""
+    """A table of results by its columns; standard deviations stand in columns of their own.
+
+    Where a row has no value of a column, its cell is empty.
+    """
     header = []
     for column in columns:
         header.append(column.header)
@@ -197,17 +200,17 @@ def results(
 
 
 def _cells(column: Column, row: Mapping[Any, Any]) -> list[Cell]:
-    value = row[column.name]
+    value = row.get(column.name)
     if column.kind == "number":
-        shown = [value, *([row[column.beside]] if column.beside else [])]
+        shown = [value, *([row.get(column.beside)] if column.beside else [])]
         return [decimal(item, digits=column.digits) for item in shown]
     if column.kind == "interval":
         return [ends(value, row[column.beside])]
     if column.kind == "whole":
         is_marked = bool(column.marked_by) and yes_or_no(row[column.marked_by])[0] == "yes"
         return [(_WHOLE_FOLD, 1.0) if is_marked else whole(value, plus=column.plus)]
+    if column.kind == "id":
+        return [(str(value), float(value))] if value is not None else [text(None)]
     if column.kind == "text":
-        # Ids of trials are sorted as the numbers that they are.
-        known = (column.names or {}).get(value, value)
-        return [(known, float(known)) if str(known).isdecimal() else text(known)]
+        return [text((column.names or {}).get(str(value), value))]
     return [yes_or_no(value) if column.kind == "yes_or_no" else short(value)]

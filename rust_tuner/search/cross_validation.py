@@ -311,6 +311,10 @@ def calculate_mean_metrics(
 
     Raises:
         SearchError: where there is no history, or they differ in metrics or epochs.
+
+    Examples:
+        >>> calculate_mean_metrics([{"auroc": [0.6, 0.8]}, {"auroc": [0.7, 0.75]}])
+        {'auroc': [0.6499999999999999, 0.775]}
     """
     if not histories:
         raise SearchError("no histories to average; give one a fold")

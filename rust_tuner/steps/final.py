@@ -239,8 +239,10 @@ def assemble(hypermodel: "TransferLearningHyperModel", head: "keras.Model") -> "
         recipe.weights, image_size=recipe.image_size, precision=recipe.precision
     )
     extractor = feature_extractor(backbone)
+    # A compiled head would bring its loss into the file, and the masked one is none of Keras's own.
+    bare = keras.Model(head.inputs, head.outputs, name=head.name)
     inputs = keras.Input(extractor.input_shape[1:], name="radiograph")
-    return keras.Model(inputs, head(extractor(inputs), training=False), name="rust_model")
+    return keras.Model(inputs, bare(extractor(inputs), training=False), name="rust_model")
 
 
 def evaluate_holdout(

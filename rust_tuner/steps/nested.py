@@ -323,7 +323,9 @@ def _predictions(
     answers = np.full((len(development), len(LABELS)), np.nan, dtype=np.float32)
     owner = np.zeros(len(development), dtype=np.int64)
     for fold in outer:
-        told = pd.read_csv(outer_folder(folder, fold.number) / OUTER_PREDICTIONS)
+        told = pd.read_csv(
+            outer_folder(folder, fold.number) / OUTER_PREDICTIONS, float_precision="round_trip"
+        )
         answers[fold.validation_rows] = told[[f"probability_{label}" for label in LABELS]]
         owner[fold.validation_rows] = fold.number
     table = development.radiographs.table.reset_index(drop=True).assign(**{OUTER_FOLD: owner})

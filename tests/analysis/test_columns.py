@@ -13,7 +13,7 @@ from rust_tuner.scope import AUROCS
 from rust_tuner.terminal.table import add_results, plain_table
 
 COLUMNS = [
-    Column("trial", "trial", narrow="trial"),
+    Column("trial", "trial", "id", narrow="trial"),
     Column("size", "batch size", "value", narrow="batch\nsize", marked_by="one_step"),
     Column("tied", "tied", "yes_or_no", narrow="tied"),
     Column("score", "AUROC", "number", narrow="AUROC", beside="score_std"),

@@ -87,6 +87,7 @@ def test_an_altered_copy_is_found_and_nothing_else(of_altered, prints, change):
     assert SIMILARITY_THRESHOLD <= pair.similarity <= 1 + 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", MOVED)
 def test_a_copy_that_was_cropped_turned_framed_or_slanted_is_found(of_moved, prints, change):
     original = list(MOVED).index(change)
@@ -95,6 +96,7 @@ def test_a_copy_that_was_cropped_turned_framed_or_slanted_is_found(of_moved, pri
     assert SIMILARITY_THRESHOLD <= pair.similarity <= 1 + 1e-6
 
 
+@pytest.mark.slow
 def test_a_pair_says_what_was_done_to_the_copy(of_moved, prints):
     told = {
         change: pair.change

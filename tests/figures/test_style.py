@@ -35,7 +35,7 @@ def test_a_saved_figure_is_a_300_dpi_png_an_svg_and_its_table(tmp_path):
         assert image.size == (1003, 750)
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
     assert "<svg" in files[1].read_text()
-    written = pd.read_csv(files[2], dtype={"trial": str})
+    written = pd.read_csv(files[2], dtype={"trial": str}, float_precision="round_trip")
     pd.testing.assert_frame_equal(written, DATA, check_exact=True, check_dtype=False)
     assert sorted(path.name for path in files[0].parent.iterdir()) == sorted(
         file.name for file in files

@@ -29,6 +29,8 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 SIZE = 75
+# As it was built, and from a file.
+BOTH_MODELS = ("plain_model", pytest.param("reloaded_model", marks=pytest.mark.slow))
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -307,7 +309,7 @@ def test_frozen_means_that_only_the_head_trains(study_model: keras.Model) -> Non
     assert len(trained) == 8
 
 
-@pytest.mark.parametrize("which", ["plain_model", "reloaded_model"])
+@pytest.mark.parametrize("which", BOTH_MODELS)
 def test_frozen_means_that_training_moves_no_statistics(
     which: str, request: pytest.FixtureRequest
 ) -> None:
@@ -319,7 +321,7 @@ def test_frozen_means_that_training_moves_no_statistics(
     assert all(map(np.array_equal, before, after))
 
 
-@pytest.mark.parametrize("which", ["plain_model", "reloaded_model"])
+@pytest.mark.parametrize("which", BOTH_MODELS)
 def test_frozen_means_that_an_answer_does_not_depend_on_the_batch(
     which: str, request: pytest.FixtureRequest
 ) -> None:

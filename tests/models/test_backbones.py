@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,20 +69,23 @@ def known() -> keras.Model:
 def files(
     known: keras.Model, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Path]]:
-    """The same weights in every form."""
+    """The same weights in every form, each written when it is first asked for."""
     folder = tmp_path_factory.mktemp("weights")
-    found = {
-        "legacy weights": folder / "weights_only.h5",
-        "legacy model": folder / "whole_model.h5",
-        "weights": folder / "x.weights.h5",
-        "model": folder / "x.keras",
+    ways: dict[str, tuple[str, Callable[[Path], object]]] = {
+        "legacy weights": ("weights_only.h5", lambda path: write_legacy_weights(known, path)),
+        # As RadImageNet's file was made.
+        "legacy model": ("whole_model.h5", known.save),
+        "weights": ("x.weights.h5", known.save_weights),
+        "model": ("x.keras", known.save),
     }
-    write_legacy_weights(known, found["legacy weights"])
-    # As RadImageNet's file was made.
-    known.save(found["legacy model"])
-    known.save_weights(found["weights"])
-    known.save(found["model"])
-    yield found
+
+    class Written(dict[str, Path]):
+        def __missing__(self, form: str) -> Path:
+            name, write = ways[form]
+            write(folder / name)
+            return self.setdefault(form, folder / name)
+
+    yield Written()
     shutil.rmtree(folder)
 
 
@@ -256,7 +259,12 @@ def test_another_suffix_is_refused_with_what_is_expected(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "form",
-    ["legacy weights", "legacy model", "weights", pytest.param("model", marks=pytest.mark.slow)],
+    [
+        "legacy weights",
+        pytest.param("legacy model", marks=pytest.mark.slow),
+        pytest.param("weights", marks=pytest.mark.slow),
+        pytest.param("model", marks=pytest.mark.slow),
+    ],
 )
 def test_every_form_of_file_gives_the_same_weights(
     form: str, files: dict[str, Path], known: keras.Model, kept_backbone: keras.Model

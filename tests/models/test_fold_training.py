@@ -131,7 +131,9 @@ def assert_same_training(curves, model, whole):
     assert end_state(model) == state
 
 
-@pytest.mark.parametrize("epoch", range(EPOCHS))
+@pytest.mark.parametrize(
+    "epoch", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(2, marks=pytest.mark.slow)]
+)
 @pytest.mark.numerical
 def test_a_fold_goes_on_after_its_last_epoch_bitwise_as_if_untouched(epoch, whole, tmp_path):
     crash_after(epoch, tmp_path)

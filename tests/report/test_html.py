@@ -418,6 +418,7 @@ def test_every_heading_of_a_sortable_table_is_a_button(page, source):
         assert head.count('scope="col"><button type="button">') == head.count("<th ")
 
 
+@pytest.mark.slow
 def test_equal_records_give_an_equal_report_but_for_the_studys_name(small, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(small, moved)

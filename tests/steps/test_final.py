@@ -14,7 +14,7 @@ from rich.console import Console
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 from stand_ins import backbone_stand_in
 
-from rust_tuner import HoldOut, Study, load_manifest, split_holdout
+from rust_tuner import HoldOut, Protocol, Study, load_manifest, split_holdout
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
 from rust_tuner.analysis.study_figures import development_cutoff
 from rust_tuner.data.images import load_image
@@ -25,6 +25,7 @@ from rust_tuner.records.looks import HOLDOUT_FILE, MODEL_FILE, PREDICTIONS_FILE
 from rust_tuner.records.project import read_project
 from rust_tuner.steps.final import (
     FIGURES_FILE,
+    assemble,
     cross_validate_final,
     evaluate_holdout,
     fit_final_model,
@@ -32,7 +33,7 @@ from rust_tuner.steps.final import (
     read_card,
     read_holdout,
 )
-from rust_tuner.steps.refit import tuned_values
+from rust_tuner.steps.refit import declared_values, tuned_hypermodel, tuned_values
 from rust_tuner.terminal.holdout import holdout_table
 
 PROBABILITIES = [f"probability_{label}" for label in LABELS]
@@ -98,6 +99,24 @@ np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
     assert done.returncode == 0, done.stderr
     answers = np.load(tmp_path / "answers.npy")
     np.testing.assert_allclose(answers, told[PROBABILITIES], atol=1e-5)
+
+
+@pytest.mark.parametrize("preset", [Protocol.study, Protocol.clinical])
+def test_the_model_of_every_protocol_is_loaded_without_code_of_its_own(tmp_path, preset):
+    import keras
+
+    protocol = preset(weights="random", image_size=75)
+    hypermodel = tuned_hypermodel(protocol, VALUES)
+    head = hypermodel.build_head(declared_values(hypermodel))
+    whole = assemble(hypermodel, head)
+    whole.save(tmp_path / "model.keras")
+    assert head.compiled
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert not loaded.compiled
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 75, 75, 3)).astype("float32")
+    np.testing.assert_array_equal(loaded(images), whole(images))
+    ends = [weight.numpy() for weight in loaded.weights[-len(head.weights) :]]
+    assert all(np.array_equal(*pair) for pair in zip(ends, head.get_weights(), strict=True))
 
 
 @pytest.mark.numerical

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -228,7 +229,10 @@ def test_every_development_radiograph_is_predicted_once_by_a_model_without_its_p
     folder = repeated_study.directory / "nested"
     told = read_predictions(folder / "predictions.csv")
     development = repeated_study.open().prepare().radiographs
-    assert list(told["image"]) == list(development.table["image"])
+    # The study was moved since.
+    ours, theirs = ([Path(image).name for image in t["image"]] for t in (told, development.table))
+    assert ours == theirs
+    assert len(set(ours)) == len(development)
     for fold in outer:
         own = told[told["outer_fold"] == fold.number]
         assert set(own["patient_id"]) == set(fold.validation.radiographs.patient_ids)

@@ -15,6 +15,7 @@ from rust_tuner.analysis.assessment import (
     reliability_bins,
     site_figures,
 )
+from rust_tuner.analysis.columns import Column
 from rust_tuner.analysis.study_figures import (
     ERROR,
     FOLDS,
@@ -36,7 +37,7 @@ from rust_tuner.records.looks import holdout_title
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import NO_FOLD, out_of_fold_predictions, read_rows
 from rust_tuner.report.holdout_room import HoldoutRoom
-from rust_tuner.report.page import Cell, PageTable, Room, Section, attempt, decimal, text, whole
+from rust_tuner.report.page import Cell, PageTable, Room, Section, attempt, decimal, results, text
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import METRICS, figure_name
 
@@ -45,7 +46,46 @@ _GROUPS = {
     CORTEX_SCOPE.key: "cortices where visible",
     "visits": "visits with all four cortices",
 }
-_OF_LABELS = ("auroc", "average_precision", "brier")
+_OF_EACH = [
+    Column("label", "label"),
+    Column("counted", "rows counted"),
+    *(
+        Column(f"{name}{part}", header or figure_name(name), "number")
+        for name in ("auroc", "average_precision", "brier")
+        for part, header in (("", ""), ("_low", "from"), ("_high", "to"))
+    ),
+    Column("auroc_reason", "why no interval of the AUROC"),
+]
+_OF_BINS = [
+    Column("above", "above", "number"),
+    Column("up_to", "up to", "number"),
+    Column("rows", "rows", "whole"),
+    Column("mean_probability", "mean probability", "number"),
+    Column("share_positive", "share of positives", "number"),
+    Column("share_low", "from", "number"),
+    Column("share_high", "to", "number"),
+]
+_OF_SITES = [
+    Column("site", "site"),
+    Column("radiographs", "radiographs", "whole"),
+    Column("patients", "patients", "whole"),
+    Column("figure", "figure"),
+    Column("of", "of", names=_GROUPS),
+    Column("value", "value", "number"),
+    Column("low", "from", "number"),
+    Column("high", "to", "number"),
+    Column("reason", "why no interval"),
+]
+_TWO_WAYS = [
+    Column("evaluation", "evaluation"),
+    Column("counted", "labels defined"),
+    Column("fewest_in_a_fold", "fewest in a fold", "whole"),
+    Column("exact", "exact AUROC", "number", digits=4),
+    Column("keras", "Keras AUC, 200 thresholds", "number", digits=4),
+    Column("difference", "difference", "number", digits=4),
+    Column("by_bins", "of it: ties within bins", "number", digits=4),
+    Column("by_undefined", "of it: undefined labels as 0", "number", digits=4),
+]
 _CROSS = "Tuned model, out of fold (selection score)"
 
 
@@ -182,46 +222,22 @@ def add_figures(
         labels = label_figures(figures)
         if labels.empty:
             return
-        header = ["label", "rows counted"]
-        header += [part for item in _OF_LABELS for part in (figure_name(item), "from", "to")]
-        header.append("why no interval of the AUROC")
-        rows = [
-            [
-                text(row["label"]),
-                text(row["counted"]),
-                *(
-                    decimal(row[column])
-                    for item in _OF_LABELS
-                    for column in (item, f"{item}_low", f"{item}_high")
-                ),
-                text(row["auroc_reason"]),
-            ]
-            for row in labels.to_dict("records")
-        ]
         files = {"CSV": room.table(f"{name}_label_figures", labels)}
-        section.tables.append(PageTable(f"{title}: figures of each label", header, rows, files))
+        rows = labels.to_dict("records")
+        section.tables.append(results(f"{title}: figures of each label", rows, _OF_EACH, files))
 
     def reliability() -> None:
         assert predictions is not None
         bins = reliability_bins(predictions)
         files = {"CSV": room.table(f"{name}_reliability", bins)}
         shown = bins[bins["label"] == POOLED].to_dict("records")
-        names = (
-            *("above", "up_to", "rows", "mean_probability", "share_positive"),
-            *("share_low", "share_high"),
-        )
-        header = ("above", "up to", "rows", "mean probability", "share of positives", "from", "to")
-        rows = [
-            [whole(row[item]) if item == "rows" else decimal(row[item]) for item in names]
-            for row in shown
-        ]
         error = find_figure(figures, ERROR, CORTEX_GROUP, average="micro")
         told = "" if error is None else f"; {figure_name(ERROR)} {error['value']:.3f}"
         caption = (
             f"{title}: calibration of all visible cortex labels together, with 95 % intervals of "
             f"the share over patients{told}"
         )
-        section.tables.append(PageTable(caption, header, rows, files))
+        section.tables.append(results(caption, shown, _OF_BINS, files))
 
     def by_site() -> None:
         assert predictions is not None
@@ -234,21 +250,8 @@ def add_figures(
         if table.empty:
             return
         files = {"CSV": room.table(f"{name}_sites", table)}
-        rows = [
-            [
-                text(row["site"]),
-                whole(row["radiographs"]),
-                whole(row["patients"]),
-                text(figure_name(row["figure"])),
-                text(_GROUPS.get(row["of"], row["of"])),
-                *(decimal(row[item]) for item in ("value", "low", "high")),
-                text(row["reason"]),
-            ]
-            for row in table.to_dict("records")
-        ]
-        header = ["site", "radiographs", "patients", "figure", "of", "value", "from", "to"]
-        header.append("why no interval")
-        section.tables.append(PageTable(f"{title}: by site", header, rows, files))
+        rows = table.assign(figure=table["figure"].map(figure_name)).to_dict("records")
+        section.tables.append(results(f"{title}: by site", rows, _OF_SITES, files))
 
     attempt(section, f"The figures of {title.lower()}", everything)
     attempt(section, f"The label figures of {title.lower()}", of_labels)
@@ -269,27 +272,12 @@ def add_auroc_two_ways(
     def table() -> None:
         found = auroc_two_ways(predictions, exact)
         files = {"CSV": room.table("auroc_two_ways", found)}
-        names = ("exact", "keras", "difference", "by_bins", "by_undefined")
         rows = [
-            [
-                text(row["evaluation"]),
-                text(f"{row['defined']} of {row['labels']}"),
-                whole(row["fewest_in_a_fold"]),
-                *(decimal(row[item], digits=4) for item in names),
-            ]
+            row | {"counted": f"{row['defined']} of {row['labels']}"}
             for row in found.to_dict("records")
         ]
-        header = (
-            "evaluation",
-            "labels defined",
-            "fewest in a fold",
-            "exact AUROC",
-            "Keras AUC, 200 thresholds",
-            "difference",
-            "of it: ties within bins",
-            "of it: undefined labels as 0",
-        )
-        section.tables.append(PageTable("AUROC of the 18 labels, two ways", header, rows, files))
+        title = f"AUROC of the {LABEL_SCOPE.name}, two ways"
+        section.tables.append(results(title, rows, _TWO_WAYS, files))
         section.lead.append(
             "The AUROC here is exact, over the labels that have positives and negatives. The "
             "published study reported Keras's AUC with 200 thresholds (multi_label=True), which "

@@ -1,32 +1,25 @@
 """The sections of the page on nested cross-validation and on the noise floor."""
 
-from typing import Any
-
-from rust_tuner.analysis.columns import outer_columns
+from rust_tuner.analysis.columns import (
+    NOISE_COLUMNS,
+    REPEAT_COLUMNS,
+    STABILITY_COLUMNS,
+    SUMMARY_COLUMNS,
+    outer_columns,
+)
 from rust_tuner.analysis.nested import (
     SUMMARY_CAPTION,
-    SUMMARY_NAMES,
     outer_table,
     stability_table,
     summary_table,
 )
-from rust_tuner.analysis.noise import KINDS, NOISE_CAPTION, noise_spread
+from rust_tuner.analysis.noise import NOISE_CAPTION, noise_spread
 from rust_tuner.analysis.verdict import SEARCH_NAMES
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.nested import Nested
 from rust_tuner.records.noise import NoiseFloor
-from rust_tuner.report.page import (
-    PageTable,
-    Room,
-    Section,
-    attempt,
-    decimal,
-    results,
-    short,
-    text,
-    whole,
-)
-from rust_tuner.words import METRICS
+from rust_tuner.report.page import Room, Section, attempt, results, short
+from rust_tuner.words import words
 
 
 def nested_section(records: StudyRecords, room: Room) -> Section:
@@ -88,16 +81,8 @@ def _summary(section: Section, room: Room, nested: Nested) -> None:
     found = summary_table(nested)
     files = {"CSV": room.table("nested_summary", found)}
     section.lead.append(SUMMARY_CAPTION)
-    rows = [
-        [
-            text(SUMMARY_NAMES[row["what"]]),
-            text(METRICS[row["metric"]]),
-            *(decimal(row[name]) for name in ("value", "std", "low", "high")),
-        ]
-        for row in found.to_dict("records")
-    ]
-    header = ("figure", "of", "value", "SD over outer folds", "95 % from", "95 % to")
-    section.tables.append(PageTable("Selection score and estimate", header, rows, files))
+    title, rows = "Selection score and estimate", found.to_dict("records")
+    section.tables.append(results(title, rows, SUMMARY_COLUMNS, files))
 
 
 def _outer(section: Section, room: Room, nested: Nested) -> None:
@@ -115,61 +100,23 @@ def _stability(section: Section, room: Room, nested: Nested) -> None:
     if found.empty:
         return
     files = {"CSV": room.table("nested_stability", found)}
-    rows = [
-        [
-            text(row["hyperparameter"].replace("_", " ")),
-            whole(row["value"], plus=1)
-            if row["hyperparameter"] == "epoch"
-            else short(row["value"]),
-            whole(row["times"]),
-            whole(row["outer_folds"]),
-        ]
-        for row in found.to_dict("records")
-    ]
-    header = ("hyperparameter", "value", "chosen in outer folds", "of")
-    section.tables.append(PageTable("How often each value was chosen", header, rows, files))
+    rows = found.to_dict("records")
+    for row in rows:
+        # The page counts epochs from 1.
+        if row["hyperparameter"] == "epoch":
+            row["value"] += 1
+        row["hyperparameter"] = words(row["hyperparameter"])
+    title = "How often each value was chosen"
+    section.tables.append(results(title, rows, STABILITY_COLUMNS, files))
 
 
 def _noise(section: Section, room: Room, floor: NoiseFloor) -> None:
     found = noise_spread(floor.values)
     files = {"CSV": room.table("noise_floor", found)}
-    rows: list[list[Any]] = [
-        [
-            text(METRICS[row["metric"]]),
-            text(KINDS[row["kind"]]),
-            whole(row["repeats"]),
-            decimal(row["mean"], digits=4),
-            *(decimal(row[name], digits=4) for name in ("std", "std_low", "std_high")),
-            *(decimal(row[name], digits=4) for name in ("low", "high", "difference")),
-        ]
-        for row in found.to_dict("records")
-    ]
+    rows = found.to_dict("records")
     for metric, value in floor.run["selection_score"].items():
-        told = "the search's own selection score"
-        empty = [text("")] * (len(rows[0]) - 4) if rows else []
-        rows.append([text(METRICS[metric]), text(told), text(""), decimal(value, digits=4), *empty])
-    header = (
-        "of",
-        "repeated under",
-        "repeats",
-        "mean",
-        "SD",
-        "SD, 95 % from",
-        "SD, 95 % to",
-        "95 % range from",
-        "95 % range to",
-        "difference",
-    )
-    section.tables.append(PageTable("The noise floor", header, rows, files))
-    each = [
-        [
-            text(KINDS[row["kind"]]),
-            whole(row["repeat"], plus=1),
-            text(METRICS[row["metric"]]),
-            decimal(row["value"], digits=4),
-        ]
-        for row in floor.values.to_dict("records")
-    ]
+        rows.append({"metric": metric, "kind": "the search's own selection score", "mean": value})
+    section.tables.append(results("The noise floor", rows, NOISE_COLUMNS, files))
     files = {"CSV": room.table("noise", floor.values)}
-    names = ("repeated under", "repeat", "of", "value")
-    section.tables.append(PageTable("Each repeat", names, each, files))
+    each = floor.values.to_dict("records")
+    section.tables.append(results("Each repeat", each, REPEAT_COLUMNS, files))

@@ -176,6 +176,7 @@ def test_a_finished_study_gets_every_verdict(checked):
     assert set(record.searches) == {"regime_1", "regime_2"}
 
 
+@pytest.mark.slow
 def test_what_was_trained_is_not_trained_again_and_more_may_be_asked_for(checked, tmp_path):
     study, record = checked
     folder = tmp_path / "again"
