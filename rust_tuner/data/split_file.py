@@ -143,7 +143,7 @@ def read_split(path: Path, radiographs: Radiographs) -> Split:
 
     Raises:
         SplitError: if the file is missing, damaged or changed, or was made for other patients or
-            labels; the message says what differs and how to mend it.
+            labels; the message says what differs and how to fix it.
     """
     path = Path(path)
     split = _read_own(path)
