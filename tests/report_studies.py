@@ -5,6 +5,7 @@ Every figure is a formula of trial, fold and epoch, so that a test can compute i
 It is long because every kind of record has its writer here, and they agree on one made-up study.
 """
 
+import atexit
 import dataclasses
 import functools
 import json
@@ -448,16 +449,17 @@ def study_record(**changes):
 
 def write_study(folder):
     """A finished study with everything that a report can tell of."""
-    shutil.copytree(_written_once().name, folder, dirs_exist_ok=True)
+    shutil.copytree(_written_once(), folder, dirs_exist_ok=True)
     return folder
 
 
 @functools.cache
 def _written_once():
     """The finished study that all are copies of; gone when the process ends."""
-    kept = tempfile.TemporaryDirectory(prefix="written-study-")
-    _write_finished(Path(kept.name))
-    return kept
+    folder = Path(tempfile.mkdtemp(prefix="written-study-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    _write_finished(folder)
+    return folder
 
 
 def _write_finished(folder):
