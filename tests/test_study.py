@@ -367,7 +367,9 @@ def test_a_step_resumes_with_its_own_choices_and_refuses_others_with_a_table(fin
     file.write_text(json.dumps(written))
     assert len(finished_copy.open().regime_1().results()) == 2
     assert len(finished_copy.open().regime_2().results()) == 2
-    with pytest.raises(ResumeError, match=r"holds a search that differs .*\n  epochs: was 2, is 9"):
+    with pytest.raises(
+        ResumeError, match=r"contains a search that differs .*\n  epochs: was 2, is 9"
+    ):
         finished_copy.open(choices={"epochs": 9}).regime_1()
     assert len(finished_copy.open().regime_1().results()) == 2
 
