@@ -565,8 +565,8 @@ def test_a_study_killed_between_its_files_is_not_taken_up_with_another_seed(
     ("text", "told"),
     [
         ('{"format": 1, "man', "study.json is not valid JSON"),
-        ("[]", "study.json is no JSON object"),
-        ('{"format": 2}', "study.json is of no format that this version knows"),
+        ("[]", "study.json is not a JSON object"),
+        ('{"format": 2}', "study.json has a format that this version does not know"),
         ('{"format": 1}', r"study.json is damaged \(manifest: field required, and"),
     ],
 )

@@ -1,1 +1,1 @@
-"""The steps of a study other than its searches: prepare, plan, refit, evaluate, repeat and check."""
+"""The steps of a study around its searches: prepare, plan, refit, evaluate, repeat and check."""

@@ -1,4 +1,4 @@
-"""The final model: cross-validated, refitted on all development data, evaluated on the hold-out set.
+"""The final model: cross-validated, refitted on all development data, evaluated on hold-out data.
 
 This is the only module that takes a `HoldOut`. Figures on it are estimates: each look is noted in
 `study.json` before a sealed image is read, and every look after the first one needs a reason.

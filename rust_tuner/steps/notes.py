@@ -1,4 +1,4 @@
-"""What a study records of its steps in `study.json`: their choices, and the machines they ran on."""
+"""What a study records of its steps in `study.json`: their choices and the machines they ran on."""
 
 from rust_tuner.environment import describe_machine
 from rust_tuner.errors import LockedError

@@ -259,7 +259,7 @@ def test_status_of_what_is_not_there(tmp_path):
         ("study.json", "[]", "study.json is damaged"),
         ("study.json", "{}", "study.json is damaged: .*no format that this version knows"),
         ("regime_1/search.json", '{"form', "regime_1: .*search.json is not valid JSON"),
-        ("regime_1/search.json", "{}", "regime_1: .*search.json is of no format"),
+        ("regime_1/search.json", "{}", "regime_1: .*search.json has a format"),
         ("regime_1/trial_0001/trial.json", '{"tri', "trial_0001: .*JSON.*run the search again"),
         ("regime_1/trial_0001/trial.json", "{}", "trial_0001: .*run the search again"),
         ("regime_1/trial_0001/fold_2.json", '{"se', "trial_0001: .*fold_2.json.*JSON"),

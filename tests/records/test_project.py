@@ -379,7 +379,9 @@ def test_trials_that_ended_are_counted_and_none_where_nothing_can_be_read(projec
 
 
 def test_a_folder_without_a_search_is_refused(tmp_path):
-    with pytest.raises(ResumeError, match=r"holds no search \(search\.json is missing\); give"):
+    with pytest.raises(
+        ResumeError, match=r"is not a search folder \(search\.json is missing\); give"
+    ):
         read_project(tmp_path)
 
 

@@ -21,8 +21,8 @@ SPLITS = ("patients_across_splits", "Patients across splits")
 PATIENT_IDS = ("patient_ids", "Patients under two ids")
 
 _RESTORE = (
-    "Restore the file from a copy. If there is none, use a new study folder: models in this one may "
-    "have been trained on sealed patients."
+    "Restore the file from a copy. If there is none, use a new study folder: models in this one "
+    "may have been trained on sealed patients."
 )
 _LINES_SHOWN = 20
 

@@ -77,7 +77,7 @@ class Likeness:
 
     @property
     def ranks(self) -> npt.NDArray[np.float64]:
-        """For each known pair, the share of pairs of two ids that are less alike; ties count half."""
+        """For each known pair, the share of pairs of two ids that are less alike; ties are half."""
         ordered = np.sort(self.others)
         below = np.searchsorted(ordered, self.known, side="left")
         up_to = np.searchsorted(ordered, self.known, side="right")

@@ -35,9 +35,9 @@ DEFAULT_PERMUTATIONS = 10
 # experiments/false_alarms.py.
 FALSE_ALARMS = "up to 4 %"
 BLIND_SPOTS = (
-    "This check cannot detect one patient under two ids, because labels are shuffled by patient id; "
-    "nor anything that gives a score away before labels are shuffled, such as a score written on "
-    "the image."
+    "This check cannot detect one patient under two ids, because labels are shuffled by patient "
+    "id; nor anything that gives a score away before labels are shuffled, such as a score written "
+    "on the image."
 )
 
 # A lower bound of the variance, so that permutations which agree by luck do not look certain. The

@@ -99,7 +99,7 @@ class Training:
         """Cross-validate on labels shuffled between patients, or read the records of doing so.
 
         Args:
-            permutation: its number, from 0; with the protocol's seed it decides who swaps with whom.
+            permutation: its number, from 0; with the protocol's seed it decides the shuffling.
 
         Raises:
             SearchError: where the training fails.
