@@ -269,7 +269,7 @@ def test_another_choice_is_refused_with_what_was_and_is(prepared, tiny_protocol,
     changed = dataclasses.replace(tiny_protocol, **{field: value})
     was, now = tiny_protocol.to_json()[field], changed.to_json()[field]
     told = re.escape(f"  {field}: was {was}, is {now}\n")
-    with pytest.raises(ResumeError, match=f"prepared with other choices:\n{told}Go back"):
+    with pytest.raises(ResumeError, match=f"prepared with other choices:\n{told}Restore"):
         Study(prepared, protocol=changed)
 
 
@@ -379,7 +379,7 @@ def test_a_manifest_that_is_not_where_it_was_is_named_with_the_way_to_give_it(
 ):
     radiographs.rename(radiographs.with_name("moved.csv"))
     told = (
-        r"names the manifest .*manifest\.csv, which is not there\. .*prepare .* --manifest M\.csv"
+        r"names the manifest .*manifest\.csv, which does not exist\. .*prepare .* --manifest M\.csv"
     )
     with pytest.raises(ResumeError, match=told):
         Study(prepared).prepare()
@@ -811,7 +811,7 @@ def test_a_final_model_at_other_values_than_regime_1s_best_is_said(
     study.regime_1()
     study.regime_2(5, 0.125)
     study.final()
-    told = [note for note in notes.said if "the final model takes Regime II's" in note]
+    told = [note for note in notes.said if "the final model uses that of Regime II" in note]
     assert any("batch_size=5" in note for note in told)
     assert any("dropout_rate=0.125" in note for note in told)
 

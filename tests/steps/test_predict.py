@@ -109,7 +109,7 @@ def test_an_odd_image_is_no_pair(images):
 
 
 def test_a_model_without_its_record_is_refused_by_name(tmp_path, images):
-    with pytest.raises(ResumeError, match=r"model\.keras is not there"):
+    with pytest.raises(ResumeError, match=r"model\.keras does not exist"):
         predict_radiographs(tmp_path / "model.keras", images)
     (tmp_path / "model.keras").write_bytes(b"model")
     with pytest.raises(ResumeError, match=r"model\.json is missing"):
