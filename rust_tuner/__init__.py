@@ -1,18 +1,19 @@
 """Cross-validated hyperparameter search for medical-image transfer learning.
 
-The public names are imported on first use, so that `import rust_tuner` costs nothing and does not
-start TensorFlow. It does choose TensorFlow's oneDNN kernels, which is possible only before
-TensorFlow is imported; the environment variable `TF_ENABLE_ONEDNN_OPTS` has precedence.
+The public names are imported on first use, so that `import rust_tuner` is fast and does not start
+TensorFlow. It chooses TensorFlow's oneDNN kernels, which is possible only before TensorFlow is
+imported; the environment variable `TF_ENABLE_ONEDNN_OPTS` has precedence.
 """
 
 from importlib import import_module
 
 from rust_tuner.onednn import choose_onednn, onednn_is_chosen
 
-# `typing` takes longer to import than the rest of this file, in which Ctrl-C has no answer yet.
+# Not from `typing`, which takes longer to import than the rest of this file; until then, Ctrl-C is
+# not handled.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    # What `__getattr__` imports on first use, for checkers; a test holds it to `_HOMES`.
+    # For type checkers: what `__getattr__` imports on first use. A test compares it with `_HOMES`.
     from rust_tuner import metrics as metrics
     from rust_tuner.analysis.export import (
         export_best_hyperparameters as export_best_hyperparameters,
@@ -89,9 +90,9 @@ if not onednn_is_chosen():
 
 
 if not TYPE_CHECKING:
-    # Checkers must not take a name that is not there for one of any type.
+    # Hidden from type checkers, which would accept any name otherwise.
     def __getattr__(name):
-        """Import a public name from its home when it is first asked for."""
+        """Import a public name from its module when it is first used."""
         if name not in _HOMES:
             raise AttributeError(f"module 'rust_tuner' has no attribute {name!r}")
         home = _HOMES[name]
@@ -99,5 +100,5 @@ if not TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    """List the public names beside the module's own."""
+    """List the public names together with the module's own."""
     return sorted({*globals(), *_HOMES})

@@ -1,6 +1,6 @@
-"""Every scientific choice of a study as one frozen value that survives a round trip through JSON.
+"""Every scientific choice of a study as one frozen value, which can be written and read as JSON.
 
-It owns the choices and their ranges; what is done with them belongs to the rooms above.
+It owns the choices and their ranges; using them belongs to other modules.
 """
 
 import json
@@ -22,12 +22,12 @@ Flips = Literal["horizontal_and_vertical", "horizontal", "none"]
 Scale = Literal["full", "small"]
 FoldsBy = Literal["patient", "site"]
 Sampling = Literal["linear", "log"]
-# The steps of a study that may take a choice otherwise than the study was prepared with.
+# The steps of a study that may be run with other choices than the study was prepared with.
 Step = Literal["baselines", "regime_1", "regime_2", "nested", "noise", "final", "checks"]
 
 PUBLISHED_BATCH_SIZES = (16, 2048)
 
-# What a study of small scale does less of, to try everything within minutes on two cores.
+# The choices of the small scale, with which every step takes minutes on two cores.
 SMALL_SCALE: dict[str, Any] = {
     "scale": "small",
     "image_size": 224,
@@ -54,14 +54,14 @@ PUBLISHED_VIEWS = {"ap": ("anterior", "posterior"), "lateral": ("medial", "later
 
 @dataclass(frozen=True)
 class BatchSizes:
-    """The batch sizes that a search draws, against the radiographs that its folds train on.
+    """The batch sizes that a search draws, and the radiographs that its folds train on.
 
     Attributes:
         lowest: the smallest batch size that is drawn.
         highest: the largest.
-        sampling: `linear`, or `log` where the asked range did not fit and was shortened.
-        asked: the range that was asked for.
-        num_rows: radiographs that the largest fold trains on. A batch of so many or more holds
+        sampling: `linear`, or `log` where the requested range was shortened to fit.
+        asked: the requested range.
+        num_rows: radiographs that the largest fold trains on. A batch of this size or larger holds
             the whole fold, and an epoch is then one step.
     """
 
@@ -73,31 +73,31 @@ class BatchSizes:
 
     @property
     def is_shortened(self) -> bool:
-        """Whether another range is drawn from than was asked for."""
+        """Whether the range differs from the requested one."""
         return (self.lowest, self.highest) != self.asked
 
     @property
     def share_of_one_step(self) -> float:
-        """The share of the asked range, in 0-1, whose batches hold the whole fold."""
+        """The share of the requested range, in 0-1, whose batches hold the whole fold."""
         lowest, highest = self.asked
         whole = max(0, highest - max(lowest, self.num_rows) + 1)
         return whole / (highest - lowest + 1)
 
     def note(self, fold: str) -> str:
-        """What is said of the range before a search draws from it; `fold` names the folds."""
-        told = f"note: {fold} trains on up to {self.num_rows} radiographs; {self}"
+        """The note about the range before a search draws from it; `fold` names the folds."""
+        message = f"note: {fold} trains on up to {self.num_rows} radiographs; {self}"
         if self.is_shortened:
             asked = ",".join(map(str, self.asked))
-            told += f" (--batch-sizes {asked} draws from all of them)"
-        return told
+            message += f" (--batch-sizes {asked} draws from all of them)"
+        return message
 
     def to_json(self) -> dict[str, Any]:
-        """The values as JSON holds them."""
+        """The values as JSON values."""
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return values
 
     def __str__(self) -> str:
-        """The range in words, and how much of it makes an epoch one step."""
+        """The range in words, and how much of it holds the whole fold."""
         lowest, highest = self.asked
         if not self.share_of_one_step:
             return f"batch sizes {lowest} to {highest}"
@@ -109,10 +109,10 @@ class BatchSizes:
 
 
 def percent(share: float) -> str:
-    """A share in whole percent, where neither nothing nor everything is rounded to."""
+    """A share in whole percent, which is never rounded to 0 % or to all."""
     if 0 < share < 0.01:
         return "less than 1 %"
-    # Rounding up to all would hide that some are left.
+    # Rounded down, so that 99.9 % does not read as all.
     return "all" if share == 1 else f"{math.floor(100 * share)} %"
 
 
@@ -123,9 +123,9 @@ def choice(*steps: Step, compared: bool = True) -> dict[str, Any]:
     """The metadata of a field of the protocol.
 
     Args:
-        *steps: those that the choice steers, each of which may take it otherwise; none where it is
-            settled when a study is prepared.
-        compared: whether a search that is resumed has to have the same.
+        *steps: the steps that use the choice, each of which may have its own value; none where it
+            is fixed when a study is prepared.
+        compared: whether the choice must be the same when a search is resumed.
     """
     return {"steps": frozenset(steps), "compared": compared}
 
@@ -137,7 +137,7 @@ class Protocol:
     Attributes:
         objective: what the search maximises. `val_auroc` is the 18-label macro AUROC of the
             study; `val_cortex_auroc` scores the 16 cortex labels only where they are visible.
-        score_epoch: which epoch of the fold-averaged curve is the trial's score: `best_mean`
+        score_epoch: the epoch of the fold-averaged curve that gives the trial's score: `best_mean`
             (its maximum, as published), `last`, or an epoch counted from 0.
         seed: decides hold-out set, folds, trials, initial weights, shuffling and dropout.
         holdout_fraction: share of the patients that is sealed, in (0, 1).
@@ -148,36 +148,36 @@ class Protocol:
         weights: backbone weights: `imagenet`, `random`, or a path to a file without top.
         precision: `float32`, or `bfloat16` for the matrix products of backbone and head where the
             processor has it; weights stay float32.
-        view_cortices: the cortices that each view is expected to show. It serves phantoms and
-            the manifest's checks only; what is visible in a row is what has a score there.
+        view_cortices: the cortices that each view is expected to show. It is used only for phantoms
+            and for checks of the manifest; a cortex is visible in a row where it has a score.
         folds_by: whether folds divide the patients at random (`patient`), or each fold leaves one
-            site out (`site`, which takes the manifest's column of that name; there are then as
-            many folds as sites, in every cross-validation of the study).
+            site out (`site`, from the manifest's column of that name; every cross-validation of the
+            study then has as many folds as there are sites).
         num_folds: folds of a trial's cross-validation.
         epochs: epochs of each fold.
         trials: number of trials in Regime I.
         batch_size_range: lowest and highest batch size of Regime I.
-        fit_batch_sizes: whether the range ends at the radiographs that a fold trains on, and is
-            then drawn logarithmically, where the fold has fewer than its end: a larger batch holds
-            the whole fold, and all such trials are alike. True for the published range and that
-            of `SMALL_SCALE`; False where `study`, `clinical` or `with_choices` is given a range,
-            which is then drawn from as it is. See `batch_sizes`.
+        fit_batch_sizes: whether the range is shortened to the number of radiographs that a fold
+            trains on, and then drawn logarithmically, if its end is larger: a larger batch holds
+            the whole fold, and all such trials are alike. True for the published range and that of
+            `SMALL_SCALE`; False where `study`, `clinical` or `with_choices` is given a range, which
+            is then not changed. See `batch_sizes`.
         dropout_rate_range: lowest and highest dropout rate of Regime I.
         learning_rates: Adam's learning rates on the grid of Regime II.
         epsilons: Adam's epsilons on the grid of Regime II.
         baseline_folds: folds of the first models' cross-validation.
         baseline_epochs: epochs of each of their folds.
-        baseline_batch_size: their batch size; the published code's was 128.
-        baseline_dropout_rate: of those with the transfer-learning head.
+        baseline_batch_size: their batch size; 128 in the published code.
+        baseline_dropout_rate: of the first models with the transfer-learning head.
         final_folds: folds of the tuned model's own cross-validation.
         final_epochs: epochs of each of its folds, and the most of its refit.
-        outer_folds: outer folds of the nested cross-validation; each holds both searches. With 5,
-            a search inside sees four fifths of the patients, and all of it takes about four times
-            as long as the study's own two searches.
-        union_threshold: a total of at least this is union, in the figures of visits. Scores of
-            1-4 are those of the modified RUST, of which 13 points are the usual limit (Litrenta et
-            al., J Orthop Trauma 2015, doi:10.1097/BOT.0000000000000390).
-        scale: `full`, or `small` where `SMALL_SCALE` was laid over the choices; a label only.
+        outer_folds: outer folds of the nested cross-validation; both searches are run in each. With
+            5, these searches use four fifths of the patients, and all of them together take about
+            four times as long as the study's two searches.
+        union_threshold: in the figures of visits, a total of at least this counts as union. Scores
+            of 1-4 are those of the modified RUST, for which 13 points are the usual threshold
+            (Litrenta et al., J Orthop Trauma 2015, doi:10.1097/BOT.0000000000000390).
+        scale: `full`, or `small` for the choices of `SMALL_SCALE`; only a label.
     """
 
     objective: Objective = "val_auroc"
@@ -222,7 +222,7 @@ class Protocol:
         """Refuse choices outside their range.
 
         Raises:
-            ProtocolError: naming the field, its value and its range.
+            ProtocolError: with the field, its value and its range.
         """
         _require(
             self.objective in OBJECTIVES,
@@ -338,17 +338,17 @@ class Protocol:
 
     @classmethod
     def steered(cls, step: str) -> tuple[str, ...]:
-        """The fields that steer a step by themselves."""
+        """The fields that a step uses directly."""
         return tuple(name for name, steps in cls._steps().items() if step in steps)
 
     @classmethod
     def own_to(cls, step: str) -> tuple[str, ...]:
-        """The fields that steer a step and no other."""
+        """The fields that only this step uses."""
         return tuple(name for name, steps in cls._steps().items() if steps == {step})
 
     @classmethod
     def searched(cls) -> tuple[str, ...]:
-        """The fields by which a search is what it is, of those that may differ between steps."""
+        """The fields that define a search, of those that may differ between steps."""
         return tuple(
             name
             for name, steps in cls._steps().items()
@@ -357,18 +357,18 @@ class Protocol:
 
     @classmethod
     def varying(cls) -> tuple[str, ...]:
-        """The fields that may differ between steps; all others are settled by `prepare`."""
+        """The fields that may differ between steps; all others are fixed by `prepare`."""
         return tuple(name for name, steps in cls._steps().items() if steps)
 
     @classmethod
     def noted_by(cls, step: str) -> tuple[str, ...]:
-        """The fields that a step is begun with, and resumed with."""
+        """The fields that are recorded when a step is begun, and used when it is resumed."""
         follows = () if step == "baselines" else cls.searched()
         return tuple(dict.fromkeys((*follows, *cls.steered(step))))
 
     @classmethod
     def compared_by(cls, *steps: str) -> tuple[str, ...]:
-        """The fields by which a cross-validation of these steps is compared when it is resumed."""
+        """The fields that are compared when a cross-validation of these steps is resumed."""
         uncompared = {item.name for item in fields(cls) if not item.metadata.get("compared", True)}
         return tuple(
             name
@@ -405,11 +405,11 @@ class Protocol:
         return cls(**(choices | _settled(changes)))
 
     def with_choices(self, **changes: Any) -> Self:
-        """The protocol with `changes`; a range of batch sizes among them is taken as it is."""
+        """The protocol with `changes`; a range of batch sizes among them is not shortened."""
         return replace(self, **_settled(changes))
 
     def batch_sizes(self, num_rows: int) -> BatchSizes:
-        """The batch sizes that Regime I draws on folds of a size.
+        """The batch sizes that Regime I draws for folds of a given size.
 
         Args:
             num_rows: radiographs that the largest fold trains on, from 1.
@@ -422,7 +422,7 @@ class Protocol:
         lowest, highest = self.batch_size_range
         sampling: Sampling = "linear"
         if self.fit_batch_sizes and num_rows < highest:
-            # A range is worth drawing from where its end is at least twice its beginning.
+            # Keeps the end of the range at least about twice its beginning.
             lowest = lowest if 2 * lowest <= num_rows else min(lowest, max(1, num_rows // 4))
             highest, sampling = num_rows, "log"
         return BatchSizes(lowest, highest, sampling, self.batch_size_range, num_rows)
@@ -439,14 +439,14 @@ class Protocol:
         Raises:
             ProtocolError: for unknown fields or values out of range.
         """
-        # Records of earlier versions name a range alone; it was drawn from as it is.
+        # Records of earlier versions have only a range, which was not shortened.
         values = _settled(values)
-        known = {item.name for item in fields(cls)}
-        unknown = sorted(set(values) - known)
+        names = {item.name for item in fields(cls)}
+        unknown = sorted(set(values) - names)
         if unknown:
             raise ProtocolError(
                 f"unknown protocol field {unknown[0]!r}; this version knows "
-                f"{', '.join(sorted(known))}"
+                f"{', '.join(sorted(names))}"
             )
         choices: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
@@ -460,7 +460,7 @@ class Protocol:
 
 
 def _settled(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Choices in which a range that is given is not changed to fit, unless that is asked for."""
+    """The choices, with a given range of batch sizes not shortened unless that is requested."""
     if "batch_size_range" not in changes:
         return dict(changes)
     return {"fit_batch_sizes": False} | dict(changes)

@@ -1,6 +1,6 @@
-"""What an AUROC is over: all labels, or the labels of the cortices where these are visible.
+"""The labels that an AUROC covers: all labels, or those of cortices where these are visible.
 
-Every figure, table and record that has both takes names, words and arrays from here.
+Every figure, table and record with both AUROCs takes names, texts and arrays from here.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ Problem = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.bool_] | None
 
 @dataclass(frozen=True)
 class Scope:
-    """What labels a figure is over.
+    """The labels that a figure covers.
 
     Attributes:
-        key: as tables of figures name it.
-        prefix: what the names of its metrics begin with.
-        name: in words.
-        short: in words, for a narrow column.
+        key: its name in tables of figures.
+        prefix: of the names of its metrics.
+        name: its name in texts.
+        short: its name in a narrow column.
         first: the first column of the label vector that counts.
         is_masked: whether a cortex counts only where it is visible.
     """
@@ -46,7 +46,7 @@ class Scope:
 
     @property
     def title(self) -> str:
-        """Its AUROC in words."""
+        """The name of its AUROC in texts."""
         return f"AUROC, {self.name}"
 
     def problem(
@@ -55,7 +55,7 @@ class Scope:
         scores: npt.NDArray[Any],
         visible: npt.NDArray[np.bool_],
     ) -> Problem:
-        """What its AUROC is made of: truth, score, and which of the entries count (None: all).
+        """The inputs of its AUROC: labels, scores, and which entries count (None: all).
 
         Args:
             labels: (n, 18) label vectors.

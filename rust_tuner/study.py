@@ -1,9 +1,9 @@
 """`Study`: the steps from a manifest to the report, in order, in one directory.
 
-Each step is idempotent: run again, it goes on where it stopped.
+Each step is idempotent; run it again to resume.
 
-What a step does is done by the rooms below; what a study refuses because it was prepared otherwise
-stands in `records.study`.
+The steps themselves belong to other rooms; refusing changes to a prepared study belongs to
+`records.study`.
 """
 
 import dataclasses
@@ -77,31 +77,31 @@ class Study:
         progress: Progress | None = None,
         distinct_patients: bool = False,
     ) -> None:
-        """Open a study, new or begun; nothing is written yet.
+        """Open a new or existing study; nothing is written yet.
 
         Args:
             directory: the study's folder.
-            manifest: CSV of the radiographs; a study that was prepared knows it.
-            protocol: all scientific choices. Where None, those the study was prepared with, or
-                `Protocol.study()` for a new one; each step then takes those that it was begun
-                with.
-            choices: fields of the protocol by name, laid over all that.
+            manifest: CSV file of the radiographs; not needed for a study that was prepared.
+            protocol: all scientific choices. If None, those that the study was prepared with, or
+                `Protocol.study()` for a new one; each step is then resumed with the choices that it
+                was begun with.
+            choices: fields of the protocol by name, which replace those of `protocol`.
             cache: folder of the feature cache, which studies share; the default one where None.
             progress: where to report; nowhere by default.
             distinct_patients: whether patient ids that read alike, such as `P1` and `p-001`, are
-                known to be of different people; a study that was prepared so knows it.
+                known to be of different people; not needed for a study that was prepared with it.
 
         Raises:
             ResumeError: where the study was prepared with other choices.
-            ProtocolError: for choices that are not the protocol's, or out of range.
+            ProtocolError: for choices that are not fields of the protocol, or out of range.
         """
         self.directory = Path(directory)
         self.cache = cache
         self.progress = progress or Silent()
         self._distinct_patients = distinct_patients
         self._file = StudyFile(self.directory)
-        self._batch_sizes_told: BatchSizes | None = None
-        # Here, since each step begins with the import of TensorFlow.
+        self._batch_sizes_reported: BatchSizes | None = None
+        # Done here, since each step begins with the import of TensorFlow.
         choose_onednn(self._file.begun_onednn if self._file.is_there else True)
         given = None if manifest is None else Path(manifest).resolve()
         self._choices = dict(choices or {})
@@ -109,22 +109,22 @@ class Study:
         if unknown:
             raise ProtocolError(f"choices={min(unknown)!r}; expected fields of the protocol")
         self._is_chosen_whole = protocol is not None
-        known = self._file.protocol if self._file.is_there else Protocol.study()
-        # The study is found again from other folders too.
+        prepared = self._file.protocol if self._file.is_there else Protocol.study()
+        # An absolute path is valid in any working folder.
         if protocol is not None:
             weights = absolute_weights(protocol.weights)
             protocol = dataclasses.replace(protocol, weights=weights)
         if "weights" in self._choices:
             self._choices["weights"] = absolute_weights(str(self._choices["weights"]))
-        self.protocol = (protocol or known).with_choices(**self._choices)
+        self.protocol = (protocol or prepared).with_choices(**self._choices)
         self._manifest = given
         if self._file.is_there:
             self._file.refuse_changes(self.protocol)
-            # Whether another manifest holds the same radiographs is seen once it is read.
+            # Whether another manifest has the same radiographs is checked once it is read.
             self._manifest = given or self._file.manifest
 
     def protocol_of(self, step: str) -> Protocol:
-        """The choices that a step takes: those asked for, else those that it was begun with.
+        """The choices of a step: those that are requested, else those that it was begun with.
 
         Args:
             step: the step's folder: `baselines`, `regime_1`, `regime_2`, `nested`, `noise`,
@@ -132,7 +132,7 @@ class Study:
 
         Raises:
             ResumeError: where `study.json` cannot be read.
-            ProtocolError: where the choices asked for do not fit those that it was begun with.
+            ProtocolError: where the requested choices do not fit those that it was begun with.
         """
         if self._is_chosen_whole or not self._file.is_there:
             return self.protocol
@@ -151,13 +151,13 @@ class Study:
         return self._file.looks if self._file.is_there else unrecorded_looks(self.directory)
 
     def count_radiographs(self) -> int:
-        """How many radiographs the manifest has; it is read, nothing is written."""
+        """How many radiographs the manifest has; nothing is written."""
         if self._file.is_there:
             return self._file.record.radiographs
         return len(self._load_radiographs())
 
     def count_sites(self) -> int | None:
-        """How many folds leave one site out, of all radiographs; None where folds are by patient.
+        """How many sites the folds leave out in turn; None where folds are by patient.
 
         Raises:
             SplitError: where no site can be left out.
@@ -175,7 +175,7 @@ class Study:
         Raises:
             ManifestError: with all faults of the manifest or of the images.
             SplitError: where the split cannot be made or was tampered with.
-            WeightsError: where the backbone's weights are named, and not there or no InceptionV3's.
+            WeightsError: where a file of weights is missing or not of an InceptionV3.
             ResumeError: where the manifest or an image changed since the study was prepared.
         """
         return self._split()[0]
@@ -185,8 +185,8 @@ class Study:
         if self._file.is_there and manifest == self._file.manifest and not manifest.exists():
             folder = shlex.quote(str(self.directory))
             raise ResumeError(
-                f"{self.directory / STUDY_FILE} names the manifest {manifest}, which is not there. "
-                "Where it was moved, give its new place once: rust-tuner prepare "
+                f"{self.directory / STUDY_FILE} names the manifest {manifest}, which does not "
+                "exist. If it was moved, give its new path once: rust-tuner prepare "
                 f"{folder} --manifest M.csv, or Study(directory, manifest)"
             )
         radiographs = self._load_radiographs()
@@ -201,7 +201,7 @@ class Study:
                 self._file.record_distinct_patients(radiographs)
                 self._file.adopt_looks()
             else:
-                self._batch_sizes_told = write_study_file(
+                self._batch_sizes_reported = write_study_file(
                     self._file,
                     radiographs,
                     manifest=manifest,
@@ -213,8 +213,9 @@ class Study:
         return development, holdout
 
     def _load_radiographs(self) -> Radiographs:
-        said = self._distinct_patients or (self._file.is_there and self._file.distinct_patients)
-        return load_manifest(self._known_manifest(), distinct_patients=said)
+        recorded = self._file.is_there and self._file.distinct_patients
+        distinct = self._distinct_patients or recorded
+        return load_manifest(self._known_manifest(), distinct_patients=distinct)
 
     def _known_manifest(self) -> Path:
         if self._manifest is None:
@@ -226,21 +227,21 @@ class Study:
     def baselines(
         self, models: Sequence[str] | None = None, radimagenet_weights: str | Path | None = None
     ) -> pd.DataFrame:
-        """The first models; prepares first. See `search.baselines.run_baselines`.
+        """Train the first models; prepares the study first. See `search.baselines.run_baselines`.
 
         Args:
-            models: some of `search.baselines.BASELINES`; all that can be had where None.
+            models: some of `search.baselines.BASELINES`; all that are available where None.
             radimagenet_weights: the file of RadImageNet's InceptionV3 without top; its model is
                 left out where None.
 
         Returns:
-            One row a model, chance and the view-only baseline among them.
+            One row per model, including chance and the view-only baseline.
         """
         from rust_tuner.search.baselines import run_baselines
 
         protocol = self.protocol_of(BASELINES_FOLDER)
         development, folds = self._development_and_folds(protocol.baseline_folds)
-        # ImageNet's weights are downloaded for the model that takes them, and not for the others.
+        # ImageNet's weights are downloaded only for the model that uses them.
         weights = find_study_weights(self._file, protocol, download=False)
         given = find_radimagenet(self._file, radimagenet_weights)
         with hold_lock(self.directory, "the baselines"):
@@ -257,7 +258,7 @@ class Study:
         return baseline_results(self.directory)
 
     def regime_1(self) -> "CrossValidationTuner":
-        """Regime I; prepares first. See `search.regimes.regime_1`."""
+        """Run Regime I; prepares the study first. See `search.regimes.regime_1`."""
         from rust_tuner.search.regimes import regime_1
 
         protocol = self.protocol_of(REGIME_1)
@@ -270,7 +271,7 @@ class Study:
                 development,
                 self.directory,
                 **self._search_arguments(protocol, folds),
-                say_batch_sizes=sizes != self._batch_sizes_told,
+                say_batch_sizes=sizes != self._batch_sizes_reported,
             )
             self._file.update(batch_sizes=sizes.to_json())
             note_begun(self._file, REGIME_1, protocol, weights)
@@ -280,21 +281,21 @@ class Study:
     def regime_2(
         self, batch_size: int | None = None, dropout_rate: float | None = None
     ) -> "CrossValidationTuner":
-        """Regime II; prepares first. See `search.regimes.regime_2`.
+        """Run Regime II; prepares the study first. See `search.regimes.regime_2`.
 
         Args:
-            batch_size: fixed. Where None, what it was begun with, else the best of Regime I.
-            dropout_rate: likewise.
+            batch_size: of all trials. If None, the one it was begun with, else Regime I's best.
+            dropout_rate: of all trials. If None, the one it was begun with, else Regime I's best.
         """
         from rust_tuner.search.regimes import regime_2
 
-        # Only what was asked for is noted: without a record, Regime I's best is looked up anew.
+        # Only given values are recorded: otherwise Regime I's best is looked up again.
         asked: dict[str, int | float | None] = {
             "batch_size": batch_size,
             "dropout_rate": dropout_rate,
         }
         if self._file.is_there:
-            # Resumed, it keeps the values that it was begun with.
+            # A resumed search keeps the values that it was begun with.
             note = self._file.begun(REGIME_2)
             if note is not None:
                 asked = {
@@ -323,12 +324,13 @@ class Study:
         return tuner
 
     def nested(self) -> NestedSummary:
-        """Nested cross-validation; prepares first. See `steps.nested.nested_cross_validation`.
+        """Run nested cross-validation; prepares the study first.
 
-        It needs neither of the study's own searches: both are run inside each outer fold.
+        It does not need the study's searches: both are run inside each outer fold. See
+        `steps.nested.nested_cross_validation`.
 
         Returns:
-            What `nested/summary.json` holds: selection score, estimate, and their gap.
+            The content of `nested/summary.json`: selection score, estimate, and their gap.
         """
         from rust_tuner.steps.nested import nested_cross_validation
 
@@ -337,20 +339,20 @@ class Study:
         weights = find_study_weights(self._file, protocol)
         with hold_lock(self.directory, "nested cross-validation"):
             begin_step(self._file, NESTED, protocol, weights)
-            found = nested_cross_validation(
+            summary = nested_cross_validation(
                 development, self.directory, **self._search_arguments(protocol, folds)
             )
             note_begun(self._file, NESTED, protocol, weights)
             run = read_nested(self.directory / NESTED).run
             self._file.record_weights(run.subject.weights, protocol.weights)
-        return found
+        return summary
 
     def noise(self, repeats: int | None = None) -> NoiseFloor:
-        """Repeat the best configuration; after a search. See `steps.noise.measure_noise`.
+        """Repeat the best configuration of a search. See `steps.noise.measure_noise`.
 
         Args:
-            repeats: how many under other seeds, and how many under other assignments to folds;
-                as many as were begun where None, else 10.
+            repeats: how many with other seeds, and how many with other assignments to folds. If
+                None, as many as were begun, or 10.
         """
         from rust_tuner.steps.noise import best_project, measure_noise
 
@@ -373,29 +375,29 @@ class Study:
     def begun_repeats(self) -> int:
         """How many repeats of each kind the noise floor was begun with, or the default number."""
         begun = self._file.begun(NOISE) if self._file.is_there else None
-        # Its own record may have grown since.
+        # The step's own record is newer: more repeats may have been requested.
         if is_begun(self.directory, NOISE) or begun is None:
             return begun_repeats(self.directory)
         return begun.repeats or begun_repeats(self.directory)
 
     def final(self, look_again: str | None = None) -> Holdout:
-        """The tuned model: cross-validated, refitted on all development data, evaluated once.
+        """Cross-validate the tuned model, refit it on all development data and evaluate it once.
 
-        The hold-out set is looked at once. The look is noted in `study.json` before the model sees
-        a sealed image; where it was interrupted, it goes on with the same model.
+        The hold-out set is looked at once. The look is recorded in `study.json` before a sealed
+        image is read; an interrupted look is resumed with the same model.
 
         Args:
-            look_again: why the hold-out set is looked at once more; the reason is recorded, and
-                the number of looks shown wherever the figures are. None shows what the look found.
+            look_again: the reason for another look at the hold-out set; it is recorded, and the
+                number of looks is shown wherever the figures are. None returns the last result.
 
         Returns:
-            What `final/holdout.json` holds; a second call reads it and computes nothing.
+            The content of `final/holdout.json`; a second call reads it and computes nothing.
 
         Raises:
             ProtocolError: for an empty reason, or one where there was no look yet.
             SearchError: where Regime II is missing, or a search is not finished.
-            ResumeError: where the hold-out set was looked at, and what that found is not there any
-                more, or the model is another one.
+            ResumeError: where the hold-out set was looked at, and the result is missing or belongs
+                to another model.
         """
         from rust_tuner.steps.final import (
             cross_validate_final,
@@ -417,8 +419,8 @@ class Study:
             for name in ("batch_size", "dropout_rate"):
                 if values[name] != first[name]:
                     self.progress.say(
-                        f"note: Regime II was run at {name}={values[name]}, while Regime I's best "
-                        f"is {first[name]}; the final model takes Regime II's"
+                        f"note: Regime II was run with {name}={values[name]}, but Regime I's best "
+                        f"is {first[name]}; the final model uses that of Regime II"
                     )
         protocol = self.protocol_of(FINAL)
         development, holdout = self._split()
@@ -459,14 +461,14 @@ class Study:
             )
 
     def check(self, permutations: int | None = None) -> CheckRecord:
-        """Guards against leakage, and sanity checks; see `checks.run.run_checks`.
+        """Run checks for leakage and sanity checks; see `steps.checks.run.run_checks`.
 
         Args:
-            permutations: how often labels are shuffled. Where None, as often as the checks were
-                begun with, else 10 times.
+            permutations: how often labels are shuffled. If None, as often as when the checks were
+                begun, or 10 times.
 
         Returns:
-            A verdict a check, as `checks.json` holds them.
+            The verdict of each check, as in `checks.json`.
 
         Raises:
             ResumeError: where the study has not been prepared.
@@ -496,7 +498,7 @@ class Study:
         )
 
     def report(self) -> Path:
-        """Draw tables, figures and the HTML report from what is there; returns its path."""
+        """Write tables, figures and the HTML report of all results so far; returns its path."""
         from rust_tuner.report.html import write_report
 
         return write_report(self.directory)
@@ -514,7 +516,7 @@ class Study:
             else:
                 folds = load_or_make_folds(split, development, num_folds, self.protocol.seed)
             is_new = sha256_of_file(split) != before
-        # Folds that were made before were commented on when they were made.
+        # The warnings of folds that were made before were reported then.
         if is_new:
             say_warnings(self.progress, folds.warnings)
         return folds
@@ -530,7 +532,7 @@ class Study:
     def _batch_sizes(
         self, protocol: Protocol, development: Development, folds: Folds
     ) -> BatchSizes:
-        """The batch sizes that Regime I draws: as it was begun, where it was."""
+        """The batch sizes that Regime I draws; as it was begun, if it is resumed."""
         from rust_tuner.search.regimes import as_begun
 
         protocol = as_begun(protocol, run_if_whole(self.directory / REGIME_1))
@@ -543,7 +545,7 @@ class Study:
         )
 
     def _record(self, regime: str) -> None:
-        """Write down the best so far, and the weights that were really used."""
+        """Record the best trial so far, and the weights that were used."""
         project = read_project(self.directory / regime)
         used = project.run.subject.weights
         assert used is not None

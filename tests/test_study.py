@@ -269,7 +269,7 @@ def test_another_choice_is_refused_with_what_was_and_is(prepared, tiny_protocol,
     changed = dataclasses.replace(tiny_protocol, **{field: value})
     was, now = tiny_protocol.to_json()[field], changed.to_json()[field]
     told = re.escape(f"  {field}: was {was}, is {now}\n")
-    with pytest.raises(ResumeError, match=f"prepared with other choices:\n{told}Go back"):
+    with pytest.raises(ResumeError, match=f"prepared with other choices:\n{told}Restore"):
         Study(prepared, protocol=changed)
 
 
@@ -367,7 +367,9 @@ def test_a_step_resumes_with_its_own_choices_and_refuses_others_with_a_table(fin
     file.write_text(json.dumps(written))
     assert len(finished_copy.open().regime_1().results()) == 2
     assert len(finished_copy.open().regime_2().results()) == 2
-    with pytest.raises(ResumeError, match=r"holds a search that differs .*\n  epochs: was 2, is 9"):
+    with pytest.raises(
+        ResumeError, match=r"contains a search that differs .*\n  epochs: was 2, is 9"
+    ):
         finished_copy.open(choices={"epochs": 9}).regime_1()
     assert len(finished_copy.open().regime_1().results()) == 2
 
@@ -377,7 +379,7 @@ def test_a_manifest_that_is_not_where_it_was_is_named_with_the_way_to_give_it(
 ):
     radiographs.rename(radiographs.with_name("moved.csv"))
     told = (
-        r"names the manifest .*manifest\.csv, which is not there\. .*prepare .* --manifest M\.csv"
+        r"names the manifest .*manifest\.csv, which does not exist\. .*prepare .* --manifest M\.csv"
     )
     with pytest.raises(ResumeError, match=told):
         Study(prepared).prepare()
@@ -563,8 +565,8 @@ def test_a_study_killed_between_its_files_is_not_taken_up_with_another_seed(
     ("text", "told"),
     [
         ('{"format": 1, "man', "study.json is not valid JSON"),
-        ("[]", "study.json is no JSON object"),
-        ('{"format": 2}', "study.json is of no format that this version knows"),
+        ("[]", "study.json is not a JSON object"),
+        ('{"format": 2}', "study.json has a format that this version does not know"),
         ('{"format": 1}', r"study.json is damaged \(manifest: field required, and"),
     ],
 )
@@ -809,7 +811,7 @@ def test_a_final_model_at_other_values_than_regime_1s_best_is_said(
     study.regime_1()
     study.regime_2(5, 0.125)
     study.final()
-    told = [note for note in notes.said if "the final model takes Regime II's" in note]
+    told = [note for note in notes.said if "the final model uses that of Regime II" in note]
     assert any("batch_size=5" in note for note in told)
     assert any("dropout_rate=0.125" in note for note in told)
 

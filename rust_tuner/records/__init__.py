@@ -1,1 +1,1 @@
-"""What the files of a study hold: each is written and read in one place."""
+"""The files of a study, each written and read in one place."""

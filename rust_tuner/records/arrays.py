@@ -1,4 +1,4 @@
-"""Files of arrays: NPZ without pickle, whole or not there, under the key of what they belong to."""
+"""Files of arrays: NPZ without pickle, written atomically, with the key of what they depend on."""
 
 import io
 import tokenize
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rust_tuner.errors import RecordError
 from rust_tuner.files import atomic_write, read_whole
 
-# Predictions of every epoch of a large fold; a file beyond it is no record of ours.
+# More than the predictions of every epoch of a large fold; a larger file is not one of ours.
 _LARGEST = 1 << 36
 _HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -40,11 +40,11 @@ def write_arrays(path: Path, key: str, **arrays: Any) -> None:
 
 
 def read_arrays(path: Path, key: str | None) -> dict[str, npt.NDArray[Any]] | None:
-    """The arrays of a file, or None where it is absent, damaged, or of another key than asked.
+    """The arrays of a file, or None where it is missing, damaged, or has another key.
 
     Args:
         path: the file.
-        key: what the arrays must depend on; anything where None.
+        key: the key that the file must have; any key where None.
     """
     try:
         content = read_whole(path, most=_LARGEST)
@@ -53,8 +53,8 @@ def read_arrays(path: Path, key: str | None) -> dict[str, npt.NDArray[Any]] | No
                 info.filename.removesuffix(".npy"): _read_one(archive, info, len(content))
                 for info in archive.infolist()
             }
-        own = arrays.pop("key").tobytes().hex()
-        # A damaged directory of a zip file may lack its last entries without a word.
+        written_key = arrays.pop("key").tobytes().hex()
+        # A damaged zip directory may lack its last entries without raising an error.
         is_whole = int(arrays.pop("num_arrays")) == len(arrays)
     except (
         FileNotFoundError,
@@ -68,13 +68,13 @@ def read_arrays(path: Path, key: str | None) -> dict[str, npt.NDArray[Any]] | No
         zipfile.BadZipFile,
     ):
         return None
-    return arrays if is_whole and key in (None, own) else None
+    return arrays if is_whole and key in (None, written_key) else None
 
 
 def _read_one(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file_size: int) -> npt.NDArray[Any]:
-    """One array, after its header was held against the bytes that are there.
+    """One array, after its header was compared with the number of bytes in the file.
 
-    NumPy makes room for what a header claims before it reads, however much that is.
+    NumPy allocates whatever a header claims before it reads the data.
     """
     if info.file_size > file_size:
         raise ValueError(f"{info.filename} claims {info.file_size} bytes")
@@ -83,7 +83,7 @@ def _read_one(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file_size: int) -
         try:
             shape, _, dtype = _HEADER_READERS[version](stream)
         except (RecursionError, MemoryError, SyntaxError, tokenize.TokenError) as error:
-            # Python's parser ends so on a header that is nested without end.
+            # Raised by Python's parser for a header that is nested too deeply.
             raise ValueError(f"{info.filename} has no header") from error
         claimed = dtype.itemsize
         for side in shape:

@@ -1,6 +1,6 @@
-"""The first models of a study side by side, from their records alone; no TensorFlow.
+"""The results of a study's first models, from their records only and without TensorFlow.
 
-It owns their names and where they are kept; running them belongs to `baselines`.
+It owns their names and folders; running them belongs to `search.baselines`.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from rust_tuner.scope import AUROCS
 BASELINES_FOLDER = "baselines"
 RADIMAGENET, IMAGENET = "inceptionv3_radimagenet", "inceptionv3_imagenet"
 BASELINES = ("lenet1998", "inceptionv3_end2end", RADIMAGENET, IMAGENET)
-# Those whose backbone is pretrained and not trained further, so that a search can take it up.
+# Those with a pretrained, frozen backbone, which a search can use too.
 FROZEN_BASELINES = (RADIMAGENET, IMAGENET)
 CHANCE = "chance"
 VIEW_ONLY = "view_only"
@@ -35,10 +35,10 @@ _COLUMNS = {
 
 
 def available_baselines(weights: str, *, has_radimagenet: bool) -> tuple[str, ...]:
-    """The first models that can be had: where nobody names them, these are trained.
+    """The first models that are available, which are trained by default.
 
     Args:
-        weights: the protocol's; with random ones ImageNet's model is left out.
+        weights: the protocol's; with `random`, ImageNet's model is left out.
         has_radimagenet: whether RadImageNet's file was given.
     """
     return tuple(
@@ -49,7 +49,7 @@ def available_baselines(weights: str, *, has_radimagenet: bool) -> tuple[str, ..
 
 
 def read_baselines(directory: str | Path) -> dict[str, Project]:
-    """The first models' projects that a study's folder holds, finished or not, in their order."""
+    """The projects of the first models in a study's folder, finished or not, in their order."""
     folder = Path(directory) / BASELINES_FOLDER
     return {
         model: read_project(folder / model)
@@ -59,7 +59,7 @@ def read_baselines(directory: str | Path) -> dict[str, Project]:
 
 
 def baseline_results(directory: str | Path) -> pd.DataFrame:
-    """The first models of a study, and what they have to beat.
+    """The first models of a study with their baselines.
 
     Args:
         directory: the study's folder.
@@ -67,16 +67,15 @@ def baseline_results(directory: str | Path) -> pd.DataFrame:
     Returns:
         `model, auroc, auroc_std, cortex_auroc, cortex_auroc_std, tied_with_best, p_against_best,
         epoch, folds, epochs, seconds`:
-        a row for `chance`, one for `view_only` (a predictor that knows the view and nothing
-        else), and one for each model that was begun. Figures are validation figures, averaged
-        over the folds at the epoch (from 0) of the model's score; `_std` is their standard
-        deviation over the folds (n - 1); ties with the best model are by the objective, as those
-        of trials. A model that is not finished, or failed, has none; its
-        `folds` are those that are finished. No rows where no model was begun. The objective is
-        in the table's `attrs`.
+        a row for `chance`, one for `view_only` (a predictor that knows only the view), and one for
+        each model that was begun. Figures are validation figures, averaged over the folds at the
+        epoch (from 0) of the model's score; `_std` is their standard deviation over the folds
+        (n - 1); ties with the best model are by the objective, as for trials. A model that is not
+        finished, or failed, has no figures; its `folds` are the finished ones. The table has no
+        rows where no model was begun. Its `attrs` have the objective.
 
     Raises:
-        SearchError: where the models were not compared on the same radiographs and folds.
+        SearchError: where the models were trained on different radiographs or folds.
     """
     projects = read_baselines(directory)
     if not projects:
@@ -100,11 +99,11 @@ def baseline_results(directory: str | Path) -> pd.DataFrame:
 
 
 def suggested_backbone(table: pd.DataFrame, objective: str | None = None) -> str | None:
-    """The frozen model with the best objective, which a search is best based on.
+    """The frozen model with the best objective, whose backbone is suggested for a search.
 
     Args:
         table: from `baseline_results`.
-        objective: `val_auroc` or `val_cortex_auroc`; what the models were scored by where None.
+        objective: `val_auroc` or `val_cortex_auroc`; the models' own objective where None.
 
     Returns:
         One of `FROZEN_BASELINES`, or None where none of them is finished.
@@ -133,7 +132,7 @@ def _row(model: str, project: Project) -> dict[str, object]:
 
 
 def _ties(projects: dict[str, Project]) -> dict[str, Tie]:
-    """How the models that are finished compare with the best of them."""
+    """How each finished model compares with the best one."""
     best = {model: project.best for model, project in projects.items()}
     first = next(iter(projects.values()))
     metric = first.objective.removeprefix("val_")
@@ -153,15 +152,15 @@ def _require_same_data(projects: dict[str, Project]) -> None:
     first, *others = projects.values()
     expected = first.run.subject
     for other in others:
-        found = other.run.subject
+        subject = other.run.subject
         for name, hashes in (
-            ("targets", (found.targets, expected.targets)),
-            ("folds", (found.folds, expected.folds)),
+            ("targets", (subject.targets, expected.targets)),
+            ("folds", (subject.folds, expected.folds)),
         ):
             if hashes[0] != hashes[1]:
-                told = " and ".join(str(sha256)[:12] for sha256 in hashes)
+                both = " and ".join(str(sha256)[:12] for sha256 in hashes)
                 raise SearchError(
                     f"{other.folder} was trained on other {name} than {first.folder} (SHA-256 "
-                    f"{told}), so "
-                    "their figures cannot be compared; delete one of them and run it again"
+                    f"{both}), so their figures cannot be compared; delete one of them and run it "
+                    "again"
                 )

@@ -1,7 +1,7 @@
-"""What each step of a study was begun with, so that it is resumed with the same choices.
+"""The choices that each step of a study was begun with, so that it is resumed with the same ones.
 
-`study.json` says it; for a step that an older version began, the manifests of its runs do. Which
-choices a step depends on stands on the protocol's fields; the step itself refuses what differs.
+They are in `study.json`, or, for a step that an older version began, in the manifests of its runs.
+The fields of the protocol say which choices a step depends on; the step itself refuses changes.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from rust_tuner.records.run import RUN_FILE, RunManifest, run_if_whole
 from rust_tuner.records.study import StudyFile
 from rust_tuner.records.study_record import STUDY_FILE
 
-# A step that has not been begun goes on as these were, the later ones first.
+# A step that has not been begun takes its choices from these, the first ones having precedence.
 _FOLLOWS: dict[str, tuple[str, ...]] = {
     REGIME_2: (REGIME_1,),
     NESTED: (REGIME_2, REGIME_1),
@@ -43,25 +43,25 @@ def begun_protocol(file: StudyFile, step: str, protocol: Protocol) -> Protocol:
 
     Args:
         file: `study.json` of a prepared study.
-        step: one of the step's folders, such as `regime_1`.
-        protocol: the study's own choices, for all else.
+        step: the step's folder, such as `regime_1`.
+        protocol: the study's choices, for all other fields.
 
     Raises:
-        ResumeError: where `study.json` does not hold choices there.
+        ResumeError: where the choices in `study.json` cannot be read.
     """
-    found: Json = {}
-    if (own := _choices_of(file, step)) is not None:
-        found = own
+    choices: Json = {}
+    if (begun := _choices_of(file, step)) is not None:
+        choices = begun
     else:
         for source in reversed(_FOLLOWS.get(step, ())):
-            known = _choices_of(file, source) or {}
+            earlier = _choices_of(file, source) or {}
             names = _taken_from(step, source)
-            found |= {name: known[name] for name in names if name in known}
+            choices |= {name: earlier[name] for name in names if name in earlier}
     try:
-        return Protocol.from_json(protocol.to_json() | found)
+        return Protocol.from_json(protocol.to_json() | choices)
     except (ProtocolError, TypeError, ValueError, AttributeError) as error:
         raise ResumeError(
-            f"{file.directory / STUDY_FILE}: what {step} was begun with cannot be read ({error}); "
+            f"{file.directory / STUDY_FILE}: the choices of {step} cannot be read ({error}); "
             "restore the file from a copy"
         ) from error
 
@@ -73,7 +73,7 @@ def choices_to_note(step: str, protocol: Protocol) -> Json:
 
 
 def is_begun(directory: Path, step: str) -> bool:
-    """Whether a step has records already, which its choices have to fit."""
+    """Whether a step already has records, which its choices have to match."""
     return any(path.is_file() for path in _manifests(directory, step))
 
 
@@ -92,47 +92,47 @@ def fixed_by_regime_2(file: StudyFile) -> tuple[int | None, float | None]:
 
 
 def _choices_of(file: StudyFile, step: str) -> Json | None:
-    """What a step was begun with, by `study.json` or else by its own records."""
+    """The choices that a step was begun with, from `study.json` or else from its records."""
     note = file.begun(step)
     recorded = _recorded(file.directory, step)
     if note is None:
         return recorded
     begun = note.to_json()
-    found = {name: begun[name] for name in Protocol.noted_by(step) if name in begun}
-    # The number of trials may have grown since, which the search's own manifest knows first.
+    choices = {name: begun[name] for name in Protocol.noted_by(step) if name in begun}
+    # The number of trials may have grown since; the search's manifest is updated first.
     if step == REGIME_1 and recorded is not None and "trials" in recorded:
-        found["trials"] = recorded["trials"]
-    return found
+        choices["trials"] = recorded["trials"]
+    return choices
 
 
 def _recorded(directory: Path, step: str) -> Json | None:
-    """What the records of a step say that it was begun with; None where they say nothing.
+    """The choices in the records of a step; None where there are none.
 
-    What cannot be read is left to the step itself, which says what is wrong with its folder.
+    Records that cannot be read are skipped: the step itself reports what is wrong with its folder.
     """
     for path in _manifests(directory, step):
         run = _manifest(step, path)
         if run is None or run.protocol is None:
             continue
-        found = {
+        choices = {
             name: run.protocol[name] for name in Protocol.noted_by(step) if name in run.protocol
         }
         try:
             if isinstance(run, NestedManifest):
-                # It stands beside the protocol, and only where it holds.
-                found["fit_batch_sizes"] = run.fit_batch_sizes
-                found |= {"trials": run.trials[REGIME_1], "outer_folds": run.outer_folds}
+                # It is recorded outside the protocol, and only where it is true.
+                choices["fit_batch_sizes"] = run.fit_batch_sizes
+                choices |= {"trials": run.trials[REGIME_1], "outer_folds": run.outer_folds}
             elif step == REGIME_1 and isinstance(run, RunManifest):
-                found["fit_batch_sizes"] = run.fit_batch_sizes
+                choices["fit_batch_sizes"] = run.fit_batch_sizes
                 if run.max_trials is not None:
-                    found["trials"] = run.max_trials
+                    choices["trials"] = run.max_trials
             elif step == FINAL and isinstance(run, RunManifest):
-                found["final_folds"] = run.subject.num_folds
-                found["final_epochs"] = run.epochs
-            Protocol.from_json(Protocol.study().to_json() | found)
+                choices["final_folds"] = run.subject.num_folds
+                choices["final_epochs"] = run.epochs
+            Protocol.from_json(Protocol.study().to_json() | choices)
         except (ProtocolError, LookupError, TypeError, ValueError, AttributeError):
             continue
-        return found
+        return choices
     return None
 
 

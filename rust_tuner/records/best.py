@@ -1,6 +1,6 @@
-"""What `best_hyperparameters.json` of a study holds: the best trial so far.
+"""`best_hyperparameters.json` of a study: the best trial so far.
 
-Which trial is the best belongs to `analysis.export`.
+Choosing the best trial belongs to `analysis.export`.
 """
 
 from pathlib import Path
@@ -21,21 +21,21 @@ BEST_FILE = "best_hyperparameters.json"
 
 
 class EndedTrials(Record):
-    """How many trials ended how."""
+    """How many trials completed and how many failed."""
 
     completed: Count
     failed: Count
 
 
 class BestHyperparameters(Record):
-    """The best completed trial of a search, and what its score is worth.
+    """The best completed trial of a search, with the uncertainty of its score.
 
     Attributes:
-        regime: the search, where it is that of a study.
+        regime: the search, where it belongs to a study.
         score: averaged over the folds; a selection score.
         score_interval: 95 %, over folds; None where it is not known.
-        tied_trials: those that are statistically tied with the best one, itself among them; None
-            where that is not known.
+        tied_trials: the best trial and those that are statistically tied with it; None where that
+            is not known.
         epoch: of the score, from 0.
     """
 
@@ -66,7 +66,7 @@ def write_best(directory: Path, best: BestHyperparameters, *, regime: str) -> No
     Args:
         directory: the study's folder.
         best: the best trial.
-        regime: the search that it is of.
+        regime: the search that it belongs to.
     """
     named = BestHyperparameters.of({"regime": regime} | best.to_json())
     write_record(directory / BEST_FILE, named)

@@ -1,6 +1,6 @@
-"""What `checks.json` of a study holds: a verdict for each check, and which searches they saw.
+"""`checks.json` of a study: a verdict for each check, and the searches that were checked.
 
-It owns the file's form; what is checked belongs to `checks`.
+It owns the format of the file; the checks belong to `steps.checks`.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from rust_tuner.records.model import Count, Figures, Record, read_record, write_
 from rust_tuner.records.project import Project
 
 CHECKS_FILE = "checks.json"
-# The folder of what the checks train.
+# The folder of the trainings of the checks.
 CHECKS = "checks"
 
 Status = Literal["passed", "warning", "failed", "not_run"]
@@ -27,16 +27,16 @@ STATUS_NAMES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         check: its name in records, such as `near_duplicates`.
         title: its name for readers.
-        status: `passed`; `warning`, to be looked at; `failed`, a figure cannot be trusted before
-            it is mended; `not_run`, with the reason.
-        reason: what was found, or why it could not be run.
+        status: `passed`; `warning`, to be looked at; `failed`, where figures cannot be trusted
+            before this is corrected; or `not_run`.
+        reason: the result in words, or why the check could not be run.
         mend: what to do; empty where nothing is to be done.
-        findings: what was found one by one, the gravest first, a line each.
+        findings: the individual findings, the most serious first, a line each.
         figures: numbers behind the verdict, by name; None where undefined.
     """
 
@@ -51,7 +51,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class SearchSeen:
-    """A search as the checks saw it: its best trial, and how many trials were completed."""
+    """A search when it was checked: its best trial, and how many trials were completed."""
 
     best: str | None
     completed: int
@@ -59,12 +59,12 @@ class SearchSeen:
 
 @dataclass(frozen=True)
 class CheckRecord:
-    """The checks of a study as they were run last.
+    """The results of the last run of a study's checks.
 
     Attributes:
         date: when they were run, ISO 8601.
-        searches: by project, its best trial and how many were completed when they were run.
-        verdicts: one a check, in their order.
+        searches: by project, its best trial and how many trials were completed at that time.
+        verdicts: one per check, in their order.
     """
 
     date: str
@@ -72,12 +72,12 @@ class CheckRecord:
     verdicts: tuple[Verdict, ...]
 
     def of(self, *statuses: Status) -> tuple[Verdict, ...]:
-        """The verdicts of some statuses."""
+        """The verdicts with any of these statuses."""
         return tuple(verdict for verdict in self.verdicts if verdict.status in statuses)
 
     @property
     def told(self) -> str:
-        """How many checks have which verdict, in words."""
+        """How many checks have each status, in words."""
         counts = {status: len(self.of(status)) for status in STATUSES}
         return ", ".join(
             f"{number} {STATUS_NAMES[status]}" for status, number in counts.items() if number
@@ -85,7 +85,7 @@ class CheckRecord:
 
 
 def searches_seen(projects: Mapping[str, Project]) -> dict[str, SearchSeen]:
-    """What tells whether searches have gone on since: best trial and completed trials of each."""
+    """Best trial and completed trials of each search, to notice later whether it has changed."""
     return {
         name: SearchSeen(
             None if project.best is None else project.best.trial,
@@ -96,7 +96,7 @@ def searches_seen(projects: Mapping[str, Project]) -> dict[str, SearchSeen]:
 
 
 class VerdictRecord(Record):
-    """A verdict as the file holds it; see `Verdict`."""
+    """A verdict in the file; see `Verdict`."""
 
     check: str
     title: str
@@ -108,14 +108,14 @@ class VerdictRecord(Record):
 
 
 class SearchSeenRecord(Record):
-    """A search as the file holds it; see `SearchSeen`."""
+    """A search in the file; see `SearchSeen`."""
 
     best: str | None
     completed: Count
 
 
 class ChecksRecord(Record):
-    """`checks.json`: a verdict for each check, and which searches they saw."""
+    """`checks.json`: a verdict for each check, and the searches that were checked."""
 
     file_name: ClassVar[str] = CHECKS_FILE
 

@@ -1,7 +1,6 @@
-"""What a study folder holds, part by part: each part is read, or the reason why not is kept.
+"""The parts of a study folder: each is read, or the reason why it cannot be read is kept.
 
-It owns the places of a study's files as a reader sees them; what the parts mean belongs to the
-tables and figures beside it.
+It owns where a study's files are; their meaning belongs to the tables and figures.
 """
 
 import os
@@ -39,7 +38,7 @@ from rust_tuner.records.study_record import STUDY_FILE, StudyRecord, read_study_
 
 FINAL = "final"
 CROSS_VALIDATION = "cross_validation"
-# What drawing a part of the page may end in where its records are not what they should be.
+# Errors that may occur when a part of the page is drawn from damaged records.
 DAMAGED = (RustTunerError, OSError, LookupError, TypeError, ValueError, AttributeError)
 
 _PARTS = (STUDY_FILE, SPLIT_FILE, BASELINES_FOLDER, REGIME_1, REGIME_2, NESTED, NOISE, FINAL)
@@ -48,7 +47,7 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class StudyRecords:
-    """A study folder as it stands.
+    """The current content of a study folder.
 
     Attributes:
         directory: the study's folder.
@@ -64,7 +63,7 @@ class StudyRecords:
         looks: the looks at the hold-out set, in order.
         predictions: `final/predictions.csv`, or None.
         checks: `checks.json`, or None.
-        problems: what is there and cannot be read, a line each; what is not there is no problem.
+        problems: files that exist but cannot be read, a line each; missing ones are not listed.
     """
 
     directory: Path
@@ -85,46 +84,46 @@ class StudyRecords:
     @property
     def projects(self) -> dict[str, Project]:
         """Every project that can be read, by its folder's name within the study."""
-        found = {f"{BASELINES_FOLDER}/{name}": item for name, item in self.baselines.items()}
+        projects = {f"{BASELINES_FOLDER}/{name}": item for name, item in self.baselines.items()}
         for name, project in (
             (REGIME_1, self.regime_1),
             (REGIME_2, self.regime_2),
             (f"{FINAL}/{CROSS_VALIDATION}", self.cross_validation),
         ):
             if project is not None:
-                found[name] = project
-        return found
+                projects[name] = project
+        return projects
 
 
 def read_study(directory: str | Path) -> StudyRecords:
-    """Read a study folder, also one that is unfinished, in use or partly damaged.
+    """Read a study folder, even if it is unfinished, in use or partly damaged.
 
     Raises:
-        ResumeError: where there is no such folder, or nothing of a study in it.
+        ResumeError: where there is no such folder, or it is not a study folder.
     """
-    place = Path(directory)
-    if not any((place / name).exists() for name in _PARTS):
-        reason = "holds nothing of a study" if place.is_dir() else "is no folder"
+    folder = Path(directory)
+    if not any((folder / name).exists() for name in _PARTS):
+        reason = "is not a study folder" if folder.is_dir() else "is not a folder"
         raise ResumeError(
-            f"{place} {reason}; give the folder that `rust-tuner prepare` made, which has "
-            "study.json in it"
+            f"{folder} {reason}; give the folder that `rust-tuner prepare` made, which contains "
+            "study.json"
         )
     problems: list[str] = []
 
     def read(name: str, reader: Callable[[Path], Part]) -> Part | None:
-        path = place / name
+        path = folder / name
         try:
-            # What is not there is no problem, a link to nowhere is one.
+            # A missing file is not a problem, but a broken link is.
             return reader(path) if os.path.lexists(path) else None
         except (RustTunerError, OSError) as error:
             problems.append(f"{name}: {error}")
             return None
 
     def project(name: str) -> Project | None:
-        found = read(name, read_project) if is_begun_project(place / name) else None
-        if found is not None:
-            problems.extend(f"{name}: {problem}" for problem in found.problems)
-        return found
+        item = read(name, read_project) if is_begun_project(folder / name) else None
+        if item is not None:
+            problems.extend(f"{name}: {problem}" for problem in item.problems)
+        return item
 
     nested = read(f"{NESTED}/{NESTED_FILE}", _nested)
     noise = read(f"{NOISE}/{NOISE_FILE}", _noise)
@@ -134,19 +133,19 @@ def read_study(directory: str | Path) -> StudyRecords:
     study = read(STUDY_FILE, read_study_record)
     looks: tuple[Look, ...] = ()
     try:
-        looks = read_looks(None if study is None else study.looks, place)
+        looks = read_looks(None if study is None else study.looks, folder)
     except ResumeError as error:
         problems.append(str(error))
     holdout = read(f"{FINAL}/{HOLDOUT_FILE}", load_holdout)
-    is_there = (place / FINAL / HOLDOUT_FILE).exists()
+    is_there = (folder / FINAL / HOLDOUT_FILE).exists()
     if (
         (looks and looks[-1].state == "finished")
-        and not is_whole(looks[-1], place)
+        and not is_whole(looks[-1], folder)
         and (holdout is not None or not is_there)
     ):
-        found = "is not the one that was written" if is_there else "is missing"
+        fault = "was changed" if is_there else "is missing"
         problems.append(
-            f"{FINAL}/{HOLDOUT_FILE} {found}: the hold-out set was looked at on {looks[-1]}; "
+            f"{FINAL}/{HOLDOUT_FILE} {fault}: the hold-out set was looked at on {looks[-1]}; "
             "restore it from a copy"
         )
         holdout = None
@@ -155,15 +154,13 @@ def read_study(directory: str | Path) -> StudyRecords:
     if (
         predictions is not None
         and written is not None
-        and written != sha256_of_file(place / FINAL / PREDICTIONS_FILE)
+        and written != sha256_of_file(folder / FINAL / PREDICTIONS_FILE)
     ):
-        problems.append(
-            f"{FINAL}/{PREDICTIONS_FILE} is not the one that was written; restore it from a copy"
-        )
+        problems.append(f"{FINAL}/{PREDICTIONS_FILE} was changed; restore it from a copy")
         predictions = None
     baselines = {name: project(f"{BASELINES_FOLDER}/{name}") for name in BASELINES}
     return StudyRecords(
-        directory=place,
+        directory=folder,
         study=study,
         split=read(SPLIT_FILE, read_split_record),
         baselines={name: item for name, item in baselines.items() if item is not None},

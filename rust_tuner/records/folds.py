@@ -1,11 +1,11 @@
-"""The records of one trial's folds: what each fold gave, and the state of one that is trained.
+"""The records of one trial's folds: the results of each fold, and the state of a fold in training.
 
-    fold_0.json        histories of one fold, under a key of everything they depend on
+    fold_0.json        histories of one fold, with a key of everything they depend on
     fold_0.npz         its validation predictions of every epoch, while the trial runs
     fold_0.epoch.npz   the state of a long fold after its last finished epoch
     out_of_fold.npz    the predictions of the trial's chosen epoch
 
-A record of another key, or one that does not match its hash, is never returned.
+A record with another key, or one that does not match its hash, is never returned.
 """
 
 import re
@@ -29,7 +29,7 @@ _FOLD_FILE = re.compile(r"fold_(\d{1,4})\.json")
 
 
 class FoldHead(Record):
-    """`fold_0.json`: histories of one fold, under a key of everything they depend on.
+    """`fold_0.json`: histories of one fold, with a key of everything they depend on.
 
     Attributes:
         key: SHA-256 of what the record depends on.
@@ -59,7 +59,7 @@ class FoldHead(Record):
 
 @dataclass(frozen=True, eq=False)
 class FoldRecord:
-    """What one fold of one trial gave.
+    """The results of one fold of one trial.
 
     Attributes:
         fold: its number, from 0.
@@ -82,7 +82,7 @@ class FoldRecord:
 
 
 class FoldStore:
-    """Per-fold records of one trial; a record of anything else is never returned."""
+    """Per-fold records of one trial; records with another key are never returned."""
 
     def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
         """Keep records in a trial's folder.
@@ -95,20 +95,20 @@ class FoldStore:
         self._key = sha256_of_json(key)
 
     def load(self, fold: int) -> FoldRecord | None:
-        """The record of a fold, or None where there is none for exactly this key."""
+        """The record of a fold, or None where there is none with this key."""
         arrays = read_arrays(self._arrays(fold), self._key)
         return None if arrays is None else self._from_head(fold, arrays)
 
     def load_closed(self, num_folds: int) -> list[FoldRecord] | None:
-        """All folds' records of a trial that `close` finished, without their predictions."""
+        """All fold records of a trial that `close` finished, without their predictions."""
         if read_arrays(self._out_of_fold, self._key) is None:
             return None
         records = [self._from_head(fold, {}) for fold in range(num_folds)]
-        found = [record for record in records if record is not None]
-        return found if len(found) == num_folds else None
+        whole = [record for record in records if record is not None]
+        return whole if len(whole) == num_folds else None
 
     def save(self, record: FoldRecord) -> None:
-        """Keep a record; it counts once its JSON is there, which is written last."""
+        """Keep a record; it counts once its JSON is written, which comes last."""
         write_arrays(
             self._arrays(record.fold),
             self._key,
@@ -128,7 +128,7 @@ class FoldStore:
         self.checkpoint(record.fold).clear()
 
     def is_foreign(self) -> bool:
-        """Whether whole records of another key lie in the folder."""
+        """Whether the folder has intact records with another key."""
         heads = (_whole(path) for path in fold_files(self._folder))
         return any(head is not None and head.key != self._key for head in heads)
 
@@ -151,7 +151,7 @@ class FoldStore:
         )
 
     def prune(self) -> None:
-        """Drop what only a running trial needs, once it is recorded as completed."""
+        """Delete the files that only a running trial needs, once it is recorded as completed."""
         for path in self._folder.glob("fold_*.npz"):
             path.unlink()
 
@@ -184,31 +184,32 @@ class EpochCheckpoint:
     """The state of one fold after its last finished epoch, in a file.
 
     Attributes:
-        seconds_between: least time between two states; shorter folds are trained again whole.
+        seconds_between: least time between two states; shorter folds are trained again from the
+            first epoch.
     """
 
     seconds_between = 30.0
 
     def __init__(self, path: Path, key: str) -> None:
-        """Keep states in `path`, under the key of the trial."""
+        """Keep states in `path`, with the key of the trial."""
         self._path = path
         self._key = key
 
     def load(self) -> dict[str, Any] | None:
-        """The state that was kept, or None where there is none for exactly this key."""
+        """The state that was kept, or None where there is none with this key."""
         return read_arrays(self._path, self._key)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Keep a state instead of the one before."""
+        """Replace the state that is kept."""
         write_arrays(self._path, self._key, **state)
 
     def clear(self) -> None:
-        """Drop the state."""
+        """Delete the state."""
         self._path.unlink(missing_ok=True)
 
 
 def fold_files(folder: Path) -> list[Path]:
-    """The records of folds in a trial's folder, by number; only files of just such a name."""
+    """The fold records in a trial's folder, by number; files with any other name are ignored."""
     numbers = {
         path: int(match[1])
         for path in folder.glob("fold_*.json")
@@ -218,11 +219,11 @@ def fold_files(folder: Path) -> list[Path]:
 
 
 def read_fold(path: Path) -> FoldHead:
-    """A fold's record, as it was written.
+    """Read a fold's record.
 
     Raises:
         FileNotFoundError: where there is none.
-        RecordError: where it is damaged, or that of another fold.
+        RecordError: where it is damaged, or belongs to another fold.
     """
     head = read_record(path, FoldHead, mend=_AGAIN)
     content = {name: value for name, value in head.to_json().items() if name != "sha256"}
@@ -234,7 +235,7 @@ def read_fold(path: Path) -> FoldHead:
 
 
 def _whole(path: Path) -> FoldHead | None:
-    """A fold's record, or None where it is not there or not as it was written."""
+    """A fold's record, or None where it is missing or damaged."""
     try:
         return read_fold(path)
     except (FileNotFoundError, RecordError):

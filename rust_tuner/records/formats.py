@@ -1,10 +1,9 @@
-"""The format of every state file, and how a file of an earlier one becomes one of today's.
+"""The format of every state file, and the upgrade of files from earlier formats.
 
-A file says its format as a number, `"format": 1`. Where the form of a file changes so that its
-readers would misread an older one, its number here is raised by one and a function is added to
-`UPGRADES` that turns the content of the format before into the next. Files are upgraded as they are
-read and never written back by a reader. A file of a later format is refused: what it means is not
-known here.
+Each file has the number of its format, `"format": 1`. If a file changes so that older files would
+be misread, its number here is raised by one, and a function that converts the content of the
+previous format is added to `UPGRADES`. Files are upgraded when they are read, and a reader never
+writes them back. A file of a later format is refused, since its meaning is not known.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from rust_tuner.errors import RecordError
 
 Content = dict[str, Any]
 
-_UNKNOWN = "is of no format that this version knows"
+_UNKNOWN = "has a format that this version does not know"
 
 # The format that this version writes, by the file's name.
 FORMATS: dict[str, int] = {
@@ -29,7 +28,7 @@ FORMATS: dict[str, int] = {
     "model.json": 1,
     "holdout.json": 1,
 }
-# By the file's name and its format: the content in that format to the content in the next one.
+# By the file's name and its format: a function from the content in it to that in the next one.
 UPGRADES: dict[tuple[str, int], Callable[[Content], Content]] = {}
 
 
@@ -50,13 +49,13 @@ def in_todays_format(
         path: where it was read, for the message.
         mend: what to do where it is damaged.
         formats: today's format of each file.
-        upgrades: the steps between formats.
+        upgrades: the conversions between formats.
 
     Returns:
-        The same content where it is of today's format, else an upgraded copy with its new number.
+        The same content where it is in today's format, else an upgraded copy with the new number.
 
     Raises:
-        RecordError: where the format is a later one, or none.
+        RecordError: where the format is a later one, or missing.
     """
     today, written = formats[file_name], content.get("format")
     if isinstance(written, bool) or not isinstance(written, int) or written < 1:
@@ -64,14 +63,14 @@ def in_todays_format(
     if written > today:
         raise RecordError.of(
             path,
-            f"{_UNKNOWN}: format {str(written)[:12]} is that of a later version of rust_tuner, "
-            f"and formats up to {today} are known",
+            f"{_UNKNOWN}: format {str(written)[:12]} belongs to a later version of rust_tuner; "
+            f"this version knows formats up to {today}",
             mend=f"install that version, or {mend}",
         )
     try:
         for number in range(written, today):
             content = upgrades[file_name, number](dict(content)) | {"format": number + 1}
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        fault = f"is damaged (it is of format {written} and cannot be upgraded: {error!r:.100})"
+        fault = f"is damaged (it has format {written} and cannot be upgraded: {error!r:.100})"
         raise RecordError.of(path, fault, mend=mend) from error
     return content

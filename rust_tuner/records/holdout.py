@@ -1,6 +1,6 @@
-"""What `final/holdout.json` holds: what a look at the hold-out set found.
+"""`final/holdout.json`: the result of a look at the hold-out set.
 
-Who may look, and when, belongs to `looks` and `study`; how the figures are made to `analysis`.
+When a look is allowed belongs to `looks` and `study`; computing the figures belongs to `analysis`.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from rust_tuner.errors import RecordError, ResumeError
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE
 from rust_tuner.records.model import Count, Epochs, Record, read_record, write_record
 
-# Without the file the figures are lost, and another look is not made without a reason.
+# Without the file the figures are lost, and another look needs a reason.
 _MEND = "restore it from a copy"
 
 
@@ -45,18 +45,18 @@ class TwoFigures(Record):
 
 
 class HoldoutMetrics(TwoFigures):
-    """Both AUROCs, and the other figures that the version which looked knew."""
+    """Both AUROCs, and any other figures of the version that made the look."""
 
     @model_validator(mode="after")
     def _are_numbers(self) -> "HoldoutMetrics":
         for name, value in (self.model_extra or {}).items():
             if isinstance(value, bool) or not isinstance(value, int | float | None):
-                raise ValueError(f"{name}={value!r} is no number")
+                raise ValueError(f"{name}={value!r} is not a number")
         return self
 
 
 class UnionRecord(Record):
-    """From which predicted total on a model says union, and how that was chosen."""
+    """The predicted total from which on a model predicts union, and how it was chosen."""
 
     value: float
     threshold: float
@@ -68,7 +68,7 @@ class UnionRecord(Record):
 
 
 class LookNote(Record):
-    """One of the looks at the hold-out set, as the evaluation repeats it."""
+    """One of the looks at the hold-out set, as repeated in the evaluation."""
 
     date: str | None = None
     model_sha256: str | None = None
@@ -76,13 +76,13 @@ class LookNote(Record):
 
 
 class Holdout(Record):
-    """`final/holdout.json`: what a look at the hold-out set found.
+    """`final/holdout.json`: the result of a look at the hold-out set.
 
     Attributes:
-        metrics: the main figures; of the most likely scores first.
-        view_only_baseline: what the view alone reaches on the same radiographs.
+        metrics: the main figures; first those of the most likely scores.
+        view_only_baseline: the figures of the view alone on the same radiographs.
         labels: figures of each label.
-        figures: all that is not of one label, a row each, as `figures_table` has them.
+        figures: all other figures, a row each, as in `figures_table`.
         union_cutoff: None in records of earlier versions.
         predictions_sha256: of `predictions.csv`; None in records of earlier versions.
     """
@@ -123,7 +123,7 @@ def load_holdout(path: Path) -> Holdout:
 
 
 def read_holdout(directory: str | Path) -> Holdout | None:
-    """What the last look at the hold-out set found, or None where there is no record of it.
+    """The result of the last look at the hold-out set, or None where there is no record of it.
 
     Raises:
         ResumeError: where the record cannot be read.

@@ -1,8 +1,8 @@
-"""The looks at the hold-out set that a study's `study.json` remembers.
+"""The looks at the hold-out set, as recorded in a study's `study.json`.
 
 A look is noted before the first sealed image is read and completed when its evaluation is written,
-so that deleting the evaluation does not undo it. It owns what a look is and how it is worded; who
-may look, and when, belongs to `evaluation`.
+so that deleting the evaluation does not undo it. This module owns what a look is and its text; when
+a look is allowed belongs to `steps.final`.
 """
 
 import contextlib
@@ -65,13 +65,13 @@ class Look:
         """Read a look that `to_json` wrote.
 
         Raises:
-            TypeError, ValueError: where it is none.
+            TypeError, ValueError: where it is not a look.
         """
         if not isinstance(values, Mapping) or values.get("state") not in get_args(LookState):
-            raise ValueError(f"{values!r} is no look")
+            raise ValueError(f"{values!r} is not a look")
         texts = [values.get(n) for n in ("date", "model_sha256", "reason", "holdout_sha256")]
         if not all(value is None or isinstance(value, str) for value in texts):
-            raise TypeError(f"{values!r} is no look")
+            raise TypeError(f"{values!r} is not a look")
         return cls(
             date=values.get("date"),
             model_sha256=values.get("model_sha256"),
@@ -91,19 +91,19 @@ class Look:
         text = f"{self.date or 'an unknown date'} with {model}"
         if self.state == "begun":
             return f"{text}, not finished"
-        known = [
+        figures = [
             f"AUROC{' of visible cortices' if scope.is_masked else ''} {value:.3f}"
             for scope in SCOPES
             if (value := self.metrics.get(scope.metric)) is not None
         ]
-        return f"{text} ({', '.join(known)})" if known else text
+        return f"{text} ({', '.join(figures)})" if figures else text
 
 
 def main_figures(metrics: Any) -> dict[str, float | None]:
     """The figures of an evaluation that a look keeps; none where there are none.
 
     Raises:
-        TypeError: where a figure is no number.
+        TypeError: where a figure is not a number.
     """
     if metrics is None:
         return {}
@@ -115,13 +115,13 @@ def main_figures(metrics: Any) -> dict[str, float | None]:
 
 
 def read_looks(noted: object, directory: str | Path) -> tuple[Look, ...]:
-    """The looks that a study's record names, in order.
+    """The looks in a study's record, in order.
 
-    Where it names none, but `final` holds what a look leaves, that counts as the first look:
-    older versions did not note it.
+    Where there are none, but `final` contains files of a look, these count as the first look, since
+    older versions did not record it.
 
     Args:
-        noted: the looks of `study.json`; None where it is not there.
+        noted: the looks of `study.json`; None where there are none.
         directory: the study's folder.
 
     Raises:
@@ -131,7 +131,7 @@ def read_looks(noted: object, directory: str | Path) -> tuple[Look, ...]:
     try:
         items = noted or []
         if not isinstance(items, list):
-            raise TypeError(f"{noted!r:.80} is no list")
+            raise TypeError(f"{noted!r:.80} is not a list")
         looks = tuple(Look.from_json(item) for item in items)
     except (TypeError, ValueError) as error:
         raise ResumeError(
@@ -142,13 +142,13 @@ def read_looks(noted: object, directory: str | Path) -> tuple[Look, ...]:
 
 
 def unrecorded_looks(directory: Path) -> tuple[Look, ...]:
-    """The look that the files of `final` tell of, for a study that did not note it."""
+    """The look that left files in `final`, for a study that did not record it."""
     final = directory / FINAL
     evaluation = final / HOLDOUT_FILE
     if not (evaluation.exists() or (final / PREDICTIONS_FILE).exists()):
         return ()
     if not evaluation.exists():
-        # Killed just before the evaluation was written: the model had seen the sealed images.
+        # Killed just before the evaluation was written, after the sealed images were read.
         model = None
         with contextlib.suppress(OSError):
             model = sha256_of_file(final / MODEL_FILE)
@@ -156,13 +156,13 @@ def unrecorded_looks(directory: Path) -> tuple[Look, ...]:
     content: Any = None
     with contextlib.suppress(RustTunerError, OSError):
         content = read_json(evaluation)
-    known = content if isinstance(content, Mapping) else {}
-    date, model = known.get("date"), known.get("model_sha256")
+    written = content if isinstance(content, Mapping) else {}
+    date, model = written.get("date"), written.get("model_sha256")
     metrics: dict[str, float | None] = {}
     digest = None
     with contextlib.suppress(TypeError):
-        metrics = main_figures(known.get("metrics"))
-    if known:
+        metrics = main_figures(written.get("metrics"))
+    if written:
         with contextlib.suppress(OSError):
             digest = sha256_of_file(evaluation)
     return (
@@ -177,7 +177,7 @@ def unrecorded_looks(directory: Path) -> tuple[Look, ...]:
 
 
 def is_whole(look: Look, directory: str | Path) -> bool:
-    """Whether `final/holdout.json` is there and the one that the look wrote."""
+    """Whether `final/holdout.json` exists and is the one that the look wrote."""
     try:
         digest = sha256_of_file(Path(directory) / FINAL / HOLDOUT_FILE)
     except OSError:
@@ -189,7 +189,7 @@ def require_reason(reason: object) -> str:
     """A reason for another look, on one line.
 
     Raises:
-        ProtocolError: for no text, an empty one, or one of more than 500 characters.
+        ProtocolError: for anything but a text of 1 to 500 characters.
     """
     words = " ".join(reason.split()) if isinstance(reason, str) else ""
     text = "".join(letter for letter in words if letter.isprintable())
@@ -203,14 +203,14 @@ def require_reason(reason: object) -> str:
 
 def count_text(looks: Iterable[Look]) -> str:
     """How often the hold-out set was looked at, with the reasons; empty where it never was."""
-    known = tuple(looks)
-    if not known:
+    items = tuple(looks)
+    if not items:
         return ""
-    reasons = [look.reason for look in known if look.reason]
-    unfinished = sum(look.state == "begun" for look in known)
-    text = "looked at once" if len(known) == 1 else f"looked at {len(known)} times"
+    reasons = [look.reason for look in items if look.reason]
+    unfinished = sum(look.state == "begun" for look in items)
+    text = "looked at once" if len(items) == 1 else f"looked at {len(items)} times"
     if unfinished:
-        text += ", not finished" if len(known) == 1 else f", {unfinished} not finished"
+        text += ", not finished" if len(items) == 1 else f", {unfinished} not finished"
     if reasons:
         title = "reason" if len(reasons) == 1 else "reasons"
         text += f"; {title} for looking again: {'; '.join(reasons)}"
@@ -218,6 +218,6 @@ def count_text(looks: Iterable[Look]) -> str:
 
 
 def holdout_title(looks: Iterable[Look]) -> str:
-    """What captions call the hold-out set: where it was looked at more than once, they say so."""
-    known = tuple(looks)
-    return f"Hold-out set, {count_text(known)}" if len(known) > 1 else "Hold-out set"
+    """The name of the hold-out set in captions, with the number of looks if there were several."""
+    items = tuple(looks)
+    return f"Hold-out set, {count_text(items)}" if len(items) > 1 else "Hold-out set"

@@ -1,8 +1,8 @@
-"""Names of metrics, as a process that has built nothing before would give them.
+"""Names of metrics, as a fresh process would give them.
 
-Keras numbers what has no name by what was built before it: the metric that is `auc` in one fold is
-`auc_1` in another, or in a process that resumes. Folds are built under fresh counters; here stands
-what is done with records whose names differ all the same.
+Keras numbers unnamed metrics by what was built before: `auc` in one fold may be `auc_1` in another,
+or in a process that resumes. Folds are built with fresh counters; this module handles records whose
+names differ nevertheless.
 """
 
 import re
@@ -14,21 +14,21 @@ _NUMBERED = re.compile(r"(?P<name>.*[^\W_].*)_\d+")
 
 
 def renumbered(names: Iterable[str]) -> dict[str, str]:
-    """Each name with the number that its place among those of its kind gives it.
+    """Each name with the number that follows from its order among names of the same kind.
 
     Examples:
         >>> renumbered(["loss", "auc_3", "auc_4", "precision_2"])
         {'loss': 'loss', 'auc_3': 'auc', 'auc_4': 'auc_1', 'precision_2': 'precision'}
     """
     counted: dict[str, int] = {}
-    found = {}
+    renamed = {}
     for name in names:
         numbered = _NUMBERED.fullmatch(name)
         kind = name if numbered is None else numbered["name"]
         number = counted.get(kind, 0)
         counted[kind] = number + 1
-        found[name] = f"{kind}_{number}" if number else kind
-    return found
+        renamed[name] = f"{kind}_{number}" if number else kind
+    return renamed
 
 
 def with_same_names(
@@ -36,11 +36,11 @@ def with_same_names(
 ) -> list[dict[str, _Value]]:
     """Histories of the folds of one trial under the same names.
 
-    Names stay as they are where all histories have the same ones, and `wanted` is among them:
-    a user may well have called a metric `precision_1`.
+    Names are kept where all histories have the same ones, and `wanted` is among them: a user may
+    have named a metric `precision_1`.
 
     Args:
-        histories: one a fold, metrics in the order of the model.
+        histories: one per fold, metrics in the order of the model.
         wanted: the metric that the trial is scored by, without `val_`.
 
     Returns:

@@ -1,8 +1,8 @@
-"""`Record`: what every state file is read into and written from; and the one way to read one.
+"""`Record`, the base of all state files, and the function that reads them.
 
-A record names what the package reads of a file, with its type and range. What stands there besides
-is kept and not looked at, so that files of later versions can be read where they agree. Which
-files there are belongs to the modules beside this one, which format they are of to `formats`.
+A record declares what the package reads from a file, with types and ranges. Any other content is
+kept but ignored, so that compatible files of later versions can be read. The files themselves
+belong to the other modules of this room, their formats to `formats`.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from rust_tuner.records.formats import in_todays_format
 
 RESTORE = "restore or remove it"
 
-# Loops over what a file says are bounded by these; nothing that was ever run comes near them.
+# Limits of numbers in files, so that loops over them end; far above anything that is ever run.
 MOST_FOLDS = 10_000
 _MOST_EPOCHS = 1_000_000
 _MOST_TRIALS = 10_000_000
@@ -38,19 +38,19 @@ FoldNumber = Annotated[int, Field(ge=0, le=MOST_FOLDS)]
 Figures = dict[str, float | None]
 Curves = dict[str, list[float]]
 Json = dict[str, JsonValue]
-# What a hyperparameter can be: KerasTuner's `Int`, `Float`, `Choice`, `Boolean` and `Fixed`.
+# The values of KerasTuner's `Int`, `Float`, `Choice`, `Boolean` and `Fixed`.
 HyperValue = int | float | str | bool
 HyperValues = dict[str, HyperValue]
 
 
 class Record(BaseModel):
-    """A state file, or a part of one: frozen, and nothing in it was converted.
+    """A state file, or a part of one: frozen, and without any type conversion.
 
-    Numbers are numbers, true and false are none. A record is made from the content of a file
-    (`of`) or by keywords, in the order in which they are written.
+    In particular, true and false are not numbers. A record is made from the content of a file
+    (`of`) or from keywords, in the order in which they are written.
 
     Attributes:
-        file_name: the file's name, where the record is a whole file; `formats` goes by it.
+        file_name: the file's name, where the record is a whole file; the key in `formats`.
     """
 
     model_config = ConfigDict(
@@ -63,40 +63,40 @@ class Record(BaseModel):
     @classmethod
     def _keep_content(cls, content: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         record = handler(content)
-        # Kept as it was given: hashes and bytes of files depend on order, and on 1 and 1.0.
+        # Kept unchanged: hashes and bytes of files depend on the order, and differ for 1 and 1.0.
         if isinstance(content, dict):
             record._content = {str(name): _plain(value) for name, value in content.items()}
         return record
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
-        """The record of a content that this program has made.
+        """A record with a content that this program has made.
 
         Raises:
-            pydantic.ValidationError: where it is none; a file is read with `read_record`.
+            pydantic.ValidationError: for invalid content; use `read_record` for files.
         """
         return cls.model_validate({name: _plain(value) for name, value in content.items()})
 
     def to_json(self) -> Json:
-        """The content as it stands in the file: JSON values, in their order."""
+        """The content of the file: JSON values, in their order."""
         return {name: _plain(value) for name, value in self._content.items()}
 
     def with_changes(self, **changes: Any) -> Self:
-        """The record with other values of some names; what is new comes last."""
+        """The record with some values changed; new names come last."""
         return self.of(self.to_json() | changes)
 
     def __getitem__(self, name: str) -> JsonValue:
-        """What the file says under a name, for scripts that read it as JSON."""
+        """The value of a name in the file, for scripts that use it as JSON."""
         return _plain(self._content[name])
 
 
 class Weights(Record):
-    """Which backbone weights were really used.
+    """The backbone weights that were used.
 
     Attributes:
-        asked: what was asked for: `imagenet`, `random` or a path.
-        file: the file that was read; None for random ones.
-        sha256: of what was used.
+        asked: what was requested: `imagenet`, `random` or a path.
+        file: the file that was read; None for random weights.
+        sha256: of the weights.
     """
 
     asked: str
@@ -113,16 +113,16 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def read_record(path: Path, kind: type[AnyRecord], *, mend: str = RESTORE) -> AnyRecord:
-    """A state file, held to its form.
+    """Read and validate a state file.
 
     Args:
         path: the file.
-        kind: what it holds.
+        kind: the type of its record.
         mend: what to do where it is damaged.
 
     Raises:
         FileNotFoundError: where there is none.
-        RecordError: naming the file, the first part of it that is at fault, and the cure.
+        RecordError: with the file, its first invalid part, and what to do about it.
     """
     try:
         content = read_json(path)
@@ -136,7 +136,7 @@ def read_record(path: Path, kind: type[AnyRecord], *, mend: str = RESTORE) -> An
 def read_if_whole(path: Path, kind: type[AnyRecord]) -> AnyRecord | None:
     """A state file, or None where there is none or it is damaged.
 
-    For records that a step is resumed with: what is wrong with them, the step itself says.
+    For records of a step that is resumed: the step itself reports what is wrong with them.
     """
     try:
         return read_record(path, kind)
@@ -149,7 +149,7 @@ def parse_record(
 ) -> AnyRecord:
     """The content of a file as a record; see `read_record`."""
     if not isinstance(content, dict):
-        raise RecordError.of(path, "is no JSON object", mend=mend)
+        raise RecordError.of(path, "is not a JSON object", mend=mend)
     if "format" in kind.model_fields:
         content = in_todays_format(content, kind.file_name, path=path, mend=mend)
     try:
@@ -159,35 +159,35 @@ def parse_record(
 
 
 def require_right_hash(content: Any) -> Any:
-    """A content as it is, for a validator of records that hold their own SHA-256.
+    """The unchanged content, after its SHA-256 was checked; for validators of records with one.
 
     Raises:
-        ValueError: where `sha256` is not that of all else.
+        ValueError: where `sha256` is not the hash of the other content.
     """
     if isinstance(content, dict):
-        own = {name: value for name, value in content.items() if name != "sha256"}
-        if content.get("sha256") != sha256_of_json(own):
+        hashed = {name: value for name, value in content.items() if name != "sha256"}
+        if content.get("sha256") != sha256_of_json(hashed):
             raise ValueError("the content does not match its SHA-256")
     return content
 
 
 def _plain(value: Any) -> JsonValue:
-    """A value with records as their content and tuples as lists, as JSON has them."""
+    """A value as JSON has it: records as their content, and tuples as lists."""
     if isinstance(value, Record):
         return value.to_json()
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    known: JsonValue = value
-    return known
+    scalar: JsonValue = value
+    return scalar
 
 
 def _first(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in fault["loc"])
+    location = ".".join(str(part) for part in fault["loc"])
     message = str(fault["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     more = error.error_count() - 1
     also = f", and {more} more" if more else ""
-    return f"{place}: {message}{also}" if place else f"{message}{also}"
+    return f"{location}: {message}{also}" if location else f"{message}{also}"

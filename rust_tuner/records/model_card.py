@@ -1,6 +1,6 @@
-"""What stands beside a saved model: `model.json`, its card.
+"""`model.json`, the card of a saved model.
 
-What the model takes and gives, what it was made of, and the SHA-256 of the file that it belongs to.
+It describes the model's input and output, how it was trained, and has the SHA-256 of its file.
 """
 
 from pathlib import Path
@@ -33,7 +33,7 @@ ViewName = Annotated[str, Field(pattern=f"^({'|'.join(VIEWS)})$")]
 
 
 class CardInput(Record):
-    """What a model takes.
+    """The input of a model.
 
     Attributes:
         shape: height, width and channels of an image.
@@ -56,7 +56,7 @@ class CardInput(Record):
 
 
 class ModelCard(Record):
-    """`final/model.json`: what stands beside a saved model.
+    """`final/model.json`: the card of a saved model.
 
     Attributes:
         key: SHA-256 of everything that the training depends on.
@@ -91,31 +91,31 @@ class ModelCard(Record):
 
 
 def write_card(folder: Path, card: ModelCard) -> None:
-    """Write `model.json` beside a model, atomically."""
+    """Write `model.json` next to a model, atomically."""
     write_record(folder / CARD_FILE, card)
 
 
 def read_card(model: Path) -> ModelCard:
-    """What is recorded beside a model.
+    """Read the card of a model.
 
     Raises:
-        ResumeError: where model or record are missing, or do not belong together.
+        ResumeError: where the model or its card is missing, or they do not match.
         RecordError: where the record is damaged.
     """
     path = model.with_suffix(".json")
     if not model.is_file():
-        raise ResumeError(f"{model} is not there; `rust-tuner final` writes {MODEL_FILE}")
+        raise ResumeError(f"{model} does not exist; `rust-tuner final` writes {MODEL_FILE}")
     try:
         card = read_record(path, ModelCard, mend="restore it")
         actual = sha256_of_file(model)
     except FileNotFoundError as error:
         raise ResumeError(
-            f"{error.filename} is missing; a model is {MODEL_FILE} with {CARD_FILE} beside it, as "
-            "`rust-tuner final` writes them"
+            f"{error.filename} is missing; a model is {MODEL_FILE} together with {CARD_FILE}, as "
+            "written by `rust-tuner final`"
         ) from error
     if card.model_sha256 != actual:
         raise ResumeError(
             f"{path} was written for another model (SHA-256 {card.model_sha256[:12]}) than "
-            f"{model.name} ({actual[:12]}); restore the one or the other"
+            f"{model.name} ({actual[:12]}); restore one of them"
         )
     return card

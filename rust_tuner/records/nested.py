@@ -1,12 +1,12 @@
-"""What the folder of a nested cross-validation holds: its manifest, one record an outer fold.
+"""The folder of a nested cross-validation: its manifest, and a record for each outer fold.
 
-It reads and writes files alone; no TensorFlow. STUDY/nested is
+It only reads and writes files, without TensorFlow. STUDY/nested contains
 
-    nested.json                  what is nested, on what, with which versions
+    nested.json                  choices, data and versions
     outer_00/split.json          the patients of both sides of the outer fold, and the inner folds
     outer_00/regime_1, regime_2  project folders of the searches inside
     outer_00/predictions.csv     the refitted model's predictions of the outer validation patients
-    outer_00/outer.json          what was chosen, what it promised, what it reached; written last
+    outer_00/outer.json          the chosen configuration and its scores; written last
     predictions.csv              out-of-fold predictions of all development patients
     summary.json                 selection score, estimate, and the gap between them
 """
@@ -43,16 +43,16 @@ OUTER_PREDICTIONS = "predictions.csv"
 NESTED_PREDICTIONS = "predictions.csv"
 SUMMARY_FILE = "summary.json"
 FIGURES = AUROCS
-# What each outer fold gives, of which a summary tells mean and spread.
+# The results of each outer fold, whose mean and spread are in the summary.
 SPREADS = ("selection_score", "inner_estimate", "optimism", "estimate", "gap", "view_only_baseline")
-# What a summary holds: the same, and one figure of all predictions together.
+# The parts of a summary: the same, and one figure of all predictions together.
 SUMMARY_PARTS = (*SPREADS, "pooled")
 
-_MEND = "run rust-tuner nested again, which makes it anew"
+_MEND = "run rust-tuner nested again, which writes it again"
 
 
 class NestedSubject(Record):
-    """What a nested cross-validation is run on; hashes are SHA-256.
+    """The data of a nested cross-validation; hashes are SHA-256.
 
     Attributes:
         development: of the labels of the development set.
@@ -68,11 +68,11 @@ class NestedSubject(Record):
 
 
 class NestedManifest(Record):
-    """`nested.json`: what is nested, on what, with which versions.
+    """`nested.json`: choices, data and versions of a nested cross-validation.
 
     Attributes:
-        trials: how many each regime has inside an outer fold.
-        protocol: the choices that it is compared by when it is resumed.
+        trials: how many trials each regime has inside an outer fold.
+        protocol: the choices that are compared when it is resumed.
         onednn: whether TensorFlow used oneDNN; None where that is not known.
         fit_batch_sizes: whether batch sizes were fitted to the inner folds.
     """
@@ -100,7 +100,7 @@ class Counted(Record):
 
 
 class OuterRecord(Record):
-    """What one outer fold gave.
+    """The result of one outer fold.
 
     Attributes:
         outer_fold: its number, from 0.
@@ -108,11 +108,12 @@ class OuterRecord(Record):
         hyperparameters: the tuned configuration, which is Regime II's best.
         epoch: the epoch that the inner cross-validation chose, from 0; the refit ends with it.
         selection_score: AUROC of all labels and of visible cortices of that trial, averaged over
-            the inner folds: what the search promised.
-        inner_estimate: the same of the same models of the inner folds on the outer validation
-            patients, averaged over these models.
-        estimate: the same of the refitted model on the outer validation patients.
-        view_only_baseline: the same of a predictor that knows the view alone, on these patients.
+            the inner folds.
+        inner_estimate: the same figures of the same models on the outer validation patients,
+            averaged over the models of the inner folds.
+        estimate: the same figures of the refitted model on the outer validation patients.
+        view_only_baseline: the same figures of a predictor that knows only the view, on these
+            patients.
         training: the training patients.
         validation: the outer validation patients.
     """
@@ -130,21 +131,21 @@ class OuterRecord(Record):
 
     @property
     def optimism(self) -> dict[str, float]:
-        """The selection score less what the same models reach on patients not searched on."""
+        """The selection score minus the score of the same models on other patients."""
         return {name: self.selection_score[name] - self.inner_estimate[name] for name in FIGURES}
 
     @property
     def gap(self) -> dict[str, float]:
-        """The selection score less the estimate: optimism less what the refit gains."""
+        """The selection score minus the estimate: the optimism minus what the refit gains."""
         return {name: self.selection_score[name] - self.estimate[name] for name in FIGURES}
 
 
 class OuterFile(OuterRecord):
-    """`outer.json`: what one outer fold gave, and what that depends on.
+    """`outer.json`: the result of one outer fold, and hashes of what it depends on.
 
     Attributes:
         key: SHA-256 of everything that the record depends on.
-        predictions_sha256: of `predictions.csv` beside it.
+        predictions_sha256: of `predictions.csv` in the same folder.
         sha256: of all else in the record.
     """
 
@@ -183,10 +184,10 @@ class SummaryPart(Record):
 
 
 class NestedSummary(Record):
-    """`summary.json`: what came out of a nested cross-validation.
+    """`summary.json`: the results of a nested cross-validation.
 
     Attributes:
-        key: the identity of the run that it is the summary of.
+        key: the identity of the run.
     """
 
     file_name: ClassVar[str] = SUMMARY_FILE
@@ -221,14 +222,14 @@ class NestedSummary(Record):
 
 @dataclass(frozen=True)
 class Nested:
-    """The folder of a nested cross-validation as it stands.
+    """The current content of the folder of a nested cross-validation.
 
     Attributes:
         folder: the folder.
         run: its manifest.
         outer: the records of the outer folds that are finished, in order.
-        summary: what came out, or None where it is not finished.
-        problems: what is there and cannot be read, a line each.
+        summary: the results, or None where it is not finished.
+        problems: files that exist but cannot be read, a line each.
     """
 
     folder: Path
@@ -239,7 +240,7 @@ class Nested:
 
     @property
     def outer_folds(self) -> int:
-        """How many outer folds there are when it is finished."""
+        """How many outer folds there will be when it is finished."""
         return self.run.outer_folds
 
 
@@ -249,17 +250,17 @@ def outer_folder(folder: Path, number: int) -> Path:
 
 
 def nested_key(run: NestedManifest) -> str:
-    """The identity of a nested cross-validation, which its records carry."""
+    """The identity of a nested cross-validation, which is part of its records."""
     return sha256_of_json(run.to_json())
 
 
 def write_outer(place: Path, record: OuterRecord, *, key: str, predictions: str) -> None:
-    """Keep an outer fold's predictions, then its record, with which it counts as finished.
+    """Write an outer fold's predictions, then its record, which marks it as finished.
 
     Args:
         place: the outer fold's folder.
-        record: what it gave.
-        key: of everything that the record depends on.
+        record: its result.
+        key: SHA-256 of everything that the record depends on.
         predictions: the text of a CSV.
     """
     write_text(place / OUTER_PREDICTIONS, predictions)
@@ -278,7 +279,7 @@ def read_outer(place: Path, *, key: str | None = None) -> OuterRecord | None:
 
     Args:
         place: the outer fold's folder.
-        key: what the record must depend on; any where None.
+        key: the key that the record must have; any key where None.
 
     Raises:
         RecordError: where record or predictions are damaged or belong to another run.
@@ -296,32 +297,34 @@ def read_outer(place: Path, *, key: str | None = None) -> OuterRecord | None:
     except FileNotFoundError as error:
         raise RecordError.of(predictions, "is missing", mend=_MEND) from error
     if actual != record.predictions_sha256:
-        raise RecordError.of(predictions, "is not the one of its record", mend=_MEND)
-    own = record.to_json()
-    return OuterRecord.of({name: own[name] for name in OuterRecord.model_fields})
+        raise RecordError.of(predictions, "does not match its record", mend=_MEND)
+    content = record.to_json()
+    return OuterRecord.of({name: content[name] for name in OuterRecord.model_fields})
 
 
 def write_summary(folder: Path, summary: NestedSummary) -> None:
-    """Keep what came out of a nested cross-validation."""
+    """Write the results of a nested cross-validation."""
     write_record(folder / SUMMARY_FILE, summary)
 
 
 def read_nested(folder: str | Path) -> Nested:
-    """Read the folder of a nested cross-validation, also one that is not finished.
+    """Read the folder of a nested cross-validation, even if it is not finished.
 
     Raises:
-        ResumeError: where the folder holds none.
+        ResumeError: where the folder does not contain one.
         RecordError: where its manifest is damaged.
     """
-    place = Path(folder)
-    path = place / NESTED_FILE
+    nested = Path(folder)
+    path = nested / NESTED_FILE
     if not os.path.lexists(path):
-        raise ResumeError(f"{place} holds no nested cross-validation ({NESTED_FILE} is missing)")
+        raise ResumeError(
+            f"{nested} does not contain a nested cross-validation ({NESTED_FILE} is missing)"
+        )
     run = read_record(path, NestedManifest)
     outer, problems = [], []
     for number in range(run.outer_folds):
         try:
-            record = read_outer(outer_folder(place, number))
+            record = read_outer(outer_folder(nested, number))
         except (RustTunerError, OSError) as error:
             problems.append(f"outer fold {number}: {error}")
             continue
@@ -329,12 +332,12 @@ def read_nested(folder: str | Path) -> Nested:
             outer.append(record)
     summary = None
     try:
-        summary = read_record(place / SUMMARY_FILE, NestedSummary, mend=_MEND)
+        summary = read_record(nested / SUMMARY_FILE, NestedSummary, mend=_MEND)
         if summary.key != nested_key(run):
-            raise RecordError.of(place / SUMMARY_FILE, "belongs to another run", mend=_MEND)
+            raise RecordError.of(nested / SUMMARY_FILE, "belongs to another run", mend=_MEND)
     except FileNotFoundError:
         pass
     except RecordError as error:
         problems.append(str(error))
         summary = None
-    return Nested(place, run, tuple(outer), summary, tuple(problems))
+    return Nested(nested, run, tuple(outer), summary, tuple(problems))

@@ -1,10 +1,10 @@
-"""What `noise` of a study holds: which configuration is repeated, and the repeats that are there.
+"""The folder `noise` of a study: the configuration that is repeated, and its repeats.
 
-The best configuration was repeated under other seeds (same folds), and under other assignments of
-the patients to folds. STUDY/noise is
+The best configuration is repeated with other seeds on the same folds, and with other assignments of
+the patients to folds. STUDY/noise contains
 
     noise.json       which configuration is repeated, and how
-    seeds            a project folder: one trial a seed
+    seeds            a project folder with one trial for each seed
     assignment_000   a project folder for each assignment, with one trial
 """
 
@@ -37,7 +37,7 @@ SEEDS = "seeds"
 DEFAULT_REPEATS = 10
 METRICS_REPEATED = AUROCS
 
-# Copies that a person or a synchroniser made are none.
+# Other names, such as those of copies made by a person or a synchroniser, are ignored.
 _ASSIGNMENT = re.compile(r"assignment_(\d{3,5})")
 _VALUES = ("kind", "repeat", "metric", "value")
 
@@ -46,14 +46,14 @@ class NoiseManifest(Record):
     """`noise.json`: which configuration is repeated, and how.
 
     Attributes:
-        regime: the search that the configuration is the best of.
-        trial: its id there.
+        regime: the search whose best configuration is repeated.
+        trial: the id of its trial.
         configuration: its hyperparameters.
         selection_score: its score, by `auroc` and `cortex_auroc`.
         search: the identity of that search.
         subject: what the search was run on.
-        repeats: under other seeds.
-        assignments: other assignments of the patients to folds.
+        repeats: how many with other seeds.
+        assignments: how many with other assignments of the patients to folds.
     """
 
     file_name: ClassVar[str] = NOISE_FILE
@@ -74,13 +74,13 @@ class NoiseManifest(Record):
 
 @dataclass(frozen=True, eq=False)
 class NoiseFloor:
-    """The repeats that are there.
+    """The repeats that have been run so far.
 
     Attributes:
         folder: STUDY/noise.
         run: `noise.json`.
         values: `kind` (`seed` or `assignment`), `repeat` (from 0), `metric` (`auroc` or
-            `cortex_auroc`), `value`: the score of a repeat by the search's own rule.
+            `cortex_auroc`), `value`: the score of a repeat, computed as in the search.
         failures: repeats that have no score, a line each.
         problems: what cannot be read, a line each.
     """
@@ -97,21 +97,21 @@ class NoiseFloor:
 
 
 def read_noise(folder: str | Path) -> NoiseFloor:
-    """Read STUDY/noise, also while the repeats still run.
+    """Read STUDY/noise, even while the repeats are running.
 
     Raises:
         ResumeError: where there are no repeats.
         RecordError: where their manifest is damaged.
     """
-    place = Path(folder)
-    path = place / NOISE_FILE
+    noise = Path(folder)
+    path = noise / NOISE_FILE
     if not os.path.lexists(path):
-        raise ResumeError(f"{place} holds no repeats ({NOISE_FILE} is missing)")
+        raise ResumeError(f"{noise} does not contain repeats ({NOISE_FILE} is missing)")
     run = read_record(path, NoiseManifest)
     rows: list[tuple[str, int, str, float]] = []
     failures: list[str] = []
     problems: list[str] = []
-    for kind, first, folder in _projects(place):
+    for kind, first, folder in _projects(noise):
         try:
             project = read_project(folder)
         except RecordError as error:
@@ -129,11 +129,11 @@ def read_noise(folder: str | Path) -> NoiseFloor:
                 if trial.score is not None
             ]
     values = pd.DataFrame(rows, columns=list(_VALUES))
-    return NoiseFloor(place, run, values, tuple(failures), tuple(problems))
+    return NoiseFloor(noise, run, values, tuple(failures), tuple(problems))
 
 
 def begun_repeats(directory: str | Path) -> int:
-    """How many repeats of each kind a study's folder was asked for, or the default number."""
+    """How many repeats of each kind were requested in a study's folder, or the default number."""
     try:
         return read_record(Path(directory) / NOISE / NOISE_FILE, NoiseManifest).repeats
     except (FileNotFoundError, RecordError):
@@ -145,11 +145,11 @@ def assignment_folder(place: Path, repeat: int) -> Path:
     return place / f"assignment_{repeat:03d}"
 
 
-def _projects(place: Path) -> Iterator[tuple[str, int, Path]]:
+def _projects(noise: Path) -> Iterator[tuple[str, int, Path]]:
     """The kind of each project, the number of its first repeat, and its folder."""
-    if os.path.lexists(place / SEEDS / RUN_FILE):
-        yield "seed", 0, place / SEEDS
-    for folder in sorted(place.glob("assignment_*")):
+    if os.path.lexists(noise / SEEDS / RUN_FILE):
+        yield "seed", 0, noise / SEEDS
+    for folder in sorted(noise.glob("assignment_*")):
         match = _ASSIGNMENT.fullmatch(folder.name)
         if match is not None and (folder / RUN_FILE).is_file():
             yield "assignment", int(match[1]), folder

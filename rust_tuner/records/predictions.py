@@ -1,7 +1,7 @@
-"""Hold-out predictions and what the final figures show of them, as tidy tables.
+"""Hold-out predictions, and tidy tables of them for the final figures.
 
-A cortex counts only in the rows where it has a score. What is undefined is NaN or left out, never
-a substitute value.
+A cortex counts only in rows where it has a score. Undefined values are NaN or left out, never
+replaced.
 """
 
 import io
@@ -31,16 +31,16 @@ from rust_tuner.scope import SCOPES
 _TEXTS = ("image", "patient_id", "visit", "view")
 _SITE = "site"
 _PROBABILITIES = tuple(f"probability_{label}" for label in LABELS)
-# Further apart two AUROCs are not those of the same predictions, written and read.
+# Two AUROCs that differ by more are not of the same predictions, as written and as read.
 _AS_WRITTEN = 1e-6
 
 
 def read_predictions(path: str | Path) -> pd.DataFrame:
-    """Read `final/predictions.csv`: one row a radiograph, true scores and 18 probabilities.
+    """Read `final/predictions.csv`: one row per radiograph, with true scores and 18 probabilities.
 
     Raises:
         FileNotFoundError: where there is no such file.
-        RecordError: where it is no CSV.
+        RecordError: where it is not a CSV file.
         RustTunerError: where columns are missing or values are out of range.
     """
     source = Path(path)
@@ -48,7 +48,7 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     try:
         table = read_exactly(io.BytesIO(content), dtype=dict.fromkeys((*_TEXTS, _SITE), "str"))
     except ValueError as error:
-        raise RecordError.of(source, f"is no CSV ({error})", mend="restore it") from error
+        raise RecordError.of(source, f"is not a CSV file ({error})", mend="restore it") from error
     missing = [name for name in (*_TEXTS, *CORTICES, *_PROBABILITIES) if name not in table.columns]
     if missing:
         raise RustTunerError(f"{source.name} lacks the column {missing[0]}; restore it")
@@ -76,11 +76,11 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
 
 
 def difference_from(predictions: pd.DataFrame, holdout: Holdout) -> str:
-    """In what predictions are not those that `final/holdout.json` tells of; empty where they are.
+    """How predictions differ from those of `final/holdout.json`; empty where they do not.
 
     Args:
         predictions: from `read_predictions`.
-        holdout: what `final/holdout.json` holds.
+        holdout: the content of `final/holdout.json`.
     """
     if len(predictions) != holdout.radiographs:
         return f"{len(predictions)} radiographs, not {holdout.radiographs}"
@@ -91,14 +91,14 @@ def difference_from(predictions: pd.DataFrame, holdout: Holdout) -> str:
     for scope in SCOPES:
         areas = auroc(*scope.problem(labels, answers, visible_mask(scores)))
         recorded, value = recorded_of.get(scope.metric), macro_average(areas).value
-        known = float("nan") if recorded is None else float(recorded)
-        if not np.isclose(known, value, rtol=0, atol=_AS_WRITTEN, equal_nan=True):
-            return f"{scope.title} {value:.3f}, not {known:.3f}"
+        expected = float("nan") if recorded is None else float(recorded)
+        if not np.isclose(expected, value, rtol=0, atol=_AS_WRITTEN, equal_nan=True):
+            return f"{scope.title} {value:.3f}, not {expected:.3f}"
     return ""
 
 
 def label_table(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row a radiograph, visible cortex and score.
+    """One row per radiograph, visible cortex and score.
 
     Args:
         predictions: from `read_predictions`.

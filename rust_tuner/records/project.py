@@ -1,12 +1,12 @@
-"""What a project folder holds: run manifest, trials, per-fold records, the best of them.
+"""A project folder: run manifest, trials, per-fold records, and the best trial.
 
-It reads and writes files alone: no model code, no data and no TensorFlow. A project folder is
+It only reads and writes files, without models, data or TensorFlow. A project folder contains
 
-    search.json                 what is searched, on what, with which versions (`RunManifest`)
-    rows.csv                    of radiographs: whose each is, its scores and its fold
-    oracle.json, tuner0.json    KerasTuner's own, kept so that stock tools can read the folder
+    search.json                 space, data and versions of the search (`RunManifest`)
+    rows.csv                    for radiographs: patient, scores and fold of each
+    oracle.json, tuner0.json    KerasTuner's files, kept so that its own tools can read the folder
     trial_0000/trial.json       KerasTuner's trial: values, status, score, epoch, message
-    trial_0000/fold_0.json      histories of one fold, under a key of everything they depend on
+    trial_0000/fold_0.json      histories of one fold, with a key of everything they depend on
     trial_0000/fold_0.npz       its validation predictions of every epoch, while the trial runs
     trial_0000/out_of_fold.npz  the predictions of the trial's chosen epoch
 
@@ -31,14 +31,14 @@ TRIAL_ID_WIDTH = 4
 REGIME_1 = "regime_1"
 REGIME_2 = "regime_2"
 
-# Copies that a person or a synchroniser made, such as `trial_0000 (conflicted copy)`, are none.
+# Copies made by a person or a synchroniser, such as `trial_0000 (conflicted copy)`, are ignored.
 _TRIAL_FOLDER = re.compile(r"trial_(\d{4,9})")
 _AGAIN = "run the search again"
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project folder as it stands.
+    """The current content of a project folder.
 
     Attributes:
         folder: the folder.
@@ -63,45 +63,45 @@ class Project:
         metric = self.objective.removeprefix("val_")
         scores = {trial.trial: trial.fold_values(metric) for trial in self.trials}
         num_folds = max((len(values) for values in scores.values() if values), default=0)
-        known = {
+        complete = {
             name: values for name, values in scores.items() if values and len(values) == num_folds
         }
         if num_folds < 2:
             return {}
         subject = self.run.subject.to_json()
-        return ties(known, subject, direction=self.run.objective.direction)
+        return ties(complete, subject, direction=self.run.objective.direction)
 
     @property
     def best(self) -> TrialRecord | None:
-        """The completed trial with the best score, the first of equals; None where none is."""
+        """The completed trial with the best score, the first of equals; None if there is none."""
         completed = [trial for trial in self.trials if trial.score is not None]
         sign = 1 if self.run.lower_is_better else -1
         return min(completed, key=lambda trial: sign * float(trial.score or 0), default=None)
 
 
 def read_project(folder: str | Path) -> Project:
-    """Read a project folder, also one whose search still runs or was killed.
+    """Read a project folder, even if its search is running or was killed.
 
     Raises:
-        ResumeError: where the folder holds no search.
+        ResumeError: where the folder is not a search folder.
         RecordError: where its manifest is damaged.
     """
-    place = Path(folder)
-    if not os.path.lexists(place / RUN_FILE):
+    project = Path(folder)
+    if not os.path.lexists(project / RUN_FILE):
         raise ResumeError(
-            f"{place} holds no search ({RUN_FILE} is missing); give the project folder itself, "
-            "such as STUDY/regime_1"
+            f"{project} is not a search folder ({RUN_FILE} is missing); give the project folder "
+            "itself, such as STUDY/regime_1"
         )
-    run = read_run(place)
+    run = read_run(project)
     num_folds = run.subject.num_folds
     trials, problems = [], []
-    for path in trial_folders(place):
+    for path in trial_folders(project):
         try:
             trial = read_trial(path, objective=run.objective.name)
             if trial.score is not None and len(trial.folds) != num_folds:
                 raise RecordError.of(
                     path,
-                    f"holds {len(trial.folds)} of {num_folds} fold records",
+                    f"has {len(trial.folds)} of {num_folds} fold records",
                     mend=_AGAIN,
                 )
             _require_epoch(path, trial)
@@ -110,13 +110,13 @@ def read_project(folder: str | Path) -> Project:
             problems.append(f"{path.name}: trial.json is missing; {_AGAIN}")
         except (RustTunerError, OSError) as error:
             problems.append(f"{path.name}: {error}")
-    return Project(place, run, tuple(trials), tuple(problems))
+    return Project(project, run, tuple(trials), tuple(problems))
 
 
 def count_ended(folder: Path) -> int:
-    """How many trials of a project folder have ended, for progress alone.
+    """How many trials of a project folder have ended, for progress only.
 
-    0 where the folder is not there or cannot be read: what is wrong with it, its search says.
+    0 where the folder is missing or cannot be read; its search then reports what is wrong.
     """
     if not (folder / RUN_FILE).is_file():
         return 0
@@ -136,17 +136,17 @@ def read_out_of_fold(folder: str | Path, trial: str) -> npt.NDArray[np.float32]:
     path = Path(folder) / f"trial_{trial}" / "out_of_fold.npz"
     arrays = read_arrays(path, None)
     if arrays is None:
-        raise ResumeError(f"{path} is missing or damaged; only completed trials have one")
+        raise ResumeError(f"{path} is missing or damaged; only completed trials have this file")
     return np.asarray(arrays["predictions"], dtype=np.float32)
 
 
 def is_begun_project(folder: Path) -> bool:
-    """Whether a folder holds anything of a search; a step that was refused leaves an empty one."""
+    """Whether a folder has any files of a search; a step that was refused leaves an empty one."""
     return not folder.is_dir() or any(path.suffix != ".lock" for path in folder.iterdir())
 
 
 def trial_folders(folder: Path) -> list[Path]:
-    """The folders of trials in a project folder, by number; only those of just such a name."""
+    """The folders of trials in a project folder, by number; other names are ignored."""
     named = {path: _TRIAL_FOLDER.fullmatch(path.name) for path in folder.glob("trial_*")}
     numbers = {
         path: int(match[1])

@@ -1,7 +1,7 @@
-"""What a search knows of its rows, so that out-of-fold predictions can be judged by records alone.
+"""The rows of a search, so that out-of-fold predictions can be judged from its records.
 
-It owns `rows.csv` of a project folder: whose radiograph each row is, what is true of it and which
-fold validates it. A prediction of a fold is the only one that its radiographs never trained.
+It owns `rows.csv` of a project folder: the patient, the true scores and the validating fold of each
+radiograph. The model of that fold is the only one that was not trained on the radiograph.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ _SITE = "site"
 
 
 def rows_table(radiographs: Radiographs, folds: list[npt.NDArray[np.int64]]) -> pd.DataFrame:
-    """What `rows.csv` holds: one row a radiograph, in the order of the predictions.
+    """The table of `rows.csv`: one row per radiograph, in the order of the predictions.
 
     Args:
         radiographs: n radiographs.
@@ -50,12 +50,12 @@ def rows_table(radiographs: Radiographs, folds: list[npt.NDArray[np.int64]]) -> 
 
 
 def rows_sha256(rows: pd.DataFrame) -> str:
-    """Of the file that `write_rows` makes."""
+    """The SHA-256 of the file that `write_rows` makes."""
     return sha256_of_text(_as_text(rows))
 
 
 def write_rows(folder: Path, rows: pd.DataFrame) -> None:
-    """Write `rows.csv`, unless it is there already."""
+    """Write `rows.csv`, unless it exists already."""
     path = folder / ROWS_FILE
     if not path.is_file() or sha256_of_file(path) != rows_sha256(rows):
         write_text(path, _as_text(rows))
@@ -65,14 +65,14 @@ def read_rows(project: Project) -> pd.DataFrame:
     """The rows of a project's predictions; `site` is always there, empty where it is not known.
 
     Raises:
-        ResumeError: where they are missing or not those of the search.
+        ResumeError: where they are missing or differ from those of the search.
     """
     path = project.folder / ROWS_FILE
     expected = project.run.subject.rows
     if expected is None or not path.is_file() or sha256_of_file(path) != expected:
         raise ResumeError(
             f"{path} is missing or was changed, so the out-of-fold predictions cannot be judged; "
-            "run the search again, which writes it anew"
+            "run the search again, which writes it again"
         )
     table = pd.read_csv(path, dtype=dict.fromkeys((*_TEXTS, _SITE), "str"), keep_default_na=False)
     texts = [name for name in (*_TEXTS, _SITE) if name in table]
@@ -83,36 +83,36 @@ def read_rows(project: Project) -> pd.DataFrame:
 
 
 def out_of_fold_predictions(project: Project, trial: TrialRecord | None = None) -> Predictions:
-    """A completed trial's predictions at its epoch, of all rows that a fold validates.
+    """A completed trial's predictions at its epoch, for all rows that a fold validates.
 
     Args:
         project: a search on radiographs.
-        trial: the best one where None.
+        trial: the trial; the best one where None.
 
     Raises:
         ResumeError: where there are none, or more than one fold validates a row.
     """
     chosen = trial or project.best
     if chosen is None:
-        raise ResumeError(f"{project.folder} has no completed trial, so no predictions")
+        raise ResumeError(f"{project.folder} has no completed trial, so there are no predictions")
     return predictions_of(read_rows(project), read_out_of_fold(project.folder, chosen.trial))
 
 
 def predictions_of(rows: pd.DataFrame, probabilities: npt.NDArray[np.float32]) -> Predictions:
-    """Predictions beside what is true, of the rows that one fold validates.
+    """Predictions with the true labels, for the rows that one fold validates.
 
     Args:
         rows: from `read_rows`.
         probabilities: (n, 18) of the same rows.
 
     Raises:
-        ResumeError: where they do not fit together, or no row has one fold.
+        ResumeError: where their numbers differ, or no row is validated by exactly one fold.
     """
     counted = (rows["fold"] != NO_FOLD).to_numpy()
     if len(probabilities) != len(rows) or not counted.any():
         raise ResumeError(
-            f"{len(probabilities)} predictions for {len(rows)} rows, of which {counted.sum()} have "
-            "one fold that validates them; out-of-fold figures need one for each"
+            f"{len(probabilities)} predictions for {len(rows)} rows, of which {counted.sum()} are "
+            "validated by exactly one fold; out-of-fold figures need one prediction for each"
         )
     scores = rows[list(CORTICES)].to_numpy(dtype=np.float64)
     return Predictions(
@@ -126,7 +126,7 @@ def predictions_of(rows: pd.DataFrame, probabilities: npt.NDArray[np.float32]) -
 
 
 def problems_of(found: Predictions) -> dict[str, Problem]:
-    """What the two AUROCs of predictions are made of: truth, score, and what of it counts."""
+    """The inputs of both AUROCs of predictions: labels, scores, and which entries count."""
     arrays = (found.labels, found.probabilities, found.visible)
     return {scope.objective: scope.problem(*arrays) for scope in SCOPES}
 

@@ -1,6 +1,6 @@
-"""What `search.json` of a project folder holds: what is searched, on what, with which versions.
+"""`search.json` of a project folder: space, data, choices and versions of a search.
 
-It is written before the first trial, and a search is resumed only where it is the same.
+It is written before the first trial, and a search is resumed only if it is the same.
 """
 
 from pathlib import Path
@@ -44,7 +44,7 @@ class Units(Record):
 
 
 class Subject(Record):
-    """What a search is run on; hashes are SHA-256.
+    """The data of a search; hashes are SHA-256.
 
     Attributes:
         inputs: of the features, images or arrays.
@@ -89,15 +89,15 @@ class Hyperparameter(Record):
 
 
 class RunManifest(Record):
-    """`search.json`: what is searched, on what, with which versions.
+    """`search.json`: space, data, choices and versions of a search.
 
     Attributes:
         space: by the hyperparameters' names.
-        max_trials: None where the space itself ends the search.
-        num_trials: how many trials the search has when it is finished.
+        max_trials: None where the search ends with the space.
+        num_trials: how many trials the search will have when it is finished.
         batch_size: None where it is a hyperparameter.
         onednn: whether TensorFlow used oneDNN; None where that is not known.
-        protocol: the choices that a search of a study is compared by.
+        protocol: the choices that are compared when a search of a study is resumed.
         fit_batch_sizes: whether batch sizes were fitted to the folds.
         steps: `exact` where `Float` hyperparameters reach the end of their range.
     """
@@ -130,9 +130,9 @@ class RunManifest(Record):
 
     @property
     def view_only(self) -> dict[str, float]:
-        """The view-only baseline that is recorded and defined, by metric such as `val_auroc`."""
-        known = self.view_only_baseline or {}
-        return {name: value for name, value in known.items() if value is not None}
+        """The recorded view-only baseline, where defined, by metric such as `val_auroc`."""
+        recorded = self.view_only_baseline or {}
+        return {name: value for name, value in recorded.items() if value is not None}
 
 
 def read_run(folder: Path) -> RunManifest:

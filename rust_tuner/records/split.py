@@ -1,6 +1,6 @@
-"""What `split.json` holds, as a reader of records sees it: the patients of each side, the folds.
+"""`split.json` as a record: the patients of each side, and the folds.
 
-Making a split and holding a manifest against it belongs to `data.split_file`.
+Making a split and comparing a manifest with it belongs to `data.split_file`.
 """
 
 from pathlib import Path
@@ -26,10 +26,10 @@ class SiteFoldsOfSplit(FoldsOfSplit):
 
 
 class SplitRecord(Record):
-    """`split.json`: the patients of each side, and the folds by their number.
+    """`split.json`: the patients of each side, and the folds by how many there are.
 
     Attributes:
-        fraction: of the patients that were to be sealed.
+        fraction: the requested share of sealed patients.
         drawn: how the hold-out set was drawn; None in records of earlier versions.
     """
 
@@ -62,5 +62,5 @@ def read_split_record(path: Path) -> SplitRecord:
 
 
 def split_sha256(directory: Path) -> str:
-    """Of the split of a study, which names it in other records."""
+    """The SHA-256 of a study's split, which identifies it in other records."""
     return read_split_record(directory / SPLIT_FILE).sha256

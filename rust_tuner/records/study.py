@@ -1,8 +1,8 @@
-"""`StudyFile`: what `study.json` says of a study, and what is refused because it says otherwise.
+"""`StudyFile`: the content of a study's `study.json`, and the refusal of changes to the study.
 
-It is written when the study is prepared; what later steps add are environments, weights, what they
-were begun with, looks at the hold-out set, and the split's hash. The steps themselves belong to
-`study`, what a look is to `looks`.
+The file is written when the study is prepared. Later steps add environments, weights, the choices
+they were begun with, looks at the hold-out set, and the split's hash. The steps belong to `study`,
+looks to `looks`.
 """
 
 import dataclasses
@@ -29,22 +29,22 @@ from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, Look, main_figures, re
 from rust_tuner.records.model import Json, Weights, read_record, write_record
 from rust_tuner.records.study_record import STUDY_FILE, StepNote, StudyRecord
 
-_MEND = "restore the file from a copy, or take a new study folder"
+_MEND = "restore the file from a copy, or use a new study folder"
 
 _RECORDED = ("keras", "keras-tuner", "numpy", "pandas", "scikit-learn", "scipy", "tensorflow")
 
-# What a search may vary within a study; everything else is settled when the study is prepared.
+# The choices that may differ between steps; all others are fixed when the study is prepared.
 SEARCH_FIELDS = Protocol.varying()
 
 
 class StudyFile:
-    """`study.json` of one study; what it says can be asked for once the study is prepared."""
+    """`study.json` of one study; its content is available once the study is prepared."""
 
     def __init__(self, directory: Path) -> None:
-        """Read the file, where it is there.
+        """Read the file, if it exists.
 
         Raises:
-            ResumeError: where it is of another format, or lacks something.
+            ResumeError: where it has another format, or lacks something.
         """
         self.directory = directory
         self.path = directory / STUDY_FILE
@@ -52,12 +52,12 @@ class StudyFile:
 
     @property
     def is_there(self) -> bool:
-        """Whether the study has been prepared, as far as is known here."""
+        """Whether the study had been prepared when the file was last read."""
         return self._record is not None
 
     @property
     def record(self) -> StudyRecord:
-        """All that the file holds."""
+        """The content of the file."""
         assert self._record is not None
         return self._record
 
@@ -77,7 +77,7 @@ class StudyFile:
             return Protocol.from_json(self.record.protocol)
         except (ProtocolError, TypeError, ValueError, AttributeError) as error:
             raise ResumeError(
-                f"{self.path}: its protocol cannot be read ({error}); restore the file, or take a "
+                f"{self.path}: its protocol cannot be read ({error}); restore the file, or use a "
                 "new study folder"
             ) from error
 
@@ -90,12 +90,12 @@ class StudyFile:
     def begun_onednn(self) -> bool | None:
         """Whether the study's first training used oneDNN; True where it has none yet.
 
-        None where that is not recorded, as in the records of earlier versions, which left it to
-        TensorFlow's own default, and those of other backends.
+        None where that is not recorded, as by earlier versions, which used TensorFlow's default,
+        and with other backends.
         """
         for runs in (self.record.environments or {}).values():
             for run in runs:
-                # What prepared the study, without any training, has no backend.
+                # The machine that prepared the study, without any training, has no backend.
                 if "backend" in run:
                     onednn = run.get("onednn")
                     return onednn if isinstance(onednn, bool) else None
@@ -111,17 +111,17 @@ class StudyFile:
         return read_looks(self.record.looks, self.directory)
 
     def begun(self, step: str) -> StepNote | None:
-        """What a step was begun with, as `note_begun` wrote it; None where it says nothing of it.
+        """The choices that a step was begun with, from `note_begun`; None if there are none.
 
         Raises:
-            ResumeError: where the record is not one.
+            ResumeError: where the record cannot be read.
         """
         begun = self.record.begun or {}
-        found = begun.get(step) if isinstance(begun, dict) else begun
-        if found is None:
+        note = begun.get(step) if isinstance(begun, dict) else begun
+        if note is None:
             return None
         try:
-            return StepNote.model_validate(found)
+            return StepNote.model_validate(note)
         except ValidationError as error:
             raise self._unreadable(step) from error
 
@@ -149,7 +149,7 @@ class StudyFile:
             protocol: the study's choices.
             image_hashes: SHA-256 of each radiograph's image file.
             split_sha256: of `split.json`.
-            weights: those that were found; None where they are first found when they are used.
+            weights: those of the backbone; None where they are found when they are first used.
         """
         record = StudyRecord(
             format=1,
@@ -167,7 +167,7 @@ class StudyFile:
             development_sha256=radiographs_sha256(development),
             split_sha256=split_sha256,
             begun={},
-            # A folder whose study.json was lost may still hold what a look left.
+            # A folder whose study.json was lost may still have the files of a look.
             looks=[look.to_json() for look in read_looks(None, self.directory)],
             rows=dict(row_record(radiographs, development, image_hashes)),
         )
@@ -175,23 +175,23 @@ class StudyFile:
         self._record = record
 
     def update(self, **changes: Any) -> None:
-        """Write changed fields; nothing where nothing changed. The study's lock is held."""
-        # What another process wrote since this one opened the study stays.
+        """Write changed fields, if there are any. The study's lock must be held."""
+        # Keeps what another process wrote since this one opened the study.
         current = self._read() or self.record
         self._record = current.with_changes(**changes)
         if self._record.to_json() != current.to_json():
             write_record(self.path, self._record)
 
     def note_environment(self, step: str, here: Mapping[str, Any], *, split_sha256: str) -> None:
-        """Write down what a step runs on, once a machine, and which split it uses."""
+        """Record the machine that a step runs on, once each, and the split that it uses."""
         noted = dict(self.record.environments or {})
-        known = noted.get(step, [])
-        if here not in known:
-            noted[step] = [*known, dict(here)]
+        machines = noted.get(step, [])
+        if here not in machines:
+            noted[step] = [*machines, dict(here)]
         self.update(environments=noted, split_sha256=split_sha256)
 
     def note_begun(self, step: str, choices: Mapping[str, Any]) -> None:
-        """Write down what a step is begun with. The study's lock is held."""
+        """Record the choices that a step is begun with. The study's lock must be held."""
         self.read_again()
         begun = self.record.begun or {}
         if not isinstance(begun, dict):
@@ -199,18 +199,18 @@ class StudyFile:
         self.update(begun={**begun, step: dict(choices)})
 
     def adopt_looks(self) -> None:
-        """Write down a look that an older version left in `final` alone. The lock is held."""
+        """Record a look of an older version, which only left files in `final`; the lock is held."""
         self.update(looks=[look.to_json() for look in self.looks])
 
     def begin_look(self, model_sha256: str, reason: str | None = None) -> Look:
-        """Note a look at the hold-out set, on disk before this returns. The lock is held.
+        """Record a look at the hold-out set, on disk before this returns. The lock must be held.
 
         Args:
             model_sha256: of the model file that looks.
             reason: why there is another look; None for the first.
 
         Returns:
-            The look; the last one, where that was begun with this model and not finished.
+            The look; if the last one was begun with this model and not finished, that one.
 
         Raises:
             ResumeError: for a look after the first one without a reason.
@@ -231,7 +231,7 @@ class StudyFile:
         return look
 
     def finish_look(self, metrics: Mapping[str, float | None]) -> None:
-        """Complete the last look, whose `final/holdout.json` is written. The lock is held.
+        """Complete the last look, whose `final/holdout.json` is written. The lock must be held.
 
         Args:
             metrics: the figures of `holdout.json`, of which the main ones are kept.
@@ -246,16 +246,16 @@ class StudyFile:
         self.update(looks=[look.to_json() for look in (*earlier, done)])
 
     def record_weights(self, used: Weights, asked: str) -> None:
-        """Write down the weights that were asked for, and which were really used."""
+        """Record the weights that were requested, and those that were used."""
         self.update(weights=used, protocol={**self.record.protocol, "weights": asked})
 
     def record_distinct_patients(self, radiographs: Radiographs) -> None:
-        """Write down that ids which read alike are of different people, where that was said."""
+        """Record that ids which read alike are of different people, if that was stated."""
         if radiographs.distinct_patients:
             self.update(distinct_patients=True)
 
     def refuse_changes(self, protocol: Protocol) -> None:
-        """Refuse choices that are settled and differ.
+        """Refuse changes of choices that are fixed.
 
         Raises:
             ResumeError: with a table of them.
@@ -263,7 +263,7 @@ class StudyFile:
         old, new = self.protocol.to_json(), protocol.to_json()
         for values in (old, new):
             values["weights"] = absolute_weights(values["weights"])
-        # Weights are settled once they were found: by `prepare`, or after a download.
+        # Weights are fixed once they are found: by `prepare`, or after a download.
         unused = self.record.weights is None
         free = (*SEARCH_FIELDS, "weights") if unused else SEARCH_FIELDS
         changed = [
@@ -275,29 +275,29 @@ class StudyFile:
             table = "\n".join(changed)
             raise ResumeError(
                 f"{self.directory} was prepared with other choices:\n{table}\n"
-                "Go back to what they were, or take a new study folder."
+                "Restore the old choices, or use a new study folder."
             )
 
     def refuse_other_radiographs(self, radiographs: Radiographs, manifest: Path) -> None:
-        """Refuse a manifest of other radiographs; the path of one with the same is noted.
+        """Refuse a manifest with other radiographs; record the path of one with the same.
 
         Raises:
             ResumeError: where scores, patients or image files are not those of the study.
             ImageError: where an image file cannot be read.
         """
-        mend = "restore it, or take a new study folder"
+        mend = "restore it, or use a new study folder"
         was, now = self.record.radiographs_sha256, radiographs_sha256(radiographs)
         if was != now:
             counted = self.record.radiographs, self.record.patients
             if manifest == self.manifest:
-                told = f"{manifest} changed since {self.directory} was prepared"
+                message = f"{manifest} changed since {self.directory} was prepared"
             else:
-                told = f"{self.directory} was prepared from {self.manifest}, and "
-                told += f"{manifest} holds other radiographs"
+                message = f"{self.directory} was prepared from {self.manifest}, and "
+                message += f"{manifest} has other radiographs"
             raise ResumeError(
-                f"{told}:\n"
-                f"  radiographs: was {_told(*counted, was)}, is "
-                f"{_told(len(radiographs), len(set(radiographs.patient_ids)), now)}\n"
+                f"{message}:\n"
+                f"  radiographs: was {_counts(*counted, was)}, is "
+                f"{_counts(len(radiographs), len(set(radiographs.patient_ids)), now)}\n"
                 + "".join(f"  {line}\n" for line in changed_rows(radiographs, self.rows))
                 + mend
             )
@@ -312,7 +312,7 @@ class StudyFile:
                 f"(SHA-256 of all: was {was[:12]}, is {now[:12]})"
                 + "".join(f"\n  {line}" for line in changed_images(radiographs, hashes, self.rows))
                 + ("\n" if self.rows else "; ")
-                + "restore them, or take a new study folder"
+                + "restore them, or use a new study folder"
             )
         if manifest != self.manifest:
             self.update(manifest=self._relative(manifest))
@@ -325,8 +325,8 @@ class StudyFile:
         """
         if radiographs_sha256(development) != self.record.development_sha256:
             raise SplitError(
-                f"{split} seals other patients than {STUDY_FILE} says; restore the file, or take "
-                "a new study folder"
+                f"{split} seals other patients than {STUDY_FILE} says; restore the file, or use a "
+                "new study folder"
             )
 
     @property
@@ -337,11 +337,11 @@ class StudyFile:
 
     def _unreadable(self, step: str) -> ResumeError:
         return ResumeError(
-            f"{self.path}: what {step} was begun with cannot be read; restore the file from a copy"
+            f"{self.path}: the choices of {step} cannot be read; restore the file from a copy"
         )
 
     def _relative(self, manifest: Path) -> str:
-        # Relative where it can be, so that study and manifest can move together.
+        # Relative, so that study and manifest can be moved together.
         return os.path.relpath(manifest, self.directory.resolve())
 
     def _read(self) -> StudyRecord | None:
@@ -354,17 +354,17 @@ class StudyFile:
 
 
 def absolute_weights(weights: str) -> str:
-    """The weights as a record names them: a path from the root, so that any folder will do."""
+    """The weights as they are recorded: an absolute path, which is valid in any working folder."""
     return weights if weights in ("imagenet", "random") else str(Path(weights).resolve())
 
 
 def look_refused(directory: Path, look: Look, fault: str) -> ResumeError:
-    """The error for a look after the last one, for which no reason was given.
+    """The error for another look without a reason.
 
     Args:
         directory: the study's folder.
-        look: the last one.
-        fault: why what is there cannot be shown or continued.
+        look: the last look.
+        fault: why its result cannot be shown, or the look resumed.
     """
     folder = shlex.quote(str(directory))
     return ResumeError(
@@ -379,5 +379,5 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _told(num_radiographs: int, num_patients: int, sha256: str) -> str:
+def _counts(num_radiographs: int, num_patients: int, sha256: str) -> str:
     return f"{num_radiographs} of {num_patients} patients (SHA-256 {sha256[:12]})"

@@ -1,4 +1,4 @@
-"""What `study.json` holds, as a record; reading it within a study belongs to `study`."""
+"""`study.json` as a record; using it within a study belongs to `study`."""
 
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -11,13 +11,13 @@ STUDY_FILE = "study.json"
 
 
 class StepNote(Record):
-    """What a step was begun with: fields of the protocol, and what only that step takes.
+    """The choices that a step was begun with: fields of the protocol, and the step's arguments.
 
     Attributes:
-        batch_size: that Regime II was asked for.
-        dropout_rate: likewise.
+        batch_size: that was requested for Regime II.
+        dropout_rate: that was requested for Regime II.
         repeats: of the noise floor, of each kind.
-        permutations: of the labels, by the checks.
+        permutations: of the labels, in the checks.
         inceptionv3_radimagenet: RadImageNet's weights, of the first models.
     """
 
@@ -29,15 +29,15 @@ class StepNote(Record):
 
 
 class StudyRecord(Record):
-    """`study.json`: what a study was prepared with, and what its steps have noted since.
+    """`study.json`: the choices and data of a study, and what its steps have recorded since.
 
-    What steps have noted is read part by part, so that a damaged note costs no more than itself:
+    The records of steps are read separately, so that a damaged one does not affect the others:
     `looks` by `looks.read_looks`, `begun` by `StudyFile.begun`, `rows` by `data.row_record`.
 
     Attributes:
-        manifest: its path, relative to the study where it can be.
+        manifest: its path, relative to the study if possible.
         protocol: all choices, as JSON values; `StudyFile.protocol` reads them.
-        weights: of the backbone; None where they are first found when they are used.
+        weights: of the backbone; None where they are found when they are first used.
         environments: by step, the machines that it ran on.
     """
 
@@ -62,7 +62,7 @@ class StudyRecord(Record):
 
     @property
     def is_small(self) -> bool:
-        """Whether it was made on the small scale, to try things out."""
+        """Whether it was prepared with the small scale."""
         return self.protocol.get("scale") == "small"
 
 

@@ -1,6 +1,6 @@
-"""Tables of a search's trials: one row a trial, and one a value of every metric.
+"""Tables of a search's trials: one with a row per trial, one with a row per value of a metric.
 
-The column of each hyperparameter has its name, or `hp_` before it where the name is taken.
+The column of each hyperparameter has its name, prefixed with `hp_` where the name is taken.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from rust_tuner.records.project import Project
 
 SPLITS = ("training", "validation")
 
-# What tables of trials, of their folds or of their curves keep beside hyperparameters.
+# The other columns in tables of trials, folds or curves.
 _COLUMNS = {
     "trial",
     "status",
@@ -38,18 +38,18 @@ _OF_METRICS = ("val_", "view_only_")
 
 
 def results_table(project: Project) -> pd.DataFrame:
-    """One row a trial, in the order of their ids.
+    """One row per trial, in the order of their ids.
 
-    Columns: `trial`, `status`, a column a hyperparameter (with `hp_` before its name where that is
-    another column's, see `hyperparameter_columns`), `score` (the objective at the chosen
-    epoch, averaged over folds), `score_std` (standard deviation over folds), `score_low` and
-    `score_high` (its 95 % interval over folds, `TrialRecord.interval`), `tied_with_best`
-    (whether the trial is statistically tied with the best one, all trials at once at 5 %; empty
-    where that is not known), `p_against_best` (of the corrected resampled t-test against the best
-    one by itself), `epoch` (from 0), each validation metric and its `_std`, the view-only baseline
-    of each where it is known (`view_only_...`), `steps_per_epoch` (of the longest fold),
-    `one_step` (whether a batch held all that a fold trains on, so that an epoch was one step),
-    `seconds`, `message`.
+    Columns: `trial`, `status`, a column for each hyperparameter (with `hp_` before its name where
+    another column has that name, see `hyperparameter_columns`), `score` (the objective at the
+    chosen epoch, averaged over folds), `score_std` (standard deviation over folds), `score_low` and
+    `score_high` (its 95 % interval over folds, `TrialRecord.interval`), `tied_with_best` (whether
+    the trial is statistically tied with the best one, at 5 % for all trials together; empty where
+    that is not known), `p_against_best` (of the corrected resampled t-test against the best one,
+    not corrected for multiple trials), `epoch` (from 0), each validation metric and its `_std`, the
+    view-only baseline of each where it is known (`view_only_...`), `steps_per_epoch` (of the
+    longest fold), `one_step` (whether a batch held all rows that a fold trains on, so that an epoch
+    was one step), `seconds`, `message`.
     """
     baseline = project.run.view_only_baseline or {}
     rows = []
@@ -85,9 +85,9 @@ def results_table(project: Project) -> pd.DataFrame:
 
 
 def hyperparameter_columns(project: Project, taken: Iterable[str] = ()) -> dict[str, str]:
-    """The column that tables of trials keep each hyperparameter of a search in.
+    """The column of each hyperparameter of a search in tables of trials.
 
-    Its own name, or with `hp_` before it where that is a column of the trials themselves: the
+    It has the hyperparameter's name, prefixed with `hp_` where another column has that name: the
     values of a hyperparameter `trial` are in `hp_trial`.
 
     Args:

@@ -1,4 +1,4 @@
-"""One trial as its folder tells it: KerasTuner's `trial.json` and the records of its folds."""
+"""One trial, as read from its folder: KerasTuner's `trial.json` and the records of its folds."""
 
 import math
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class TrialState(Record):
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial as its folder tells it.
+    """One trial, as read from its folder.
 
     Attributes:
         trial: its id, zero-padded to a fixed width.
@@ -78,7 +78,7 @@ class TrialRecord:
         epoch: the chosen epoch, from 0; None unless completed.
         message: why it failed, or None.
         metrics: fold-averaged metrics at the chosen epoch.
-        folds: the record of each fold that is there, in order.
+        folds: the records of the finished folds, in order.
     """
 
     trial: str
@@ -104,7 +104,7 @@ class TrialRecord:
 
     @property
     def learned_nothing(self) -> bool:
-        """Whether all AUROCs of all folds and epochs are one half exactly, as of one answer."""
+        """Whether all AUROCs of all folds and epochs are exactly 0.5, as of one prediction."""
         figures = [
             value
             for fold in self.folds
@@ -115,12 +115,12 @@ class TrialRecord:
 
     @property
     def steps_per_epoch(self) -> int | None:
-        """Optimiser steps of an epoch of the longest fold; None where no fold is there."""
+        """Optimiser steps of an epoch of the longest fold; None where no fold is finished."""
         return max((fold.steps_per_epoch for fold in self.folds), default=None)
 
     @property
     def one_step(self) -> bool | None:
-        """Whether an epoch was one step, its batch the whole fold; None where no fold is there."""
+        """Whether an epoch was one step on the whole fold; None where no fold is finished."""
         return None if self.steps_per_epoch is None else self.steps_per_epoch == 1
 
     def spread(self, metric: str) -> float | None:
@@ -129,23 +129,25 @@ class TrialRecord:
         return None if values is None or len(values) < 2 else float(np.std(values, ddof=1))
 
     def interval(self, metric: str) -> Interval:
-        """A validation metric at the chosen epoch with its 95 % interval, the one that it has.
+        """A validation metric at the chosen epoch with its 95 % interval over folds.
 
-        Over folds, which counts that they share training data: `metrics.fold_interval`. Its ends
-        are NaN where it is not known. An interval over patients would be of the models as they were
-        trained; this one is of training on other patients too.
+        The interval accounts for training data that folds share, see `metrics.fold_interval`; its
+        ends are NaN where it is not known. Unlike an interval over patients, which is for the
+        models as they were trained, it includes the variation of training on other patients.
         """
         nan = float("nan")
         value = self.metrics.get(f"val_{metric}", nan)
         values = self.fold_values(metric)
         if not values:
             return Interval(value, nan, nan)
-        found = fold_interval(values, bounds=UNIT) if "auroc" in metric else fold_interval(values)
+        over_folds = (
+            fold_interval(values, bounds=UNIT) if "auroc" in metric else fold_interval(values)
+        )
         if math.isnan(value):
-            return found
-        # What was recorded and the mean of the folds may differ by rounding.
-        ends = min(found.low, value), max(found.high, value)
-        return Interval(value, *(ends if not math.isnan(found.low) else (nan, nan)))
+            return over_folds
+        # The recorded value and the mean of the folds may differ by rounding.
+        ends = min(over_folds.low, value), max(over_folds.high, value)
+        return Interval(value, *(ends if not math.isnan(over_folds.low) else (nan, nan)))
 
 
 def read_trial_state(path: Path) -> TrialState:
@@ -159,20 +161,20 @@ def read_trial_state(path: Path) -> TrialState:
 
 
 def read_trial(folder: Path, *, objective: str | None = None) -> TrialRecord:
-    """Read one trial's folder, also one whose folds are still being trained.
+    """Read one trial's folder, even if its folds are still being trained.
 
     Args:
         folder: the trial's folder.
         objective: the metric that its search optimises; see `metric_names.with_same_names`.
 
     Raises:
-        FileNotFoundError: where it holds no trial.
+        FileNotFoundError: where it does not contain a trial.
         RecordError: where a file is damaged.
     """
     path = folder / TRIAL_FILE
     state = read_trial_state(path)
     if f"trial_{state.trial_id}" != folder.name:
-        raise RecordError.of(path, f"is that of trial {state.trial_id}", mend=_AGAIN)
+        raise RecordError.of(path, f"belongs to trial {state.trial_id}", mend=_AGAIN)
     heads = [read_fold(head) for head in fold_files(folder)]
     wanted = None if objective is None else objective.removeprefix("val_")
     training = with_same_names([head.training for head in heads])

@@ -1,7 +1,7 @@
 """The study's first models, each cross-validated as one configuration at fixed hyperparameters.
 
-Each is a search of one trial in a project folder of its own, so it is resumed, locked and read
-like any other search. Their table belongs to `records.baselines`.
+Each is a search of one trial in its own project folder, so it is resumed, locked and read like any
+other search. `records.baselines` makes the table of their results.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,12 +34,12 @@ from rust_tuner.search.tuner import CrossValidationTuner
 __all__ = ["BASELINES", "run_baselines"]
 
 _LENET, _END_TO_END, _RADIMAGENET, _IMAGENET = BASELINES
-# The one that is trained end to end takes the longest by far, so the others come first.
+# The model that is trained end to end takes by far the longest, so it comes last.
 _ORDER = (_LENET, _RADIMAGENET, _IMAGENET, _END_TO_END)
 _RADIMAGENET_FILE = "RadImageNet-InceptionV3_notop.h5"
 _RADIMAGENET_SITE = "https://www.radimagenet.com"
-# Each of the first models has weights of its own, and the scale is a label.
-_ELSEWHERE = ("weights", "scale")
+# Each of the first models has its own weights, and the scale is only a label.
+_NOT_RECORDED = ("weights", "scale")
 _HOW_TO_ADD_RADIMAGENET = (
     f"request the files at {_RADIMAGENET_SITE} and give the path of {_RADIMAGENET_FILE} as "
     "radimagenet_weights"
@@ -57,18 +57,18 @@ def run_baselines(
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Project]:
-    """Cross-validate the study's first models; run again it goes on where it was interrupted.
+    """Cross-validate the study's first models; call it again to resume.
 
-    LeNet and InceptionV3 trained end to end start from random weights; the two others are the
-    study's classifier on a frozen InceptionV3. All take the protocol's `baseline_` choices and
-    Adam at its defaults.
+    LeNet and InceptionV3 are trained end to end from random weights; the other two are the study's
+    classifier on a frozen InceptionV3. All use the protocol's `baseline_` choices and Adam with its
+    default settings.
 
     Args:
         development: the development set.
         directory: the study's folder; each model is a project in its subfolder `baselines`.
-        models: some of `BASELINES`. Where None all of them, but RadImageNet's only where its
-            weights are given, and ImageNet's only where the protocol does not ask for random
-            weights; what is left out is said.
+        models: some of `BASELINES`. If None, all of them: RadImageNet's only where its weights are
+            given, and ImageNet's only where the protocol does not ask for random weights. Models
+            that are left out are reported.
         radimagenet_weights: RadImageNet's InceptionV3 without top, an HDF5 file.
         protocol: the scientific choices; `Protocol.study()` where None.
         folds: folds that were made before; made from the protocol's seed where None.
@@ -79,8 +79,8 @@ def run_baselines(
         The projects of the models that were run, in the order of `BASELINES`.
 
     Raises:
-        ProtocolError: for a model that there is not.
-        WeightsError: where weights cannot be had, before anything is trained.
+        ProtocolError: for an unknown model.
+        WeightsError: where weights are not available, before anything is trained.
         SearchError, ResumeError, LockedError: as `CrossValidationTuner.search`.
     """
     require_development(development)
@@ -92,7 +92,7 @@ def run_baselines(
     if folds is not None:
         _refuse_other_folds(directory, folds)
     values, names = chosen.to_json(), chosen.compared_by(BASELINES_FOLDER)
-    recorded = {name: values[name] for name in names if name not in _ELSEWHERE}
+    recorded = {name: values[name] for name in names if name not in _NOT_RECORDED}
     projects = {}
     for model, hypermodel in hypermodels.items():
         objective = keras_tuner.Objective(chosen.objective, "max")
@@ -121,16 +121,16 @@ def run_baselines(
 
 
 def _refuse_other_folds(directory: str | Path, folds: Folds) -> None:
-    """First models are compared on the same folds, which is seen before another one is trained."""
-    found = sha256_of_folds(tuple(folds))
+    """Refuse folds that differ from those of the models already trained, before training more."""
+    requested = sha256_of_folds(tuple(folds))
     for model, project in read_baselines(directory).items():
-        known = project.run.subject
-        if known.folds != found:
+        trained = project.run.subject
+        if trained.folds != requested:
             raise ResumeError(
-                f"{project.folder} was trained on {known.num_folds} folds (SHA-256 "
-                f"{str(known.folds)[:12]}), asked for are {folds.num_folds} ({found[:12]}); "
-                "the first models are compared on the same folds: ask for those, or delete "
-                f"{model}'s folder"
+                f"{project.folder} was trained on {trained.num_folds} folds (SHA-256 "
+                f"{str(trained.folds)[:12]}), but {folds.num_folds} folds ({requested[:12]}) are "
+                "requested; the first models are compared on the same folds: request the folds "
+                f"of {model}, or delete its folder"
             )
 
 
@@ -140,7 +140,7 @@ def _asked(
     protocol: Protocol,
     report: Progress,
 ) -> tuple[str, ...]:
-    """Which models to run; what is left out of all of them is said."""
+    """The models to run; those that are left out are reported."""
     if models is not None:
         unknown = [model for model in models if model not in BASELINES]
         if unknown:
@@ -169,7 +169,7 @@ def _hypermodel(
     assert model in FROZEN_BASELINES
     source = weights[model]
     assert source is not None
-    # Found now, since other models may train for days before their turn comes.
+    # Checked now, since other models may train for days before this one starts.
     find_weights(source)
     return TransferLearningHyperModel(
         SearchSpace(protocol.baseline_batch_size, protocol.baseline_dropout_rate),

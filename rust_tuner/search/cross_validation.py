@@ -1,8 +1,8 @@
 """k-fold cross-validation of one configuration, and the rule that turns its curves into a score.
 
-Each epoch's validation figure is averaged over the folds first; then the protocol's epoch of that
-mean curve is the score. Never each fold's own best epoch, which would be chosen on the rows that
-it is scored on.
+Each epoch's validation figure is first averaged over the folds; the score is that mean curve at the
+protocol's epoch. The best epoch of each fold is never used: it would be chosen on the rows that it
+is scored on.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -86,12 +86,12 @@ def cross_validate(
     """Cross-validate any compiled Keras model on arrays.
 
     Args:
-        build_model: makes a compiled model; called once a fold, under the fold's own seed.
+        build_model: makes a compiled model; called once per fold, with the fold's own seed.
         x: (n, ...) inputs.
         y: (n, ...) targets.
         folds: pairs of training and validation rows, such as `make_folds` gives.
         epochs: epochs of each fold, from 1.
-        batch_size: rows of a batch; the last takes the rest.
+        batch_size: rows of a batch; the last batch has what remains.
         seed: an integer from 0.
 
     Returns:
@@ -99,14 +99,18 @@ def cross_validate(
         shape (n, labels), `auroc` is the exact macro AUROC.
 
     Raises:
-        SearchError: for data that do not fit together.
-        TrialError: where the loss stops being finite.
+        SearchError: where `x`, `y` and `folds` do not match.
+        TrialError: where the loss becomes infinite or NaN.
     """
     x, y = np.asarray(x), np.asarray(y)
     if not x.ndim or not y.ndim:
-        raise SearchError(f"x {x.shape} and y {y.shape} are not both arrays of rows")
+        raise SearchError(
+            f"x has the shape {x.shape} and y {y.shape}; expected arrays of one row per example"
+        )
     if len(x) != len(y):
-        raise SearchError(f"x has {len(x)}, y has {len(y)} rows; give each row of x its target")
+        raise SearchError(
+            f"x has {len(x)} rows and y has {len(y)}; give one target for each row of x"
+        )
     pairs = checked_folds(folds, len(x))
     data = TrainingData(x, y, array_metrics(y, pairs))
 
@@ -130,8 +134,8 @@ def checked_folds(folds: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], num_rows
         num_rows: rows of the data set.
 
     Raises:
-        SearchError: for fewer than two folds, or one with an empty side, a row on both sides, or
-            a row that the data set has not.
+        SearchError: for fewer than two folds, or a fold with an empty side, a row on both sides,
+            or a row that is not in the data set.
     """
     pairs = tuple(
         (np.asarray(training, dtype=np.int64), np.asarray(validation, dtype=np.int64))
@@ -142,14 +146,15 @@ def checked_folds(folds: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], num_rows
     for fold, (training, validation) in enumerate(pairs):
         if not len(training) or not len(validation) or np.intersect1d(training, validation).size:
             raise SearchError(
-                f"fold {fold} has {len(training)} training and {len(validation)} validation rows, "
-                "some of them shared or one side empty; give disjoint, filled sides"
+                f"fold {fold} has {len(training)} training and {len(validation)} validation rows; "
+                "one side is empty, or some rows are on both: give two disjoint sides that are not "
+                "empty"
             )
         rows = np.concatenate([training, validation])
         if rows.min() < 0 or rows.max() >= num_rows:
             raise SearchError(
-                f"fold {fold} has the rows {rows.min()} to {rows.max()}, but the data have "
-                f"{num_rows}, counted from 0; make folds for this data"
+                f"fold {fold} has rows {rows.min()} to {rows.max()}, but the data have {num_rows} "
+                "rows, counted from 0; make folds for these data"
             )
     return pairs
 
@@ -169,10 +174,10 @@ def run_folds(
     on_record: Callable[[], None] = lambda: None,
     task: Task | None = None,
 ) -> CrossValidation:
-    """Train the folds of a trial one after another; folds that `store` has are not trained again.
+    """Train the folds of a trial one after another; folds with a record in `store` are skipped.
 
     Args:
-        build_model: makes a compiled model, given the metric that keeps training predictions or
+        build_model: makes a compiled model from the metric that keeps training predictions, or
             None.
         data: inputs, targets and metrics.
         folds: pairs of training and validation rows.
@@ -180,12 +185,12 @@ def run_folds(
         batch_size: rows of a batch.
         seed: of the search.
         trial: number of the trial.
-        keep_running: whether `build_model` compiles with the metric it is given.
-        owns_models: whether nothing else uses what `build_model` makes, so that a fold's memory
-            can be given back after it.
+        keep_running: whether `build_model` compiles the model with that metric.
+        owns_models: whether nothing else uses the models that `build_model` makes, so that their
+            memory can be released after each fold.
         store: where records are kept; nowhere by default.
-        on_record: called after each record that `store` has been given.
-        task: advanced once an epoch of a fold.
+        on_record: called after each record is saved in `store`.
+        task: advanced once per epoch of each fold.
     """
     progress = task or Silent()
     num_steps = max(steps_per_epoch(len(training), batch_size) for training, _ in folds)
@@ -241,7 +246,7 @@ def run_folds_together(
     trial: int = 0,
     task: Task | None = None,
 ) -> CrossValidation:
-    """Train the folds of a trial side by side; the same numbers as `run_folds`.
+    """Train the folds of a trial together; the results are the same as those of `run_folds`.
 
     Args:
         build_model: makes a compiled head.
@@ -251,7 +256,7 @@ def run_folds_together(
         batch_size: rows of a batch.
         seed: of the search.
         trial: number of the trial.
-        task: advanced once an epoch of a fold.
+        task: advanced once per epoch of each fold.
 
     Raises:
         MixedFolds: where the head, its optimiser or its loss would mix folds.
@@ -304,7 +309,7 @@ def calculate_mean_metrics(
     """Average histories epoch by epoch.
 
     Args:
-        histories: one a fold: metric -> value per epoch; all with the same metrics and epochs.
+        histories: one per fold: metric -> value per epoch; all with the same metrics and epochs.
 
     Returns:
         metric -> mean per epoch.
@@ -317,17 +322,18 @@ def calculate_mean_metrics(
         {'auroc': [0.6499999999999999, 0.775]}
     """
     if not histories:
-        raise SearchError("no histories to average; give one a fold")
+        raise SearchError("no histories to average; give one per fold")
     first = histories[0]
     for number, history in enumerate(histories):
         if set(history) != set(first):
             raise SearchError(
-                f"history {number} has the metrics {sorted(history)}, history 0 {sorted(first)}"
+                f"history {number} has the metrics {sorted(history)}, but history 0 has "
+                f"{sorted(first)}"
             )
         for metric, values in history.items():
             if len(values) != len(first[metric]):
                 raise SearchError(
-                    f"history {number} has {len(values)} epochs of {metric}, history 0 "
+                    f"history {number} has {len(values)} epochs of {metric}, but history 0 has "
                     f"{len(first[metric])}"
                 )
     return {
@@ -341,11 +347,11 @@ def chosen_epoch(curve: Sequence[float], rule: str | int, direction: str = "max"
 
     Args:
         curve: the objective's fold-averaged value per epoch.
-        rule: `best_mean` (the first best), `last`, or an epoch from 0.
-        direction: `max` or `min`, what is best.
+        rule: `best_mean` (the first of the best epochs), `last`, or an epoch from 0.
+        direction: `max` or `min`, whichever is better.
 
     Raises:
-        SearchError: where the rule is none, or names an epoch that was not trained.
+        SearchError: for an unknown rule, or an epoch that was not trained.
     """
     if rule == "best_mean":
         return int(np.argmax(curve) if direction == "max" else np.argmin(curve))
@@ -359,11 +365,11 @@ def chosen_epoch(curve: Sequence[float], rule: str | int, direction: str = "max"
 
 
 def array_metrics(y: npt.NDArray[Any], folds: Sequence[tuple[IntArray, IntArray]] = ()) -> Metrics:
-    """The metrics that arrays allow: exact macro AUROC, for 0-1 labels.
+    """The metrics of arrays: the exact macro AUROC, for 0-1 labels.
 
     Args:
         y: (n, ...) targets.
-        folds: pairs of training and validation rows; where some side of a fold has no label with
+        folds: pairs of training and validation rows; where one side of a fold has no label with
             both classes, as in leave-one-out, there is no AUROC.
     """
     labels = y.reshape(len(y), -1) if y.ndim == 1 else y
@@ -375,10 +381,10 @@ def array_metrics(y: npt.NDArray[Any], folds: Sequence[tuple[IntArray, IntArray]
     def metrics(
         answers: Sequence[npt.NDArray[Any]], rows: Sequence[IntArray], where: Sequence[str]
     ) -> list[dict[str, float]]:
-        scores = [given.reshape(len(given), -1) for given in answers]
+        scores = [answer.reshape(len(answer), -1) for answer in answers]
         if not is_scored or scores[0].shape[1] != labels.shape[1]:
             return [{} for _ in rows]
-        truth = [labels[own] for own in rows]
+        truth = [labels[of_fold] for of_fold in rows]
         (areas,) = macro_aurocs(
             truth, scores, [[np.ones(t.shape, bool) for t in truth]], where=where
         )

@@ -1,7 +1,7 @@
-"""Whose each row of arrays is: checks `groups` before any work, and says what goes without them.
+"""Checks the `groups` of arrays, such as patients, before any work, and warns where there are none.
 
 A group that NumPy made from a missing value, or one id in two types, would put rows of one patient
-on both sides of a fold. How groups are divided into folds belongs to `subjects`.
+on both sides of a fold. `subjects` divides groups into folds.
 """
 
 import datetime
@@ -20,14 +20,14 @@ from rust_tuner.errors import SearchError
 
 _ROWS_SHOWN = 5
 _MISSING_TEXTS = ("", "nan", "None", "<NA>", "NaT")
-_DROP = "give each row the group that it belongs to, or leave the row out"
+_DROP = "give each row its group, or leave the row out"
 
 
 def checked_groups(groups: Any, num_rows: int) -> npt.NDArray[Any]:
-    """Groups as an array, one for each row, none missing and all of one type.
+    """Groups as an array, one for each row, with no missing values and all of one type.
 
-    Numbers are compared as they are; text, such as patients' ids, in its normal form, see
-    `data.patient_ids`.
+    Numbers are compared as they are; text, such as patient ids, in its normal form (see
+    `data.patient_ids`).
 
     Args:
         groups: (num_rows,) an array, list, tuple, or pandas Series or Index, of numbers, text,
@@ -39,7 +39,7 @@ def checked_groups(groups: Any, num_rows: int) -> npt.NDArray[Any]:
 
     Raises:
         SearchError: naming the rows, counted from 0, where groups are missing, of several types,
-            or one id in two spellings; or where `groups` has another form or length.
+            or one id in two spellings; or where `groups` has another shape or length.
     """
     values = _values(groups)
     if len(values) != num_rows:
@@ -60,7 +60,7 @@ def checked_groups(groups: Any, num_rows: int) -> npt.NDArray[Any]:
 
 
 def count_groups(groups: Any) -> int | None:
-    """How many values `groups` has; None where it is no sequence at all."""
+    """How many values `groups` has; None where it is not a sequence."""
     try:
         return len(groups)
     except TypeError:
@@ -68,7 +68,7 @@ def count_groups(groups: Any) -> int | None:
 
 
 def by_row_note(cv: Any, num_rows: int) -> str:
-    """What must be said where arrays come without groups; empty where the folds were given.
+    """The note for arrays without groups; empty where the folds were given.
 
     Args:
         cv: number of folds, `Folds`, pairs of rows, or a scikit-learn splitter.
@@ -77,14 +77,14 @@ def by_row_note(cv: Any, num_rows: int) -> str:
     if isinstance(cv, Folds) or not (hasattr(cv, "split") or isinstance(cv, int | np.integer)):
         return ""
     return (
-        f"note: without groups the {num_rows} rows are split one by one: where several are of one "
-        "patient, that patient is on both sides of a fold, and the scores are too high; pass "
+        f"note: without groups the {num_rows} rows are split one by one: if several rows belong to "
+        "one patient, that patient is on both sides of a fold and the scores are too high; pass "
         "groups=patient_ids"
     )
 
 
 def _values(groups: Any) -> list[Any]:
-    """The groups one by one, as they were before NumPy could make one type of them."""
+    """The groups one by one, with the types they had before NumPy could convert them to one."""
     if isinstance(groups, np.ma.MaskedArray):
         pairs = zip(_values(groups.data), np.ma.getmaskarray(groups), strict=True)
         return [None if is_masked else value for value, is_masked in pairs]
@@ -94,23 +94,24 @@ def _values(groups: Any) -> list[Any]:
         array = np.asarray(groups)
         if array.ndim != 1:
             raise SearchError(
-                f"groups has the shape {array.shape}; expected ({array.shape[0]},), one group a row"
+                f"groups has the shape {array.shape}; expected ({array.shape[0]},), one group per "
+                "row"
                 if array.ndim
-                else f"groups is a single value ({array}); expected one group a row"
+                else f"groups is a single value ({array}); expected one group per row"
             )
-        # Not `tolist`, which makes integers of dates in nanoseconds.
+        # Not `tolist`, which turns dates in nanoseconds into integers.
         return list(array)
     if not isinstance(groups, Sequence) or isinstance(groups, str | bytes):
         raise SearchError(
             f"groups is of type {type(groups).__name__}; expected an array, a list or a pandas "
-            "Series with one group a row"
+            "Series with one group per row"
         )
     return list(groups)
 
 
 def _is_missing(value: Any) -> bool:
     if isinstance(value, str):
-        # NumPy's text arrays hold NaN as text, in every list of text that had one.
+        # NumPy turns the NaN in a list of text into text.
         return value.strip() in (_MISSING_TEXTS if isinstance(value, np.str_) else ("",))
     return value is None or value is pd.NA or (np.ndim(value) == 0 and bool(pd.isna(value)))
 
@@ -138,11 +139,11 @@ def _require_one_kind(values: Sequence[Any]) -> None:
         )
         raise SearchError(
             f"groups are of several types: {usual}, but {others}; 7 and '7' would be two groups, "
-            "so give all of them one type"
+            "so give all groups the same type"
         )
     (kind,) = rows_of or ("numbers",)
     if kind not in ("text", "Booleans", "numbers", "dates"):
-        raise SearchError(f"groups are of type {kind}; expected numbers or text, one a row")
+        raise SearchError(f"groups are of type {kind}; expected numbers or text, one per row")
     infinite = [
         row for row, value in enumerate(values) if kind == "numbers" and abs(value) == math.inf
     ]
@@ -161,7 +162,7 @@ def _require_one_spelling(texts: Sequence[str]) -> None:
         more = f"; and {len(pairs) - _ROWS_SHOWN} more" if len(pairs) > _ROWS_SHOWN else ""
         raise SearchError(
             f"groups has one id in several spellings: {listed}{more}. One patient could be on both "
-            "sides of a fold: write one id in one way, or, where they are different patients, pass "
+            "sides of a fold: spell each id in one way, or, if they are different patients, pass "
             "numbers, such as pandas.factorize(groups)[0]"
         )
 

@@ -1,9 +1,9 @@
-"""KerasTuner's random and grid search oracles, made resumable and exhaustion-aware.
+"""KerasTuner's random and grid search oracles, which can be resumed and end when a space does.
 
-The values of the n-th trial are a function of (seed, n, space), so nothing but the trials
-themselves has to survive a crash: `oracle.json` is kept for stock tools and never trusted here.
-The space must be declared before the first trial. Storage is atomic, and a trial that was
-running when a process died runs again under its own id.
+The values of the n-th trial are a function of (seed, n, space), so only the trials themselves have
+to survive a crash: `oracle.json` is written for KerasTuner's own tools and never read here. The
+space must be declared before the first trial. Files are written atomically, and a trial that was
+running when a process died runs again under the same id.
 """
 
 import itertools
@@ -27,13 +27,13 @@ from rust_tuner.seeds import generator, seed_word
 
 Values = dict[str, Any]
 
-# After so many draws in a row that were there already, a finite space is listed instead.
+# After this many repeated draws in a row, a finite space is listed instead.
 _MAX_COLLISIONS = 200
 _MAX_LISTED = 100_000
 
 
 class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
-    """What both oracles share: ids, storage, retries and failures; not the order of values."""
+    """What all oracles share: ids, storage, retries and failures, but not the order of values."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         self.verbose = 0
         self._mutex = threading.RLock()
         self._frozen_space: str | None = None
-        # False for a search that was begun with KerasTuner's own steps; see `steps`.
+        # False for a search that was begun with KerasTuner's steps; see `steps`.
         self.exact_steps = True
         self.ongoing_trials: dict[str, Trial] = {}
 
@@ -65,7 +65,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         raise NotImplementedError
 
     def num_trials(self) -> int:
-        """How many trials the search will have: `max_trials`, or fewer where the space ends."""
+        """How many trials the search will have: `max_trials`, or fewer if the space has fewer."""
         index = 0
         while self.max_trials is None or index < self.max_trials:
             if self.values_of(index) is None:
@@ -74,7 +74,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         return index
 
     def freeze_space(self) -> None:
-        """Declare the space complete; from now on a hyperparameter that is new is refused."""
+        """Declare the space complete; any new hyperparameter is refused from now on."""
         self._frozen_space = _space_key(self.hyperparameters)
 
     def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
@@ -91,9 +91,9 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             ]
             if new:
                 raise SpaceError(
-                    f"hyperparameter {', '.join(new)} appeared in mid-search; declare every "
-                    "hyperparameter in HyperModel.declare_hyperparameters or in the first lines "
-                    "of build, under conditional scopes where it is conditional"
+                    f"hyperparameter {', '.join(new)} was first declared during the search; "
+                    "declare every hyperparameter in HyperModel.declare_hyperparameters or in the "
+                    "first lines of build, within conditional scopes where it is conditional"
                 )
             return
         super().update_space(hyperparameters)
@@ -106,7 +106,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         return {"status": TrialStatus.RUNNING, "values": values}
 
     def create_trial(self, tuner_id: str) -> Trial:
-        """The next trial to run: one that was interrupted, else a new one, else `STOPPED`."""
+        """The next trial to run: an interrupted one, else a new one, else `STOPPED`."""
         with self._mutex:
             if self._frozen_space is None:
                 self.freeze_space()
@@ -129,7 +129,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             return trial
 
     def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Trial:
-        """Record the metrics of a trial; what an earlier run of it left is replaced."""
+        """Record the metrics of a trial; those of an earlier run of it are replaced."""
         with self._mutex:
             trial = self.trials[trial_id]
             self._check_objective_found(metrics)
@@ -142,26 +142,26 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             return trial
 
     def end_trial(self, trial: Trial) -> None:
-        """Close a trial that is `COMPLETED`, or `FAILED` with its reason as its message."""
+        """Close a trial that is `COMPLETED`, or `FAILED` with the reason as its message."""
         with self._mutex:
-            own = self.trials[trial.trial_id]
-            own.status, own.message = trial.status, trial.message
+            kept = self.trials[trial.trial_id]
+            kept.status, kept.message = trial.status, trial.message
             self.update_space(trial.hyperparameters)
-            if own.status == TrialStatus.COMPLETED:
-                self.score_trial(own)
+            if kept.status == TrialStatus.COMPLETED:
+                self.score_trial(kept)
             else:
-                own.score = None
-            self.end_order.append(own.trial_id)
+                kept.score = None
+            self.end_order.append(kept.trial_id)
             self.ongoing_trials = {
                 tuner_id: ongoing
                 for tuner_id, ongoing in self.ongoing_trials.items()
-                if ongoing.trial_id != own.trial_id
+                if ongoing.trial_id != kept.trial_id
             }
-            self._save_trial(own)
+            self._save_trial(kept)
             self.save()
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
-        """The best completed trials, best first; never one that failed or still runs."""
+        """The best completed trials, best first; failed and running trials are left out."""
         completed = [
             trial for trial in self.trials.values() if trial.status == TrialStatus.COMPLETED
         ]
@@ -169,7 +169,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         return sorted(completed, key=lambda trial: sign * trial.score)[:num_trials]
 
     def adopt(self, trials: list[Trial]) -> None:
-        """Take over the trials of a project folder; those that were running will run again."""
+        """Load the trials of a project folder; those that were running will run again."""
         with self._mutex:
             self.trials = {trial.trial_id: trial for trial in trials}
             self.start_order = list(self.trials)
@@ -181,19 +181,19 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
                 self._remember(trial)
 
     def save(self) -> None:
-        """Write `oracle.json`, from which stock KerasTuner reloads the project."""
+        """Write `oracle.json`, from which KerasTuner's own tools reload the project."""
         state = self.get_state() | {"tried_so_far": sorted(self._tried_so_far)}
         write_json(Path(self._get_oracle_fname()), plain(state))
 
     def reload(self) -> None:
-        """Do nothing: the tuner adopts the trials themselves."""
+        """Do nothing: the tuner loads the trials itself."""
 
     def _save_trial(self, trial: Trial) -> None:
         path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
         write_json(path, plain(trial.get_state()))
 
     def _remember(self, trial: Trial) -> None:
-        # Not `_record_values`: it drops a value whose name is also that of an inactive one.
+        # Not `_record_values`: it drops a value that has the same name as an inactive one.
         digest = self._compute_values_hash(trial.hyperparameters.values)
         self._tried_so_far.add(digest)
         self._id_to_hash[trial.trial_id] = digest
@@ -209,8 +209,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
 class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle):  # type: ignore[misc]
     """Random search whose n-th trial is a function of (seed, n, space).
 
-    Draws are distinct. A small finite space is searched completely and then ends; a continuous
-    one ends at `max_trials`.
+    No draw is repeated. The search ends at `max_trials`, or once a small finite space is complete.
     """
 
     def __init__(
@@ -224,7 +223,7 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
 
         Args:
             objective: the metric and its direction.
-            max_trials: how many trials at the most.
+            max_trials: the largest number of trials.
             seed: an integer from 0.
             hyperparameters: a space declared in advance, if any.
         """
@@ -281,7 +280,7 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
 class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  # type: ignore[misc]
     """Grid search whose n-th trial is a function of n and the space.
 
-    In KerasTuner's order: the defaults come first, and the hyperparameter that was declared last
+    The order is KerasTuner's: the defaults come first, and the hyperparameter that is declared last
     varies fastest.
     """
 
@@ -296,8 +295,8 @@ class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  
 
         Args:
             objective: the metric and its direction.
-            max_trials: how many trials at the most; the whole grid where None.
-            seed: decides nothing here; recorded with the search.
+            max_trials: the largest number of trials; the whole grid if None.
+            seed: recorded with the search, but not used here.
             hyperparameters: a space declared in advance, if any.
         """
         super().__init__(
@@ -309,7 +308,7 @@ class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  
         return next(itertools.islice(self._points(), index, None), None)
 
     def num_trials(self) -> int:
-        """How many trials the search will have: `max_trials`, or the grid's points where fewer."""
+        """How many trials the search will have: `max_trials`, or fewer if the grid has fewer."""
         return sum(1 for _ in itertools.islice(self._points(), self.max_trials))
 
     def _points(self) -> Iterator[Values]:
@@ -317,15 +316,15 @@ class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  
 
 
 class RepeatOracle(ResumableOracle):
-    """The same values in every trial; trials differ by the seeds that their number gives them."""
+    """The same values in every trial; trials differ by the seeds that follow from their numbers."""
 
     def values_of(self, index: int) -> Values | None:
-        """The space's defaults, whatever the trial."""
+        """The space's defaults, for every trial."""
         return next(_grid(self.hyperparameters, self.exact_steps))
 
 
 def _draw(hp: Any, word: int, exact_steps: bool) -> Any:
-    """A value at random; of one with steps each of its values alike."""
+    """A random value; where there are steps, each value is equally likely."""
     if not (exact_steps and has_float_steps(hp)):
         return hp.random_sample(word)
     values = stepped_values(hp)
@@ -333,7 +332,7 @@ def _draw(hp: Any, word: int, exact_steps: bool) -> Any:
 
 
 def _grid(space: keras_tuner.HyperParameters, exact_steps: bool) -> Iterator[Values]:
-    """Every combination of active values, defaults first, the last declared varying fastest."""
+    """Every combination of active values, defaults first; the last declared varies fastest."""
     candidates = [_candidates(hp, exact_steps) for hp in space.space]
     return _extend_grid(space.space, candidates, {}, 0)
 
@@ -387,7 +386,7 @@ def _values_key(values: Values) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value with NumPy's numbers turned into Python's, which JSON can hold."""
+    """A value with NumPy's numbers converted to Python's, which JSON can hold."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):

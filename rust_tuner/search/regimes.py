@@ -1,7 +1,7 @@
 """The study's two searches, with its ranges as defaults.
 
-Regime I draws batch size and dropout rate at random, with Adam at its defaults; Regime II lays a
-grid over Adam's learning rate and epsilon, with Regime I's best fixed.
+Regime I draws batch size and dropout rate at random, with Adam's default settings. Regime II is a
+grid over Adam's learning rate and epsilon, at Regime I's best values.
 """
 
 from collections.abc import Mapping
@@ -50,10 +50,10 @@ def regime_1(
 ) -> CrossValidationTuner:
     """Regime I: random search over batch size and dropout rate, both linear.
 
-    Run again with the same arguments it goes on where it was interrupted. A batch that holds all
-    that a fold trains on makes an epoch one step, and all such trials are alike; so the published
-    range of batch sizes ends at the radiographs that a fold trains on, and is drawn
-    logarithmically, where they are fewer than 2048.
+    Call it again with the same arguments to resume. If a batch holds all radiographs that a fold
+    trains on, an epoch is one step, and all such trials are alike. So where a fold trains on fewer
+    than 2048 radiographs, the published range of batch sizes ends at their number and is drawn
+    logarithmically.
 
     Args:
         development: the development set.
@@ -61,8 +61,8 @@ def regime_1(
         trials: number of trials; the study's 100 where None.
         num_folds: folds of a trial; 6 where None.
         epochs: epochs of a fold; 20 where None.
-        batch_size_range: 16 to 2048, or what fits of it, where None; one that is given is drawn
-            from as it is.
+        batch_size_range: 16 to 2048, or the part of it that fits, where None; a given range is
+            never changed.
         dropout_rate_range: 0 to 0.5 where None.
         seed: decides everything; the protocol's where None.
         weights: `imagenet`, `random` or a path; the protocol's where None.
@@ -90,7 +90,7 @@ def regime_1(
         seed=seed,
         weights=None if weights is None else str(weights),
     )
-    # The tuner would say so too, but only once it had made a folder.
+    # The tuner checks this too, but only once it has made a folder.
     require_development(development)
     begun = run_if_whole(Path(directory) / REGIME_1)
     chosen = as_begun(chosen, begun)
@@ -137,7 +137,7 @@ def regime_2(
 ) -> CrossValidationTuner:
     """Regime II: grid search over Adam's learning rate and epsilon.
 
-    Run again with the same arguments it goes on where it was interrupted.
+    Call it again with the same arguments to resume.
 
     Args:
         development: the development set.
@@ -183,7 +183,7 @@ def regime_2(
             "and a dropout rate from 0 to below 1"
         )
     space = SearchSpace(
-        # NumPy's numbers, as a results table holds them, are no JSON.
+        # NumPy's numbers, as in a results table, cannot be written as JSON.
         batch_size=int(batch_size),
         dropout_rate=float(dropout_rate),
         **SearchSpace.grid_of(chosen),
@@ -206,7 +206,7 @@ def best_of_regime_1(directory: Path) -> HyperValues:
     """Regime I's best hyperparameters, from its project folder.
 
     Raises:
-        SearchError: where no trial of it has completed, or trials are still open.
+        SearchError: where none of its trials has completed, or some have not ended.
     """
     if not (directory / REGIME_1 / RUN_FILE).is_file():
         raise SearchError(
@@ -231,12 +231,12 @@ def best_of_regime_1(directory: Path) -> HyperValues:
 
 
 def as_begun(protocol: Protocol, begun: RunManifest | NestedManifest | None) -> Protocol:
-    """The protocol, with its range of batch sizes as it is where a search was begun like that.
+    """The protocol, without fitting its batch sizes where a search was begun without.
 
-    Searches that were begun by earlier versions drew from the range as it was.
+    Searches of earlier versions drew from the whole range.
 
     Args:
-        protocol: what is asked for now.
+        protocol: the choices of this call.
         begun: the record of the search that is resumed, or None.
     """
     if begun is None or begun.fit_batch_sizes or begun.protocol is None:
@@ -247,10 +247,9 @@ def as_begun(protocol: Protocol, begun: RunManifest | NestedManifest | None) -> 
 
 
 def fitting(protocol: Protocol) -> Json:
-    """What a search that draws batch sizes records beside its protocol.
+    """What a search that draws batch sizes records in addition to its protocol.
 
-    Nothing where the range is drawn from as it is, so that the records of earlier versions stay
-    those of the same search.
+    Nothing where the range is not fitted, so that searches of earlier versions can be resumed.
     """
     return {"fit_batch_sizes": True} if protocol.fit_batch_sizes else {}
 
@@ -258,9 +257,9 @@ def fitting(protocol: Protocol) -> Json:
 def recorded_protocol(protocol: Protocol) -> Json:
     """The choices that a search is compared by when it is resumed.
 
-    The number of trials may grow, and what baselines, final model and outer folds do, or how
-    predictions are judged, is no part of a search. Whether batch sizes were fitted is recorded
-    where they are drawn; see `fitting`.
+    The number of trials is left out, since it may grow, and so are the choices of baselines, final
+    model, outer folds and the judging of predictions, since no search depends on them. `fitting`
+    records whether batch sizes were fitted.
     """
     values = protocol.to_json()
     return {name: values[name] for name in protocol.compared_by(*SEARCHES)}
@@ -288,7 +287,7 @@ def _search(
     progress: Progress | None,
     about: Mapping[str, Any] | None = None,
 ) -> CrossValidationTuner:
-    # The tuner would say so too, but only once it had made a folder.
+    # The tuner checks this too, but only once it has made a folder.
     require_development(development)
     tuner = CrossValidationTuner(
         TransferLearningHyperModel.from_protocol(protocol, space),

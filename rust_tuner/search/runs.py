@@ -1,8 +1,8 @@
-"""Does a project folder belong to the search that wants to go on in it, and what is left of it.
+"""Whether a search may be resumed in a project folder, and which of its trials are recovered.
 
-A run manifest is written before the first trial. Starting again with anything changed is refused
-with a table of what differs; only `max_trials` may change. Trials are taken up from their own
-files: what cannot be read is made again from the seed, and what was running runs again.
+A run manifest is written before the first trial. Resuming with anything changed is refused with a
+table of the differences; only `max_trials` may change. Trials are read from their own files. A
+trial that cannot be read, or was running, is run again.
 """
 
 import contextlib
@@ -33,25 +33,26 @@ EXTENDABLE = ("max_trials", "num_trials")
 
 
 def run_key(run: RunManifest) -> str:
-    """The identity of a run: of everything but the number of trials."""
-    known = run.to_json()
-    return sha256_of_json({name: value for name, value in known.items() if name not in EXTENDABLE})
+    """The identity of a run: the hash of everything but the number of trials."""
+    content = run.to_json()
+    kept = {name: value for name, value in content.items() if name not in EXTENDABLE}
+    return sha256_of_json(kept)
 
 
 def with_begun_kernels(path: Path, run: Manifest, *, say: Callable[[str], None]) -> Manifest:
-    """The run as its manifest would have it where oneDNN differs for no fault of the user's.
+    """The run with the `onednn` of its manifest, where the user cannot help the difference.
 
     A manifest of an earlier version does not say whether oneDNN was on, and on some machines it
-    cannot be switched. Equal means bitwise on one machine with one version only, so such a run
-    goes on under the key that it was begun with, and a note says what can be expected of it.
+    cannot be switched. Results are bitwise equal only on one machine with one version, so such a
+    run is resumed under the key that it was begun with, and a note says how far its results agree.
 
     Args:
         path: the manifest, which may be missing.
         run: the run as this process would begin it, with `onednn`.
-        say: told the note.
+        say: called with the note.
 
     Returns:
-        The run, its `onednn` as it was begun; unchanged where a difference is to be refused.
+        The run with its `onednn` as it was begun; unchanged where a difference is refused.
     """
     try:
         written = read_json(path)
@@ -62,20 +63,20 @@ def with_begun_kernels(path: Path, run: Manifest, *, say: Callable[[str], None])
     if "onednn" not in written:
         say(
             f"note: {path.parent} was begun by an earlier version, which computed features in "
-            "another order and did not record whether TensorFlow used oneDNN; what is still "
-            "missing agrees within 1e-3, not bitwise, with what that version would have given"
+            "another order and did not record whether TensorFlow used oneDNN; the remaining "
+            "results agree within 1e-3, not bitwise, with those of that version"
         )
-        return run.of({name: own for name, own in run.to_json().items() if name != "onednn"})
+        return run.of({name: value for name, value in run.to_json().items() if name != "onednn"})
     if not can_switch_onednn():
         say(
-            f"note: {path.parent} was begun {_told_onednn(written['onednn'])}, which cannot be "
+            f"note: {path.parent} was begun {_onednn_text(written['onednn'])}, which cannot be "
             "chosen on this machine; results agree within 1e-3, not bitwise"
         )
         return run.with_changes(onednn=written["onednn"])
     return run
 
 
-def _told_onednn(enabled: bool | None) -> str:
+def _onednn_text(enabled: bool | None) -> str:
     return f"{'with' if enabled else 'without'} TensorFlow's oneDNN"
 
 
@@ -83,11 +84,11 @@ def _told_onednn(enabled: bool | None) -> str:
 def claim_folder(folder: Path, run: RunManifest) -> Iterator[None]:
     """Check that the folder's search is this one; its manifest is written after the block.
 
-    What stands in the folder is taken up in the block: where that is refused, as records of another
-    search are whose manifest is damaged, the folder stays as it was.
+    The block reads the records of the folder. If it refuses them, such as those of another search
+    with a damaged manifest, the folder stays as it was.
 
     Raises:
-        ResumeError: with a table of what differs and what to do about it.
+        ResumeError: with a table of the differences and what to do about them.
     """
     path = folder / RUN_FILE
     try:
@@ -98,18 +99,18 @@ def claim_folder(folder: Path, run: RunManifest) -> Iterator[None]:
             fold_files(path) for path in trial_folders(folder)
         ):
             raise ResumeError(
-                f"{folder} holds trials of a search without {RUN_FILE}, made by another program; "
-                "take a new folder or project_name"
+                f"{folder} contains trials but no {RUN_FILE}, so another program made them; use a "
+                "new folder or project_name"
             ) from None
     except RustTunerError:
         written = None
-    # Every record carries the key of its run, so a damaged manifest costs no trust in them.
+    # Every record has the key of its run, so records can be trusted without their manifest.
     if isinstance(written, dict):
         _refuse_differences(
             written,
             run.to_json(),
-            holds=f"{folder} holds a search",
-            mend="Go back to what it was to resume it, or take a new folder. Only max_trials may "
+            holds=f"{folder} contains a search",
+            mend="Restore the old values to resume it, or use a new folder. Only max_trials may "
             "change.",
             free=EXTENDABLE,
         )
@@ -117,9 +118,9 @@ def claim_folder(folder: Path, run: RunManifest) -> Iterator[None]:
         asked = run.max_trials
         if asked is not None and (before is None or asked < before):
             raise ResumeError(
-                f"{folder} holds a search of {before or 'all'} trials, asked for are {asked}; the "
-                f"number of trials may only grow: ask for {before or 'all'} or more, or take a "
-                "new folder"
+                f"{folder} contains a search of {before or 'all'} trials, but {asked} are "
+                f"requested; the number of trials may only grow: request {before or 'all'} or "
+                "more, or use a new folder"
             )
     yield
     if written != run.to_json():
@@ -128,28 +129,28 @@ def claim_folder(folder: Path, run: RunManifest) -> Iterator[None]:
 
 
 def claim_record(path: Path, record: Record, *, what: str, free: tuple[str, ...] = ()) -> None:
-    """Write down what a folder is for, or check that it is for just that.
+    """Write the record of a folder, or check that the folder has the same record.
 
     Args:
         path: the file in the folder.
         record: what everything in the folder depends on.
-        what: what the folder holds, for the message.
+        what: what the folder contains, for the message.
         free: names in the record that may change.
 
     Raises:
-        ResumeError: with a table of what differs and what to do about it.
+        ResumeError: with a table of the differences and what to do about them.
     """
     try:
         written = read_json(path)
     except (FileNotFoundError, RustTunerError):
-        # As above: what stands in the folder has the record's key, or a manifest of its own.
+        # As above: everything in the folder has the record's key, or its own manifest.
         written = None
     if isinstance(written, dict):
         _refuse_differences(
             written,
             record.to_json(),
-            holds=f"{path.parent} holds {what}",
-            mend=f"Go back to what it was to resume it, or remove {path.parent} to begin anew.",
+            holds=f"{path.parent} contains {what}",
+            mend=f"Restore the old values to resume it, or remove {path.parent} to start again.",
             free=free,
         )
     if written != record.to_json():
@@ -158,12 +159,12 @@ def claim_record(path: Path, record: Record, *, what: str, free: tuple[str, ...]
 
 
 def choose_steps(folder: Path, oracle: ResumableOracle) -> str | None:
-    """Let a search take the steps of its `Float` hyperparameters as it was begun with.
+    """Let a search use the steps of its `Float` hyperparameters that it was begun with.
 
-    New searches take them exactly; those of earlier versions took KerasTuner's, see `steps`.
+    New searches use exact steps; those of earlier versions used KerasTuner's (see `steps`).
 
     Returns:
-        What the user has to know, where the older steps are kept and differ; else None.
+        A note for the user where the older steps are kept and differ; else None.
     """
     stepped = [hp for hp in oracle.get_space().space if has_float_steps(hp)]
     begun = run_if_whole(folder)
@@ -179,9 +180,9 @@ def choose_steps(folder: Path, oracle: ResumableOracle) -> str | None:
 
 
 def recorded_steps(oracle: ResumableOracle) -> dict[str, str]:
-    """What a run manifest says of steps; nothing where none could be lost, or older ones are kept.
+    """What a run manifest records of steps; nothing where there are none, or older ones are kept.
 
-    So the records of earlier versions stay those of the same search.
+    This lets searches of earlier versions be resumed.
     """
     has_steps = any(has_float_steps(hp) for hp in oracle.get_space().space)
     return {"steps": _EXACT} if has_steps and oracle.exact_steps else {}
@@ -190,27 +191,27 @@ def recorded_steps(oracle: ResumableOracle) -> dict[str, str]:
 def recover_trials(
     folder: Path, oracle: ResumableOracle, is_complete: Callable[[Trial], bool]
 ) -> list[str]:
-    """Give the oracle the trials that a folder holds.
+    """Load the trials of a folder into the oracle.
 
     Args:
         folder: the project folder.
         oracle: its space must be declared.
-        is_complete: whether the records of a completed trial are there and give its score.
+        is_complete: whether a completed trial has all its records, and they give its score.
 
     Returns:
         A line for each trial that was damaged and will be run again.
 
     Raises:
-        ResumeError: where a trial has other values than its number has in this search.
+        ResumeError: where a trial's values are not those that this search gives to its number.
     """
     folders = trial_folders(folder)
     numbers = [int(path.name.removeprefix("trial_")) for path in folders]
     total = oracle.num_trials()
-    # More trials than are asked for may be there, but not one far beyond them.
+    # There may be more trials than requested, but no gap before the last one.
     if numbers and numbers[-1] >= max(total, len(numbers)):
         raise ResumeError(
-            f"{folders[-1]} is beyond the {total} trials of this search; remove it where it is no "
-            "trial, or take a new folder"
+            f"{folders[-1]} is beyond the {total} trials of this search; remove it if it is not a "
+            "trial, or use a new folder"
         )
     trials, notes = [], []
     for number in range(max(numbers, default=-1) + 1):
@@ -219,22 +220,22 @@ def recover_trials(
         if values is None:
             raise ResumeError(
                 f"{folder}: trial {trial_id} is beyond the {number} points of the search space; "
-                "take a new folder"
+                "use a new folder"
             )
         trial = _load_trial(folder / f"trial_{trial_id}" / "trial.json")
         if trial is not None and plain(trial.hyperparameters.values) != plain(values):
             raise ResumeError(
                 f"{folder}: trial {trial_id} has the values {trial.hyperparameters.values}, but "
-                f"this search gives it {values}; restore its trial.json or take a new folder"
+                f"this search gives it {values}; restore its trial.json or use a new folder"
             )
         if trial is None:
             trial = _blank(oracle, trial_id, values)
-            notes.append(f"trial {trial_id} has no readable trial.json; it is taken up again")
+            notes.append(f"trial {trial_id} has no readable trial.json; it is run again")
         elif trial.status == TrialStatus.COMPLETED and not is_complete(trial):
             trial = _blank(oracle, trial_id, values)
             notes.append(
-                f"trial {trial_id} has damaged fold records, or another score than they give; it "
-                "is taken up again"
+                f"trial {trial_id} has damaged fold records, or a score that differs from theirs; "
+                "it is run again"
             )
         trials.append(trial)
     oracle.adopt(trials)
@@ -242,21 +243,21 @@ def recover_trials(
 
 
 def readable_trials(folder: Path) -> list[Trial]:
-    """The trials of a folder whose files can be read, to look at; nothing is changed."""
+    """The trials of a folder whose files can be read; nothing is changed."""
     trials = (_load_trial(path / "trial.json") for path in trial_folders(folder))
     return [trial for trial in trials if trial is not None]
 
 
 def _load_trial(path: Path) -> Trial | None:
-    """A trial's file, or None where it is absent, cut short or otherwise no trial."""
+    """The trial in a file, or None where the file is missing or damaged."""
     try:
         trial = Trial.from_state(read_trial_state(path).to_json())
     except (OSError, RustTunerError, KeyError, TypeError, AttributeError, ValueError):
-        # The space in it is KerasTuner's own to read.
+        # KerasTuner reads the space in it, and raises various errors.
         return None
-    known = (TrialStatus.RUNNING, TrialStatus.COMPLETED, TrialStatus.FAILED)
+    statuses = (TrialStatus.RUNNING, TrialStatus.COMPLETED, TrialStatus.FAILED)
     unscored = trial.status == TrialStatus.COMPLETED and trial.score is None
-    if f"trial_{trial.trial_id}" != path.parent.name or trial.status not in known or unscored:
+    if f"trial_{trial.trial_id}" != path.parent.name or trial.status not in statuses or unscored:
         return None
     return trial
 
@@ -276,7 +277,7 @@ def _refuse_differences(
         begun = old.get("onednn")
         if isinstance(begun, bool) and begun != new.get("onednn"):
             mend += (
-                f" It was begun {_told_onednn(begun)}: set the environment variable "
+                f" It was begun {_onednn_text(begun)}: set the environment variable "
                 f"{ONEDNN_VARIABLE}={int(begun)} before Python starts."
             )
         raise ResumeError(f"{holds} that differs from this one:\n{table}\n{mend}")

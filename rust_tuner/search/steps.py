@@ -1,6 +1,6 @@
-"""The values of a hyperparameter with a step, computed so that none is lost to rounding.
+"""The values of a hyperparameter with a step, computed so that no value is lost to rounding.
 
-KerasTuner counts the steps of a range in binary fractions, in which `0.5 // 0.1` is 4: the end of
+KerasTuner counts the steps of a range with floats, for which `0.5 // 0.1` is 4: the end of
 `hp.Float("rate", 0, 0.5, step=0.1)` is never tried, and its fourth value is 0.30000000000000004.
 """
 
@@ -9,26 +9,26 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
-# A step hits the end of its range where it misses it by less than this share of a step.
+# The last step reaches the end of a range if it misses it by less than this share of a step.
 _SLACK = 1e-9
-# Digits that are enough for a value, once it is rounded to a float, to be the one that was meant.
+# Enough digits for a value to become the intended float once it is rounded.
 _DIGITS = 50
 
 
 def has_float_steps(hp: Any) -> bool:
-    """Whether a hyperparameter of KerasTuner has steps that rounding could lose."""
+    """Whether a KerasTuner hyperparameter has steps that could be lost to rounding."""
     return type(hp).__name__ == "Float" and hp.step is not None
 
 
 def stepped_values(hp: Any) -> list[float]:
-    """The values of a `Float` with a step, in KerasTuner's order; the end where a step hits it.
+    """The values of a `Float` with a step, in KerasTuner's order; with the end if a step hits it.
 
     Args:
         hp: the hyperparameter. A `linear` step is added, a `log` step multiplies, and
             `reverse_log` mirrors the values of `log` within the range.
 
     Returns:
-        Values in the range, each the float next to the decimal number that was meant.
+        Values in the range, each the float nearest to the intended decimal number.
     """
     if hp.sampling == "linear":
         return _linear(hp)
@@ -44,7 +44,7 @@ def _linear(hp: Any) -> list[float]:
     if step <= 0:
         return [float(low)]
     count, hits = _steps(float((high - low) / step))
-    # Where the end is hit, a step such as 1 / 3 is one of so many equal parts.
+    # If the last step reaches the end, a step such as 1 / 3 divides the range into equal parts.
     step = (high - low) / count if hits and count else step
     return [float(low + index * step) for index in range(count + 1)]
 
@@ -64,7 +64,7 @@ def _logarithmic(hp: Any) -> list[float]:
 
 
 def _steps(ratio: float) -> tuple[int, bool]:
-    """How many steps a range holds, and whether the last one hits its end."""
+    """How many steps a range has, and whether the last one reaches its end."""
     nearest = round(ratio)
     if abs(ratio - nearest) <= _SLACK * max(1.0, ratio):
         return nearest, True
@@ -72,5 +72,5 @@ def _steps(ratio: float) -> tuple[int, bool]:
 
 
 def _meant(value: float) -> Fraction:
-    """The decimal number that a float was written as: its shortest text."""
+    """The decimal number that a float was written as, which is its shortest text."""
     return Fraction(repr(value))

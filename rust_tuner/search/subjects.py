@@ -1,9 +1,6 @@
-"""What a search trains on: inputs, targets, folds, metrics, and the proof of which they are.
+"""What a search trains on: inputs, targets, folds and metrics, with hashes that identify them.
 
 A subject is made from arrays or from the development set; the tuner treats both alike.
-
-It is long because arrays, radiographs, images and the view alone are four makers of one value, and
-what they have in common stands beside them.
 """
 
 import hashlib
@@ -49,7 +46,7 @@ from rust_tuner.search.cross_validation import FoldList, array_metrics, checked_
 from rust_tuner.search.groups import checked_groups, count_groups
 from rust_tuner.seeds import seed_word
 
-# Keras clips probabilities by as much.
+# Keras clips probabilities to the same range.
 _EPSILON = 1e-7
 
 Build = Callable[[keras_tuner.HyperParameters, RunningPredictions | None], keras.Model]
@@ -63,13 +60,13 @@ class Subject:
         data: inputs, targets and metrics.
         folds: pairs of training and validation rows.
         build: makes a compiled model from hyperparameters.
-        keeps_running: whether `build` compiles with the metric it is given.
+        keeps_running: whether `build` compiles the model with the metric that it is given.
         identity: JSON values that name data, folds, weights and preprocessing exactly.
         view_only: fold-averaged figures of a predictor that knows only the view; empty where
             there are no views.
         owns_models: whether nothing else uses the models that `build` makes, so that their memory
-            can be given back.
-        rows: of radiographs what `rows_table` gives; None of arrays.
+            can be released.
+        rows: what `rows_table` gives for radiographs; None for arrays.
     """
 
     data: TrainingData
@@ -84,7 +81,7 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class _Folds:
-    """The development set in its folds, which are checked before any long work begins."""
+    """The development set with its folds, which are checked before any long work begins."""
 
     radiographs: Radiographs
     pairs: FoldList
@@ -104,7 +101,7 @@ class _Folds:
         keeps_running: bool = True,
         owns_models: bool = False,
     ) -> Subject:
-        """What a search trains on: inputs with their hash, and all else that decides its scores."""
+        """The subject of a search: inputs with their hash, and whatever else decides its scores."""
         radiographs, pairs = self.radiographs, self.pairs
         rows = rows_table(radiographs, [validation for _, validation in pairs])
         targets = training_targets(radiographs, masked_loss=about["masked_loss"])
@@ -137,7 +134,7 @@ def radiographs_subject(
     cache: str | Path | None = None,
     progress: Progress,
 ) -> Subject:
-    """The development set through a frozen backbone, each image once.
+    """The features of the development set, each image passed through the frozen backbone once.
 
     Args:
         hypermodel: gives the backbone and the heads.
@@ -145,7 +142,7 @@ def radiographs_subject(
         cv: number of folds, `Folds`, or a scikit-learn splitter.
         seed: for folds that are made from a number.
         cache: folder of the feature cache; the default one where None.
-        progress: where the extraction reports to.
+        progress: where the extraction is reported.
 
     Raises:
         SearchError: where a fold has nothing to score, before any long work begins.
@@ -179,7 +176,7 @@ def radiographs_subject(
 def view_subject(
     hypermodel: TransferLearningHyperModel, development: Development, cv: Any, *, seed: int
 ) -> Subject:
-    """The development set with nothing but its views as input, two numbers a radiograph.
+    """The development set with only its views as input, two numbers per radiograph.
 
     Args:
         hypermodel: gives the heads.
@@ -214,17 +211,16 @@ def images_subject(
 ) -> Subject:
     """The development set for a model that is trained on the images themselves.
 
-    They are decoded once for all folds, into a file of the cache that the system reads in as
-    needed.
+    Images are decoded once for all folds, into a memory-mapped file in the cache.
 
     Args:
-        hypermodel: gives the models and what their input is.
+        hypermodel: gives the models and describes their input.
         development: the development set.
         cv: number of folds, `Folds`, or a scikit-learn splitter.
         seed: for folds that are made from a number.
-        cache: folder of the feature cache, whose `images` holds the file; the default one where
-            None.
-        progress: where the decoding reports to.
+        cache: folder of the feature cache; the file is in its subfolder `images`. The default one
+            where None.
+        progress: where the decoding is reported.
 
     Raises:
         SearchError: where a fold has nothing to score, before any long work begins.
@@ -233,15 +229,15 @@ def images_subject(
     radiographs = development.radiographs
     folds = _Folds.of(development, cv, seed)
     recipe = hypermodel.image_recipe()
-    place = cache_folder(cache)
+    folder = cache_folder(cache)
     images = decode_images(
         radiographs,
         image_size=recipe.image_size,
         resize=recipe.resize,
-        cache=place / "images",
+        cache=folder / "images",
         progress=progress,
     )
-    # Several devices share a batch, and each would keep answers of its own in an order of its own.
+    # Where several devices share a batch, each would keep its own predictions in its own order.
     keeps_running = hypermodel.num_replicas == 1
 
     def build(hp: keras_tuner.HyperParameters, running: RunningPredictions | None) -> keras.Model:
@@ -278,37 +274,37 @@ def arrays_subject(
     space: keras_tuner.HyperParameters | None = None,
     objective: str = "val_auroc",
 ) -> Subject:
-    """Arrays and any HyperModel that compiles its models.
+    """The subject of arrays and of any HyperModel that compiles its models.
 
     Args:
         hypermodel: makes compiled models.
         x: (n, ...) inputs.
         y: (n, ...) targets.
-        groups: (n,) such as patients; no group is on two sides of a fold. None is missing, all
-            are of one type, and text is one group in one spelling only.
+        groups: (n,) such as patients; no group is on two sides of a fold. No group may be missing,
+            all must have the same type, and each text group must have one spelling.
         cv: number of folds, `Folds`, or a scikit-learn splitter.
         seed: for folds that are made from a number.
         space: the declared hyperparameters; those that `build` declares where None.
-        objective: what is searched for; a fold that cannot score it is found before any work.
+        objective: the metric to optimise; every fold is checked for it before any work.
 
     Raises:
         MetricError: where the objective is `val_auroc` and a fold has no label with both classes.
-        SearchError: for arrays that do not fit together, groups that are missing or of several
-            types, or folds that do not keep groups apart.
+        SearchError: for arrays of different lengths, groups that are missing or of several types,
+            or folds with a group on both sides.
     """
     inputs, targets = np.asarray(x), np.asarray(y)
     lengths = {"x": len(inputs), "y": len(targets)}
     if (num_groups := count_groups(groups)) is not None:
         lengths["groups"] = num_groups
     if len(set(lengths.values())) != 1:
-        told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise SearchError(f"{told} rows; give each row of x its target and its group")
+        counts = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise SearchError(f"{counts} rows; give one target and one group for each row of x")
     owners = None if groups is None else checked_groups(groups, len(inputs))
     if type(hypermodel).fit is not keras_tuner.HyperModel.fit:
         raise SearchError(
-            f"{type(hypermodel).__name__} overrides HyperModel.fit, which a fold's training does "
-            "not call; declare its hyperparameters in build (a hyperparameter named batch_size "
-            "is used as the batch size)"
+            f"{type(hypermodel).__name__} overrides HyperModel.fit, which is not called when folds "
+            "are trained; declare its hyperparameters in build (a hyperparameter named batch_size "
+            "sets the batch size)"
         )
     pairs = _pairs(_array_folds(cv, targets, owners, seed), inputs, targets, owners)
     if owners is not None:
@@ -340,7 +336,7 @@ def arrays_subject(
 
 
 def _folds_of(development: Development, cv: Any, seed: int) -> tuple[FoldList, dict[str, float]]:
-    """The folds of a development set, patients kept apart, and what the view alone scores there."""
+    """The folds of a development set, with no patient on two sides, and their view-only scores."""
     radiographs = development.radiographs
     labels = radiographs.labels
     folds = make_folds(development, int(cv), seed) if isinstance(cv, int | np.integer) else cv
@@ -350,7 +346,10 @@ def _folds_of(development: Development, cv: Any, seed: int) -> tuple[FoldList, d
 
 
 def _units(folds: FoldList, owners: npt.NDArray[Any], kind: str) -> dict[str, Any]:
-    """How many independent units each fold trains on and is scored on, for tests between trials."""
+    """The number of independent units in each fold's training and validation rows.
+
+    Statistical tests between trials need them.
+    """
     sides = ("training", "validation")
     counts = [[len(set(owners[rows].tolist())) for rows in pair] for pair in folds]
     return {"kind": kind} | dict(zip(sides, map(list, zip(*counts, strict=True)), strict=True))
@@ -374,31 +373,31 @@ def _radiograph_metrics(radiographs: Radiographs, targets: npt.NDArray[np.float3
         answers: Sequence[npt.NDArray[Any]], rows: Sequence[IntArray], where: Sequence[str]
     ) -> list[dict[str, float]]:
         areas = macro_aurocs(
-            [labels[own] for own in rows],
+            [labels[of_fold] for of_fold in rows],
             answers,
-            [[counted[own] for own in rows] for counted in (everything, cortices)],
+            [[counted[of_fold] for of_fold in rows] for counted in (everything, cortices)],
             where=where,
         )
         losses = [
-            binary_crossentropy(targets[own], given)
-            for given, own in zip(answers, rows, strict=True)
+            binary_crossentropy(targets[of_fold], answer)
+            for answer, of_fold in zip(answers, rows, strict=True)
         ]
         return [
-            {"loss": loss} | dict(zip(AUROCS, of_fold, strict=True))
-            for loss, *of_fold in zip(losses, *areas, strict=True)
+            {"loss": loss} | dict(zip(AUROCS, both, strict=True))
+            for loss, *both in zip(losses, *areas, strict=True)
         ]
 
     return metrics
 
 
 def _sha256_of_images(radiographs: Radiographs, recipe: ImageRecipe) -> str:
-    """The content of the images, in order, and all that decides what is decoded from it."""
+    """The SHA-256 of the images, in order, and of everything that decides how they are decoded."""
     hashes = [sha256_of_file(image) for image in radiographs.images]
     return sha256_of_json([hashes, recipe.image_size, recipe.resize, recipe.preprocessing])
 
 
 def _sha256_of_model(hypermodel: keras_tuner.HyperModel, space: keras_tuner.HyperParameters) -> str:
-    """Which model is built at the defaults: its layers and shapes, optimiser and loss."""
+    """The SHA-256 of the model built at the defaults: its layers, shapes, optimiser and loss."""
     with seeded_weights(FoldPlace(0, 0, 0)):
         model = hypermodel.build(space)
     optimizer = getattr(model, "optimizer", None)
@@ -429,12 +428,12 @@ def _array_folds(
     if num_folds > num_groups:
         raise SearchError(
             f"the folds cannot be made: {num_folds} folds for {num_groups} group(s); a group is "
-            f"never in two folds, so take at most {num_groups} folds"
+            f"never in two folds, so use at most {num_groups} folds"
         )
     has_labels = targets.ndim == 2 and bool(np.isin(targets, (0, 1)).all())
     assignment = stratify_patients(
         owners.astype(str).astype(object),
-        # Without labels the folds are alike in their number of rows.
+        # Without labels, folds are balanced by their number of rows.
         targets.astype(np.float32) if has_labels else np.zeros((len(targets), 0), np.float32),
         shares=np.full(num_folds, 1 / num_folds),
         seed=seed,
@@ -449,19 +448,19 @@ def _pairs(
     targets: npt.NDArray[Any],
     owners: npt.NDArray[Any] | None,
 ) -> FoldList:
-    """The folds as pairs of rows, whatever they were given as."""
+    """The folds as pairs of rows, whatever form they were given in."""
     if hasattr(cv, "split"):
         try:
-            found: Iterable[Any] = list(cv.split(inputs, targets, owners))
+            pairs: Iterable[Any] = list(cv.split(inputs, targets, owners))
         except ValueError as error:
             raise SearchError(f"the folds cannot be made: {error}") from error
     elif isinstance(cv, Iterable):
-        found = cv
+        pairs = cv
     else:
         raise SearchError(
             f"cv={cv!r}; expected a number of folds, Folds or a scikit-learn splitter"
         )
-    return checked_folds(found, len(inputs))
+    return checked_folds(pairs, len(inputs))
 
 
 def _require_apart(folds: FoldList, owners: npt.NDArray[Any], kind: str, mend: str) -> None:
@@ -492,7 +491,7 @@ def _view_only(
         for fold, (training, validation) in enumerate(folds)
     ]
     return {
-        scope.objective: float(np.mean([getattr(known, scope.metric) for known in baselines]))
+        scope.objective: float(np.mean([getattr(fold, scope.metric) for fold in baselines]))
         for scope in SCOPES
     }
 

@@ -1,10 +1,7 @@
 """`CrossValidationTuner`: a KerasTuner `Tuner` whose trial is a k-fold cross-validation.
 
-It owns the order of things within a search: claim the folder, take up what an earlier run left,
-run trials, write them down. How a fold is trained and how values are chosen is left to the rooms
-beside and below.
-
-It is long because KerasTuner's tuner interface is wide: half of it overrides, each a few lines.
+It owns the order of a search: claim the folder, load what an earlier run left, run the trials and
+record them. How folds are trained and values are chosen belongs to other modules.
 """
 
 import contextlib
@@ -68,7 +65,7 @@ from rust_tuner.seeds import require_seed
 _DEFAULT_EPOCHS = 20
 _DEFAULT_BATCH_SIZE = 32
 
-# What a trial may die of while the search goes on; everything else is a fault of program or data.
+# Errors that fail one trial, not the search; any other error is a fault of program or data.
 _TRIAL_FAILURES = (TrialError, MemoryError, keras_tuner.errors.FailedTrialError)
 _BACKEND_FAILURES = ("ResourceExhaustedError", "DataLossError")
 _JAX_FAILURES = ("JaxRuntimeError", "XlaRuntimeError")
@@ -78,8 +75,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     """Searches hyperparameters by k-fold cross-validation, resumably.
 
     A trial's score is the validation objective averaged over the folds, at the epoch that
-    `score_epoch` names. Killed at any moment and started again with the same arguments, a search
-    goes on where it stopped.
+    `score_epoch` names. A search can be killed at any moment; run it again with the same arguments
+    to resume.
     """
 
     def __init__(
@@ -95,19 +92,19 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        """Open a project folder, new or begun.
+        """Open a project folder, new or with a search to resume.
 
         Args:
             hypermodel: any Keras HyperModel whose `build` declares all its hyperparameters and
-                compiles; one named `batch_size` sets the batch size. No other name has a
-                meaning: the number of epochs is `search`'s, whatever is named `epochs`.
+                compiles the model; one named `batch_size` sets the batch size. No other name has a
+                meaning: the number of epochs is always that of `search`.
             oracle: a `RandomSearchOracle` or `GridSearchOracle` of this package.
             cv: number of folds, `Folds`, or any scikit-learn splitter.
             seed: decides folds, initial weights, shuffling and dropout; an integer from 0.
-            directory: where project folders are; the current folder where None.
+            directory: the folder of project folders; the current folder where None.
             project_name: name of the project folder.
             score_epoch: `best_mean`, `last`, or an epoch from 0.
-            overwrite: delete what the folder holds first.
+            overwrite: whether to empty the project folder first.
             progress: where to report; nowhere by default.
 
         Raises:
@@ -115,7 +112,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         if not isinstance(oracle, ResumableOracle):
             raise SearchError(
-                f"oracle of type {type(oracle).__name__} cannot be resumed; take "
+                f"oracle of type {type(oracle).__name__} cannot be resumed; use "
                 "rust_tuner.RandomSearchOracle or rust_tuner.GridSearchOracle"
             )
         if not str(oracle.objective.name).startswith("val_"):
@@ -128,7 +125,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.cv = cv
         self.score_epoch = score_epoch
         self.progress = progress or Silent()
-        # KerasTuner announces on standard output that it reloads, which is not how it is done here.
+        # KerasTuner prints that it reloads the project, which is not true here.
         with contextlib.redirect_stdout(None):
             super().__init__(
                 oracle,
@@ -141,7 +138,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self._require_a_search()
                 empty_folder(self.project_folder)
         self._declare_space()
-        # What an earlier run found can be asked for before the search goes on.
+        # The results of an earlier run are available before the search is resumed.
         oracle.adopt(readable_trials(self.project_folder))
 
     @property
@@ -160,29 +157,29 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         cache: str | Path | None = None,
         about: Mapping[str, object] | None = None,
     ) -> None:
-        """Run trials until the oracle has no more; go on with a search that was interrupted.
+        """Run trials until the oracle has no more, or resume a search that was interrupted.
 
         Args:
             x: the development set, or (n, ...) inputs.
             y: (n, ...) targets; only with arrays.
-            groups: (n,) such as patients; no group is on two sides of a fold. None may be missing,
-                all are numbers or all are text, and text is spelled in one way; only with arrays.
-                Where there are none, folds are made by row, which is said.
+            groups: (n,) such as patients; no group is on two sides of a fold. No group may be
+                missing, all are numbers or all are text, and each text has one spelling; only with
+                arrays. Without groups, folds are made by row, and a note says so.
             epochs: epochs of each fold.
             batch_size: for hypermodels without a hyperparameter of that name.
             cache: folder of the feature cache, the default one where None; only with radiographs.
-            about: further JSON values that the run manifest records, such as a protocol.
+            about: further JSON values for the run manifest, such as a protocol.
 
         Raises:
-            SearchError: before any long work, where data, folds and model do not fit together.
-            ResumeError: where the folder holds another search.
+            SearchError: before any long work, where data, folds and model do not match.
+            ResumeError: where the folder contains another search.
             LockedError: where another process searches in the folder.
         """
         if y is None or isinstance(x, Development | HoldOut):
             development = require_development(x)
             if y is not None or groups is not None:
                 raise SearchError(
-                    "y and groups go with arrays; a development set brings its own labels and "
+                    "y and groups are for arrays only; a development set has its own labels and "
                     "patients"
                 )
             subject = self._subject_of(development, cache)
@@ -209,9 +206,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if hasattr(self.hypermodel, "image_recipe"):
             return images_subject(self.hypermodel, development, self.cv, **shared)
         raise SearchError(
-            f"{type(self.hypermodel).__name__} has no frozen backbone and no recipe for images; on "
-            "radiographs the tuner takes TransferLearningHyperModel or ImageHyperModel, on arrays "
-            "any HyperModel"
+            f"{type(self.hypermodel).__name__} has no frozen backbone and no recipe for images; "
+            "with radiographs, use TransferLearningHyperModel or ImageHyperModel; with arrays, any "
+            "HyperModel"
         )
 
     def search_subject(
@@ -222,10 +219,10 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         batch_size: int = _DEFAULT_BATCH_SIZE,
         about: Mapping[str, object] | None = None,
     ) -> None:
-        """Search on a subject that was put together before; see `search`."""
+        """Search on a subject that was made before; see `search`."""
         if epochs < 1 or batch_size < 1:
-            raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both start at 1")
-        # A rule that names no epoch of this search is refused before the first trial.
+            raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both must be at least 1")
+        # An epoch that this search does not have is refused before the first trial.
         chosen_epoch([0.0] * epochs, self.score_epoch)
         note = choose_steps(self.project_folder, self.oracle)
         if note is not None:
@@ -252,7 +249,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         Args:
             trial: its values and its id.
             *args: not used.
-            **kwargs: `task`, advanced once an epoch of a fold.
+            **kwargs: `task`, advanced once per epoch of each fold.
 
         Returns:
             Each validation metric, averaged over the folds, at the epoch of the score.
@@ -271,36 +268,36 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         return metrics
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Write down a trial that has ended."""
+        """Record a trial that has ended."""
         self.oracle.end_trial(trial)
         if trial.status == TrialStatus.COMPLETED:
             self._store(trial.trial_id, trial.hyperparameters.values).prune()
         self.progress.recorded(self.project_folder, trial.trial_id)
 
     def results(self) -> pd.DataFrame:
-        """One row a trial; see `records.trial_tables.results_table`."""
+        """One row per trial; see `records.trial_tables.results_table`."""
         return results_table(self.project)
 
     def history(self) -> pd.DataFrame:
         """Tidy table of every value; see `records.trial_tables.history_table`.
 
         Returns:
-            `trial, fold, epoch, split, metric, value`.
+            The columns `trial, fold, epoch, split, metric, value`.
         """
         return history_table(self.project)
 
     @property
     def project(self) -> Project:
-        """What the project folder holds now."""
+        """What the project folder contains now."""
         return read_project(self.project_folder)
 
     def save(self) -> None:
-        """Write KerasTuner's own state files, from which stock tools reload the project."""
+        """Write KerasTuner's state files, from which its own tools reload the project."""
         self.oracle.save()
         write_json(Path(self._get_tuner_fname()), self.get_state())
 
     def reload(self) -> None:
-        """Do nothing: a search takes up the trials themselves."""
+        """Do nothing: a search loads the trials itself."""
 
     def load_model(self, trial: Trial) -> keras.Model:
         """Refuse: cross-validation keeps predictions, not models.
@@ -309,17 +306,17 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             SearchError: always; it says what to do instead.
         """
         raise SearchError(
-            "a cross-validated trial has one model a fold and keeps none; take "
-            "get_best_hyperparameters and train a model with them"
+            "a cross-validated trial has one model per fold, and none of them is kept; train a "
+            "model with the values of get_best_hyperparameters"
         )
 
     def _require_a_search(self) -> None:
-        """Refuse to empty a folder that is something else, such as one named by mistake."""
-        held = [path.name for path in self.project_folder.iterdir() if path.name[:5] != ".lock"]
-        if held and not {RUN_FILE, "oracle.json"} & set(held):
+        """Refuse to empty a folder that is not a search folder, such as one named by mistake."""
+        names = [path.name for path in self.project_folder.iterdir() if path.name[:5] != ".lock"]
+        if names and not {RUN_FILE, "oracle.json"} & set(names):
             raise SearchError(
-                f"{self.project_folder} holds no search but {sorted(held)[0]}, so it is not "
-                "emptied; name another project_name, or empty it yourself"
+                f"{self.project_folder} is not a search folder (it contains {min(names)}), so it "
+                "is not emptied; use another project_name, or empty it yourself"
             )
 
     def _populate_initial_space(self) -> None:
@@ -349,7 +346,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     lambda: self._build(trial, None), run.trainer, run.subject.folds, **shared
                 )
             except MixedFolds as reason:
-                # Each trial is asked anew, so that a resumed search trains it as this one does.
+                # Decided for each trial, so that a resumed search trains it in the same way.
                 if str(reason) not in run.said:
                     self.progress.say(f"folds are trained one after another: {reason}")
                     run.said.add(str(reason))
@@ -416,9 +413,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if records is None:
             if store.is_foreign():
                 raise ResumeError(
-                    f"{self.project_folder}: the records of trial {trial.trial_id} are those of "
-                    "another search (other data, choices or versions); go back to what it was to "
-                    "resume it, or take a new folder"
+                    f"{self.project_folder}: the records of trial {trial.trial_id} belong to "
+                    "another search (other data, choices or versions); restore the old values to "
+                    "resume it, or use a new folder"
                 )
             return False
         metrics, epoch = self._figures(records)
@@ -469,13 +466,13 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self.progress.recorded(self.project_folder, trial.trial_id)
                 steps = _CountedSteps(task)
                 self._attempt(trial, steps)
-                # What a failed trial left out, and what an earlier run had trained, is done too.
+                # Epochs that a failed trial left out, or an earlier run trained, count as done.
                 task.skip(per_trial - steps.taken)
                 self.on_trial_end(trial)
             self.on_search_end()
 
     def _attempt(self, trial: Trial, task: Task) -> None:
-        """Run a trial; what it may die of becomes its status and message."""
+        """Run a trial; an error that fails it becomes its status and message."""
         try:
             metrics = self.run_trial(trial, task=task)
         except Exception as error:
@@ -491,7 +488,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
 
 def _by_name(space: list[dict[str, Any]]) -> dict[str, Any]:
-    """A space under its hyperparameters' names, so that a difference can be named by them."""
+    """A space by the names of its hyperparameters, so that a difference can be reported by name."""
     named: dict[str, Any] = {}
     for hyperparameter in space:
         name = hyperparameter["config"]["name"]
@@ -502,7 +499,7 @@ def _by_name(space: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 class _CountedSteps:
-    """A task that knows how many of its steps were taken through it."""
+    """A task that counts the steps taken through it."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -518,7 +515,7 @@ class _CountedSteps:
 
 
 class _Run:
-    """What `search` hands to its trials; `trainer` is None where folds train one by one."""
+    """What `search` passes to its trials; `trainer` is None where folds are trained one by one."""
 
     def __init__(self, subject: Subject, key: str, epochs: int, batch_size: int) -> None:
         self.subject = subject
@@ -531,14 +528,14 @@ class _Run:
             self.trainer = FoldParallelTrainer(subject.data)
 
     def release(self) -> None:
-        """Give back what only training needs; many searches may follow in one process."""
+        """Release what only training needs, since many searches may follow in one process."""
         if self.trainer is not None:
             self.trainer.release()
             self.trainer = None
 
 
 def _fails_the_trial(error: Exception) -> bool:
-    # JAX has one kind of error for everything, whose text begins with what it is.
+    # JAX raises one type for every error; the text begins with the kind.
     exhausted = type(error).__name__ in _JAX_FAILURES and "RESOURCE_EXHAUSTED" in str(error)
     return (
         exhausted or isinstance(error, _TRIAL_FAILURES) or type(error).__name__ in _BACKEND_FAILURES

@@ -1,1 +1,1 @@
-"""What a study does beyond its searches: refit, evaluate, repeat, predict, plan and check."""
+"""The steps of a study around its searches: prepare, plan, refit, evaluate, repeat and check."""

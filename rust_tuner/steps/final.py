@@ -1,11 +1,8 @@
-"""The final model: cross-validated, refitted on all development data, then the hold-out set.
+"""The final model: cross-validated, refitted on all development data, evaluated on hold-out data.
 
-The only module that takes a `HoldOut`. What it finds there is an estimate: each look is noted in
-`study.json` before a sealed image is read, and none after the first is made without a reason.
-Training and the choice of the epoch see the development set alone.
-
-It is long because the hold-out set may be taken in one module alone, and each of its steps says
-what it refuses.
+This is the only module that takes a `HoldOut`. Figures on it are estimates: each look is noted in
+`study.json` before a sealed image is read, and every look after the first one needs a reason.
+Training and the choice of the epoch use the development set only.
 """
 
 from pathlib import Path
@@ -88,7 +85,7 @@ def cross_validate_final(
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Project:
-    """Cross-validate the tuned configuration; its epoch is that of the refit.
+    """Cross-validate the tuned configuration, which also chooses the epoch of the refit.
 
     The configuration was chosen on the same patients, so this figure is a selection score.
 
@@ -145,10 +142,10 @@ def fit_final_model(
 ) -> Path:
     """Train the tuned configuration on all development data, and save backbone and head as one.
 
-    `model.keras` takes float32 (n, size, size, 3) in [-1, 1] and answers with 18 probabilities;
-    it is saved uncompiled and of stock layers, so Keras alone loads it in safe mode. What its
-    input must be is recorded beside it in `model.json`. Where both are there already and belong
-    to these arguments, nothing is trained.
+    `model.keras` takes float32 (n, size, size, 3) in [-1, 1] and returns 18 probabilities. It is
+    saved uncompiled and consists of Keras layers only, so Keras loads it in safe mode.
+    `model.json` describes its input. Where both files exist and belong to these arguments, nothing
+    is trained.
 
     Args:
         development: the development set.
@@ -156,8 +153,7 @@ def fit_final_model(
         values: the four hyperparameters.
         epochs: how many, from 1.
         protocol: the scientific choices.
-        look_again: whether the model may take the place of one that has looked at the hold-out
-            set.
+        look_again: whether the model may replace one that has looked at the hold-out set.
         cache: folder of the feature cache; the default one where None.
         progress: where to report; nowhere by default.
 
@@ -194,13 +190,13 @@ def fit_final_model(
         return folder / MODEL_FILE
     looks = _looks(Path(directory))
     if looks and not look_again:
-        fault = f"{folder / HOLDOUT_FILE} holds what another model reached"
+        fault = f"{folder / HOLDOUT_FILE} has the figures of another model"
         raise look_refused(Path(directory), looks[-1], fault)
     features = extract_features(
         radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=report
     )
     targets = training_targets(radiographs, masked_loss=protocol.masked_loss)
-    # A place of its own: no fold of the cross-validation has this number.
+    # No fold of the cross-validation has this number, so the seeds are different.
     place = FoldPlace(protocol.seed, 0, protocol.final_folds)
     with report.task("final model", epochs) as task:
         head = fit_head(
@@ -249,7 +245,7 @@ def assemble(hypermodel: "TransferLearningHyperModel", head: "keras.Model") -> "
         recipe.weights, image_size=recipe.image_size, precision=recipe.precision
     )
     extractor = feature_extractor(backbone)
-    # A compiled head would bring its loss into the file, and the masked one is none of Keras's own.
+    # A compiled head would save its loss too, and Keras does not know the masked loss.
     bare = keras.Model(head.inputs, head.outputs, name=head.name)
     inputs = keras.Input(extractor.input_shape[1:], name="radiograph")
     return keras.Model(inputs, bare(extractor(inputs), training=False), name="rust_model")
@@ -265,34 +261,34 @@ def evaluate_holdout(
     look_again: str | None = None,
     progress: Progress | None = None,
 ) -> Holdout:
-    """Look at the hold-out set, once; what it gives is an estimate. The study's lock is held.
+    """Look at the hold-out set, once; its figures are estimates. The study's lock must be held.
 
-    The look is noted in `study.json`, on disk, before the first image is read. Then
-    `predictions.csv` is written, one row a radiograph, `figures.csv`, every figure of
-    `metrics.assess` with its interval over patients, and `holdout.json`, with which the look is
-    complete. Where it is complete, `holdout.json` is returned as it is and nothing is computed;
-    where it is not, the same model goes on with it.
+    The look is noted in `study.json`, on disk, before the first image is read. Then three files are
+    written: `predictions.csv`, one row per radiograph; `figures.csv`, every figure of
+    `metrics.assess` with its interval over patients; and `holdout.json`, which completes the look.
+    If the look is complete, `holdout.json` is returned and nothing is computed. If it was
+    interrupted, it is resumed with the same model.
 
     Args:
         directory: the study's folder, whose `final` holds `model.keras`.
-        development: the development set; it gives the view-only baseline its prevalences.
+        development: the development set; the view-only baseline takes its prevalences from it.
         holdout: the sealed set.
-        epoch: the epoch that the cross-validation chose, from 0; recorded only.
-        protocol: gives the union threshold; `Protocol.study()` where None. From which predicted
-            total on the model says union is chosen on the out-of-fold predictions of
+        epoch: the epoch that the cross-validation chose, from 0; it is only recorded.
+        protocol: gives the union threshold; `Protocol.study()` where None. The predicted total
+            from which on the model predicts union is chosen on the out-of-fold predictions of
             `final/cross_validation`, never on the hold-out set.
         look_again: the reason for another look; None for the first.
         progress: where to report; nowhere by default.
 
     Returns:
-        What `holdout.json` holds. In `metrics` first the figures of the most likely scores,
-        then AUROC of all labels and of visible cortices, precision, recall and F1 at 0.5; these
-        per label in `labels`; in `figures` all that is not of one label.
+        The content of `holdout.json`. `metrics` has the figures of the most likely scores, then
+        AUROC of all labels and of visible cortices, precision, recall and F1 at 0.5; `labels` has
+        these for each label; `figures` has all figures that are not of one label.
 
     Raises:
         SearchError: for anything but a hold-out set.
-        ResumeError: where there is no model, or it is not the one its record tells of; where the
-            study has not been prepared; for a look after the first one without a reason.
+        ResumeError: where there is no model, or it does not match its record; where the study has
+            not been prepared; for a look after the first one without a reason.
     """
     folder = Path(directory) / FINAL
     if not isinstance(holdout, HoldOut):
@@ -303,11 +299,13 @@ def evaluate_holdout(
     card = read_card(folder / MODEL_FILE)
     file = StudyFile(Path(directory))
     if not file.is_there:
-        raise ResumeError(f"{directory} has no study.json, where a look is noted; prepare it first")
+        raise ResumeError(
+            f"{directory} has no study.json to note the look in; run `rust-tuner prepare` first"
+        )
     look = file.begin_look(card.model_sha256, look_again)
     radiographs = holdout.radiographs
     image_size = card.input.image_size
-    # Loaded first: a model that cannot be loaded leaves the hold-out set unseen.
+    # Loaded first: if the model cannot be loaded, no sealed image is read.
     model = load_final_model(folder / MODEL_FILE, image_size=image_size)
     images = decode_images(
         radiographs,
@@ -317,25 +315,25 @@ def evaluate_holdout(
     )
     answers = predict_probabilities(model, images)
     table = radiographs.table.reset_index(drop=True)
-    # In float64: pandas writes float32 with as many digits as tell it from other float32 values,
-    # and whoever computes a figure from the file would miss ours by up to 1e-7 of it.
+    # In float64: pandas writes too few digits of float32, and figures computed from the file would
+    # differ from ours by up to a relative 1e-7.
     named = pd.DataFrame(
         answers.astype(np.float64), columns=[f"probability_{label}" for label in LABELS]
     )
-    told = pd.concat([table, named], axis=1)
+    predictions = pd.concat([table, named], axis=1)
     union = _union_cutoff(Path(directory), protocol or Protocol.study())
     noted = UnionRecord.of(union.to_json())
     if card.union != noted:
-        # Of a model that an earlier version fitted, or fitted for another threshold.
+        # The model was fitted by an earlier version, or for another threshold.
         write_card(folder, card.with_changes(union=noted))
     figures = figures_table(
-        as_predictions(told), union_threshold=union.threshold, union_cutoff=union.value
+        as_predictions(predictions), union_threshold=union.threshold, union_cutoff=union.value
     )
-    write_text(folder / PREDICTIONS_FILE, csv_text(told))
+    write_text(folder / PREDICTIONS_FILE, csv_text(predictions))
     write_text(folder / FIGURES_FILE, csv_text(figures))
     metrics, alone, labels = holdout_figures(development, holdout, figures)
     assert look.date is not None
-    found = Holdout(
+    record = Holdout(
         format=1,
         kind="estimate: of patients that nothing which was chosen had seen",
         date=look.date,
@@ -359,18 +357,18 @@ def evaluate_holdout(
         ],
         predictions_sha256=sha256_of_file(folder / PREDICTIONS_FILE),
     )
-    write_holdout(directory, found)
-    file.finish_look(found.metrics.by_name)
-    return found
+    write_holdout(directory, record)
+    file.finish_look(record.metrics.by_name)
+    return record
 
 
 def holdout_figures(
     development: Development, holdout: HoldOut, figures: pd.DataFrame
 ) -> tuple[HoldoutMetrics, TwoFigures, list[LabelFigures]]:
-    """What `holdout.json` has beside the list of all figures.
+    """What `holdout.json` has in addition to the list of all figures.
 
     Args:
-        development: gives the view-only baseline its prevalences.
+        development: the view-only baseline takes its prevalences from it.
         holdout: the sealed set.
         figures: from `figures_table`, of its predictions.
 
@@ -404,61 +402,60 @@ def holdout_figures(
 
 
 def _union_cutoff(directory: Path, protocol: Protocol) -> UnionCutoff:
-    """From which predicted total on the model says union: chosen on development data alone."""
-    place = directory / FINAL / CROSS_VALIDATION
+    """The predicted total from which on the model predicts union, chosen on development data."""
     try:
-        project = read_project(place)
+        project = read_project(directory / FINAL / CROSS_VALIDATION)
     except (RustTunerError, OSError):
         project = None
     return development_cutoff(project, threshold=protocol.union_threshold)
 
 
 def _value(figures: pd.DataFrame, name: str, of: str) -> float | None:
-    """The value of a figure; None where it is undefined or not there."""
+    """The value of a figure; None where it is undefined or missing."""
     row = find_figure(figures, name, of)
     return None if row is None else _number(row["value"])
 
 
 def known_evaluation(directory: str | Path, *, reason: str | None = None) -> Holdout | None:
-    """What the last look found, where there is none to be made or continued.
+    """The result of the last look, unless a look is to be made or resumed.
 
-    The same command with the same reason and model shows what it found, as any step does.
+    The same command with the same reason and model returns the same result, as for any step.
 
     Args:
         directory: the study's folder.
-        reason: why the hold-out set is looked at again; None where nobody asks for that.
+        reason: why the hold-out set is looked at again; None for no further look.
 
     Returns:
-        What `final/holdout.json` holds; None where a look may be made, or goes on.
+        The content of `final/holdout.json`; None where a look may be made or resumed.
 
     Raises:
         ProtocolError: for a reason where there was no look yet.
-        ResumeError: where there was a look, no reason is given, and what it found is not there or
-            was changed, or its model is not there to go on with it.
+        ResumeError: where there was a look, no reason is given, and its result is missing or was
+            changed, or its model is missing so that it cannot be resumed.
     """
-    place = Path(directory)
-    looks = _looks(place)
+    study = Path(directory)
+    looks = _looks(study)
     if not looks:
         if reason is not None:
             raise ProtocolError(
-                f"look_again={reason!r}; the hold-out set of {place} has not been looked at yet, "
-                "so leave it out"
+                f"look_again={reason!r}; the hold-out set of {study} has not been looked at yet, "
+                "so leave out look_again"
             )
         return None
-    last, path = looks[-1], place / FINAL / HOLDOUT_FILE
-    model = place / FINAL / MODEL_FILE
-    found = sha256_of_file(model) if model.is_file() else None
-    has_model = found is not None and found == last.model_sha256
+    last, path = looks[-1], study / FINAL / HOLDOUT_FILE
+    model = study / FINAL / MODEL_FILE
+    sha256 = sha256_of_file(model) if model.is_file() else None
+    has_model = sha256 is not None and sha256 == last.model_sha256
     if last.state == "begun":
         if reason is None and not has_model:
-            fault = "is another one now" if found else "is not there any more"
-            raise look_refused(place, last, f"{model} {fault}")
+            fault = "was replaced" if sha256 else "is missing"
+            raise look_refused(study, last, f"{model} {fault}")
         return None
-    if is_whole(last, place) and (reason is None or (reason == last.reason and has_model)):
-        return read_holdout(place)
+    if is_whole(last, study) and (reason is None or (reason == last.reason and has_model)):
+        return read_holdout(study)
     if reason is None:
-        fault = "is not the one that was written" if path.exists() else "is not there any more"
-        raise look_refused(place, last, f"{path} {fault}")
+        fault = "was changed" if path.exists() else "is missing"
+        raise look_refused(study, last, f"{path} {fault}")
     return None
 
 
@@ -475,7 +472,7 @@ def load_final_model(model: Path, *, image_size: int) -> "keras.Model":
         image_size: the side of the images that its record says it takes, in pixels.
 
     Raises:
-        ResumeError: where it cannot be loaded, or takes or gives something else.
+        ResumeError: where it cannot be loaded, or has another input or output shape.
     """
     import keras
 
@@ -488,14 +485,14 @@ def load_final_model(model: Path, *, image_size: int) -> "keras.Model":
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ResumeError(
             f"{model} cannot be loaded as a Keras model ({reason}); restore the file that "
-            "`rust-tuner final` wrote. Code inside a model, such as a Lambda layer, is never run"
+            "`rust-tuner final` wrote. Code in a model, such as a Lambda layer, is never run"
         ) from error
     shapes = getattr(loaded, "input_shape", None), getattr(loaded, "output_shape", None)
     expected = (None, image_size, image_size, 3), (None, len(LABELS))
     if shapes != expected:
         raise ResumeError(
-            f"{model} takes {shapes[0]} and gives {shapes[1]}, expected {expected[0]} and "
-            f"{expected[1]}; restore the file that `rust-tuner final` wrote"
+            f"{model} has the input shape {shapes[0]} and the output shape {shapes[1]}; expected "
+            f"{expected[0]} and {expected[1]}: restore the file that `rust-tuner final` wrote"
         )
     return loaded
 
@@ -503,7 +500,7 @@ def load_final_model(model: Path, *, image_size: int) -> "keras.Model":
 def predict_probabilities(
     model: "keras.Model", images: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """(n, 18) probabilities of a model for (n, size, size, 3) decoded images."""
+    """The probabilities (n, 18) that a model gives for decoded images (n, size, size, 3)."""
     starts = range(0, len(images), _PREDICTION_BATCH)
     parts = [
         np.asarray(model.predict_on_batch(images[start : start + _PREDICTION_BATCH]))
@@ -526,7 +523,7 @@ def _is_fitted(folder: Path, key: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A cell of a table as a JSON value; None where there is nothing."""
+    """A cell of a table as a JSON value; None for an empty one."""
     if pd.isna(value):
         return None
     return value.item() if isinstance(value, np.generic) else value

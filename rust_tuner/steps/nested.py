@@ -1,11 +1,11 @@
-"""Nested cross-validation: what the whole way of choosing hyperparameters is worth.
+"""Nested cross-validation: an estimate for the whole procedure of choosing hyperparameters.
 
-The development patients are divided into outer folds. Inside each, Regime I and Regime II see that
-fold's training patients alone; the tuned configuration is refitted on them and scored once on the
-fold's own patients. That score is an estimate; what the searches promised is a selection score, and
-the gap between the two holds their optimism (Varma and Simon, BMC Bioinformatics 2006,
-doi:10.1186/1471-2105-7-91; Cawley and Talbot, JMLR 2010), which `outer_scores` takes apart from
-what the refit gains by its additional patients. The hold-out set has no part in it.
+The development patients are divided into outer folds. Inside each, Regime I and Regime II use that
+fold's training patients only; the tuned configuration is refitted on them and scored once on the
+fold's validation patients. That score is an estimate. The best score of the searches is a selection
+score, and the gap between the two contains their optimism (Varma and Simon, BMC Bioinformatics
+2006, doi:10.1186/1471-2105-7-91; Cawley and Talbot, JMLR 2010). `outer_scores` separates the
+optimism from what the refit gains by its additional patients. The hold-out set is not used.
 """
 
 import dataclasses
@@ -77,29 +77,29 @@ def nested_cross_validation(
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> NestedSummary:
-    """Run both regimes inside every outer fold, and score what they choose outside.
+    """Run both regimes inside every outer fold, and score their choice on its validation patients.
 
-    Run again with the same arguments it goes on where it was interrupted; an outer fold that is
-    finished is not computed again. All outer folds draw the same trials, since the seed is the
-    same: what is estimated is the study's own procedure. Where batch sizes are fitted to the
-    folds, they are fitted to the inner ones, in each outer fold to its own.
+    Call it again with the same arguments to resume; finished outer folds are not computed again.
+    All outer folds draw the same trials, since the seed is the same: the study's own procedure is
+    estimated. Where batch sizes are fitted, they are fitted to the inner folds of each outer fold.
 
     Args:
         development: the development set.
         directory: the study's folder; everything is kept in its subfolder `nested`.
         protocol: the scientific choices; `Protocol.study()` where None.
-        folds: the outer folds. Where None, as many as the protocol's `outer_folds`, made from its
-            seed; where it says so, each leaves one site out, and so do the inner folds.
+        folds: the outer folds. If None, they are made from the protocol's seed, as many as its
+            `outer_folds`. If the protocol's folds are by site, each outer fold leaves one site out,
+            and so does each inner fold.
         cache: folder of the feature cache; the default one where None.
         progress: where to report; nowhere by default.
 
     Returns:
-        What `nested/summary.json` holds; see `analysis.nested.nested_summary`.
+        The content of `nested/summary.json`; see `analysis.nested.nested_summary`.
 
     Raises:
-        SplitError: for anything but a development set, or folds that do not fit it.
+        SplitError: for anything but a development set, or folds made for other data.
         MetricError: before any long work, where an outer or inner fold has nothing to score.
-        ResumeError: where the folder holds a nested cross-validation of other data, folds,
+        ResumeError: where the folder contains a nested cross-validation of other data, folds,
             choices or versions.
         SearchError: where no trial of an inner search completes.
         LockedError: where another process works in the folder.
@@ -132,7 +132,7 @@ def nested_cross_validation(
             sizes = chosen.batch_sizes(min(rows))
             if sizes.share_of_one_step:
                 report.say(sizes.note("an inner fold"))
-        # Once for all outer folds, which find them in the cache.
+        # Once for all outer folds, which then read them from the cache.
         extract_features(
             radiographs.images,
             _recipe(chosen),
@@ -141,15 +141,15 @@ def nested_cross_validation(
             progress=report,
         )
         records = [_finished(folder, run, fold) for fold in outer]
-        known = read_nested(folder).summary
-        if None in records or known is None or not (folder / NESTED_PREDICTIONS).is_file():
+        summary = read_nested(folder).summary
+        if None in records or summary is None or not (folder / NESTED_PREDICTIONS).is_file():
             _run_missing(folder, run, records, outer, inner, chosen, cache=cache, progress=report)
             predictions = _predictions(folder, development, outer)
             write_text(folder / NESTED_PREDICTIONS, csv_text(predictions))
-            found = [record for record in records if record is not None]
-            known = nested_summary(run, found, predictions)
-            write_summary(folder, known)
-    return known
+            finished = [record for record in records if record is not None]
+            summary = nested_summary(run, finished, predictions)
+            write_summary(folder, summary)
+    return summary
 
 
 def _run_missing(
@@ -164,7 +164,7 @@ def _run_missing(
     progress: Progress,
 ) -> None:
     """Fill in the records that are None, one outer fold after another."""
-    # The whole is counted in epochs of inner folds, as the searches inside count themselves.
+    # Progress is counted in epochs of inner folds, as in the searches inside.
     num_trials = sum(run.trials.values())
     per_trial = [len(folds) * protocol.epochs for folds in inner]
     ended = [
@@ -186,7 +186,7 @@ def _run_missing(
             records[number] = _run_outer(
                 folder, run, fold, folds, protocol, cache=cache, progress=part
             )
-            # Trials that failed, or that a finite space has not, were not counted.
+            # Trials that failed, or that a finite space does not have, were not counted.
             whole.skip(max(0, num_trials * per_trial[number] - done[number] - part.advanced))
             whole.advance(0, note=_note(records, run.objective))
 
@@ -234,7 +234,7 @@ def _recipe(protocol: Protocol) -> Any:
 def _inner_folds(
     folder: Path, development: Development, fold: OuterFold, protocol: Protocol
 ) -> Folds:
-    """The inner folds of an outer fold, written down with the patients of both its sides."""
+    """The inner folds of an outer fold, recorded with the patients of both sides."""
     radiographs, training = development.radiographs, fold.training.radiographs
     path = outer_folder(folder, fold.number) / SPLIT_FILE
     split = Split(
@@ -249,8 +249,8 @@ def _inner_folds(
         written = read_split(path, radiographs)
         if dataclasses.replace(written, folds={}, site_folds=None) != split:
             raise ResumeError(
-                f"{path} divides the patients otherwise than outer fold {fold.number} does; "
-                f"restore it, or remove {folder} to begin anew"
+                f"{path} does not divide the patients as outer fold {fold.number} does; restore "
+                f"it, or remove {folder} to start again"
             )
     else:
         write_split(path, split)
@@ -261,7 +261,7 @@ def _inner_folds(
             raise SplitError(f"inside outer fold {fold.number}: {error}") from error
     else:
         folds = load_or_make_folds(path, fold.training, protocol.num_folds, protocol.seed)
-    # A fold that has nothing to score is found now, and not after hours of other outer folds.
+    # Checked now: a fold with nothing to score must not fail after hours of training.
     view_only_of_fold(fold)
     labels, visible = training.labels, training.visible
     for number, (seen, left_out) in enumerate(folds):
@@ -282,16 +282,16 @@ def _run_outer(
 ) -> OuterRecord:
     from rust_tuner.search.regimes import regime_1, regime_2
 
-    place = outer_folder(folder, fold.number)
+    outer = outer_folder(folder, fold.number)
     shared: dict[str, Any] = {
         "protocol": protocol,
         "folds": folds,
         "cache": cache,
         "progress": progress,
     }
-    regime_1(fold.training, place, **shared, say_batch_sizes=False)
-    regime_2(fold.training, place, **shared)
-    first, second = read_project(place / REGIME_1), read_project(place / REGIME_2)
+    regime_1(fold.training, outer, **shared, say_batch_sizes=False)
+    regime_2(fold.training, outer, **shared)
+    first, second = read_project(outer / REGIME_1), read_project(outer / REGIME_2)
     values = tuned_values(second)
     best = second.best
     assert first.best is not None and best is not None and best.epoch is not None
@@ -319,7 +319,7 @@ def _run_outer(
         validation=_counts(held),
     )
     text = csv_text(_named(held.table, scores.answers))
-    write_outer(place, record, key=_key(run, fold), predictions=text)
+    write_outer(outer, record, key=_key(run, fold), predictions=text)
     return record
 
 
@@ -330,8 +330,8 @@ def _predictions(
     answers = np.full((len(development), len(LABELS)), np.nan, dtype=np.float32)
     owner = np.zeros(len(development), dtype=np.int64)
     for fold in outer:
-        told = read_exactly(outer_folder(folder, fold.number) / OUTER_PREDICTIONS)
-        answers[fold.validation_rows] = told[[f"probability_{label}" for label in LABELS]]
+        table = read_exactly(outer_folder(folder, fold.number) / OUTER_PREDICTIONS)
+        answers[fold.validation_rows] = table[[f"probability_{label}" for label in LABELS]]
         owner[fold.validation_rows] = fold.number
     table = development.radiographs.table.reset_index(drop=True).assign(**{OUTER_FOLD: owner})
     return _named(table, answers)
@@ -343,15 +343,15 @@ def _named(table: pd.DataFrame, answers: npt.NDArray[np.float32]) -> pd.DataFram
 
 
 def _finished(folder: Path, run: NestedManifest, fold: OuterFold) -> OuterRecord | None:
-    """The record of an outer fold where it is finished and whole; else it is computed again."""
+    """The record of an outer fold that is finished; None where it must be computed (again)."""
     try:
         return read_outer(outer_folder(folder, fold.number), key=_key(run, fold))
     except RustTunerError:
         return None
 
 
-def _ended(place: Path) -> int:
-    return sum(count_ended(place / regime) for regime in (REGIME_1, REGIME_2))
+def _ended(outer: Path) -> int:
+    return sum(count_ended(outer / regime) for regime in (REGIME_1, REGIME_2))
 
 
 def _key(run: NestedManifest, fold: OuterFold) -> str:
@@ -379,5 +379,5 @@ def _patients(patient_ids: npt.NDArray[np.object_]) -> tuple[str, ...]:
 
 def _note(records: list[OuterRecord | None], objective: str) -> str:
     figure = objective.removeprefix("val_")
-    found = [record.estimate[figure] for record in records if record is not None]
-    return f"estimate so far {np.mean(found):.3f}"
+    estimates = [record.estimate[figure] for record in records if record is not None]
+    return f"estimate so far {np.mean(estimates):.3f}"

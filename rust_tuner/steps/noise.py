@@ -1,8 +1,8 @@
 """The noise floor: the best configuration of a study, repeated.
 
-Under other seeds on the same folds, and under other assignments of the patients to folds. It owns
-the running; what the repeats vary by belongs to `report.noise`. Every repeat is a trial of an
-ordinary search, so it is recorded, locked and resumed as one.
+It is repeated with other seeds on the same folds, and with other assignments of the patients to
+folds. This module runs the repeats; `analysis.noise` computes their spread. Every repeat is a trial
+of an ordinary search, so it is recorded, locked and resumed like one.
 """
 
 import dataclasses
@@ -45,30 +45,30 @@ def measure_noise(
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> NoiseFloor:
-    """Repeat the best configuration under other seeds, and under other assignments to folds.
+    """Repeat the best configuration with other seeds, and with other assignments to folds.
 
     The configuration is Regime II's best, or Regime I's where there is no Regime II, trained for
-    as many epochs and scored by the same rule as in its search. Run again it goes on where it was
-    interrupted; more repeats may be asked for later. Where each fold leaves one site out there is
-    but one assignment, and only other seeds are repeated.
+    as many epochs and scored by the same rule as in its search. Call it again to resume; more
+    repeats may be requested later. Where each fold leaves one site out, there is only one
+    assignment, so only the seed is changed.
 
     Args:
         development: the development set.
-        directory: the study's folder, with a search in it; the repeats are kept in its `noise`.
-        folds: the folds of that search; the repeats under other seeds keep them.
+        directory: the study's folder with a search in it; the repeats are kept in its `noise`.
+        folds: the folds of that search; the repeats with other seeds use them.
         protocol: the scientific choices that the search was run with.
-        repeats: how many of each kind, from 2; as many as were begun where None, else 10.
+        repeats: how many of each kind, from 2. If None, as many as were begun, or 10.
         cache: folder of the feature cache; the default one where None.
         progress: where to report; nowhere by default.
 
     Returns:
-        What is there; `report.noise.noise_spread` makes standard deviations and ranges of it.
+        The repeats; `analysis.noise.noise_spread` computes their standard deviations and ranges.
 
     Raises:
         ProtocolError: for fewer than two repeats.
         SearchError: where there is no search, or none of its trials completed.
-        ResumeError: where the folder holds repeats of another configuration, data or choices, or
-            more of them; where the search was run on other radiographs, weights or folds.
+        ResumeError: where the folder contains repeats of another configuration, data or choices,
+            or more of them; where the search was run on other radiographs, weights or folds.
         MetricError: before any long work, where an assignment has a fold with nothing to score.
         LockedError: where another process works in the folder.
     """
@@ -78,7 +78,7 @@ def measure_noise(
     folder = Path(directory) / NOISE
     count = begun_repeats(directory) if repeats is None else repeats
     if count < 2:
-        raise ProtocolError(f"repeats={count}; a standard deviation takes at least 2")
+        raise ProtocolError(f"repeats={count}; a standard deviation needs at least 2")
     report = progress or Silent()
     source = best_project(directory)
     chosen = as_searched(protocol or Protocol.study(), source)
@@ -88,18 +88,18 @@ def measure_noise(
     with hold_lock(folder, "repeating the best configuration"):
         claim_record(folder / NOISE_FILE, run, what="a noise floor", free=_GROWING)
         assignments = _assignments(development, folds.num_folds, chosen.seed, num_assigned)
-        places = [assignment_folder(folder, repeat) for repeat in range(num_assigned)]
+        folders = [assignment_folder(folder, repeat) for repeat in range(num_assigned)]
         per_trial = chosen.num_folds * chosen.epochs
-        done = sum(map(count_ended, (folder / SEEDS, *places))) * per_trial
+        done = sum(map(count_ended, (folder / SEEDS, *folders))) * per_trial
         shared: dict[str, Any] = {"protocol": chosen, "values": run.configuration}
         shared |= {"cache": cache}
         total = (count + num_assigned) * per_trial
         with report.task("noise floor", total, done=done) as whole:
             part = Part(report, whole, name="other seeds", counted=(SEEDS,))
             _repeat(development, folder / SEEDS, folds, count=count, progress=part, **shared)
-            for place, assigned in zip(places, assignments, strict=True):
-                part = Part(report, whole, name="other assignments", counted=(place.name,))
-                _repeat(development, place, assigned, count=1, progress=part, **shared)
+            for project, assigned in zip(folders, assignments, strict=True):
+                part = Part(report, whole, name="other assignments", counted=(project.name,))
+                _repeat(development, project, assigned, count=1, progress=part, **shared)
     return read_noise(folder)
 
 
@@ -121,7 +121,7 @@ def best_project(directory: str | Path) -> Project:
 
 
 def as_searched(protocol: Protocol, source: Project) -> Protocol:
-    """The protocol with the numbers of folds and epochs, and the rule, of the search itself."""
+    """The protocol with the search's number of folds, number of epochs and score epoch."""
     run = source.run
     return dataclasses.replace(
         protocol,
@@ -134,11 +134,11 @@ def as_searched(protocol: Protocol, source: Project) -> Protocol:
 def require_same_data(
     source: Project, development: Development, folds: Folds, protocol: Protocol
 ) -> None:
-    """Refuse to repeat a search on what it was not run on, before any long work.
+    """Refuse to repeat a search on other data than its own, before any long work.
 
     Raises:
-        ResumeError: where radiographs, weights, preprocessing or folds are others.
-        WeightsError: where the weights cannot be had.
+        ResumeError: where radiographs, weights, preprocessing or folds differ.
+        WeightsError: where the weights are not available.
     """
     from rust_tuner.models.features import features_sha256
     from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
@@ -147,7 +147,7 @@ def require_same_data(
     radiographs = development.radiographs
     recipe = TransferLearningHyperModel.from_protocol(protocol, SearchSpace()).feature_recipe()
     searched = source.run.subject
-    for known, words, found in (
+    for recorded, words, now in (
         (searched.folds, "folds", sha256_of_folds(tuple(folds))),
         (
             searched.inputs,
@@ -155,10 +155,10 @@ def require_same_data(
             features_sha256(radiographs.images, recipe, rows=radiographs.rows),
         ),
     ):
-        if known != found:
+        if recorded != now:
             raise ResumeError(
-                f"{source.folder} was run on other {words} (SHA-256 {str(known)[:12]}) than "
-                f"the repeats would be ({found[:12]}); give those of the search"
+                f"{source.folder} was run on other {words} (SHA-256 {str(recorded)[:12]}) than "
+                f"the repeats would be ({now[:12]}); use those of the search"
             )
 
 
@@ -187,7 +187,7 @@ def _describe(
 
 
 def _assignments(development: Development, num_folds: int, seed: int, repeats: int) -> list[Folds]:
-    """Folds of other seeds; one that has nothing to score is found before any long work."""
+    """Folds of other seeds; each is checked for something to score before any long work."""
     radiographs = development.radiographs
     labels, visible = radiographs.labels, radiographs.visible
     made = []
@@ -204,7 +204,7 @@ def _assignments(development: Development, num_folds: int, seed: int, repeats: i
 
 def _repeat(
     development: Development,
-    place: Path,
+    folder: Path,
     folds: Folds,
     *,
     count: int,
@@ -213,22 +213,22 @@ def _repeat(
     cache: str | Path | None,
     progress: Progress,
 ) -> None:
-    """Run a search whose trials all have the same values."""
+    """Run a search in a project folder; all its trials have the same values."""
     import keras_tuner
 
     from rust_tuner.search.oracles import RepeatOracle
     from rust_tuner.search.regimes import recorded_protocol
     from rust_tuner.search.tuner import CrossValidationTuner
 
-    # A seed of its own: no trial of the study's searches had these draws.
+    # Another seed than the study's, so that no repeat equals a trial of its searches.
     seed = seed_word(protocol.seed, NOISE)
     tuner = CrossValidationTuner(
         tuned_hypermodel(protocol, values),
         RepeatOracle(keras_tuner.Objective(protocol.objective, "max"), max_trials=count, seed=seed),
         cv=folds,
         seed=seed,
-        directory=place.parent,
-        project_name=place.name,
+        directory=folder.parent,
+        project_name=folder.name,
         score_epoch=protocol.score_epoch,
         progress=progress,
     )

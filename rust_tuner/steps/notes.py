@@ -1,4 +1,4 @@
-"""What a study notes of its steps in `study.json`: what each was begun with, and what it ran on."""
+"""What a study records of its steps in `study.json`: their choices and the machines they ran on."""
 
 from rust_tuner.environment import describe_machine
 from rust_tuner.errors import LockedError
@@ -20,10 +20,10 @@ def begin_step(
     weights: BackboneWeights | None,
     **more: object,
 ) -> None:
-    """Write down what a step runs on and is begun with; the study's lock is held."""
+    """Record the machine and the choices of a step that begins; the study's lock must be held."""
     note_environment(file, step)
     if weights is not None and file.record.weights is None:
-        # Before they are used, so that what is recorded is never what was not used.
+        # Recorded before they are used, so that no other weights can be used later.
         file.record_weights(Weights.of(weights.to_json()), protocol.weights)
     if not is_begun(file.directory, step):
         note_begun(file, step, protocol, weights, **more)
@@ -36,13 +36,13 @@ def note_begun(
     weights: BackboneWeights | None,
     **more: object,
 ) -> None:
-    """Write down a step's choices: as it begins, and once its records have accepted them."""
+    """Record a step's choices: as it begins, and once its records have accepted them."""
     used = {} if weights is None else {"weights": weights.to_json()}
     file.note_begun(step, choices_to_note(step, protocol) | used | more)
 
 
 def note_environment(file: StudyFile, step: str) -> None:
-    """Write down what a step runs on, once a machine, and which split; the lock is held."""
+    """Record the machine that a step runs on, once each, and the split; the lock must be held."""
     from rust_tuner.models.runtime import describe_backend, start_backend, versions
 
     start_backend()
@@ -53,13 +53,13 @@ def note_environment(file: StudyFile, step: str) -> None:
 def note_checks(
     file: StudyFile, protocol: Protocol, *, permutations: int, progress: Progress
 ) -> None:
-    """Note what the checks are begun with; they may run beside a search, which has the lock."""
+    """Record the choices of the checks; they may run during a search, which holds the lock."""
     choices = choices_to_note(CHECKS, protocol) | {"permutations": permutations}
     try:
-        with hold_lock(file.directory, "noting what the checks are begun with"):
+        with hold_lock(file.directory, "recording the choices of the checks"):
             file.note_begun(CHECKS, choices)
     except LockedError:
         progress.say(
-            "note: another step has the study, so the number of permutations is not noted; "
-            "where the checks are interrupted, ask for the same number again"
+            "note: another step is running, so the number of permutations is not recorded; if the "
+            "checks are interrupted, request the same number again"
         )

@@ -1,9 +1,9 @@
-"""What the configuration that an outer fold chose reaches on the fold's own patients, in two ways.
+"""Scores of an outer fold's configuration on the fold's validation patients, in two ways.
 
-Refitted on all outer training patients: the estimate. And by the models of the inner folds, trained
-once more as the search trained them: they saw as few patients as the models that the selection
-score is of, so that the difference to it is the optimism of the search and nothing else. A refit
-sees more patients than they did, and is the better for it.
+The estimate is that of the model refitted on all outer training patients. The inner estimate is
+that of the models of the inner folds, trained again as in the search. They see as few patients as
+the models behind the selection score, so the difference between the two is the optimism of the
+search alone. A refit sees more patients, and is better for it.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ Pairs = Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 
 @dataclass(frozen=True, eq=False)
 class OuterScores:
-    """Figures on the outer validation patients; `auroc` and `cortex_auroc` each.
+    """Figures on the outer validation patients, each by `auroc` and `cortex_auroc`.
 
     Attributes:
         estimate: of the refitted model.
@@ -71,7 +71,7 @@ def score_outer_fold(
         epoch: the epoch that the inner cross-validation chose, from 0.
         protocol: the scientific choices.
         cache: folder of the feature cache; the default one where None.
-        progress: where features are reported to.
+        progress: where the extraction of features is reported.
 
     Raises:
         TrialError: where the configuration diverges.
@@ -91,7 +91,7 @@ def score_outer_fold(
         for side in (seen, held)
     )
     targets = training_targets(seen, masked_loss=protocol.masked_loss)
-    # A place of its own: no inner fold has this number, nor another outer fold's refit.
+    # No inner fold and no refit of another outer fold has this number, so the seeds are different.
     place = FoldPlace(protocol.seed, trial, len(folds) + fold.number)
     try:
         head = fit_head(hypermodel, features, targets, epochs=epoch + 1, place=place)
@@ -106,7 +106,7 @@ def score_outer_fold(
         inner = answers_of_inner_models(
             hypermodel,
             together,
-            # What is true of the validation side is not handed on.
+            # The labels of the validation side are not passed on.
             np.concatenate([targets, np.zeros((len(held), NUM_LABELS), np.float32)]),
             [(training, rows) for training, _ in folds],
             trial=trial,
@@ -116,10 +116,10 @@ def score_outer_fold(
     except TrialError as error:
         raise TrialError(
             f"outer fold {fold.number}: the configuration that its searches chose diverges when it "
-            f"is trained again ({error}); leave out the learning rates that do"
+            f"is trained again ({error}); leave out the learning rates that diverge"
         ) from error
-    each = [_figures(fold, found) for found in inner]
-    mean = {name: float(np.mean([found[name] for found in each])) for name in FIGURES}
+    of_models = [_figures(fold, of_model) for of_model in inner]
+    mean = {name: float(np.mean([figures[name] for figures in of_models])) for name in FIGURES}
     return OuterScores(_figures(fold, answers), mean, answers)
 
 
@@ -133,13 +133,13 @@ def answers_of_inner_models(
     epochs: int,
     seed: int,
 ) -> list[Answers]:
-    """Train the folds of a trial as the search trained them, and ask them about other rows.
+    """Train the folds of a trial as the search trained them, and predict other rows with them.
 
     Args:
         hypermodel: with the trial's values fixed.
         features: of n radiographs.
         targets: (n, 18); those of rows that no fold trains on do not matter.
-        pairs: for each fold the rows that it trains on and those that it is asked about.
+        pairs: for each fold the rows that it trains on and those that it predicts.
         trial: the number of the trial.
         epochs: for how many epochs, from 1.
         seed: of the search.
@@ -179,23 +179,23 @@ def answers_of_inner_models(
         )
     finally:
         trainer.release()
-    found = []
+    predictions = []
     for record in outcome.folds:
         assert record.predictions is not None
-        found.append(record.predictions[-1])
-    return found
+        predictions.append(record.predictions[-1])
+    return predictions
 
 
 def view_only_of_fold(fold: OuterFold) -> dict[str, float]:
-    """What the view alone reaches on an outer fold's validation patients.
+    """The view-only baseline on an outer fold's validation patients.
 
     Raises:
         MetricError: where no label of the validation side has both classes.
     """
     held = fold.validation.radiographs
-    known = fold.training.radiographs.labels
-    found = view_only_baseline(known, held.labels, held.visible, where=_where(fold))
-    return dataclasses.asdict(found)
+    training = fold.training.radiographs.labels
+    baseline = view_only_baseline(training, held.labels, held.visible, where=_where(fold))
+    return dataclasses.asdict(baseline)
 
 
 def _figures(fold: OuterFold, answers: Answers) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """What a study will do, step by step, and about how long each step takes on this machine.
 
-The rates are those of two cores of a server processor, scaled to the cores that are there; a
-machine of another kind may be several times as quick or slow, so a time is a magnitude.
+The rates were measured on two cores of a server processor and are scaled to the number of cores.
+Another kind of machine may be several times faster or slower, so times are orders of magnitude.
 """
 
 import dataclasses
@@ -28,9 +28,9 @@ class PlannedStep:
     """One step of a study.
 
     Attributes:
-        name: as the command line calls it.
+        name: as on the command line.
         what: what it does, in a few words.
-        seconds: about how long it takes, where nothing of it is there yet.
+        seconds: about how long it takes from its beginning.
     """
 
     name: str
@@ -120,7 +120,7 @@ def plan_nested(
     inside = development * (1 - 1 / outer)
     trial = _head_seconds(inside, protocol.num_folds, protocol.epochs)
     scale = f"{protocol.num_folds} folds, {protocol.epochs} epochs, in each of {outer} outer folds"
-    # A refit trains on what all inner folds but one train on, at most as long.
+    # A refit takes at most as long as one inner fold.
     refit = trial / (protocol.num_folds - 1)
     return [
         _features(protocol, development),
@@ -132,7 +132,7 @@ def plan_nested(
         PlannedStep("regime2", f"{points} trials, {scale}", outer * points * trial),
         PlannedStep(
             "outer scores",
-            f"one refit and one look at its own patients, in each of {outer} outer folds",
+            f"one refit and one look at the validation patients, in each of {outer} outer folds",
             outer * refit,
         ),
     ]
@@ -165,7 +165,7 @@ def plan_noise(
 
 
 def _batch_sizes(protocol: Protocol, num_images: float) -> str:
-    """How many images a fold trains on, and what of the batch sizes that makes one step."""
+    """How many images a fold trains on, and which batch sizes hold all of them."""
     rows = max(1, round(num_images * (1 - 1 / protocol.num_folds)))
     return f"a fold trains on about {rows} images, {protocol.batch_sizes(rows)}"
 
@@ -177,7 +177,7 @@ def _features(protocol: Protocol, num_images: float) -> PlannedStep:
 
 
 def _share_of_pixels_and_cores(protocol: Protocol) -> float:
-    """How long an image takes, as a share of what it took where the rates were measured."""
+    """The time per image, relative to the machine that the rates were measured on."""
     pixels = min(1.0, (protocol.image_size / _SIDE) ** 2)
     return pixels * _CORES / (os.cpu_count() or _CORES)
 

@@ -1,6 +1,6 @@
 """Scores of new radiographs by a saved model: the view, four cortices, and the total of a visit.
 
-Research use only: it is no medical device, and nobody's treatment may depend on it.
+Research use only: it is not a medical device, and no treatment may depend on it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,22 +31,22 @@ def predict_radiographs(
     Args:
         model: `model.keras` of a study, with `model.json` beside it.
         images: PNG or JPEG files.
-        pairs: whether each two images in a row are the two views of one visit.
+        pairs: whether every two consecutive images are the two views of one visit.
 
     Returns:
-        One row an image: `image`, `view` and `view_probability`; for each cortex its most likely
-        score, that score's probability among the four (`medial_probability`; they are
-        normalised), whether the image's view is expected to show it (`medial_shown`), and the
-        four probabilities as the model gave them (`medial_1` to `medial_4`). With `pairs` also
-        `rust_total` (4-16), each cortex from the view that shows it; missing where the model
-        takes both images of a pair for the same view.
+        One row per image: `image`, `view` and `view_probability`; for each cortex its most likely
+        score, that score's normalised probability among the four (`medial_probability`), whether
+        the image's view is expected to show the cortex (`medial_shown`), and the four
+        probabilities of the model (`medial_1` to `medial_4`). With `pairs` also `rust_total`
+        (4-16), with each cortex from the view that shows it; missing where the model predicts the
+        same view for both images of a pair.
 
     Raises:
         ImageError: for no images, an odd number of them with `pairs`, or a file that cannot be
             decoded.
-        SplitError: for an image of the hold-out set of the model's own study, where this model
-            has not looked at that set: that is `Study.final`'s to do, which notes it.
-        ResumeError: where the model or its record is missing, or they do not belong together.
+        SplitError: for an image of the hold-out set of the model's study, where this model has not
+            looked at that set; only `Study.final` looks at it, and records the look.
+        ResumeError: where the model or its record is missing, or they do not match.
     """
     paths = [Path(image) for image in images]
     if not paths or (pairs and len(paths) % 2):
@@ -65,7 +65,7 @@ def predict_radiographs(
 def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> None:
     """Refuse to score sealed images with a model that has not looked at them.
 
-    They are known by their bytes, and only to the study that the model lies in.
+    They are recognised by their bytes, and only where the model is in its study's folder.
     """
     folder = model.resolve().parent
     if folder.name != FINAL:
@@ -76,11 +76,11 @@ def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> N
     if any(look.state == "finished" and look.model_sha256 == sha256 for look in file.looks):
         return
     sealed = sealed_images(file.rows)
-    found = [path for path in images if path.is_file() and sha256_of_file(path) in sealed]
-    if found:
+    refused = [path for path in images if path.is_file() and sha256_of_file(path) in sealed]
+    if refused:
         raise SplitError(
-            f"{found[0]} is of the sealed hold-out set of {file.directory} ({len(found)} of "
-            f"{len(images)} images are); `rust-tuner final` looks at it once, and notes that"
+            f"{refused[0]} is in the sealed hold-out set of {file.directory} ({len(refused)} of "
+            f"{len(images)} images are); `rust-tuner final` looks at it once, and records the look"
         )
 
 
@@ -98,16 +98,16 @@ def _as_table(
             "view": view,
             "view_probability": float(answers[index, VIEWS.index(view)]),
         }
-        for place, cortex in enumerate(CORTICES):
-            score = int(decoded.most_likely[index, place])
-            share = blocks[index, place, score - SCORES[0]] / totals[index, place]
+        for column, cortex in enumerate(CORTICES):
+            score = int(decoded.most_likely[index, column])
+            share = blocks[index, column, score - SCORES[0]] / totals[index, column]
             row |= {
                 cortex: score,
                 f"{cortex}_probability": float(share),
                 f"{cortex}_shown": cortex in view_cortices[view],
             }
             for offset, value in enumerate(SCORES):
-                row[f"{cortex}_{value}"] = float(blocks[index, place, offset])
+                row[f"{cortex}_{value}"] = float(blocks[index, column, offset])
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -118,8 +118,8 @@ def _with_totals(table: pd.DataFrame) -> pd.DataFrame:
     for start in range(0, len(table), 2):
         pair = table.iloc[start : start + 2]
         scores = [pair.loc[pair[f"{cortex}_shown"], cortex] for cortex in CORTICES]
-        # Each cortex is shown by one of two different views, by both or none of two alike.
-        whole = all(len(found) == 1 for found in scores)
-        total = float(sum(int(found.iloc[0]) for found in scores)) if whole else np.nan
+        # Of two different views, exactly one shows a cortex; of two equal ones, both or neither.
+        whole = all(len(shown) == 1 for shown in scores)
+        total = float(sum(int(shown.iloc[0]) for shown in scores)) if whole else np.nan
         totals += [total, total]
     return table.assign(rust_total=pd.array(totals, dtype="Int64"))

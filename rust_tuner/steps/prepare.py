@@ -28,10 +28,10 @@ def write_study_file(
     protocol: Protocol,
     progress: Progress,
 ) -> BatchSizes | None:
-    """Check radiographs and weights, make the split, and write `study.json`. The lock is held.
+    """Check radiographs and weights, make the split and write `study.json`; the lock must be held.
 
     Args:
-        file: `study.json`, which is not there yet.
+        file: `study.json`, which does not exist yet.
         radiographs: all of them.
         manifest: where they were read from.
         protocol: the study's choices.
@@ -43,20 +43,20 @@ def write_study_file(
     Raises:
         ManifestError: with all faults of the images.
         SplitError: where the split or the folds cannot be made.
-        WeightsError: where the weights are named, and not there or no InceptionV3's.
+        WeightsError: where a file of weights is missing or not of an InceptionV3.
     """
-    # A mistyped file is found before it is written down as the study's.
+    # A mistyped path must not be recorded.
     weights = find_local_weights(protocol.weights)
     if weights is not None:
         check_architecture(weights)
     require_different_scores(radiographs)
     if protocol.folds_by == "site":
-        # What is at fault is said now, and not when the first search begins.
+        # Faults are reported now, not when the first search begins.
         make_site_folds(radiographs)
     say_warnings(progress, check_views(radiographs, protocol.view_cortices))
     with progress.task("reading images", len(radiographs)) as task:
         hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())
-    # The split is made first: a study that cannot be split is not a prepared one.
+    # Before study.json is written: a study without a split is not prepared.
     development, holdout = load_or_make_split(
         file.directory / SPLIT_FILE, radiographs, protocol.holdout_fraction, protocol.seed
     )
@@ -75,7 +75,7 @@ def write_study_file(
 
 
 def say_warnings(progress: Progress, warnings: Sequence[str]) -> None:
-    """Report warnings; of many of a kind the first."""
+    """Report warnings; where there are many of a kind, only the first one."""
     if len(warnings) > _WARNINGS_SHOWN:
         progress.say(f"note: {warnings[0]} ({len(warnings) - 1} more notes of this kind)")
         return
@@ -86,10 +86,10 @@ def say_warnings(progress: Progress, warnings: Sequence[str]) -> None:
 def _say_batch_sizes(
     development: Development, protocol: Protocol, progress: Progress
 ) -> BatchSizes | None:
-    """How many radiographs a fold trains on, and which batch sizes make that one step.
+    """Report how many radiographs a fold trains on, and which batch sizes hold all of them.
 
-    Nothing where the patients are too few for the folds: the search says so, and may be asked
-    for others.
+    Nothing is reported where there are too few patients for the folds: the search raises an error,
+    and may be run with fewer folds.
     """
     sizes = None
     with contextlib.suppress(SplitError):

@@ -1,7 +1,7 @@
-"""The tuned configuration, trained on every radiograph that it may see.
+"""The tuned configuration, trained on all given radiographs.
 
-It owns what final model and nested cross-validation have in common: which values a finished search
-gives, and how a head is trained with them. What becomes of the head belongs to them.
+It owns what the final model and nested cross-validation share: the values that a finished search
+chose, and the training of a head with them.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,8 +36,8 @@ def tuned_values(project: Project) -> HyperValues:
     done = sum(trial.has_ended for trial in project.trials)
     if best is None or project.problems or done < project.run.num_trials:
         raise SearchError(
-            f"{project.folder} has {done} of {project.run.num_trials} trials; finish the "
-            "search first, so that the final model is that of all of them"
+            f"{project.folder} has {done} of {project.run.num_trials} trials; finish the search "
+            "first, so that the final model is the best of all trials"
         )
     return {name: best.values[name] for name in HYPERPARAMETERS}
 
@@ -60,7 +60,7 @@ def fit_head(
     place: "FoldPlace",
     on_epoch: Callable[[], None] = lambda: None,
 ) -> "keras.Model":
-    """Train a head on every radiograph that is given.
+    """Train a head on all given radiographs.
 
     Args:
         hypermodel: from `tuned_hypermodel`.
@@ -86,7 +86,7 @@ def fit_head(
 
 
 def declared_values(hypermodel: "TransferLearningHyperModel") -> Any:
-    """The values of a hypermodel whose hyperparameters are all fixed, as KerasTuner holds them."""
+    """The values of a hypermodel whose hyperparameters are all fixed, as KerasTuner's object."""
     import keras_tuner
 
     hyperparameters = keras_tuner.HyperParameters()

@@ -1,6 +1,6 @@
-"""Which backbone weights a study uses: one backbone, so every step must find the same.
+"""The backbone weights of a study: every step must use the same ones.
 
-Where weights lie and how they are read belongs to `models`.
+Finding and reading weights belongs to `models`.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from rust_tuner.records.study_record import STUDY_FILE
 def find_study_weights(
     file: StudyFile, protocol: Protocol, *, download: bool = True
 ) -> BackboneWeights | None:
-    """The backbone's weights, which must be those that the study has.
+    """The backbone's weights, which must be those of the study.
 
     Args:
         file: `study.json` of a prepared study.
@@ -27,29 +27,29 @@ def find_study_weights(
         download: whether ImageNet's may be downloaded; else None where that would be needed.
 
     Raises:
-        WeightsError: where they cannot be had, or are not those of an InceptionV3 without top.
-        ResumeError: where they are not those that the study has.
+        WeightsError: where they are not available, or are not those of an InceptionV3 without top.
+        ResumeError: where they are not those of the study.
     """
-    found = find_local_weights(protocol.weights)
-    if found is None and download:
+    weights = find_local_weights(protocol.weights)
+    if weights is None and download:
         from rust_tuner.models.backbones import find_weights
 
-        found = find_weights(protocol.weights)
-    if found is None:
+        weights = find_weights(protocol.weights)
+    if weights is None:
         return None
-    check_architecture(found)
+    check_architecture(weights)
     runs = {name: run_if_whole(file.directory / name) for name in (REGIME_1, REGIME_2)}
-    known = {STUDY_FILE: file.record.weights}
-    known |= {name: run.subject.weights for name, run in runs.items() if run is not None}
-    for name, used in known.items():
-        if used is not None and used.sha256 != found.sha256:
+    recorded = {STUDY_FILE: file.record.weights}
+    recorded |= {name: run.subject.weights for name, run in runs.items() if run is not None}
+    for name, used in recorded.items():
+        if used is not None and used.sha256 != weights.sha256:
             raise ResumeError(
                 f"{file.directory / name} was made with the weights {used.file or 'random'} "
-                f"(SHA-256 {used.sha256[:12]}), found are "
-                f"{found.path or 'random'} ({found.sha256[:12]}); a study has one backbone: go "
-                "back to its weights, or take a new study folder"
+                f"(SHA-256 {used.sha256[:12]}), but the weights now are "
+                f"{weights.path or 'random'} ({weights.sha256[:12]}); a study has one backbone: "
+                "restore its weights, or use a new study folder"
             )
-    return found
+    return weights
 
 
 def find_radimagenet(file: StudyFile, asked: str | Path | None) -> BackboneWeights | None:
@@ -57,7 +57,7 @@ def find_radimagenet(file: StudyFile, asked: str | Path | None) -> BackboneWeigh
 
     Raises:
         WeightsError: where it cannot be read, or is not that of an InceptionV3 without top.
-        ResumeError: where the first models were begun with another one.
+        ResumeError: where the first models were begun with another file.
     """
     note = file.begun(BASELINES_FOLDER)
     begun = None if note is None else note.inceptionv3_radimagenet
@@ -65,14 +65,14 @@ def find_radimagenet(file: StudyFile, asked: str | Path | None) -> BackboneWeigh
         if begun is None or not Path(begun.asked).is_file():
             return None
         asked = begun.asked
-    found = find_local_weights(Path(asked).resolve())
-    assert found is not None
-    check_architecture(found)
-    changed = begun is not None and begun.sha256 != found.sha256
+    weights = find_local_weights(Path(asked).resolve())
+    assert weights is not None
+    check_architecture(weights)
+    changed = begun is not None and begun.sha256 != weights.sha256
     if begun is not None and changed and is_begun(file.directory, BASELINES_FOLDER):
         raise ResumeError(
             f"{file.directory / BASELINES_FOLDER} was begun with {begun.asked} (SHA-256 "
-            f"{begun.sha256[:12]}), found is {found.path} ({found.sha256[:12]}); go back to "
-            f"that file, or delete the folder of {RADIMAGENET} and give its new weights"
+            f"{begun.sha256[:12]}), but the file now is {weights.path} ({weights.sha256[:12]}); "
+            f"restore that file, or delete the folder of {RADIMAGENET} and give its new weights"
         )
-    return found
+    return weights

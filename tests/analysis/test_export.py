@@ -273,9 +273,9 @@ def test_a_trial_that_cannot_be_read_is_named_rather_than_passed_over(
 def test_a_folder_that_is_no_project_is_refused_with_what_to_give(
     project: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ResumeError, match=r"study holds no search .*such as STUDY/regime_1"):
+    with pytest.raises(ResumeError, match=r"study is not a search folder .*such as STUDY/regime_1"):
         export_best_hyperparameters(project.parent, tmp_path / "best.json")
-    with pytest.raises(ResumeError, match=r"not_there holds no search"):
+    with pytest.raises(ResumeError, match=r"not_there is not a search folder"):
         export_best_hyperparameters(tmp_path / "not_there", tmp_path / "best.json")
 
 

@@ -110,7 +110,7 @@ def test_a_folder_without_repeats_is_refused(tmp_path):
     with pytest.raises(ResumeError, match=r"noise\.json is missing"):
         read_noise(tmp_path)
     (tmp_path / "noise.json").write_text('{"format": 2}')
-    with pytest.raises(RustTunerError, match="of no format that this version knows"):
+    with pytest.raises(RustTunerError, match="a format that this version does not know"):
         read_noise(tmp_path)
 
 

@@ -275,7 +275,7 @@ def test_an_unfinished_study_has_fewer_tables(tmp_path):
 @pytest.mark.parametrize("name", ["absent", "empty"])
 def test_a_folder_without_a_study_is_refused(name, tmp_path):
     (tmp_path / "empty").mkdir()
-    told = {"absent": "absent is no folder", "empty": "empty holds nothing of a study"}[name]
+    told = {"absent": "absent is not a folder", "empty": "empty is not a study folder"}[name]
     with pytest.raises(ResumeError, match=told):
         study_tables(tmp_path / name)
 

@@ -257,9 +257,9 @@ def test_status_of_what_is_not_there(tmp_path):
     [
         ("study.json", '{"form', "study.json is damaged: .*not valid JSON"),
         ("study.json", "[]", "study.json is damaged"),
-        ("study.json", "{}", "study.json is damaged: .*no format that this version knows"),
+        ("study.json", "{}", "study.json is damaged: .*a format that this version does not know"),
         ("regime_1/search.json", '{"form', "regime_1: .*search.json is not valid JSON"),
-        ("regime_1/search.json", "{}", "regime_1: .*search.json is of no format"),
+        ("regime_1/search.json", "{}", "regime_1: .*search.json has a format"),
         ("regime_1/trial_0001/trial.json", '{"tri', "trial_0001: .*JSON.*run the search again"),
         ("regime_1/trial_0001/trial.json", "{}", "trial_0001: .*run the search again"),
         ("regime_1/trial_0001/fold_2.json", '{"se', "trial_0001: .*fold_2.json.*JSON"),

@@ -88,7 +88,7 @@ def test_values_given_to_a_regime_2_that_made_no_record_yet_are_known(folder):
 @pytest.mark.parametrize("damage", [{"epochs": "many"}, {"epochs": 0}, {"learning_rates": 3}])
 def test_choices_that_are_none_are_named_with_their_file(folder, damage):
     set_begun(folder, regime_1=damage)
-    with pytest.raises(ResumeError, match=r"study\.json: what regime_1 was begun with cannot be"):
+    with pytest.raises(ResumeError, match=r"study\.json: the choices of regime_1 cannot be"):
         resumed(folder, "regime_1")
 
 

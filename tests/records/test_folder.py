@@ -147,5 +147,5 @@ def test_the_empty_folder_of_a_refused_step_is_no_problem(study):
 
 
 def test_a_folder_that_is_no_study_is_refused(tmp_path):
-    with pytest.raises(ResumeError, match="holds nothing of a study; give the folder that"):
+    with pytest.raises(ResumeError, match="is not a study folder; give the folder that"):
         read_study(tmp_path)

@@ -141,13 +141,15 @@ def test_a_stored_study_has_a_report(stored):
 def test_a_file_of_a_later_format_is_refused_with_what_to_do(name, stored):
     path = next(stored.rglob(name))
     content = read_json(path) | {"format": FORMATS[name] + 1}
-    with pytest.raises(RecordError, match=r"no format that this version knows.*install that ver"):
+    with pytest.raises(
+        RecordError, match=r"format that this version does not know.*install that ver"
+    ):
         parse_record(content, KINDS[name], path=path)
 
 
 @pytest.mark.parametrize("written", [None, True, 0, -1, 1.0, "1", [], 10**99])
 def test_what_is_no_format_is_refused(written):
-    with pytest.raises(RecordError, match="no format that this version knows"):
+    with pytest.raises(RecordError, match="a format that this version does not know"):
         in_todays_format({"format": written}, "noise.json", path=Path("noise.json"), mend="x")
 
 

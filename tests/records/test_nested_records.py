@@ -80,7 +80,7 @@ def test_a_damaged_record_is_named(text, place):
 
 def test_predictions_that_are_not_the_records_own_are_named(place):
     (place / OUTER_PREDICTIONS).write_text("a,b\n1,3\n")
-    with pytest.raises(RustTunerError, match=r"predictions\.csv is not the one of its record"):
+    with pytest.raises(RustTunerError, match=r"predictions\.csv does not match its record"):
         read_outer(place)
     (place / OUTER_PREDICTIONS).unlink()
     with pytest.raises(RustTunerError, match=r"predictions\.csv is missing"):
@@ -119,7 +119,7 @@ def test_the_summary_of_another_run_is_not_taken(tmp_path):
     assert nested.summary is None
     (problem,) = nested.problems
     assert problem.endswith(
-        "summary.json belongs to another run; run rust-tuner nested again, which makes it anew"
+        "summary.json belongs to another run; run rust-tuner nested again, which writes it again"
     )
 
 
@@ -127,5 +127,5 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path):
     with pytest.raises(ResumeError, match=r"nested\.json is missing"):
         read_nested(tmp_path)
     (tmp_path / "nested.json").write_text('{"format": 2}')
-    with pytest.raises(RustTunerError, match="of no format that this version knows"):
+    with pytest.raises(RustTunerError, match="a format that this version does not know"):
         read_nested(tmp_path)

@@ -59,7 +59,7 @@ def test_a_missing_column_is_named(tmp_path, predictions):
 
 def test_an_empty_file_is_refused(tmp_path):
     (tmp_path / "p.csv").write_text("")
-    with pytest.raises(RustTunerError, match=r"p\.csv is no CSV"):
+    with pytest.raises(RustTunerError, match=r"p\.csv is not a CSV"):
         read_predictions(tmp_path / "p.csv")
 
 

@@ -379,7 +379,7 @@ def test_trials_that_ended_are_counted_and_none_where_nothing_can_be_read(projec
 
 
 def test_a_folder_without_a_search_is_refused(tmp_path):
-    with pytest.raises(ResumeError, match=r"holds no search \(search\.json is missing\); give"):
+    with pytest.raises(ResumeError, match=r"is not a search folder \(search\.json is missing\)"):
         read_project(tmp_path)
 
 
@@ -610,7 +610,7 @@ def test_a_trial_under_another_number_is_not_taken_for_it(project):
     shutil.copytree(project / "trial_0000", project / "trial_0007")
     read = read_project(project)
     assert [trial.trial for trial in read.trials] == ["0000", "0001", "0002", "0003"]
-    assert "is that of trial 0000" in read.problems[0]
+    assert "belongs to trial 0000" in read.problems[0]
 
 
 def test_a_fold_record_without_its_hash_is_damaged(project, store):

@@ -140,7 +140,7 @@ def test_a_look_stays_where_other_open_files_write_later(folder):
 @pytest.mark.parametrize("begun", [3, {"regime_1": 3}, ["regime_1"]])
 def test_a_damaged_record_of_what_was_begun_is_named(folder, begun):
     StudyFile(folder).update(begun=begun)
-    with pytest.raises(ResumeError, match=r"study\.json: what regime_1 was begun with cannot"):
+    with pytest.raises(ResumeError, match=r"study\.json: the choices of regime_1 cannot"):
         StudyFile(folder).begun("regime_1")
 
 

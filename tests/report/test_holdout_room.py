@@ -156,7 +156,7 @@ def test_a_changed_evaluation_is_not_taken(study):
     path.write_text(json.dumps(changed))
     records = read_study(study)
     assert records.holdout is None
-    assert records.problems[0].startswith("final/holdout.json is not the one that was written")
+    assert records.problems[0].startswith("final/holdout.json was changed")
 
 
 def test_predictions_of_a_killed_look_are_not_called_sealed(study):

@@ -514,7 +514,7 @@ def test_a_report_that_cannot_be_written_is_an_error_and_no_page(small):
 
 
 def test_a_folder_without_a_study_is_refused_and_stays_as_it_is(tmp_path):
-    with pytest.raises(ResumeError, match="holds nothing of a study"):
+    with pytest.raises(ResumeError, match="is not a study folder"):
         write_report(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

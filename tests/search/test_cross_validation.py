@@ -175,7 +175,7 @@ def test_answers_that_are_not_one_a_label_have_no_auroc():
 
 def test_data_that_do_not_fit_together_are_refused():
     _, y, _ = arrays()
-    with pytest.raises(SearchError, match="x has 48, y has 47 rows"):
+    with pytest.raises(SearchError, match="x has 48 rows and y has 47"):
         run(y=y[1:])
 
 
@@ -184,10 +184,16 @@ def test_data_that_do_not_fit_together_are_refused():
     [
         ([], "0 folds; cross-validation needs at least 2"),
         ([([0, 1], [2])], "1 folds; cross-validation needs at least 2"),
-        ([([0, 1], [2]), ([0, 2], [2, 3])], "fold 1 has 2 training and 2 validation rows, some of"),
-        ([([], [2]), ([0, 2], [1])], "fold 0 has 0 training and 1 validation rows, .* side empty"),
-        ([([0, 1], [2]), ([0, 48], [1])], "fold 1 has the rows 0 to 48, but the data have 48"),
-        ([([0, -1], [2]), ([0, 2], [1])], "fold 0 has the rows -1 to 2, but the data have 48"),
+        (
+            [([0, 1], [2]), ([0, 2], [2, 3])],
+            "fold 1 has 2 training and 2 validation rows; .* on both",
+        ),
+        (
+            [([], [2]), ([0, 2], [1])],
+            "fold 0 has 0 training and 1 validation rows; one side is empty",
+        ),
+        ([([0, 1], [2]), ([0, 48], [1])], "fold 1 has rows 0 to 48, but the data have 48"),
+        ([([0, -1], [2]), ([0, 2], [1])], "fold 0 has rows -1 to 2, but the data have 48"),
     ],
 )
 def test_folds_that_cannot_be_trained_and_scored_apart_are_refused_by_number(pairs, message):
@@ -259,14 +265,14 @@ def test_each_epoch_is_averaged_by_itself_and_the_histories_are_left_as_they_wer
 @pytest.mark.parametrize(
     ("histories", "message"),
     [
-        ([], "no histories to average; give one a fold"),
+        ([], "no histories to average; give one per fold"),
         (
             [{"auroc": [0.5]}, {"loss": [0.5]}],
-            r"history 1 has the metrics \['loss'\], history 0 \['auroc'\]",
+            r"history 1 has the metrics \['loss'\], but history 0 has \['auroc'\]",
         ),
         (
             [{"auroc": [0.5]}, {"auroc": [0.5]}, {"auroc": [0.5, 0.6]}],
-            "history 2 has 2 epochs of auroc, history 0 1",
+            "history 2 has 2 epochs of auroc, but history 0 has 1",
         ),
     ],
 )

@@ -50,7 +50,7 @@ def test_a_missing_group_is_named_by_its_row(groups):
         ([1, 2], "groups has 2 values for 3 rows"),
         (np.zeros((3, 1)), r"shape \(3, 1\); expected \(3,\)"),
         (pd.DataFrame({"patient": [1, 2, 3]}), r"shape \(3, 1\); expected \(3,\)"),
-        (np.float64(3), r"a single value \(3\.0\); expected one group a row"),
+        (np.float64(3), r"a single value \(3\.0\); expected one group per row"),
         ("abc", "of type str; expected an array, a list"),
         ({1, 2, 3}, "of type set; expected an array, a list"),
         (["P1", "p-1", "q"], r"'p-1' \(row 1\) reads like 'P1' \(row 0\).*pandas.factorize"),

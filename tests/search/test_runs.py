@@ -60,7 +60,7 @@ def test_another_search_is_refused_with_a_table_of_all_that_differs(tmp_path):
     with pytest.raises(ResumeError) as caught:
         claim(tmp_path, RunManifest.of(other))
     lines = str(caught.value).splitlines()
-    assert lines[0] == f"{tmp_path} holds a search that differs from this one:"
+    assert lines[0] == f"{tmp_path} contains a search that differs from this one:"
     assert lines[1:-1] == [
         "  batch_size: was absent, is 3",
         "  oracle: was RandomSearchOracle, is absent",
@@ -94,7 +94,7 @@ def test_trials_without_a_manifest_are_those_of_another_program(tmp_path):
     place = tmp_path / "trial_0000"
     place.mkdir()
     (place / "trial.json").write_text("{}")
-    with pytest.raises(ResumeError, match=r"trials of a search without search\.json, made by anot"):
+    with pytest.raises(ResumeError, match=r"contains trials but no search\.json, so another progr"):
         claim(tmp_path, RUN)
     assert not (tmp_path / "search.json").exists()
 
@@ -235,7 +235,7 @@ def test_a_trial_that_cannot_be_read_is_made_again_from_its_number(damage, folde
     if damage in damaged:
         path.write_text(damaged[damage])
     oracle, notes = recover(folder)
-    assert notes == ["trial 0001 has no readable trial.json; it is taken up again"]
+    assert notes == ["trial 0001 has no readable trial.json; it is run again"]
     assert list(oracle.trials) == ["0000", "0001", "0002"]
     assert to_run(oracle) == ["0001", "0003", "0004", "0005"]
 
@@ -259,7 +259,7 @@ def test_a_completed_trial_whose_records_are_damaged_runs_again(folder):
 
     oracle, notes = recover(folder, is_complete=is_complete)
     assert notes == [
-        "trial 0002 has damaged fold records, or another score than they give; it is taken up again"
+        "trial 0002 has damaged fold records, or a score that differs from theirs; it is run again"
     ]
     # Only what is said to be completed has records to look at.
     assert asked == {trial_id: oracle.values_of(int(trial_id)) for trial_id in ("0000", "0002")}
@@ -331,9 +331,9 @@ def test_a_record_of_something_else_is_refused_but_for_what_is_free(tmp_path):
     with pytest.raises(ResumeError) as caught:
         claim_record(path, RUN.with_changes(max_trials=5), what="a noise floor", free=("repeats",))
     assert str(caught.value).splitlines() == [
-        f"{path.parent} holds a noise floor that differs from this one:",
+        f"{path.parent} contains a noise floor that differs from this one:",
         "  max_trials: was 4, is 5",
-        f"Go back to what it was to resume it, or remove {path.parent} to begin anew.",
+        f"Restore the old values to resume it, or remove {path.parent} to start again.",
     ]
     assert path.read_bytes() == before
 

@@ -143,9 +143,12 @@ def test_a_splitter_is_given_the_groups():
         (None, "cv=None; expected a number of folds, Folds or a scikit-learn splitter"),
         (2.0, r"cv=2\.0; expected a number of folds"),
         ([([0], [1])], "1 folds; cross-validation needs at least 2"),
-        ([([0, 1], [2]), ([0, 4], [4, 6])], "fold 1 has 2 training and 2 validation rows, some"),
-        ([([0], [2]), ([4], [])], "fold 1 has 1 training and 0 validation rows, .* side empty"),
-        ([([0], [2]), ([4], [48])], "fold 1 has the rows 4 to 48, but the data have 48"),
+        (
+            [([0, 1], [2]), ([0, 4], [4, 6])],
+            "fold 1 has 2 training and 2 validation rows; .* on both",
+        ),
+        ([([0], [2]), ([4], [])], "fold 1 has 1 training and 0 validation rows; one side is empty"),
+        ([([0], [2]), ([4], [48])], "fold 1 has rows 4 to 48, but the data have 48"),
         ([([0], [2]), ([4], [5])], "fold 1: group 2 is on both sides; .* keeps groups together"),
     ],
 )

@@ -147,7 +147,7 @@ def test_a_changed_search_is_refused_with_what_differs(changes, named, one_trial
 
 def test_the_number_of_trials_never_shrinks(one_trial):
     run_search(one_trial, "grid", max_trials=2, epochs=1)
-    with pytest.raises(ResumeError, match=r"of 2 trials, asked for are 1; .* may only grow"):
+    with pytest.raises(ResumeError, match=r"of 2 trials, but 1 are requested; .* may only grow"):
         run_search(one_trial, "grid", max_trials=1, epochs=1)
 
 
@@ -166,7 +166,7 @@ def test_another_model_on_the_same_space_is_refused(one_trial):
 def test_records_of_another_search_are_never_written_over(one_trial):
     (one_trial / "search" / "search.json").unlink()
     before = (one_trial / "search" / "trial_0000" / "fold_0.json").read_bytes()
-    with pytest.raises(ResumeError, match="trial 0000 are those of another search"):
+    with pytest.raises(ResumeError, match="trial 0000 belong to another search"):
         run_search(one_trial, "grid", max_trials=1, epochs=2)
     assert (one_trial / "search" / "trial_0000" / "fold_0.json").read_bytes() == before
 
@@ -175,7 +175,7 @@ def test_a_damaged_manifest_and_a_mistyped_start_do_not_lock_the_search_out(
     one_trial, searched_once
 ):
     (one_trial / "search" / "search.json").write_text("{")
-    with pytest.raises(ResumeError, match="trial 0000 are those of another search"):
+    with pytest.raises(ResumeError, match="trial 0000 belong to another search"):
         run_search(one_trial, "grid", max_trials=1, epochs=2)
     again = run_search(one_trial, "grid", max_trials=1, epochs=1).results()
     expected = run_search(searched_once, "grid", max_trials=1, epochs=1).results()
@@ -259,7 +259,7 @@ def test_a_folder_of_another_program_is_refused(tmp_path):
     folder = tmp_path / "search" / "trial_0000"
     folder.mkdir(parents=True)
     (folder / "trial.json").write_text("{}")
-    with pytest.raises(ResumeError, match="made by another program"):
+    with pytest.raises(ResumeError, match="so another program made them"):
         run_search(tmp_path, "grid")
 
 
@@ -502,7 +502,7 @@ def test_a_space_that_grows_in_mid_search_is_refused_by_name(tmp_path):
     hypermodel = GrowingHyperModel()
     hypermodel.declares_everything = True
     tuner = make_tuner(tmp_path, "grid", None, hypermodel=hypermodel)
-    with pytest.raises(SpaceError, match="late appeared in mid-search"):
+    with pytest.raises(SpaceError, match="late was first declared during the search"):
         tuner.search(*arrays(), epochs=1, batch_size=16)
 
 

@@ -329,7 +329,7 @@ def test_the_look_is_noted_before_the_first_sealed_image_is_decoded(final_copy, 
     # Another model may not finish what this one began.
     model = final_copy.directory / "final" / MODEL_FILE
     model.write_bytes(model.read_bytes() + b" ")
-    with pytest.raises(ResumeError, match=r"not finished, and .*model\.keras is another one now"):
+    with pytest.raises(ResumeError, match=r"not finished, and .*model\.keras was replaced"):
         final_copy.final()
 
 
@@ -355,7 +355,7 @@ def test_the_record_of_an_older_version_counts_as_the_first_look(final_copy):
 
 
 def test_a_reason_before_the_first_look_is_refused_before_any_work(finished_copy):
-    with pytest.raises(ProtocolError, match="has not been looked at yet, so leave it out"):
+    with pytest.raises(ProtocolError, match="has not been looked at yet, so leave out"):
         finished_copy.open().final(look_again="again")
 
 
@@ -365,7 +365,7 @@ def test_another_model_never_sees_the_hold_out_set(final_study, tmp_path):
     shutil.copytree(study.directory.parent, root)
     folder = root / study.directory.name
     development, _ = sides_of(study)
-    with pytest.raises(ResumeError, match="holds what another model reached"):
+    with pytest.raises(ResumeError, match="has the figures of another model"):
         fit_final_model(
             development, folder, VALUES, epochs=1, protocol=study.protocol, cache=study.cache
         )

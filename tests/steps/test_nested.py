@@ -31,7 +31,7 @@ from rust_tuner.records.project import read_out_of_fold, read_project
 from rust_tuner.records.rows import read_rows
 from rust_tuner.steps.nested import nested_cross_validation
 
-DIFFERS = "holds a nested cross-validation that differs"
+DIFFERS = "contains a nested cross-validation that differs"
 PROBABILITIES = [f"probability_{label}" for label in LABELS]
 
 
@@ -351,7 +351,7 @@ def test_an_outer_fold_whose_patients_were_moved_is_refused(repeated_copy, neste
     path = repeated_copy.directory / "nested" / "outer_01" / "split.json"
     other = repeated_copy.directory / "nested" / "outer_00" / "split.json"
     shutil.copy(other, path)
-    with pytest.raises(ResumeError, match="divides the patients otherwise than outer fold 1"):
+    with pytest.raises(ResumeError, match="does not divide the patients as outer fold 1"):
         repeated_copy.open(nested_protocol).nested()
 
 

@@ -95,7 +95,7 @@ def test_another_best_is_refused_with_what_was_and_is(repeated_copy):
     path.write_text(json.dumps(read_json(path) | {"score": 0.0}))
     other = read_project(repeated_copy.directory / "regime_2").best
     told = f"trial: was {best.trial}, is {other.trial}"
-    with pytest.raises(ResumeError, match=rf"holds a noise floor that differs(?s:.*){told}"):
+    with pytest.raises(ResumeError, match=rf"contains a noise floor that differs(?s:.*){told}"):
         repeated_copy.open().noise()
 
 
@@ -130,7 +130,7 @@ def test_a_single_repeat_and_the_hold_out_set_are_refused(
 ):
     development, holdout = split_holdout(load_manifest(phantom_manifest))
     folds = make_folds(development, 3, 0)
-    with pytest.raises(ProtocolError, match="repeats=1; a standard deviation takes at least 2"):
+    with pytest.raises(ProtocolError, match="repeats=1; a standard deviation needs at least 2"):
         measure_noise(development, finished_study.directory, folds=folds, repeats=1)
     with pytest.raises(SplitError, match="got HoldOut, expected Development"):
         measure_noise(holdout, finished_study.directory, folds=folds)

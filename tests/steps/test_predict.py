@@ -57,7 +57,7 @@ def test_sealed_images_are_not_scored_by_a_model_that_has_not_looked_at_them(
     write_json(tmp_path / "study.json", study)
     model = tmp_path / "final" / "model.keras"
     answering(np.full((1, len(LABELS)), 0.5), model_sha256="ab" * 32)
-    with pytest.raises(SplitError, match=r"is of the sealed hold-out set of .* \(1 of 2 images"):
+    with pytest.raises(SplitError, match=r"is in the sealed hold-out set of .* \(1 of 2 images"):
         predict_radiographs(model, images[:2])
     assert len(predict_radiographs(model, images[:1])) == 1
     # What this model has found there is known.
@@ -65,7 +65,7 @@ def test_sealed_images_are_not_scored_by_a_model_that_has_not_looked_at_them(
     write_json(tmp_path / "study.json", study | {"looks": [look.to_json()]})
     assert len(predict_radiographs(model, images[1:2])) == 1
     answering(np.full((1, len(LABELS)), 0.5), model_sha256="cd" * 32)
-    with pytest.raises(SplitError, match="`rust-tuner final` looks at it once, and notes that"):
+    with pytest.raises(SplitError, match="`rust-tuner final` looks at it once, and records"):
         predict_radiographs(model, images[1:2])
 
 
@@ -109,7 +109,7 @@ def test_an_odd_image_is_no_pair(images):
 
 
 def test_a_model_without_its_record_is_refused_by_name(tmp_path, images):
-    with pytest.raises(ResumeError, match=r"model\.keras is not there"):
+    with pytest.raises(ResumeError, match=r"model\.keras does not exist"):
         predict_radiographs(tmp_path / "model.keras", images)
     (tmp_path / "model.keras").write_bytes(b"model")
     with pytest.raises(ResumeError, match=r"model\.json is missing"):
@@ -157,7 +157,7 @@ def test_a_model_that_does_not_fit_its_record_is_refused(side, outputs, tmp_path
     layers = [keras.Input((side, side, 3)), keras.layers.Flatten(), keras.layers.Dense(outputs)]
     model = tmp_path / "model.keras"
     keras.Sequential(layers).save(model)
-    with pytest.raises(ResumeError, match=r"takes \(None, .* expected \(None, 75, 75, 3\)"):
+    with pytest.raises(ResumeError, match=r"input shape \(None, .* expected \(None, 75, 75, 3\)"):
         predict_radiographs(write_card(model), images[:1])
 
 

@@ -330,7 +330,7 @@ def test_logs_wait_for_another_writer_of_them(tmp_path, monkeypatch):
 
 
 def test_a_folder_without_a_search_is_refused(tmp_path):
-    with pytest.raises(ResumeError, match="holds nothing of a study"):
+    with pytest.raises(ResumeError, match="is not a study folder"):
         write_logs(tmp_path)
 
 

@@ -1,1 +1,1 @@
-"""Guards against leakage, and sanity checks: a verdict for each, see `run`."""
+"""Checks for leakage and sanity checks, each with a verdict; see `run`."""

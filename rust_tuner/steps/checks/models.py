@@ -1,6 +1,6 @@
-"""Checks of what was learned: best trials beside the view alone, and a head that saw nothing else.
+"""Checks of what was learned, by comparing best trials with baselines that know only the view.
 
-It owns the verdicts; whether a figure beats the view alone is decided by `report.against_view`.
+It owns the verdicts; `analysis.against_view` decides whether a figure beats the view alone.
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ PREDICTORS = ("predictors", "Against chance and the view alone")
 VIEW_ONLY = ("view_only_training", "Trained on the view alone")
 RUN_A_SEARCH = "Run a search first: rust-tuner regime1 STUDY."
 
-# Between the score that a record holds and the one that its predictions give.
+# The largest difference between a recorded score and the score of the recorded predictions.
 _ROUNDING = 1e-6
 
 
 def check_predictors(
     projects: Mapping[str, Project], *, progress: Progress | None = None
 ) -> Verdict:
-    """Whether each search's best trial beats the view alone, and chance.
+    """Check whether each search's best trial beats the view alone, and chance.
 
-    Judged by `report.against_view` on its out-of-fold predictions.
+    `analysis.against_view` judges its out-of-fold predictions.
 
     Args:
         projects: searches and first models, by name.
@@ -40,32 +40,32 @@ def check_predictors(
         for name, project in done.items():
             best = project.best
             assert best is not None
-            found = standings(project)
-            if not found or any(item.gain is None for item in found):
+            compared = standings(project)
+            if not compared or any(item.gain is None for item in compared):
                 unknown.append(f"{name}: its predictions cannot be judged; run the search again")
-            for item in found:
+            for item in compared:
                 if item.gain is None:
                     continue
                 figures |= {f"{name}_{figure}": value for figure, value in item.figures.items()}
                 value = item.gain.model
-                told = f"{name}, trial {best.trial}: {METRICS[item.metric]} {value:.3f}"
+                line = f"{name}, trial {best.trial}: {METRICS[item.metric]} {value:.3f}"
                 recorded = best.metrics.get(f"val_{item.metric}", value)
                 if not abs(recorded - value) <= _ROUNDING:
-                    changed.append(f"{told} by its predictions, but {recorded:.3f} in its record")
+                    changed.append(f"{line} by its predictions, but {recorded:.3f} in its record")
                 elif item.doubt:
-                    lines.append(f"{told}: {item.doubt}")
+                    lines.append(f"{line}: {item.doubt}")
             task.advance()
     if changed:
         reason = f"The records of {len(changed)} figures do not match their predictions."
-        mend = "Delete the folders of these searches, and run them again."
+        mend = "Delete the folders of these searches and run them again."
         return Verdict(*PREDICTORS, "failed", reason, mend, tuple(changed + lines), figures)
     if lines:
         return Verdict(
             *PREDICTORS,
             "warning",
-            f"{len(lines)} figures of best trials do not beat what costs no image.",
-            "Do not read such a figure as skill in reading fractures: report it beside the "
-            "baseline, get more patients, or look for what keeps the model from learning.",
+            f"{len(lines)} figures of best trials do not beat a baseline without images.",
+            "Do not read such a figure as skill in reading fractures: report it together with the "
+            "baseline, get more patients, or find out what keeps the model from learning.",
             tuple(lines + unknown),
             figures,
         )
@@ -79,14 +79,14 @@ def check_predictors(
 
 
 def judge_view_only(model: Predictions, view: Predictions) -> Verdict:
-    """Whether a model does better than the same head trained on the view alone.
+    """Check whether a model does better than the same head trained on the view alone.
 
     Args:
         model: out-of-fold predictions of the best trial.
-        view: those of the head that was given nothing but the view, on the same folds.
+        view: those of the head whose only input is the view, on the same folds.
     """
     figures: dict[str, float | None] = {}
-    told, doubtful = [], []
+    results, doubtful = [], []
     for item in standings_of(model, view.probabilities):
         gain = item.gain
         assert gain is not None
@@ -96,16 +96,16 @@ def judge_view_only(model: Predictions, view: Predictions) -> Verdict:
             f"{item.metric}_gain_low": gain.gain.low,
             f"{item.metric}_gain_high": gain.gain.high,
         }
-        told.append(f"{METRICS[item.metric]} {gain.baseline:.3f} without any image; {item.told}")
+        results.append(f"{METRICS[item.metric]} {gain.baseline:.3f} without any image; {item.told}")
         if not item.is_above:
             doubtful.append(METRICS[item.metric])
-    reason = "; ".join(told) + "."
+    reason = "; ".join(results) + "."
     if doubtful:
         return Verdict(
             *VIEW_ONLY,
             "warning",
             reason,
-            f"By {' and '.join(doubtful)} it is not certain that the images add anything: do not "
+            f"For {' and '.join(doubtful)} it is not certain that the images add anything: do not "
             "read the figure as skill in reading fractures.",
             figures=figures,
         )

@@ -1,4 +1,4 @@
-"""Checks of the manifest and the split: who is on which side, and is it still what was prepared."""
+"""Checks of the manifest and the split: which patients are on which side, and what has changed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,8 +21,8 @@ SPLITS = ("patients_across_splits", "Patients across splits")
 PATIENT_IDS = ("patient_ids", "Patients under two ids")
 
 _RESTORE = (
-    "Restore the file from a copy. Where there is none, take a new study folder: what was trained "
-    "in this one may have seen sealed patients."
+    "Restore the file from a copy. If there is none, use a new study folder: models in this one "
+    "may have been trained on sealed patients."
 )
 _LINES_SHOWN = 20
 
@@ -30,7 +30,7 @@ _LINES_SHOWN = 20
 def check_unchanged(
     radiographs: Radiographs, file_hashes: Sequence[str], study: StudyRecord
 ) -> Verdict:
-    """Whether manifest and images are those that the study was prepared with.
+    """Check whether manifest and images are those that the study was prepared with.
 
     Args:
         radiographs: of the manifest as it is now.
@@ -40,7 +40,7 @@ def check_unchanged(
     words = "patients, visits, views, scores or sites of the manifest"
     changed = [words] if study.radiographs_sha256 != radiographs_sha256(radiographs) else []
     if study.images_sha256 != images_sha256(radiographs, file_hashes):
-        changed.append("image files, or whose they are")
+        changed.append("image files, or the patients they belong to")
     if changed:
         prepared = study.rows if isinstance(study.rows, dict) else {}
         findings = changed_rows(radiographs, prepared)
@@ -50,7 +50,7 @@ def check_unchanged(
             *UNCHANGED,
             "failed",
             f"Changed since the study was prepared: {'; '.join(changed)}.",
-            "Restore them, or take a new study folder for the new ones.",
+            "Restore them, or use a new study folder for the new ones.",
             tuple(findings),
         )
     count = f"{len(radiographs)} radiographs of {len(set(radiographs.patient_ids))} patients"
@@ -63,7 +63,7 @@ def check_split(
     study: StudyRecord,
     projects: Mapping[str, Project],
 ) -> tuple[Verdict, Split | None]:
-    """Whether no patient is on two sides, in `split.json` and in what the searches were run on.
+    """Check that no patient is on two sides, in `split.json` and in the rows of the searches.
 
     Args:
         path: the study's `split.json`.
@@ -72,7 +72,7 @@ def check_split(
         projects: the searches of the study, by name.
 
     Returns:
-        The verdict, and the split where it can be relied on.
+        The verdict, and the split; None where it cannot be relied on.
     """
     try:
         split = read_split(path, radiographs)
@@ -95,7 +95,7 @@ def check_split(
                 "failed",
                 f"The sides of {len({line.split(':')[0] for line in findings})} searches are not "
                 f"those of {path.name}.",
-                "Delete the folders of these searches, and run them again.",
+                "Delete the folders of these searches and run them again.",
                 tuple(findings),
             ),
             split,
@@ -108,8 +108,8 @@ def check_split(
                 f"{len(split.development)} development and {len(split.holdout)} hold-out patients, "
                 f"none on both sides; but {path.name} was made by an earlier version of the "
                 "package, which took patients in the order of their ids: those at the end were "
-                "sealed far more often, so the hold-out patients are no random sample.",
-                "Say so wherever the hold-out figure stands, or take a new study folder.",
+                "sealed far more often, so the hold-out patients are not a random sample.",
+                "Say so wherever you report the hold-out figure, or use a new study folder.",
             ),
             split,
         )
@@ -121,25 +121,25 @@ def check_split(
                 "warning",
                 f"{path.name} seals other patients than its seed {split.seed} gives: it was made "
                 "by another version of the package, or by hand.",
-                "Find out which; patients that were picked by hand are no fair sample.",
+                "Find out which; patients that were picked by hand are not a fair sample.",
             ),
             split,
         )
-    told = f"{len(split.development)} development and {len(split.holdout)} hold-out patients"
+    sides = f"{len(split.development)} development and {len(split.holdout)} hold-out patients"
     folds = ", ".join(map(str, sorted(split.folds))) or "no"
-    searched = f"; {len(projects)} searches keep to them" if projects else ""
+    searched = f"; {len(projects)} searches use these sides" if projects else ""
     return (
         Verdict(
             *SPLITS,
             "passed",
-            f"{told}, none on both sides; {folds} folds, each patient in one{searched}.",
+            f"{sides}, none on both sides; {folds} folds, each patient in one{searched}.",
         ),
         split,
     )
 
 
 def _faults_of_search(project: Project, split: Split) -> list[str]:
-    """What is wrong with the sides that a search was run on, by its own rows."""
+    """What is wrong with the sides of a search, according to its rows."""
     try:
         rows = read_rows(project)
     except ResumeError as error:
@@ -147,31 +147,31 @@ def _faults_of_search(project: Project, split: Split) -> list[str]:
     faults = []
     sealed = sorted(set(rows["patient_id"]) & set(split.holdout))
     if sealed:
-        faults.append(f"it saw the sealed patients {_some(sealed)}")
+        faults.append(f"it used the sealed patients {_some(sealed)}")
     counted = rows[rows["fold"] != NO_FOLD]
     folds = counted.groupby("patient_id")["fold"].agg(["nunique", "first"])
     straddling = sorted(folds.index[folds["nunique"] > 1])
     if straddling:
         faults.append(f"patients on two sides of its folds: {_some(straddling)}")
-    record = _folds_of(split, folds=project.run.subject.num_folds, found=folds["first"])
+    record = _folds_of(split, folds=project.run.subject.num_folds, assigned=folds["first"])
     if record is None and not faults:
         faults.append("its folds are not those of split.json")
     return faults
 
 
-def _folds_of(split: Split, *, folds: int, found: Any) -> FoldsRecord | None:
+def _folds_of(split: Split, *, folds: int, assigned: Any) -> FoldsRecord | None:
     """The folds of the split that assign patients as a search did."""
     for record in (split.folds.get(folds), split.site_folds):
-        if record is not None and dict(record.folds) == dict(found):
+        if record is not None and dict(record.folds) == dict(assigned):
             return record
     return None
 
 
 def check_patient_ids(radiographs: Radiographs, split: Split | None) -> Verdict:
-    """Whether two patient ids may be one patient's, by their normal form.
+    """Check whether two patient ids may belong to one patient, by their normal form.
 
-    A manifest of such ids is refused, unless the user says that they are different people; the
-    verdict then says for which ids that matters.
+    A manifest with such ids is refused, unless the user says that they are different people; the
+    verdict then lists these ids.
 
     Args:
         radiographs: of the manifest.
@@ -184,12 +184,12 @@ def check_patient_ids(radiographs: Radiographs, split: Split | None) -> Verdict:
     alike = [sorted(ids) for ids in groups.values() if len(ids) > 1]
     if not alike:
         reason = (
-            f"{len(counts)} ids, all different beyond case, separators, leading zeros and "
-            "characters that look alike or cannot be seen."
+            f"{len(counts)} ids, all different even if case, separators, leading zeros, lookalike "
+            "characters and invisible characters are ignored."
         )
         return Verdict(*PATIENT_IDS, "passed", reason)
     sides = {} if split is None else dict.fromkeys(split.holdout, "hold-out set")
-    told = [
+    lines = [
         " and ".join(
             f"{visibly(identifier)} ({counts[identifier]} radiographs, "
             f"{sides.get(identifier, 'development set')})"
@@ -202,11 +202,11 @@ def check_patient_ids(radiographs: Radiographs, split: Split | None) -> Verdict:
     return Verdict(
         *PATIENT_IDS,
         "warning",
-        f"{len(alike)} patients may have more than one id{border}; the study was prepared with "
-        "the statement that ids which read alike are different people (--distinct-patients).",
-        "Where they are one patient, give one id and take a new study folder; where they are "
-        "several, nothing is wrong.",
-        tuple(told),
+        f"{len(alike)} patients may have more than one id{border}; when the study was prepared, it "
+        "was stated that ids which read alike are different people (--distinct-patients).",
+        "If they are one patient, use one id and a new study folder; if they are several patients, "
+        "nothing is wrong.",
+        tuple(lines),
     )
 
 

@@ -1,6 +1,6 @@
-"""The check of the images: does one picture stand in two rows, and whose is it.
+"""The check for duplicate images: pairs of rows that show the same picture, and their patients.
 
-How similar pictures are found belongs to `data.near_duplicates`.
+Finding similar pictures belongs to `data.near_duplicates`.
 """
 
 from rust_tuner.data.near_duplicates import (
@@ -16,8 +16,8 @@ from rust_tuner.records.checks import Verdict
 NEAR_DUPLICATES = ("near_duplicates", "Equal and nearly equal images")
 
 _WHOSE = (
-    "Look at both. Where it is one picture or one leg, find out whose it is, mend the rows and "
-    "take a new study folder: the split was made with both."
+    "Look at both. If they show one picture or one leg, find out which patient it belongs to, "
+    "correct the rows and use a new study folder: the split was made with both."
 )
 
 
@@ -32,15 +32,15 @@ def check_pictures(
         split: says on which side a patient is; None where it is not known.
 
     Returns:
-        Failed where a pair is of two patients, since it may be on two sides of a split, above all
-        of the hold-out border; a warning where both are of one patient.
+        Failed where the images of a pair are of two patients, since they may be on two sides of a
+        split, in particular across the hold-out border; a warning where both are of one patient.
     """
     sealed = set() if split is None else set(split.holdout)
     patients = radiographs.patient_ids
     border, across, within = [], [], []
     for pair in pairs:
         first, second = patients[pair.first], patients[pair.second]
-        line = _told(radiographs, pair, sealed, with_sides=split is not None)
+        line = _as_line(radiographs, pair, sealed, with_sides=split is not None)
         if first == second:
             within.append(line)
         elif (first in sealed) != (second in sealed):
@@ -68,11 +68,11 @@ def check_pictures(
     if not pairs:
         reason = f"No duplicates found. {compared}"
         return Verdict(*NEAR_DUPLICATES, "passed", reason, figures=figures)
-    told = ", ".join(f"{number} {what}" for number, what in counts if number)
+    kinds = ", ".join(f"{number} {what}" for number, what in counts if number)
     return Verdict(
         *NEAR_DUPLICATES,
         "failed" if border or across else "warning",
-        f"Pairs of images that show the same picture: {told}. {compared}",
+        f"Pairs of images that show the same picture: {kinds}. {compared}",
         _WHOSE
         if border or across
         else "Look at both. Two exposures may be alike; a copy should be removed.",
@@ -81,7 +81,7 @@ def check_pictures(
     )
 
 
-def _told(
+def _as_line(
     radiographs: Radiographs, pair: SimilarPair, sealed: set[str], *, with_sides: bool
 ) -> str:
     sides = []

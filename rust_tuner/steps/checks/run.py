@@ -1,7 +1,7 @@
 """All checks of a study in order, and their record `checks.json`.
 
-Manifest, split and images of both sides are read to validate; what is trained gets the development
-set alone. No check stops another one: what cannot be run says why.
+Manifest, split and images of both sides are read and checked; models are trained on the development
+set only. No check stops another one: a check that cannot be run says why.
 """
 
 import datetime
@@ -49,7 +49,7 @@ from rust_tuner.steps.checks.same_person import SAME_PERSON, check_same_person
 from rust_tuner.steps.checks.shuffled_labels import DEFAULT_PERMUTATIONS, SHUFFLED, judge_shuffled
 from rust_tuner.steps.noise import as_searched
 
-_MEND_FIRST = "Mend what failed above, then run the checks again."
+_MEND_FIRST = "Correct what failed above, then run the checks again."
 
 
 def run_checks(
@@ -64,20 +64,20 @@ def run_checks(
 ) -> CheckRecord:
     """Run every check of a prepared study, and write `checks.json`.
 
-    Run again it does the cheap checks anew, and goes on with what it trains where it stopped.
+    Call it again to resume: the quick checks are repeated, finished trainings are not.
 
     Args:
         directory: the study's folder.
         manifest: the study's manifest.
         study: what `study.json` holds.
         protocol: the scientific choices.
-        permutations: how often labels are shuffled, from 1; a verdict takes at least 2. Each
-            takes as long as one trial of the search.
+        permutations: how often labels are shuffled, from 1; a verdict needs at least 2. Each takes
+            as long as one trial of the search.
         cache: folder of the feature cache; the default one where None.
         progress: where to report; nowhere by default.
 
     Returns:
-        The record, with a verdict a check.
+        The record, with a verdict for each check.
 
     Raises:
         ProtocolError: for no permutations.
@@ -86,12 +86,12 @@ def run_checks(
     """
     if permutations < 1:
         raise ProtocolError(f"permutations={permutations}; expected at least 1")
-    place, report = Path(directory), progress or Silent()
-    with hold_lock(place / CHECKS, "checking the study"):
-        records = read_study(place)
+    folder, report = Path(directory), progress or Silent()
+    with hold_lock(folder / CHECKS, "checking the study"):
+        records = read_study(folder)
         projects = records.projects
         verdicts, radiographs, split, prints = _of_data(
-            place, Path(manifest), study, projects, progress=report
+            folder, Path(manifest), study, projects, progress=report
         )
         searches = [p for p in (records.regime_2, records.regime_1) if p is not None]
         source = next((p for p in searches if p.best is not None), next(iter(searches), None))
@@ -104,7 +104,7 @@ def run_checks(
             verdicts.append(_of_persons(radiographs, prints, split, searched, cache, report))
         verdicts.append(check_predictors(projects, progress=report))
         if source is None:
-            reason = "It trains the best configuration, and no search has been begun."
+            reason = "This check trains the best configuration, but no search has been begun."
             verdicts += [
                 Verdict(*c, "not_run", reason, RUN_A_SEARCH) for c in (SHUFFLED, VIEW_ONLY)
             ]
@@ -112,11 +112,11 @@ def run_checks(
             reason = "Manifest, images or split are not those that the study was prepared with."
             verdicts += [Verdict(*c, "not_run", reason, _MEND_FIRST) for c in (SHUFFLED, VIEW_ONLY)]
         else:
-            prepared = _Prepared(place, radiographs, split, source, protocol, cache, report)
+            prepared = _Prepared(folder, radiographs, split, source, protocol, cache, report)
             verdicts += _of_training(prepared, permutations)
         date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         record = CheckRecord(date, searches_seen(projects), tuple(verdicts))
-        write_checks(place, record)
+        write_checks(folder, record)
     return record
 
 
@@ -141,7 +141,7 @@ class _Prepared:
         by_site = self.protocol.folds_by == "site"
         made = self.split.site_folds if by_site else self.split.folds.get(num_folds)
         if made is None:
-            raise RustTunerError(f"{SPLIT_FILE} has no {num_folds} folds of this search")
+            raise RustTunerError(f"{SPLIT_FILE} does not have the {num_folds} folds of this search")
         assignment = np.array([made.folds[who] for who in development.radiographs.patient_ids])
         return development, Folds(assignment, num_folds, made.seed)
 
@@ -154,12 +154,12 @@ def _of_data(
     *,
     progress: Progress,
 ) -> tuple[list[Verdict], Radiographs | None, Split | None, Fingerprints | None]:
-    """The checks that train nothing; the first two verdicts say whether the data can be used."""
+    """The checks without training; the first two verdicts say whether the data can be used."""
     try:
         distinct = study.distinct_patients is True
         radiographs = load_manifest(manifest, distinct_patients=distinct)
     except RustTunerError as error:
-        reason = f"{manifest.name} cannot be read, so nothing of the data was checked."
+        reason = f"{manifest.name} cannot be read, so the data were not checked."
         return [_unreadable(reason, error)], None, None, None
     split_verdict, split = check_split(directory / SPLIT_FILE, radiographs, study, projects)
     of_patients = [split_verdict, check_patient_ids(radiographs, split)]
@@ -190,9 +190,9 @@ def _of_persons(
     cache: str | Path | None,
     progress: Progress,
 ) -> Verdict:
-    """Whether one person has two ids: by pictures, and by features where a search has made some.
+    """Check whether one person has two ids, by pictures and, if there is a search, by features.
 
-    Features of the sealed patients serve this comparison alone.
+    Features of the sealed patients are used for this comparison only.
     """
     views = radiographs.table["view"].to_numpy().astype(str)
     alike = {"pictures": likeness_of_pictures(prints, views, progress=progress)}
@@ -217,12 +217,12 @@ def _of_persons(
 
 
 def _unreadable(reason: str, error: RustTunerError) -> Verdict:
-    mend = "Restore what is named, or take a new study folder."
+    mend = "Restore what is named, or use a new study folder."
     return Verdict(*UNCHANGED, "failed", reason, mend, tuple(str(error).splitlines()))
 
 
 def _of_training(prepared: _Prepared, permutations: int) -> list[Verdict]:
-    """The verdicts of what is trained; each that cannot be trained says why."""
+    """The verdicts of the checks with training; a check that cannot be run says why."""
     from rust_tuner.steps.checks.training import Training
 
     source = prepared.source
@@ -247,7 +247,7 @@ def _of_training(prepared: _Prepared, permutations: int) -> list[Verdict]:
     except RustTunerError as error:
         verdicts.append(_not_trained(SHUFFLED, error))
     if source.best is None:
-        reason = "It compares with the best trial, and no trial has completed."
+        reason = "This check compares with the best trial, but no trial has completed."
         return [*verdicts, Verdict(*VIEW_ONLY, "not_run", reason, RUN_A_SEARCH)]
     try:
         model = out_of_fold_predictions(source)
@@ -258,4 +258,5 @@ def _of_training(prepared: _Prepared, permutations: int) -> list[Verdict]:
 
 
 def _not_trained(check: tuple[str, str], error: RustTunerError) -> Verdict:
-    return Verdict(*check, "not_run", f"{error}.", "Mend what is named, then run the checks again.")
+    mend = "Correct what is named, then run the checks again."
+    return Verdict(*check, "not_run", f"{error}.", mend)

@@ -1,9 +1,9 @@
-"""The check for one person under two ids: are two ids' legs more alike than two people's are.
+"""The check for one person under two ids: visits of two ids that are more alike than expected.
 
-Shuffled labels cannot see this, since they are shuffled by id. Two visits of one id show how alike
-one person's films are, and visits of different ids how alike two people's are; from both the check
-measures what it can see in these data, and says so. How alike two films are belongs to
-`data.likeness`.
+The check with shuffled labels cannot find this, since labels are shuffled by id. Two visits of one
+id show how alike one person's radiographs are, and visits of different ids how alike two people's
+are. From both, the check measures how well it works on these data, and reports that. Measuring how
+alike two radiographs are belongs to `data.likeness`.
 """
 
 import math
@@ -21,23 +21,23 @@ SAME_PERSON = ("same_person", "One person under two ids")
 
 FloatArray = npt.NDArray[np.float32]
 
-# The chance that anything is flagged where every id is another person.
+# The chance that anything is flagged if every id is another person.
 _FALSE_ALARMS = 0.02
-# The tail of the pairs of two ids is taken to be no heavier than exponential from here on: the most
-# alike one in a hundred, or as many as its scale can be estimated from.
+# The tail in which likeness is assumed to fall off at least exponentially: the most alike 1 % of
+# the pairs of two ids, or as many pairs as its scale can be estimated from.
 _TAIL, _LEAST_IN_TAIL = 0.01, 100
 _LEAST_KNOWN = 10
-# Below this share of the known pairs above the limit, silence says nothing.
+# If fewer of the known pairs than this share are above the limit, no alarm means nothing.
 _LEAST_SEEN = 0.5
 _RESAMPLES, _LEVEL = 1000, 0.95
 _LINES_SHOWN = 20
 
 _WHOSE = (
-    "Look at both visits. Where they are one person's, give one id and take a new study folder: "
-    "the split was made with both. Where they are two people's, nothing is wrong."
+    "Look at both visits. If they are of one person, use one id and a new study folder: the split "
+    "was made with both. If they are of two people, nothing is wrong."
 )
 _LOOK_ELSEWHERE = (
-    "Compare the ids with the hospital's own list; these radiographs cannot answer the question."
+    "Compare the ids with the hospital's list; these radiographs cannot answer the question."
 )
 
 
@@ -63,10 +63,10 @@ class Likeness:
 
     @property
     def limit(self) -> float:
-        """What no pair of two ids exceeds but in 2 % of data without one person under two.
+        """The likeness that some pair of two ids exceeds in only 2 % of data if ids are correct.
 
-        Among the most alike, likeness is taken to fall off exponentially. The scale is from the
-        median of what lies there, so that a few pairs of one person do not move it.
+        Among the most alike pairs, likeness is assumed to fall off exponentially. The scale comes
+        from their median, so that a few pairs of one person hardly change it.
         """
         count = len(self.others)
         size = min(max(round(_TAIL * count), _LEAST_IN_TAIL), count)
@@ -77,7 +77,7 @@ class Likeness:
 
     @property
     def ranks(self) -> npt.NDArray[np.float64]:
-        """For each known pair the share of pairs of two ids that are less alike, ties half."""
+        """For each known pair, the share of pairs of two ids that are less alike; ties are half."""
         ordered = np.sort(self.others)
         below = np.searchsorted(ordered, self.known, side="left")
         up_to = np.searchsorted(ordered, self.known, side="right")
@@ -117,7 +117,7 @@ def likeness_of_visits(radiographs: Radiographs, alike: Mapping[str, FloatArray]
         _summed(part, of, len(names))
         for part in (np.where(compared, mean, 0), compared.astype(np.float32))
     )
-    # Two views of a visit say more than one: as a sum of so many z-scores does.
+    # Two views of a visit say more than one, as a sum of two z-scores does.
     scores = np.divide(sums, np.sqrt(counts), out=np.zeros_like(sums), where=counts > 0)
     patients = np.array([patient for patient, _ in names])
     first, second = np.triu_indices(len(names), k=1)
@@ -159,9 +159,9 @@ def check_same_person(
         left_out: what was not compared, and why, as a sentence.
 
     Returns:
-        A warning with the pairs that are more alike than chance explains; passed where there is
-        none and half of the known pairs would have been seen; else it could not be run, since
-        these data cannot tell.
+        A warning with the pairs that are more alike than expected by chance; passed where there
+        are none and at least half of the known pairs would have been flagged; else `not_run`,
+        since these data cannot answer the question.
     """
     likeness = likeness_of_visits(radiographs, alike)
     by = " and ".join(alike)
@@ -179,7 +179,7 @@ def check_same_person(
     alarms = alarms[np.argsort(-likeness.others[alarms], kind="stable")]
     seen = float((likeness.known > limit).mean()) if known else None
     enough = known >= _LEAST_KNOWN
-    told = (
+    quality = (
         _how_well(likeness, limit)
         if enough
         else (
@@ -194,17 +194,17 @@ def check_same_person(
     compared = f"{len(likeness.others)} pairs of visits of two ids were compared by {by}."
     if len(alarms):
         reason = (
-            f"{len(alarms)} pairs of visits under two ids are more alike than two people's are "
-            f"expected to be. {compared} {told}{extra}"
+            f"{len(alarms)} pairs of visits under two ids are more alike than expected for two "
+            f"people. {compared} {quality}{extra}"
         )
         lines = _lines(likeness, alarms, split)
         return Verdict(*SAME_PERSON, "warning", reason, _WHOSE, lines, figures)
     if enough and seen is not None and seen >= _LEAST_SEEN:
-        reason = f"No person found under two ids. {compared} {told}{extra}"
+        reason = f"No person found under two ids. {compared} {quality}{extra}"
         return Verdict(*SAME_PERSON, "passed", reason, figures=figures)
     reason = (
         f"These data cannot show whether one person has two ids. {compared} None stands out, but "
-        f"that says little. {told}{extra}"
+        f"that says little. {quality}{extra}"
     )
     return Verdict(*SAME_PERSON, "not_run", reason, _LOOK_ELSEWHERE, figures=figures)
 
@@ -213,10 +213,10 @@ def _how_well(likeness: Likeness, limit: float) -> str:
     low, high = likeness.auroc_interval()
     seen, known = int((likeness.known > limit).sum()), len(likeness.known)
     return (
-        f"Likeness tells visits of one id from visits of two with an AUROC of "
+        f"Likeness distinguishes visits of one id from visits of two with an AUROC of "
         f"{likeness.ranks.mean():.2f} ({low:.2f} to {high:.2f}; {known} pairs of visits of "
         f"{len(set(likeness.owners))} ids), and {seen} of these {known} are alike enough to be "
-        "flagged if they stood under two ids."
+        "flagged if they had two ids."
     )
 
 
@@ -230,7 +230,7 @@ def _lines(
         first, second = likeness.pairs[:, pair]
         return (likeness.patients[first] in sealed) != (likeness.patients[second] in sealed)
 
-    def told(visit: np.int64) -> str:
+    def described(visit: np.int64) -> str:
         patient = likeness.patients[visit]
         side = "hold-out set" if patient in sealed else "development set"
         where = f", {side}" if split is not None else ""
@@ -238,7 +238,7 @@ def _lines(
 
     ordered = sorted(alarms, key=lambda pair: not crosses(pair))
     lines = [
-        f"{told(likeness.pairs[0, pair])} and {told(likeness.pairs[1, pair])}: likeness "
+        f"{described(likeness.pairs[0, pair])} and {described(likeness.pairs[1, pair])}: likeness "
         f"{likeness.others[pair]:.1f}, limit {likeness.limit:.1f}"
         for pair in ordered[:_LINES_SHOWN]
     ]

@@ -1,7 +1,7 @@
-"""The verdict on models that were trained on shuffled labels: what they learned has leaked.
+"""The verdict on models that were trained on shuffled labels: whatever they learned has leaked.
 
-It owns the statistic, its interval and the words, also on what the check cannot see. Shuffling and
-training belong to `shuffling` and `training`.
+It owns the statistic, its interval and the text, including what the check cannot detect. Shuffling
+and training belong to `shuffling` and `training`.
 """
 
 import dataclasses
@@ -31,30 +31,33 @@ from rust_tuner.words import METRICS
 
 SHUFFLED = ("shuffled_labels", "Shuffled labels")
 DEFAULT_PERMUTATIONS = 10
-# Of clean studies, at the default number of permutations (experiments/false_alarms.py).
+# The share of clean studies that fail with the default number of permutations, measured by
+# experiments/false_alarms.py.
 FALSE_ALARMS = "up to 4 %"
 BLIND_SPOTS = (
-    "This check cannot see one patient under two ids, because labels are shuffled by patient id; "
-    "nor what tells a score before labels are shuffled, such as a score written on the image."
+    "This check cannot detect one patient under two ids, because labels are shuffled by patient "
+    "id; nor anything that gives a score away before labels are shuffled, such as a score written "
+    "on the image."
 )
 
-# Permutations that agree by luck must not look certain. Over permutations the AUROC varies by 1.3
-# to 2.2 times what fixed models make it vary, so half of that only matters in such a case.
+# A lower bound of the variance, so that permutations which agree by luck do not look certain. The
+# variance over permutations is usually 1.3 to 2.2 times that under fixed models; the bound is half
+# of the latter.
 _LEAST_SHARE = 0.5
-# A spread takes two.
+# A spread needs two.
 _FEWEST = 2
 
 
 @dataclass(frozen=True)
 class ShuffledStatistics:
-    """What one permutation gave.
+    """The figures of one permutation.
 
     Attributes:
-        cortex_auroc: of visible cortices.
-        cortex_expected: what the view alone gives on the same labels, or 0.5 where that is higher.
-        variance: of the first under fixed models, see `metrics.shuffled_variance`.
-        auroc: of all 18 labels.
-        auroc_view_only: what the view alone gives.
+        cortex_auroc: AUROC of visible cortices.
+        cortex_expected: that of the view alone on the same labels, or 0.5 where that is higher.
+        variance: of `cortex_auroc` under fixed models; see `metrics.shuffled_variance`.
+        auroc: AUROC of all 18 labels.
+        auroc_view_only: that of the view alone.
     """
 
     cortex_auroc: float
@@ -65,38 +68,38 @@ class ShuffledStatistics:
 
     @property
     def lift(self) -> float:
-        """By how much the first exceeds what is expected."""
+        """By how much `cortex_auroc` exceeds what is expected."""
         return self.cortex_auroc - self.cortex_expected
 
 
 def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
-    """Whether models learn from labels that no image can tell.
+    """Check whether models learn from labels that are unrelated to the images.
 
-    The statistic is the AUROC of visible cortices less what the view alone gives on the same
-    shuffled labels (0.5 where each cortex is seen in one view), since views are not shuffled.
-    Permutations are drawn independently of each other and each has its own training, so its spread
-    over permutations holds everything that chance does: the patients, the folds that share training
-    data, and the trainings. The interval of its mean is Student's t over the permutations. A check
-    on a study without a leak fails where the lower end is above 0, nominally in 2.5 % of cases.
+    The statistic is the AUROC of visible cortices minus that of the view alone on the same shuffled
+    labels (0.5 where each cortex is seen in one view), since views are not shuffled. Permutations
+    are drawn independently and each has its own training, so the spread over permutations contains
+    all chance: of the patients, of folds that share training data, and of the trainings. The
+    interval of the mean is Student's t over the permutations. The check fails where its lower end
+    is above 0, nominally in 2.5 % of studies without a leak.
 
-    The 18-label AUROC is no alarm: it stays at what the view alone gives.
+    The 18-label AUROC raises no alarm: it stays at that of the view alone.
 
     Args:
-        runs: out-of-fold predictions beside the shuffled labels, one a permutation.
+        runs: out-of-fold predictions with the shuffled labels, one per permutation.
     """
-    found = [shuffled_statistics(run) for run in runs]
-    lifts = np.array([one.lift for one in found])
+    statistics = [shuffled_statistics(run) for run in runs]
+    lifts = np.array([of_run.lift for of_run in statistics])
     if len(runs) < _FEWEST or not np.isfinite(lifts).all():
         reason = (
             "No label of visible cortices has both classes in any fold."
             if len(runs) >= _FEWEST
-            else f"{len(runs)} permutation has no spread, so it cannot carry a verdict."
+            else f"{len(runs)} permutation has no spread, so there is no verdict."
         )
-        mend = f"Ask for more: --permutations {DEFAULT_PERMUTATIONS}."
+        mend = f"Request more: --permutations {DEFAULT_PERMUTATIONS}."
         return Verdict(*SHUFFLED, "not_run", reason, mend if len(runs) < _FEWEST else "")
-    lift = lift_interval(lifts, float(np.mean([one.variance for one in found])))
+    lift = lift_interval(lifts, float(np.mean([of_run.variance for of_run in statistics])))
     cortex, expected, whole, view_only = (
-        float(np.mean([getattr(one, name) for one in found]))
+        float(np.mean([getattr(of_run, name) for of_run in statistics]))
         for name in ("cortex_auroc", "cortex_expected", "auroc", "auroc_view_only")
     )
     figures = {
@@ -108,7 +111,7 @@ def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
         "auroc": whole,
         "auroc_view_only": view_only,
     }
-    told = (
+    result = (
         f"{CORTEX_SCOPE.title} {cortex:.3f}, where {expected:.3f} is expected; 95 % interval "
         f"{expected + lift.low:.3f} to {expected + lift.high:.3f}, over {len(runs)} permutations, "
         f"each with its own training. {METRICS['auroc']} {whole:.3f}, where the view alone gives "
@@ -118,7 +121,7 @@ def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
         return Verdict(
             *SHUFFLED,
             "failed",
-            f"Labels that no image can tell were learned: {told} {BLIND_SPOTS}",
+            f"Models learned from shuffled labels: {result} {BLIND_SPOTS}",
             "Validation patients reach the training: look for patients on both sides of a fold, "
             "and for features or preprocessing that used the labels. A clean study fails this "
             f"check in {FALSE_ALARMS} of cases; if you find nothing, check again with more "
@@ -128,14 +131,14 @@ def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
     return Verdict(
         *SHUFFLED,
         "passed",
-        f"Nothing was learned from labels that no image can tell: {told} A leak that raises this "
-        f"AUROC by less than {lift.high:.3f} is not ruled out. {BLIND_SPOTS}",
+        f"Nothing was learned from shuffled labels: {result} A leak that raises this AUROC by less "
+        f"than {lift.high:.3f} is not ruled out. {BLIND_SPOTS}",
         figures=figures,
     )
 
 
 def lift_interval(lifts: npt.NDArray[np.float64], variance: float) -> Interval:
-    """The mean of the permutations' lifts with its 95 % interval; a leak where it is above 0.
+    """The mean lift of the permutations with its 95 % interval; above 0, there is a leak.
 
     Args:
         lifts: (permutations,) at least two.
@@ -148,7 +151,7 @@ def lift_interval(lifts: npt.NDArray[np.float64], variance: float) -> Interval:
 
 
 def shuffled_statistics(run: Predictions) -> ShuffledStatistics:
-    """What the out-of-fold predictions of one permutation give."""
+    """The figures of the out-of-fold predictions of one permutation."""
     problems = problems_of(run)
     folds = np.zeros(len(run.labels), np.int64) if run.folds is None else run.folds
     alone = dataclasses.replace(run, probabilities=view_only_of_folds(run.labels, folds))

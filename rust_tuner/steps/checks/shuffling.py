@@ -1,6 +1,6 @@
-"""Labels that no image can tell: the scores of radiographs, shuffled between patients.
+"""Labels that are unrelated to the images: scores shuffled between patients.
 
-What is learned from them nevertheless has leaked.
+Whatever a model learns from them has leaked.
 """
 
 import dataclasses
@@ -12,38 +12,38 @@ from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import SplitError
 from rust_tuner.labels import CORTICES, VIEWS
 
-# Which labels a seed gives; another number where that changes, so that what was trained on other
-# ones is not taken for it.
+# The version of the shuffling, raised when a seed gives other labels, so that earlier trainings are
+# not reused.
 SHUFFLING = 2
 
 
 def shuffled_between_patients(development: Development, rng: np.random.Generator) -> Development:
-    """Give each patient the scores of another one; view and visibility stay where they are.
+    """Give each patient the scores of another one; views and visibility do not change.
 
     The patients are put in a random circle, and each takes the scores of the next: a radiograph
-    those of some radiograph of that patient of the same view, cortex by cortex where it is visible.
-    Where the next patient has no score of the cortex in the view, the one after is asked, and so
-    on. So all radiographs of a patient get labels of one patient, mostly; a model that meets a
+    takes those of a radiograph of that patient in the same view, for each cortex that is visible.
+    Where the next patient has no score of the cortex in the view, the patient after is used, and so
+    on. So nearly all radiographs of a patient get labels of one patient, and a model that sees a
     patient on both sides of a fold would recognise them.
 
-    Which radiograph gives to which is random: bone heals from visit to visit, so if the first
-    visit took the scores of a first one and the last of a last one, images would still tell some of
-    their new labels, without any leak.
+    The radiographs of the other patient are used in random order. Bone heals from visit to visit:
+    if first visits took the scores of first visits and last visits those of last visits, images
+    would still be related to their new labels, without any leak.
 
     Args:
         development: the development set.
-        rng: puts the patients in a circle, and the radiographs of each in an order.
+        rng: decides the order of the patients in the circle, and of each patient's radiographs.
 
     Raises:
         SplitError: for anything but a development set, for fewer than two patients, or where only
-            one patient has a score of some cortex in some view, so that nobody can swap it.
+            one patient has a score of some cortex in some view, so that it cannot be swapped.
     """
     radiographs = require_development(development).radiographs
     patients, owner = np.unique(radiographs.patient_ids.astype(str), return_inverse=True)
     if len(patients) < 2:
         raise SplitError("the scores of one patient cannot be shuffled between patients")
-    # The place of each patient in the circle.
-    place = rng.permutation(len(patients))
+    # The position of each patient in the circle.
+    position = rng.permutation(len(patients))
     # One order for all cortices, so that the scores of a radiograph stay together.
     order = rng.permutation(len(radiographs))
     table = radiographs.table.copy()
@@ -54,7 +54,7 @@ def shuffled_between_patients(development: Development, rng: np.random.Generator
             rows = order[((view == name) & ~np.isnan(scores))[order]]
             if len(rows):
                 where = f"cortex {cortex}, view {name}"
-                scores[rows] = scores[_donors(rows, place[owner[rows]], where)]
+                scores[rows] = scores[_donors(rows, position[owner[rows]], where)]
         table[cortex] = scores
     return Development(
         dataclasses.replace(
@@ -64,25 +64,25 @@ def shuffled_between_patients(development: Development, rng: np.random.Generator
 
 
 def _donors(
-    rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64], where: str
+    rows: npt.NDArray[np.int64], positions: npt.NDArray[np.int64], where: str
 ) -> npt.NDArray[np.int64]:
-    """For each of some rows the row of the next patient in the circle that it takes over.
+    """For each row, the row of the next patient in the circle whose score it takes.
 
     Args:
-        rows: rows that can be swapped for one another; the first of a patient takes over the first
-            of the next one, the second the second.
-        places: the place of each one's patient in the circle.
+        rows: rows that can be swapped; the first of a patient takes the score of the first of the
+            next patient, the second that of the second, and so on.
+        positions: the position of each row's patient in the circle.
         where: for the error message.
     """
-    circle = np.unique(places)
+    circle = np.unique(positions)
     if len(circle) < 2:
         raise SplitError(f"only one patient has a score ({where}), so it cannot be shuffled")
-    own = {place: rows[places == place] for place in circle.tolist()}
+    rows_at = {position: rows[positions == position] for position in circle.tolist()}
     following = dict(zip(circle.tolist(), np.roll(circle, -1).tolist(), strict=True))
     donors = np.empty_like(rows)
-    for place, taking in own.items():
-        giving = own[following[place]]
-        # Of fewer radiographs, the last one serves again.
+    for position, taking in rows_at.items():
+        giving = rows_at[following[position]]
+        # Where the next patient has fewer radiographs, the last one is used again.
         which = np.minimum(np.arange(len(taking)), len(giving) - 1)
-        donors[places == place] = giving[which]
+        donors[positions == position] = giving[which]
     return donors

@@ -1,7 +1,7 @@
-"""What the checks train: the best configuration on shuffled labels, and on the view alone.
+"""The trainings of the checks: the best configuration on shuffled labels, and on the view alone.
 
-Both are ordinary searches of one trial in `STUDY/checks`, so they are trained, recorded, locked
-and resumed as any other, on the cached features of the development set.
+Each is an ordinary search of one trial in `STUDY/checks` on the cached features of the development
+set, so it is trained, recorded, locked and resumed like any other.
 """
 
 import dataclasses
@@ -34,12 +34,12 @@ from rust_tuner.steps.refit import HYPERPARAMETERS, tuned_hypermodel
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What the checks train with: the configuration of a search, on its own folds.
+    """The trainings of the checks: the configuration of a search, on the same folds.
 
     Attributes:
         development: the development set.
         folds: the folds of the search.
-        source: the search; its best trial's values are taken, the defaults where it has none.
+        source: the search; the values are those of its best trial, or the defaults.
         protocol: the scientific choices of the study.
         directory: the study's folder.
         cache: folder of the feature cache; the default one where None.
@@ -55,10 +55,10 @@ class Training:
     progress: Progress
 
     def require_same_data(self) -> None:
-        """Refuse, before any long work, what the search was not run on.
+        """Refuse other data than those of the search, before any long work.
 
         Raises:
-            ResumeError: where radiographs, weights, preprocessing or folds are others.
+            ResumeError: where radiographs, weights, preprocessing or folds differ.
         """
         require_same_data(self.source, self.development, self.folds, self._protocol)
 
@@ -76,30 +76,30 @@ class Training:
 
     @property
     def _folder(self) -> Path:
-        """One for each configuration, so that none is taken for another's."""
-        asked = {
+        """A folder for each configuration, so that trainings of different ones are kept apart."""
+        key = {
             "search": run_key(self.source.run),
             "values": self.values,
             "epoch": self._epoch,
             "shuffling": SHUFFLING,
         }
-        return self.directory / CHECKS / sha256_of_json(asked)[:12]
+        return self.directory / CHECKS / sha256_of_json(key)[:12]
 
     @property
     def _epoch(self) -> int:
-        """The epoch that was chosen on the true labels, else the last: never by shuffled ones.
+        """The epoch that was chosen on the true labels, else the last; shuffled labels choose none.
 
-        The best epoch of a curve that only noise moves lies above chance.
+        The best epoch of a curve of pure noise would be above chance.
         """
         best = self.source.best
         last = self.source.run.epochs - 1
         return last if best is None or best.epoch is None else best.epoch
 
     def shuffled(self, permutation: int) -> Predictions:
-        """Cross-validate on labels shuffled between patients; from its records where it is done.
+        """Cross-validate on labels shuffled between patients, or read the records of doing so.
 
         Args:
-            permutation: which, from 0; with the protocol's seed it decides who swaps with whom.
+            permutation: its number, from 0; with the protocol's seed it decides the shuffling.
 
         Raises:
             SearchError: where the training fails.
@@ -118,7 +118,7 @@ class Training:
         return _predictions(tuner.project)
 
     def on_view_alone(self) -> Predictions:
-        """Cross-validate the head with nothing but the view as its input.
+        """Cross-validate the head with the view as its only input.
 
         Raises:
             SearchError: where the training fails.

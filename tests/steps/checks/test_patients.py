@@ -73,7 +73,7 @@ def test_a_changed_score_and_a_changed_image_fail_and_are_told_apart(prepared):
     other = hashes(radiographs)[::-1]
     verdict = check_unchanged(radiographs, other, study)
     assert verdict.status == "failed"
-    assert "image files, or whose they are" in verdict.reason
+    assert "image files, or the patients they belong to" in verdict.reason
     assert "is the image that row" in verdict.findings[0]
     assert "scores" not in verdict.reason
 
@@ -122,7 +122,7 @@ def test_a_split_of_an_earlier_version_stays_valid_and_is_said_to_be_no_random_s
     verdict, found = split_of(prepared)
     assert (verdict.status, found) == ("warning", split)
     assert "an earlier version" in verdict.reason
-    assert "no random sample" in verdict.reason
+    assert "not a random sample" in verdict.reason
 
 
 def test_a_split_that_was_changed_with_its_hashes_differs_from_what_was_prepared(prepared):
@@ -172,7 +172,7 @@ def judged(searched, used):
 def test_a_search_on_the_folds_of_the_split_passes(searched):
     verdict = judged(searched, searched[2])
     assert verdict.status == "passed"
-    assert "1 searches keep to them" in verdict.reason
+    assert "1 searches use these sides" in verdict.reason
 
 
 def test_a_search_that_saw_a_sealed_patient_fails(searched):
@@ -183,7 +183,7 @@ def test_a_search_that_saw_a_sealed_patient_fails(searched):
     used = everything.subset([n for n, row in enumerate(everything.rows) if row in seen])
     verdict = judged(searched, used)
     assert verdict.status == "failed"
-    assert f"it saw the sealed patients {leaked['patient_id'].iloc[0]}" in verdict.findings[0]
+    assert f"it used the sealed patients {leaked['patient_id'].iloc[0]}" in verdict.findings[0]
 
 
 def test_a_search_on_other_folds_fails(searched):
