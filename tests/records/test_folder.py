@@ -133,7 +133,7 @@ def test_predictions_that_were_changed_by_hand_are_named_and_not_taken(study):
     path.write_text("\n".join(rows[:-1]) + "\n")
     records = read_study(study)
     assert records.predictions is None
-    assert [line for line in records.problems if "predictions.csv is not the one" in line]
+    assert [line for line in records.problems if "predictions.csv was changed" in line]
 
 
 def test_the_empty_folder_of_a_refused_step_is_no_problem(study):

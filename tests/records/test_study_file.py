@@ -199,7 +199,7 @@ def test_other_radiographs_are_refused_with_their_numbers(folder, radiographs, t
     told = r"radiographs: was 4 of 2 patients \(.*\), is 3 of 2 patients"
     with pytest.raises(ResumeError, match=rf"manifest\.csv changed since .*:\n  {told}"):
         StudyFile(folder).refuse_other_radiographs(fewer, tmp_path / "manifest.csv")
-    with pytest.raises(ResumeError, match=r"prepared from .*manifest\.csv, and .*other\.csv holds"):
+    with pytest.raises(ResumeError, match=r"prepared from .*manifest\.csv, and .*other\.csv has"):
         StudyFile(folder).refuse_other_radiographs(fewer, tmp_path / "other.csv")
 
 
