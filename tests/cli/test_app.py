@@ -241,13 +241,13 @@ def test_status_of_a_finished_study(finished_study):
 
 
 def test_status_of_what_is_not_there(tmp_path):
-    assert "there is no such folder" in run("status", tmp_path / "nothing").stdout
+    assert "no such folder" in run("status", tmp_path / "nothing").stdout
     assert not (tmp_path / "nothing").exists()
     lines = run("status", tmp_path).stdout.splitlines()
     assert lines[1:] == [
         "not prepared: study.json is missing",
-        "regime_1: not begun",
-        "regime_2: not begun",
+        "regime_1: not started",
+        "regime_2: not started",
         "checks: not run",
     ]
 
@@ -283,7 +283,7 @@ def test_status_of_a_running_trial_tells_its_folds_and_the_time_left(finished_co
     (finished_copy.directory / "regime_1" / "trial_0001" / "fold_2.json").unlink()
     lines = run("status", finished_copy.directory).stdout.splitlines()
     assert re.match(r"regime_1: 1 of 2 trials done, 0 failed, about \d+ s left", lines[2])
-    assert lines[3] == "  trial 0001 begun: 2 of 3 folds done"
+    assert lines[3] == "  trial 0001 started: 2 of 3 folds done"
 
 
 def test_status_of_a_failed_trial_tells_the_reason(finished_copy):
