@@ -118,7 +118,9 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
         lines.append("Cortices: 16 labels, each only where its cortex is visible.")
     if project.run.view_only_baseline:
         lines.append("View only: a predictor that knows only the view.")
-    lines.append("The best of several trials is a selection score, not an estimate on new patients.")
+    lines.append(
+        "The best of several trials is a selection score, not an estimate for new patients."
+    )
     return "\n".join(lines)
 
 
