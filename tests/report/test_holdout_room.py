@@ -16,7 +16,7 @@ from rust_tuner.report.checklist.facts import facts_of
 from rust_tuner.report.holdout_room import with_looks
 from rust_tuner.terminal.status import status_lines
 
-QUESTION = "Was the hold-out set looked at once, and by itself?"
+QUESTION = "Was the hold-out set looked at once, with sealed patients only?"
 REASON = "the <first> file was lost"
 
 

@@ -445,14 +445,14 @@ def test_a_study_that_is_only_prepared_has_a_page(tmp_path):
     write_json(tmp_path / "study.json", study_record())
     page = read_page(write_report(tmp_path))
     for told in (
-        "split.json is not there",
+        "split.json is missing",
         "The first models have not been run",
-        "Regime I is not there",
-        "Regime II is not there",
+        "Regime I has not been run",
+        "Regime II has not been run",
         "The final model has not been cross-validated",
         "The hold-out set has not been evaluated; it is sealed",
-        "nothing here says how well the model does on new patients",
-        "Not there yet: First models, Regime I, Regime II",
+        "nothing here says how well the model performs on new patients",
+        "Not run yet: First models, Regime I, Regime II",
     ):
         assert told in page.text
     assert "120 radiographs of 60 patients" in page.text
