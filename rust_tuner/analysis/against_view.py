@@ -1,7 +1,7 @@
-"""Whether a figure beats the view alone: the one rule, and its words.
+"""Whether a figure beats the view alone: the rule, and its wording.
 
-It owns the decision of every part of a study: the terminal, the page, the checks and the claim all
-take theirs from here. The interval itself belongs to `metrics.gain`.
+It decides this for every part of a study; the terminal, the page, the checks and the checklists use
+the same decision. The interval itself belongs to `metrics.gain`.
 """
 
 import dataclasses
@@ -48,12 +48,12 @@ Answer = Literal["above", "not distinguishable", "below", "undecided"]
 
 @dataclass(frozen=True)
 class Standing:
-    """A figure of a model beside what costs no image.
+    """A figure of a model against a baseline without images.
 
     Attributes:
         metric: `auroc` or `cortex_auroc`.
-        gain: over the view-only baseline, or over chance where that is higher; None where it
-            cannot be decided.
+        gain: over the view-only baseline, or over chance if that is higher; None if it cannot
+            be decided.
         reason: why it cannot be decided; empty otherwise.
     """
 
@@ -63,7 +63,7 @@ class Standing:
 
     @property
     def answer(self) -> Answer:
-        """`above` or `below` where the whole interval of the gain is; `undecided` without one."""
+        """`above` or `below` if the whole interval of the gain is; `undecided` without a gain."""
         if self.gain is None:
             return "undecided"
         if self.gain.gain.low > 0:
@@ -72,12 +72,12 @@ class Standing:
 
     @property
     def is_above(self) -> bool:
-        """Whether the model beats what costs no image; an undefined interval shows nothing."""
+        """Whether the model beats the baseline; never with an undefined interval."""
         return self.answer == "above"
 
     @property
     def told(self) -> str:
-        """The figure, what it is over, and the gain with its interval."""
+        """The figure, its reference, and the gain with its interval."""
         if self.gain is None:
             return f"cannot be decided: {self.reason}"
         found = self.gain
@@ -94,17 +94,17 @@ class Standing:
 
     @property
     def doubt(self) -> str:
-        """What speaks against the model, in words; empty where it is better."""
+        """The reason to doubt the model; empty if it is better than the baseline."""
         if self.gain is None:
             return f"whether it beats the view alone cannot be decided: {self.reason}"
         if self.is_above:
             return ""
         what = "lies below" if self.answer == "below" else "cannot be distinguished from"
-        return f"{what} {self._beside}: {self.told}"
+        return f"{what} {self._baseline}: {self.told}"
 
     @property
     def figures(self) -> dict[str, float | None]:
-        """The numbers behind it, by name."""
+        """The numbers behind the decision, by name."""
         if self.gain is None:
             return {}
         found = self.gain
@@ -117,41 +117,40 @@ class Standing:
         }
 
     @property
-    def _beside(self) -> str:
+    def _baseline(self) -> str:
         assert self.gain is not None
         if round(self.gain.baseline, 3) == CHANCE_AUROC:
-            return "chance, which is all that the view tells"
+            return "chance, which the view alone does not exceed"
         if self.gain.baseline < CHANCE_AUROC:
-            return "chance, which the view-only baseline does not reach"
+            return "chance, which the view alone does not reach"
         return "the view-only baseline"
 
 
 def standings_of(
     predictions: Predictions, view_scores: npt.NDArray[np.floating]
 ) -> tuple[Standing, ...]:
-    """How predictions stand beside those of the view alone, by both AUROCs.
+    """Compare predictions with those of the view alone, by both AUROCs.
 
-    A model beats the view alone where the 95 % interval over patients of its gain is above 0; see
+    A model beats the view alone if the 95 % interval over patients of its gain is above 0; see
     `metrics.gain_over`.
 
     Args:
         predictions: of n radiographs.
-        view_scores: (n, 18) what a predictor that knows the view alone answers.
+        view_scores: (n, 18) predictions from the view alone.
     """
-    made = hashlib.sha256(repr(predictions.patient_ids.tolist()).encode())
+    digest = hashlib.sha256(repr(predictions.patient_ids.tolist()).encode())
     arrays = (predictions.labels, predictions.visible, predictions.probabilities, view_scores)
     for array in (*arrays, predictions.folds):
         if array is not None:
-            made.update(np.ascontiguousarray(array).data)
-    return _standings_of(_Asked(made.hexdigest(), predictions, view_scores))
+            digest.update(np.ascontiguousarray(array).data)
+    return _standings_of(_Asked(digest.hexdigest(), predictions, view_scores))
 
 
 def standings(project: Project) -> tuple[Standing, ...]:
-    """How the best trial of a search stands, by its out-of-fold predictions.
+    """Compare the best trial of a search with the view alone, by its out-of-fold predictions.
 
     Returns:
-        Nothing where there is no completed trial, or no view-only baseline, as of a search on
-        arrays.
+        Empty if there is no completed trial or no view-only baseline, as in a search on arrays.
     """
     if project.best is None or not project.run.view_only_baseline:
         return ()
@@ -164,7 +163,7 @@ def standings(project: Project) -> tuple[Standing, ...]:
 
 
 def nested_standings(nested: Nested) -> tuple[Standing, ...]:
-    """How the models of the outer folds stand, by `nested/predictions.csv`."""
+    """Compare the models of the outer folds with the view alone, by `nested/predictions.csv`."""
     if nested.summary is None:
         return ()
     try:
@@ -177,10 +176,10 @@ def nested_standings(nested: Nested) -> tuple[Standing, ...]:
 
 
 def holdout_standings(records: StudyRecords) -> tuple[Standing, ...]:
-    """How the tuned model stands on the hold-out set, by `final/predictions.csv`.
+    """Compare the tuned model on the hold-out set with the view alone, by `final/predictions.csv`.
 
-    The view-only baseline takes its prevalences from the development set, whose labels are
-    recorded beside the out-of-fold predictions of the searches.
+    The view-only baseline uses the prevalences of the development set, whose labels are recorded
+    with the out-of-fold predictions of the searches.
     """
     if records.holdout is None:
         return ()
@@ -197,7 +196,7 @@ def holdout_standings(records: StudyRecords) -> tuple[Standing, ...]:
 
 
 def study_standings(records: StudyRecords) -> Mapping[str, tuple[Standing, ...]]:
-    """Every part of a study that has a score, by its name in `PARTS`."""
+    """The standings of every part of a study that has a score, by its name in `PARTS`."""
     projects = {
         REGIME_1: records.regime_1,
         REGIME_2: records.regime_2,
@@ -212,14 +211,14 @@ def study_standings(records: StudyRecords) -> Mapping[str, tuple[Standing, ...]]
 
 @dataclass(frozen=True)
 class _Asked:
-    """Predictions and what they are compared with, equal where their content is."""
+    """Predictions and their baseline, equal if their content is equal."""
 
     digest: str
     predictions: Predictions = field(compare=False)
     view_scores: npt.NDArray[np.floating] = field(compare=False)
 
 
-# A report tells the same decision in several places, and thousands of rows take seconds.
+# A report shows the same decision in several places, and it takes seconds for thousands of rows.
 @functools.lru_cache(maxsize=32)
 def _standings_of(asked: _Asked) -> tuple[Standing, ...]:
     found = asked.predictions

@@ -1,6 +1,6 @@
-"""Tables of every figure of some predictions: all together, by label, by site, and AUROC two ways.
+"""Tables of all figures of predictions: overall, by label, by site, and AUROC two ways.
 
-What the figures are belongs to `metrics.assessment`; whose predictions they are, to the caller.
+The figures themselves belong to `metrics.assessment`.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ from rust_tuner.metrics.figure import (
 )
 from rust_tuner.metrics.weighted_counts import WeightedShare
 
-# What a table by site tells, in its order: figure, and what it is of.
+# The rows of a table by site, in order: figure and group.
 SITE_FIGURES = (
     ("accuracy", CORTEX_GROUP),
     ("balanced_accuracy", CORTEX_GROUP),
@@ -86,36 +86,36 @@ def figures_table(
 
 @dataclass(frozen=True)
 class _Asked:
-    """Predictions, equal where their content is."""
+    """Predictions, equal if their content is equal."""
 
     digest: str
     predictions: Predictions = dataclasses.field(compare=False)
 
 
-# A report tells the same figures in several places, and thousands of rows take seconds.
+# A report shows the same figures in several places; thousands of rows take seconds.
 @functools.lru_cache(maxsize=16)
 def _table_of(asked: _Asked, union_threshold: float, union_cutoff: float | None) -> pd.DataFrame:
-    found = assess(asked.predictions, union_threshold=union_threshold, union_cutoff=union_cutoff)
+    figures = assess(asked.predictions, union_threshold=union_threshold, union_cutoff=union_cutoff)
     names = [field.name for field in dataclasses.fields(Figure)]
-    table = pd.DataFrame([dataclasses.astuple(figure) for figure in found], columns=names)
+    table = pd.DataFrame([dataclasses.astuple(figure) for figure in figures], columns=names)
     return table.astype({"defined": "Int64", "total": "Int64"})
 
 
 def overall_figures(figures: pd.DataFrame) -> pd.DataFrame:
-    """The figures that are not of one label; those of one cortex are among them."""
+    """The figures that are not of a single label; includes those of single cortices."""
     return figures[~figures["of"].isin(LABELS)].reset_index(drop=True)
 
 
 def label_figures(figures: pd.DataFrame) -> pd.DataFrame:
-    """One row a label and rows counted: each figure with `_low`, `_high` and `_reason`.
+    """One row per label and counted rows: each figure with `_low`, `_high` and `_reason`.
 
     Returns:
         `label, counted` (`all` rows of the 18 labels, then the cortices' where `visible`), and the
         figures' columns.
     """
-    own = figures[figures["of"].isin(LABELS)]
+    of_labels = figures[figures["of"].isin(LABELS)]
     rows = []
-    for (counted, label), part in own.groupby(["counted", "of"], sort=False):
+    for (counted, label), part in of_labels.groupby(["counted", "of"], sort=False):
         row: dict[str, object] = {"label": label, "counted": counted}
         for figure in part.to_dict("records"):
             name = figure["figure"]
@@ -132,7 +132,7 @@ def site_figures(
     union_threshold: float = UNION_THRESHOLD,
     union_cutoff: float | None = None,
 ) -> pd.DataFrame:
-    """The main figures of each site's own radiographs, with their intervals over its patients.
+    """The main figures of each site, with their intervals over its patients.
 
     Args:
         predictions: n radiographs.
@@ -147,8 +147,8 @@ def site_figures(
     names = np.array([str(site) for site in sites], dtype=object)
     parts = []
     for site in compared_sites(sites):
-        own = predictions.subset(names == site)
-        table = figures_table(own, union_threshold=union_threshold, union_cutoff=union_cutoff)
+        of_site = predictions.subset(names == site)
+        table = figures_table(of_site, union_threshold=union_threshold, union_cutoff=union_cutoff)
         table = table[table["average"].isin(_AVERAGED)]
         shown = pd.concat(
             [
@@ -159,8 +159,8 @@ def site_figures(
         parts.append(
             shown.assign(
                 site=site,
-                radiographs=len(own.labels),
-                patients=len(set(own.patient_ids)),
+                radiographs=len(of_site.labels),
+                patients=len(set(of_site.patient_ids)),
             )
         )
     columns = ["site", "radiographs", "patients", "figure", "of", "value", "low", "high", "reason"]
@@ -168,36 +168,35 @@ def site_figures(
 
 
 def compared_sites(sites: Sequence[str]) -> list[str]:
-    """The sites that figures are given for, by name: all that are known, or none of just one."""
-    known = sorted({str(site) for site in sites if str(site)})
-    return known if len(known) > 1 else []
+    """The names of the sites that get their own figures: all known ones, or none if only one."""
+    names = sorted({str(site) for site in sites if str(site)})
+    return names if len(names) > 1 else []
 
 
 def auroc_two_ways(
     predictions: Mapping[str, Predictions], known: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
-    """The exact 18-label AUROC beside Keras's with 200 thresholds, and where they part.
+    """The exact 18-label AUROC beside Keras's with 200 thresholds, and why they differ.
 
     Args:
-        predictions: by what they are of; those of several folds are averaged over the folds.
-        known: the exact figure of some of them, as it stands elsewhere.
+        predictions: by evaluation; those of several folds are averaged over the folds.
+        known: the exact AUROC of some evaluations, as shown elsewhere.
 
     Returns:
-        `evaluation, exact, defined, labels` (over how many of the labels the exact figure is, in
-        any fold), `fewest_in_a_fold` (over how many in the fold that has the fewest; empty of one
-        model), `keras`, `difference` (Keras's less the exact), of which
-        `by_bins` (scores within a bin count as tied) and `by_undefined` (labels of one class only
-        count as 0), which add up to it.
+        `evaluation, exact, defined, labels` (how many of the labels are defined in any fold),
+        `fewest_in_a_fold` (how many in the fold with the fewest; empty for a single model),
+        `keras`, `difference` (Keras's minus exact), and its two parts `by_bins` (scores within a
+        bin count as tied) and `by_undefined` (labels with one class only count as 0).
     """
     rows = []
-    for name, found in predictions.items():
-        folds = np.zeros(len(found.labels)) if found.folds is None else found.folds
+    for name, item in predictions.items():
+        folds = np.zeros(len(item.labels)) if item.folds is None else item.folds
         parts = []
         any_fold = np.zeros(len(LABELS), bool)
         for fold in np.unique(folds):
-            own = found.subset(folds == fold)
-            exact = auroc(own.labels, own.probabilities)
-            keras = keras_aurocs(own.labels, own.probabilities)
+            rows_of_fold = item.subset(folds == fold)
+            exact = auroc(rows_of_fold.labels, rows_of_fold.probabilities)
+            keras = keras_aurocs(rows_of_fold.labels, rows_of_fold.probabilities)
             defined = ~np.isnan(exact)
             any_fold |= defined
             if not defined.any():
@@ -217,7 +216,7 @@ def auroc_two_ways(
                 "exact": exact_mean,
                 "defined": int(any_fold.sum()),
                 "labels": len(LABELS),
-                "fewest_in_a_fold": None if found.folds is None else int(table[:, 1].min()),
+                "fewest_in_a_fold": None if item.folds is None else int(table[:, 1].min()),
                 "keras": keras_mean,
                 "difference": keras_mean - exact_mean,
                 "by_bins": by_bins,
@@ -232,47 +231,46 @@ def auroc_two_ways(
 def reliability_bins(predictions: Predictions) -> pd.DataFrame:
     """The calibration of predictions, in ten bins of equal width, where the cortex is visible.
 
-    The one table of it: the drawing shows the rows of `all`, and the expected calibration errors
-    among the figures are of the same bins.
+    The drawing shows the rows of `all`; the expected calibration errors use the same bins.
 
     Returns:
         `label` (each cortex label, and `all` of them together), `above, up_to` (of the bin),
-        `rows, mean_probability, share_positive`, and of `all` the 95 % interval over patients of
-        the share, `share_low, share_high`; bins without rows are left out.
+        `rows, mean_probability, share_positive`, and for `all` the 95 % interval over patients of
+        the share, `share_low, share_high`. Bins without rows are left out.
     """
     truth, score, mask = _cortices(predictions)
     together = reliability_table(truth[mask][:, None], score[mask][:, None])
     rows = _bins_of(together, (POOLED,))
     owner = predictions.patient_ids[np.nonzero(mask)[0]]
-    place = np.searchsorted(together.edges[1:-1], score[mask])
-    for number, own in zip(np.flatnonzero(together.rows[0]), rows, strict=True):
-        inside = place == number
-        own |= _share_interval(truth[mask][inside], owner[inside])
+    bins = np.searchsorted(together.edges[1:-1], score[mask])
+    for number, row in zip(np.flatnonzero(together.rows[0]), rows, strict=True):
+        inside = bins == number
+        row |= _share_interval(truth[mask][inside], owner[inside])
     rows += _bins_of(reliability_table(truth, score, mask), CORTEX_LABELS)
     columns = ["label", "above", "up_to", "rows", "mean_probability", "share_positive"]
     return pd.DataFrame(rows, columns=[*columns, "share_low", "share_high"])
 
 
 def _bins_of(table: ReliabilityTable, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The bins that hold rows, one table of labels after the other."""
+    """The bins that are not empty, label by label."""
     return [
         {
             "label": label,
             "above": table.edges[number],
             "up_to": table.edges[number + 1],
-            "rows": int(table.rows[place, number]),
-            "mean_probability": table.mean_probability[place, number],
-            "share_positive": table.share_positive[place, number],
+            "rows": int(table.rows[index, number]),
+            "mean_probability": table.mean_probability[index, number],
+            "share_positive": table.share_positive[index, number],
         }
-        for place, label in enumerate(names)
-        for number in np.flatnonzero(table.rows[place])
+        for index, label in enumerate(names)
+        for number in np.flatnonzero(table.rows[index])
     ]
 
 
 def _share_interval(
     positive: npt.NDArray[np.float64], patient_ids: npt.NDArray[Any]
 ) -> dict[str, float]:
-    """The 95 % interval over patients of a share of labels; NaN where too few tell of it."""
+    """The 95 % interval over patients of a share of labels; NaN if there are too few."""
     share = WeightedShare(positive)
     (figure,) = with_intervals([Figure("share", POOLED, "", VISIBLE, NAN)], share, patient_ids)
     return {"share_low": figure.low, "share_high": figure.high}
@@ -281,9 +279,9 @@ def _share_interval(
 def _cortices(
     predictions: Predictions,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    place = len(LABELS) - len(CORTEX_LABELS)
+    first = len(LABELS) - len(CORTEX_LABELS)
     return (
-        predictions.labels[:, place:].astype(np.float64),
-        predictions.probabilities[:, place:].astype(np.float64),
+        predictions.labels[:, first:].astype(np.float64),
+        predictions.probabilities[:, first:].astype(np.float64),
         predictions.visible,
     )

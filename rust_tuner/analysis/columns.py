@@ -1,6 +1,6 @@
-"""The columns of results tables: what each shows, on the page and on the terminal.
+"""The columns of results tables, on the page and on the terminal.
 
-A table is one list; `report.page` and `terminal.table` draw it, each in its way.
+A table is one list of columns; `report.page` and `terminal.table` render it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from rust_tuner.words import METRICS, words
 
 Kind = Literal["text", "id", "whole", "number", "value", "yes_or_no", "interval"]
 
-# What a batch that holds the whole fold is marked by.
+# The column that marks a batch that holds the whole fold.
 ONE_STEP = "one_step"
 
 
@@ -29,9 +29,9 @@ class Column:
         header: on the page.
         kind: `text`, a trial's `id`, a `whole` number, a `number` of three digits, a
             hyperparameter's `value`, `yes_or_no`, or an `interval` that begins there.
-        narrow: its header on the terminal, in short lines; None where it stands on the page alone.
-        beside: of a number its standard deviation, of an interval the other end.
-        plus: what the page adds, as it counts from 1 and records count from 0.
+        narrow: its header on the terminal, in short lines; None if it is only on the page.
+        beside: the column of a number's standard deviation, or of an interval's other end.
+        plus: what the page adds, since it counts from 1 and records count from 0.
         digits: of a number, on the page.
         names: words in place of values, on the page.
         marked_by: a column that says whether the value is marked.
@@ -96,12 +96,12 @@ def trial_columns(
             "score_low", "95 % interval of the score, over folds", "interval", beside="score_high"
         ),
         Column("epoch", "epoch", "whole", narrow="epoch", plus=1),
-        Column("steps_per_epoch", "steps an epoch", "whole", marked_by=ONE_STEP),
+        Column("steps_per_epoch", "steps per epoch", "whole", marked_by=ONE_STEP),
         Column("seconds", "seconds", "number", digits=1),
     ]
 
 
-# Of what an outer fold gives, what the terminal has room for.
+# The figures of an outer fold that fit on the terminal.
 _NARROW = {
     "selection_score": "selection\nscore",
     "inner_estimate": "estimate,\ninner",

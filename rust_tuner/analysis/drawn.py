@@ -1,7 +1,6 @@
-"""What a figure draws beyond its points: means, intervals, boxes, as columns of its table.
+"""What a figure draws beyond its points: means, intervals and boxes, as columns of its table.
 
-The figures take them from here, and so do the CSV files beside them, so that whoever reads the file
-has every number that is drawn.
+Both the figures and the CSV files beside them use these columns, so a file has every drawn number.
 """
 
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ FloatArray = npt.NDArray[np.float64]
 
 INTERVAL = ("mean", "low", "high")
 BOX = ("mean", "median", "lower_quartile", "upper_quartile", "lower_whisker", "upper_whisker")
-# A whisker ends at the last value within so many times the box's height.
+# A whisker ends at the last value within this many times the box's height.
 _REACH = 1.5
 
 
@@ -26,7 +25,7 @@ def with_means(curves: pd.DataFrame, metric: str, *, by: Sequence[str] = ()) -> 
     Args:
         curves: `split, epoch, fold` and the metric.
         metric: the column.
-        by: columns that tell several curves apart.
+        by: columns that distinguish several curves.
     """
     folds = curves.groupby([*by, "split", "epoch"], sort=False)[metric]
     return curves.assign(
@@ -49,8 +48,8 @@ def best_epoch(mean: pd.Series, metric: str) -> int:
 def precision_steps(recall: FloatArray, precision: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The steps whose area is the average precision.
 
-    Between two recalls nothing is known, and a slanted line would flatter. Of one recall only the
-    highest precision counts.
+    Between two recalls nothing is known, and a sloping line would look too good. At each recall
+    only the highest precision counts.
     """
     reached = np.unique(recall[recall > 0])
     if not len(reached):
@@ -63,18 +62,18 @@ def precision_steps(recall: FloatArray, precision: FloatArray) -> tuple[FloatArr
 def with_intervals(scores: pd.DataFrame, *, by: Sequence[str] = ("model",)) -> pd.DataFrame:
     """Scores of folds with their `mean` and its 95 % interval, `low` and `high`.
 
-    The interval is `fold_interval`, which counts that the folds share training data.
+    The interval is `fold_interval`, which allows for the training data that folds share.
 
     Args:
         scores: `fold, value`, AUROCs.
-        by: columns that tell several models apart.
+        by: columns that distinguish several models.
     """
     if scores.empty:
         return scores.assign(**dict.fromkeys(INTERVAL, np.nan))
     parts = []
     for _, rows in scores.groupby(list(by), sort=False):
-        found = fold_interval(rows["value"].to_numpy(dtype=np.float64), bounds=UNIT)
-        parts.append(rows.assign(mean=found.value, low=found.low, high=found.high))
+        interval = fold_interval(rows["value"].to_numpy(dtype=np.float64), bounds=UNIT)
+        parts.append(rows.assign(mean=interval.value, low=interval.low, high=interval.high))
     return pd.concat(parts).loc[scores.index]
 
 
@@ -83,7 +82,7 @@ def with_boxes(scores: pd.DataFrame, *, by: str = "rank") -> pd.DataFrame:
 
     Args:
         scores: `fold, value`.
-        by: the column that tells the boxes apart.
+        by: the column that distinguishes the boxes.
     """
     if scores.empty:
         return scores.assign(**dict.fromkeys(BOX, np.nan))

@@ -1,6 +1,6 @@
 """The best hyperparameters of a search as a file for people and programs.
 
-From the project folder alone: no model code, no data and no TensorFlow.
+Needs only the project folder: no model code, no data and no TensorFlow.
 """
 
 import csv
@@ -38,9 +38,8 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
         number of trials, the weights really used, seed, protocol and versions.
 
     Raises:
-        SearchError: for another suffix, where no trial has completed, or where a trial cannot be
-            read.
-        ResumeError: where the folder holds no search.
+        SearchError: for another suffix, if no trial has completed, or if a trial cannot be read.
+        ResumeError: if the folder has no search.
 
     Examples:
         >>> best = export_best_hyperparameters("STUDY/regime_2", "best.yaml")
@@ -64,17 +63,17 @@ def best_hyperparameters(project: Project) -> BestHyperparameters:
     """What `export_best_hyperparameters` writes.
 
     Raises:
-        SearchError: where no trial has completed, or a trial cannot be read.
+        SearchError: if no trial has completed, or a trial cannot be read.
     """
     if project.problems:
-        # It may be the best one; the second best must not take its place unsaid.
+        # A damaged trial may be the best; the second best must not replace it silently.
         raise SearchError(
-            f"{project.folder}: {'; '.join(project.problems)}; run the search again, which takes "
-            "up what is damaged, and export then"
+            f"{project.folder}: {'; '.join(project.problems)}; run the search again to "
+            "repair what is damaged, then export"
         )
     best = project.best
     if best is None:
-        raise SearchError(f"{project.folder}: no trial has completed, so none is the best")
+        raise SearchError(f"{project.folder}: no trial has completed, so there is no best trial")
     run = project.run
     interval = best.interval(project.objective.removeprefix("val_"))
     compared = project.ties
@@ -106,7 +105,7 @@ def _as_csv(best: Json) -> str:
     hyperparameters = best["hyperparameters"]
     assert isinstance(hyperparameters, dict)
     rest = _flatten({k: v for k, v in best.items() if k != "hyperparameters"}, "")
-    # Hyperparameters keep their plain names, which is what most readers look for.
+    # Hyperparameters keep their plain names, which most readers look for.
     flat = {f"hyperparameters.{k}" if k in rest else k: v for k, v in hyperparameters.items()}
     flat |= rest
     buffer = io.StringIO()

@@ -1,6 +1,6 @@
-"""The radiographs that a model got most wrong: which they are, and their thumbnails.
+"""The radiographs with the largest errors of a model, and their thumbnails.
 
-Thumbnails are pictures of patients: who must not share the radiographs must not share them either.
+Thumbnails are pictures of patients: if the radiographs must not be shared, nor must they.
 """
 
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ _KEYS = ("patient_id", "visit", "view")
 
 
 def worst_errors(predictions: pd.DataFrame, *, count: int = 9) -> pd.DataFrame:
-    """The radiographs that were misread, the worst first.
+    """The misread radiographs, the worst first.
 
-    A radiograph's error is how many points its visible cortices' most likely scores are off
-    altogether. Of equal errors the one whose expected scores (the means under the four normalised
-    probabilities) are further off comes first.
+    A radiograph's error is the sum of the absolute errors, in points, of the most likely scores of
+    its visible cortices. Ties are broken by the error of the expected scores (the means under the
+    four normalised probabilities).
 
     Args:
         predictions: from `read_predictions`.
@@ -46,8 +46,8 @@ def worst_errors(predictions: pd.DataFrame, *, count: int = 9) -> pd.DataFrame:
     table = predictions[["image", *_KEYS]].assign(
         error=np.nansum(np.abs(likeliest - truth), axis=1),
         expected_error=np.nansum(np.abs(decoded.expected - truth), axis=1),
-        **{f"{cortex}_true": truth[:, place] for place, cortex in enumerate(CORTICES)},
-        **{f"{cortex}_predicted": likeliest[:, place] for place, cortex in enumerate(CORTICES)},
+        **{f"{cortex}_true": truth[:, column] for column, cortex in enumerate(CORTICES)},
+        **{f"{cortex}_predicted": likeliest[:, column] for column, cortex in enumerate(CORTICES)},
     )
     table = table[table["error"] > 0]
     order = ["error", "expected_error"]
@@ -57,28 +57,28 @@ def worst_errors(predictions: pd.DataFrame, *, count: int = 9) -> pd.DataFrame:
 
 
 def find_images(table: pd.DataFrame, manifest: Path | None) -> dict[str, Path]:
-    """Where the radiographs of a table lie now, also where a study and its manifest were moved.
+    """Locate the radiographs of a table, even if a study and its manifest were moved.
 
     Args:
         table: `image, patient_id, visit, view`.
-        manifest: the study's manifest; what the table itself says is taken where it is None or
-            cannot be read.
+        manifest: the study's manifest; if it is None or cannot be read, the paths in the table
+            are used.
 
     Returns:
         `image` of the table -> file.
     """
-    known: Mapping[tuple[str, ...], str] = {}
+    paths: Mapping[tuple[str, ...], str] = {}
     if manifest is not None:
         try:
-            # Whose pictures they are was settled when the study was prepared.
+            # Patient ids were checked when the study was prepared.
             rows = load_manifest(manifest, distinct_patients=True).table
         except (RustTunerError, OSError):
             rows = table.iloc[:0]
-        known = {
+        paths = {
             tuple(row[name] for name in _KEYS): row["image"] for row in rows.to_dict("records")
         }
     return {
-        row["image"]: Path(known.get(tuple(row[name] for name in _KEYS), row["image"]))
+        row["image"]: Path(paths.get(tuple(row[name] for name in _KEYS), row["image"]))
         for row in table.to_dict("records")
     }
 
@@ -89,12 +89,12 @@ def read_thumbnails(images: Mapping[str, Path]) -> dict[str, Thumbnail]:
     Args:
         images: name -> file; one that cannot be read is left out.
     """
-    found = {}
+    thumbnails = {}
     for name, path in images.items():
         try:
             pixels = load_image(path, size=THUMBNAIL_SIZE, resize="letterbox").mean(axis=2)
         except ImageError:
             continue
         light = (pixels + 1) / max(float(pixels.max()) + 1, 1e-6)
-        found[name] = (255 * light).round().astype(np.uint8)
-    return found
+        thumbnails[name] = (255 * light).round().astype(np.uint8)
+    return thumbnails

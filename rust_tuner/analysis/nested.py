@@ -1,8 +1,8 @@
-"""What a nested cross-validation is worth: selection score, estimate, and the gap between them.
+"""The tables of a nested cross-validation: selection score, estimate, and the gap between them.
 
-From records alone, without TensorFlow. A *selection score* is what a search promised for its best
-trial; an *estimate* is what the tuned model reached on patients that nothing inside its outer fold
-had seen. The gap is the optimism of the search, less what a refit on more patients gains.
+They need records only, not TensorFlow. A *selection score* is the score of a search's best trial;
+an *estimate* is the score of the tuned model on the patients that its outer fold left out. The gap
+is the optimism of the search, less the gain of a refit on more patients.
 """
 
 import itertools
@@ -28,7 +28,7 @@ from rust_tuner.records.nested import (
 from rust_tuner.scope import SCOPES
 
 OUTER_FOLD = "outer_fold"
-# What each row of the summary is, in the words of every table.
+# The names of the summary's rows, in every table.
 SUMMARY_NAMES = {
     "selection_score": "selection score",
     "inner_estimate": "estimate, inner models",
@@ -39,17 +39,18 @@ SUMMARY_NAMES = {
     "view_only_baseline": "view only",
 }
 SUMMARY_CAPTION = (
-    "Selection score: mean over the inner folds of the trial that the searches inside an outer "
-    "fold chose. Estimate, inner models: the same models on the outer fold's own patients, which "
-    "nothing inside had seen. Optimism: the first less the second. Estimate: the configuration "
-    "refitted on all outer training patients, more than any inner model saw. Gap: selection score "
-    "less estimate; it is the optimism less what the refit gains, and may be negative. Mean and "
-    "standard deviation over the outer folds. Pooled: one AUROC of all out-of-fold predictions; it "
-    "also compares patients across the models of different folds, whose probabilities need not be "
-    "of one scale, so it is often a little lower. Intervals: 95 %. That of the estimate is of the "
-    "procedure, search and training on other patients included: t over the outer folds with the "
-    "variance of Nadeau and Bengio, since the folds share training patients. That of the pooled "
-    "estimate is over patients, of the models as they were trained."
+    "Selection score: mean over the inner folds of the trial chosen by the searches in an outer "
+    "fold. Estimate, inner models: the same models on the patients that the outer fold left out. "
+    "Optimism: the first minus the second. Estimate: the configuration refitted on all outer "
+    "training patients, which are more than any inner model saw. Gap: selection score minus "
+    "estimate, which is the optimism minus the gain of the refit and may be negative. Mean and "
+    "standard deviation are over the outer folds. Pooled: one AUROC of all out-of-fold "
+    "predictions. It also compares patients across the models of different folds, whose "
+    "probabilities may differ in scale, so it is often slightly lower. Intervals: 95 %. The "
+    "interval of the estimate is that of the whole procedure, including search and training on "
+    "other patients: t over the outer folds with the variance of Nadeau and Bengio, since the "
+    "folds share training patients. The interval of the pooled estimate is over patients, for the "
+    "models as trained."
 )
 
 
@@ -71,7 +72,7 @@ def nested_summary(
         over the outer folds. `pooled`: one AUROC of all out-of-fold predictions, with its interval
         over patients, of the models as they were trained. What is undefined is None.
     """
-    # Whose pictures they are was settled when the study was prepared.
+    # Patient ids were checked when the study was prepared.
     table = Radiographs(predictions[list(COLUMNS)], distinct_patients=True)
     labels, visible = table.labels, table.visible
     answers = predictions[[f"probability_{label}" for label in LABELS]].to_numpy(np.float32)
@@ -87,7 +88,7 @@ def nested_summary(
         }
         for name in SPREADS
     }
-    # Of as many folds as there are; sites that are left out may be of any size.
+    # The mean over the folds, since sites that are left out may have any size.
     overlap = float(np.mean([r.validation.patients / r.training.patients for r in outer]))
     for figure in FIGURES:
         of_folds = [record.estimate[figure] for record in outer]
@@ -117,11 +118,11 @@ def nested_summary(
 
 
 def outer_table(nested: Nested) -> pd.DataFrame:
-    """One row a finished outer fold.
+    """One row per finished outer fold.
 
     Returns:
         `outer_fold` (from 0), the four hyperparameters, `epoch` (from 0), then of both AUROCs
-        `selection_score_...` (what the searches inside promised), `inner_estimate_...` (the same
+        `selection_score_...` (of the searches inside the fold), `inner_estimate_...` (the same
         models on the outer validation patients), `optimism_...` (the first less the second),
         `estimate_...` (the refitted model on the outer validation patients), `gap_...` (selection
         score less estimate) and `view_only_baseline_...`; the numbers of radiographs and patients
@@ -141,7 +142,7 @@ def outer_table(nested: Nested) -> pd.DataFrame:
 
 
 def summary_table(nested: Nested) -> pd.DataFrame:
-    """The summary: `what, metric, value, std, low, high`; no rows where it is not finished.
+    """The summary: `what, metric, value, std, low, high`; no rows if it is not finished.
 
     `std` is over the outer folds, `low` and `high` are the ends of a 95 % interval.
     """

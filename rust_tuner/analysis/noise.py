@@ -1,7 +1,7 @@
-"""The noise floor of a study, from its records alone and without TensorFlow.
+"""The noise floor of a study, from its records only and without TensorFlow.
 
-What the score of one configuration varies by, under other seeds and other assignments to folds, is
-what a difference between two configurations, or between two studies, has to exceed.
+The score of one configuration varies with the seed and with the assignment to folds. A difference
+between two configurations, or between two studies, has to exceed this variation.
 """
 
 import math
@@ -14,16 +14,16 @@ from rust_tuner.records.noise import METRICS_REPEATED
 
 KINDS = {"seed": "other seeds, same folds", "assignment": "other assignments to folds"}
 NOISE_CAPTION = (
-    "Seeds: the same folds, other initial weights, order, flips and dropout; the noise between two "
-    "trials of one search. Assignments: the patients divided into folds anew; the noise between "
-    "two studies. SD: standard deviation of the repeats. 95 % range: where one more repeat is "
-    "expected. Difference: what two repeats of the same configuration differ by in no more than "
-    "5 % of cases. All but mean and SD take the scores as normal."
+    "Seeds: the same folds with other initial weights, order, flips and dropout; the noise between "
+    "two trials of one search. Assignments: the patients assigned to folds again; the noise "
+    "between two studies. SD: standard deviation of the repeats. 95 % range: where one more repeat "
+    "is expected. Difference: exceeded by two repeats of the same configuration in no more than "
+    "5 % of cases. All but mean and SD assume that the scores are normally distributed."
 )
 
 
 def noise_spread(values: pd.DataFrame) -> pd.DataFrame:
-    """What the repeats of each kind vary by.
+    """How much the repeats of each kind vary.
 
     Args:
         values: `kind, repeat, metric, value`, as `NoiseFloor.values`.
@@ -31,24 +31,24 @@ def noise_spread(values: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `kind, metric, repeats, mean, std` (n - 1), `std_low` and `std_high` (the 95 % confidence
         interval of the standard deviation, from chi-squared), `low` and `high` (the 95 %
-        prediction interval of one more repeat, from Student's t), `difference` (what two repeats
-        differ by in no more than 5 % of cases). All but `mean` are NaN where there are fewer than
-        two repeats; the last five take the scores as normal.
+        prediction interval of one more repeat, from Student's t), `difference` (exceeded by two
+        repeats in no more than 5 % of cases). All but `mean` are NaN if there are fewer than two
+        repeats; the last five assume that the scores are normally distributed.
     """
     rows = []
     for kind in KINDS:
         for metric in METRICS_REPEATED:
-            own = values[(values["kind"] == kind) & (values["metric"] == metric)]["value"]
-            if own.empty:
+            scores = values[(values["kind"] == kind) & (values["metric"] == metric)]["value"]
+            if scores.empty:
                 continue
-            number, mean = len(own), float(own.mean())
+            number, mean = len(scores), float(scores.mean())
             row: dict[str, object] = {
                 "kind": kind,
                 "metric": metric,
                 "repeats": number,
                 "mean": mean,
             }
-            row |= _spread(float(own.std(ddof=1)), number, mean) if number > 1 else {}
+            row |= _spread(float(scores.std(ddof=1)), number, mean) if number > 1 else {}
             rows.append(row)
     names = ["kind", "metric", "repeats", "mean", "std", "std_low", "std_high", "low", "high"]
     return pd.DataFrame(rows, columns=[*names, "difference"])

@@ -1,6 +1,6 @@
-"""What can be checked from a study's records alone, without training anything.
+"""Checks of a study's records, which train nothing.
 
-A check that cannot be made yet says so; it never counts as passed.
+A check that cannot be made yet is reported as such; it never counts as passed.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ _CHECKS: dict[str, Step] = {}
 
 
 def record_checks(records: StudyRecords) -> list[Verdict]:
-    """Every check that a study's records allow; one that they do not allow yet is `not_run`."""
+    """All checks of a study's records; one that is not possible yet is `not_run`."""
     checks = []
     for question, step in _CHECKS.items():
         try:
@@ -36,7 +36,7 @@ def record_checks(records: StudyRecords) -> list[Verdict]:
 
 
 def _asks(question: str) -> Callable[[Step], Step]:
-    """Make a function the check that answers a question; checks stand in their order here."""
+    """Register a function as the check that answers a question, in the order of this file."""
 
     def add(step: Step) -> Step:
         _CHECKS[question] = step
@@ -49,13 +49,13 @@ def _asks(question: str) -> Callable[[Step], Step]:
 def _records_are_whole(records: StudyRecords) -> tuple[Status, str]:
     if records.problems:
         return FAILED, f"{len(records.problems)} damaged parts, named in the summary"
-    return PASSED, "every part that is there can be read"
+    return PASSED, "every existing part can be read"
 
 
-@_asks("Is no patient both sealed and developed on?")
+@_asks("Is no patient in both hold-out and development set?")
 def _holdout_is_apart(records: StudyRecords) -> tuple[Status, str]:
     if records.split is None:
-        return NOT_YET, "there is no split.json"
+        return NOT_YET, "split.json is missing"
     development, holdout = set(records.split.development), set(records.split.holdout)
     both = development & holdout
     if both:
@@ -71,9 +71,9 @@ def _folds_cover(records: StudyRecords) -> tuple[Status, str]:
     for number, record in records.split.folds.items():
         patients = record.patients
         if set(patients) != development:
-            return FAILED, f"the {number} folds hold other patients than the development set"
+            return FAILED, f"the {number} folds do not have the patients of the development set"
         if set(patients.values()) != set(range(int(number))):
-            return FAILED, f"the {number} folds are numbered otherwise, or one is empty"
+            return FAILED, f"the {number} folds are misnumbered, or one is empty"
     numbers = ", ".join(sorted(records.split.folds, key=int))
     return PASSED, f"folds of {numbers}: each patient of the development set is in one fold"
 
@@ -92,7 +92,7 @@ def _split_is_the_studys(records: StudyRecords) -> tuple[Status, str]:
 def _same_data(records: StudyRecords) -> tuple[Status, str]:
     targets = {name: project.run.subject.targets for name, project in records.projects.items()}
     if len(targets) < 2:
-        return NOT_YET, "fewer than two parts are there"
+        return NOT_YET, "fewer than two parts have been run"
     if len(set(targets.values())) > 1:
         return FAILED, "parts were trained on different labels; see Provenance"
     return PASSED, f"{len(targets)} parts, SHA-256 {str(next(iter(targets.values())))[:12]}"
@@ -102,7 +102,7 @@ def _same_data(records: StudyRecords) -> tuple[Status, str]:
 def _same_weights(records: StudyRecords) -> tuple[Status, str]:
     used = {name: _weights(project)[1] for name, project in _tuned(records).items()}
     if not used:
-        return NOT_YET, "no search has been begun"
+        return NOT_YET, "no search has been started"
     if len(set(used.values())) > 1:
         return FAILED, f"{', '.join(used)} used different weights; see Provenance"
     return PASSED, f"{', '.join(used)}: SHA-256 {str(next(iter(used.values())))[:12]}"
@@ -112,7 +112,7 @@ def _same_weights(records: StudyRecords) -> tuple[Status, str]:
 def _pretrained(records: StudyRecords) -> tuple[Status, str]:
     asked = {name: _weights(project)[0] for name, project in _tuned(records).items()}
     if not asked:
-        return NOT_YET, "no search has been begun"
+        return NOT_YET, "no search has been started"
     random = [name for name, weights in asked.items() if weights == "random"]
     if random:
         return FAILED, f"random weights in {', '.join(random)}: their figures say nothing"
@@ -121,7 +121,7 @@ def _pretrained(records: StudyRecords) -> tuple[Status, str]:
 
 @_asks("Did the batch size take effect?")
 def _batch_size_was_applied(records: StudyRecords) -> tuple[Status, str]:
-    """Whether all trials' steps an epoch are those of their batch sizes on one number of rows."""
+    """Whether one number of rows explains the batch size and steps per epoch of every trial."""
     sizes: dict[int, int] = {}
     low, high, count, whole = 0, 0, 0, 0
     for project in (records.regime_1, records.regime_2):
@@ -131,7 +131,7 @@ def _batch_size_was_applied(records: StudyRecords) -> tuple[Status, str]:
                 continue
             steps = max(fold.steps_per_epoch for fold in trial.folds)
             sizes[size] = steps
-            # So many rows make `steps` batches of `size`, the last of which may be smaller.
+            # The numbers of rows that make `steps` batches of `size`; the last may be smaller.
             fewest, most = (steps - 1) * size + 1, steps * size
             low, high = max(low, fewest), min(high or most, most)
             count += 1
@@ -140,38 +140,38 @@ def _batch_size_was_applied(records: StudyRecords) -> tuple[Status, str]:
         return NOT_YET, "no search has a finished trial"
     if low > high:
         return FAILED, (
-            f"the steps an epoch of {count} trials do not fit their batch sizes on any number of "
-            "radiographs"
+            f"the steps per epoch of {count} trials do not match their batch sizes for any number "
+            "of radiographs"
         )
     rows = str(low) if low == high else f"{low} to {high}"
-    told = f"{len(sizes)} batch sizes; their steps an epoch fit {rows} radiographs a fold"
+    reason = f"{len(sizes)} batch sizes; their steps per epoch match {rows} radiographs per fold"
     held = sum(steps == 1 for steps in sizes.values())
     if held:
-        told = (
-            f"{held} of {len(sizes)} batch sizes held all that a fold trains on, so that an epoch "
-            f"was one step, in {whole} of {count} trials: these sizes made no difference"
+        reason = (
+            f"{held} of {len(sizes)} batch sizes held all that a fold trains on, so an epoch was "
+            f"one step, in {whole} of {count} trials: these sizes made no difference"
         )
     if len(sizes) > 1 and 2 * held > len(sizes):
-        return FAILED, told
-    # One size that holds the whole fold has nothing to be compared with.
+        return FAILED, reason
+    # A single size that holds the whole fold cannot be compared with another.
     is_alike = len(sizes) > 1 and len(set(sizes.values())) == 1
-    return (WARNING if held or is_alike else PASSED), told
+    return (WARNING if held or is_alike else PASSED), reason
 
 
 @_asks("Did every trial end with a score?")
 def _is_complete(records: StudyRecords) -> tuple[Status, str]:
-    found = _tuned(records)
-    if not found:
-        return NOT_YET, "no search has been begun"
-    told, is_done = [], True
-    for name, project in found.items():
+    projects = _tuned(records)
+    if not projects:
+        return NOT_YET, "no search has been started"
+    lines, is_done = [], True
+    for name, project in projects.items():
         ended = sum(trial.status in ("COMPLETED", "FAILED") for trial in project.trials)
         failed = sum(trial.status == "FAILED" for trial in project.trials)
-        told.append(f"{name} {ended} of {project.run.num_trials}")
+        lines.append(f"{name} {ended} of {project.run.num_trials}")
         if failed:
-            told[-1] += f" ({failed} failed)"
+            lines[-1] += f" ({failed} failed)"
         is_done = is_done and ended == project.run.num_trials and not failed
-    return (PASSED if is_done else WARNING), "; ".join(told)
+    return (PASSED if is_done else WARNING), "; ".join(lines)
 
 
 @_asks("Do scores on visible cortices beat the view alone?")
@@ -184,22 +184,22 @@ def _beats_the_view(records: StudyRecords) -> tuple[Status, str]:
     }
     if not found:
         return NOT_YET, "nothing has a score yet"
-    told = "; ".join(f"{name} {item.doubt or item.told}" for name, item in found.items())
+    reason = "; ".join(f"{name} {item.doubt or item.told}" for name, item in found.items())
     answers = {item.answer for item in found.values()}
     if "below" in answers:
-        return FAILED, told
+        return FAILED, reason
     if answers == {"undecided"}:
-        return NOT_YET, told
-    return (PASSED if answers == {"above"} else WARNING), told
+        return NOT_YET, reason
+    return (PASSED if answers == {"above"} else WARNING), reason
 
 
-@_asks("Was the hold-out set looked at once, and by itself?")
+@_asks("Was the hold-out set looked at once, with sealed patients only?")
 def _one_look(records: StudyRecords) -> tuple[Status, str]:
     looks = records.looks
     if looks and looks[-1].state == "begun":
-        return WARNING, f"a look was begun on {looks[-1]}: run rust-tuner final again"
+        return WARNING, f"a look was started on {looks[-1]}: run rust-tuner final again"
     if records.holdout is None and looks:
-        return FAILED, f"looked at on {looks[-1]}, but final/holdout.json is not there"
+        return FAILED, f"looked at on {looks[-1]}, but final/holdout.json is missing"
     if records.holdout is None:
         return NOT_YET, "it is sealed"
     rows, shown = records.holdout.radiographs, records.predictions
@@ -210,7 +210,7 @@ def _one_look(records: StudyRecords) -> tuple[Status, str]:
         if strangers:
             return FAILED, f"{len(strangers)} patients of predictions.csv were not sealed"
     if len(looks) > 1:
-        # The same model finds the same; another one may owe its choice to an earlier look.
+        # The same model gives the same figures; another may be chosen because of an earlier look.
         is_same = len({look.model_sha256 for look in looks}) == 1
         with_model = "always with the same model" if is_same else "with different models"
         return (WARNING if is_same else FAILED), f"{count_text(looks)}; {with_model}"
@@ -218,15 +218,15 @@ def _one_look(records: StudyRecords) -> tuple[Status, str]:
 
 
 def _weights(project: Project) -> tuple[str | None, str | None]:
-    """Which weights were asked for, and the SHA-256 of those used."""
+    """The requested weights, and the SHA-256 of those used."""
     used = project.run.subject.weights
     return (None, None) if used is None else (used.asked, used.sha256)
 
 
 def _tuned(records: StudyRecords) -> Mapping[str, Project]:
-    found: dict[str, Any] = {
+    projects: dict[str, Any] = {
         SEARCH_NAMES[REGIME_1]: records.regime_1,
         SEARCH_NAMES[REGIME_2]: records.regime_2,
         "cross-validation": records.cross_validation,
     }
-    return {name: project for name, project in found.items() if project is not None}
+    return {name: project for name, project in projects.items() if project is not None}

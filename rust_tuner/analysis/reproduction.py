@@ -1,4 +1,4 @@
-"""How to make a study again: the commands, what they cannot say, and what to cite."""
+"""How to reproduce a study: the commands, notes on them, and what to cite."""
 
 import shlex
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from rust_tuner.records.project import REGIME_1, Project
 from rust_tuner.records.run import RunManifest
 from rust_tuner.records.study_record import StudyRecord
 
-# What the choices `--protocol` stands for differ in.
+# The fields in which the presets of `--protocol` differ.
 _PRESET_FIELDS = ("objective", "resize", "flips", "masked_loss")
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Commands that make the study again, what they do not say, and what to cite."""
+    """Commands that reproduce the study, notes on them, and what to cite."""
 
     commands: list[str]
     notes: list[str]
@@ -28,7 +28,7 @@ class Reproduction:
 
 
 def reproduction(records: StudyRecords) -> Reproduction:
-    """How to make the study again, and what to cite."""
+    """How to reproduce the study, and what to cite."""
     protocol = {} if records.study is None else records.study.protocol
     notes = [
         "The same seed gives the same trials and scores: bitwise with the same machine, versions "
@@ -41,12 +41,12 @@ def reproduction(records: StudyRecords) -> Reproduction:
     }
     notes += [f"Weights {name} had the SHA-256 {sha256}." for sha256, name in hashes.items()]
     if records.study is None:
-        notes.append("study.json is missing, so the commands are not known.")
+        notes.append("study.json is missing, so the commands are unknown.")
         return Reproduction([], notes, _cite(records))
     odd = _without_option(protocol)
     if odd:
         notes.append(
-            f"{', '.join(odd)} cannot be said on the command line. From Python: "
+            f"{', '.join(odd)} cannot be set on the command line. From Python: "
             'Study("STUDY", "MANIFEST.csv", Protocol.from_json(protocol)), with the protocol of '
             "study.json."
         )
@@ -54,7 +54,7 @@ def reproduction(records: StudyRecords) -> Reproduction:
 
 
 def preset_of(protocol: Mapping[str, Any]) -> str | None:
-    """Which of the choices that `--protocol` names a protocol has: `study`, `clinical` or None."""
+    """The preset of `--protocol` that a protocol follows: `study`, `clinical` or None."""
     for name, choices in (("study", Protocol.study()), ("clinical", Protocol.clinical())):
         known = choices.to_json()
         if all(protocol.get(item) == known[item] for item in _PRESET_FIELDS):
@@ -69,7 +69,7 @@ def _views(protocol: Mapping[str, Any]) -> str | None:
 
 
 def _without_option(protocol: Mapping[str, Any]) -> list[str]:
-    """Choices that differ from the defaults and that no option can make."""
+    """Choices that differ from the defaults and have no option."""
     odd = []
     if preset_of(protocol) is None:
         odd += list(_PRESET_FIELDS)
@@ -122,7 +122,7 @@ def _commands(records: StudyRecords, study: StudyRecord) -> list[str]:
 
 
 def _repeats(records: StudyRecords) -> list[str]:
-    """The commands of nested cross-validation and noise floor, where they have been run."""
+    """The commands of nested cross-validation and noise floor, if they have been run."""
     lines = []
     if records.nested is not None:
         nested = records.nested.run
@@ -156,7 +156,7 @@ def _ranges(run: RunManifest | NestedManifest, names: tuple[str, ...]) -> list[s
     for name in names:
         values = (run.protocol or {}).get(name)
         if name == "batch_size_range" and run.fit_batch_sizes:
-            continue  # The option would have it drawn from as it is.
+            continue  # A range given by the option would be used without fitting it.
         if isinstance(values, list):
             option = f"--{name.removesuffix('_range').replace('_', '-')}"
             option += "s" if name.endswith("_range") else ""
@@ -165,7 +165,7 @@ def _ranges(run: RunManifest | NestedManifest, names: tuple[str, ...]) -> list[s
 
 
 def _fixed_otherwise(first: Project | None, second: Project) -> list[object]:
-    """Regime II's fixed values, where they are not those of Regime I's best."""
+    """Regime II's fixed values, if they are not those of Regime I's best."""
     taken = second.best or (second.trials[0] if second.trials else None)
     if taken is None:
         return []

@@ -1,7 +1,7 @@
-"""The figures of a study's hold-out set and out-of-fold predictions: the one place each is from.
+"""The figures of a study's hold-out set and out-of-fold predictions, from one source.
 
-The terminal, the page, its drawings and files, the summary and the checklists all take them from
-here, so that a figure has one value and one interval wherever it stands.
+The terminal, the page, its drawings and files, the summary and the checklists all use them, so that
+a figure has the same value and interval everywhere.
 """
 
 import math
@@ -25,21 +25,21 @@ from rust_tuner.scope import SCOPES
 # What an interval is over.
 OVER = "interval_over"
 PATIENTS, FOLDS = "patients", "folds"
-# What the tuned model's cross-validation predicted, in words.
+# The predictions of the tuned model's cross-validation, in words.
 DEVELOPMENT_TOTALS = "the out-of-fold predictions of the tuned model's cross-validation"
 
 _COLUMNS = (
     *("figure", "of", "average", "counted", "value", "low", "high"),
     *("defined", "total", "reason"),
 )
-# Of the most likely scores, where the cortex is visible: first wherever figures stand.
+# Of the most likely scores, where the cortex is visible; these come first in every list.
 SCORE_FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "kappa")
 ERROR = "expected_calibration_error"
 _NAMES_OF_METRICS = ("auroc", "precision", "recall", "f1")
 # Figures of records of earlier versions that have another name now, or none.
 _FORMERLY = {"exact": "accuracy"}
 _DROPPED = ("icc_analytic",)
-# Further apart two values are not one that was written and read.
+# Values further apart than this are different, not rounded.
 _AS_WRITTEN = 1e-6
 
 Key = tuple[str, str, str, str]
@@ -47,14 +47,14 @@ Row = dict[str, Any]
 
 
 def holdout_figures(records: StudyRecords) -> pd.DataFrame:
-    """Every figure of the hold-out set that is known.
+    """Every known figure of the hold-out set.
 
-    What the look recorded stands; what its version did not know yet is computed from
-    `final/predictions.csv`, and so is an interval of an earlier version that does not hold its
+    Recorded figures are used as they are. Figures that an earlier version did not record are
+    computed from `final/predictions.csv`, and so are its intervals that do not contain their
     estimate.
 
     Returns:
-        As `figures_table`, and `interval_over`; empty where nothing is known.
+        As `figures_table`, and `interval_over`; empty if no figure is known.
     """
     computed = None
     if records.predictions is not None and not foreign_predictions(records):
@@ -68,13 +68,13 @@ def holdout_figures(records: StudyRecords) -> pd.DataFrame:
 
 
 def foreign_predictions(records: StudyRecords) -> str:
-    """Why `final/predictions.csv` is not what `final/holdout.json` tells of; empty where it is."""
+    """Why `final/predictions.csv` does not match `final/holdout.json`; empty if it does."""
     if records.holdout is None or records.predictions is None:
         return ""
     fault = difference_from(records.predictions, records.holdout)
     return (
-        f"final/predictions.csv is not what final/holdout.json was made of ({fault}), so no figure "
-        "is taken from it; restore it from a copy."
+        f"final/predictions.csv does not match final/holdout.json ({fault}), so its figures are "
+        "not used; restore it from a copy."
         if fault
         else ""
     )
@@ -84,8 +84,8 @@ def recorded_figures(holdout: Holdout | None, computed: pd.DataFrame | None = No
     """The figures of `final/holdout.json`; see `holdout_figures`.
 
     Args:
-        holdout: what it holds; None where it is not there.
-        computed: from `figures_table`, of the same predictions; None where they are not there.
+        holdout: its content; None if it is missing.
+        computed: from `figures_table`, of the same predictions; None if they are missing.
     """
     table = pd.DataFrame(columns=list(_COLUMNS)) if computed is None else computed
     rows: dict[Key, Row] = {_key(row): row for row in _records(table)}
@@ -96,7 +96,7 @@ def recorded_figures(holdout: Holdout | None, computed: pd.DataFrame | None = No
         if _holds(row):
             rows[key] = row
         elif key not in rows:
-            reason = "the interval that was recorded does not hold the figure"
+            reason = "the recorded interval does not contain the figure"
             rows[key] = row | {"low": math.nan, "high": math.nan, "reason": reason}
     for key, value in _values(holdout) if holdout is not None else ():
         known = rows.get(key)
@@ -112,7 +112,7 @@ def recorded_figures(holdout: Holdout | None, computed: pd.DataFrame | None = No
 
 
 def holdout_metrics(records: StudyRecords) -> dict[str, float | None]:
-    """The main figures of the hold-out set: of the most likely scores first, then as recorded."""
+    """The main figures of the hold-out set: the most likely scores first, then as recorded."""
     found = {} if records.holdout is None else records.holdout.metrics.by_name
     figures = holdout_figures(records)
     rest = {name: value for name, value in found.items() if name not in SCORE_FIGURES}
@@ -120,7 +120,7 @@ def holdout_metrics(records: StudyRecords) -> dict[str, float | None]:
 
 
 def out_of_fold_scores(records: StudyRecords) -> dict[str, float | None]:
-    """The figures of the tuned model's most likely scores out of fold; none where not known."""
+    """The figures of the tuned model's most likely scores out of fold; empty if unknown."""
     project = records.cross_validation
     if project is None:
         return {}
@@ -138,7 +138,7 @@ def out_of_fold_figures(project: Project, union: UnionCutoff) -> pd.DataFrame:
 
     Args:
         project: a search on radiographs.
-        union: where the model says union.
+        union: the definition of union.
 
     Returns:
         As `holdout_figures`.
@@ -172,7 +172,7 @@ def out_of_fold_figures(project: Project, union: UnionCutoff) -> pd.DataFrame:
 
 
 def union_of(records: StudyRecords) -> UnionCutoff:
-    """What union is in a study, and from which predicted total on the model says so."""
+    """The threshold of union in a study, and the cut-off of the predicted total."""
     asked = None if records.study is None else records.study.protocol.get("union_threshold")
     threshold = float(asked) if isinstance(asked, int | float) else UNION_THRESHOLD
     found = records.holdout
@@ -182,11 +182,11 @@ def union_of(records: StudyRecords) -> UnionCutoff:
 
 
 def recorded_cutoff(holdout: Holdout, threshold: float = UNION_THRESHOLD) -> UnionCutoff:
-    """The cut-off of `final/holdout.json`; of an earlier version's the threshold itself."""
+    """The cut-off of `final/holdout.json`; the threshold itself for an earlier version."""
     threshold = holdout.union_threshold or threshold
     known = holdout.union_cutoff
     if known is None:
-        how = "not chosen, the threshold of the true total was taken by an earlier version"
+        how = "not chosen: an earlier version used the threshold of the true total"
         return UnionCutoff(threshold, threshold, how)
     return UnionCutoff(
         known.value,
@@ -203,7 +203,7 @@ def development_cutoff(project: Project | None, *, threshold: float) -> UnionCut
     """Choose the cut-off on the tuned model's out-of-fold predictions of the development set.
 
     Args:
-        project: its cross-validation; None where there is none.
+        project: its cross-validation, or None.
         threshold: a true total of at least this is union.
     """
     try:
@@ -211,13 +211,13 @@ def development_cutoff(project: Project | None, *, threshold: float) -> UnionCut
             raise LookupError("there is no cross-validation of the tuned model")
         totals = out_of_fold_predictions(project).totals
     except DAMAGED as error:
-        how = f"not chosen, the threshold of the true total is taken: {error}"
+        how = f"not chosen, the threshold of the true total is used: {error}"
         return UnionCutoff(threshold, threshold, how)
     return choose_union_cutoff(totals, threshold=threshold, of=DEVELOPMENT_TOTALS)
 
 
 def union_text(union: UnionCutoff) -> str:
-    """What union is, and from which predicted total on the model says so, as a sentence."""
+    """The thresholds of union, for true and predicted totals, as a sentence."""
     return (
         f"Union: a true total of at least {union.threshold:g}, a predicted one of at least "
         f"{union.value:g} ({union.how})."
@@ -227,13 +227,13 @@ def union_text(union: UnionCutoff) -> str:
 def find_figure(
     figures: pd.DataFrame, name: str, of: str, *, average: str | None = None
 ) -> Row | None:
-    """A figure by its name and what it is of; None where it is not there.
+    """A figure by its name and group; None if it is missing.
 
     Args:
         figures: from `holdout_figures` or `figures_table`.
         name: such as `auroc`.
         of: such as `cortices`.
-        average: `micro`; the macro or single one where None.
+        average: `micro`, or None for the macro or single one.
     """
     of_average = figures["average"]
     is_meant = of_average != "micro" if average is None else of_average == average
@@ -242,7 +242,7 @@ def find_figure(
 
 
 def _score_figures(figures: pd.DataFrame) -> dict[str, float | None]:
-    """The means of the most likely scores' figures; None where undefined."""
+    """The means of the most likely scores' figures; None if undefined."""
     rows = {name: find_figure(figures, name, CORTEX_GROUP) for name in SCORE_FIGURES}
     known = {name: float(row["value"]) for name, row in rows.items() if row is not None}
     return {name: None if math.isnan(value) else value for name, value in known.items()}
@@ -253,7 +253,7 @@ def _records(table: pd.DataFrame) -> list[Row]:
 
 
 def _recorded(holdout: Holdout) -> Iterator[Row]:
-    """The rows of a record, each whole and by today's names."""
+    """The rows of a record, complete and with current names."""
     for item in holdout.figures:
         row: Row = {name: item.get(name) for name in _COLUMNS}
         row["figure"] = _FORMERLY.get(str(row["figure"]), str(row["figure"]))
@@ -266,7 +266,7 @@ def _recorded(holdout: Holdout) -> Iterator[Row]:
 
 
 def _values(holdout: Holdout) -> Iterator[tuple[Key, float]]:
-    """The values of a record that stand beside its list of figures."""
+    """The values of a record that are outside its list of figures."""
     metrics = holdout.metrics.by_name
     for scope in SCOPES:
         counted = VISIBLE if scope.is_masked else EVERY_ROW
@@ -282,9 +282,9 @@ def _values(holdout: Holdout) -> Iterator[tuple[Key, float]]:
 
 
 def _with_value(row: Row, value: float) -> Row:
-    """A row with the value that was written; an interval of another value is left out."""
-    own = row["value"]
-    if own is None or not abs(own - value) <= _AS_WRITTEN:
+    """A row with the recorded value; an interval of another value is left out."""
+    current = row["value"]
+    if current is None or not abs(current - value) <= _AS_WRITTEN:
         return row | {"value": value, "low": math.nan, "high": math.nan}
     return row | {
         "value": value,
@@ -294,7 +294,7 @@ def _with_value(row: Row, value: float) -> Row:
 
 
 def _holds(row: Row) -> bool:
-    """Whether an interval holds its value, or there is none."""
+    """Whether an interval contains its value, or there is no interval."""
     if math.isnan(row["low"]) or math.isnan(row["high"]):
         return math.isnan(row["low"]) and math.isnan(row["high"])
     return bool(row["low"] <= row["value"] <= row["high"])

@@ -1,4 +1,4 @@
-"""What came out of a study as one table: the score of each part, its interval, the view alone."""
+"""The results of a study as one table: the score of each part, its interval, the view alone."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from rust_tuner.records.looks import count_text
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 from rust_tuner.scope import AUROCS, SCOPES
 
-# Something was chosen by it, so chance helped; or of patients that nothing chosen had seen.
+# A choice was made by it, so chance helped; or it is of patients that no choice used.
 SELECTION, ESTIMATE = "selection score", "estimate"
 METRICS_TOLD = AUROCS
 
@@ -22,8 +22,8 @@ def summary_scores(records: StudyRecords) -> pd.DataFrame:
 
     Returns:
         `part`, `kind` (`selection score` or `estimate`), `metric` (`auroc` or `cortex_auroc`),
-        `value`, its 95 % interval `low` and `high` (over folds, `fold_interval`; of the hold-out
-        set over patients; empty where it is not known), `view_only`.
+        `value`, its 95 % interval `low` and `high` (over folds, `fold_interval`; for the hold-out
+        set over patients; empty if unknown), `view_only`.
     """
     rows: list[tuple[object, ...]] = []
 

@@ -1,7 +1,7 @@
 """Tidy tables of projects and studies, and the published study's CSV layouts.
 
-From records alone. In tables of trials, epochs and folds count from 0 as in the records; in tables
-of curves they count from 1 and are laid out as the published files, so that ours lie beside them.
+They need records only. In tables of trials, epochs and folds count from 0 as in the records. Tables
+of curves have the layout of the published files, in which epochs and folds count from 1.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def trials_table(project: Project) -> pd.DataFrame:
-    """One row a trial, in the order of their ids.
+    """One row per trial, in the order of their ids.
 
     The columns of `records.trial_tables.results_table`, then `rank` (1 is the best completed trial,
     the first of equals; empty for others) and `best_so_far` (the best score up to this trial).
@@ -74,7 +74,7 @@ def fold_scores(project: Project, metric: str) -> pd.DataFrame:
         `value`.
 
     Raises:
-        SearchError: where the project's folds have no such metric.
+        SearchError: if the project's folds have no such metric.
     """
     ranks = trials_table(project).set_index("trial")["rank"]
     columns_of = hyperparameter_columns(project)
@@ -104,37 +104,37 @@ def curves_table(
 
     Args:
         project: the project.
-        model: what the `model` column says.
+        model: the value of the `model` column.
         metric: without `val_`.
-        trial: its id; the best one where None, or the first where none has completed.
+        trial: its id; if None, the best trial, or the first if none has completed.
 
     Returns:
         `model, split, epoch, fold`, and a column of the metric's name; `split` is `train` or
         `validation`, epochs and folds count from 1. Folds that are not finished are left out.
 
     Raises:
-        SearchError: where there is no such trial, or it has no such metric.
+        SearchError: if there is no such trial, or it has no such metric.
     """
     if trial is None:
         first = project.best or (project.trials[0] if project.trials else None)
         trial = first.trial if first is not None else None
-    # The history of this trial alone; that of a long search is large.
+    # Only the history of this trial; that of a whole search is large.
     one = replace(project, trials=tuple(item for item in project.trials if item.trial == trial))
     history = history_table(one)
-    own = history[history["metric"] == metric]
-    if own.empty:
+    curves = history[history["metric"] == metric]
+    if curves.empty:
         raise SearchError(
             f"{project.folder}: trial {trial} has no {metric} of any fold; run the search again, "
             "or choose another metric"
         )
-    own = own.sort_values(["split", "fold", "epoch"])
+    curves = curves.sort_values(["split", "fold", "epoch"])
     return pd.DataFrame(
         {
             "model": model,
-            "split": own["split"].map(PUBLISHED_SPLITS),
-            "epoch": own["epoch"] + 1,
-            "fold": own["fold"] + 1,
-            metric: own["value"],
+            "split": curves["split"].map(PUBLISHED_SPLITS),
+            "epoch": curves["epoch"] + 1,
+            "fold": curves["fold"] + 1,
+            metric: curves["value"],
         }
     ).reset_index(drop=True)
 
@@ -148,7 +148,7 @@ def ranked_curves(project: Project, *, metric: str = "auroc", count: int = 9) ->
         count: how many trials at most.
 
     Returns:
-        `trial, rank, score`, the searched hyperparameters, then as `curves_table`; no rows where
+        `trial, rank, score`, the searched hyperparameters, then as `curves_table`; no rows if
         no trial has completed.
     """
     trials = trials_table(project).dropna(subset=["score"]).sort_values("rank")
@@ -201,17 +201,17 @@ def published_regime_2(project: Project) -> pd.DataFrame:
 
 
 def write_published_regime_1(project: Project, path: Path) -> None:
-    """Write Regime I as the published `regime_1.csv` is laid out."""
+    """Write Regime I in the layout of the published `regime_1.csv`."""
     write_table(published_regime_1(project), path)
 
 
 def write_published_regime_2(project: Project, path: Path) -> None:
-    """Write Regime II as the published `regime_2.csv` is laid out."""
+    """Write Regime II in the layout of the published `regime_2.csv`."""
     write_table(published_regime_2(project), path)
 
 
 def write_published_curves(projects: Mapping[str, Project], path: Path) -> None:
-    """Write the AUROC curves of models as the published per-fold files are laid out.
+    """Write the AUROC curves of models in the layout of the published per-fold files.
 
     Args:
         projects: a project with one trial for each model's name.
@@ -223,14 +223,14 @@ def write_published_curves(projects: Mapping[str, Project], path: Path) -> None:
 
 
 def final_table(records: StudyRecords) -> pd.DataFrame:
-    """What is known of the final model.
+    """The figures of the final model.
 
     Returns:
         `evaluation` (`cross_validation` or `holdout`), `kind` (the first is a `selection score`,
-        the second an `estimate`), `metric`, `value`, `std` (over folds), `view_only` (the
-        view-only baseline of the same metric); of each evaluation the figures of the most likely
-        scores first; no rows where nothing is there. Where the hold-out
-        set was looked at more than once, also `looks`: how often, and why.
+        the second an `estimate`), `metric`, `value`, `std` (over folds), `view_only` (the view-only
+        baseline of the same metric). The figures of the most likely scores come first in each
+        evaluation. No rows if there are no figures. If the hold-out set was looked at more than
+        once, also `looks`: how often, and why.
     """
     rows: list[tuple[str, str, str, float | None, float | None, float | None]] = []
     project = records.cross_validation
@@ -259,22 +259,22 @@ def final_table(records: StudyRecords) -> pd.DataFrame:
 
 
 def study_tables(directory: str | Path) -> dict[str, pd.DataFrame]:
-    """The tables of a study folder, of what is there.
+    """The tables of a study folder.
 
     Args:
         directory: the study's folder, finished or not.
 
     Returns:
-        Some of `baselines` (one row a first model, chance and the view-only baseline among
-        them), `regime_1` and `regime_2` (`trials_table`), `regime_1_history` and
-        `regime_2_history` (`records.trial_tables.history_table`), `nested` (one row an outer fold),
+        Some of `baselines` (one row per first model, with chance and the view-only baseline),
+        `regime_1` and `regime_2` (`trials_table`), `regime_1_history` and `regime_2_history`
+        (`records.trial_tables.history_table`), `nested` (one row per outer fold),
         `nested_summary` (selection score, estimate and the gap), `noise` (each repeat),
-        `noise_floor` (what they vary by), `final` (`final_table`), `predictions` (of the hold-out
+        `noise_floor` (their spread), `final` (`final_table`), `predictions` (of the hold-out
         set, `read_predictions`).
 
     Raises:
-        ResumeError: where the folder holds nothing of a study.
-        SearchError: where the first models were not compared on the same data.
+        ResumeError: if the folder contains no part of a study.
+        SearchError: if the first models were not compared on the same data.
     """
     records = read_study(directory)
     tables = {}

@@ -1,6 +1,6 @@
-"""RUST totals of visits, true and as predicted, and when the visits of a patient were.
+"""RUST totals of visits, true and predicted, and the times of a patient's visits.
 
-A total sums four cortices, of which a view shows two, so it takes both views of a visit.
+A total sums four cortices, of which a view shows two, so it needs both views of a visit.
 """
 
 import re
@@ -32,12 +32,12 @@ _ARM = re.compile(r" arm ?\d+$")
 
 @dataclass(frozen=True)
 class VisitScale:
-    """Where visits stand on an axis.
+    """The positions of visits on an axis.
 
     Attributes:
-        places: visit -> place; names that mean the same have one place.
-        unit: `days`, `weeks`, `months` or `years` where all names tell a time, else None.
-        is_ordinal: whether a place is only a number in an order.
+        places: visit -> position; names with the same meaning share a position.
+        unit: `days`, `weeks`, `months` or `years` if all names give a time, else None.
+        is_ordinal: whether a position is only a rank.
     """
 
     places: dict[str, float]
@@ -58,19 +58,19 @@ def visit_table(predictions: pd.DataFrame) -> pd.DataFrame:
         `predictions`.
     """
     answers = predictions[[f"probability_{label}" for label in LABELS]].to_numpy(dtype=np.float64)
-    found = paired_totals(
+    totals = paired_totals(
         predictions[list(CORTICES)].to_numpy(dtype=np.float64),
         decode_probabilities(answers).most_likely,
         predictions["patient_id"],
         predictions["visit"],
     )
-    columns = (found.patient_ids, found.visits, found.reference, found.predicted)
+    columns = (totals.patient_ids, totals.visits, totals.reference, totals.predicted)
     names = ("patient_id", "visit", "true_total", "predicted_total")
     return pd.DataFrame(dict(zip(names, columns, strict=True)))
 
 
 def visit_scale(visits: Iterable[str]) -> VisitScale:
-    """Where visits stand in time: by the times or numbers in their names, else as they come.
+    """The positions of visits: by the times or numbers in their names, else in their order.
 
     Args:
         visits: names such as `baseline`, `6 weeks`, `3_months_arm_1`, or `1`, `2`.
@@ -78,7 +78,7 @@ def visit_scale(visits: Iterable[str]) -> VisitScale:
     names = list(dict.fromkeys(visits))
     plain = {name: _ARM.sub("", name.strip().lower().replace("_", " ")) for name in names}
     times = {name: _days(text) for name, text in plain.items()}
-    # A lone start tells no unit.
+    # A start alone gives no unit.
     units = [time[1] for time in times.values() if time is not None and time[1] is not None]
     if units and all(time is not None for time in times.values()):
         unit = min(units, key=_UNITS.__getitem__)
@@ -86,13 +86,13 @@ def visit_scale(visits: Iterable[str]) -> VisitScale:
         return VisitScale(places, f"{unit}s", False)
     numbers = {name: _NUMBER.fullmatch(text) for name, text in plain.items()}
     if all(numbers.values()):
-        found = {name: float(match[1]) for name, match in numbers.items() if match}
-        return VisitScale(found, None, False)
-    return VisitScale({name: float(place) for place, name in enumerate(names, 1)}, None, True)
+        places = {name: float(match[1]) for name, match in numbers.items() if match}
+        return VisitScale(places, None, False)
+    return VisitScale({name: float(rank) for rank, name in enumerate(names, 1)}, None, True)
 
 
 def trajectory_table(visits: pd.DataFrame, *, count: int = 9) -> pd.DataFrame:
-    """Patients with two complete visits or more, evenly from the smallest to the largest error.
+    """Patients with two or more complete visits, evenly from the smallest to the largest error.
 
     Args:
         visits: from `visit_table`.
@@ -101,7 +101,7 @@ def trajectory_table(visits: pd.DataFrame, *, count: int = 9) -> pd.DataFrame:
     Returns:
         `visits` of these patients with `place` (of `visit_scale`, over all visits) and `error`
         (the patient's mean absolute error of the total), patients by error, visits by place. The
-        number of patients that there were to choose from is in `attrs["patients"]`.
+        number of all such patients is in `attrs["patients"]`.
     """
     scale = visit_scale(visits["visit"])
     table = visits.assign(
@@ -115,14 +115,14 @@ def trajectory_table(visits: pd.DataFrame, *, count: int = 9) -> pd.DataFrame:
     )
     names = list(dict.fromkeys(patients["patient_id"]))
     shown = np.unique(np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int))
-    chosen = patients[patients["patient_id"].isin([names[place] for place in shown])]
+    chosen = patients[patients["patient_id"].isin([names[index] for index in shown])]
     chosen = chosen.reset_index(drop=True)
     chosen.attrs["patients"] = len(names)
     return chosen
 
 
 def _days(text: str) -> tuple[float, str | None] | None:
-    """Days since the start, and the unit that they are told in."""
+    """Days since the start, and their unit in the text."""
     if text in _STARTS:
         return 0.0, None
     match = _DURATION.fullmatch(text)

@@ -1,7 +1,7 @@
-"""What a study asked, what came out, and what that is worth: summary and warnings.
+"""Summary and warnings: the question of a study, its results, and how far to trust them.
 
-A figure is either a *selection score* (something was chosen by it: a trial, a model, an epoch) or
-an *estimate* (of patients that nothing which was chosen had seen), and never called the other.
+A figure is either a *selection score* (a trial, a model or an epoch was chosen by it) or an
+*estimate* (on patients that no training or choice used). The two are never mixed up.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ _RANDOM = "random"
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """One result: what it is, its figures as text, and what they are worth."""
+    """One result: its name, its figures as text, and how far to trust them."""
 
     what: str
     auroc: str
@@ -46,7 +46,7 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class Summary:
-    """What was asked, and the results from the least to the most that can be relied on."""
+    """The question, and the results from the least to the most reliable."""
 
     asked: list[str]
     rows: list[SummaryRow]
@@ -58,12 +58,12 @@ def view_only_of(project: Project) -> dict[str, float]:
 
 
 def summary(records: StudyRecords) -> Summary:
-    """What was asked and what came out of it."""
-    rows = [SummaryRow("Chance", "0.500", "0.500", "what guessing reaches")]
-    known = next((view_only_of(item) for item in records.projects.values()), {})
-    if known:
-        worth = "knows the view and nothing else; a model has to beat it"
-        rows.append(SummaryRow("View only", *_pair(known), worth))
+    """The question of a study and its results."""
+    rows = [SummaryRow("Chance", "0.500", "0.500", "expected by chance")]
+    view_only = next((view_only_of(item) for item in records.projects.values()), {})
+    if view_only:
+        worth = "a baseline without images, which a model has to beat"
+        rows.append(SummaryRow("View only", *_pair(view_only), worth))
     done = {name: item.best for name, item in records.baselines.items() if item.best is not None}
     if done:
         objective = next(iter(records.baselines.values())).objective
@@ -75,8 +75,8 @@ def summary(records: StudyRecords) -> Summary:
             continue
         number = sum(trial.score is not None for trial in project.trials)
         worth = (
-            f"selection score: the best of {number} trials, which chance helped; it says which "
-            "values to take, not how well they will do"
+            f"selection score: the best of {number} trials, so chance helped; it says which values "
+            "to choose, not how well they will perform"
         )
         num_tied = sum(tie.tied for tie in project.ties.values())
         if num_tied > 1:
@@ -88,28 +88,28 @@ def summary(records: StudyRecords) -> Summary:
         folds = final.run.subject.num_folds
         worth = (
             f"selection score: {folds}-fold cross-validation on the patients it was tuned on, so "
-            "still too good"
+            "still too high"
         )
         rows.append(SummaryRow("Tuned model, cross-validated", *_spread(final.best), worth))
     rows += _nested_rows(records)
     if records.holdout is not None:
         number = records.holdout.patients
         worth = (
-            f"estimate: one look at {number} patients that nothing had seen: the figure to report"
+            f"estimate: one look at {number} patients that were never used; the figure to report"
             if len(records.looks) < 2
-            else f"estimate: {number} patients, {count_text(records.looks)}; what was seen at one "
-            "look may have led to the model of the next"
+            else f"estimate: {number} patients, {count_text(records.looks)}; an earlier look may "
+            "have influenced the model"
         )
         figures = _pair(records.holdout.metrics.by_name)
         rows.append(SummaryRow("Tuned model, hold-out set", *figures, worth))
-        beside = _pair(records.holdout.view_only_baseline.to_json())
-        worth = "what the view alone reaches on the same radiographs"
-        rows.append(SummaryRow("View only, hold-out set", *beside, worth))
+        baseline = _pair(records.holdout.view_only_baseline.to_json())
+        worth = "the baseline without images, on the same radiographs"
+        rows.append(SummaryRow("View only, hold-out set", *baseline, worth))
     return Summary(_asked(records), rows)
 
 
 def warnings_of(records: StudyRecords) -> list[str]:
-    """What a reader must know before believing a figure, the gravest first."""
+    """What a reader must know before trusting a figure, the most serious first."""
     return [
         *_check_warnings(records),
         *_weights_warnings(records),
@@ -135,22 +135,22 @@ def _asked(records: StudyRecords) -> list[str]:
     asked = [
         f"Which hyperparameters give a frozen InceptionV3 with a new head the best "
         f"{METRICS.get(objective, objective)}, in cross-validation grouped by patient?",
-        f"Protocol: {preset or 'own choices'}. A trial's score averages each epoch's validation "
-        f"figure over the folds and takes {epoch}.",
+        f"Protocol: {preset or 'custom'}. A trial's score averages each epoch's validation figure "
+        f"over the folds and takes {epoch}.",
     ]
     if protocol.get("scale") == "small":
-        asked.append("Scale: small, made to try things out; not the published study's.")
+        asked.append("Scale: small, for trying things out; not that of the published study.")
     return asked
 
 
 def _nested_rows(records: StudyRecords) -> list[SummaryRow]:
     if records.nested is None or records.nested.summary is None:
         return []
-    found = records.nested.summary
-    found_optimism = " and ".join(f"{found.optimism.figure(name).mean:+.3f}" for name in _FIGURES)
+    nested = records.nested.summary
+    optimism = " and ".join(f"{nested.optimism.figure(name).mean:+.3f}" for name in _FIGURES)
     worth = (
-        f"estimate: {found.outer_folds} outer folds, each scored once by a model that was tuned "
-        f"without its patients; the optimism of the searches inside was {found_optimism}"
+        f"estimate: {nested.outer_folds} outer folds, each scored once by a model that was tuned "
+        f"without its patients; the optimism of the inner searches was {optimism}"
     )
     rows = []
     for what, title, said in (
@@ -158,12 +158,12 @@ def _nested_rows(records: StudyRecords) -> list[SummaryRow]:
         (
             "view_only_baseline",
             "View only, outer folds",
-            "what the view alone reaches on the same radiographs",
+            "the baseline without images, on the same radiographs",
         ),
     ):
-        figures = [found.part(what).figure(name) for name in _FIGURES]
-        told = [f"{figure.mean:.3f} ± {figure.std:.3f}" for figure in figures]
-        rows.append(SummaryRow(title, told[0], told[1], said))
+        figures = [nested.part(what).figure(name) for name in _FIGURES]
+        texts = [f"{figure.mean:.3f} ± {figure.std:.3f}" for figure in figures]
+        rows.append(SummaryRow(title, texts[0], texts[1], said))
     return rows
 
 
@@ -173,12 +173,12 @@ def _pair(figures: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _spread(trial: TrialRecord) -> tuple[str, str]:
-    told = []
+    texts = []
     for name in _FIGURES:
         spread = trial.spread(name)
         text = _decimal(trial.metrics.get(f"val_{name}"))
-        told.append(text if spread is None else f"{text} ± {spread:.3f}")
-    return told[0], told[1]
+        texts.append(text if spread is None else f"{text} ± {spread:.3f}")
+    return texts[0], texts[1]
 
 
 def _decimal(value: float | None) -> str:
@@ -186,9 +186,9 @@ def _decimal(value: float | None) -> str:
 
 
 def _searches(records: StudyRecords) -> dict[str, Project]:
-    found = {"Regime I": records.regime_1, "Regime II": records.regime_2}
-    found["The tuned model's cross-validation"] = records.cross_validation
-    return {name: project for name, project in found.items() if project is not None}
+    searches = {"Regime I": records.regime_1, "Regime II": records.regime_2}
+    searches["The tuned model's cross-validation"] = records.cross_validation
+    return {name: project for name, project in searches.items() if project is not None}
 
 
 def _weights_warnings(records: StudyRecords) -> list[str]:
@@ -207,17 +207,17 @@ def _weights_warnings(records: StudyRecords) -> list[str]:
         return []
     return [
         f"Random weights: the frozen backbone of {', '.join(names)} was never trained, so its "
-        "figures say nothing about radiographs. Use ImageNet's or RadImageNet's weights."
+        "figures say nothing about radiographs. Use ImageNet or RadImageNet weights."
     ]
 
 
 def _check_warnings(records: StudyRecords) -> list[str]:
     if records.checks is None:
         return []
-    found = records.checks
+    checks = records.checks
     return [
-        *(f"Check failed, {v.title}: {v.reason} {v.mend}".strip() for v in found.of("failed")),
-        *(f"Check, {v.title}: {v.reason}" for v in found.of("warning")),
+        *(f"Check failed, {v.title}: {v.reason} {v.mend}".strip() for v in checks.of("failed")),
+        *(f"Check, {v.title}: {v.reason}" for v in checks.of("warning")),
     ]
 
 
@@ -231,42 +231,42 @@ def _view_only_warnings(records: StudyRecords) -> list[str]:
 
 
 def _look_warnings(records: StudyRecords) -> list[str]:
-    """What a second look, or one that was not finished, does to the figures."""
-    looks, found = records.looks, []
+    """Warnings about a second look, or an unfinished one."""
+    looks, warnings = records.looks, []
     if len(looks) > 1:
-        found.append(
-            f"The hold-out set was {count_text(looks)}. Its figures are an estimate only if "
-            "nothing that was seen at an earlier look led to this model."
+        warnings.append(
+            f"The hold-out set was {count_text(looks)}. Its figures are an estimate only if no "
+            "earlier look influenced this model."
         )
     if looks and looks[-1].state == "begun":
-        found.append(
-            f"A look at the hold-out set was begun on {looks[-1]}: run rust-tuner final again to "
-            "finish it; the files in final may be of it or of an earlier look."
+        warnings.append(
+            f"A look at the hold-out set was started on {looks[-1]} but not finished: run "
+            "rust-tuner final again. The files in final may belong to it or to an earlier look."
         )
-    return found
+    return warnings
 
 
 def _holdout_warnings(records: StudyRecords) -> list[str]:
     if records.holdout is None and records.looks:
         if records.looks[-1].state == "begun":
             return []
-        return [f"The hold-out set was looked at on {records.looks[-1]}; the rest is missing."]
+        return [f"The hold-out set was looked at on {records.looks[-1]}; its figures are missing."]
     if records.holdout is None:
         if records.nested is not None and records.nested.summary is not None:
             return [
-                "The hold-out set has not been evaluated: the estimate of the nested "
-                "cross-validation is that of the tuning procedure, not of one final model."
+                "The hold-out set has not been evaluated: nested cross-validation estimates the "
+                "tuning procedure, not one final model."
             ]
         return [
-            "The hold-out set has not been evaluated: nothing here says how well the model does "
-            "on new patients."
+            "The hold-out set has not been evaluated: nothing here says how well the model "
+            "performs on new patients."
         ]
     few = [row for row in records.holdout.labels if row.positives < _FEW_POSITIVES]
     if not few:
         return []
-    told = ", ".join(f"{row.label} ({row.positives})" for row in few)
+    labels = ", ".join(f"{row.label} ({row.positives})" for row in few)
     return [
-        f"Hold-out set, labels with fewer than {_FEW_POSITIVES} positives: {told}. Their figures "
+        f"Hold-out set, labels with fewer than {_FEW_POSITIVES} positives: {labels}. Their figures "
         "are very uncertain or undefined."
     ]
 
@@ -293,7 +293,7 @@ def _search_warnings(records: StudyRecords) -> list[str]:
         if alike:
             found.append(
                 f"{name}: {len(alike)} of {total} trials learned nothing (AUROC 0.500 in every "
-                f"fold and epoch, as of one answer to all), such as {alike[0]}."
+                f"fold and epoch, as for a constant answer), such as {alike[0]}."
             )
         found += [f"{name}: {text}" for text in _at_the_edge(project)]
     nested = records.nested
@@ -314,12 +314,12 @@ def _search_warnings(records: StudyRecords) -> list[str]:
         if part is None
     ]
     if missing:
-        found.append(f"Not there yet: {', '.join(missing)}.")
+        found.append(f"Not run yet: {', '.join(missing)}.")
     return found
 
 
 def _at_the_edge(project: Project) -> list[str]:
-    """Grid values that the best trial has at one end of the grid."""
+    """Hyperparameters whose best value is at one end of the grid."""
     if project.best is None:
         return []
     found = []
@@ -328,8 +328,8 @@ def _at_the_edge(project: Project) -> list[str]:
         best = project.best.values.get(name)
         if values and len(values) > 1 and best in (min(values), max(values)):
             found.append(
-                f"the best {name.replace('_', ' ')}, {short_number(best)}, is at the edge of what "
-                "was searched; the best may lie beyond."
+                f"the best {name.replace('_', ' ')}, {short_number(best)}, is at the edge of the "
+                "grid; better values may lie beyond it."
             )
     return found
 
@@ -341,11 +341,9 @@ def _difference_warnings(records: StudyRecords) -> list[str]:
         ("weights", lambda run: run.subject.weights and run.subject.weights.sha256),
         ("radiographs", lambda run: run.subject.targets),
         ("versions", lambda run: tuple(sorted(run.versions.items()))),
-        ("state of TensorFlow's oneDNN", lambda run: run.onednn),
+        ("setting of TensorFlow's oneDNN", lambda run: run.onednn),
     )
-    for title, told in compared:
-        if len({told(project.run) for project in searches.values()}) > 1:
-            found.append(
-                f"{', '.join(searches)} were not made with the same {title}; see Provenance."
-            )
+    for title, value_of in compared:
+        if len({value_of(project.run) for project in searches.values()}) > 1:
+            found.append(f"{', '.join(searches)} did not use the same {title}; see Provenance.")
     return found

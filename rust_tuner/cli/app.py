@@ -1,4 +1,4 @@
-"""The `rust-tuner` command: parse, call, print. What it does is done by the rooms below."""
+"""The `rust-tuner` command: it parses, calls the other packages and prints."""
 
 import os
 import re
@@ -52,14 +52,14 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    # Rich would take "[default: ...]" for markup of its own and leave it out.
+    # Rich would read "[default: ...]" as markup and drop it.
     rich_markup_mode=None,
     help=(
         "Cross-validated hyperparameter search for a frozen-InceptionV3 model that reads RUST "
         "scores from radiographs.\n\n"
-        "New here: 'rust-tuner demo' runs everything on synthetic radiographs in a few minutes. "
-        "With your own: study, or prepare, baselines, regime1, regime2, final and report one by "
-        "one. A command that was interrupted goes on where it stopped when it is typed again.\n\n"
+        "New here? 'rust-tuner demo' runs everything on synthetic radiographs in a few minutes. "
+        "With your own radiographs, run study, or prepare, baselines, regime1, regime2, final and "
+        "report one by one. If a command is interrupted, run the same command again to resume.\n\n"
         "Research use only."
     ),
 )
@@ -77,18 +77,18 @@ def _version(
 @app.command()
 def demo(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where the demonstration is kept.")
+        Path, typer.Argument(metavar="DIR", help="Folder for the demonstration.")
     ] = Path("rust-tuner-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     cache: Cache = None,
 ) -> None:
     """Run both regimes, scaled down, on synthetic radiographs.
 
-    Takes a few minutes. Without a network it goes on with random weights, and says so.
+    Takes a few minutes. Without a network it uses random weights and reports it.
     """
     with reporting():
         folder = directory / "study"
-        # One that was begun says which kernels TensorFlow is started with.
+        # A study that was started before decides which kernels TensorFlow uses.
         Study(folder)
         start_tensorflow()
         from rust_tuner.data.phantoms import write_phantoms
@@ -115,16 +115,16 @@ def demo(
 @app.command()
 def phantoms(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the radiographs.")],
-    patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    patients: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives identical files.")] = 0,
     views: Annotated[
         Views, typer.Option(help="Which cortices the two views show.")
     ] = Views.anatomical,
-    sites: Annotated[int, typer.Option(min=1, help="How many sites the patients are of.")] = 1,
+    sites: Annotated[int, typer.Option(min=1, help="Number of sites.")] = 1,
 ) -> None:
     """Make synthetic radiographs with known RUST scores.
 
-    Their manifest is DIR/manifest.csv.
+    The manifest is written to DIR/manifest.csv.
     """
     with reporting():
         from rust_tuner.data.phantoms import write_phantoms
@@ -165,9 +165,9 @@ app.command("study")(whole_study)
 def status(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
 ) -> None:
-    """Show how far a study is, and its best so far.
+    """Show how far a study is, and its best trial so far.
 
-    Also while a search runs, and for a damaged folder.
+    Works while a search runs, and on a damaged folder.
     """
     with reporting():
         for line in status_lines(study):
@@ -176,43 +176,43 @@ def status(
 
 @app.command()
 def export(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study or a project folder.")],
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study or a search folder.")],
     path: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Ends in .json, .yaml, .yml or .csv.")
+        Path, typer.Argument(metavar="FILE", help="File to write: .json, .yaml, .yml or .csv.")
     ],
 ) -> None:
     """Write the best hyperparameters to a file.
 
-    Regime II's where there are any, else Regime I's.
+    Those of Regime II if it has a completed trial, else those of Regime I.
     """
     with reporting():
         best = export_best_hyperparameters(_project_folder(study), path)
-        told = f"{best['objective']} {best['score']:.4f}, a selection score"
-        say(f"trial {best['trial']}: {told} -> {path}")
+        score = f"{best['objective']} {best['score']:.4f}, a selection score"
+        say(f"trial {best['trial']}: {score} -> {path}")
 
 
 @app.command()
 def report(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
 ) -> None:
-    """Draw tables, figures and the HTML report from what is there.
+    """Write the tables, figures and HTML report of a study.
 
-    Also for a study that is not finished.
+    Works on an unfinished study too.
     """
     with reporting():
         from rust_tuner.report.html import write_report
 
-        # Not through `Study`, which does not open a damaged one.
+        # Not through `Study`, which refuses a damaged folder.
         say(f"report -> {write_report(study)}")
 
 
 @app.command()
 def tensorboard(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study or a project folder.")],
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study or a search folder.")],
 ) -> None:
-    """Write TensorBoard logs of the searches that are there.
+    """Write TensorBoard logs of a study's searches.
 
-    Also while one runs; a search that is started with --tensorboard keeps its logs by itself.
+    Works while a search runs. A search started with --tensorboard writes its logs as it runs.
     """
     with reporting():
         from rust_tuner.tensorboard.logs import write_logs
@@ -224,17 +224,20 @@ def tensorboard(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="model.keras of a study.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG or JPEG.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model.keras of a study.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG or JPEG files.")],
     pairs: Annotated[
         bool,
         typer.Option(
-            "--pairs", help="Each two images are the views of one visit; adds its RUST total."
+            "--pairs",
+            help="Take every two images as the views of one visit, and add its RUST total.",
         ),
     ] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write all probabilities to this file.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write all probabilities to this CSV file.")
+    ] = None,
 ) -> None:
-    """Read RUST scores from radiographs by a final model.
+    """Predict the RUST scores of radiographs with a final model.
 
     Research use only; not a medical device.
     """
@@ -242,12 +245,12 @@ def predict(
         start_tensorflow()
         from rust_tuner.steps.predict import NOTICE, predict_radiographs
 
-        found = predict_radiographs(model, images, pairs=pairs)
+        predictions = predict_radiographs(model, images, pairs=pairs)
         if csv is not None:
-            write_text(csv, csv_text(found))
-            say(f"{len(found)} images -> {csv}")
+            write_text(csv, csv_text(predictions))
+            say(f"{len(predictions)} images -> {csv}")
         else:
-            out.print(predictions_table(found))
+            out.print(predictions_table(predictions))
         say(NOTICE, style="yellow")
 
 
@@ -265,40 +268,40 @@ def _project_folder(folder: Path) -> Path:
         if (project / RUN_FILE).is_file() and read_project(project).best is not None:
             return project
     raise ResumeError(
-        f"{folder} holds no search with a completed trial; run regime1 or regime2 first"
+        f"{folder} has no search with a completed trial; run regime1 or regime2 first"
     )
 
 
 def _demo_weights(folder: Path) -> str:
-    """ImageNet weights where they can be had; without them the demonstration goes on, aloud."""
+    """ImageNet weights if they are available; otherwise random ones, with a warning."""
     from rust_tuner.models.weights import WEIGHTS_VARIABLE
 
-    # One that was interrupted goes on with the weights that it began with.
-    begun = Study(folder).protocol.weights if (folder / STUDY_FILE).exists() else None
-    if begun == "random":
-        say("This demonstration was begun without pretrained weights.", style="yellow")
+    # An interrupted demonstration resumes with the weights that it started with.
+    earlier = Study(folder).protocol.weights if (folder / STUDY_FILE).exists() else None
+    if earlier == "random":
+        say("This demonstration was started without pretrained weights.", style="yellow")
     else:
         try:
             fetch_weights("imagenet")
             return "imagenet"
         except WeightsError as refusal:
-            # A file that the user named and that will not do is no reason to take something else.
-            if begun is not None or os.environ.get(WEIGHTS_VARIABLE):
+            # A file that the user named is never replaced silently, even if it cannot be used.
+            if earlier is not None or os.environ.get(WEIGHTS_VARIABLE):
                 raise
             reason = _download_reason(refusal)
             say(f"The ImageNet weights could not be downloaded: {reason}.", style="yellow")
     say(
-        "THE DEMONSTRATION GOES ON WITH A RANDOM BACKBONE. Its features have learned nothing, so "
-        "expect figures near chance (0.5 for cortices); they show how the program works and say "
-        "nothing about radiographs. With pretrained weights: run it in another folder, and where "
-        "they cannot be downloaded, name a file of InceptionV3 weights without top in "
-        f"{WEIGHTS_VARIABLE}.",
+        "THE DEMONSTRATION USES A RANDOM BACKBONE. Its features have learned nothing, so expect "
+        "figures near chance (0.5 for cortices); they show how the program works and say nothing "
+        "about radiographs. To use pretrained weights, run the demonstration in another folder. If "
+        f"the weights cannot be downloaded, set {WEIGHTS_VARIABLE} to a file of InceptionV3 "
+        "weights without top.",
         style="bold yellow",
     )
     return "random"
 
 
 def _download_reason(refusal: WeightsError) -> str:
-    """The last of Keras's words, which is the reason, without address and number."""
-    told = str(refusal.__cause__ or refusal).rpartition(" -- ")[2]
-    return re.sub(r"^\[Errno -?\d+\] ", "", told)
+    """The end of Keras's message: the reason, without the address and the error number."""
+    message = str(refusal.__cause__ or refusal).rpartition(" -- ")[2]
+    return re.sub(r"^\[Errno -?\d+\] ", "", message)

@@ -19,18 +19,18 @@ def check(
         int | None,
         typer.Option(
             min=1,
-            help="How often labels are shuffled; each takes as long as one trial.  [default: 10]",
+            help="Times the labels are shuffled; each takes as long as a trial.  [default: 10]",
         ),
     ] = None,
     cache: Cache = None,
 ) -> None:
     """Check a study for leakage, and its models for sanity.
 
-    A verdict for each check: patients on two sides or under two ids, changed files, one picture or
-    one leg under two patients; whether the best trials are above chance and the view alone; and two
-    trainings that must learn nothing from images: on shuffled labels, and on the view alone. The
-    exit code is 1 where a check fails. Before a search, only the data are checked. Run the same
-    command again to resume an interrupted one.
+    Gives a verdict for each check. On the data: patients on both sides of a split or with two ids,
+    changed files, and the same picture or leg under two patients. On the models: whether the best
+    trials beat chance and the view alone, and two trainings that must learn nothing from images, on
+    shuffled labels and on the view alone. Before a search, only the data are checked. The exit code
+    is 1 if a check fails. If interrupted, run the same command again to resume.
     """
     with reporting():
         opened = open_study(study, None, cache=cache)

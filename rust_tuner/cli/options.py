@@ -1,6 +1,6 @@
 """The options that several commands of `rust-tuner` share: their types, names and help.
 
-Those that belong together are a dataclass, whose fields `with_options` gives to a command.
+Options that belong together form a dataclass; `with_options` adds its fields to a command.
 """
 
 import dataclasses
@@ -55,22 +55,22 @@ class Scales(StrEnum):
 
 
 StudyDirectory = Annotated[
-    Path, typer.Argument(metavar="STUDY", help="The study's folder, made where it is missing.")
+    Path, typer.Argument(metavar="STUDY", help="The study's folder; created if missing.")
 ]
 Manifest = Annotated[
     Path | None,
     typer.Option(
-        help="CSV with image, patient_id, visit, view (ap or lateral), medial, lateral, anterior, "
-        "posterior (1-4 or empty), and site if wanted; needed once, image paths are relative to "
-        "it."
+        help="CSV file with image, patient_id, visit, view (ap or lateral), medial, lateral, "
+        "anterior, posterior (1-4 or empty), and optionally site. Image paths are relative to the "
+        "file. Needed only the first time."
     ),
 ]
 DistinctPatients = Annotated[
     bool,
     typer.Option(
         "--distinct-patients",
-        help="Patient ids that read alike, such as P1 and p-001, are of different people; without "
-        "it such a manifest is refused.",
+        help="Accept patient ids that look alike, such as P1 and p-001, as different people; "
+        "otherwise such a manifest is refused.",
     ),
 ]
 ProtocolOption = Annotated[
@@ -85,8 +85,8 @@ ViewsOption = Annotated[
     Views | None,
     typer.Option(
         "--views",
-        help="Which cortices a view shows, for the manifest's check: anatomical (AP shows medial "
-        "and lateral) or published (the other way round).  [default: anatomical]",
+        help="Which cortices each view should show when the manifest is checked: anatomical (AP "
+        "shows medial and lateral) or published (the other way round).  [default: anatomical]",
     ),
 ]
 Weights = Annotated[
@@ -96,47 +96,56 @@ Weights = Annotated[
         "path of an InceptionV3 .h5 or .keras file without top.  [default: imagenet]"
     ),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Decides every random choice.  [default: 0]")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random choice.  [default: 0]")]
 Holdout = Annotated[
     float | None,
-    typer.Option("--holdout-fraction", help="Share of patients to seal.  [default: 0.15]"),
+    typer.Option(
+        "--holdout-fraction", help="Share of patients in the hold-out set.  [default: 0.15]"
+    ),
 ]
 ImageSize = Annotated[
-    int | None, typer.Option(min=75, help="Side of the model's input.  [default: 299]")
+    int | None, typer.Option(min=75, help="Side of the model's input, in pixels.  [default: 299]")
 ]
 PrecisionOption = Annotated[
     Precisions | None,
     typer.Option(
         "--precision",
-        help="Of the matrix products; bfloat16 is quicker where the processor has it, and its "
-        "figures differ in the third digit.  [default: float32]",
+        help="Precision of the matrix products. bfloat16 is faster if the processor supports it; "
+        "its figures differ in the third digit.  [default: float32]",
     ),
 ]
-Trials = Annotated[int | None, typer.Option(min=1, help="How many configurations.  [default: 100]")]
+Trials = Annotated[
+    int | None, typer.Option(min=1, help="Number of configurations.  [default: 100]")
+]
 BatchSizes = Annotated[
     str | None,
     typer.Option(
         "--batch-sizes",
         "--batch-size-range",
-        help="Lowest and highest, or published (16,2048). A range that is given is drawn from as "
-        "it is; the default ends at the radiographs that a fold trains on where they are fewer, "
-        "and is then drawn logarithmically.  [default: 16,2048]",
+        help="Lowest and highest batch size, or published (16,2048). A range that you give is used "
+        "as it is. The default range ends at the number of radiographs that a fold trains on if "
+        "that is smaller, and is then sampled logarithmically.  [default: 16,2048]",
     ),
 ]
-DropoutRates = Annotated[str | None, typer.Option(help="Lowest and highest.  [default: 0,0.5]")]
+DropoutRates = Annotated[
+    str | None, typer.Option(help="Lowest and highest dropout rate.  [default: 0,0.5]")
+]
 LearningRates = Annotated[
     str | None,
-    typer.Option(help="Adam's, with commas.  [default: 0.1,0.01,0.001,0.0001]"),
+    typer.Option(
+        help="Learning rates of Adam, separated by commas.  [default: 0.1,0.01,0.001,0.0001]"
+    ),
 ]
 Epsilons = Annotated[
-    str | None, typer.Option(help="Adam's, with commas.  [default: 1e-1,1e-2,...,1e-8]")
+    str | None,
+    typer.Option(help="Epsilons of Adam, separated by commas.  [default: 1e-1,1e-2,...,1e-8]"),
 ]
 FoldsByOption = Annotated[
     FoldsBy | None,
     typer.Option(
         "--folds-by",
-        help="patient: folds of patients at random. site: each fold leaves one site out, in every "
-        "cross-validation; the manifest needs the column site.  [default: patient]",
+        help="patient: each fold leaves out random patients. site: each fold leaves out one site, "
+        "in every cross-validation; the manifest needs a site column.  [default: patient]",
     ),
 ]
 UnionThreshold = Annotated[
@@ -145,17 +154,19 @@ UnionThreshold = Annotated[
         "--union-threshold",
         min=LOWEST_TOTAL,
         max=HIGHEST_TOTAL,
-        help="A RUST total of at least this is union, in the figures of visits.  [default: 13]",
+        help="A RUST total of at least this counts as union.  [default: 13]",
     ),
 ]
 NumFolds = Annotated[
-    int | None, typer.Option("--folds", min=2, help="Folds of a trial.  [default: 6]")
+    int | None, typer.Option("--folds", min=2, help="Number of folds of a trial.  [default: 6]")
 ]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs of a fold.  [default: 20]")]
+Epochs = Annotated[
+    int | None, typer.Option(min=1, help="Number of epochs of a fold.  [default: 20]")
+]
 Cache = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of features that studies share.  [default: RUST_TUNER_CACHE, or "
+        help="Folder for the features that studies share.  [default: RUST_TUNER_CACHE, or "
         "~/.cache/rust_tuner]"
     ),
 ]
@@ -163,29 +174,29 @@ TensorBoard = Annotated[
     bool,
     typer.Option(
         "--tensorboard",
-        help="Keep TensorBoard logs in STUDY/tensorboard as trials end; needs the extra of that "
-        "name.",
+        help="Write TensorBoard logs to STUDY/tensorboard as trials end; needs the tensorboard "
+        "extra.",
     ),
 ]
 Scale = Annotated[
     Scales | None,
     typer.Option(
-        help="full: as published, for a GPU or a long wait. small: fewer trials, folds and epochs "
-        "and smaller images, to see everything within minutes.  [default: full]"
+        help="full: as published; needs a GPU or a lot of time. small: fewer trials, folds and "
+        "epochs and smaller images, to try everything within minutes.  [default: full]"
     ),
 ]
 RadImageNet = Annotated[
     Path | None,
     typer.Option(
         "--radimagenet-weights",
-        help="RadImageNet-InceptionV3_notop.h5; without it that baseline is left out.",
+        help="Path of RadImageNet-InceptionV3_notop.h5; without it that baseline is skipped.",
     ),
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preparing:
-    """What a study is prepared with; None stands for what nobody asked for."""
+    """How a study is prepared; None where the user gave no option."""
 
     manifest: Manifest = None
     distinct_patients: DistinctPatients = False
@@ -210,14 +221,14 @@ class Running:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranges:
-    """What Regime I draws from."""
+    """The ranges that Regime I draws from."""
 
     batch_sizes: BatchSizes = None
     dropout_rates: DropoutRates = None
 
     @property
     def choices(self) -> dict[str, Any]:
-        """The fields of the protocol that they are."""
+        """The same as fields of the protocol."""
         rates = parse_numbers("--dropout-rates", self.dropout_rates, float, count=2)
         sizes = parse_batch_sizes(self.batch_sizes)
         return {"batch_size_range": sizes, "dropout_rate_range": rates}
@@ -232,7 +243,7 @@ class Grid:
 
     @property
     def choices(self) -> dict[str, Any]:
-        """The fields of the protocol that they are."""
+        """The same as fields of the protocol."""
         return {
             "learning_rates": parse_numbers("--learning-rates", self.learning_rates, float),
             "epsilons": parse_numbers("--epsilons", self.epsilons, float),
@@ -261,8 +272,8 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(**given: Any) -> None:
         for name, group in groups.items():
-            own = {field.name: given.pop(field.name) for field in dataclasses.fields(group)}
-            given[name] = group(**own)
+            options = {field.name: given.pop(field.name) for field in dataclasses.fields(group)}
+            given[name] = group(**options)
         command(**given)
 
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -273,7 +284,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 def parse_numbers(
     option: str, text: str | None, kind: type[int] | type[float], count: int | None = None
 ) -> tuple[Any, ...] | None:
-    """Numbers with commas; None where nothing was given."""
+    """Numbers separated by commas; None if no text was given."""
     if text is None:
         return None
     try:
@@ -282,13 +293,14 @@ def parse_numbers(
         values = ()
     finite = all(math.isfinite(value) for value in values)
     if not values or not finite or (count is not None and len(values) != count):
-        told = "numbers" if count is None else f"{count} numbers"
-        raise typer.BadParameter(f"{text!r}; expected {told} with commas", param_hint=option)
+        expected = "numbers" if count is None else f"{count} numbers"
+        message = f"{text!r}; expected {expected} separated by commas"
+        raise typer.BadParameter(message, param_hint=option)
     return values
 
 
 def parse_batch_sizes(text: str | None) -> tuple[int, int] | None:
-    """A range of batch sizes: two numbers with a comma, or the published ones by name."""
+    """A range of batch sizes: two numbers separated by a comma, or `published`."""
     if text == "published":
         return PUBLISHED_BATCH_SIZES
     values = parse_numbers("--batch-sizes", text, int, count=2)

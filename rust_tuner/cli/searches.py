@@ -1,4 +1,4 @@
-"""The commands that search: Regime I, Regime II, both nested, and the noise floor of the best."""
+"""The commands for the searches, nested cross-validation and the noise floor."""
 
 import shlex
 from typing import Annotated
@@ -50,8 +50,7 @@ def regime1(
 ) -> None:
     """Regime I: random search over batch size and dropout rate.
 
-    Prepares the study first where that is not done. Interrupted, it goes on where it stopped
-    when it is typed again.
+    Prepares the study first if needed. If interrupted, run the same command again to resume.
     """
     with reporting():
         opened = open_study(
@@ -76,10 +75,10 @@ def regime2(
     study: StudyDirectory,
     *,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Fixed; Regime I's best where not given.")
+        int | None, typer.Option(min=1, help="Fixed batch size.  [default: Regime I's best]")
     ] = None,
     dropout_rate: Annotated[
-        float | None, typer.Option(help="Fixed; Regime I's best where not given.")
+        float | None, typer.Option(help="Fixed dropout rate.  [default: Regime I's best]")
     ] = None,
     grid: Grid,
     folds: NumFolds = None,
@@ -89,8 +88,7 @@ def regime2(
 ) -> None:
     """Regime II: grid search over Adam's learning rate and epsilon.
 
-    Prepares the study first where that is not done. Interrupted, it goes on where it stopped
-    when it is typed again.
+    Prepares the study first if needed. If interrupted, run the same command again to resume.
     """
     if dropout_rate is not None and not 0 <= dropout_rate < 1:
         raise typer.BadParameter(
@@ -119,7 +117,7 @@ def nested(
     *,
     outer_folds: Annotated[
         int | None,
-        typer.Option(min=2, help="Each holds both searches.  [default: 5]"),
+        typer.Option(min=2, help="Number of outer folds; both searches run in each.  [default: 5]"),
     ] = None,
     trials: Trials = None,
     folds: Annotated[
@@ -133,11 +131,11 @@ def nested(
 ) -> None:
     """Nested cross-validation: selection score against estimate.
 
-    Both regimes inside every outer fold of the development set, on its training patients alone.
-    What they promise is a selection score; what they choose is scored once on the fold's own
-    patients: an estimate. What lies between is the optimism of the search. Choices that are not
-    given are those of the study's own searches, where they have been run. Interrupted, it goes on
-    where it stopped when it is typed again.
+    Runs both regimes inside each outer fold of the development set, on its training patients only.
+    Their best score is a selection score. The chosen configuration is scored once on the patients
+    that the outer fold left out, which gives an estimate. The difference is the optimism of the
+    search. Options that are not given are taken from the study's searches, if they have been run.
+    If interrupted, run the same command again to resume.
     """
     with reporting():
         opened = open_study(
@@ -168,15 +166,15 @@ def noise(
     study: StudyDirectory,
     repeats: Annotated[
         int | None,
-        typer.Option(min=2, help="How many of each kind; may grow later.  [default: 10]"),
+        typer.Option(min=2, help="Repeats of each kind; can be increased later.  [default: 10]"),
     ] = None,
     cache: Cache = None,
 ) -> None:
     """Noise floor: repeat the best configuration of the searches.
 
-    Under other seeds on the same folds, and under other assignments of the patients to folds. What
-    its score then varies by is what a difference has to exceed. Interrupted, it goes on where it
-    stopped when it is typed again.
+    Repeats it with other seeds on the same folds, and with other assignments of patients to folds.
+    A difference between scores means something only if it exceeds the variation of these repeats.
+    If interrupted, run the same command again to resume.
     """
     with reporting():
         opened = open_study(study, cache=cache)

@@ -1,7 +1,4 @@
-"""The commands that are steps of a study but no searches: `prepare`, first models, final model.
-
-And `study`, which runs all steps in order.
-"""
+"""The commands `prepare`, `baselines` and `final`, and `study`, which runs all steps in order."""
 
 import dataclasses
 import shlex
@@ -61,7 +58,7 @@ def prepare(
 ) -> None:
     """Check the manifest and every image, and seal the hold-out set.
 
-    What is chosen here stays as it is for the whole study.
+    The options given here hold for the whole study.
     """
     with reporting():
         opened = open_study(
@@ -71,8 +68,8 @@ def prepare(
         development = opened.prepare()
         patients = len(set(development.radiographs.patient_ids))
         say(
-            f"{study} is prepared: {len(development)} radiographs of {patients} patients to "
-            "develop on; the rest is sealed"
+            f"{study} is prepared: {len(development)} radiographs of {patients} patients for "
+            "development; the rest is sealed"
         )
         say_next(f"rust-tuner regime1 {shlex.quote(str(study))}")
 
@@ -83,20 +80,23 @@ def baselines(
     *,
     model: Annotated[
         list[str] | None,
-        typer.Option(help=f"One of {', '.join(BASELINES)}; may be repeated.  [default: all]"),
+        typer.Option(help=f"One of {', '.join(BASELINES)}; can be repeated.  [default: all]"),
     ] = None,
     radimagenet_weights: RadImageNet = None,
     folds: Annotated[
-        int | None, typer.Option("--folds", min=2, help="Folds of each model.  [default: 10]")
+        int | None,
+        typer.Option("--folds", min=2, help="Number of folds of each model.  [default: 10]"),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="[default: 50]")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Number of epochs of a fold.  [default: 50]")
+    ] = None,
     preparing: Preparing,
     running: Running,
 ) -> None:
     """Cross-validate the study's first models.
 
-    LeNet, InceptionV3 end to end, and frozen with pretrained weights. Prepares the study first
-    where that is not done. Interrupted, it goes on where it stopped when it is typed again.
+    These are LeNet, InceptionV3 trained end to end, and InceptionV3 frozen with pretrained weights.
+    Prepares the study first if needed. If interrupted, run the same command again to resume.
     """
     with reporting():
         opened = open_study(
@@ -116,26 +116,27 @@ def final(
     study: StudyDirectory,
     *,
     folds: Annotated[
-        int | None, typer.Option("--folds", min=2, help="Of its cross-validation.  [default: 10]")
+        int | None,
+        typer.Option("--folds", min=2, help="Folds of the cross-validation.  [default: 10]"),
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Of each fold, and the most of the refit.  [default: 40]"),
+        typer.Option(min=1, help="Epochs of each fold, and at most of the refit.  [default: 40]"),
     ] = None,
     look_again: Annotated[
         str | None,
         typer.Option(
             metavar="REASON",
-            help="Look at the hold-out set once more; why is recorded, and shown with the figures.",
+            help="Look at the hold-out set once more; the reason is shown with the figures.",
         ),
     ] = None,
     running: Running,
 ) -> None:
     """Fit the tuned model, and look at the hold-out set once.
 
-    It is cross-validated first, which decides for how many epochs it is fitted on all
-    development data. The look is noted in study.json before it is made. Run again, the command
-    shows what was found, with its date; another look needs --look-again and a reason.
+    Cross-validates the model first, which decides for how many epochs it is fitted on all
+    development data. The look is recorded in study.json before it is made. Run the same command
+    again to show the figures with their date; another look needs --look-again and a reason.
     """
     with reporting():
         opened = open_study(
@@ -160,16 +161,16 @@ def whole_study(
 ) -> None:
     """Run all steps in order, from prepare to report.
 
-    Prints what it will do and about how long that takes. What is done is skipped; interrupted,
-    it goes on where it stopped when it is typed again.
+    Prints the plan first, and about how long it takes. Finished steps are skipped. If interrupted,
+    run the same command again to resume.
     """
     with reporting():
-        asked = {name: value for name, value in vars(preparing).items() if value is not None}
-        # A scale is chosen when a study is prepared; its steps may have been begun otherwise since.
+        given = {name: value for name, value in vars(preparing).items() if value is not None}
+        # A scale is chosen when a study is prepared; its steps may have been started otherwise.
         scaled = _scaled(scale)
         if (study / STUDY_FILE).exists():
             scaled = {name: value for name, value in scaled.items() if name not in SEARCH_FIELDS}
-        opened = open_study(study, **vars(running), **(scaled | asked))
+        opened = open_study(study, **vars(running), **(scaled | given))
         models = available_baselines(
             opened.protocol.weights, has_radimagenet=radimagenet_weights is not None
         )
@@ -203,21 +204,21 @@ def _run_baselines(
     if IMAGENET in (models or available_baselines(weights, has_radimagenet=has_radimagenet)):
         fetch_weights("imagenet")
     say("first models")
-    found = study.baselines(models or None, radimagenet_weights)
-    out.print(baselines_table(found, study.protocol.objective))
+    results = study.baselines(models or None, radimagenet_weights)
+    out.print(baselines_table(results, study.protocol.objective))
 
 
 def _run_final(study: Study, look_again: str | None = None) -> None:
-    found = study.final(look_again)
+    holdout = study.final(look_again)
     looks = study.looks
     records = read_study(study.directory)
     figures = holdout_figures(records)
-    out.print(holdout_table(found, looks, holdout_standings(records), figures=figures))
-    say(f"evaluated on {found.date}; hold-out set {count_text(looks)}")
+    out.print(holdout_table(holdout, looks, holdout_standings(records), figures=figures))
+    say(f"evaluated on {holdout.date}; hold-out set {count_text(looks)}")
 
 
 def _planned_protocol(study: Study) -> Protocol:
-    """The choices of all steps of a study together, each as its own step takes it."""
+    """The choices of all steps of a study together, each as its step uses it."""
     return dataclasses.replace(
         study.protocol_of(REGIME_1),
         **{

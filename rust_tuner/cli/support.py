@@ -1,7 +1,4 @@
-"""What the commands of `rust-tuner` share: opening a study, the terminal, TensorFlow's start.
-
-It leaves what a command does to `cli` and the rooms beside it.
-"""
+"""What the commands of `rust-tuner` share: opening a study, the terminal, starting TensorFlow."""
 
 import contextlib
 import enum
@@ -48,7 +45,7 @@ def open_study(
     views: Views | None = None,
     **choices: Any,
 ) -> Study:
-    """Open a study with what the user asked for; None stands for what nobody asked for."""
+    """Open a study with the options that the user gave; None where an option was not given."""
     progress: Progress = ConsoleProgress(err)
     if tensorboard:
         progress = TensorBoardLogs(directory, progress)
@@ -72,7 +69,7 @@ def open_study(
 
 
 def _preset(choices: Choices) -> dict[str, Any]:
-    """What the two sets of choices differ in; all else stays as it was prepared or asked for."""
+    """The choices in which the two presets differ; all others stay as prepared or as given."""
     study, clinical = Protocol.study().to_json(), Protocol.clinical().to_json()
     chosen = clinical if choices is Choices.clinical else study
     return {name: chosen[name] for name in study if study[name] != clinical[name]}
@@ -84,7 +81,7 @@ def view_cortices(views: Views) -> dict[str, tuple[str, ...]]:
 
 
 def start_tensorflow() -> None:
-    """Start TensorFlow without its notes about the processor, which would bury our own."""
+    """Start TensorFlow without its notes about the processor, which would hide our messages."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
@@ -104,7 +101,7 @@ def start_tensorflow() -> None:
 
 
 def fetch_weights(weights: str) -> None:
-    """Download the weights where they must be, with our own words in place of Keras's."""
+    """Download the weights if needed, with our own message in place of Keras's."""
     from rust_tuner.models.backbones import find_weights
 
     with contextlib.redirect_stdout(_OneNote("downloading the ImageNet weights (84 MB, once)")):
@@ -112,7 +109,7 @@ def fetch_weights(weights: str) -> None:
 
 
 class _OneNote(io.TextIOBase):
-    """A stream that says one thing of its own when something is first written to it."""
+    """A stream that prints a note when something is first written to it."""
 
     def __init__(self, note: str) -> None:
         self._note: str | None = note
@@ -142,7 +139,7 @@ def reporting() -> Iterator[None]:
 
 
 def say(text: str, style: str | None = None) -> None:
-    """Print a note to standard error, which leaves standard output to results."""
+    """Print a note to standard error; standard output is for results."""
     err.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 

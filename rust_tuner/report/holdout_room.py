@@ -1,4 +1,4 @@
-"""Where the page's files on the hold-out set go: each says so where it was looked at repeatedly."""
+"""Files of the page on the hold-out set; each says if that set was looked at repeatedly."""
 
 from dataclasses import dataclass
 
@@ -35,5 +35,5 @@ class HoldoutRoom(Room):
 
 
 def with_looks(table: pd.DataFrame, looks: tuple[Look, ...]) -> pd.DataFrame:
-    """The table with a column `looks` where there was more than one: how many, and why."""
+    """The table, with a column `looks` (how many, and why) if there was more than one."""
     return table.assign(looks=count_text(looks)) if len(looks) > 1 else table

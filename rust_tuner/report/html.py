@@ -1,7 +1,7 @@
 """The HTML report: one self-contained file, with figures and tables beside it as files.
 
-What stands in a section belongs to `sections`, what a study is worth to `verdict`; the page itself
-is `templates/report.html`.
+The content of a section belongs to `sections`, the summary and warnings to `analysis.verdict`; the
+page itself is `templates/report.html`.
 """
 
 import base64
@@ -32,7 +32,7 @@ from rust_tuner.report.templating import environment
 REPORT = "report"
 INDEX = "index.html"
 
-# Sorts a table by the column whose heading is pressed; the page reads as well without it.
+# Sorts a table by the column whose heading is clicked; the page is complete without it.
 _SCRIPT = """
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => {
@@ -58,21 +58,21 @@ for (const button of document.querySelectorAll("th button")) {
 
 
 def write_report(directory: str | Path) -> Path:
-    """Write STUDY/report from what a study's folder holds, finished or not.
+    """Write STUDY/report from the records of a study, finished or not.
 
-    Equal records give equal files. What is damaged or missing is named in the report.
+    Equal records give equal files. The report names what is damaged or missing.
 
     Args:
         directory: the study's folder.
 
     Returns:
-        The page, `report/index.html`; `report/figures`, `report/tables` and `report/claim.md`, the
-        reporting checklists as far as the records fill them in, are beside it.
+        The page, `report/index.html`. Beside it are `report/figures`, `report/tables` and
+        `report/claim.md`, the reporting checklists filled in from the records.
 
     Raises:
-        ResumeError: where the folder holds nothing of a study.
-        StorageError: where a file cannot be written.
-        LockedError: where another process is writing it.
+        ResumeError: if the folder contains no part of a study.
+        StorageError: if a file cannot be written.
+        LockedError: if another process is writing the report.
     """
     records = read_study(directory)
     folder = records.directory / REPORT

@@ -1,4 +1,4 @@
-"""The building blocks of the page: sections with tables and figures, and how they become text."""
+"""The building blocks of the page: sections with tables and figures, and cells as text."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,8 +28,8 @@ class Picture:
 
     Attributes:
         name: of its files, without suffix.
-        caption: what is seen.
-        alt: what it shows, for who cannot see it.
+        caption: the text below it.
+        alt: what it shows, for readers who cannot see it.
         svg: inline SVG.
         is_wide: whether it is wider than a journal's single column.
     """
@@ -49,8 +49,8 @@ class PageTable:
         caption: what it is.
         header: names of its columns.
         rows: cells: (text, number to sort by or None).
-        files: what a link to a file in `tables/` is called -> its path.
-        marked: texts whose cells are marked, each in the way of a class of that name.
+        files: the name of a link to a file in `tables/` -> its path.
+        marked: texts whose cells get a CSS class of the same name.
     """
 
     caption: str
@@ -67,8 +67,8 @@ class Section:
     Attributes:
         anchor: its id on the page.
         title: its heading.
-        lead: sentences above.
-        missing: what is not there or could not be drawn.
+        lead: sentences at its top.
+        missing: what is missing or could not be drawn.
         tables: its tables.
         pictures: its figures.
     """
@@ -108,7 +108,7 @@ class Room:
 
 
 def inline_svg(text: str, *, prefix: str) -> Markup:
-    """An SVG file's text as an element of a page; its ids get a prefix, so that none is twice."""
+    """An SVG file's text as an element of a page; a prefix keeps its ids unique."""
     body = text[text.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
@@ -120,7 +120,7 @@ def inline_svg(text: str, *, prefix: str) -> Markup:
 
 
 def attempt(section: Section, what: str, step: Callable[[], object]) -> None:
-    """Do a step; where records do not allow it, the page says so in its place."""
+    """Do a step; if the records are damaged, the section says so instead."""
     try:
         step()
     except DAMAGED as error:
@@ -128,7 +128,7 @@ def attempt(section: Section, what: str, step: Callable[[], object]) -> None:
 
 
 def facts_table(caption: str, facts: Mapping[str, Any]) -> PageTable:
-    """Names and values below each other."""
+    """A table of names and values."""
     rows = [
         [(str(name).replace("_", " "), None), (as_text(value), None)]
         for name, value in facts.items()
@@ -137,7 +137,7 @@ def facts_table(caption: str, facts: Mapping[str, Any]) -> PageTable:
 
 
 def as_text(value: object) -> str:
-    """A recorded JSON value as a reader takes it."""
+    """A recorded JSON value as readable text."""
     if value is None:
         return "not recorded"
     if isinstance(value, Mapping):
@@ -153,22 +153,22 @@ def text(value: object) -> Cell:
 
 
 def whole(value: Any, *, plus: int = 0) -> Cell:
-    """A cell with a whole number, counted up by `plus`; empty where there is none."""
+    """A cell with a whole number, increased by `plus`; empty if there is none."""
     return ("", None) if pd.isna(value) else (str(int(value) + plus), float(value))
 
 
 def decimal(value: Any, *, digits: int = 3) -> Cell:
-    """A cell with a number of fixed digits; empty where there is none."""
+    """A cell with a number of fixed digits; empty if there is none."""
     return ("", None) if pd.isna(value) else (f"{value:z.{digits}f}", float(value))
 
 
 def yes_or_no(value: Any) -> Cell:
-    """A cell with yes or no; empty where neither is known."""
+    """A cell with yes or no; empty if unknown."""
     return text(None if pd.isna(value) else "yes" if value else "no")
 
 
 def ends(low: Any, high: Any, *, digits: int = 3) -> Cell:
-    """A cell with an interval, sorted by its lower end; empty where there is none."""
+    """A cell with an interval, sorted by its lower end; empty if there is none."""
     if pd.isna(low) or pd.isna(high):
         return "", None
     return f"{low:z.{digits}f} to {high:z.{digits}f}", float(low)
@@ -186,9 +186,9 @@ def results(
     columns: Sequence[Column],
     files: Mapping[str, str],
 ) -> PageTable:
-    """A table of results by its columns; standard deviations stand in columns of their own.
+    """A table of results; standard deviations have their own columns.
 
-    Where a row has no value of a column, its cell is empty.
+    A cell is empty if its row has no value for the column.
     """
     header = []
     for column in columns:

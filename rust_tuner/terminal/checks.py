@@ -21,7 +21,7 @@ _FINDINGS_SHOWN = 10
 
 
 def verdict_lines(record: CheckRecord) -> list[Text]:
-    """Each check with its verdict, what was found and what to do."""
+    """Each check with its verdict, its findings and what to do."""
     lines = []
     for verdict in record.verdicts:
         lines.append(_headline(verdict))
@@ -36,7 +36,7 @@ def verdict_lines(record: CheckRecord) -> list[Text]:
 
 
 def check_status_lines(directory: Path) -> list[Text]:
-    """How a study's checks stand, for `status`; what has not passed is named."""
+    """The state of a study's checks, for `status`, with those that did not pass."""
     try:
         record = read_checks(directory / CHECKS_FILE)
     except FileNotFoundError:
@@ -49,7 +49,7 @@ def check_status_lines(directory: Path) -> list[Text]:
         for verdict in record.of("failed", "warning")
     ]
     if _are_behind(directory, record):
-        lines.append(Text("  searches have gone on since; run check again", style="yellow"))
+        lines.append(Text("  searches have continued since; run check again", style="yellow"))
     return lines
 
 
@@ -66,5 +66,5 @@ def _are_behind(directory: Path, record: CheckRecord) -> bool:
             if (directory / name / RUN_FILE).is_file()
         }
     except (RustTunerError, OSError):
-        return False  # The search's own lines say what is wrong with it.
+        return False  # The lines of the search report what is wrong.
     return any(record.searches.get(name) != seen for name, seen in searches_seen(projects).items())

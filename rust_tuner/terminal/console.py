@@ -1,6 +1,6 @@
-"""The consoles that the command line prints on, whatever their encoding and whatever is printed.
+"""The consoles that the command line prints on, with any encoding and any text.
 
-What a terminal would obey instead of showing is written out; what its encoding lacks is replaced.
+Control characters are written out, and characters that the encoding lacks are replaced.
 """
 
 import codecs
@@ -43,13 +43,13 @@ def new_console(*, stderr: bool = False) -> Console:
 
 
 def prepare_streams() -> None:
-    """Let both standard streams take any text, also where their encoding is ASCII or cp1252.
+    """Let both standard streams accept any text, even if their encoding is ASCII or cp1252.
 
-    Characters that the encoding lacks are replaced, where Python would raise `UnicodeEncodeError`.
+    Characters that the encoding lacks are replaced; Python would raise `UnicodeEncodeError`.
     """
     codecs.register_error(_HANDLER, _as_plain)
     for stream in (sys.stdout, sys.stderr):
-        # What a test or a notebook has put in its place may know no encodings.
+        # A test or a notebook may have replaced it by a stream without encodings.
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors=_HANDLER)
@@ -66,7 +66,7 @@ def _as_plain(error: UnicodeError) -> tuple[str, int]:
 
 
 class _VisibleText(RenderHook):
-    """Writes control characters out in all that is printed, but for the console's own."""
+    """Writes control characters out in everything printed, except those of the console itself."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         return [item if isinstance(item, Control) else _Visible(item) for item in renderables]

@@ -1,4 +1,4 @@
-"""What the command line shows of the hold-out set: figures with intervals, and how often looked."""
+"""The hold-out set on the terminal: figures with intervals, and the number of looks."""
 
 from collections.abc import Iterable, Sequence
 
@@ -23,7 +23,7 @@ from rust_tuner.terminal.table import plain_table
 from rust_tuner.words import figure_name
 
 _NO_INTERVAL = "no interval"
-_ESTIMATE = "An estimate: nothing that was chosen had seen these patients."
+_ESTIMATE = "An estimate: no training or choice used these patients."
 _ANSWERS = {
     "above": "yes",
     "not distinguishable": "cannot be distinguished",
@@ -55,22 +55,22 @@ def holdout_table(
     *,
     figures: pd.DataFrame | None = None,
 ) -> RenderableType:
-    """What the last look at the hold-out set found: the most likely scores first.
+    """The figures of the last look at the hold-out set, those of the most likely scores first.
 
     Args:
-        holdout: what `final/holdout.json` holds.
-        looks: all looks so far; where there is more than one, every title says so.
+        holdout: the content of `final/holdout.json`.
+        looks: all looks so far; if there is more than one, every title says so.
         standings: whether it beats the view alone, from `against_view.holdout_standings`.
-        figures: from `study_figures.holdout_figures`; those of the record alone where None.
+        figures: from `study_figures.holdout_figures`; only those of the record if None.
     """
     title = holdout_title(looks)
-    known = recorded_figures(holdout) if figures is None else figures
+    table = recorded_figures(holdout) if figures is None else figures
     parts: list[Table] = []
-    if (known["figure"] == _OF_SCORES[0]).any():
-        parts.append(_scores_table(known, holdout, title))
-    parts.append(_labels_table(known, holdout, title, standings, is_first=not parts))
-    if (known["of"] == VISITS).any():
-        parts.append(_visits_table(known, recorded_cutoff(holdout), title))
+    if (table["figure"] == _OF_SCORES[0]).any():
+        parts.append(_scores_table(table, holdout, title))
+    parts.append(_labels_table(table, holdout, title, standings, is_first=not parts))
+    if (table["of"] == VISITS).any():
+        parts.append(_visits_table(table, recorded_cutoff(holdout), title))
     return parts[0] if len(parts) == 1 else Group(*parts)
 
 
@@ -82,15 +82,15 @@ def _labels_table(
     *,
     is_first: bool,
 ) -> Table:
-    """What the probabilities of the labels are worth: the study's three figures, and more."""
+    """Figures of the probabilities of the labels: the three of the published study, and more."""
     undecided = dict.fromkeys(item.reason for item in standings if item.gain is None)
     counted = f": {holdout.radiographs} radiographs of {holdout.patients} patients"
     lines = [
         *([_ESTIMATE] if is_first else []),
-        "As published: of the 18 labels, the three figures that the published study gave. At 0.5 "
-        "a label counts as predicted where its own probability is at least 0.5, which often none "
-        "of a cortex's four is.",
-        "Macro averages over the labels where a figure is defined; k of n where not over all.",
+        "As published: the three figures of the published study, over the 18 labels. At 0.5: a "
+        "label counts as predicted if its own probability is at least 0.5; often none of a "
+        "cortex's four labels reaches that.",
+        "Macro averages over the labels for which a figure is defined; k of n if not for all.",
         "Cortices: 16 labels, each only where its cortex is visible.",
         *_brackets(figures, (ALL_LABELS, CORTEX_GROUP), (*_PUBLISHED, *_MORE_OF_LABELS)),
         *(f"Not decided: {reason}." for reason in undecided),
@@ -101,15 +101,15 @@ def _labels_table(
     for name in ("", *(scope.short for scope in SCOPES)):
         table.add_column(name)
     for name in (*_PUBLISHED, *_MORE_OF_LABELS):
-        told = [_of_figure(figures, name, of) for of in (scope.key for scope in SCOPES)]
-        if any(told):
+        cells = [_of_figure(figures, name, of) for of in (scope.key for scope in SCOPES)]
+        if any(cells):
             heading = figure_name(name, published=True).replace(" (", "\n(")
-            table.add_row(heading, *(text or "undefined" for text in told))
+            table.add_row(heading, *(text or "undefined" for text in cells))
     table.add_section()
     baseline = holdout.view_only_baseline.by_name
-    known = [baseline[name] for name in AUROCS]
+    values = [baseline[name] for name in AUROCS]
     table.add_row(
-        "AUROC of the view alone", *("undefined" if v is None else f"{v:.3f}" for v in known)
+        "AUROC of the view alone", *("undefined" if v is None else f"{v:.3f}" for v in values)
     )
     if standings:
         table.add_row("gain over it", *(_gain(item) for item in standings))
@@ -120,18 +120,18 @@ def _labels_table(
 def _gain(item: Standing) -> str:
     if item.gain is None:
         return "undefined"
-    found = item.gain.gain
-    told = f"{found.value:+z.3f}"
-    return told if pd.isna(found.low) else f"{told} ({found.low:z.3f} to {found.high:z.3f})"
+    gain = item.gain.gain
+    text = f"{gain.value:+z.3f}"
+    return text if pd.isna(gain.low) else f"{text} ({gain.low:z.3f} to {gain.high:z.3f})"
 
 
 def _scores_table(figures: pd.DataFrame, holdout: Holdout, title: str) -> Table:
     """How the most likely scores agree with the true ones."""
     lines = [
         _ESTIMATE,
-        "Of each visible cortex the most likely score counts, however low its probability. "
-        "Balanced accuracy and macro F1 are means over the scores that occur, k of n where not "
-        "all do; kappa is quadratic-weighted.",
+        "The most likely score of each visible cortex counts, however low its probability. "
+        "Balanced accuracy and macro F1 are means over the scores that occur, k of n if not all "
+        "occur; kappa is quadratic-weighted.",
         *_brackets(figures, (*CORTICES, CORTEX_GROUP), _OF_SCORES),
     ]
     table = plain_table(
@@ -142,12 +142,12 @@ def _scores_table(figures: pd.DataFrame, holdout: Holdout, title: str) -> Table:
     for name in ("", "mean", *CORTICES):
         table.add_column(name)
     for name in _OF_SCORES:
-        told = (
+        cells = (
             _of_figure(figures, name, of, digits=2) or "undefined"
             for of in (CORTEX_GROUP, *CORTICES)
         )
         heading = _SHORT.get(name, figure_name(name)).replace(" ", "\n")
-        table.add_row(heading, *(cell.replace(" (", "\n(") for cell in told))
+        table.add_row(heading, *(cell.replace(" (", "\n(") for cell in cells))
     return table
 
 
@@ -155,8 +155,8 @@ def _visits_table(figures: pd.DataFrame, union: UnionCutoff, title: str) -> Tabl
     """How the totals of visits agree with the true ones."""
     visits = figures[figures["of"] == VISITS]
     lines = [
-        f"Those with all four cortices, of {visits['total'].max():g}; both views of a visit "
-        "paired.",
+        f"Visits with all four cortices, out of {visits['total'].max():g}; the two views of a "
+        "visit are paired.",
         union_text(union),
         *_brackets(figures, (VISITS,), tuple(_OF_VISITS)),
     ]
@@ -166,40 +166,40 @@ def _visits_table(figures: pd.DataFrame, union: UnionCutoff, title: str) -> Tabl
     table.add_column("")
     table.add_column("")
     for name, heading in _OF_VISITS.items():
-        told = _of_figure(figures, name, VISITS, digits=2, counts=False)
-        table.add_row(heading, told or "undefined")
+        text = _of_figure(figures, name, VISITS, digits=2, counts=False)
+        table.add_row(heading, text or "undefined")
     return table
 
 
 def _of_figure(
     figures: pd.DataFrame, name: str, of: str, *, digits: int = 3, counts: bool = True
 ) -> str:
-    """A figure with its interval, and over how many labels where not over all; empty if unknown."""
+    """A figure with its interval, and its number of labels if not all; empty if unknown."""
     row = find_figure(figures, name, of)
     if row is None:
         return ""
     if pd.isna(row["value"]):
         return "undefined"
-    told = f"{row['value']:z.{digits}f}"
+    text = f"{row['value']:z.{digits}f}"
     if not pd.isna(row["low"]):
-        told += f" ({row['low']:z.{digits}f} to {row['high']:z.{digits}f})"
+        text += f" ({row['low']:z.{digits}f} to {row['high']:z.{digits}f})"
     elif row["reason"]:
-        told += f" ({_NO_INTERVAL})"
+        text += f" ({_NO_INTERVAL})"
     if counts and not pd.isna(row["defined"]) and row["defined"] < row["total"]:
-        told += f"\n{row['defined']} of {row['total']}"
-    return told
+        text += f"\n{row['defined']} of {row['total']}"
+    return text
 
 
 def _brackets(figures: pd.DataFrame, groups: Sequence[str], names: Sequence[str]) -> list[str]:
-    """What stands in brackets, and why some figures of these groups have no interval."""
-    own = figures[figures["of"].isin(groups) & figures["figure"].isin(names)]
-    own = own[own["average"] != "micro"]
+    """What the brackets contain, and why some figures of these groups have no interval."""
+    shown = figures[figures["of"].isin(groups) & figures["figure"].isin(names)]
+    shown = shown[shown["average"] != "micro"]
     lines = []
-    if own["low"].notna().any():
-        lines.append("In brackets the 95 % interval over patients.")
-    for reason, rows in own[own["reason"].astype(bool)].groupby("reason", sort=False):
-        told = dict.fromkeys(_named(name) for name in rows["figure"] if name in _SHOWN)
-        lines.append(f"No interval of {', '.join(told)}: {reason}.")
+    if shown["low"].notna().any():
+        lines.append("In brackets: 95 % interval over patients.")
+    for reason, rows in shown[shown["reason"].astype(bool)].groupby("reason", sort=False):
+        titles = dict.fromkeys(_named(name) for name in rows["figure"] if name in _SHOWN)
+        lines.append(f"No interval for {', '.join(titles)}: {reason}.")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What the terminal shows of nested cross-validation and noise floor: tables and status lines."""
+"""Nested cross-validation and noise floor on the terminal: tables and status lines."""
 
 import math
 from collections.abc import Hashable, Mapping
@@ -34,7 +34,7 @@ _SIGNED = ("optimism", "gap")
 
 
 def nested_table(nested: Nested) -> Group:
-    """What each outer fold chose, promised and reached, and the summary of all of them."""
+    """Selection score, estimate and chosen values of each outer fold, and their summary."""
     parts = [*(_outer_table(nested, figure) for figure in FIGURES), _chosen_table(nested)]
     if nested.summary is not None:
         parts.append(_summary_table(nested))
@@ -51,20 +51,20 @@ def _outer_table(nested: Nested, figure: str) -> Table:
 def _chosen_table(nested: Nested) -> Table:
     table = plain_table(
         "How often each value was chosen",
-        "Values that were chosen once each are counted together. Epochs count from 0.",
+        "Values that were each chosen once are counted together. Epochs count from 0.",
     )
     table.add_column("hyperparameter")
     table.add_column("value: outer folds", overflow="fold")
     for name, rows in stability_table(nested).groupby("hyperparameter", sort=False):
         often = rows[rows["times"] > 1].to_dict("records")
-        told = [f"{four_digits(row['value'])}: {row['times']}" for row in often]
+        parts = [f"{four_digits(row['value'])}: {row['times']}" for row in often]
         once = sorted(rows.loc[rows["times"] == 1, "value"])
         if once:
             shown = ", ".join(map(four_digits, once))
             if len(once) > _SEVERAL_SHOWN:
                 shown = f"{four_digits(once[0])} to {four_digits(once[-1])}"
-            told.append(f"{shown}: 1 each" if len(once) > 1 else f"{shown}: 1")
-        table.add_row(str(name).replace("_", " "), "; ".join(told))
+            parts.append(f"{shown}: 1 each" if len(once) > 1 else f"{shown}: 1")
+        table.add_row(str(name).replace("_", " "), "; ".join(parts))
     return table
 
 
@@ -78,22 +78,22 @@ def _summary_table(nested: Nested) -> Table:
     table.add_column("")
     for figure in FIGURES:
         table.add_column(_HEADERS[figure], overflow="fold")
-    found = summary_table(nested)
+    summary = summary_table(nested)
     for what, title in SUMMARY_NAMES.items():
-        rows = found[found["what"] == what].to_dict("records")
-        told = (_with_interval(row, signed=what in _SIGNED) for row in rows)
-        table.add_row(title, *told)
+        rows = summary[summary["what"] == what].to_dict("records")
+        cells = (_with_interval(row, signed=what in _SIGNED) for row in rows)
+        table.add_row(title, *cells)
     return table
 
 
 def noise_table(floor: NoiseFloor) -> Group:
-    """What the score of one and the same configuration varies by."""
+    """How much the score of one configuration varies between repeats."""
     run = floor.run
     values = ", ".join(
         f"{name.replace('_', ' ')} {four_digits(value)}"
         for name, value in run.configuration.items()
     )
-    found = noise_spread(floor.values)
+    spread = noise_spread(floor.values)
     parts: list[Table] = []
     for metric in METRICS_REPEATED:
         title = f"Noise floor, {_HEADERS[metric]}"
@@ -103,7 +103,7 @@ def noise_table(floor: NoiseFloor) -> Group:
         table = plain_table(title, NOISE_CAPTION if is_last else "")
         for name in ("", "repeats", "mean", "SD", "95 % range", "difference"):
             table.add_column(name, no_wrap=not name)
-        for row in found[found["metric"] == metric].to_dict("records"):
+        for row in spread[spread["metric"] == metric].to_dict("records"):
             table.add_row(
                 _KINDS[row["kind"]],
                 str(row["repeats"]),
@@ -119,7 +119,7 @@ def noise_table(floor: NoiseFloor) -> Group:
 
 
 def nested_lines(folder: Path) -> list[Text]:
-    """How far a nested cross-validation is."""
+    """Progress of a nested cross-validation."""
     nested = read_nested(folder)
     done, total = len(nested.outer), nested.outer_folds
     lines = [Text(f"nested: {done} of {total} outer folds done{_time_left(nested)}")]
@@ -127,14 +127,14 @@ def nested_lines(folder: Path) -> list[Text]:
     for number in range(total):
         if number in finished or not outer_folder(folder, number).is_dir():
             continue
-        told = []
+        parts = []
         for regime in (REGIME_1, REGIME_2):
-            place = outer_folder(folder, number) / regime
-            if (place / RUN_FILE).is_file():
-                ended, planned, _ = _progress(place)
-                told.append(f"{regime} {ended} of {planned} trials")
-        if told:
-            lines.append(Text(f"  outer fold {number} begun: {', '.join(told)}"))
+            project = outer_folder(folder, number) / regime
+            if (project / RUN_FILE).is_file():
+                ended, planned, _ = _progress(project)
+                parts.append(f"{regime} {ended} of {planned} trials")
+        if parts:
+            lines.append(Text(f"  outer fold {number} started: {', '.join(parts)}"))
     for problem in nested.problems:
         lines.append(Text(f"  {problem}", style="red"))
     if nested.summary is not None:
@@ -153,14 +153,14 @@ def nested_lines(folder: Path) -> list[Text]:
 
 
 def _spread(figure: SummaryFigure) -> str:
-    known = (figure.mean, figure.std)
-    return " ± ".join("undefined" if value is None else f"{value:.4f}" for value in known)
+    values = (figure.mean, figure.std)
+    return " ± ".join("undefined" if value is None else f"{value:.4f}" for value in values)
 
 
 def noise_lines(folder: Path) -> list[Text]:
-    """How far the repeats are."""
+    """Progress of the repeats."""
     floor = read_noise(folder)
-    told = ", ".join(
+    counts = ", ".join(
         f"{floor.count(kind)} of {floor.run[name]} {title}"
         for kind, name, title in (
             ("seed", "repeats", "seeds"),
@@ -168,11 +168,11 @@ def noise_lines(folder: Path) -> list[Text]:
         )
         if floor.run[name]
     )
-    lines = [Text(f"noise: {told} done")]
+    lines = [Text(f"noise: {counts} done")]
     lines += [Text(f"  {problem}", style="red") for problem in (*floor.failures, *floor.problems)]
     metric = floor.run.objective.removeprefix("val_")
-    found = noise_spread(floor.values)
-    for row in found[found["metric"] == metric].to_dict("records"):
+    spread = noise_spread(floor.values)
+    for row in spread[spread["metric"] == metric].to_dict("records"):
         if not math.isnan(row["std"]):
             lines.append(
                 Text(
@@ -183,9 +183,9 @@ def noise_lines(folder: Path) -> list[Text]:
     return lines
 
 
-def _progress(place: Path) -> tuple[int, int, float]:
-    """Trials of a search that ended, that were planned, and the seconds of the former."""
-    project = read_project(place)
+def _progress(folder: Path) -> tuple[int, int, float]:
+    """The numbers of ended and of planned trials of a search, and the seconds of the ended ones."""
+    project = read_project(folder)
     ended = [trial for trial in project.trials if trial.has_ended]
     seconds = sum(fold.seconds for trial in ended for fold in trial.folds)
     return len(ended), project.run.num_trials, seconds
@@ -197,10 +197,10 @@ def _time_left(nested: Nested) -> str:
     ended, seconds = 0, 0.0
     for number in range(nested.outer_folds):
         for regime in (REGIME_1, REGIME_2):
-            place = outer_folder(nested.folder, number) / regime
-            if (place / RUN_FILE).is_file():
-                own, _, took = _progress(place)
-                ended, seconds = ended + own, seconds + took
+            folder = outer_folder(nested.folder, number) / regime
+            if (folder / RUN_FILE).is_file():
+                trials, _, took = _progress(folder)
+                ended, seconds = ended + trials, seconds + took
     total = nested.outer_folds * sum(nested.run.trials.values())
     if not 0 < ended < total:
         return ""
@@ -208,8 +208,8 @@ def _time_left(nested: Nested) -> str:
 
 
 def _with_interval(row: Mapping[Hashable, Any], *, signed: bool) -> str:
-    told = mean_and_spread(row["value"], row["std"], signed=signed)
-    return told if pd.isna(row["low"]) else f"{told} ({_range(row['low'], row['high'])})"
+    text = mean_and_spread(row["value"], row["std"], signed=signed)
+    return text if pd.isna(row["low"]) else f"{text} ({_range(row['low'], row['high'])})"
 
 
 def _range(low: float, high: float) -> str:

@@ -1,4 +1,4 @@
-"""What the command line shows of searches, first models, plans and predictions: a table each."""
+"""Searches, first models, plans and predictions on the terminal: a table each."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,9 +26,8 @@ _SHORT = {scope.objective: scope.short for scope in SCOPES}
 def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     """The best trials with mean and standard deviation over folds, and the view-only baseline.
 
-    Which of them are statistically tied with the best one stands beside them, and below the
-    best one's interval over folds. Hyperparameters that the search holds fixed are named above
-    the table, once.
+    A column says which of them are statistically tied with the best one. Its interval over folds
+    is below the table, and hyperparameters that the search holds fixed are named above it.
     """
     results = results_table(project)
     tied = results["tied_with_best"]
@@ -53,8 +52,8 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     baseline = project.run.view_only_baseline or {}
     if baseline and metrics:
         table.add_section()
-        told = (f"{baseline[name]:.3f}" for name in metrics)
-        table.add_row("view only", *("" for _ in names), "", *told, "")
+        scores = (f"{baseline[name]:.3f}" for name in metrics)
+        table.add_row("view only", *("" for _ in names), "", *scores, "")
     return table
 
 
@@ -68,10 +67,10 @@ def _title(
 ) -> str:
     name = SEARCH_NAMES.get(project.folder.name, project.folder.name)
     failed = sum(trial.status == "FAILED" for trial in project.trials)
-    told = f", {failed} failed" if failed else ""
-    # The best one is no tie by itself.
-    told += f", {num_tied} tied for the best" if num_tied > 1 else ""
-    lines = [f"{name}: best {num_best} of {num_trials} trials{told}"]
+    note = f", {failed} failed" if failed else ""
+    # The best trial alone is not a tie.
+    note += f", {num_tied} tied for the best" if num_tied > 1 else ""
+    lines = [f"{name}: best {num_best} of {num_trials} trials{note}"]
     if fixed:
         values = (f"{key.replace('_', ' ')} {four_digits(value)}" for key, value in fixed.items())
         lines.append(f"in all of them: {', '.join(values)}")
@@ -82,15 +81,15 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
     folds = project.run.subject.num_folds
     lines = [f"Mean ± standard deviation over {folds} folds at the epoch of the score (from 0)."]
     if project.objective in metrics:
-        lines.append("* is what the search maximises.")
+        lines.append("* marks the metric that the search maximises.")
     if with_ties:
-        lines.append("Tied: not distinguishable from the best at 5 %, all trials tested at once.")
+        lines.append("Tied: cannot be distinguished from the best (5 % over all trials together).")
         note = tie_note(results_table(project))
         lines += [note] if note else []
     whole = sum(trial.one_step or False for trial in project.trials)
     if whole:
         lines.append(
-            f"{WHOLE_FOLD} one step an epoch: the batch holds all that a fold trains on "
+            f"{WHOLE_FOLD} one step per epoch: the batch holds all that a fold trains on "
             f"({whole} of {len(project.trials)} trials)."
         )
     alike = sum(trial.learned_nothing for trial in project.trials)
@@ -98,28 +97,30 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
         lines.append(f"{alike} of the trials learned nothing: AUROC 0.500 in every fold and epoch.")
     best = project.best
     if best is not None:
-        known = {name: best.interval(name.removeprefix("val_")) for name in metrics}
-        told = ", ".join(
-            f"{_SHORT[name]} {found.low:.3f} to {found.high:.3f}"
-            for name, found in known.items()
-            if not pd.isna(found.low)
+        intervals = {name: best.interval(name.removeprefix("val_")) for name in metrics}
+        ends = ", ".join(
+            f"{_SHORT[name]} {interval.low:.3f} to {interval.high:.3f}"
+            for name, interval in intervals.items()
+            if not pd.isna(interval.low)
         )
-        if told:
-            lines.append(f"Best, 95 % interval over folds: {told}.")
+        if ends:
+            lines.append(f"Best, 95 % interval over folds: {ends}.")
     for item in standings(project):
         name = f"val_{item.metric}"
         if name in metrics:
-            told = (
+            line = (
                 f"WARNING, {_SHORT[name]}: {item.doubt}."
                 if item.doubt
                 else (f"Best against the view alone, {_SHORT[name]}: {item.told}.")
             )
-            lines.append(told)
+            lines.append(line)
     if CORTEX_SCOPE.objective in metrics:
         lines.append("Cortices: 16 labels, each only where its cortex is visible.")
     if project.run.view_only_baseline:
-        lines.append("View only: a predictor that knows nothing but the view.")
-    lines.append("The best of several trials is a selection score, no estimate for new patients.")
+        lines.append("View only: a predictor that knows only the view.")
+    lines.append(
+        "The best of several trials is a selection score, not an estimate for new patients."
+    )
     return "\n".join(lines)
 
 
@@ -131,27 +132,27 @@ def _fixed_values(project: Project) -> dict[str, object]:
     }
 
 
-def baselines_table(found: pd.DataFrame, objective: str) -> Table:
+def baselines_table(results: pd.DataFrame, objective: str) -> Table:
     """The first models side by side, with chance and the view-only baseline."""
-    suggested = suggested_backbone(found, objective)
+    suggested = suggested_backbone(results, objective)
     lines = ["Mean ± standard deviation over folds at the epoch of the best mean (from 0)."]
-    if found["tied_with_best"].notna().any():
-        lines.append("Tied: not distinguishable from the best at 5 %, all models tested at once.")
+    if results["tied_with_best"].notna().any():
+        lines.append("Tied: cannot be distinguished from the best (5 % over all models together).")
         metric = objective.removeprefix("val_")
-        note = tie_note(found, name="model", score=metric, spread=f"{metric}_std")
+        note = tie_note(results, name="model", score=metric, spread=f"{metric}_std")
         lines += [note] if note else []
     if suggested is not None:
         lines.append(f"Best of the frozen backbones by {objective}: {suggested}.")
     table = plain_table("First models", "\n".join(lines))
-    add_results(table, found.to_dict("records"), baseline_columns())
+    add_results(table, results.to_dict("records"), baseline_columns())
     return table
 
 
 def plan_table(steps: Sequence[PlannedStep]) -> Table:
-    """What a study will do, and about how long each step takes."""
+    """The steps of a study, and about how long each takes."""
     table = plain_table(
         "Plan",
-        "Times are magnitudes, for steps of which nothing is there yet; what is done is skipped.",
+        "Times are rough, for steps that have not been started; finished steps are skipped.",
     )
     table.add_column("step")
     table.add_column("what", overflow="fold")
@@ -163,15 +164,15 @@ def plan_table(steps: Sequence[PlannedStep]) -> Table:
     return table
 
 
-def predictions_table(found: pd.DataFrame) -> Table:
-    """One row an image: the view, and the scores of the cortices that it shows."""
+def predictions_table(predictions: pd.DataFrame) -> Table:
+    """One row per image: the view, and the scores of the cortices that it shows."""
     table = plain_table(
         "RUST scores", "Most likely score (its probability) of each cortex that the view shows."
     )
-    totals = "rust_total" in found
+    totals = "rust_total" in predictions
     for name in ("image", "view", *CORTICES, *(["RUST"] if totals else [])):
         table.add_column(name, overflow="fold")
-    for row in found.to_dict("records"):
+    for row in predictions.to_dict("records"):
         scores = (
             f"{row[name]} ({row[f'{name}_probability']:.2f})" if row[f"{name}_shown"] else "-"
             for name in CORTICES

@@ -1,4 +1,4 @@
-"""What `rust-tuner status` shows: how far a study is, also one that is in use or damaged."""
+"""The output of `rust-tuner status`: the progress of a study, even one in use or damaged."""
 
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from rust_tuner.terminal.table import four_digits
 
 
 def status_lines(folder: Path) -> list[Text]:
-    """How far a study is, a line each; also for a folder that is in use or damaged."""
+    """The progress of a study, one line per part; works on a folder in use or damaged."""
     lines = [Text(f"{folder}", style="bold")]
     if not folder.is_dir():
-        return [*lines, Text("there is no such folder", style="yellow")]
+        return [*lines, Text("no such folder", style="yellow")]
     if (folder / RUN_FILE).is_file():
         return [*lines, *_search_lines(folder.name, folder)]
     lines.extend(_study_lines(folder))
@@ -34,7 +34,7 @@ def status_lines(folder: Path) -> list[Text]:
         if (folder / regime).is_dir():
             lines.extend(_search_lines(regime, folder / regime))
         else:
-            lines.append(Text(f"{regime}: not begun"))
+            lines.append(Text(f"{regime}: not started"))
     for name, read in ((NESTED, nested_lines), (NOISE, noise_lines)):
         if (folder / name).is_dir():
             try:
@@ -50,7 +50,7 @@ def status_lines(folder: Path) -> list[Text]:
 
 
 def _holdout_lines(folder: Path) -> list[Text]:
-    """Whether the hold-out set is sealed, and else when and why it was looked at."""
+    """Whether the hold-out set is sealed; otherwise when and why it was looked at."""
     try:
         study = read_if_whole(folder / STUDY_FILE, StudyRecord)
         looks = read_looks(None if study is None else study.looks, folder)
@@ -63,8 +63,8 @@ def _holdout_lines(folder: Path) -> list[Text]:
     line = f"hold-out set: looked at {times} on {last.date or 'an unknown date'}"
     if last.state == "begun":
         number = "" if len(looks) == 1 else f" {len(looks)}"
-        line = f"hold-out set: look{number} begun on {last.date or 'an unknown date'}"
-        line += " and not finished"
+        line = f"hold-out set: look{number} started on {last.date or 'an unknown date'}"
+        line += " but not finished"
     lines = [Text(line, style="yellow" if last.state == "begun" else "")]
     lines += [
         Text(f"  looked again on {look.date}: {look.reason}") for look in looks if look.reason
@@ -80,7 +80,7 @@ def _holdout_lines(folder: Path) -> list[Text]:
 def _search_lines(name: str, folder: Path) -> list[Text]:
     try:
         if not is_begun_project(folder):
-            return [Text(f"{name}: not begun")]
+            return [Text(f"{name}: not started")]
         return _project_lines(name, read_project(folder))
     except (RustTunerError, OSError) as error:
         return [Text(f"{name}: {error}", style="red")]
@@ -112,7 +112,7 @@ def _project_lines(name: str, project: Project) -> list[Text]:
     ]
     for trial in by_status["RUNNING"]:
         lines.append(
-            Text(f"  trial {trial.trial} begun: {len(trial.folds)} of {num_folds} folds done")
+            Text(f"  trial {trial.trial} started: {len(trial.folds)} of {num_folds} folds done")
         )
     for trial in by_status["FAILED"]:
         reason = (trial.message or "no reason recorded").splitlines()[0]
@@ -123,19 +123,19 @@ def _project_lines(name: str, project: Project) -> list[Text]:
     if best is not None:
         values = ", ".join(f"{key}={four_digits(value)}" for key, value in best.values.items())
         spread = best.spread(project.objective.removeprefix("val_"))
-        told = f"{project.objective} {best.score:.4f}"
-        told += f" ± {spread:.4f}" if spread is not None else ""
-        lines.append(Text(f"  best so far: trial {best.trial}, {told} (selection score)"))
+        score = f"{project.objective} {best.score:.4f}"
+        score += f" ± {spread:.4f}" if spread is not None else ""
+        lines.append(Text(f"  best so far: trial {best.trial}, {score} (selection score)"))
         lines.append(Text(f"    {values}"))
     return lines
 
 
 def _time_left(project: Project, total: int, num_folds: int) -> str:
-    """By the folds that are done, also those of a trial that still runs."""
+    """Time left, from the finished folds, including those of a trial that has not ended."""
     seconds = [fold.seconds for trial in project.trials for fold in trial.folds]
-    begun = [trial for trial in project.trials if not trial.has_ended]
-    ended = len(project.trials) - len(begun)
-    left = (total - ended) * num_folds - sum(len(trial.folds) for trial in begun)
+    unfinished = [trial for trial in project.trials if not trial.has_ended]
+    ended = len(project.trials) - len(unfinished)
+    left = (total - ended) * num_folds - sum(len(trial.folds) for trial in unfinished)
     if not seconds or left < 1:
         return ""
     return f", about {duration(sum(seconds) / len(seconds) * left)} left"

@@ -1,4 +1,4 @@
-"""The form that tables and numbers have on the terminal."""
+"""The format of tables and numbers on the terminal."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,24 +12,24 @@ from rich.text import Text
 from rust_tuner.analysis.columns import Column
 
 TABLE_WIDTH = 78
-# Marks a batch size that holds the whole fold.
+# Marks a batch size that covers the whole fold.
 WHOLE_FOLD = "!"
 
 
 class TextTable(Table):
-    """A table that shows its texts as they are: `[left]` in a file's name is no markup."""
+    """A table that shows its texts unchanged: `[left]` in a file name is not markup."""
 
     def add_column(self, header: RenderableType = "", *args: Any, **kwargs: Any) -> None:
-        """Add a column, its header as it is."""
+        """Add a column, with its header unchanged."""
         super().add_column(_as_it_is(header), *args, **kwargs)
 
     def add_row(self, *cells: RenderableType | None, **kwargs: Any) -> None:
-        """Add a row, its cells as they are."""
+        """Add a row, with its cells unchanged."""
         super().add_row(*map(_as_it_is, cells), **kwargs)
 
 
 def plain_table(title: str, caption: str) -> TextTable:
-    """A table without columns yet; title and caption are as wide as the table."""
+    """A table without columns; title and caption are as wide as the table."""
     return TextTable(
         title=Text(title, style="table.title"),
         caption=Text(caption, style="table.caption"),
@@ -43,10 +43,10 @@ def plain_table(title: str, caption: str) -> TextTable:
 def add_results(
     table: TextTable, rows: Iterable[Mapping[Any, Any]], columns: Sequence[Column]
 ) -> None:
-    """Add those columns of a table of results that the terminal has room for, and its rows."""
+    """Add the columns of a results table that fit on the terminal, and its rows."""
     shown = [column for column in columns if column.narrow is not None]
     for column in shown:
-        # With its deviation a number stands to the left, above that of the baseline without one.
+        # Numbers with a deviation are left-aligned, as the baseline below has no deviation.
         is_right = column.kind in ("whole", "value") or (
             column.kind == "number" and not column.beside
         )
@@ -73,18 +73,18 @@ def _cell(column: Column, row: Mapping[Any, Any]) -> str:
 
 
 def yes_or_no(value: Any) -> str:
-    """Yes or no; a dash where neither is known."""
+    """Yes or no; a dash if unknown."""
     return "-" if pd.isna(value) else "yes" if value else "no"
 
 
 def mean_and_spread(
     mean: float | None, spread: float | None = None, *, signed: bool = False
 ) -> str:
-    """A number, with its standard deviation where it has one; a dash where there is none."""
+    """A number, with its standard deviation if it has one; a dash for a missing number."""
     if mean is None or pd.isna(mean):
         return "-"
-    told = f"{mean:+z.3f}" if signed else f"{mean:.3f}"
-    return told if pd.isna(spread) else f"{told} ± {spread:.3f}"
+    text = f"{mean:+z.3f}" if signed else f"{mean:.3f}"
+    return text if pd.isna(spread) else f"{text} ± {spread:.3f}"
 
 
 def four_digits(value: object) -> str:

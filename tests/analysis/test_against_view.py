@@ -54,8 +54,8 @@ def test_a_gain_whose_interval_is_below_zero_says_so():
 @pytest.mark.parametrize(
     ("view_only", "beside"),
     [
-        (0.5, "chance, which is all that the view tells"),
-        (0.45, "chance, which the view-only baseline does not reach"),
+        (0.5, "chance, which the view alone does not exceed"),
+        (0.45, "chance, which the view alone does not reach"),
     ],
 )
 def test_where_the_view_tells_no_more_than_chance_chance_is_named(view_only, beside):

@@ -249,7 +249,7 @@ def test_a_failed_trial_is_never_exported(tmp_path: Path) -> None:
     folder = write_search(tmp_path / "p")
     write_trial(folder, "0000", score=0.99, status="FAILED", message="out of memory")
     write_trial(folder, "0001", score=0.98, status="RUNNING")
-    with pytest.raises(SearchError, match=r"no trial has completed, so none is the best"):
+    with pytest.raises(SearchError, match=r"no trial has completed, so there is no best trial"):
         export_best_hyperparameters(folder, tmp_path / "best.json")
     assert not (tmp_path / "best.json").exists()
 

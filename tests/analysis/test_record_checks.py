@@ -17,7 +17,7 @@ from rust_tuner.files import read_json, sha256_of_json
 from rust_tuner.records.folder import read_study
 
 RECORDS = "Can every record be read?"
-APART = "Is no patient both sealed and developed on?"
+APART = "Is no patient in both hold-out and development set?"
 FOLDS = "Is each patient in one fold only?"
 SPLIT = "Is the split the one that was prepared?"
 LABELS = "Were all parts trained on the same labels?"
@@ -26,7 +26,7 @@ PRETRAINED = "Was the backbone pretrained?"
 BATCH_SIZE = "Did the batch size take effect?"
 COMPLETE = "Did every trial end with a score?"
 VIEW = "Do scores on visible cortices beat the view alone?"
-ONE_LOOK = "Was the hold-out set looked at once, and by itself?"
+ONE_LOOK = "Was the hold-out set looked at once, with sealed patients only?"
 
 
 def checked(study):

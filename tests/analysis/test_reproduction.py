@@ -120,10 +120,10 @@ def test_choices_without_an_option_are_named(tmp_path):
     protocol = Protocol.study(score_epoch="last", flips="none", final_folds=4).to_json()
     write_json(tmp_path / "study.json", study_record(protocol=protocol))
     told = " ".join(reproduction(read_study(tmp_path)).notes)
-    assert "flips, masked_loss, score_epoch, final_folds cannot be said" in told
+    assert "flips, masked_loss, score_epoch, final_folds cannot be set" in told
     usual = Protocol.study(seed=7, image_size=75).to_json()
     write_json(tmp_path / "study.json", study_record(protocol=usual))
-    assert "cannot be said" not in " ".join(reproduction(read_study(tmp_path)).notes)
+    assert "cannot be set" not in " ".join(reproduction(read_study(tmp_path)).notes)
 
 
 def test_a_study_of_small_scale_is_one_command(study):

@@ -68,9 +68,7 @@ def test_predictions_that_the_record_is_not_of_give_no_figure(tmp_path):
     study = write_study(tmp_path / "study")
     make_predictions(seed=9).to_csv(study / "final" / "predictions.csv", index=False)
     other = read_study(study)
-    assert "is not what final/holdout.json was made of (AUROC, 18 labels " in foreign_predictions(
-        other
-    )
+    assert "does not match final/holdout.json (AUROC, 18 labels " in foreign_predictions(other)
     found = holdout_figures(other)
     assert find_figure(found, "auroc", "labels")["value"] == other.holdout.metrics.auroc
     assert find_figure(found, "kappa", "cortices") is None

@@ -81,7 +81,7 @@ def test_the_nested_estimate_stands_in_the_summary_with_the_gap(study):
     rows = {row.what: row for row in summary(read_study(study)).rows}
     row = rows["Tuning procedure, nested cross-validation"]
     assert (row.auroc, row.cortex_auroc) == ("0.775 ± 0.005", "0.590 ± 0.010")
-    assert "the optimism of the searches inside was +0.048 and +0.060" in row.worth
+    assert "the optimism of the inner searches was +0.048 and +0.060" in row.worth
     assert rows["View only, outer folds"].auroc == "0.700 ± 0.000"
 
 
@@ -99,7 +99,7 @@ def test_a_nested_estimate_that_does_not_beat_the_view_alone_is_said(study):
     table[names] = np.random.default_rng(0).random((len(table), len(names)))
     table.to_csv(path, index=False)
     (line,) = warned(study, "Nested cross-validation: AUROC, visible")
-    assert "cannot be distinguished from chance, which is all that the view tells" in line
+    assert "cannot be distinguished from chance, which the view alone does not exceed" in line
 
 
 def test_a_figure_that_is_undefined_is_no_number(study):
@@ -153,10 +153,10 @@ def test_a_sealed_hold_out_set_is_said(study):
     assert len(warned(study, "A look at the hold-out set was begun")) == 1
     (study / "final" / "predictions.csv").unlink()
     (line,) = warned(study, "The hold-out set has not been evaluated")
-    assert "the estimate of the nested cross-validation is that of the tuning procedure" in line
+    assert "nested cross-validation estimates the tuning procedure" in line
     (study / "nested" / "summary.json").unlink()
     (line,) = warned(study, "The hold-out set has not been evaluated")
-    assert "nothing here says how well the model does on new patients" in line
+    assert "nothing here says how well the model performs on new patients" in line
 
 
 def test_labels_with_few_positives_are_named(study):
@@ -177,7 +177,7 @@ def test_an_unfinished_search_and_its_failures_are_said(tmp_path):
     (line,) = warned(tmp_path, "failed")
     assert "1 of 100 trials failed" in line
     assert line.endswith("such as 0001 (TrialError: the loss is not finite).")
-    (line,) = warned(tmp_path, "Not there yet")
+    (line,) = warned(tmp_path, "Not run yet")
     assert line.endswith("First models, Regime II, The tuned model's cross-validation, The checks.")
 
 
@@ -212,9 +212,9 @@ def test_parts_made_with_different_weights_or_versions_are_said(study):
     subject = read_json(study / "regime_2" / "search.json")["subject"]
     subject["weights"]["sha256"] = "cd" * 32
     change(study / "regime_2" / "search.json", subject=subject, versions={"keras": "4"})
-    assert len(warned(study, "were not made with the same weights")) == 1
-    assert len(warned(study, "were not made with the same versions")) == 1
-    assert warned(study, "were not made with the same radiographs") == []
+    assert len(warned(study, "did not use the same weights")) == 1
+    assert len(warned(study, "did not use the same versions")) == 1
+    assert warned(study, "did not use the same radiographs") == []
 
 
 def test_a_small_scale_is_said(study):

@@ -76,7 +76,7 @@ def prepared(tmp_path, phantom_manifest, tiny_protocol):
             "regime1",
             [
                 "random search over batch size and dropout rate",
-                "goes on where it stopped",
+                "run the same command again to resume",
                 "--manifest",
                 "[default: 100]",
                 "[default: 6]",
@@ -90,8 +90,8 @@ def prepared(tmp_path, phantom_manifest, tiny_protocol):
             "regime2",
             [
                 "grid search over Adam's learning rate and epsilon",
-                "goes on where it stopped",
-                "Regime I's best where not given",
+                "run the same command again to resume",
+                "[default: Regime I's best]",
                 "[default: 0.1,0.01,0.001,0.0001]",
                 "[default: 1e-1,1e-2,...,1e-8]",
             ],
@@ -101,7 +101,7 @@ def prepared(tmp_path, phantom_manifest, tiny_protocol):
             [
                 "selection score",
                 "an estimate",
-                "goes on where it stopped",
+                "run the same command again to resume",
                 "--outer-folds",
                 "Inner folds of a trial. [default: 6]",
                 "[default: 5]",
@@ -111,7 +111,7 @@ def prepared(tmp_path, phantom_manifest, tiny_protocol):
         ),
         ("noise", ["repeat the best configuration", "--repeats", "[default: 10]"]),
         ("status", ["how far a study is", "damaged folder"]),
-        ("export", [".json, .yaml, .yml or .csv", "Regime II's where there are any"]),
+        ("export", [".json, .yaml, .yml or .csv", "Regime II if it has a completed trial"]),
     ],
 )
 def test_help_names_what_a_newcomer_needs(command, told):
@@ -241,13 +241,13 @@ def test_status_of_a_finished_study(finished_study):
 
 
 def test_status_of_what_is_not_there(tmp_path):
-    assert "there is no such folder" in run("status", tmp_path / "nothing").stdout
+    assert "no such folder" in run("status", tmp_path / "nothing").stdout
     assert not (tmp_path / "nothing").exists()
     lines = run("status", tmp_path).stdout.splitlines()
     assert lines[1:] == [
         "not prepared: study.json is missing",
-        "regime_1: not begun",
-        "regime_2: not begun",
+        "regime_1: not started",
+        "regime_2: not started",
         "checks: not run",
     ]
 
@@ -283,7 +283,7 @@ def test_status_of_a_running_trial_tells_its_folds_and_the_time_left(finished_co
     (finished_copy.directory / "regime_1" / "trial_0001" / "fold_2.json").unlink()
     lines = run("status", finished_copy.directory).stdout.splitlines()
     assert re.match(r"regime_1: 1 of 2 trials done, 0 failed, about \d+ s left", lines[2])
-    assert lines[3] == "  trial 0001 begun: 2 of 3 folds done"
+    assert lines[3] == "  trial 0001 started: 2 of 3 folds done"
 
 
 def test_status_of_a_failed_trial_tells_the_reason(finished_copy):
@@ -310,7 +310,7 @@ def test_status_of_a_failed_trial_tells_the_reason(finished_copy):
         (["regime2", "{study}", "--learning-rates", "0.1,-1"], "learning_rates=(0.1, -1.0)"),
         (["noise", "{study}"], "has no search with a completed trial; run regime1 or regime2"),
         (["nested", "{study}", "--seed", "5"], "seed: was 0, is 5"),
-        (["export", "{study}", "{tmp}/best.json"], "holds no search with a completed trial; run"),
+        (["export", "{study}", "{tmp}/best.json"], "has no search with a completed trial; run"),
         (["phantoms", "{tmp}/file.txt"], "file.txt"),
     ],
 )
@@ -406,7 +406,7 @@ def test_demo_goes_on_with_random_weights_calmly_where_none_can_be_had(
     monkeypatch.setattr(Study, "regime_1", no_search)
     monkeypatch.setattr("rust_tuner.data.phantoms.write_phantoms", no_phantoms)
     result = run("demo", folder, code=130)
-    assert "THE DEMONSTRATION GOES ON WITH A RANDOM BACKBONE" in result.stderr
+    assert "THE DEMONSTRATION USES A RANDOM BACKBONE" in result.stderr
     assert "error" not in result.output.lower()
     assert "Downloading" not in result.output
     assert ("could not be downloaded: no network." in result.stderr) is not begun
@@ -439,7 +439,7 @@ def test_demo_without_weights_says_so_and_finishes(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - start < 360
-    assert "THE DEMONSTRATION GOES ON WITH A RANDOM BACKBONE" in done.stderr
+    assert "THE DEMONSTRATION USES A RANDOM BACKBONE" in done.stderr
     assert "These figures come from a random backbone" in done.stderr
     assert "error" not in (done.stdout + done.stderr).lower()
     assert "Downloading data" not in done.stdout + done.stderr

@@ -71,12 +71,12 @@ def test_the_checks_are_behind_once_a_search_goes_on(finished_copy, monkeypatch)
     kept = finished_copy.directory.parent / "regime_2"
     shutil.move(study / "regime_2", kept)
     run("check", study, "--permutations", 1)
-    assert "searches have gone on since" not in run("status", study).stdout
+    assert "searches have continued since" not in run("status", study).stdout
     shutil.move(kept, study / "regime_2")
-    assert "searches have gone on since; run check again" in run("status", study).stdout
+    assert "searches have continued since; run check again" in run("status", study).stdout
     run("report", study)
     page = (study / "report" / "index.html").read_text()
-    assert "Searches have gone on since the checks were run" in page
+    assert "Searches have continued since the checks were run" in page
 
 
 def test_the_help_says_what_is_checked():

@@ -1,4 +1,4 @@
-"""What the commands share: numbers with commas, and choices from what was begun."""
+"""What the commands share: numbers separated by commas, and the choices of a started study."""
 
 import dataclasses
 import re

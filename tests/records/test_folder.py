@@ -143,7 +143,7 @@ def test_the_empty_folder_of_a_refused_step_is_no_problem(study):
     assert records.problems == ()
     assert records.cross_validation is None
     told = [line.plain for line in status_lines(study)]
-    assert "final/cross_validation: not begun" in told
+    assert "final/cross_validation: not started" in told
 
 
 def test_a_folder_that_is_no_study_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from rust_tuner.report.checklist.facts import facts_of
 from rust_tuner.report.holdout_room import with_looks
 from rust_tuner.terminal.status import status_lines
 
-QUESTION = "Was the hold-out set looked at once, and by itself?"
+QUESTION = "Was the hold-out set looked at once, with sealed patients only?"
 REASON = "the <first> file was lost"
 
 
@@ -115,7 +115,7 @@ def test_the_record_checks_warn_of_a_second_look_and_fail_for_another_model(stud
     set_looks(study, *looks_of(study, models=("ab" * 32, "cd" * 32)))
     assert (verdict(study).status, "different models" in verdict(study).reason) == ("failed", True)
     set_looks(study, *looks_of(study, state="begun"))
-    assert "a look was begun on 2026-12-24" in verdict(study).reason
+    assert "a look was started on 2026-12-24" in verdict(study).reason
 
 
 def test_status_tells_looks_reasons_and_what_was_not_finished(study):
@@ -127,7 +127,7 @@ def test_status_tells_looks_reasons_and_what_was_not_finished(study):
     ]
     set_looks(study, *looks_of(study, state="begun"))
     assert lines(study)[0] == (
-        "hold-out set: look 2 begun on 2026-12-24T12:00:00+00:00 and not finished"
+        "hold-out set: look 2 started on 2026-12-24T12:00:00+00:00 but not finished"
     )
 
 
@@ -162,7 +162,7 @@ def test_a_changed_evaluation_is_not_taken(study):
 def test_predictions_of_a_killed_look_are_not_called_sealed(study):
     (study / "final" / "holdout.json").unlink()
     (line,) = lines(study)
-    assert line == "hold-out set: look begun on an unknown date and not finished"
+    assert line == "hold-out set: look started on an unknown date but not finished"
     assert not any("sealed" in line.plain for line in status_lines(study))
 
 

@@ -309,7 +309,7 @@ def test_the_gallery_shows_the_radiographs_that_the_manifest_names(tmp_path):
     rows[names].to_csv(tmp_path / "moved" / "manifest.csv", index=False)
     write_json(study / "study.json", study_record(manifest="../moved/manifest.csv"))
     page = read_page(write_unrendered_report(study, rendered=["holdout_worst"]))
-    assert "mind who may see this file" in page.text
+    assert "restrict access to this file" in page.text
     assert "not found" not in page.text
     svg = (study / "report" / "figures" / "holdout_worst.svg").read_text()
     assert svg.count("data:image/png;base64,") == 9
@@ -365,7 +365,7 @@ def test_the_two_aurocs_stand_side_by_side_with_what_makes_them_differ(finished,
     for row in table.to_dict("records"):
         for name in ("exact", "keras", "difference"):
             assert f"{row[name]:.4f}" in page.text
-    assert "takes scores within one of 199 bins for tied" in page.text
+    assert "treats scores within one of 199 bins as tied" in page.text
 
 
 def test_sites_have_a_table_where_they_are_told(small):
@@ -445,14 +445,14 @@ def test_a_study_that_is_only_prepared_has_a_page(tmp_path):
     write_json(tmp_path / "study.json", study_record())
     page = read_page(write_report(tmp_path))
     for told in (
-        "split.json is not there",
-        "No first model has been run",
-        "Regime I is not there",
-        "Regime II is not there",
+        "split.json is missing",
+        "The first models have not been run",
+        "Regime I has not been run",
+        "Regime II has not been run",
         "The final model has not been cross-validated",
         "The hold-out set has not been evaluated; it is sealed",
-        "nothing here says how well the model does on new patients",
-        "Not there yet: First models, Regime I, Regime II",
+        "nothing here says how well the model performs on new patients",
+        "Not run yet: First models, Regime I, Regime II",
     ):
         assert told in page.text
     assert "120 radiographs of 60 patients" in page.text
@@ -480,7 +480,7 @@ def test_a_damaged_part_is_named_and_the_rest_is_drawn(small):
     page = read_page(write_unrendered_report(small))
     assert "Damaged: regime_1: " in page.text
     assert "Damaged: regime_2: trial_0001: " in page.text
-    assert "Regime I is not there or cannot be read." in page.text
+    assert "Regime I has not been run, or cannot be read." in page.text
     assert "5 of 6 trials have a score" in page.text
     assert len(page.all("figure")) == 7
 

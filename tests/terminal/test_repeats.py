@@ -124,7 +124,7 @@ def test_status_of_a_running_outer_fold_tells_its_searches_and_the_time_left(tmp
     lines = [line.plain for line in status_lines(tmp_path)]
     # 8 of 54 trials took 4.5 s each.
     start = lines.index("nested: 1 of 3 outer folds done, about 3 min 27 s left")
-    assert lines[start + 1] == "  outer fold 1 begun: regime_1 4 of 12 trials"
+    assert lines[start + 1] == "  outer fold 1 started: regime_1 4 of 12 trials"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": 1}'])

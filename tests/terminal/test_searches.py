@@ -66,7 +66,7 @@ def test_which_trials_are_tied_stands_beside_them(project):
     for row in rows_of(shown(project)):
         assert row[-4] == ("yes" if results.loc[row[0], "tied_with_best"] else "no")
     text = shown(project)
-    assert "Tied: not distinguishable from the best at 5 %, all trials tested at once." in text
+    assert "Tied: cannot be distinguished from the best (5 % over all trials together)." in text
     num_tied = int(results["tied_with_best"].sum())
     assert (f", {num_tied} tied for the best" in text) == (num_tied > 1)
 
@@ -82,7 +82,7 @@ def test_a_batch_size_that_holds_the_whole_fold_is_marked(tmp_path):
     write_project(tmp_path / "regime_1", [{"batch_size": size} for size in sizes], space=space)
     text = shown(read_project(tmp_path / "regime_1"))
     assert [row[1] for row in rows_of(text)] == ["200", "400!", "2048!"]
-    assert "! one step an epoch: the batch holds all that a fold trains on (2 of 3" in text
+    assert "! one step per epoch: the batch holds all that a fold trains on (2 of 3" in text
     write_project(tmp_path / "regime_2", [{"batch_size": 200}], space=space)
     assert "!" not in shown(read_project(tmp_path / "regime_2"))
 
@@ -146,8 +146,8 @@ def test_no_more_than_the_best_are_shown(project):
 def test_the_caption_says_what_the_figures_are(project):
     text = shown(project)
     assert "Mean ± standard deviation over 3 folds at the epoch of the score (from 0)" in text
-    assert "* is what the search maximises." in text
-    assert "a selection score, no estimate for new patients." in text
+    assert "* marks the metric that the search maximises." in text
+    assert "a selection score, not an estimate for new patients." in text
 
 
 def test_a_failed_trial_is_counted_and_never_among_the_best(tmp_path, finished_study):

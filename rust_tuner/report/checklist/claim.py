@@ -1,7 +1,7 @@
 """`report/claim.md`: reporting checklists, filled in where a study's records have the facts.
 
-The items are in `items`, the facts in `facts`. What the records do not know stays a
-visible blank, and nothing is ever said to be met.
+The items are in `items`, the facts in `facts`. What the records do not contain stays a visible
+blank, and no item is ever said to be met.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ FILE = "claim.md"
 
 @dataclass(frozen=True)
 class FilledItem:
-    """An item with the facts that the records have for it."""
+    """An item with its facts from the records."""
 
     number: str
     asks: str
@@ -37,24 +37,24 @@ class ItemSection:
 
 @dataclass(frozen=True)
 class Checklist:
-    """A checklist as far as it is filled in."""
+    """A checklist, filled in from the records."""
 
     title: str
     sections: list[ItemSection]
 
     @property
     def total(self) -> int:
-        """How many items it has."""
+        """The number of items."""
         return len(self._items)
 
     @property
     def filled(self) -> int:
-        """How many have a fact from the records."""
+        """The number of items with a fact from the records."""
         return sum(bool(item.facts) for item in self._items)
 
     @property
     def blank(self) -> int:
-        """How many have a blank for the authors."""
+        """The number of items with a blank for the authors."""
         return sum(bool(item.left) for item in self._items)
 
     @property
@@ -72,7 +72,7 @@ def write_claim(records: StudyRecords, room: Room, *, name: str, version: str) -
 
 
 def checklists(records: StudyRecords) -> tuple[Checklist, Checklist]:
-    """CLAIM 2024 and TRIPOD+AI, with what the records know."""
+    """CLAIM 2024 and TRIPOD+AI, filled in from the records."""
     facts = facts_of(records)
     return _filled(CLAIM, CLAIM_ITEMS, facts), _filled(TRIPOD, TRIPOD_ITEMS, facts)
 
@@ -80,13 +80,13 @@ def checklists(records: StudyRecords) -> tuple[Checklist, Checklist]:
 def _filled(
     title: str, sections: Mapping[str, tuple[Item, ...]], facts: Mapping[str, list[str]]
 ) -> Checklist:
-    found = []
+    filled_sections = []
     for heading, items in sections.items():
         filled = []
         for item in items:
             lines = [line for name in item.facts for line in facts.get(name, [])]
-            # Where nothing is known of an item, all of it is the authors'.
+            # An item without facts is left to the authors as a whole.
             left = item.left or ("" if lines else "not in the records yet")
             filled.append(FilledItem(item.number, item.asks, lines, left))
-        found.append(ItemSection(heading, filled))
-    return Checklist(title, found)
+        filled_sections.append(ItemSection(heading, filled))
+    return Checklist(title, filled_sections)

@@ -1,6 +1,6 @@
 """The facts that a study's records have for reporting checklists, each a sentence or two.
 
-A fact is left out where the record that it comes from is not there or is damaged.
+A fact is left out if the record that it comes from is missing or damaged.
 """
 
 import html
@@ -29,20 +29,20 @@ from rust_tuner.records.study_record import StudyRecord
 from rust_tuner.words import AS_PUBLISHED, METRICS, figure_name, short_number
 
 _MOST_LIMITS = 12
-# Figures of the most likely scores, first wherever figures stand.
+# Figures of the most likely scores, which come first in every list.
 _OF_SCORES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
     "kappa": "weighted kappa",
 }
-# What a mean is over, by what it is of, where it is no label.
+# What a mean is taken over, by group and figure, if not over labels.
 _COUNTED = {"labels": {}, "cortices": {"accuracy": "cortices", "kappa": "cortices"}}
 _MARKS = re.compile(r"[\\`*\[\]|]")
 
 
 Fact = Callable[[StudyRecords], list[str]]
-# By the names that items ask by.
+# By the names that the items use.
 FACTS: dict[str, Fact] = {}
 
 
@@ -53,21 +53,21 @@ def _fact(tell: Fact) -> Fact:
 
 
 def facts_of(records: StudyRecords) -> dict[str, list[str]]:
-    """What the records know, by the names that items ask by; only what is there, a line each."""
-    known: dict[str, list[str]] = {}
+    """The facts in the records, by the names that the items use; a list of lines each."""
+    facts: dict[str, list[str]] = {}
     for name, tell in FACTS.items():
         try:
             lines = [one_line(line) for line in tell(records) if line]
         except DAMAGED:
-            # A damaged part leaves its blanks; the page says what is damaged.
+            # A damaged part leaves blanks; the page reports the damage.
             continue
         if lines:
-            known[name] = lines
-    return known
+            facts[name] = lines
+    return facts
 
 
 def one_line(text: object) -> str:
-    """A text without line breaks, in which Markdown and HTML find nothing of theirs."""
+    """A text without line breaks, escaped for Markdown and HTML."""
     escaped = html.escape(" ".join(str(text).split()), quote=False)
     return _MARKS.sub(r"\\\g<0>", escaped)
 
@@ -89,7 +89,7 @@ def _choices(records: StudyRecords) -> Json:
 
 
 def _is_pretrained(records: StudyRecords) -> bool:
-    """Whether the weights are no random ones: those that were used, else those asked for."""
+    """Whether the weights that were used, or else requested, are not random."""
     asked = {
         weights.asked
         for project in records.projects.values()
@@ -99,7 +99,7 @@ def _is_pretrained(records: StudyRecords) -> bool:
 
 
 def _search(records: StudyRecords) -> Project | None:
-    """The search that the final model's values come from, or the last that was begun."""
+    """The search that the final model's values come from, or the last one that was started."""
     return records.regime_2 or records.regime_1
 
 
@@ -139,13 +139,13 @@ def _data(records: StudyRecords) -> list[str]:
 def _sites(records: StudyRecords) -> list[str]:
     made = None if records.split is None else records.split.site_folds
     if made is not None:
-        names = ", ".join(made.sites)
-        return [f"{len(made.sites)} sites: {names}; each fold leaves one out"]
+        sites = ", ".join(made.sites)
+        return [f"{len(made.sites)} sites: {sites}; each fold leaves one out"]
     table = records.predictions
     if table is None or "site" not in table:
         return []
-    found = sorted(set(table["site"].dropna()) - {""})
-    return [f"sites of the hold-out set: {', '.join(found)}"] if found else []
+    names = sorted(set(table["site"].dropna()) - {""})
+    return [f"sites of the hold-out set: {', '.join(names)}"] if names else []
 
 
 @_fact
@@ -175,7 +175,7 @@ def _missing(records: StudyRecords) -> list[str]:
     protocol = _choices(records)
     trained = "left out of the loss" if protocol["masked_loss"] else "trained as negative"
     return [
-        "a cortex without a score is taken as not visible: its four labels are zero, "
+        "a cortex without a score counts as not visible: its four labels are zero, "
         f"{trained}, and left out of the figures of visible cortices",
         "a visit without all four cortices has no total",
     ]
@@ -195,8 +195,8 @@ def _partitions(records: StudyRecords) -> list[str]:
     split = _split(records)
     development, holdout = len(split.development), len(split.holdout)
     return [
-        f"{holdout} of {development + holdout} patients sealed as hold-out set at random (asked "
-        f"for: {split.fraction:g} of them), stratified by label, seed {split.seed}; the "
+        f"{holdout} of {development + holdout} patients sealed at random as the hold-out set "
+        f"(requested fraction: {split.fraction:g}), stratified by label, seed {split.seed}; the "
         f"other {development} are the development set"
     ]
 
@@ -205,15 +205,15 @@ def _partitions(records: StudyRecords) -> list[str]:
 def _folds(records: StudyRecords) -> list[str]:
     split = _split(records)
     numbers = sorted(map(int, split.folds))
-    told = [f"{number} folds of patients, stratified by label" for number in numbers]
+    folds = [f"{number} folds of patients, stratified by label" for number in numbers]
     if split.site_folds is not None:
-        told.append(f"{len(split.site_folds.sites)} folds that leave one site out")
-    return [f"development set: {'; '.join(told)}"] if told else []
+        folds.append(f"{len(split.site_folds.sites)} folds that leave one site out")
+    return [f"development set: {'; '.join(folds)}"] if folds else []
 
 
 @_fact
 def _disjoint(records: StudyRecords) -> list[str]:
-    return ["patients: no patient is on two sides of a split"] if records.split else []
+    return ["patients: no patient is on both sides of a split"] if records.split else []
 
 
 @_fact
@@ -224,8 +224,10 @@ def _sizes(records: StudyRecords) -> list[str]:
     if records.split is not None:
         lines.append(f"development set: {len(records.split.development)} patients")
     if records.holdout is not None:
-        found = records.holdout
-        lines.append(f"hold-out set: {found.radiographs} radiographs of {found.patients} patients")
+        holdout = records.holdout
+        lines.append(
+            f"hold-out set: {holdout.radiographs} radiographs of {holdout.patients} patients"
+        )
     return lines
 
 
@@ -236,26 +238,26 @@ def _model(records: StudyRecords) -> list[str]:
 
 @_fact
 def _inputs(records: StudyRecords) -> list[str]:
-    return ["input: one radiograph, anteroposterior or lateral; nothing else is known to the model"]
+    return ["input: one radiograph, anteroposterior or lateral; the model sees nothing else"]
 
 
 @_fact
 def _outputs(records: StudyRecords) -> list[str]:
     return [
         f"{NUM_LABELS} probabilities: two views, and four scores of each of four cortices; the "
-        "most likely score of a cortex is its score"
+        "most likely score of a cortex is the predicted one"
     ]
 
 
 @_fact
 def _thresholds(records: StudyRecords) -> list[str]:
-    found = records.holdout
-    if found is None:
+    holdout = records.holdout
+    if holdout is None:
         threshold = _choices(records).get("union_threshold")
         return [f"union: a true total of at least {threshold:g}"] if threshold else []
     return [
         union_text(union_of(records)),
-        f"precision, recall and F1: probability of at least {found.threshold:g}",
+        f"precision, recall and F1: probability of at least {holdout.threshold:g}",
     ]
 
 
@@ -267,30 +269,30 @@ def _versions(records: StudyRecords) -> list[str]:
 
 @_fact
 def _machines(records: StudyRecords) -> list[str]:
-    found: dict[str, list[str]] = {}
+    steps_on: dict[str, list[str]] = {}
     for step, machines in (_study(records).environments or {}).items():
         for machine in machines:
-            told = f"{machine.get('processor')}, {machine.get('usable_cores')} cores"
+            text = f"{machine.get('processor')}, {machine.get('usable_cores')} cores"
             if machine.get("memory_gib"):
-                told += f", {machine['memory_gib']} GiB"
+                text += f", {machine['memory_gib']} GiB"
             if machine.get("inter_op_threads"):
-                told += f", {machine['inter_op_threads']} inter-op thread"
+                text += f", {machine['inter_op_threads']} inter-op thread"
             if isinstance(machine.get("onednn"), bool):
-                told += f", oneDNN {'on' if machine['onednn'] else 'off'}"
-            found.setdefault(told, []).append(step)
-    return [f"{told} ({', '.join(steps)})" for told, steps in found.items()]
+                text += f", oneDNN {'on' if machine['onednn'] else 'off'}"
+            steps_on.setdefault(text, []).append(step)
+    return [f"{text} ({', '.join(steps)})" for text, steps in steps_on.items()]
 
 
 @_fact
 def _weights(records: StudyRecords) -> list[str]:
-    found = {
+    used = {
         (weights.asked, weights.sha256)
         for project in records.projects.values()
         if (weights := project.run.subject.weights) is not None
     }
     return [
         f"backbone weights {asked}, SHA-256 {sha256}"
-        for asked, sha256 in sorted(found, key=str)
+        for asked, sha256 in sorted(used, key=str)
         if sha256
     ]
 
@@ -298,7 +300,7 @@ def _weights(records: StudyRecords) -> list[str]:
 @_fact
 def _seed(records: StudyRecords) -> list[str]:
     seed = _choices(records)["seed"]
-    return [f"head: Keras's initial weights; everything random is drawn from the seed {seed}"]
+    return [f"head: Keras's initial weights; all random numbers come from the seed {seed}"]
 
 
 @_fact
@@ -329,21 +331,21 @@ def _best(records: StudyRecords) -> list[str]:
     project = _search(records)
     if project is None or project.best is None:
         return []
-    told = ", ".join(
+    values = ", ".join(
         f"{name.replace('_', ' ')} {short_number(value)}"
         for name, value in project.best.values.items()
     )
-    return [f"best configuration: {told}"]
+    return [f"best configuration: {values}"]
 
 
 @_fact
 def _selection(records: StudyRecords) -> list[str]:
     rule = {
-        "best_mean": "the best epoch of that mean curve",
+        "best_mean": "the best epoch of the mean curve",
         "last": "the last epoch",
     }.get(str(_choices(records)["score_epoch"]), f"epoch {_choices(records)['score_epoch']}")
     return [
-        f"a configuration's score averages each epoch's figure over the folds and takes {rule}; "
+        f"a configuration's score is its mean over the folds, at {rule}; "
         "the best score is a selection score"
     ]
 
@@ -382,12 +384,12 @@ def _metrics(records: StudyRecords) -> list[str]:
 @_fact
 def _uncertainty(records: StudyRecords) -> list[str]:
     return [
-        "95 % intervals over patients: of AUROCs score intervals with the clustered variance of "
-        "Obuchowski (1997), of shares score intervals and of other figures t intervals with the "
-        "jackknife's; none where too few patients tell of a figure",
-        "of cross-validated scores: t interval over folds, variance of Nadeau and Bengio (2003)",
+        "95 % intervals over patients: for AUROCs score intervals with the clustered variance of "
+        "Obuchowski (1997), for shares score intervals and for other figures t intervals, both "
+        "with the jackknife's variance; none if too few patients contribute to a figure",
+        "cross-validated scores: t interval over folds, variance of Nadeau and Bengio (2003)",
         "between configurations: corrected resampled t-test (Nadeau and Bengio 2003), and the set "
-        "that is tied with the best by Tukey's range test with its variance, at 5 % for all",
+        "tied with the best by Tukey's range test with the same variance, at 5 % over all",
     ]
 
 
@@ -410,8 +412,8 @@ def _internal(records: StudyRecords) -> list[str]:
         lines.append(f"tuned configuration: {folds}-fold cross-validation of the development set")
     if records.holdout is not None:
         last = "the last on" if len(records.looks) > 1 else "on"
-        told = f"hold-out set, {count_text(records.looks)}"
-        lines.append(f"{told}, {last} {records.holdout.date}")
+        looks = f"hold-out set, {count_text(records.looks)}"
+        lines.append(f"{looks}, {last} {records.holdout.date}")
     elif records.looks:
         lines.append(f"hold-out set, {count_text(records.looks)}, on {records.looks[-1]}")
     return lines
@@ -426,34 +428,36 @@ def _external(records: StudyRecords) -> list[str]:
 
 @_fact
 def _labels(records: StudyRecords) -> list[str]:
-    found = records.holdout
-    if found is None:
+    holdout = records.holdout
+    if holdout is None:
         return []
-    told = ", ".join(f"{row.label} {row.positives}" for row in found.labels)
-    return [f"hold-out set, radiographs with each label of {found.radiographs}: {told}"]
+    counts = ", ".join(f"{row.label} {row.positives}" for row in holdout.labels)
+    return [f"hold-out set, radiographs with each label, of {holdout.radiographs}: {counts}"]
 
 
 @_fact
 def _headline(records: StudyRecords) -> list[str]:
-    told = _figures(records)
+    figures = _figures(records)
     return [
         line
         for line in (
             *(
-                _figure(told, name, "cortices", f"hold-out {title}, most likely scores")
+                _figure(figures, name, "cortices", f"hold-out {title}, most likely scores")
                 for name, title in _OF_SCORES.items()
             ),
-            _figure(told, "auroc", "cortices", "hold-out AUROC, visible cortices"),
+            _figure(figures, "auroc", "cortices", "hold-out AUROC, visible cortices"),
             *(
                 _figure(
-                    told,
+                    figures,
                     name,
                     "labels",
                     f"{figure_name(name)} of {NUM_LABELS} labels, {AS_PUBLISHED}",
                 )
                 for name in ("auroc", "precision", "recall")
             ),
-            _figure(told, "average_precision", "cortices", "average precision, visible cortices"),
+            _figure(
+                figures, "average_precision", "cortices", "average precision, visible cortices"
+            ),
             *([f"hold-out set {count_text(records.looks)}"] if len(records.looks) > 1 else []),
         )
         if line
@@ -464,12 +468,12 @@ def _headline(records: StudyRecords) -> list[str]:
 def _view_only(records: StudyRecords) -> list[str]:
     if records.holdout is None:
         return []
-    known = records.holdout.view_only_baseline
+    baseline = records.holdout.view_only_baseline
     return [
-        f"a predictor that knows the view alone: AUROC {known.cortex_auroc:.3f} of visible "
-        f"cortices, {known.auroc:.3f} of {NUM_LABELS} labels",
+        f"a predictor that knows only the view: AUROC {baseline.cortex_auroc:.3f} of visible "
+        f"cortices, {baseline.auroc:.3f} of {NUM_LABELS} labels",
         *(
-            f"the model beside it, {METRICS[item.metric]}: {item.doubt or item.told}"
+            f"the model against it, {METRICS[item.metric]}: {item.doubt or item.told}"
             for item in holdout_standings(records)
         ),
     ]
@@ -477,17 +481,17 @@ def _view_only(records: StudyRecords) -> list[str]:
 
 @_fact
 def _agreement(records: StudyRecords) -> list[str]:
-    told = _figures(records)
+    figures = _figures(records)
     return [
         line
         for line in (
             *(
-                _figure(told, name, "cortices", f"{title}, mean of the cortices")
+                _figure(figures, name, "cortices", f"{title}, mean of the cortices")
                 for name, title in _OF_SCORES.items()
             ),
-            _figure(told, "mae", "visits", "RUST total: mean absolute error"),
-            _figure(told, "icc", "visits", "RUST total: ICC(2,1)"),
-            _figure(told, "brier", "cortices", "Brier score, visible cortices"),
+            _figure(figures, "mae", "visits", "RUST total: mean absolute error"),
+            _figure(figures, "icc", "visits", "RUST total: ICC(2,1)"),
+            _figure(figures, "brier", "cortices", "Brier score, visible cortices"),
         )
         if line
     ]
@@ -495,14 +499,14 @@ def _agreement(records: StudyRecords) -> list[str]:
 
 @_fact
 def _union(records: StudyRecords) -> list[str]:
-    told = _figures(records)
+    figures = _figures(records)
     names = {
         "sensitivity": "sensitivity",
         "specificity": "specificity",
         "positive_predictive_value": "positive predictive value",
         "negative_predictive_value": "negative predictive value",
     }
-    lines = (_figure(told, name, "visits", f"union, {title}") for name, title in names.items())
+    lines = (_figure(figures, name, "visits", f"union, {title}") for name, title in names.items())
     return [line for line in lines if line]
 
 
@@ -521,7 +525,7 @@ def _limitations(records: StudyRecords) -> list[str]:
 @_fact
 def _imbalance(records: StudyRecords) -> list[str]:
     _choices(records)
-    return ["nothing is reweighted or resampled; splits are stratified by label"]
+    return ["no reweighting or resampling; splits are stratified by label"]
 
 
 @_fact
@@ -533,15 +537,15 @@ def _updating(records: StudyRecords) -> list[str]:
 def _predictions(records: StudyRecords) -> list[str]:
     if records.holdout is None:
         return []
-    return ["by the saved model from the pixels alone, as rust-tuner predict does"]
+    return ["with the saved model, from the pixels only, as rust-tuner predict does"]
 
 
 @_fact
 def _card(records: StudyRecords) -> list[str]:
-    found = records.holdout
-    if found is None:
+    holdout = records.holdout
+    if holdout is None:
         return []
-    return [f"final/model.keras, SHA-256 {found.model_sha256}; its card is final/model.json"]
+    return [f"final/model.keras, SHA-256 {holdout.model_sha256}; its card is final/model.json"]
 
 
 @_fact
@@ -553,7 +557,8 @@ def _use(records: StudyRecords) -> list[str]:
 def _protocol(records: StudyRecords) -> list[str]:
     _choices(records)
     return [
-        "every choice is in study.json; commands that repeat the study are on report/index.html"
+        "study.json records every choice; report/index.html lists the commands that repeat the "
+        "study"
     ]
 
 
@@ -564,7 +569,7 @@ def _software(records: StudyRecords) -> list[str]:
 
 
 def _figures(records: StudyRecords) -> pd.DataFrame | None:
-    """The figures of the hold-out set; None where it has not been looked at."""
+    """The figures of the hold-out set; None if it has not been looked at."""
     return None if records.holdout is None else holdout_figures(records)
 
 
@@ -572,11 +577,11 @@ def _figure(figures: pd.DataFrame | None, name: str, of: str, title: str) -> str
     row = None if figures is None else find_figure(figures, name, of)
     if row is None or pd.isna(row["value"]):
         return ""
-    told = f"{title}: {row['value']:.3f}"
+    text = f"{title}: {row['value']:.3f}"
     if not pd.isna(row["low"]):
-        told += f" (95 % interval {row['low']:.3f} to {row['high']:.3f})"
+        text += f" (95 % interval {row['low']:.3f} to {row['high']:.3f})"
     elif row["reason"]:
-        told += f" (no interval: {row['reason']})"
+        text += f" (no interval: {row['reason']})"
     if of in _COUNTED and not pd.isna(row["defined"]):
-        told += f", over {row['defined']} of {row['total']} {_COUNTED[of].get(name, 'labels')}"
-    return told
+        text += f", over {row['defined']} of {row['total']} {_COUNTED[of].get(name, 'labels')}"
+    return text

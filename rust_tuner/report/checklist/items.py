@@ -1,10 +1,8 @@
-"""The items of CLAIM 2024 and TRIPOD+AI, in our own words, and which facts speak to each.
+"""The items of CLAIM 2024 and TRIPOD+AI, paraphrased, and the facts that answer each.
 
 Tejani et al., Radiology: Artificial Intelligence 2024, doi:10.1148/ryai.240300 (44 items); Collins
-et al., BMJ 2024, doi:10.1136/bmj-2023-078378 (27 items). What an item asks is paraphrased; the
-originals decide. The facts themselves are put together in `claim`.
-
-It is long because it is one table.
+et al., BMJ 2024, doi:10.1136/bmj-2023-078378 (27 items). The originals are authoritative. The facts
+themselves are in `facts`.
 """
 
 from dataclasses import dataclass
@@ -20,8 +18,8 @@ class Item:
     Attributes:
         number: as the checklist counts it.
         asks: what it asks for.
-        facts: names of the facts that a record may answer with, in order.
-        left: what the authors have to add; empty where the facts answer the whole of it.
+        facts: names of the facts that answer it, in order.
+        left: what the authors have to add; empty if the facts answer all of it.
     """
 
     number: str

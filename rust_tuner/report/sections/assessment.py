@@ -1,4 +1,4 @@
-"""What figures are worth, on the page: intervals, ties, and every figure of some predictions."""
+"""Intervals, ties and all figures of predictions, on the page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ _OF_EACH = [
         for name in ("auroc", "average_precision", "brier")
         for part, header in (("", ""), ("_low", "from"), ("_high", "to"))
     ),
-    Column("auroc_reason", "why no interval of the AUROC"),
+    Column("auroc_reason", "why the AUROC has no interval"),
 ]
 _OF_BINS = [
     Column("above", "above", "number"),
@@ -83,14 +83,14 @@ _TWO_WAYS = [
     Column("exact", "exact AUROC", "number", digits=4),
     Column("keras", "Keras AUC, 200 thresholds", "number", digits=4),
     Column("difference", "difference", "number", digits=4),
-    Column("by_bins", "of it: ties within bins", "number", digits=4),
-    Column("by_undefined", "of it: undefined labels as 0", "number", digits=4),
+    Column("by_bins", "due to ties within bins", "number", digits=4),
+    Column("by_undefined", "due to undefined labels as 0", "number", digits=4),
 ]
 _CROSS = "Tuned model, out of fold (selection score)"
 
 
 def tell_worth(section: Section, project: Project, table: pd.DataFrame) -> None:
-    """How sure the best trial's score is, and whether it is the best.
+    """Say how certain the best trial's score is, and which trials are tied with it.
 
     Args:
         section: gets the sentences.
@@ -98,30 +98,30 @@ def tell_worth(section: Section, project: Project, table: pd.DataFrame) -> None:
         table: its trials, from `trials_table`.
     """
     best = project.best
-    known = {} if best is None else {name: best.interval(name) for name in METRICS_TOLD}
-    told = "; ".join(
+    intervals = {} if best is None else {name: best.interval(name) for name in METRICS_TOLD}
+    scores = "; ".join(
         f"{METRICS[name]} {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
-        for name, found in known.items()
+        for name, found in intervals.items()
         if not pd.isna(found.low)
     )
-    if told:
+    if scores:
         section.lead.append(
-            f"Best trial with its 95 % interval over folds: {told}. It counts that folds share "
-            "training data (Nadeau and Bengio), and not how much chance helped in picking the "
-            "trial."
+            f"Best trial with its 95 % interval over folds: {scores}. The interval allows for the "
+            "training data that folds share (Nadeau and Bengio), but not for how much chance "
+            "helped in picking the trial."
         )
     compared = project.ties
     num_tied = sum(tie.tied for tie in compared.values())
     if len(compared) > 1:
         section.lead.append(
             f"{num_tied} of {len(compared)} trials are statistically tied for the best, so any "
-            "of them may be: Tukey's range test with the variance of Nadeau and Bengio cannot "
-            "distinguish them, all trials at once at 5 %. The table's p is that of their "
-            "corrected test against the best trial by itself."
+            "of them may be the best: Tukey's range test with the variance of Nadeau and Bengio "
+            "cannot distinguish them, at 5 % over all trials together. The p in the table is that "
+            "of their corrected test of one trial against the best one."
             if num_tied > 1
             else f"No other of {len(compared)} trials is statistically tied with the best one "
-            "(Tukey's range test with the variance of Nadeau and Bengio, all trials at once at "
-            "5 %)."
+            "(Tukey's range test with the variance of Nadeau and Bengio, at 5 % over all trials "
+            "together)."
         )
     note = tie_note(table)
     if note:
@@ -131,7 +131,7 @@ def tell_worth(section: Section, project: Project, table: pd.DataFrame) -> None:
 def add_all_figures(section: Section, room: Room, records: StudyRecords) -> None:
     """Add the figures of the hold-out set, and of the tuned model's out-of-fold predictions."""
     union = union_of(records)
-    known: dict[str, Predictions] = {}
+    predictions: dict[str, Predictions] = {}
     exact: dict[str, float] = {}
     shared: dict[str, Any] = {"union": union, "exact": exact}
     figures, table = holdout_figures(records), records.predictions
@@ -139,27 +139,26 @@ def add_all_figures(section: Section, room: Room, records: StudyRecords) -> None
         title = f"{holdout_title(records.looks)} (estimate)"
         sites: Sequence[str] = ()
         if table is not None and not foreign_predictions(records):
-            known[title] = as_predictions(table)
+            predictions[title] = as_predictions(table)
             sites = table["site"].fillna("").tolist() if "site" in table else ()
         sealed = HoldoutRoom(room.folder, records.looks)
-        what = Evaluation("holdout", title, figures, known.get(title), sites)
+        what = Evaluation("holdout", title, figures, predictions.get(title), sites)
         add_figures(section, sealed, what, **shared)
     project = records.cross_validation
     if project is not None and project.best is not None:
 
         def cross_validated() -> None:
             rows = read_rows(project)
-            found = out_of_fold_predictions(project)
-            known[_CROSS] = found
+            out_of_fold = out_of_fold_predictions(project)
+            predictions[_CROSS] = out_of_fold
             sites = rows.loc[rows["fold"] != NO_FOLD, "site"].tolist()
-            own = out_of_fold_figures(project, union)
-            add_figures(
-                section, room, Evaluation("out_of_fold", _CROSS, own, found, sites), **shared
-            )
+            figures = out_of_fold_figures(project, union)
+            what = Evaluation("out_of_fold", _CROSS, figures, out_of_fold, sites)
+            add_figures(section, room, what, **shared)
 
         attempt(section, f"The figures of {_CROSS.lower()}", cross_validated)
-    if known:
-        add_auroc_two_ways(section, room, known, exact)
+    if predictions:
+        add_auroc_two_ways(section, room, predictions, exact)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +169,7 @@ class Evaluation:
         name: what the files begin with.
         title: what the tables are of.
         figures: from `holdout_figures` or `out_of_fold_figures`.
-        predictions: what the figures are of; None where they are not there any more.
+        predictions: what the figures are of; None if they no longer exist.
         sites: the site of each radiograph, or empty.
     """
 
@@ -194,8 +193,8 @@ def add_figures(
     Args:
         section: gets the tables.
         room: where their files go.
-        evaluation: what is told of.
-        union: what union is.
+        evaluation: the predictions and their figures.
+        union: the definition of union.
         exact: gets the macro AUROC of the 18 labels by title.
     """
     name, title, figures = evaluation.name, evaluation.title, evaluation.figures
@@ -204,7 +203,7 @@ def add_figures(
     def everything() -> None:
         files = {"CSV": room.table(f"{name}_figures", figures)}
         over_folds = (figures[OVER] == FOLDS).any()
-        note = "; of both macro AUROCs, the scores of the cross-validation, over folds"
+        note = "; both macro AUROCs are scores of the cross-validation, with intervals over folds"
         section.tables.append(
             PageTable(
                 f"{title}: all figures with 95 % intervals over patients"
@@ -232,10 +231,10 @@ def add_figures(
         files = {"CSV": room.table(f"{name}_reliability", bins)}
         shown = bins[bins["label"] == POOLED].to_dict("records")
         error = find_figure(figures, ERROR, CORTEX_GROUP, average="micro")
-        told = "" if error is None else f"; {figure_name(ERROR)} {error['value']:.3f}"
+        note = "" if error is None else f"; {figure_name(ERROR)} {error['value']:.3f}"
         caption = (
             f"{title}: calibration of all visible cortex labels together, with 95 % intervals of "
-            f"the share over patients{told}"
+            f"the share over patients{note}"
         )
         section.tables.append(results(caption, shown, _OF_BINS, files))
 
@@ -270,19 +269,19 @@ def add_auroc_two_ways(
     """Add the exact 18-label AUROC beside Keras's, and say why they differ."""
 
     def table() -> None:
-        found = auroc_two_ways(predictions, exact)
-        files = {"CSV": room.table("auroc_two_ways", found)}
+        aurocs = auroc_two_ways(predictions, exact)
+        files = {"CSV": room.table("auroc_two_ways", aurocs)}
         rows = [
             row | {"counted": f"{row['defined']} of {row['labels']}"}
-            for row in found.to_dict("records")
+            for row in aurocs.to_dict("records")
         ]
         title = f"AUROC of the {LABEL_SCOPE.name}, two ways"
         section.tables.append(results(title, rows, _TWO_WAYS, files))
         section.lead.append(
             "The AUROC here is exact, over the labels that have positives and negatives. The "
             "published study reported Keras's AUC with 200 thresholds (multi_label=True), which "
-            "takes scores within one of 199 bins for tied and counts a label of one class only as "
-            "0; the table shows both, and how much of the difference is due to which."
+            "treats scores within one of 199 bins as tied and counts a label with one class only "
+            "as 0. The table shows both AUROCs, and what each effect adds to their difference."
         )
 
     attempt(section, "The table of AUROC two ways", table)

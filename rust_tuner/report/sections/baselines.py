@@ -23,47 +23,47 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
     """The first models side by side, and their curves."""
     section = Section("baselines", "First models")
     if not records.baselines:
-        section.missing.append("No first model has been run: rust-tuner baselines STUDY")
+        section.missing.append("The first models have not been run: rust-tuner baselines STUDY")
         return section
     section.lead.append(
-        "Cross-validation of the first models, at the best epoch of each mean curve: a choice that "
-        "flatters all of them a little, so these are selection scores."
+        "Cross-validation of the first models, each at the best epoch of its mean curve. This "
+        "choice makes all of them look slightly better, so these are selection scores."
     )
 
     def table() -> None:
-        found = baseline_results(records.directory)
-        files = {"CSV": room.table("baselines", found)}
+        models = baseline_results(records.directory)
+        files = {"CSV": room.table("baselines", models)}
         metric = next(iter(records.baselines.values())).objective.removeprefix("val_")
-        note = tie_note(found, name="model", score=metric, spread=f"{metric}_std")
+        note = tie_note(models, name="model", score=metric, spread=f"{metric}_std")
         section.lead += [note] if note else []
-        title, rows = "First models, chance and view only", found.to_dict("records")
+        title, rows = "First models, chance and view only", models.to_dict("records")
         section.tables.append(results(title, rows, baseline_columns(), files))
 
     def side_by_side(metric: str) -> None:
-        # Models that were not compared on the same data are refused here.
+        # This raises an error if the models were not compared on the same data.
         baseline_results(records.directory)
         done = {name: item for name, item in records.baselines.items() if item.best is not None}
         if not done:
-            section.missing.append("No first model is finished, so none is drawn.")
+            section.missing.append("No first model is finished, so there is no figure.")
             return
         scores = pd.concat(
             [_fold_scores(name, project, metric) for name, project in done.items()],
             ignore_index=True,
         )
-        known = view_only_of(next(iter(done.values()))).get(metric)
+        view_only = view_only_of(next(iter(done.values()))).get(metric)
         axes = new_axes(height=0.9 + 0.48 * len(done))
-        draw_baselines(scores, axes=axes, metric=metric, view_only=known, names=MODEL_NAMES)
+        draw_baselines(scores, axes=axes, metric=metric, view_only=view_only, names=MODEL_NAMES)
         means = scores.drop_duplicates("model").set_index("model")["mean"]
-        told = "; ".join(f"{MODEL_NAMES[name]} {means[name]:.3f}" for name in done)
-        beside = "" if known is None else f" View only: {known:.3f}."
+        listed = "; ".join(f"{MODEL_NAMES[name]} {means[name]:.3f}" for name in done)
+        baseline = "" if view_only is None else f" View only: {view_only:.3f}."
         section.pictures.append(
             room.picture(
                 f"baselines_{metric}",
                 axes.figure,
-                scores.assign(view_only=known, chance=0.5),
+                scores.assign(view_only=view_only, chance=0.5),
                 caption=f"First models, {METRICS[metric]}: folds (circles), mean and its 95 % "
-                "interval, which counts that the folds share training data (Nadeau and Bengio).",
-                alt=f"Mean {METRICS[metric]} over the folds: {told}.{beside}",
+                "interval, allowing for the training data that folds share (Nadeau and Bengio).",
+                alt=f"Mean {METRICS[metric]} over the folds: {listed}.{baseline}",
             )
         )
 
@@ -83,11 +83,11 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
 
 
 def _fold_scores(name: str, project: Project, metric: str) -> pd.DataFrame:
-    """The folds of a model's best trial, with the one interval that its score has."""
+    """The folds of a model's best trial, with the interval of its score."""
     scores = fold_scores(project, metric).assign(model=name)[["model", "fold", "value"]]
     assert project.best is not None
-    found = project.best.interval(metric)
-    return scores.assign(mean=found.value, low=found.low, high=found.high)
+    interval = project.best.interval(metric)
+    return scores.assign(mean=interval.value, low=interval.low, high=interval.high)
 
 
 def draw_project_curves(
@@ -97,19 +97,21 @@ def draw_project_curves(
 
     def draw() -> None:
         for metric in AUROCS:
-            known = view_only_of(project).get(metric)
+            view_only = view_only_of(project).get(metric)
             curves = curves_table(project, model=project.folder.name, metric=metric)
             best = project.best
             epoch = None if best is None or best.epoch is None else best.epoch + 1
             axes = new_axes(height=2.9)
-            draw_curves(curves, axes=axes, metric=metric, view_only=known, epoch=epoch, title=title)
+            draw_curves(
+                curves, axes=axes, metric=metric, view_only=view_only, epoch=epoch, title=title
+            )
             last = mean_curve(curves[curves["split"] == "validation"], metric)
             at = epoch or best_epoch(last, metric)
             section.pictures.append(
                 room.picture(
                     f"{name}_{metric}",
                     axes.figure,
-                    with_means(curves, metric).assign(chosen_epoch=at, view_only=known),
+                    with_means(curves, metric).assign(chosen_epoch=at, view_only=view_only),
                     caption=f"{title}: {METRICS[metric]}, training and validation of each fold.",
                     alt=f"Mean validation {METRICS[metric]} of {title}: {last.iloc[0]:.3f} after "
                     f"epoch 1, {last[at]:.3f} after epoch {at}, {last.iloc[-1]:.3f} after epoch "

@@ -9,32 +9,32 @@ from rust_tuner.report.page import PageTable, Section, decimal, text
 
 
 def checks_section(records: StudyRecords) -> Section:
-    """Every check with its verdict: those of the records, then what `rust-tuner check` found."""
+    """Every check with its verdict: those of the records, then those of `rust-tuner check`."""
     section = Section("checks", "Checks")
     checks = record_checks(records)
     words = {**STATUS_NAMES, NOT_YET: "not yet"}
     counts = Counter(words[check.status] for check in checks)
-    told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+    total = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
     section.lead.append(
-        f"{len(checks)} checks of the records: {told}. They train nothing; what they cannot see, "
-        "such as a radiograph that is there under two patients, they do not exclude."
+        f"{len(checks)} checks of the records: {total}. They train nothing, and cannot rule out "
+        "what the records do not show, such as the same radiograph under two patients."
     )
     rows = [[text(check.title), text(words[check.status]), text(check.reason)] for check in checks]
-    header = ("check", "verdict", "found")
+    header = ("check", "verdict", "reason")
     marked = (PASSED, FAILED, WARNING)
     section.tables.append(PageTable("Checks", header, rows, marked=marked))
-    found = records.checks
-    if found is None:
+    record = records.checks
+    if record is None:
         section.missing.append(
             "The checks have not been run, or cannot be read: rust-tuner check STUDY"
         )
         return section
     section.lead.append(
-        f"Guards against leakage, and sanity checks, run at {found.date}: {found.told}."
+        f"Guards against leakage, and sanity checks, run at {record.date}: {record.told}."
     )
-    if found.searches != searches_seen(records.projects):
+    if record.searches != searches_seen(records.projects):
         section.missing.append(
-            "Searches have gone on since the checks were run: rust-tuner check STUDY"
+            "Searches have continued since the checks were run: rust-tuner check STUDY"
         )
     rows = [
         [
@@ -43,16 +43,16 @@ def checks_section(records: StudyRecords) -> Section:
             text(verdict.reason),
             text(verdict.mend),
         ]
-        for verdict in found.verdicts
+        for verdict in record.verdicts
     ]
-    titles = ("check", "verdict", "what was found", "what to do")
+    titles = ("check", "verdict", "reason", "what to do")
     section.tables.append(PageTable("Verdicts", titles, rows))
-    lines = [[text(v.title), text(finding)] for v in found.verdicts for finding in v.findings]
+    lines = [[text(v.title), text(finding)] for v in record.verdicts for finding in v.findings]
     if lines:
         section.tables.append(PageTable("Findings one by one", ("check", "finding"), lines))
     figures = [
         [text(v.title), text(name.replace("_", " ")), decimal(value)]
-        for v in found.verdicts
+        for v in record.verdicts
         for name, value in v.figures.items()
     ]
     if figures:

@@ -1,4 +1,4 @@
-"""The sections of the page on what a study is made of: data, split and provenance."""
+"""The sections of the page on data, split and provenance."""
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ def data_section(records: StudyRecords) -> Section:
     section = Section("data", "Data")
     study = records.study
     if study is None:
-        section.missing.append("study.json is not there or cannot be read.")
+        section.missing.append("study.json is missing or cannot be read.")
         return section
     protocol = study.protocol
     section.lead.append(
@@ -40,25 +40,25 @@ def data_section(records: StudyRecords) -> Section:
 
 
 def split_section(records: StudyRecords) -> Section:
-    """Which patients are sealed, and the folds of the others."""
+    """The number of sealed patients, and the folds of the others."""
     section = Section("split", "Split")
     split = records.split
     if split is None:
-        section.missing.append("split.json is not there or cannot be read.")
+        section.missing.append("split.json is missing or cannot be read.")
         return section
     development, holdout = len(split.development), len(split.holdout)
     section.lead.append(
         f"{holdout} of {development + holdout} patients were sealed before anything was trained; "
-        f"{development} patients are the development set. A patient is never on two sides."
+        f"{development} patients are the development set. No patient is on both sides."
     )
     rows = []
     for number, record in sorted(split.folds.items(), key=lambda item: int(item[0])):
         sizes = pd.Series(record.patients).value_counts()
-        told = f"{sizes.min()} to {sizes.max()}"
-        rows.append([whole(int(number)), (told, float(sizes.min())), whole(record.seed)])
+        size = f"{sizes.min()} to {sizes.max()}"
+        rows.append([whole(int(number)), (size, float(sizes.min())), whole(record.seed)])
     if rows:
         section.tables.append(
-            PageTable("Folds of the development set", ("folds", "patients a fold", "seed"), rows)
+            PageTable("Folds of the development set", ("folds", "patients per fold", "seed"), rows)
         )
     facts = {"seed": split.seed, "fraction": split.fraction}
     section.tables.append(facts_table("The hold-out set", facts | {"SHA-256": split.sha256}))
@@ -80,10 +80,10 @@ def provenance_section(records: StudyRecords) -> Section:
         section.tables.append(facts_table("Protocol", study.protocol))
         ran_on = {
             f"{step}{f', machine {number}' if number > 1 else ''}": {
-                name: value for name, value in found.items() if name != "versions"
+                name: value for name, value in machine.items() if name != "versions"
             }
             for step, machines in (study.environments or {}).items()
-            for number, found in enumerate(machines, 1)
+            for number, machine in enumerate(machines, 1)
         }
         hashes = {"SHA-256 of the split": study.split_sha256}
         section.tables.append(facts_table("Machine and threads of each step", ran_on | hashes))
@@ -110,15 +110,15 @@ def provenance_section(records: StudyRecords) -> Section:
     header = (
         "records",
         "seed",
-        "weights asked for",
-        "SHA-256 of the weights used",
+        "requested weights",
+        "SHA-256 of the used weights",
         "SHA-256 of the inputs",
         "SHA-256 of the folds",
         "versions",
         "oneDNN",
     )
     if rows:
-        section.tables.append(PageTable("What each part was made with", header, rows))
+        section.tables.append(PageTable("Inputs and versions of each part", header, rows))
     if records.holdout is not None:
         facts = {"SHA-256 of the final model": records.holdout.model_sha256}
         section.tables.append(facts_table("Final model", facts))

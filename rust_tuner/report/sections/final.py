@@ -20,7 +20,7 @@ from rust_tuner.words import FIGURES, METRICS, figure_name, words
 def final_section(records: StudyRecords, room: Room) -> Section:
     """The tuned model: cross-validated, then on the hold-out set."""
     section = Section("final", "Final model")
-    found = final_table(records)
+    figures = final_table(records)
     if records.cross_validation is None:
         section.missing.append("The final model has not been cross-validated.")
     else:
@@ -39,8 +39,8 @@ def final_section(records: StudyRecords, room: Room) -> Section:
                 "as_published_final_model_kfold", curves_table(project, model="final")
             ),
         )
-    if not found.empty:
-        files = {"CSV": room.table("final", found)}
+    if not figures.empty:
+        files = {"CSV": room.table("final", figures)}
         evaluations = {"cross_validation": "cross-validation", "holdout": "hold-out set"}
         rows = [
             [
@@ -49,7 +49,7 @@ def final_section(records: StudyRecords, room: Room) -> Section:
                 text(_metric_name(row["metric"], row["evaluation"])),
                 *(decimal(row[name]) for name in ("value", "std", "view_only")),
             ]
-            for row in found.to_dict("records")
+            for row in figures.to_dict("records")
         ]
         header = ("evaluation", "kind", "figure", "value", "SD over folds", "view only")
         section.tables.append(PageTable("The tuned model", header, rows, files))
@@ -69,7 +69,7 @@ def final_section(records: StudyRecords, room: Room) -> Section:
         attempt(section, "The table of labels", lambda: _labels(section, sealed, holdout))
     elif looks:
         section.missing.append(
-            f"The hold-out set was {count_text(looks)}: on {looks[-1]}. What was found is not in "
+            f"The hold-out set was {count_text(looks)}: on {looks[-1]}. The figures are not in "
             "final/holdout.json."
         )
     else:
@@ -77,7 +77,7 @@ def final_section(records: StudyRecords, room: Room) -> Section:
     if len(looks) > 1 or any(look.state == "begun" for look in looks):
         attempt(section, "The table of looks", lambda: _looks(section, room, looks))
     if records.predictions is None:
-        section.missing.append("final/predictions.csv is not there or cannot be read.")
+        section.missing.append("final/predictions.csv is missing or cannot be read.")
     elif fault := foreign_predictions(records):
         section.missing.append(fault)
     else:
@@ -87,7 +87,7 @@ def final_section(records: StudyRecords, room: Room) -> Section:
 
 
 def _metric_name(metric: str, evaluation: str) -> str:
-    """A metric in words; the three figures of the published study say so."""
+    """A metric in words; the three figures of the published study are marked as such."""
     name = metric.removeprefix(CORTEX_SCOPE.prefix)
     if metric in SCORE_FIGURES:
         return f"{figure_name(name)}, most likely scores"
@@ -95,12 +95,12 @@ def _metric_name(metric: str, evaluation: str) -> str:
         return METRICS.get(metric, words(metric))
     if name != metric:
         return f"{figure_name(name)}, {CORTEX_SCOPE.name}"
-    told, _, published = figure_name(name, published=True).partition(" (")
-    return f"{told}, {LABEL_SCOPE.name}" + (f" ({published}" if published else "")
+    title, _, published = figure_name(name, published=True).partition(" (")
+    return f"{title}, {LABEL_SCOPE.name}" + (f" ({published}" if published else "")
 
 
 def _looks(section: Section, room: Room, looks: tuple[Look, ...]) -> None:
-    """Every look at the hold-out set: when, with which model, why, and what it found."""
+    """Every look at the hold-out set: its date, model, reason and figures."""
     table = pd.DataFrame([look.to_json() | dict(look.metrics) for look in looks])
     names = ("date", "model_sha256", "reason", "state", *AUROCS)
     table = table.reindex(columns=list(names))

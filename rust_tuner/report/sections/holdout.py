@@ -1,6 +1,6 @@
 """The figures of the page on the hold-out set: scores of cortices, totals of visits, worst errors.
 
-They show what `final/predictions.csv` holds, which was written with the one look at that set.
+They show the content of `final/predictions.csv`, which was written at the look at that set.
 """
 
 import functools
@@ -42,8 +42,8 @@ def draw_holdout(
     """Draw every figure of the hold-out set into a section.
 
     Args:
-        section: where to.
-        room: where figures and tables go.
+        section: gets the figures.
+        room: where their files go.
         records: the study.
         predictions: its `final/predictions.csv`.
     """
@@ -70,13 +70,13 @@ def draw_holdout(
         if courses.empty:
             section.missing.append(
                 "No patient of the hold-out set has two visits with all four cortices scored, so "
-                "no healing is drawn."
+                "no trajectory is drawn."
             )
         else:
             steps["healing trajectories"] = lambda: _trajectories(room, visits, courses)
     errors = worst_errors(predictions)
     if errors.empty:
-        section.missing.append("No cortex of the hold-out set was misread, so none is shown.")
+        section.missing.append("No cortex of the hold-out set was misread, so no error is shown.")
     else:
         steps["worst errors"] = lambda: _gallery(room, records, predictions, errors)
 
@@ -104,14 +104,14 @@ def _precision_recall(room: Room, labels: pd.DataFrame) -> Picture:
     points = precision_recall_table(labels)
     figure = new_figure(height=4.7)
     draw_precision_recall(points, figure=figure)
-    told = _per_label(points, "average_precision")
+    listed = _per_label(points, "average_precision")
     return room.picture(
         "holdout_precision_recall",
         figure,
         points,
         caption="Hold-out set. Precision-recall curves of each score, where the cortex is "
-        "visible; in brackets the share of positives, which chance reaches.",
-        alt=f"Average precision of each cortex and score: {told}.",
+        "visible; in brackets the share of positives, which is the precision expected by chance.",
+        alt=f"Average precision of each cortex and score: {listed}.",
     )
 
 
@@ -119,7 +119,7 @@ def _confusion(room: Room, predictions: pd.DataFrame) -> Picture:
     counts = confusion_table(predictions)
     figure = new_figure(height=3.4)
     draw_confusion(counts, figure=figure)
-    told = "; ".join(
+    agreeing = "; ".join(
         f"{cortex} {rows.loc[rows['true_score'] == rows['predicted_score'], 'count'].sum()} of "
         f"{rows['count'].sum()}"
         for cortex, rows in counts.groupby("cortex", sort=False)
@@ -129,25 +129,25 @@ def _confusion(room: Room, predictions: pd.DataFrame) -> Picture:
         figure,
         counts,
         caption="Hold-out set. Most likely against true score, where the cortex is visible; a "
-        "grey row has no radiograph.",
-        alt=f"Most likely score agrees with the true one: {told}.",
+        "grey row stands for a score that no radiograph has.",
+        alt=f"Most likely score agrees with the true one: {agreeing}.",
     )
 
 
 def _agreement(figures: pd.DataFrame, pairs: int) -> TotalAgreement:
-    """The figures of totals with their one interval each."""
-    found = {}
+    """The figures of totals, each with its interval."""
+    intervals = {}
     for name in ("mae", "bias", "lower_limit", "upper_limit", "icc"):
         row = find_figure(figures, name, VISITS) or dict.fromkeys(
             ("value", "low", "high"), math.nan
         )
-        found[name] = Interval(row["value"], row["low"], row["high"])
-    mae = found.pop("mae").value
-    return TotalAgreement(pairs=pairs, mae=mae, **found)
+        intervals[name] = Interval(row["value"], row["low"], row["high"])
+    mae = intervals.pop("mae").value
+    return TotalAgreement(pairs=pairs, mae=mae, **intervals)
 
 
 def _with_figures(table: pd.DataFrame, figures: Mapping[str, Interval]) -> pd.DataFrame:
-    """A table with columns of what is drawn across it: each figure and its ends."""
+    """The table, with a column for each drawn figure and the ends of its interval."""
     columns = {
         f"{name}{end}": value
         for name, figure in figures.items()
@@ -159,8 +159,8 @@ def _with_figures(table: pd.DataFrame, figures: Mapping[str, Interval]) -> pd.Da
 def _calibration(room: Room, predictions: pd.DataFrame, figures: pd.DataFrame) -> Picture:
     bins = reliability_bins(as_predictions(predictions))
     bins = bins[bins["label"] == POOLED].reset_index(drop=True)
-    found = find_figure(figures, ERROR, CORTEX_GROUP, average="micro") or {}
-    error = float(found.get("value", math.nan))
+    row = find_figure(figures, ERROR, CORTEX_GROUP, average="micro") or {}
+    error = float(row.get("value", math.nan))
     axes = new_axes(height=3.3)
     draw_calibration(bins, axes=axes, error=error)
     gap = (bins["mean_probability"] - bins["share_positive"]).abs().max()
@@ -169,7 +169,7 @@ def _calibration(room: Room, predictions: pd.DataFrame, figures: pd.DataFrame) -
         axes.figure,
         bins.assign(**{ERROR: error}),
         caption="Hold-out set. Calibration of all visible cortex labels together, in bins of equal "
-        "width, with 95 % intervals over patients where enough of them tell of a bin.",
+        "width, with 95 % intervals over patients for bins with enough of them.",
         alt=f"Observed share against predicted probability in {len(bins)} bins; they differ by up "
         f"to {gap:.2f}.",
     )
@@ -199,7 +199,7 @@ def _bland_altman(room: Room, visits: pd.DataFrame, agreement: TotalAgreement) -
     )
     drawn = {name: getattr(agreement, name) for name in ("bias", "lower_limit", "upper_limit")}
     low, high = drawn["lower_limit"].value, drawn["upper_limit"].value
-    told = (
+    limits = (
         "too few for limits of agreement"
         if math.isnan(low) or math.isnan(high)
         else f"limits of agreement {low:+z.2f} to {high:+z.2f}"
@@ -211,7 +211,7 @@ def _bland_altman(room: Room, visits: pd.DataFrame, agreement: TotalAgreement) -
         caption="Hold-out set. Bland-Altman plot of the RUST total: bias and 95 % limits of "
         "agreement, with their 95 % intervals over patients.",
         alt=f"Difference of the totals of {len(visits)} visits: bias {drawn['bias'].value:+z.2f} "
-        f"points, {told}.",
+        f"points, {limits}.",
     )
 
 
@@ -236,8 +236,8 @@ def _gallery(
     room: Room, records: StudyRecords, predictions: pd.DataFrame, errors: pd.DataFrame
 ) -> Picture:
     manifest = None if records.study is None else records.study.manifest
-    place = None if manifest is None else records.directory / Path(str(manifest))
-    thumbnails = read_thumbnails(find_images(errors, place))
+    path = None if manifest is None else records.directory / Path(str(manifest))
+    thumbnails = read_thumbnails(find_images(errors, path))
     figure = new_figure(height=gallery_height(len(errors)))
     shown = int(predictions["image"].nunique())
     draw_gallery(errors, figure=figure, thumbnails=thumbnails, num_radiographs=shown)
@@ -248,7 +248,7 @@ def _gallery(
         figure,
         errors,
         caption=f"Hold-out set. The {len(errors)} radiographs that were misread most. They are "
-        f"pictures of patients: mind who may see this file.{note}",
+        f"pictures of patients: restrict access to this file.{note}",
         alt=f"The {len(errors)} radiographs that were misread most, off by "
         f"{errors['error'].max():.0f} to {errors['error'].min():.0f} points, with true and most "
         "likely scores.",

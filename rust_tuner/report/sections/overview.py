@@ -1,4 +1,4 @@
-"""The figure at the top of the page, between what was asked and the table of what came out."""
+"""The figure at the top of the page, above the table of results."""
 
 from rust_tuner.analysis.summary_scores import summary_scores
 from rust_tuner.figures.style import DOUBLE_WIDTH, new_figure
@@ -9,7 +9,7 @@ from rust_tuner.words import METRICS
 
 
 def overview_section(records: StudyRecords, room: Room) -> Section:
-    """Every part's score beside what the view alone reaches; empty where nothing has a score."""
+    """Every part's score beside that of the view alone; empty if no part has a score."""
     section = Section("overview", "Overview")
 
     def draw() -> None:
@@ -18,7 +18,7 @@ def overview_section(records: StudyRecords, room: Room) -> Section:
             return
         figure = new_figure(width=DOUBLE_WIDTH, height=1.0 + 0.36 * scores["part"].nunique())
         draw_summary(scores, figure=figure)
-        told = "; ".join(
+        listed = "; ".join(
             f"{row['part']} {METRICS[row['metric']]} {row['value']:.3f}"
             for row in scores.dropna(subset=["value"]).to_dict("records")
         )
@@ -27,11 +27,11 @@ def overview_section(records: StudyRecords, room: Room) -> Section:
                 "summary",
                 figure,
                 scores,
-                caption="What came out, with 95 % intervals: over folds, which counts that they "
-                "share training data; of the hold-out set over patients. A selection "
-                "score is the best of several, or of patients that something was chosen on, and "
-                "too good; any score counts only beyond what the view alone reaches.",
-                alt=f"{told}.",
+                caption="Results with 95 % intervals: over folds, allowing for the training data "
+                "that they share; for the hold-out set over patients. A selection score is the "
+                "best of several, or of patients that a choice was made on, so it is too high. A "
+                "score means something only where it exceeds that of the view alone.",
+                alt=f"{listed}.",
             )
         )
 

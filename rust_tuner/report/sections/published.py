@@ -1,4 +1,4 @@
-"""The section of the page that lays a study beside the published one, where both have a part."""
+"""The section of the page that compares a study with the published one, part by part."""
 
 import functools
 from collections.abc import Callable
@@ -31,7 +31,7 @@ _LAYOUTS = {REGIME_1: published_regime_1, REGIME_2: published_regime_2}
 
 
 def published_section(records: StudyRecords, room: Room) -> Section:
-    """Ours beside the published figures: first models, both searches, the tuned model."""
+    """First models, both searches and the tuned model beside the published figures."""
     section = Section("published", "Beside the published study")
     steps: dict[str, Callable[[], Picture]] = {}
     done = {name: item for name, item in records.baselines.items() if item.best is not None}
@@ -44,13 +44,13 @@ def published_section(records: StudyRecords, room: Room) -> Section:
     if final is not None and final.best is not None:
         steps["tuned model"] = lambda: _curves(room, final)
     if not steps:
-        section.missing.append("Nothing is finished that the published study has a figure of.")
+        section.missing.append("No finished part has a counterpart in the published study.")
         return section
     section.lead.append(
-        "The published figures are of other radiographs, whose folds divide rows and not patients "
-        "and whose searches included the hold-out set. So compare how far each is above its own "
-        f"view-only line, which is {PUBLISHED_VIEW_ONLY:.3f} for the published ones. All are "
-        f"{METRICS['auroc']}, at the highest epoch of the mean curve, as published."
+        "The published figures are of other radiographs. Their folds divide rows, not patients, "
+        "and their searches included the hold-out set. So compare how far each figure is above its "
+        f"own view-only line, which is {PUBLISHED_VIEW_ONLY:.3f} for the published study. All "
+        f"figures are {METRICS['auroc']}, at the best epoch of the mean curve, as published."
     )
 
     def add(step: Callable[[], Picture]) -> None:
@@ -62,7 +62,7 @@ def published_section(records: StudyRecords, room: Room) -> Section:
 
 
 def _models(room: Room, records: StudyRecords, projects: dict[str, Project]) -> Picture:
-    # Models that were not compared on the same data are refused here.
+    # This raises an error if the models were not compared on the same data.
     baseline_results(records.directory)
     ours = pd.concat([curves_table(item, model=name) for name, item in projects.items()])
     theirs = read_published("initial_evaluation")
@@ -74,23 +74,23 @@ def _models(room: Room, records: StudyRecords, projects: dict[str, Project]) -> 
         ],
         ignore_index=True,
     )
-    order = {name: place for place, name in enumerate(projects)}
+    order = {name: number for number, name in enumerate(projects)}
     scores = scores.sort_values("model", key=lambda names: names.map(order), kind="stable")
     scores = with_intervals(scores, by=("side", "model"))
     axes = new_axes(height=1.0 + 0.62 * len(projects))
-    known = _view_only(next(iter(projects.values())))
-    draw_models_beside(scores, axes=axes, view_only=known, names=MODEL_NAMES)
+    view_only = _view_only(next(iter(projects.values())))
+    draw_models_beside(scores, axes=axes, view_only=view_only, names=MODEL_NAMES)
     means = scores.drop_duplicates(["model", "side"])
-    told = "; ".join(
+    listed = "; ".join(
         f"{MODEL_NAMES[row['model']]} {row['side']} {row['mean']:.3f}"
         for row in means.to_dict("records")
     )
     return room.picture(
         "published_baselines",
         axes.figure,
-        _with_view_only(scores, known),
+        _with_view_only(scores, view_only),
         caption="First models here and as published: means over the folds with 95 % intervals.",
-        alt=f"Mean AUROC: {told}.",
+        alt=f"Mean AUROC: {listed}.",
     )
 
 
@@ -100,13 +100,13 @@ def _trials(room: Room, name: str, project: Project) -> Picture:
     trials = pd.concat([theirs.assign(side=PUBLISHED), ours.assign(side=HERE)], ignore_index=True)
     names = tuple(column for column in theirs.columns if column != "max_val_auroc")
     figure = new_figure(height=2.7)
-    known = _view_only(project)
-    draw_trials_beside(trials, figure=figure, names=names, view_only=known)
+    view_only = _view_only(project)
+    draw_trials_beside(trials, figure=figure, names=names, view_only=view_only)
     best = trials.groupby("side")["max_val_auroc"].max()
     return room.picture(
         f"published_{name}",
         figure,
-        _with_view_only(trials, known),
+        _with_view_only(trials, view_only),
         caption=f"{SEARCH_NAMES[name]} here ({len(ours)} trials) and as published ({len(theirs)}).",
         alt=f"{SEARCH_NAMES[name]}: the best of {len(theirs)} published trials is "
         f"{best[PUBLISHED]:.3f}, of {len(ours)} here {best[HERE]:.3f}.",
@@ -118,14 +118,14 @@ def _curves(room: Room, project: Project) -> Picture:
     ours = curves_table(project, model="final")
     curves = pd.concat([theirs.assign(side=PUBLISHED), ours.assign(side=HERE)], ignore_index=True)
     axes = new_axes(height=2.9)
-    known = _view_only(project)
-    draw_curves_beside(curves, axes=axes, view_only=known, title="Tuned model")
+    view_only = _view_only(project)
+    draw_curves_beside(curves, axes=axes, view_only=view_only, title="Tuned model")
     curves = with_means(curves, "auroc", by=["side"])
     highest = curves[curves["split"] == "validation"].groupby("side")["mean"].max()
     return room.picture(
         "published_final_curves",
         axes.figure,
-        _with_view_only(curves, known),
+        _with_view_only(curves, view_only),
         caption="Tuned model in cross-validation, here and as published: mean validation AUROC "
         "and the range of the folds.",
         alt=f"Highest mean validation AUROC: published {highest[PUBLISHED]:.3f}, here "
@@ -133,12 +133,12 @@ def _curves(room: Room, project: Project) -> Picture:
     )
 
 
-def _with_view_only(table: pd.DataFrame, known: dict[str, float]) -> pd.DataFrame:
-    """The table with the view-only line of each side, which is drawn across it."""
-    return table.assign(view_only=table["side"].map(known))
+def _with_view_only(table: pd.DataFrame, view_only: dict[str, float]) -> pd.DataFrame:
+    """The table with the drawn view-only line of each side."""
+    return table.assign(view_only=table["side"].map(view_only))
 
 
 def _view_only(project: Project) -> dict[str, float]:
-    known = {PUBLISHED: PUBLISHED_VIEW_ONLY}
-    own = view_only_of(project).get("auroc")
-    return known if own is None else known | {HERE: own}
+    view_only = {PUBLISHED: PUBLISHED_VIEW_ONLY}
+    here = view_only_of(project).get("auroc")
+    return view_only if here is None else view_only | {HERE: here}

@@ -1,4 +1,4 @@
-"""The sections of the page on the two searches: their trials, and where their scores are high."""
+"""The sections of the page on the two searches: their trials, figures and tables."""
 
 import functools
 import math
@@ -38,7 +38,7 @@ _BOXES = 10
 def regime_section(
     project: Project | None, name: str, room: Room, *, noise: NoiseFloor | None = None
 ) -> Section:
-    """One of the two searches: its trials and where their scores are high.
+    """One of the two searches: its trials, figures and tables.
 
     Args:
         project: the search, or None.
@@ -49,7 +49,7 @@ def regime_section(
     title = SEARCH_NAMES[name]
     section = Section(name.replace("_", "-"), title)
     if project is None:
-        section.missing.append(f"{title} is not there or cannot be read.")
+        section.missing.append(f"{title} has not been run, or cannot be read.")
         return section
     table = trials_table(project)
     floor = None if noise is None else _difference(noise, project)
@@ -83,34 +83,34 @@ def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float 
     )
     if best is None:
         return
-    told = ", ".join(
+    values = ", ".join(
         f"{key.replace('_', ' ')} {short_number(value)}" for key, value in best.values.items()
     )
     section.lead.append(
         f"Best: trial {best.trial} with {project.objective} {best.score:.4f}, a selection score: "
-        f"{told}."
+        f"{values}."
     )
     steps = [trial.one_step for trial in project.trials if trial.score is not None]
     if any(steps):
         section.lead.append(
             f"In {sum(map(bool, steps))} of {len(steps)} trials the batch held all that a fold "
-            "trains on, so that an epoch was one step: their batch sizes made no difference."
+            "trains on. An epoch was then one step, so their batch sizes made no difference."
         )
     attempt(section, "The interval of the best trial", lambda: tell_worth(section, project, table))
     if noise is not None:
         section.lead.append(
-            f"Noise floor: two repeats of one configuration under other seeds differ by up to "
+            f"Noise floor: two repeats of one configuration with other seeds differ by up to "
             f"{noise:.4f} (95 %); a smaller difference between trials means nothing."
         )
 
 
 def _difference(noise: NoiseFloor, project: Project) -> float | None:
-    """What two repeats under other seeds differ by in no more than 5 % of cases, if it is known."""
-    found = noise_spread(noise.values)
+    """The difference that two repeats with other seeds exceed in 5 % of cases, if it is known."""
+    spread = noise_spread(noise.values)
     metric = project.objective.removeprefix("val_")
-    rows = found[(found["kind"] == "seed") & (found["metric"] == metric)]
-    known = rows["difference"].dropna()
-    return None if known.empty else float(known.iloc[0])
+    rows = spread[(spread["kind"] == "seed") & (spread["metric"] == metric)]
+    differences = rows["difference"].dropna()
+    return None if differences.empty else float(differences.iloc[0])
 
 
 def _count(table: pd.DataFrame) -> int:
@@ -118,7 +118,7 @@ def _count(table: pd.DataFrame) -> int:
 
 
 def _shared(project: Project) -> dict[str, Any]:
-    """What every figure of a search has to know: its metric and the view-only baseline of it."""
+    """The options shared by the figures of a search: the metric and its view-only baseline."""
     metric = project.objective.removeprefix("val_")
     return {"metric": metric, "view_only": view_only_of(project).get(metric)}
 
@@ -160,7 +160,7 @@ def _slices(
         noise=noise,
         **_shared(project),
     )
-    told = f"The score of {_count(table)} trials along {' and '.join(names).replace('_', ' ')}"
+    what = f"The score of {_count(table)} trials along {' and '.join(names).replace('_', ' ')}"
     band = "" if noise is None else " The band is the noise floor at the best."
     scores = table["score"]
     drawn = {"view_only": _shared(project)["view_only"], "noise_floor": noise}
@@ -168,8 +168,8 @@ def _slices(
         f"{name}_slices",
         figure,
         table.assign(**drawn),
-        caption=f"{SEARCH_NAMES[name]}. {told}.{band}",
-        alt=f"{told}: from {scores.min():.3f} to {scores.max():.3f}.{band}",
+        caption=f"{SEARCH_NAMES[name]}. {what}.{band}",
+        alt=f"{what}: from {scores.min():.3f} to {scores.max():.3f}.{band}",
     )
 
 
@@ -177,13 +177,13 @@ def _progress(project: Project, table: pd.DataFrame, name: str, room: Room) -> P
     axes = new_axes(height=2.5)
     draw_search_progress(table, axes=axes, **_shared(project))
     best = table["best_so_far"].dropna()
-    told = f", {best.iloc[0]:.3f} after the first, {best.iloc[-1]:.3f} after all"
+    values = f", {best.iloc[0]:.3f} after the first, {best.iloc[-1]:.3f} after all"
     return room.picture(
         f"{name}_progress",
         axes.figure,
         table.assign(view_only=_shared(project)["view_only"]),
         caption=f"{SEARCH_NAMES[name]}. Score of each of {len(table)} trials and the best so far.",
-        alt=f"The best score so far over {len(table)} trials{told if len(best) else ''}.",
+        alt=f"The best score so far over {len(table)} trials{values if len(best) else ''}.",
     )
 
 
@@ -199,7 +199,7 @@ def _boxes(project: Project, table: pd.DataFrame, name: str, room: Room) -> Pict
         f"{name}_folds",
         axes.figure,
         with_boxes(best).assign(view_only=shared["view_only"]),
-        caption=f"{SEARCH_NAMES[name]}. How the best {best['rank'].nunique()} trials spread over "
+        caption=f"{SEARCH_NAMES[name]}. Spread of the best {best['rank'].nunique()} trials over "
         "the folds.",
         alt=f"Box plots of the best {best['rank'].nunique()} trials; their folds range from "
         f"{low:.3f} to {high:.3f}.",

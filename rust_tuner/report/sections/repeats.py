@@ -23,7 +23,7 @@ from rust_tuner.words import words
 
 
 def nested_section(records: StudyRecords, room: Room) -> Section:
-    """Selection score against estimate, outer fold by outer fold, and what was chosen in each."""
+    """Selection score against estimate for each outer fold, and the values chosen in each."""
     section = Section("nested", "Nested cross-validation")
     nested = records.nested
     if nested is None:
@@ -34,11 +34,12 @@ def nested_section(records: StudyRecords, room: Room) -> Section:
     run = nested.run
     section.lead.append(
         f"{run.outer_folds} outer folds of the development patients. Inside each, both regimes "
-        f"({run.trials['regime_1']} and {run.trials['regime_2']} trials) saw its training "
-        "patients alone. What they promise is a selection score. What they chose was trained again "
-        "and scored once on the fold's own patients, which is an estimate: by the inner folds' own "
-        "models, so that the difference is the optimism of the search, and refitted on all outer "
-        "training patients, which is what the whole way of tuning is worth."
+        f"({run.trials['regime_1']} and {run.trials['regime_2']} trials) saw only its training "
+        "patients. Their best score is a selection score. The chosen configuration was trained "
+        "again and scored once on the patients that the outer fold left out. This gives two "
+        "estimates: one with the models of the inner folds, whose difference from the selection "
+        "score is the optimism of the search, and one refitted on all outer training patients, "
+        "which is the estimate for the whole tuning procedure."
     )
     if len(nested.outer) < nested.outer_folds:
         section.missing.append(
@@ -51,7 +52,7 @@ def nested_section(records: StudyRecords, room: Room) -> Section:
 
 
 def noise_section(records: StudyRecords, room: Room) -> Section:
-    """What the score of one and the same configuration varies by."""
+    """How much the score of one configuration varies between repeats."""
     section = Section("noise", "Noise floor")
     floor = records.noise
     if floor is None:
@@ -60,12 +61,12 @@ def noise_section(records: StudyRecords, room: Room) -> Section:
         )
         return section
     run = floor.run
-    told = ", ".join(
+    values = ", ".join(
         f"{name.replace('_', ' ')} {short(value)[0]}" for name, value in run.configuration.items()
     )
     regime = SEARCH_NAMES.get(run.regime, run.regime)
     section.lead.append(
-        f"The best configuration of {regime}, trial {run.trial} ({told}), was repeated; each "
+        f"The best configuration of {regime}, trial {run.trial} ({values}), was repeated; each "
         "repeat is scored by the rule of the search."
     )
     section.lead.append(NOISE_CAPTION)
@@ -77,29 +78,29 @@ def noise_section(records: StudyRecords, room: Room) -> Section:
 def _summary(section: Section, room: Room, nested: Nested) -> None:
     if nested.summary is None:
         return
-    found = summary_table(nested)
-    files = {"CSV": room.table("nested_summary", found)}
+    table = summary_table(nested)
+    files = {"CSV": room.table("nested_summary", table)}
     section.lead.append(SUMMARY_CAPTION)
-    title, rows = "Selection score and estimate", found.to_dict("records")
+    title, rows = "Selection score and estimate", table.to_dict("records")
     section.tables.append(results(title, rows, SUMMARY_COLUMNS, files))
 
 
 def _outer(section: Section, room: Room, nested: Nested) -> None:
-    found = outer_table(nested)
-    if found.empty:
+    table = outer_table(nested)
+    if table.empty:
         return
-    files = {"CSV": room.table("nested", found)}
+    files = {"CSV": room.table("nested", table)}
     values = list(nested.outer[0].hyperparameters)
     columns = outer_columns(values)
-    section.tables.append(results("Outer folds", found.to_dict("records"), columns, files))
+    section.tables.append(results("Outer folds", table.to_dict("records"), columns, files))
 
 
 def _stability(section: Section, room: Room, nested: Nested) -> None:
-    found = stability_table(nested)
-    if found.empty:
+    table = stability_table(nested)
+    if table.empty:
         return
-    files = {"CSV": room.table("nested_stability", found)}
-    rows = found.to_dict("records")
+    files = {"CSV": room.table("nested_stability", table)}
+    rows = table.to_dict("records")
     for row in rows:
         # The page counts epochs from 1.
         if row["hyperparameter"] == "epoch":
@@ -110,11 +111,11 @@ def _stability(section: Section, room: Room, nested: Nested) -> None:
 
 
 def _noise(section: Section, room: Room, floor: NoiseFloor) -> None:
-    found = noise_spread(floor.values)
-    files = {"CSV": room.table("noise_floor", found)}
-    rows = found.to_dict("records")
+    spread = noise_spread(floor.values)
+    files = {"CSV": room.table("noise_floor", spread)}
+    rows = spread.to_dict("records")
     for metric, value in floor.run.selection_score.items():
-        rows.append({"metric": metric, "kind": "the search's own selection score", "mean": value})
+        rows.append({"metric": metric, "kind": "selection score of the search", "mean": value})
     section.tables.append(results("The noise floor", rows, NOISE_COLUMNS, files))
     files = {"CSV": room.table("noise", floor.values)}
     each = floor.values.to_dict("records")

@@ -40,7 +40,7 @@ def test_findings_and_figures_have_tables_of_their_own(study):
 
 def test_checks_that_are_not_there_or_behind_are_said(study):
     write_regime_1(study / "regime_1", count=13)
-    assert "gone on since" in checks_section(read_study(study)).missing[0]
+    assert "continued since" in checks_section(read_study(study)).missing[0]
     (study / "checks.json").unlink()
     section = checks_section(read_study(study))
     assert "rust-tuner check STUDY" in section.missing[0]
