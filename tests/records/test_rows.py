@@ -125,7 +125,7 @@ def test_a_row_that_no_fold_or_more_than_one_validates_has_no_fold_of_its_own():
     assert len(predictions_of(rows, answers).labels) == 2
     rows = rows_table(radiographs, [np.array([0, 1]), np.array([1, 2])])
     assert list(rows["fold"]) == [NO_FOLD] * 3
-    with pytest.raises(ResumeError, match="for 3 rows, of which 0 are validated by exactly one fold"):
+    with pytest.raises(ResumeError, match="3 rows, of which 0 are validated by exactly one fold"):
         predictions_of(rows, answers)
     with pytest.raises(ResumeError, match="2 predictions for 3 rows"):
         predictions_of(rows, answers[:2])
