@@ -6,6 +6,7 @@ TensorFlow is imported only by the fixtures that need it.
 import dataclasses
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,14 @@ class StudyFolder:
 
     def open(self, protocol: Protocol | None = None, **options) -> Study:
         return Study(self.directory, protocol=protocol, cache=self.cache, **options)
+
+
+def pytest_sessionfinish() -> None:
+    """Remove what the tests of reports kept for this process."""
+    # Most sessions of a few files never import it.
+    report_studies = sys.modules.get("report_studies")
+    if report_studies is not None:
+        report_studies.remove_written_study()
 
 
 @pytest.fixture(scope="session", autouse=True)

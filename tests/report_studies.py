@@ -5,7 +5,6 @@ Every figure is a formula of trial, fold and epoch, so that a test can compute i
 It is long because every kind of record has its writer here, and they agree on one made-up study.
 """
 
-import atexit
 import dataclasses
 import functools
 import json
@@ -455,11 +454,17 @@ def write_study(folder):
 
 @functools.cache
 def _written_once():
-    """The finished study that all are copies of; gone when the process ends."""
+    """The finished study that all are copies of; `conftest` lets it be removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="written-study-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     _write_finished(folder)
     return folder
+
+
+def remove_written_study():
+    """Remove what `write_study` copies, if it was ever asked for."""
+    if _written_once.cache_info().currsize:
+        shutil.rmtree(_written_once())
+        _written_once.cache_clear()
 
 
 def _write_finished(folder):
