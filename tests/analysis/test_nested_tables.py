@@ -94,7 +94,7 @@ def test_the_interval_of_the_estimate_is_of_the_procedure_over_outer_folds(figur
     found = summary["estimate"][figure]
     assert found["low"] == pytest.approx(max(values.mean() - reach, 0))
     assert found["high"] == pytest.approx(min(values.mean() + reach, 1))
-    assert "of the procedure" in SUMMARY_CAPTION
+    assert "of the whole procedure" in SUMMARY_CAPTION
 
 
 def test_the_same_predictions_give_the_same_summary(summary, predictions):

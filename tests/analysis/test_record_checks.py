@@ -131,7 +131,7 @@ def test_a_batch_size_that_was_never_applied_fails(study):
     set_steps(study, lambda size: -(-400 // 128))
     found = checked(study)[BATCH_SIZE]
     assert found.status == FAILED
-    assert "do not fit their batch sizes" in found.reason
+    assert "do not match their batch sizes" in found.reason
 
 
 def test_a_single_trial_that_was_batched_otherwise_fails(study):

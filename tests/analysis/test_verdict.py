@@ -149,8 +149,8 @@ def test_random_weights_are_said_of_frozen_backbones_alone(tmp_path):
 
 def test_a_sealed_hold_out_set_is_said(study):
     (study / "final" / "holdout.json").unlink()
-    # Predictions alone are a look that was begun.
-    assert len(warned(study, "A look at the hold-out set was begun")) == 1
+    # Predictions alone are a look that was started.
+    assert len(warned(study, "A look at the hold-out set was started")) == 1
     (study / "final" / "predictions.csv").unlink()
     (line,) = warned(study, "The hold-out set has not been evaluated")
     assert "nested cross-validation estimates the tuning procedure" in line

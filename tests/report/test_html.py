@@ -327,7 +327,7 @@ def test_figures_lie_beside_those_of_the_published_study(source):
     told = section_of(source, "published")
     for words in ("published 0.784", "the best of 110 published trials is 0.811, of 12 here 0.754"):
         assert words in told
-    assert "0.806 for the published ones" in told
+    assert "0.806 for the published study" in told
 
 
 def test_hold_out_and_view_only_figures_stand_in_the_summary(finished, page):

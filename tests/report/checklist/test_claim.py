@@ -63,7 +63,8 @@ def test_a_finished_study_has_every_fact_but_those_of_several_sites_and_machines
     assert set(FACTS) - set(facts) == {"sites", "machines", "robustness", "external"}
     best = read_study(study).regime_2.best.values
     assert f"learning rate {best['learning_rate']:g}" in facts["best"][0]
-    assert facts["partitions"][0].startswith("15 of 45 patients sealed as hold-out set")
+    sealed = "15 of 45 patients sealed at random as the hold-out set"
+    assert facts["partitions"][0].startswith(sealed)
     figures = figures_table(as_predictions(make_predictions()))
     (row,) = figures[
         (figures["figure"] == "auroc")
