@@ -213,7 +213,7 @@ def test_another_manifest_is_refused_and_both_are_named(prepared, radiographs):
     other = radiographs.with_name("other.csv")
     lines = radiographs.read_text().splitlines()
     other.write_text("\n".join(lines[:-2]) + "\n")
-    told = f"prepared from {re.escape(str(radiographs))}, and {re.escape(str(other))} holds other"
+    told = f"prepared from {re.escape(str(radiographs))}, and {re.escape(str(other))} has other"
     with pytest.raises(ResumeError, match=told):
         Study(prepared, other).prepare()
     assert Study(prepared).prepare() is not None

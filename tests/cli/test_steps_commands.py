@@ -97,7 +97,7 @@ def test_a_first_model_is_trained_shown_and_not_trained_again(
     # Typed without its options it goes on with them, and other folds are refused at once.
     assert run("baselines", study, "--model", "lenet1998").stdout == first.stdout
     refused = run("baselines", study, "--model", "inceptionv3_end2end", "--folds", 2, code=1)
-    assert "but 2 are requested" in refused.stderr
+    assert "but 2 folds (" in refused.stderr
     assert {path: path.read_bytes() for path in study.rglob("trial_*/*")} == before
     assert "baselines/lenet1998: 1 of 1 trials done" in run("status", study).stdout
 

@@ -270,7 +270,7 @@ def test_nested_cross_validation_shows_both_and_the_gap(source):
         assert figure in told
     for figure in ("0.810", "0.762", "0.048", "0.775", "0.035"):
         assert f">{figure}<" in told
-    assert "which nothing inside had seen" in told
+    assert "on the patients that the outer fold left out" in told
 
 
 def test_the_noise_floor_shows_its_standard_deviations(source):

@@ -134,7 +134,7 @@ def test_status_names_what_is_damaged_and_tells_the_rest(tmp_path, nested, name,
     (tmp_path / name / f"{name}.json").write_text(text)
     lines = [line.plain for line in status_lines(tmp_path)]
     (line,) = [line for line in lines if line.startswith(f"{name}: ")]
-    assert f"{name}.json is " in line
+    assert f"{name}.json " in line
     assert line.endswith("; restore or remove it")
     other = {"nested": "noise: 4 of 4", "noise": "nested: 3 of 3"}[name]
     assert any(line.startswith(other) for line in lines)

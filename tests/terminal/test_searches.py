@@ -147,7 +147,7 @@ def test_the_caption_says_what_the_figures_are(project):
     text = shown(project)
     assert "Mean ± standard deviation over 3 folds at the epoch of the score (from 0)" in text
     assert "* marks the metric that the search maximises." in text
-    assert "a selection score, not an estimate for new patients." in text
+    assert "a selection score, not an estimate for new patients." in " ".join(text.split())
 
 
 def test_a_failed_trial_is_counted_and_never_among_the_best(tmp_path, finished_study):
