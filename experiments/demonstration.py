@@ -3,7 +3,7 @@
 python experiments/demonstration.py FOLDER docs/demonstration
 
 Makes 200 synthetic patients in FOLDER and searches 40 trials at small scale, about 10 minutes on
-two cores. Run again it goes on where it stopped, and draws anew.
+two cores. Run it again to resume; it draws anew.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python experiments/initial_evaluation.py MANIFEST.csv STUDY [--radimagenet-weights FILE.h5]
 
-10 folds, 50 epochs, Adam at its defaults, as published. Run again after an interruption, it goes
-on where it stopped. Writes the published columns `model,split,epoch,fold,auroc` to
+10 folds, 50 epochs, Adam at its defaults, as published. Run it again after an interruption
+to resume. Writes the published columns `model,split,epoch,fold,auroc` to
 STUDY/initial_evaluation.csv.
 """
 

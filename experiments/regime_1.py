@@ -2,7 +2,7 @@
 
     python experiments/regime_1.py MANIFEST.csv STUDY
 
-Run again after an interruption, it goes on where it stopped. At the published scale: 100 trials,
+Run it again after an interruption to resume. At the published scale: 100 trials,
 6 folds, 20 epochs. `Protocol.study(batch_size_range=(16, 2048))` keeps the published range on
 smaller folds too.
 """

@@ -3,7 +3,7 @@
     python experiments/regime_2.py STUDY [MANIFEST.csv --batch-size B --dropout-rate D]
 
 With Regime I's best batch size and dropout rate, from the same study, unless they are given. Run
-again after an interruption, it goes on where it stopped.
+it again after an interruption to resume.
 """
 
 import argparse
