@@ -14,11 +14,11 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
-    ModelWrapValidatorHandler,
     PrivateAttr,
     ValidationError,
     model_validator,
 )
+from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from rust_tuner.errors import RecordError
 from rust_tuner.files import read_json, sha256_of_json, write_json
