@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rust_tuner.data.folds import make_folds
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.splits import Development, make_folds
+from rust_tuner.data.splits import Development
 from rust_tuner.labels import CORTICES, NUM_VIEWS
 from rust_tuner.metrics import (
     Gain,

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from rust_tuner.analysis.export import (
         export_best_hyperparameters as export_best_hyperparameters,
     )
+    from rust_tuner.data.folds import Folds as Folds
+    from rust_tuner.data.folds import make_folds as make_folds
+    from rust_tuner.data.folds import make_site_folds as make_site_folds
     from rust_tuner.data.manifest import Radiographs as Radiographs
     from rust_tuner.data.manifest import load_manifest as load_manifest
     from rust_tuner.data.manifest import load_onehot_manifest as load_onehot_manifest
     from rust_tuner.data.phantoms import write_phantoms as write_phantoms
     from rust_tuner.data.pipeline import k_fold_dataset as k_fold_dataset
     from rust_tuner.data.splits import Development as Development
-    from rust_tuner.data.splits import Folds as Folds
     from rust_tuner.data.splits import HoldOut as HoldOut
-    from rust_tuner.data.splits import make_folds as make_folds
-    from rust_tuner.data.splits import make_site_folds as make_site_folds
     from rust_tuner.data.splits import split_holdout as split_holdout
     from rust_tuner.errors import RustTunerError as RustTunerError
     from rust_tuner.models.architectures import LeNet1998 as LeNet1998
@@ -57,10 +57,10 @@ _HOMES = {
     "load_onehot_manifest": "rust_tuner.data.manifest",
     "Development": "rust_tuner.data.splits",
     "HoldOut": "rust_tuner.data.splits",
-    "Folds": "rust_tuner.data.splits",
+    "Folds": "rust_tuner.data.folds",
     "split_holdout": "rust_tuner.data.splits",
-    "make_site_folds": "rust_tuner.data.splits",
-    "make_folds": "rust_tuner.data.splits",
+    "make_site_folds": "rust_tuner.data.folds",
+    "make_folds": "rust_tuner.data.folds",
     "k_fold_dataset": "rust_tuner.data.pipeline",
     "LeNet1998": "rust_tuner.models.architectures",
     "TransferLearningModel": "rust_tuner.models.architectures",

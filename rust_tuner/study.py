@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rust_tuner.analysis.export import best_hyperparameters
+from rust_tuner.data.folds import Folds, make_site_folds, rows_trained_on
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import (
@@ -23,23 +24,14 @@ from rust_tuner.data.split_file import (
     load_or_make_site_folds,
     load_or_make_split,
 )
-from rust_tuner.data.splits import (
-    Development,
-    Folds,
-    HoldOut,
-    make_site_folds,
-    rows_trained_on,
-)
+from rust_tuner.data.splits import Development, HoldOut
 from rust_tuner.errors import (
     ProtocolError,
     ResumeError,
     SearchError,
 )
-from rust_tuner.files import (
-    hold_lock,
-    remove_leftovers,
-    sha256_of_file,
-)
+from rust_tuner.files import remove_leftovers, sha256_of_file
+from rust_tuner.locks import hold_lock
 from rust_tuner.onednn import choose_onednn
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import BatchSizes, Protocol

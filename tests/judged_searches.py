@@ -3,9 +3,9 @@
 import numpy as np
 from report_studies import VERSIONS, write_json
 
+from rust_tuner.data.folds import make_folds
 from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.splits import make_folds
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, view_only_baseline
 from rust_tuner.records.folds import FoldRecord, FoldStore

@@ -9,7 +9,7 @@ import numpy as np
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle, metrics
 from rust_tuner.models.features import FrozenFeatures
-from rust_tuner.models.fold_training import TrainingData
+from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.search.subjects import Subject
 
 NUM_ROWS = 48

@@ -23,6 +23,7 @@ FLOORS = (
     ("scope",),
     ("protocol", "words"),
     ("files", "seeds", "progress", "environment"),
+    ("locks",),
     ("metrics",),
     ("data",),
     ("models",),

@@ -18,8 +18,8 @@ import pytest
 
 from rust_tuner import Protocol, Study
 from rust_tuner.cli.support import open_study
+from rust_tuner.data.folds import make_folds
 from rust_tuner.data.manifest import load_manifest
-from rust_tuner.data.splits import make_folds
 from rust_tuner.environment import describe_machine
 from rust_tuner.errors import (
     LockedError,
@@ -589,7 +589,7 @@ def test_another_process_in_the_study_is_named(prepared):
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from rust_tuner.files import hold_lock\n"
+        "from rust_tuner.locks import hold_lock\n"
         "with hold_lock(Path(sys.argv[1]), 'Regime I'):\n"
         "    print('locked', flush=True)\n"
         "    time.sleep(60)\n"

@@ -18,7 +18,7 @@ from rust_tuner.labels import NUM_LABELS, NUM_VIEWS
 from rust_tuner.metrics import macro_aurocs
 from rust_tuner.models.description import HEAD_UNITS, NUM_FEATURES
 from rust_tuner.models.features import FrozenFeatures
-from rust_tuner.models.fold_training import IntArray, TrainingData
+from rust_tuner.models.fold_batches import IntArray, TrainingData
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.models.runtime import empty_aligned, versions
 

@@ -26,9 +26,9 @@ from experiments.benchmarks.common import (
     synthetic_features,
 )
 from rust_tuner.models.description import HEAD_UNITS, NUM_FEATURES
+from rust_tuner.models.fold_batches import IntArray, TrainingData
 from rust_tuner.models.fold_layers import FoldDropout
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
-from rust_tuner.models.fold_training import IntArray, TrainingData
 from rust_tuner.models.optimizers import FusedAdam
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.models.schedules import batch_sizes

@@ -50,8 +50,8 @@ from rust_tuner.figures.style import (
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.architectures import TransferLearningModel
 from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
-from rust_tuner.models.fold_training import TrainingData
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.search.cross_validation import run_folds_together
 

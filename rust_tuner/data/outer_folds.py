@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rust_tuner.data.folds import Folds
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.splits import Development, Folds, require_development
+from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import SplitError
 
 

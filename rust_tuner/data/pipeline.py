@@ -20,7 +20,8 @@ from rust_tuner.data.images import load_image
 from rust_tuner.data.pictures import DECODING_THREADS
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ImageError, SplitError, StorageError
-from rust_tuner.files import atomic_write, cache_note, sha256_of_file, sha256_of_json, take_turns
+from rust_tuner.files import atomic_write, cache_note, sha256_of_file, sha256_of_json
+from rust_tuner.locks import take_turns
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Resize
 

@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from rust_tuner.data.folds import Folds, make_folds, make_site_folds
 from rust_tuner.data.label_warnings import fold_warnings
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import (
     Development,
-    Folds,
     HoldOut,
     divide_by_seal,
-    make_folds,
-    make_site_folds,
     require_development,
     split_holdout,
 )

@@ -21,14 +21,8 @@ import numpy.typing as npt
 
 from rust_tuner.data.images import load_image
 from rust_tuner.errors import ImageError, StorageError
-from rust_tuner.files import (
-    atomic_write,
-    cache_folder,
-    cache_note,
-    sha256_of_file,
-    sha256_of_json,
-    take_turns,
-)
+from rust_tuner.files import atomic_write, cache_folder, cache_note, sha256_of_file, sha256_of_json
+from rust_tuner.locks import take_turns
 from rust_tuner.models.architectures import feature_extractor
 from rust_tuner.models.backbones import build_backbone
 from rust_tuner.models.description import BACKBONE, NUM_FEATURES, POOLING

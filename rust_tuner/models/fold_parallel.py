@@ -21,14 +21,12 @@ from keras import ops
 from rust_tuner.data.pipeline import as_dataset
 from rust_tuner.errors import TrialError
 from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_batches import FoldPlace, IntArray, TrainingData
 from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows
 from rust_tuner.models.fold_plan import LAYER_KINDS, HeadPlan, plan_head
 from rust_tuner.models.fold_training import (
     FoldCurves,
-    FoldPlace,
-    IntArray,
     RunningPredictions,
-    TrainingData,
     as_numpy,
     curves_by_metric,
 )

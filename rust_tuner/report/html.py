@@ -13,8 +13,9 @@ from markupsafe import Markup
 from rust_tuner import __version__
 from rust_tuner.analysis.reproduction import reproduction
 from rust_tuner.analysis.verdict import summary, warnings_of
-from rust_tuner.files import hold_lock, remove_leftovers, write_text
+from rust_tuner.files import remove_leftovers, write_text
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
+from rust_tuner.locks import hold_lock
 from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.records.project import REGIME_1, REGIME_2
 from rust_tuner.report.checklist.claim import write_claim

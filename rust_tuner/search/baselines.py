@@ -9,7 +9,8 @@ from pathlib import Path
 
 import keras_tuner
 
-from rust_tuner.data.splits import Development, Folds, folds_asked_for, require_development
+from rust_tuner.data.folds import Folds, folds_asked_for
+from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ProtocolError, ResumeError, WeightsError
 from rust_tuner.models.backbones import find_weights
 from rust_tuner.models.hypermodels import (

@@ -15,14 +15,11 @@ import numpy.typing as npt
 
 from rust_tuner.errors import SearchError
 from rust_tuner.metrics import macro_aurocs
+from rust_tuner.models.fold_batches import FoldPlace, IntArray, Metrics, TrainingData
 from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
 from rust_tuner.models.fold_training import (
     FoldCurves,
-    FoldPlace,
-    IntArray,
-    Metrics,
     RunningPredictions,
-    TrainingData,
     seeded_weights,
     train_fold,
 )

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rust_tuner.data.folds import Folds
 from rust_tuner.data.patient_ids import two_spellings, visibly
-from rust_tuner.data.splits import Folds
 from rust_tuner.errors import SearchError
 
 _ROWS_SHOWN = 5

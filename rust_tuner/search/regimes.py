@@ -11,13 +11,8 @@ from typing import Any
 
 import keras_tuner
 
-from rust_tuner.data.splits import (
-    Development,
-    Folds,
-    folds_asked_for,
-    require_development,
-    rows_trained_on,
-)
+from rust_tuner.data.folds import Folds, folds_asked_for, rows_trained_on
+from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ProtocolError, SearchError
 from rust_tuner.models.hypermodels import TransferLearningHyperModel
 from rust_tuner.models.space import SearchSpace

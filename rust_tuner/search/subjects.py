@@ -16,24 +16,19 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import KFold
 
+from rust_tuner.data.folds import Folds, make_folds
 from rust_tuner.data.images import PREPROCESSING
 from rust_tuner.data.pipeline import decode_images
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.splits import Development, Folds, make_folds
+from rust_tuner.data.splits import Development
 from rust_tuner.data.stratify import stratify_patients
 from rust_tuner.errors import SearchError
 from rust_tuner.files import cache_folder, sha256_of_file, sha256_of_json
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, macro_aurocs, view_only_baseline
 from rust_tuner.models.features import FrozenFeatures, extract_features
-from rust_tuner.models.fold_training import (
-    FoldPlace,
-    IntArray,
-    Metrics,
-    RunningPredictions,
-    TrainingData,
-    seeded_weights,
-)
+from rust_tuner.models.fold_batches import FoldPlace, IntArray, Metrics, TrainingData
+from rust_tuner.models.fold_training import RunningPredictions, seeded_weights
 from rust_tuner.models.hypermodels import (
     ImageHyperModel,
     ImageRecipe,

@@ -22,7 +22,8 @@ from rust_tuner.errors import (
     SpaceError,
     TrialError,
 )
-from rust_tuner.files import empty_folder, hold_lock, write_json
+from rust_tuner.files import empty_folder, write_json
+from rust_tuner.locks import hold_lock
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_plan import MixedFolds

@@ -20,10 +20,11 @@ from rust_tuner.analysis.assessment import (
 )
 from rust_tuner.analysis.study_figures import SCORE_FIGURES, development_cutoff, find_figure
 from rust_tuner.data.csv_output import csv_text
+from rust_tuner.data.folds import Folds
 from rust_tuner.data.images import PREPROCESSING
 from rust_tuner.data.pipeline import decode_images
 from rust_tuner.data.split_file import radiographs_sha256
-from rust_tuner.data.splits import Development, Folds, HoldOut, require_development
+from rust_tuner.data.splits import Development, HoldOut, require_development
 from rust_tuner.errors import ProtocolError, ResumeError, RustTunerError, SearchError
 from rust_tuner.files import (
     atomic_path,
@@ -166,7 +167,7 @@ def fit_final_model(
         TrialError: where the training diverges.
     """
     from rust_tuner.models.features import extract_features
-    from rust_tuner.models.fold_training import FoldPlace
+    from rust_tuner.models.fold_batches import FoldPlace
     from rust_tuner.models.runtime import onednn_enabled, start_backend, versions
     from rust_tuner.search.subjects import training_targets
 

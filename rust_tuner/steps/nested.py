@@ -19,6 +19,7 @@ import pandas as pd
 from rust_tuner.analysis.nested import OUTER_FOLD, nested_summary
 from rust_tuner.data.csv_output import csv_text
 from rust_tuner.data.exact_csv import read_exactly
+from rust_tuner.data.folds import Folds, folds_asked_for, make_folds, rows_trained_on
 from rust_tuner.data.outer_folds import OuterFold, outer_folds
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import (
@@ -30,17 +31,11 @@ from rust_tuner.data.split_file import (
     read_split,
     write_split,
 )
-from rust_tuner.data.splits import (
-    Development,
-    Folds,
-    folds_asked_for,
-    make_folds,
-    require_development,
-    rows_trained_on,
-)
+from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ResumeError, RustTunerError, SplitError
-from rust_tuner.files import hold_lock, sha256_of_json, write_text
+from rust_tuner.files import sha256_of_json, write_text
 from rust_tuner.labels import LABELS
+from rust_tuner.locks import hold_lock
 from rust_tuner.metrics import view_only_baseline
 from rust_tuner.progress import Part, Progress, Silent
 from rust_tuner.protocol import Protocol

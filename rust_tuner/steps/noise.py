@@ -9,9 +9,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from rust_tuner.data.splits import Development, Folds, make_folds, require_development
+from rust_tuner.data.folds import Folds, make_folds
+from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ProtocolError, ResumeError, SearchError
-from rust_tuner.files import hold_lock
+from rust_tuner.locks import hold_lock
 from rust_tuner.metrics import view_only_baseline
 from rust_tuner.progress import Part, Progress, Silent
 from rust_tuner.protocol import Protocol

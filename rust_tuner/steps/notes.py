@@ -2,7 +2,7 @@
 
 from rust_tuner.environment import describe_machine
 from rust_tuner.errors import LockedError
-from rust_tuner.files import hold_lock
+from rust_tuner.locks import hold_lock
 from rust_tuner.models.weights import BackboneWeights
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol

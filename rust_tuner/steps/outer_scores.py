@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from rust_tuner.data.folds import Folds
 from rust_tuner.data.outer_folds import OuterFold
-from rust_tuner.data.splits import Folds
 from rust_tuner.errors import TrialError
 from rust_tuner.labels import NUM_LABELS
 from rust_tuner.metrics import macro_auroc, view_only_baseline
@@ -78,7 +78,7 @@ def score_outer_fold(
         MetricError: where no label of the validation side has both classes.
     """
     from rust_tuner.models.features import FrozenFeatures, extract_features
-    from rust_tuner.models.fold_training import FoldPlace
+    from rust_tuner.models.fold_batches import FoldPlace
     from rust_tuner.models.runtime import empty_aligned, release
     from rust_tuner.search.subjects import training_targets
 
@@ -150,9 +150,9 @@ def answers_of_inner_models(
     Raises:
         TrialError: where a fold diverges.
     """
+    from rust_tuner.models.fold_batches import TrainingData
     from rust_tuner.models.fold_parallel import FoldParallelTrainer
     from rust_tuner.models.fold_plan import MixedFolds
-    from rust_tuner.models.fold_training import TrainingData
     from rust_tuner.search.cross_validation import run_folds, run_folds_together
 
     data = TrainingData(features, targets, lambda answers, rows, where: [{} for _ in rows])

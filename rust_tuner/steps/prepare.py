@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from rust_tuner.data.folds import make_site_folds, rows_trained_on
 from rust_tuner.data.images import check_content
 from rust_tuner.data.label_warnings import require_different_scores, split_warnings
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.split_file import SPLIT_FILE, load_or_make_split
-from rust_tuner.data.splits import Development, make_site_folds, rows_trained_on
+from rust_tuner.data.splits import Development
 from rust_tuner.errors import SplitError
 from rust_tuner.models.weights import check_architecture, find_local_weights
 from rust_tuner.progress import Progress

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import keras
 
     from rust_tuner.models.features import FrozenFeatures
-    from rust_tuner.models.fold_training import FoldPlace
+    from rust_tuner.models.fold_batches import FoldPlace
     from rust_tuner.models.hypermodels import TransferLearningHyperModel
 
 HYPERPARAMETERS = SearchSpace.names()
@@ -73,7 +73,8 @@ def fit_head(
     Raises:
         TrialError: where the training diverges.
     """
-    from rust_tuner.models.fold_training import TrainingData, seeded_weights, train_all
+    from rust_tuner.models.fold_batches import TrainingData
+    from rust_tuner.models.fold_training import seeded_weights, train_all
     from rust_tuner.models.schedules import batch_sizes
 
     data = TrainingData(features, targets, lambda answers, rows, where: [{} for _ in rows])

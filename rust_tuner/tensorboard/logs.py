@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from rust_tuner.errors import ExtraError
-from rust_tuner.files import atomic_write, hold_lock, sha256_of_json
+from rust_tuner.files import atomic_write, sha256_of_json
+from rust_tuner.locks import hold_lock
 from rust_tuner.progress import Progress, Silent, Task
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.folds import FoldHead

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from rust_tuner import load_manifest, make_folds, split_holdout
+from rust_tuner.data.folds import Folds
 from rust_tuner.data.outer_folds import OuterValidation, outer_folds
-from rust_tuner.data.splits import Development, Folds, require_development
+from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import SplitError
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from rust_tuner import Protocol
+from rust_tuner.data.folds import folds_asked_for, make_site_folds
 from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import (
@@ -16,7 +17,7 @@ from rust_tuner.data.split_file import (
     load_or_make_split,
     radiographs_sha256,
 )
-from rust_tuner.data.splits import Development, HoldOut, folds_asked_for, make_site_folds
+from rust_tuner.data.splits import Development, HoldOut
 from rust_tuner.errors import SplitError
 from rust_tuner.files import sha256_of_json
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rust_tuner.data.folds import make_folds
 from rust_tuner.data.manifest import Radiographs
 from rust_tuner.data.split_file import (
     Split,
@@ -18,7 +19,7 @@ from rust_tuner.data.split_file import (
     read_split,
     write_split,
 )
-from rust_tuner.data.splits import Development, HoldOut, make_folds, split_holdout
+from rust_tuner.data.splits import Development, HoldOut, split_holdout
 from rust_tuner.errors import SplitError
 from rust_tuner.files import sha256_of_json
 

@@ -14,17 +14,10 @@ from hypothesis import strategies as st
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GroupKFold, cross_val_score
 
+from rust_tuner.data.folds import Folds, make_folds, make_site_folds
 from rust_tuner.data.manifest import Radiographs
 from rust_tuner.data.phantoms import phantom_table
-from rust_tuner.data.splits import (
-    Development,
-    Folds,
-    HoldOut,
-    make_folds,
-    make_site_folds,
-    require_development,
-    split_holdout,
-)
+from rust_tuner.data.splits import Development, HoldOut, require_development, split_holdout
 from rust_tuner.errors import SplitError
 from rust_tuner.labels import CORTICES, LABELS
 

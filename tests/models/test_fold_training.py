@@ -17,14 +17,8 @@ from search_problems import each_fold
 from rust_tuner.errors import TrialError
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.features import FrozenFeatures
-from rust_tuner.models.fold_training import (
-    FoldPlace,
-    RunningPredictions,
-    TrainingData,
-    as_numpy,
-    seeded_weights,
-    train_fold,
-)
+from rust_tuner.models.fold_batches import FoldPlace, TrainingData
+from rust_tuner.models.fold_training import RunningPredictions, as_numpy, seeded_weights, train_fold
 from rust_tuner.models.schedules import batch_sizes
 from rust_tuner.records.folds import EpochCheckpoint, FoldStore
 

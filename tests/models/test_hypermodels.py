@@ -10,7 +10,8 @@ import pytest
 from rust_tuner.errors import ProtocolError
 from rust_tuner.models import architectures, hypermodels
 from rust_tuner.models.architectures import masked_binary_crossentropy
-from rust_tuner.models.fold_training import FoldPlace, seeded_weights
+from rust_tuner.models.fold_batches import FoldPlace
+from rust_tuner.models.fold_training import seeded_weights
 from rust_tuner.models.hypermodels import (
     ImageHyperModel,
     ImageModel,

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from rust_tuner import Protocol, load_manifest, regime_1, split_holdout
+from rust_tuner.data.folds import make_folds
 from rust_tuner.data.images import load_image
-from rust_tuner.data.splits import make_folds
 from rust_tuner.labels import CORTEX_LABELS, NUM_VIEWS
 from rust_tuner.metrics import macro_auroc
+from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
-from rust_tuner.models.fold_training import TrainingData
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_project

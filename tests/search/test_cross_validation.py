@@ -10,7 +10,7 @@ from search_problems import arrays
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
-from rust_tuner.data.splits import Folds
+from rust_tuner.data.folds import Folds
 from rust_tuner.errors import SearchError, TrialError
 from rust_tuner.figures.published_study import read_published
 from rust_tuner.search.cross_validation import (

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.model_selection import KFold
 
-from rust_tuner.data.splits import Folds
+from rust_tuner.data.folds import Folds
 from rust_tuner.errors import SearchError
 from rust_tuner.search.groups import by_row_note, checked_groups
 

@@ -228,7 +228,7 @@ sys.path.insert(0, sys.argv[2])
 import keras_tuner, numpy as np
 from rust_tuner import CrossValidationTuner, RandomSearchOracle, TransferLearningHyperModel
 from rust_tuner.models.features import FrozenFeatures
-from rust_tuner.models.fold_training import TrainingData
+from rust_tuner.models.fold_batches import (TrainingData)
 from rust_tuner.search import subjects
 
 rng = np.random.default_rng(0)

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from rust_tuner import CrossValidationTuner, Protocol, load_manifest, regime_1, regime_2
-from rust_tuner.data.splits import Development, make_folds, split_holdout
+from rust_tuner.data.folds import make_folds
+from rust_tuner.data.splits import Development, split_holdout
 from rust_tuner.errors import ProtocolError, SearchError, SplitError
 from rust_tuner.files import write_json
 from rust_tuner.metrics import view_only_baseline

@@ -11,10 +11,11 @@ from search_problems import TinyHyperModel, arrays
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle, Protocol, load_manifest
+from rust_tuner.data.folds import Folds, make_folds
 from rust_tuner.data.images import load_image
 from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.splits import Development, Folds, make_folds
+from rust_tuner.data.splits import Development
 from rust_tuner.errors import MetricError, SearchError
 from rust_tuner.labels import NUM_LABELS, NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, view_only_baseline

@@ -30,7 +30,7 @@ from rust_tuner.errors import (
     SplitError,
     TrialError,
 )
-from rust_tuner.files import hold_lock
+from rust_tuner.locks import hold_lock
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_project
 

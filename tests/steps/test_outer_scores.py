@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from rust_tuner import load_manifest
+from rust_tuner.data.folds import make_folds
 from rust_tuner.data.outer_folds import outer_folds
-from rust_tuner.data.splits import make_folds
 from rust_tuner.labels import LABELS
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.features import extract_features
-from rust_tuner.models.fold_training import FoldPlace
+from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.records.nested import outer_folder, read_nested
 from rust_tuner.records.project import read_out_of_fold
 from rust_tuner.search.subjects import training_targets

@@ -28,7 +28,8 @@ from search_problems import arrays, make_tuner, run_search
 from tensorboard.plugins.hparams import metadata
 
 from rust_tuner.errors import ExtraError, LockedError, ResumeError
-from rust_tuner.files import hold_lock, sha256_of_json
+from rust_tuner.files import sha256_of_json
+from rust_tuner.locks import hold_lock
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_project
 from rust_tuner.records.trial_tables import results_table
@@ -312,7 +313,7 @@ def test_logs_wait_for_another_writer_of_them(tmp_path, monkeypatch):
             sys.executable,
             "-c",
             "import sys, time; from pathlib import Path\n"
-            "from rust_tuner.files import hold_lock\n"
+            "from rust_tuner.locks import hold_lock\n"
             "with hold_lock(Path(sys.argv[1]), 'logging'):\n"
             "    print('held', flush=True); time.sleep(1)",
             str(tmp_path / LOGS / "regime_1"),

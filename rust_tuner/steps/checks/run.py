@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
+from rust_tuner.data.folds import Folds
 from rust_tuner.data.likeness import likeness_of_features, likeness_of_pictures
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.near_duplicates import Fingerprints, fingerprint, similar_pairs
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import SPLIT_FILE, Split
-from rust_tuner.data.splits import Development, Folds
+from rust_tuner.data.splits import Development
 from rust_tuner.errors import ManifestError, ProtocolError, RustTunerError
-from rust_tuner.files import hold_lock
+from rust_tuner.locks import hold_lock
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.checks import (

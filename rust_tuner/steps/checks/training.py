@@ -10,7 +10,8 @@ from pathlib import Path
 
 import keras_tuner
 
-from rust_tuner.data.splits import Development, Folds
+from rust_tuner.data.folds import Folds
+from rust_tuner.data.splits import Development
 from rust_tuner.errors import SearchError
 from rust_tuner.files import sha256_of_json
 from rust_tuner.metrics import Predictions

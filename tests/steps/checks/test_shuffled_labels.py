@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from judged_searches import phantom_rows
 
-from rust_tuner.data.splits import Development, make_folds
+from rust_tuner.data.folds import make_folds
+from rust_tuner.data.splits import Development
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import Predictions, macro_auroc
 from rust_tuner.steps.checks.shuffled_labels import BLIND_SPOTS, judge_shuffled

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from rust_tuner import Protocol
+from rust_tuner.data.folds import Folds, make_folds
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.splits import Development, Folds, make_folds
+from rust_tuner.data.splits import Development
 from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import REGIME_1

@@ -16,16 +16,13 @@ import filelock
 import pytest
 
 from rust_tuner.errors import LockedError, StorageError
-from rust_tuner.files import (
-    hold_lock,
-    take_turns,
-    write_text,
-)
+from rust_tuner.files import write_text
+from rust_tuner.locks import hold_lock, take_turns
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from rust_tuner.files import hold_lock
+from rust_tuner.locks import (hold_lock)
 with hold_lock(Path(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)
     time.sleep(60)

@@ -1,0 +1,192 @@
+"""What a fold trains on: its rows, the batches of each epoch, and how several devices share them.
+
+Every batch is a function of the fold's place, so that nothing random has to be stored.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.data.pipeline import Batches, as_dataset
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.seeds import generator
+
+IntArray = npt.NDArray[np.int64]
+
+
+Metrics = Callable[
+    [Sequence[npt.NDArray[Any]], Sequence[IntArray], Sequence[str]], Sequence[Mapping[str, float]]
+]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """The data that folds are taken from.
+
+    Attributes:
+        inputs: (n, ...) array, or the frozen features of n images.
+        targets: (n, ...) what the loss compares with.
+        metrics: function that maps each fold's predictions, their rows and a name for error
+            messages to each fold's metrics; called for training and for validation.
+    """
+
+    inputs: npt.NDArray[Any] | FrozenFeatures
+    targets: npt.NDArray[Any]
+    metrics: Metrics
+
+    def unflipped(self, rows: IntArray) -> npt.NDArray[Any]:
+        """The inputs of some rows without flips, as in validation."""
+        if isinstance(self.inputs, FrozenFeatures):
+            return np.asarray(self.inputs.values[rows, 0])
+        return np.asarray(self.inputs[rows])
+
+
+@dataclass(frozen=True)
+class FoldPlace:
+    """The place of a fold in a search; it determines every random draw of its training.
+
+    Attributes:
+        seed: of the search.
+        trial: number of the trial, from 0.
+        fold: number of the fold, from 0.
+    """
+
+    seed: int
+    trial: int
+    fold: int
+
+    def __str__(self) -> str:
+        """The place, as written in messages."""
+        return f"trial {self.trial:04d}, fold {self.fold}"
+
+    def generator(self, *purpose: int | str) -> np.random.Generator:
+        """A generator for one purpose in this fold."""
+        return generator(self.seed, self.trial, self.fold, *purpose)
+
+
+class EpochFeed:
+    """The batches of one epoch after another; one dataset, whose graph is traced once a fold.
+
+    A pass over the dataset gives the epoch that was laid out last, each batch a function of its
+    index alone.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        data: TrainingData,
+        training: IntArray,
+        sizes: list[int],
+        place: FoldPlace,
+    ) -> None:
+        """Feed `model` with the rows `training`, in batches of `sizes`."""
+        self.place = place
+        self._data = data
+        self._training = training
+        self._bounds = np.concatenate([[0], np.cumsum(sizes)])
+        self.lay_out(0)
+        self.dataset = as_dataset(_shared(self, model))
+
+    def lay_out(self, epoch: int) -> IntArray:
+        """Draw order and flips of an epoch; returns the rows in that order."""
+        permutation = self.place.generator(epoch, "order").permutation(len(self._training))
+        self._order = self._training[permutation]
+        if isinstance(self._data.inputs, FrozenFeatures):
+            flips = self.place.generator(epoch, "flips")
+            self._variants = flips.integers(self._data.inputs.num_variants, size=len(self._order))
+        return self._order
+
+    def __len__(self) -> int:
+        """How many batches an epoch has."""
+        return len(self._bounds) - 1
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """One batch: inputs and targets."""
+        span = slice(self._bounds[index], self._bounds[index + 1])
+        rows = self._order[span]
+        inputs = self._data.inputs
+        if isinstance(inputs, FrozenFeatures):
+            return inputs.values[rows, self._variants[span]], self._data.targets[rows]
+        return inputs[rows], self._data.targets[rows]
+
+
+class _ValidationBatches:
+    """The rows of a fold's validation side, in order."""
+
+    def __init__(self, data: TrainingData, rows: IntArray, batch_size: int) -> None:
+        self._data = data
+        self._rows = rows
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._rows) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
+        return self._data.unflipped(rows), self._data.targets[rows]
+
+
+class ValidationSide:
+    """A fold's validation side, which the model predicts after every epoch."""
+
+    def __init__(
+        self, model: keras.Model, data: TrainingData, validation: IntArray, batch_size: int
+    ) -> None:
+        """Ask `model` about the rows `validation`, in batches of `batch_size`."""
+        batches = _ValidationBatches(data, validation, batch_size)
+        self._model = model
+        self._shared = _shared(batches, model)
+        self.dataset = as_dataset(self._shared)
+        # Sizes and weights of the batches are those of every epoch.
+        self._counted = None if self._shared is batches else _counted_rows(self._shared)
+
+    def answers(self) -> npt.NDArray[Any]:
+        """What the model predicts for the rows, in order."""
+        answers: npt.NDArray[Any] = np.asarray(self._model.predict(self.dataset, verbose=0))
+        if self._counted is None:
+            return answers
+        counted: npt.NDArray[Any] = answers[self._counted]
+        return counted
+
+
+class _EvenShares:
+    """Batches padded with rows of zero weight, so that several devices share them evenly.
+
+    Keras averages over each device's share and then over the shares, so rows of a smaller share
+    would count more. It also fails if the first batch does not divide evenly, and a convolution of
+    an empty share is an error. The padding repeats the first rows of the batch. Metrics compiled
+    without weights include it, and means over an epoch's batches, such as the training loss, weight
+    a batch by its padded size.
+    """
+
+    def __init__(self, batches: Batches, num_devices: int) -> None:
+        self._batches = batches
+        self._num_devices = num_devices
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], ...]:
+        inputs, targets = self._batches[index]
+        counted = len(targets)
+        filled = counted + -counted % self._num_devices
+        rows = np.arange(filled) % counted
+        weights = np.where(np.arange(filled) < counted, filled / counted, 0)
+        return inputs[rows], targets[rows], weights.astype(np.float32)
+
+
+def _counted_rows(shared: Batches) -> npt.NDArray[np.bool_]:
+    """Which of all rows, the padding included, are rows of the fold."""
+    return np.concatenate([shared[index][-1] > 0 for index in range(len(shared))])
+
+
+def _shared(batches: Batches, model: keras.Model) -> Batches:
+    """The batches as `fit` and `evaluate` of the model take them, on as many devices as it has."""
+    # Backends other than TensorFlow have no strategies.
+    strategy = getattr(model, "distribute_strategy", None)
+    num_devices = 1 if strategy is None else strategy.num_replicas_in_sync
+    return batches if num_devices == 1 else _EvenShares(batches, num_devices)
