@@ -391,12 +391,8 @@ class Study:
             ResumeError: where the hold-out set was looked at, and the result is missing or belongs
                 to another model.
         """
-        from rust_tuner.steps.final import (
-            cross_validate_final,
-            evaluate_holdout,
-            fit_final_model,
-            known_evaluation,
-        )
+        from rust_tuner.steps.final import cross_validate_final, fit_final_model
+        from rust_tuner.steps.holdout import evaluate_holdout, known_evaluation
         from rust_tuner.steps.refit import tuned_values
 
         reason = None if look_again is None else require_reason(look_again)

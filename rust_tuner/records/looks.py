@@ -2,7 +2,7 @@
 
 A look is noted before the first sealed image is read and completed when its evaluation is written,
 so that deleting the evaluation does not undo it. This module owns what a look is and its text; when
-a look is allowed belongs to `steps.final`.
+a look is allowed belongs to `steps.holdout`.
 """
 
 import contextlib

@@ -25,14 +25,8 @@ from rust_tuner.records.holdout import Holdout, read_holdout
 from rust_tuner.records.looks import HOLDOUT_FILE, MODEL_FILE, PREDICTIONS_FILE
 from rust_tuner.records.model_card import read_card
 from rust_tuner.records.project import read_project
-from rust_tuner.steps.final import (
-    FIGURES_FILE,
-    assemble,
-    cross_validate_final,
-    evaluate_holdout,
-    fit_final_model,
-    holdout_figures,
-)
+from rust_tuner.steps.final import assemble, cross_validate_final, fit_final_model
+from rust_tuner.steps.holdout import FIGURES_FILE, evaluate_holdout, holdout_figures
 from rust_tuner.steps.refit import declared_values, tuned_hypermodel, tuned_values
 from rust_tuner.terminal.holdout import holdout_table
 
@@ -322,7 +316,7 @@ def test_the_look_is_noted_before_the_first_sealed_image_is_decoded(final_copy, 
         noted.extend(Study(final_copy.directory).looks)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rust_tuner.steps.final.decode_images", die)
+    monkeypatch.setattr("rust_tuner.steps.holdout.decode_images", die)
     with pytest.raises(KeyboardInterrupt):
         final_copy.final(look_again="another")
     assert [look.state for look in noted] == ["finished", "begun"]
