@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rust_tuner.analysis.export import best_hyperparameters
+from rust_tuner.batch_range import BatchSizes
 from rust_tuner.data.folds import Folds, make_site_folds, rows_trained_on
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs
@@ -34,7 +35,7 @@ from rust_tuner.files import remove_leftovers, sha256_of_file
 from rust_tuner.locks import hold_lock
 from rust_tuner.onednn import choose_onednn
 from rust_tuner.progress import Progress, Silent
-from rust_tuner.protocol import BatchSizes, Protocol
+from rust_tuner.protocol import Protocol
 from rust_tuner.records.baselines import BASELINES_FOLDER, RADIMAGENET, baseline_results
 from rust_tuner.records.begun import begun_protocol, fixed_by_regime_2, is_begun
 from rust_tuner.records.best import write_best

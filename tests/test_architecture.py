@@ -21,6 +21,7 @@ FLOORS = (
     ("errors", "interrupts", "onednn"),
     ("labels",),
     ("scope",),
+    ("batch_range",),
     ("protocol", "words"),
     ("files", "seeds", "progress", "environment"),
     ("locks",),

@@ -11,16 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rust_tuner
+from rust_tuner.batch_range import percent
 from rust_tuner.errors import ProtocolError
 from rust_tuner.models.schedules import steps_per_epoch
-from rust_tuner.protocol import (
-    ANATOMICAL_VIEWS,
-    PUBLISHED_VIEWS,
-    SMALL_SCALE,
-    Protocol,
-    choice,
-    percent,
-)
+from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS, SMALL_SCALE, Protocol, choice
 
 
 def test_the_default_is_the_published_study() -> None:

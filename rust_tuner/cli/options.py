@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
+from rust_tuner.batch_range import PUBLISHED_BATCH_SIZES
 from rust_tuner.labels import HIGHEST_TOTAL, LOWEST_TOTAL
-from rust_tuner.protocol import PUBLISHED_BATCH_SIZES
 
 
 class Choices(StrEnum):

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
-from rust_tuner.protocol import Protocol, Sampling
+from rust_tuner.batch_range import Sampling
+from rust_tuner.protocol import Protocol
 
 if TYPE_CHECKING:
     import keras_tuner

@@ -29,7 +29,7 @@ from rust_tuner.records.baselines import (
 )
 from rust_tuner.records.project import Project
 from rust_tuner.search.oracles import GridSearchOracle
-from rust_tuner.search.subjects import sha256_of_folds
+from rust_tuner.search.subject_folds import sha256_of_folds
 from rust_tuner.search.tuner import CrossValidationTuner
 
 __all__ = ["BASELINES", "run_baselines"]

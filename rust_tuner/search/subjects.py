@@ -3,8 +3,7 @@
 A subject is made from arrays or from the development set; the tuner treats both alike.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,15 @@ import keras_tuner
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import KFold
 
-from rust_tuner.data.folds import Folds, make_folds
 from rust_tuner.data.images import PREPROCESSING
 from rust_tuner.data.pipeline import decode_images
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development
-from rust_tuner.data.stratify import stratify_patients
 from rust_tuner.errors import SearchError
 from rust_tuner.files import cache_folder, sha256_of_file, sha256_of_json
 from rust_tuner.labels import NUM_VIEWS
-from rust_tuner.metrics import macro_auroc, macro_aurocs, view_only_baseline
+from rust_tuner.metrics import macro_auroc, macro_aurocs
 from rust_tuner.models.features import FrozenFeatures, extract_features
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, Metrics, TrainingData
 from rust_tuner.models.fold_training import RunningPredictions, seeded_weights
@@ -36,10 +32,18 @@ from rust_tuner.models.hypermodels import (
 )
 from rust_tuner.progress import Progress
 from rust_tuner.records.rows import rows_sha256, rows_table
-from rust_tuner.scope import AUROCS, SCOPES
-from rust_tuner.search.cross_validation import FoldList, array_metrics, checked_folds
+from rust_tuner.scope import AUROCS
+from rust_tuner.search.cross_validation import FoldList, array_metrics
 from rust_tuner.search.groups import checked_groups, count_groups
-from rust_tuner.seeds import seed_word
+from rust_tuner.search.subject_folds import (
+    array_folds,
+    checked_pairs,
+    count_units,
+    folds_of,
+    require_apart,
+    sha256_of_arrays,
+    sha256_of_folds,
+)
 
 # Keras clips probabilities to the same range.
 _EPSILON = 1e-7
@@ -84,7 +88,7 @@ class _Folds:
 
     @classmethod
     def of(cls, development: Development, cv: Any, seed: int) -> "_Folds":
-        return cls(development.radiographs, *_folds_of(development, cv, seed))
+        return cls(development.radiographs, *folds_of(development, cv, seed))
 
     def subject(
         self,
@@ -107,11 +111,11 @@ class _Folds:
             keeps_running=keeps_running,
             identity={
                 "inputs": sha256,
-                "targets": _sha256_of_arrays(targets, radiographs.visible),
+                "targets": sha256_of_arrays(targets, radiographs.visible),
                 "rows": rows_sha256(rows),
                 "folds": sha256_of_folds(pairs),
                 "num_folds": len(pairs),
-                "units": _units(pairs, radiographs.patient_ids, "patients"),
+                "units": count_units(pairs, radiographs.patient_ids, "patients"),
                 **about,
             },
             view_only=self.view_only,
@@ -190,7 +194,7 @@ def view_subject(
         metrics = [running] if running is not None else None
         return hypermodel.build_head(hp, num_features=NUM_VIEWS, metrics=metrics)
 
-    sha256 = _sha256_of_arrays(views)
+    sha256 = sha256_of_arrays(views)
     about = {"precision": hypermodel.precision, "masked_loss": hypermodel.masked_loss}
     return folds.subject(FrozenFeatures(views[:, None], sha256), sha256, build, about)
 
@@ -301,9 +305,9 @@ def arrays_subject(
             "are trained; declare its hyperparameters in build (a hyperparameter named batch_size "
             "sets the batch size)"
         )
-    pairs = _pairs(_array_folds(cv, targets, owners, seed), inputs, targets, owners)
+    pairs = checked_pairs(array_folds(cv, targets, owners, seed), inputs, targets, owners)
     if owners is not None:
-        _require_apart(pairs, owners, "group", "give a number of folds, or a splitter")
+        require_apart(pairs, owners, "group", "give a number of folds, or a splitter")
     if objective == "val_auroc":
         labels = targets.reshape(len(targets), -1)
         for fold, (_, validation) in enumerate(pairs):
@@ -315,39 +319,19 @@ def arrays_subject(
         build=lambda hp, running: hypermodel.build(hp),
         keeps_running=False,
         identity={
-            "inputs": _sha256_of_arrays(inputs),
-            "targets": _sha256_of_arrays(targets),
+            "inputs": sha256_of_arrays(inputs),
+            "targets": sha256_of_arrays(targets),
             "folds": sha256_of_folds(pairs),
             "num_folds": len(pairs),
             "units": (
-                _units(pairs, np.arange(len(inputs)), "rows")
+                count_units(pairs, np.arange(len(inputs)), "rows")
                 if owners is None
-                else _units(pairs, owners, "groups")
+                else count_units(pairs, owners, "groups")
             ),
             "model": _sha256_of_model(hypermodel, space or keras_tuner.HyperParameters()),
         },
         view_only={},
     )
-
-
-def _folds_of(development: Development, cv: Any, seed: int) -> tuple[FoldList, dict[str, float]]:
-    """The folds of a development set, with no patient on two sides, and their view-only scores."""
-    radiographs = development.radiographs
-    labels = radiographs.labels
-    folds = make_folds(development, int(cv), seed) if isinstance(cv, int | np.integer) else cv
-    pairs = _pairs(folds, labels, labels, radiographs.patient_ids)
-    _require_apart(pairs, radiographs.patient_ids, "patient", "use make_folds, or a splitter")
-    return pairs, _view_only(labels, radiographs.visible, pairs)
-
-
-def _units(folds: FoldList, owners: npt.NDArray[Any], kind: str) -> dict[str, Any]:
-    """The number of independent units in each fold's training and validation rows.
-
-    Statistical tests between trials need them.
-    """
-    sides = ("training", "validation")
-    counts = [[len(set(owners[rows].tolist())) for rows in pair] for pair in folds]
-    return {"kind": kind} | dict(zip(sides, map(list, zip(*counts, strict=True)), strict=True))
 
 
 def training_targets(radiographs: Radiographs, *, masked_loss: bool) -> npt.NDArray[np.float32]:
@@ -409,96 +393,9 @@ def _sha256_of_model(hypermodel: keras_tuner.HyperModel, space: keras_tuner.Hype
     )
 
 
-def _array_folds(
-    cv: Any, targets: npt.NDArray[Any], owners: npt.NDArray[Any] | None, seed: int
-) -> Any:
-    if not isinstance(cv, int | np.integer):
-        return cv
-    num_folds = int(cv)
-    if num_folds < 2:
-        raise SearchError(f"{num_folds} folds; cross-validation needs at least 2")
-    if owners is None:
-        return KFold(num_folds, shuffle=True, random_state=seed_word(seed, "folds"))
-    num_groups = len(np.unique(owners))
-    if num_folds > num_groups:
-        raise SearchError(
-            f"the folds cannot be made: {num_folds} folds for {num_groups} group(s); a group is "
-            f"never in two folds, so use at most {num_groups} folds"
-        )
-    has_labels = targets.ndim == 2 and bool(np.isin(targets, (0, 1)).all())
-    assignment = stratify_patients(
-        owners.astype(str).astype(object),
-        # Without labels, folds are balanced by their number of rows.
-        targets.astype(np.float32) if has_labels else np.zeros((len(targets), 0), np.float32),
-        shares=np.full(num_folds, 1 / num_folds),
-        seed=seed,
-        place=("folds", num_folds),
-    )
-    return Folds(assignment=assignment, num_folds=num_folds, seed=seed)
-
-
-def _pairs(
-    cv: Any,
-    inputs: npt.NDArray[Any],
-    targets: npt.NDArray[Any],
-    owners: npt.NDArray[Any] | None,
-) -> FoldList:
-    """The folds as pairs of rows, whatever form they were given in."""
-    if hasattr(cv, "split"):
-        try:
-            pairs: Iterable[Any] = list(cv.split(inputs, targets, owners))
-        except ValueError as error:
-            raise SearchError(f"the folds cannot be made: {error}") from error
-    elif isinstance(cv, Iterable):
-        pairs = cv
-    else:
-        raise SearchError(
-            f"cv={cv!r}; expected a number of folds, Folds or a scikit-learn splitter"
-        )
-    return checked_folds(pairs, len(inputs))
-
-
-def _require_apart(folds: FoldList, owners: npt.NDArray[Any], kind: str, mend: str) -> None:
-    for fold, (training, validation) in enumerate(folds):
-        shared = set(owners[training]) & set(owners[validation])
-        if shared:
-            raise SearchError(
-                f"fold {fold}: {kind} {min(shared)} is on both sides; {mend} that keeps groups "
-                "together"
-            )
-
-
 def binary_crossentropy(targets: npt.NDArray[np.float32], answers: npt.NDArray[Any]) -> float:
     """Mean cross-entropy over rows of the mean over the labels that count (not -1), in float64."""
     probability = np.clip(answers.astype(np.float64), _EPSILON, 1 - _EPSILON)
     loss = -np.where(targets > 0, np.log(probability), np.log1p(-probability))
     counted = targets >= 0
     return float(np.mean((loss * counted).sum(axis=1) / counted.sum(axis=1)))
-
-
-def _view_only(
-    labels: npt.NDArray[np.float32], visible: npt.NDArray[np.bool_], folds: FoldList
-) -> dict[str, float]:
-    baselines = [
-        view_only_baseline(
-            labels[training], labels[validation], visible[validation], where=f"fold {fold}"
-        )
-        for fold, (training, validation) in enumerate(folds)
-    ]
-    return {
-        scope.objective: float(np.mean([getattr(fold, scope.metric) for fold in baselines]))
-        for scope in SCOPES
-    }
-
-
-def _sha256_of_arrays(*arrays: npt.NDArray[Any]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-def sha256_of_folds(folds: FoldList) -> str:
-    """The SHA-256 of the rows on both sides of each fold, in order."""
-    return _sha256_of_arrays(*(side for pair in folds for side in pair))

@@ -192,7 +192,7 @@ def _describe(
     from rust_tuner.models.features import features_sha256
     from rust_tuner.models.runtime import onednn_enabled, versions
     from rust_tuner.search.regimes import fitting, recorded_protocol
-    from rust_tuner.search.subjects import sha256_of_folds
+    from rust_tuner.search.subject_folds import sha256_of_folds
 
     radiographs = development.radiographs
     recipe = _recipe(protocol)

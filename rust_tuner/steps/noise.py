@@ -143,7 +143,7 @@ def require_same_data(
     """
     from rust_tuner.models.features import features_sha256
     from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
-    from rust_tuner.search.subjects import sha256_of_folds
+    from rust_tuner.search.subject_folds import sha256_of_folds
 
     radiographs = development.radiographs
     recipe = TransferLearningHyperModel.from_protocol(protocol, SearchSpace()).feature_recipe()

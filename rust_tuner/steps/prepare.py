@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from rust_tuner.batch_range import BatchSizes
 from rust_tuner.data.folds import make_site_folds, rows_trained_on
 from rust_tuner.data.images import check_content
 from rust_tuner.data.label_warnings import require_different_scores, split_warnings
@@ -13,7 +14,7 @@ from rust_tuner.data.splits import Development
 from rust_tuner.errors import SplitError
 from rust_tuner.models.weights import check_architecture, find_local_weights
 from rust_tuner.progress import Progress
-from rust_tuner.protocol import BatchSizes, Protocol
+from rust_tuner.protocol import Protocol
 from rust_tuner.records.model import Weights
 from rust_tuner.records.split import split_sha256
 from rust_tuner.records.study import StudyFile

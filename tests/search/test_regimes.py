@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from rust_tuner import CrossValidationTuner, Protocol, load_manifest, regime_1, regime_2
+from rust_tuner.batch_range import PUBLISHED_BATCH_SIZES
 from rust_tuner.data.folds import make_folds
 from rust_tuner.data.splits import Development, split_holdout
 from rust_tuner.errors import ProtocolError, SearchError, SplitError
 from rust_tuner.files import write_json
 from rust_tuner.metrics import view_only_baseline
 from rust_tuner.progress import Silent
-from rust_tuner.protocol import PUBLISHED_BATCH_SIZES
 from rust_tuner.records.project import read_out_of_fold
 
 LEARNING_RATES = [1e-1, 1e-2, 1e-3, 1e-4]

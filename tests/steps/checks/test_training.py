@@ -14,7 +14,7 @@ from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import REGIME_1
 from rust_tuner.records.rows import out_of_fold_predictions
-from rust_tuner.search import subjects
+from rust_tuner.search import subject_folds
 from rust_tuner.search.oracles import GridSearchOracle
 from rust_tuner.search.tuner import CrossValidationTuner
 from rust_tuner.steps.checks.models import judge_view_only
@@ -75,7 +75,7 @@ def test_patients_on_both_sides_are_seen_by_shuffled_labels_and_by_nothing_else(
     with pytest.raises(SearchError, match="is on both sides"):
         training_on(tmp_path / "refused", development, straddling, tmp_path / "cache")
     # The guard of the searches is taken out; the check has to find it without.
-    monkeypatch.setattr(subjects, "_require_apart", lambda *arguments: None)
+    monkeypatch.setattr(subject_folds, "require_apart", lambda *arguments: None)
     leaking = training_on(tmp_path / "leaking", development, straddling, tmp_path / "cache")
     leaking.require_same_data()
     verdict = judge_shuffled([leaking.shuffled(number) for number in range(3)])

@@ -1,0 +1,129 @@
+"""The folds of a subject: made, checked and hashed, and what the view alone scores in them."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import KFold
+
+from rust_tuner.data.folds import Folds, make_folds
+from rust_tuner.data.splits import Development
+from rust_tuner.data.stratify import stratify_patients
+from rust_tuner.errors import SearchError
+from rust_tuner.metrics import view_only_baseline
+from rust_tuner.scope import SCOPES
+from rust_tuner.search.cross_validation import FoldList, checked_folds
+from rust_tuner.seeds import seed_word
+
+
+def folds_of(development: Development, cv: Any, seed: int) -> tuple[FoldList, dict[str, float]]:
+    """The folds of a development set, with no patient on two sides, and their view-only scores."""
+    radiographs = development.radiographs
+    labels = radiographs.labels
+    folds = make_folds(development, int(cv), seed) if isinstance(cv, int | np.integer) else cv
+    pairs = checked_pairs(folds, labels, labels, radiographs.patient_ids)
+    require_apart(pairs, radiographs.patient_ids, "patient", "use make_folds, or a splitter")
+    return pairs, view_only_of(labels, radiographs.visible, pairs)
+
+
+def count_units(folds: FoldList, owners: npt.NDArray[Any], kind: str) -> dict[str, Any]:
+    """The number of independent units in each fold's training and validation rows.
+
+    Statistical tests between trials need them.
+    """
+    sides = ("training", "validation")
+    counts = [[len(set(owners[rows].tolist())) for rows in pair] for pair in folds]
+    return {"kind": kind} | dict(zip(sides, map(list, zip(*counts, strict=True)), strict=True))
+
+
+def array_folds(
+    cv: Any, targets: npt.NDArray[Any], owners: npt.NDArray[Any] | None, seed: int
+) -> Any:
+    """Folds or a splitter for arrays: as given, or made from a number with groups kept apart."""
+    if not isinstance(cv, int | np.integer):
+        return cv
+    num_folds = int(cv)
+    if num_folds < 2:
+        raise SearchError(f"{num_folds} folds; cross-validation needs at least 2")
+    if owners is None:
+        return KFold(num_folds, shuffle=True, random_state=seed_word(seed, "folds"))
+    num_groups = len(np.unique(owners))
+    if num_folds > num_groups:
+        raise SearchError(
+            f"the folds cannot be made: {num_folds} folds for {num_groups} group(s); a group is "
+            f"never in two folds, so use at most {num_groups} folds"
+        )
+    has_labels = targets.ndim == 2 and bool(np.isin(targets, (0, 1)).all())
+    assignment = stratify_patients(
+        owners.astype(str).astype(object),
+        # Without labels, folds are balanced by their number of rows.
+        targets.astype(np.float32) if has_labels else np.zeros((len(targets), 0), np.float32),
+        shares=np.full(num_folds, 1 / num_folds),
+        seed=seed,
+        place=("folds", num_folds),
+    )
+    return Folds(assignment=assignment, num_folds=num_folds, seed=seed)
+
+
+def checked_pairs(
+    cv: Any,
+    inputs: npt.NDArray[Any],
+    targets: npt.NDArray[Any],
+    owners: npt.NDArray[Any] | None,
+) -> FoldList:
+    """The folds as pairs of rows, whatever form they were given in."""
+    if hasattr(cv, "split"):
+        try:
+            pairs: Iterable[Any] = list(cv.split(inputs, targets, owners))
+        except ValueError as error:
+            raise SearchError(f"the folds cannot be made: {error}") from error
+    elif isinstance(cv, Iterable):
+        pairs = cv
+    else:
+        raise SearchError(
+            f"cv={cv!r}; expected a number of folds, Folds or a scikit-learn splitter"
+        )
+    return checked_folds(pairs, len(inputs))
+
+
+def require_apart(folds: FoldList, owners: npt.NDArray[Any], kind: str, mend: str) -> None:
+    """Refuse folds with one owner of rows, such as a patient, on both sides."""
+    for fold, (training, validation) in enumerate(folds):
+        shared = set(owners[training]) & set(owners[validation])
+        if shared:
+            raise SearchError(
+                f"fold {fold}: {kind} {min(shared)} is on both sides; {mend} that keeps groups "
+                "together"
+            )
+
+
+def view_only_of(
+    labels: npt.NDArray[np.float32], visible: npt.NDArray[np.bool_], folds: FoldList
+) -> dict[str, float]:
+    """What a predictor that knows only the view scores in the folds, for each scope."""
+    baselines = [
+        view_only_baseline(
+            labels[training], labels[validation], visible[validation], where=f"fold {fold}"
+        )
+        for fold, (training, validation) in enumerate(folds)
+    ]
+    return {
+        scope.objective: float(np.mean([getattr(fold, scope.metric) for fold in baselines]))
+        for scope in SCOPES
+    }
+
+
+def sha256_of_folds(folds: FoldList) -> str:
+    """The SHA-256 of the rows on both sides of each fold, in order."""
+    return sha256_of_arrays(*(side for pair in folds for side in pair))
+
+
+def sha256_of_arrays(*arrays: npt.NDArray[Any]) -> str:
+    """The SHA-256 of arrays with their shapes and types."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
