@@ -75,6 +75,10 @@ class RecordError(RustTunerError, ValueError):
         return error
 
 
+class TimeBudgetError(RustTunerError, RuntimeError):
+    """The time budget is spent; what is done is recorded, and the same call resumes it."""
+
+
 class ExtraError(RustTunerError, ImportError):
     """An optional package is missing; the message says how to install it."""
 

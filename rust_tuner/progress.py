@@ -6,6 +6,7 @@ take different times and the most recent ones say little about the rest.
 """
 
 import contextlib
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,8 +185,8 @@ class ConsoleProgress:
                 bars.remove_task(bar)
 
     def say(self, text: str) -> None:
-        """Print a line above the bars."""
-        self.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
+        """Print a note above the bars."""
+        print_note(self.console, text)
 
     def recorded(self, project: Path, trial: str | None = None) -> None:
         """Show nothing; the search's own task reports its scores."""
@@ -273,6 +274,22 @@ class _Lines:
     def _print(self, text: str) -> None:
         line = f"{self._name}: {text.strip()}"
         self._console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_note(console: Console, text: str, style: str | None = None) -> None:
+    """Print a note: wrapped at words on a terminal, one line for each of its own lines elsewhere.
+
+    Words are never broken: a terminal continues a long path on the next row, and it can still be
+    copied as one.
+    """
+    shown = visible(text)
+    if console.is_terminal:
+        lines = shown.split("\n")
+        shown = "\n".join(
+            textwrap.fill(line, console.width, break_long_words=False, break_on_hyphens=False)
+            for line in lines
+        )
+    console.print(Text(shown, style=style or ""), soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

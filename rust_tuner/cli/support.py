@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import typer
 from rust_tuner.cli.options import Choices, Views
 from rust_tuner.errors import RustTunerError
 from rust_tuner.interrupts import Terminated, remembering_interrupts
-from rust_tuner.progress import ConsoleProgress, Progress
+from rust_tuner.progress import ConsoleProgress, Progress, print_note
 from rust_tuner.protocol import (
     ANATOMICAL_VIEWS,
     PUBLISHED_VIEWS,
@@ -134,15 +134,22 @@ def reporting() -> Iterator[None]:
         is_terminated = isinstance(interrupt, Terminated)
         what = "ended by SIGTERM" if is_terminated else "interrupted"
         say(f"\n{what}; nothing finished is lost. To resume, run again:", style="yellow")
-        say(f"  {shlex.join(['rust-tuner', *sys.argv[1:]])}")
+        say_command(sys.argv[1:])
         raise typer.Exit(_TERMINATED if is_terminated else _INTERRUPTED) from None
 
 
 def say(text: str, style: str | None = None) -> None:
     """Print a note to standard error; standard output is for results."""
-    err.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    print_note(err, text, style)
+
+
+def say_command(arguments: Sequence[str]) -> None:
+    """Print a command on a line of its own, which can be copied."""
+    command = shlex.join(["rust-tuner", *arguments])
+    err.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 def say_next(command: str) -> None:
     """Name the command that usually follows."""
-    say(f"next: {command}", style="green")
+    # Not wrapped at words: a command is copied as one line.
+    err.print(f"next: {command}", style="green", markup=False, highlight=False, soft_wrap=True)

@@ -423,9 +423,11 @@ def test_the_two_sides_are_types_of_their_own() -> None:
 def test_labels_that_too_few_patients_have_are_told() -> None:
     radiographs = small_table(["a", "b", "c", "d"], medial=[1, 1, 1, 2])
     warnings = make_folds(radiographs, 2, 0).warnings
-    assert any(w.startswith("only 1 of 4 patients has label medial_2, fewer") for w in warnings)
-    assert any(w.startswith("no radiograph has label anterior_3: ") for w in warnings)
-    assert not any(w.startswith("label medial_1 is set") for w in warnings)
+    assert any(
+        w.startswith("only 1 of 4 patients has medial cortex, score 2, fewer") for w in warnings
+    )
+    assert any(w.startswith("no radiograph has anterior cortex, score 3: ") for w in warnings)
+    assert not any(w.startswith("medial cortex, score 1, is set") for w in warnings)
 
 
 def test_folds_serve_as_a_scikit_learn_splitter() -> None:

@@ -39,7 +39,7 @@ from rust_tuner.records.rows import NO_FOLD, out_of_fold_predictions, read_rows
 from rust_tuner.report.holdout_room import HoldoutRoom
 from rust_tuner.report.page import Cell, PageTable, Room, Section, attempt, decimal, results, text
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
-from rust_tuner.words import METRICS, figure_name
+from rust_tuner.words import LABEL_NAMES, METRICS, figure_name
 
 _GROUPS = {
     LABEL_SCOPE.key: LABEL_SCOPE.name,
@@ -47,7 +47,7 @@ _GROUPS = {
     "visits": "visits with all four cortices",
 }
 _OF_EACH = [
-    Column("label", "label"),
+    Column("label", "label", names=LABEL_NAMES),
     Column("counted", "rows counted"),
     *(
         Column(f"{name}{part}", header or figure_name(name), "number")

@@ -123,7 +123,7 @@ def _labels(section: Section, room: HoldoutRoom, holdout: Holdout) -> None:
     files = {"CSV": room.table("holdout_labels", table)}
     rows = [
         [
-            text(row["label"]),
+            text(words(row["label"])),
             *(whole(row[name]) for name in names[1:3]),
             *(decimal(row[name]) for name in names[3:]),
         ]
