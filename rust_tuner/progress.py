@@ -8,21 +8,21 @@ take different times and the most recent ones say little about the rest.
 import contextlib
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     ProgressColumn,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
 )
 from rich.progress import Progress as RichBars
 from rich.progress import Task as RichTask
+from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from rust_tuner.interrupts import raise_if_interrupted
@@ -54,6 +54,15 @@ class Progress(Protocol):
 
     def recorded(self, project: Path, trial: str | None = None) -> None:
         """Report new records in a search's folder, of one trial or, if None, of any."""
+
+
+class WholeProgress(Progress, Protocol):
+    """Can also show one bar over the whole of a long work."""
+
+    def whole(
+        self, name: str, share: Callable[[], float], seconds_left: Callable[[], float]
+    ) -> contextlib.AbstractContextManager[None]:
+        """Show the whole while the block runs, above the tasks in it."""
 
 
 class Silent:
@@ -161,15 +170,7 @@ class ConsoleProgress:
             lines.finish()
             return
         outermost = self._bars is None
-        bars = self._bars or RichBars(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            _LeftColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            console=self.console,
-        )
+        bars = self._bars or self._new_bars()
         if outermost:
             self._bars = bars
             bars.start()
@@ -183,6 +184,46 @@ class ConsoleProgress:
                 self._bars = None
             else:
                 bars.remove_task(bar)
+
+    @contextlib.contextmanager
+    def whole(
+        self, name: str, share: Callable[[], float], seconds_left: Callable[[], float]
+    ) -> Iterator[None]:
+        """Show one bar over the whole of a long work, while a part of it runs.
+
+        It is drawn on a terminal only; elsewhere, the caller says after each part what is left.
+
+        Args:
+            name: of the whole.
+            share: gives the share that is done, in [0, 1].
+            seconds_left: gives the time that is left.
+        """
+        if not self.console.is_terminal or self._bars is not None:
+            yield
+            return
+        self._bars = bars = self._new_bars()
+        pace = _Whole(share, seconds_left)
+        bars.add_task(visible(name), total=1.0, note="", pace=pace)
+        bars.start()
+        try:
+            yield
+        finally:
+            # Only the tasks inside it are worth a line once they have ended.
+            for bar in list(bars.task_ids):
+                bars.remove_task(bar)
+            bars.stop()
+            self._bars = None
+
+    def _new_bars(self) -> RichBars:
+        return RichBars(
+            TextColumn("{task.description}", markup=False),
+            _ShareColumn(bar_width=20),
+            _CountColumn(),
+            _ElapsedColumn(),
+            _LeftColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=self.console,
+        )
 
     def say(self, text: str) -> None:
         """Print a note above the bars."""
@@ -217,6 +258,39 @@ class _Pace:
         each = (self._last_step - self.start) / self._worked
         under_way = time.monotonic() - self._last_step
         return max(each * (self.total - self.done) - under_way, 0.0)
+
+
+class _Whole:
+    """The pace of the whole of a long work, as its owner estimates it."""
+
+    def __init__(self, share: Callable[[], float], seconds_left: Callable[[], float]) -> None:
+        self.share = share
+        self.seconds_left = seconds_left
+        self.start = time.monotonic()
+
+
+class _ShareColumn(BarColumn):
+    def render(self, task: RichTask) -> ProgressBar:
+        pace = task.fields["pace"]
+        if isinstance(pace, _Whole):
+            task.completed = pace.share()
+        return super().render(task)
+
+
+class _CountColumn(ProgressColumn):
+    """Steps done of all, or percent of the whole."""
+
+    def render(self, task: RichTask) -> Text:
+        pace = task.fields["pace"]
+        if isinstance(pace, _Whole):
+            return Text(f"{100 * pace.share():.0f} %", style="progress.download")
+        return Text(f"{int(task.completed)}/{int(task.total or 0)}", style="progress.download")
+
+
+class _ElapsedColumn(ProgressColumn):
+    def render(self, task: RichTask) -> Text:
+        seconds = int(time.monotonic() - task.fields["pace"].start)
+        return Text(str(timedelta(seconds=seconds)), style="progress.elapsed")
 
 
 class _LeftColumn(ProgressColumn):
