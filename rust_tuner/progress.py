@@ -23,12 +23,15 @@ from rich.progress import (
 from rich.progress import Progress as RichBars
 from rich.progress import Task as RichTask
 from rich.progress_bar import ProgressBar
+from rich.table import Column
 from rich.text import Text
 
 from rust_tuner.interrupts import raise_if_interrupted
 from rust_tuner.words import visible
 
 _SECONDS_BETWEEN_LINES = 15.0
+# On a narrower terminal, a note beside a bar would break its numbers.
+_WIDTH_FOR_NOTES = 100
 
 
 class Task(Protocol):
@@ -215,15 +218,18 @@ class ConsoleProgress:
             self._bars = None
 
     def _new_bars(self) -> RichBars:
-        return RichBars(
-            TextColumn("{task.description}", markup=False),
-            _ShareColumn(bar_width=20),
-            _CountColumn(),
-            _ElapsedColumn(),
-            _LeftColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            console=self.console,
-        )
+        whole = {"table_column": Column(no_wrap=True)}
+        columns: list[ProgressColumn] = [
+            TextColumn("{task.description}", markup=False, **whole),
+            # The only column that gives way where the terminal is narrow.
+            _ShareColumn(bar_width=None),
+            _CountColumn(**whole),
+            _ElapsedColumn(**whole),
+            _LeftColumn(**whole),
+        ]
+        if self.console.width >= _WIDTH_FOR_NOTES:
+            columns.append(TextColumn("{task.fields[note]}", markup=False, **whole))
+        return RichBars(*columns, console=self.console)
 
     def say(self, text: str) -> None:
         """Print a note above the bars."""

@@ -14,7 +14,7 @@ from scipy import stats
 
 from rust_tuner.labels import CORTICES, NUM_VIEWS, SCORES
 from rust_tuner.metrics.ranking import macro_auroc
-from rust_tuner.metrics.uncertainty import auroc_intervals
+from rust_tuner.metrics.uncertainty import MIN_PATIENTS, auroc_intervals
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -27,6 +27,8 @@ _OF_PATIENT = 0.2
 _OF_BOTH = 0.75
 _DRAWS = 8
 _SEED = 0
+_GUESSES = 3
+_MOST = 3000
 
 
 def expected_half_width(
@@ -108,15 +110,33 @@ def expected_resolution(
     return float(error * stats.studentized_range.ppf(0.95, num_trials, freedom))
 
 
-def patients_for(half_width: float, num_patients: int, wanted: float) -> int:
-    """About how many patients give an interval of half width `wanted`.
+def patients_for(
+    labels: npt.ArrayLike, visible: npt.ArrayLike, patient_ids: npt.ArrayLike, *, wanted: float
+) -> int:
+    """About how many such patients give an interval of half width `wanted`.
+
+    Patients are drawn from those given, with replacement, until their expected interval is that
+    narrow; among few patients it narrows faster than with the square root of their number.
 
     Args:
-        half_width: the expected one with `num_patients`.
-        num_patients: from 1.
-        wanted: below `half_width`.
+        labels: (n, 18) label vectors of the patients to draw from.
+        visible: (n, 16) bool, which cortex labels are visible.
+        patient_ids: (n,) the patient of each row; at least two different ones.
+        wanted: a half width above 0.
     """
-    return round(num_patients * (half_width / wanted) ** 2)
+    truth, mask = np.asarray(labels), np.asarray(visible)
+    owners = np.unique(np.asarray(patient_ids).astype(str), return_inverse=True)[1]
+    rows_of = [np.flatnonzero(owners == owner) for owner in range(owners.max() + 1)]
+    number = max(len(rows_of), 2 * MIN_PATIENTS)
+    for _ in range(_GUESSES):
+        drawn = np.random.default_rng(_SEED).integers(len(rows_of), size=number)
+        rows = np.concatenate([rows_of[owner] for owner in drawn])
+        again = np.repeat(np.arange(number), [len(rows_of[owner]) for owner in drawn])
+        width = expected_half_width(truth[rows], mask[rows], again)
+        if np.isnan(width):
+            break
+        number = int(np.clip(round(number * (width / wanted) ** 2), 2 * MIN_PATIENTS, _MOST))
+    return number
 
 
 def _area(truth: FloatArray, scores: FloatArray, mask: npt.NDArray[np.bool_]) -> float:

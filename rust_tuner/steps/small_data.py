@@ -28,6 +28,9 @@ from rust_tuner.words import label_list
 _PRECISE = 0.05
 # Trials of one search seldom differ by more in AUROC, unless some of them fail to learn.
 _SELDOM, _CLEAR = 0.1, 0.05
+# So many labels are named, more are counted.
+_NAMED = 3
+_FEW_TRIALS = 8
 
 
 @dataclass(frozen=True)
@@ -84,18 +87,16 @@ def require_enough(radiographs: Radiographs, protocol: Protocol, needs: Sequence
             least = _least_patients(protocol.holdout_fraction, need.num_folds)
             raise SplitError(
                 f"{radiographs.source}: {have}, but {need.name} divides them into "
-                f"{need.num_folds} folds, each with at least one patient; "
-                f"{_mend(development, protocol, need)}at least {least} patients are needed with "
-                f"{need.num_folds} folds"
+                f"{need.num_folds} folds of at least one patient each; "
+                f"{_mend(development, protocol, need)}add patients, to at least {least}"
             )
         fault = _unscored(development, make_folds(development, need.num_folds, protocol.seed))
         if fault:
             raise SplitError(
                 f"{radiographs.source}: {have}; {need.name} divides them into {need.num_folds} "
                 f"folds, but {fault}, so it would fail; "
-                f"{_mend(development, protocol, need)}more patients are needed with "
-                f"{need.num_folds} folds, so that each fold has radiographs with and without some "
-                "score of a cortex"
+                f"{_mend(development, protocol, need)}add patients, so that in each fold some "
+                "cortex has two different scores"
             )
 
 
@@ -104,8 +105,8 @@ def _mend(development: Development, protocol: Protocol, need: Need) -> str:
     left = len(set(development.radiographs.patient_ids))
     for num_folds in range(min(need.num_folds - 1, left), 1, -1):
         if not _unscored(development, make_folds(development, num_folds, protocol.seed)):
-            return f"{need.mend.format(folds=num_folds)}, or add patients: "
-    return "no smaller number of folds works either: "
+            return f"{need.mend.format(folds=num_folds)}, or "
+    return "no smaller number of folds works either; "
 
 
 def _unscored(development: Development, folds: Folds | int) -> str:
@@ -150,19 +151,30 @@ def notes(
     Returns:
         A sentence or two each.
     """
-    found = [] if holdout is None else [holdout_note(holdout.radiographs)]
+    found = []
+    if holdout is not None:
+        found.append(holdout_note(holdout.radiographs, like=development.radiographs))
     return (*found, search_note(development, protocol, folds))
 
 
-def holdout_note(radiographs: Radiographs) -> str:
-    """How precisely the hold-out set will measure the AUROC of the visible cortices."""
+def holdout_note(radiographs: Radiographs, *, like: Radiographs) -> str:
+    """How precisely the hold-out set will measure the AUROC of the visible cortices.
+
+    Args:
+        radiographs: of the hold-out set.
+        like: what more radiographs would be like.
+    """
     num_patients = len(set(radiographs.patient_ids))
     size = (
         f"the hold-out set has {_count(num_patients, 'patient')} ({len(radiographs)} radiographs)"
     )
     labels = radiographs.labels[:, NUM_VIEWS:] == 1
     missing = [name for name, has in zip(CORTEX_LABELS, labels.any(axis=0), strict=True) if not has]
-    lacks = f"; none has {label_list(missing, join='or')}" if missing else ""
+    lacks = ""
+    if 0 < len(missing) <= _NAMED:
+        lacks = f"; none has {label_list(missing, join='or')}"
+    elif missing:
+        lacks = f"; {len(missing)} of the {len(CORTEX_LABELS)} scores of cortices are in none"
     width = expected_half_width(radiographs.labels, radiographs.visible, radiographs.patient_ids)
     if np.isnan(width):
         return (
@@ -171,7 +183,7 @@ def holdout_note(radiographs: Radiographs) -> str:
         )
     told = f"{size}{lacks}. Expect its AUROC of visible cortices to about {width:.2f} either way"
     if width > _PRECISE:
-        wanted = patients_for(width, num_patients, _PRECISE)
+        wanted = patients_for(like.labels, like.visible, like.patient_ids, wanted=_PRECISE)
         told += f"; about {wanted} hold-out patients would give {_PRECISE:.2f}"
     return told
 
@@ -198,13 +210,14 @@ def search_note(development: Development, protocol: Protocol, folds: Folds | int
     )
     if found <= _CLEAR:
         return told + "; it is worthwhile"
-    wanted = patients_for(found, num_patients, _CLEAR)
+    wanted = round(num_patients * (found / _CLEAR) ** 2)
     if found <= _SELDOM:
         return told + f"; expect many ties (about {wanted} patients would resolve {_CLEAR:.2f})"
     return told + (
-        f". Settings seldom differ that much, so a search is hardly worthwhile: most trials will "
-        f"be tied, and any of them is as good a choice; about {wanted} patients would resolve "
-        f"{_CLEAR:.2f}. A few trials (--trials 8) do as well"
+        ". Settings seldom differ that much, so a search is hardly worthwhile: most trials will be "
+        "tied, and any of them is as good a choice"
+        + (f" (--trials {_FEW_TRIALS} does as well)" if trials > _FEW_TRIALS else "")
+        + f"; about {wanted} patients would resolve {_CLEAR:.2f}"
     )
 
 
