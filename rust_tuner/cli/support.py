@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,7 +155,6 @@ def ending_in_time(study: Path, seconds: float | None, show: Callable[[], None])
         seconds: the time budget; None sets no budget.
         show: shows what the block has so far, and what is left.
     """
-    begin = time.monotonic()
     try:
         with within_time_budget(seconds):
             yield
@@ -165,9 +163,7 @@ def ending_in_time(study: Path, seconds: float | None, show: Callable[[], None])
 
         show()
         say(f"report -> {write_report(study)}")
-        budget = duration(seconds or 0)
-        took = duration(time.monotonic() - begin)
-        say(f"stopped after {took}, since the time budget is {budget}; to resume, run again:")
+        say(f"the time budget of {duration(seconds or 0)} is spent; to resume, run again:")
         say_command(sys.argv[1:])
 
 

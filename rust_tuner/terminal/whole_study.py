@@ -28,6 +28,7 @@ class WholeStudy:
         self._step_begin = self._begin
         self._shares: dict[str, float] = {}
         self._apart = 0.0
+        self._features_begin: float | None = None
         self._ended: set[str] = set()
 
     def plan(self, steps: Sequence[PlannedStep]) -> None:
@@ -69,7 +70,8 @@ class WholeStudy:
         finally:
             self._running = None
         took = time.monotonic() - self._step_begin
-        self._ended |= {name, FEATURES_TASK} if self._apart or name != "prepare" else {name}
+        # Where all features were in the cache, there was no task.
+        self._ended |= {name} if name == "prepare" else {name, FEATURES_TASK}
         text = f"{name} took {duration(took)}"
         if self.names_left:
             text += f"; about {duration(self.seconds_left())} left for {listed(self.names_left)}"
@@ -78,13 +80,15 @@ class WholeStudy:
     @contextlib.contextmanager
     def task(self, name: str, total: int, *, done: int = 0) -> Iterator[Task]:
         """Pass a task on; it moves the whole where the plan names it."""
-        begin = time.monotonic()
+        if name == FEATURES_TASK:
+            # Extracted within another step, but planned as a step of its own.
+            self._features_begin = time.monotonic()
         with self._progress.task(name, total, done=done) as task:
             yield _Shared(self, task, name, total, done)
         self._shares[name] = 1.0
-        if name == FEATURES_TASK and self._running is not None:
-            # Extracted within another step, but planned as a step of its own.
-            self._apart += time.monotonic() - begin
+        if name == FEATURES_TASK:
+            self._apart = self._seconds_apart()
+            self._features_begin = None
             self._ended.add(FEATURES_TASK)
 
     def say(self, text: str) -> None:
@@ -99,6 +103,11 @@ class WholeStudy:
         """Note the share of a task that is done."""
         self._shares[name] = share
 
+    def _seconds_apart(self) -> float:
+        """Seconds of the running step that another row of the plan has."""
+        begin = self._features_begin
+        return self._apart + (0.0 if begin is None else time.monotonic() - begin)
+
     def _left_of(self, name: str) -> float:
         step = self._steps[name]
         if name in self._ended:
@@ -109,7 +118,7 @@ class WholeStudy:
         share = done / total if total else 0.0
         if name != self._running:
             return planned * (1 - share)
-        elapsed = max(time.monotonic() - self._step_begin - self._apart, 0.0)
+        elapsed = max(time.monotonic() - self._step_begin - self._seconds_apart(), 0.0)
         if share > _TELLING_SHARE and step.done == 0:
             # What it has really taken so far replaces the plan.
             covered = share * total / step.seconds if step.seconds else share
