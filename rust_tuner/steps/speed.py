@@ -39,7 +39,7 @@ _REPORT_SECONDS = 30.0
 # A report takes as long as this many figures.
 _REPORT_FIGURES = 60.0
 # A head is timed on at most this many rows a fold and this batch size; longer epochs are multiples.
-_TIMED_ROWS, _TIMED_BATCH = 384, 128
+_TIMED_ROWS, _TIMED_BATCH = 768, 512
 _TIMED_FILES = 6
 # Tracing the training of a model takes this many times as long as building it.
 _TRACING = 6.0
@@ -293,20 +293,22 @@ def _head(protocol: Protocol, rows: int, clock: Callable[[], float]) -> HeadSpee
                 store.save(record)
         return clock() - begin
 
+    # Short epochs are timed several times.
+    more = min(4, max(1, _TIMED_ROWS // (2 * timed_rows)))
     try:
         first, short, long, other = (
             trial(large, 1),
             trial(large, 1),
-            trial(large, 3),
-            trial(small, 2),
+            trial(large, 1 + more),
+            trial(small, more),
         )
     finally:
         trainer.release()
     in_fold = len(folds[0][0])
     steps = [math.ceil(in_fold / size) for size in (large, small)]
-    epoch = max((long - short) / 2, 0.0)
+    epoch = max((long - short) / more, 0.0)
     overhead = max(short - epoch, 0.0)
-    slow_epoch = max((other - overhead) / 2, epoch)
+    slow_epoch = max((other - overhead) / more, epoch)
     step = (slow_epoch - epoch) / (steps[1] - steps[0]) if steps[1] > steps[0] else 0.0
     step = min(step, epoch / steps[0])
     return HeadSpeed(
