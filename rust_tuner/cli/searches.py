@@ -1,7 +1,7 @@
 """The commands for the searches, nested cross-validation and the noise floor."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +33,7 @@ from rust_tuner.cli.support import (
     say_next_step,
     start_tensorflow,
 )
+from rust_tuner.errors import RustTunerError
 from rust_tuner.records.nested import NESTED, read_nested
 from rust_tuner.records.noise import NOISE
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
@@ -167,7 +168,7 @@ def nested(
         out.print(plan_table(planned))
         start_tensorflow()
         with ending_in_time(
-            study, running.time_budget, lambda: _say_lines(nested_lines(study / NESTED))
+            study, running.time_budget, lambda: _say_lines(study / NESTED, nested_lines)
         ):
             opened.prepare()
             fetch_weights(opened.protocol.weights)
@@ -201,7 +202,7 @@ def noise(
         )
         out.print(plan_table(steps))
         start_tensorflow()
-        with ending_in_time(study, time_budget, lambda: _say_lines(noise_lines(study / NOISE))):
+        with ending_in_time(study, time_budget, lambda: _say_lines(study / NOISE, noise_lines)):
             fetch_weights(opened.protocol.weights)
             out.print(noise_table(opened.noise(repeats)))
             say_next_step(study, after="noise")
@@ -223,6 +224,8 @@ def _ending_search(study: Path, regime: str, time_budget: float | None) -> Itera
         yield
 
 
-def _say_lines(lines: Iterable[Text]) -> None:
-    for line in lines:
-        say(str(line))
+def _say_lines(folder: Path, lines: Callable[[Path], Iterable[Text]]) -> None:
+    # Time may be up before the first record is written.
+    with contextlib.suppress(RustTunerError, OSError):
+        for line in lines(folder):
+            say(str(line))

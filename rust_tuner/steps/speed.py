@@ -262,18 +262,19 @@ def _head(protocol: Protocol, rows: int, clock: Callable[[], float]) -> HeadSpee
     large = min(sizes.highest, _TIMED_BATCH, timed_rows)
     small = min(sizes.lowest, large)
     num_folds = protocol.num_folds
-    total = math.ceil(timed_rows * num_folds / (num_folds - 1))
+    total = max(math.ceil(timed_rows * num_folds / (num_folds - 1)), 2 * num_folds)
     rng = generator(protocol.seed, "speed")
     values = empty_aligned((total, VARIANTS[protocol.flips], NUM_FEATURES))
     values[:] = rng.random(values.shape[-1], dtype=np.float32)
     targets = (rng.random((total, NUM_LABELS)) < 0.3).astype(np.float32)
-    data = TrainingData(FrozenFeatures(values, ""), targets, array_metrics(targets))
-    trainer = FoldParallelTrainer(data)
     fold_of = np.arange(total) % num_folds
     folds = [
         (np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold))
         for fold in range(num_folds)
     ]
+    # Without folds that have both classes, there is nothing to score.
+    metrics = array_metrics(targets, folds)
+    trainer = FoldParallelTrainer(TrainingData(FrozenFeatures(values, ""), targets, metrics))
 
     def trial(batch_size: int, epochs: int) -> float:
         space = SearchSpace(batch_size=batch_size, dropout_rate=0.25)

@@ -9,9 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rust_tuner.progress import Task, WholeProgress, duration
-from rust_tuner.steps.plan import FEATURES_TASK, PlannedStep
+from rust_tuner.steps.plan import FEATURES_TASK, REPORT_AGAIN, PlannedStep
 from rust_tuner.words import listed
 
+# Steps that do more of the same: how much longer than planned one takes, the others will too.
+_ALIKE = {
+    "regime1": ("regime2", "final"),
+    "regime2": ("final",),
+    "report": (REPORT_AGAIN,),
+}
+# A shorter step is mostly chance.
+_LONG_ENOUGH = 2.0
 # Below this share, the plan says more about a step than the time that it has taken so far.
 _TELLING_SHARE = 0.2
 
@@ -30,6 +38,7 @@ class WholeStudy:
         self._apart = 0.0
         self._features_begin: float | None = None
         self._ended: set[str] = set()
+        self._corrections: dict[str, float] = {}
 
     def plan(self, steps: Sequence[PlannedStep]) -> None:
         """Set the plan, or revise the times of the steps that are left."""
@@ -70,6 +79,10 @@ class WholeStudy:
         finally:
             self._running = None
         took = time.monotonic() - self._step_begin
+        planned = self._steps[name].seconds_left
+        if planned > _LONG_ENOUGH:
+            for other in _ALIKE.get(name, ()):
+                self._corrections[other] = (took - self._apart) / planned
         # Where all features were in the cache, there was no task.
         self._ended |= {name} if name == "prepare" else {name, FEATURES_TASK}
         text = f"{name} took {duration(took)}"
@@ -112,7 +125,7 @@ class WholeStudy:
         step = self._steps[name]
         if name in self._ended:
             return 0.0
-        planned = step.seconds_left
+        planned = step.seconds_left * self._corrections.get(name, 1.0)
         done = _done_seconds(step.parts, self._shares)
         total = sum(step.parts.values())
         share = done / total if total else 0.0

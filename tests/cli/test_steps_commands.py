@@ -183,7 +183,7 @@ def test_a_whole_study_killed_on_the_way_has_every_file(tmp_path, phantom_manife
     options += ["--weights", "random", "--image-size", "75", "--tensorboard"]
     environment = os.environ | {"RUST_TUNER_CACHE": str(tmp_path / "cache")}
     moments = random.Random(3)
-    for place in ("baselines/inceptionv3_end2end/trial_0000", "regime_1/trial_0001"):
+    for place in ("regime_1/trial_0001", "baselines/inceptionv3_end2end/trial_0000"):
         child = subprocess.Popen(
             [*command, *options],
             env=environment,

@@ -75,6 +75,23 @@ def test_what_is_left_is_the_plan_then_what_steps_take(clock):
     assert notes.said[-1] == "report took 30 s"
 
 
+def test_a_step_that_takes_longer_than_planned_revises_those_like_it(clock):
+    whole = WholeStudy(Notes())
+    names = ("regime1", "regime2", "final", "report", "report again")
+    whole.plan([PlannedStep(name, "", 10.0) for name in names])
+    with whole.step("regime1"):
+        clock[0] += 30
+    assert whole.seconds_left() == 30 + 30 + 10 + 10
+    with whole.step("regime2"):
+        clock[0] += 15
+    assert whole.seconds_left() == pytest.approx(15 + 10 + 10)
+    with whole.step("final"):
+        clock[0] += 15
+    with whole.step("report"):
+        clock[0] += 5
+    assert whole.seconds_left() == 5
+
+
 def test_steps_of_an_earlier_run_are_not_left(clock):
     whole = WholeStudy(Notes())
     done = PlannedStep("regime1", "", 100.0, {"regime_1": 100.0}, done=1.0)
