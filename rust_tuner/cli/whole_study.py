@@ -54,9 +54,9 @@ def whole_study(
     preparing: Preparing,
     running: Searching,
 ) -> None:
-    """Run all steps in order: prepare, both searches, final, report, then the first models.
+    """Run all steps in order, from prepare to report.
 
-    Prints the plan first, with times that a few steps on this machine give; they are revised after
+    These are prepare, both searches, final, report, and then the first models. Prints the plan first, with times that a few steps on this machine give; they are revised after
     each step. The first models take by far the longest, so they come last, and the report is
     written again with them. Finished steps are skipped. If interrupted, run the same command again
     to resume. The steps nested, noise and check are not part of it; run them afterwards.

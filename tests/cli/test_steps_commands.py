@@ -74,7 +74,8 @@ def test_final_looks_once_and_then_shows_what_it_found(final_copy, phantom_manif
 
 
 def test_final_before_the_searches_is_refused_with_what_to_do(tmp_path, phantom_manifest):
-    run("prepare", tmp_path / "study", "--manifest", phantom_manifest, "--weights", "random")
+    options = ["--weights", "random", "--folds", 3]
+    run("prepare", tmp_path / "study", "--manifest", phantom_manifest, *options)
     refused = run("final", tmp_path / "study", code=1)
     assert "regime_2 has not been run; run it first" in " ".join(refused.stderr.split())
 
