@@ -72,6 +72,15 @@ _ELEMENTS = (
     "ExtendedOffsetTableLengths",
     "PixelData",
 )
+# Who, when and which view; read only to join images with scores.
+_TAGS = (
+    "PatientID",
+    "StudyDate",
+    "AcquisitionDate",
+    "ViewPosition",
+    "Laterality",
+    "ImageLaterality",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +116,7 @@ def open_dicom(content: bytes, *, errors: FileErrors) -> "DicomFile":
             ultrasound, a size above the limit, and damage.
         ExtraError: where pydicom is missing.
     """
-    if importlib.util.find_spec("pydicom") is None:
-        raise ExtraError(
-            f"{errors.path} is a DICOM file, and pydicom is not installed; install rust-tuner with "
-            "its extra (python -m pip install 'rust-tuner[dicom]'), or export it as 16-bit PNG"
-        )
+    _require_pydicom(errors)
     with _as_image_errors(errors):
         return DicomFile(_parse(content, errors), errors)
 
@@ -125,6 +130,35 @@ def _parse(content: bytes, errors: FileErrors) -> "Dataset":
         # It would be inflated before its size is known.
         raise errors.error(f"TransferSyntaxUID (0002,0010) is deflated; {_EXPORT}")
     return pydicom.dcmread(io.BytesIO(content), force=True, specific_tags=list(_ELEMENTS))
+
+
+def read_tags(path: Path) -> dict[str, str]:
+    """What a DICOM file says about whose radiograph it is, as text; empty where it says nothing.
+
+    Only for joining images with scores: nothing else in the package reads these elements.
+
+    Raises:
+        ImageError: where the file cannot be read as DICOM.
+        ExtraError: where pydicom is missing.
+    """
+    errors = FileErrors(path, None)
+    _require_pydicom(errors)
+    with _as_image_errors(errors):
+        import pydicom
+
+        pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+        dataset = pydicom.dcmread(
+            path, force=True, stop_before_pixels=True, specific_tags=list(_TAGS)
+        )
+        return {name: str(dataset.get(name) or "").strip() for name in _TAGS}
+
+
+def _require_pydicom(errors: FileErrors) -> None:
+    if importlib.util.find_spec("pydicom") is None:
+        raise ExtraError(
+            f"{errors.path} is a DICOM file, and pydicom is not installed; install rust-tuner with "
+            "its extra (python -m pip install 'rust-tuner[dicom]'), or export it as 16-bit PNG"
+        )
 
 
 @contextlib.contextmanager
