@@ -113,6 +113,19 @@ def load_onehot_manifest(
 
     Raises:
         ManifestError: listing every fault of both files with row and column.
+
+    Examples:
+        >>> import tempfile
+        >>> codes = [f"{cortex}_cortex_{score}" for cortex in CORTICES for score in (1, 2, 3, 4)]
+        >>> columns = ["study_id", "record_id", "event_arm", "view_antpr", "view_later", *codes]
+        >>> cells = ["A", "17", "6 weeks", 1, 0, 0, 1, *[0] * 14]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     labels, names = Path(folder, "labels.csv"), Path(folder, "filenames.csv")
+        ...     pd.DataFrame([cells], columns=columns).to_csv(labels)
+        ...     _ = names.write_text("017_ap.png")
+        ...     radiographs = load_onehot_manifest(labels, names, folder)
+        >>> radiographs.patient_ids.tolist(), radiographs.table["medial"].tolist()
+        (['A/17'], [2.0])
     """
     labels_csv, filenames_csv = Path(labels_csv), Path(filenames_csv)
     faults = Faults(labels_csv.name)
