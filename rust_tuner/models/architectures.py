@@ -48,6 +48,11 @@ def LeNet1998(  # noqa: N802 - the study's own name
     Returns:
         A functional model from float32 (n, image_size, image_size, 3) in [-1, 1] to float32
         (n, 18).
+
+    Examples:
+        >>> model = LeNet1998(image_size=75)
+        >>> model.input_shape, model.output_shape
+        ((None, 75, 75, 3), (None, 18))
     """
     dtype = DTYPE_POLICIES[precision]
     inputs = keras.Input((image_size, image_size, 3), name="radiograph")
