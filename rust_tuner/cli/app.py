@@ -10,6 +10,7 @@ from rust_tuner import __version__
 from rust_tuner.analysis.export import export_best_hyperparameters
 from rust_tuner.cli.checks import check
 from rust_tuner.cli.demo import demo
+from rust_tuner.cli.manifest import manifest
 from rust_tuner.cli.options import Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
 from rust_tuner.cli.steps import baselines, final, prepare, whole_study
@@ -99,6 +100,7 @@ def phantoms(
         say_next(f"rust-tuner prepare STUDY --manifest {shlex.quote(str(manifest))}")
 
 
+app.command()(manifest)
 app.command()(prepare)
 app.command()(baselines)
 app.command()(regime1)

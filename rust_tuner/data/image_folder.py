@@ -156,7 +156,7 @@ def _by_name(path: Path, folder: Path, expression: re.Pattern[str], pattern: str
 
 def _by_tags(path: Path) -> FoundImage:
     if path.suffix.lower() not in (".dcm", ".dicom", ""):
-        return FoundImage(path, problem="it has no tags; give --pattern or a column of image files")
+        return FoundImage(path, problem="no row names it, and it has no tags (give --pattern)")
     try:
         tags = read_tags(path)
     except ImageError as error:

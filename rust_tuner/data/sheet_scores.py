@@ -137,6 +137,8 @@ def _entries_of_row(
             )
             continue
         scores[column.cortex] = int(whole[1])
+    # A table of one row a patient has columns for visits that a patient never made.
+    made = {visit for (visit, _), scores in found.items() if scores or visit is None}
     return [
         ScoredView(
             row=row,
@@ -150,6 +152,7 @@ def _entries_of_row(
             site=given.get("site") or None,
         )
         for (visit, view), scores in found.items()
+        if visit in made
     ]
 
 

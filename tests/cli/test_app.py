@@ -27,7 +27,17 @@ from rust_tuner.records.project import read_project
 
 TINY = ["--folds", "3", "--epochs", "2", "--weights", "random", "--image-size", "75"]
 COMMANDS = (
-    *("demo", "phantoms", "prepare", "baselines", "regime1", "regime2", "nested", "noise"),
+    *(
+        "demo",
+        "phantoms",
+        "manifest",
+        "prepare",
+        "baselines",
+        "regime1",
+        "regime2",
+        "nested",
+        "noise",
+    ),
     *("check", "final", "study", "status", "export", "report", "tensorboard", "predict"),
 )
 
