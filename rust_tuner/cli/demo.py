@@ -54,7 +54,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     cache: Cache = None,
 ) -> None:
-    """Run a whole small study on synthetic radiographs, from search to report.
+    """Run a small study on synthetic radiographs, with its report.
 
     Takes a few minutes. Without a network it uses a small backbone that was trained on synthetic
     radiographs, and reports it.
