@@ -95,6 +95,11 @@ def TransferLearningModel(  # noqa: N802 - the study's own name
 
     Raises:
         WeightsError: if the weights are unavailable.
+
+    Examples:
+        >>> model = TransferLearningModel(dropout_rate=0.2, weights="phantoms", image_size=75)
+        >>> model.output_shape, len(model.trainable_weights)
+        ((None, 18), 8)
     """
     backbone = build_backbone(
         find_weights(weights), image_size=image_size, trainable=trainable, precision=precision
