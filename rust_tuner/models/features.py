@@ -26,7 +26,7 @@ from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.locks import take_turns
 from rust_tuner.models.architectures import feature_extractor
 from rust_tuner.models.backbones import build_backbone
-from rust_tuner.models.description import BACKBONE, NUM_FEATURES, POOLING
+from rust_tuner.models.description import NUM_FEATURES, POOLING
 from rust_tuner.models.runtime import empty_aligned, onednn_enabled
 from rust_tuner.models.weights import BackboneWeights
 from rust_tuner.progress import Progress, Silent
@@ -92,7 +92,7 @@ class FeatureRecipe:
         return sha256_of_json(
             {
                 "format": _FORMAT_VERSION,
-                "backbone": f"{BACKBONE}, {POOLING}",
+                "backbone": f"{self.weights.backbone}, {POOLING}",
                 "weights": self.weights.sha256,
                 "image_size": self.image_size,
                 "resize": self.resize,
