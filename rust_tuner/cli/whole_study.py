@@ -56,10 +56,11 @@ def whole_study(
 ) -> None:
     """Run all steps in order, from prepare to report.
 
-    These are prepare, both searches, final, report, and then the first models. Prints the plan first, with times that a few steps on this machine give; they are revised after
-    each step. The first models take by far the longest, so they come last, and the report is
-    written again with them. Finished steps are skipped. If interrupted, run the same command again
-    to resume. The steps nested, noise and check are not part of it; run them afterwards.
+    These are prepare, both searches, final and report; then the first models, which take by far the
+    longest, and the report again. The plan is printed first, with times that follow from a few
+    steps on this machine; they are revised after each step. Finished steps are skipped. If
+    interrupted, run the same command again to resume. The steps nested, noise and check are not
+    part of it; run them afterwards.
     """
     with reporting():
         given = {name: value for name, value in vars(preparing).items() if value is not None}
