@@ -218,17 +218,18 @@ class ConsoleProgress:
             self._bars = None
 
     def _new_bars(self) -> RichBars:
-        whole = {"table_column": Column(no_wrap=True)}
         columns: list[ProgressColumn] = [
-            TextColumn("{task.description}", markup=False, **whole),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             # The only column that gives way where the terminal is narrow.
             _ShareColumn(bar_width=None),
-            _CountColumn(**whole),
-            _ElapsedColumn(**whole),
-            _LeftColumn(**whole),
+            _CountColumn(table_column=Column(no_wrap=True)),
+            _ElapsedColumn(table_column=Column(no_wrap=True)),
+            _LeftColumn(table_column=Column(no_wrap=True)),
         ]
         if self.console.width >= _WIDTH_FOR_NOTES:
-            columns.append(TextColumn("{task.fields[note]}", markup=False, **whole))
+            columns.append(
+                TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True))
+            )
         return RichBars(*columns, console=self.console)
 
     def say(self, text: str) -> None:

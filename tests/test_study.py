@@ -762,7 +762,8 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     assert [line.partition(" (")[0] for line in sealed] == [
         "note: no radiograph of the hold-out set",
         "note: every radiograph of the hold-out set",
-        f"note: a fold of Regime I trains on up to {rows} radiographs; {sizes}".partition(" (")[0],
+        f"note: a fold of Regime I trains on up to {rows} radiographs, so from that batch size on "
+        f"all are alike; {sizes}".partition(" (")[0],
     ]
     assert holdout.startswith("note: the hold-out set has 2 patients")
     assert "a search can tell trials apart" in resolved
