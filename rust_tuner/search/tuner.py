@@ -32,6 +32,7 @@ from rust_tuner.models.runtime import onednn_enabled, start_backend, versions
 from rust_tuner.progress import Progress, Silent, Task
 from rust_tuner.records.folds import FoldRecord, FoldStore
 from rust_tuner.records.metric_names import with_same_names
+from rust_tuner.records.printed_table import PrintedTable
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE, RunManifest
@@ -276,8 +277,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.progress.recorded(self.project_folder, trial.trial_id)
 
     def results(self) -> pd.DataFrame:
-        """One row per trial; see `records.trial_tables.results_table`."""
-        return results_table(self.project)
+        """One row per trial; see `records.trial_tables.results_table`.
+
+        Printed, it shows rank, score, ties and hyperparameters, as many columns as fit.
+        """
+        return PrintedTable(results_table(self.project))
 
     def history(self) -> pd.DataFrame:
         """Tidy table of every value; see `records.trial_tables.history_table`.

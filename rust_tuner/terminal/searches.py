@@ -14,7 +14,11 @@ from rust_tuner.labels import CORTICES
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import suggested_backbone
 from rust_tuner.records.project import Project
-from rust_tuner.records.trial_tables import hyperparameter_columns, results_table
+from rust_tuner.records.trial_tables import (
+    fixed_values,
+    hyperparameter_columns,
+    results_table,
+)
 from rust_tuner.scope import CORTEX_SCOPE, SCOPES
 from rust_tuner.steps.plan import PlannedStep
 from rust_tuner.terminal.table import WHOLE_FOLD, add_results, four_digits, plain_table
@@ -34,7 +38,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     done = results[results["status"] == "COMPLETED"]
     best = done.sort_values("score", ascending=False, kind="stable").head(count)
     completed = [trial for trial in project.trials if trial.status == "COMPLETED"]
-    fixed = _fixed_values(project)
+    fixed = fixed_values(project)
     names = [name for name in (completed[0].values if completed else {}) if name not in fixed]
     columns_of = hyperparameter_columns(project)
     metrics = [name for name in (completed[0].metrics if completed else {}) if name in _SHORT]
@@ -122,14 +126,6 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
         "The best of several trials is a selection score, not an estimate for new patients."
     )
     return "\n".join(lines)
-
-
-def _fixed_values(project: Project) -> dict[str, object]:
-    return {
-        parameter.config.name: parameter.config.value
-        for parameter in project.run.space.values()
-        if parameter.class_name == "Fixed"
-    }
 
 
 def baselines_table(results: pd.DataFrame, objective: str) -> Table:
