@@ -155,7 +155,8 @@ def write_phantoms(
     there. Nothing is written into a folder that holds anything else.
 
     Args:
-        directory: a new or empty folder; receives `images/*.png` (8-bit, some 16-bit greyscale) and `manifest.csv`.
+        directory: a new or empty folder; receives `images/*.png` (8-bit, some 16-bit greyscale)
+            and `manifest.csv`.
         patients: number of patients, from 1.
         seed: the set's seed, from 0; patient i is the same in sets of every size.
         view_cortices: the two cortices that each view shows; the first in the order of
