@@ -163,7 +163,7 @@ def _write(search: _Search, trial: str | None = None) -> None:
             run = read_run(search.project)
             trial_folder = search.project / f"trial_{trial}"
             trials = [read_trial(trial_folder, objective=run.objective.name)]
-        runs = {}
+        runs: dict[Path, _Run] = {}
         for record in trials:
             runs |= _trial_runs(search, run, record)
         for folder, files in runs.items():

@@ -1,5 +1,6 @@
 """The hold-out set on the terminal: figures with intervals, and the number of looks."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -22,7 +23,9 @@ from rust_tuner.scope import AUROCS, SCOPES
 from rust_tuner.terminal.table import plain_table
 from rust_tuner.words import figure_name
 
-_NO_INTERVAL = "no interval"
+# Marks a figure without an interval.
+_NO_INTERVAL = "*"
+_PATIENTS = re.compile(r"(?P<number>\d+) patients? (?P<of_what>.*)")
 _ESTIMATE = "An estimate: no training or choice used these patients."
 _ANSWERS = {
     "above": "yes",
@@ -122,7 +125,7 @@ def _gain(item: Standing) -> str:
         return "undefined"
     gain = item.gain.gain
     text = f"{gain.value:+z.3f}"
-    return text if pd.isna(gain.low) else f"{text} ({gain.low:z.3f} to {gain.high:z.3f})"
+    return text if pd.isna(gain.low) else f"{text}\n({gain.low:+z.3f} to {gain.high:+z.3f})"
 
 
 def _scores_table(figures: pd.DataFrame, holdout: Holdout, title: str) -> Table:
@@ -147,7 +150,7 @@ def _scores_table(figures: pd.DataFrame, holdout: Holdout, title: str) -> Table:
             for of in (CORTEX_GROUP, *CORTICES)
         )
         heading = _SHORT.get(name, figure_name(name)).replace(" ", "\n")
-        table.add_row(heading, *(cell.replace(" (", "\n(") for cell in cells))
+        table.add_row(heading, *cells)
     return table
 
 
@@ -182,9 +185,9 @@ def _of_figure(
         return "undefined"
     text = f"{row['value']:z.{digits}f}"
     if not pd.isna(row["low"]):
-        text += f" ({row['low']:z.{digits}f} to {row['high']:z.{digits}f})"
+        text += f"\n({row['low']:z.{digits}f} to {row['high']:z.{digits}f})"
     elif row["reason"]:
-        text += f" ({_NO_INTERVAL})"
+        text += f" {_NO_INTERVAL}"
     if counts and not pd.isna(row["defined"]) and row["defined"] < row["total"]:
         text += f"\n{row['defined']} of {row['total']}"
     return text
@@ -197,10 +200,24 @@ def _brackets(figures: pd.DataFrame, groups: Sequence[str], names: Sequence[str]
     lines = []
     if shown["low"].notna().any():
         lines.append("In brackets: 95 % interval over patients.")
-    for reason, rows in shown[shown["reason"].astype(bool)].groupby("reason", sort=False):
-        titles = dict.fromkeys(_named(name) for name in rows["figure"] if name in _SHOWN)
-        lines.append(f"No interval for {', '.join(titles)}: {reason}.")
+    # Reasons that differ in the number of patients only are one note.
+    notes: dict[str, tuple[list[str], list[int]]] = {}
+    for row in shown[shown["reason"].astype(bool)].to_dict("records"):
+        counted = _PATIENTS.fullmatch(row["reason"])
+        reason = counted["of_what"] if counted else row["reason"]
+        titles, counts = notes.setdefault(reason, ([], []))
+        titles.append(_named(row["figure"]))
+        counts += [int(counted["number"])] if counted else []
+    for reason, (titles, counts) in notes.items():
+        told = f"{_range(counts)} {reason}" if counts else reason
+        lines.append(f"{_NO_INTERVAL} No interval for {', '.join(dict.fromkeys(titles))}: {told}.")
     return lines
+
+
+def _range(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    number = str(low) if low == high else f"{low} to {high}"
+    return f"{number} patient" if number == "1" else f"{number} patients"
 
 
 def _named(figure: str) -> str:

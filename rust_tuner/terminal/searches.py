@@ -1,7 +1,6 @@
-"""Searches, first models, plans and predictions on the terminal: a table each."""
+"""Searches, first models and plans on the terminal: a table each."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 from rich.table import Table
@@ -10,7 +9,6 @@ from rust_tuner.analysis.against_view import standings
 from rust_tuner.analysis.columns import baseline_columns, trial_columns
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.analysis.verdict import SEARCH_NAMES
-from rust_tuner.labels import CORTICES
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import suggested_backbone
 from rust_tuner.records.project import Project
@@ -151,30 +149,10 @@ def plan_table(steps: Sequence[PlannedStep]) -> Table:
         "Times are rough, for steps that have not been started; finished steps are skipped.",
     )
     table.add_column("step")
-    table.add_column("what", overflow="fold")
+    table.add_column("what", no_wrap=False)
     table.add_column("about", justify="right")
     for step in steps:
         table.add_row(step.name, step.what, duration(step.seconds))
     table.add_section()
     table.add_row("all", "", duration(sum(step.seconds for step in steps)))
-    return table
-
-
-def predictions_table(predictions: pd.DataFrame) -> Table:
-    """One row per image: the view, and the scores of the cortices that it shows."""
-    table = plain_table(
-        "RUST scores", "Most likely score (its probability) of each cortex that the view shows."
-    )
-    totals = "rust_total" in predictions
-    for name in ("image", "view", *CORTICES, *(["RUST"] if totals else [])):
-        table.add_column(name, overflow="fold")
-    for row in predictions.to_dict("records"):
-        scores = (
-            f"{row[name]} ({row[f'{name}_probability']:.2f})" if row[f"{name}_shown"] else "-"
-            for name in CORTICES
-        )
-        cells = [Path(row["image"]).name, f"{row['view']} ({row['view_probability']:.2f})", *scores]
-        if totals:
-            cells.append("-" if pd.isna(row["rust_total"]) else str(row["rust_total"]))
-        table.add_row(*cells)
     return table

@@ -1,0 +1,133 @@
+"""The images that a person names: files, folders or manifests, and which of them are one visit."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rust_tuner.data.csv_text import read_columns
+from rust_tuner.data.faults import Faults
+from rust_tuner.data.radiographs import COLUMNS, OPTIONAL_COLUMNS
+from rust_tuner.errors import ImageError
+from rust_tuner.labels import VIEWS
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+_MANIFEST_SUFFIX = ".csv"
+# The name of a view as a word of a file's name, such as in 017_ap.png, 017-LAT.jpg or ap017.png.
+_VIEW = re.compile(r"(?<![a-z])(ap|lateral|lat)(?![a-z])", re.IGNORECASE)
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """Images, and the pairs of views among them.
+
+    Attributes:
+        images: the files, each once.
+        pairs: positions of the AP and the lateral view of each visit.
+        by_manifest: how many of the pairs a manifest names; names of files tell the others.
+    """
+
+    images: tuple[Path, ...]
+    pairs: tuple[Pair, ...]
+    by_manifest: int = 0
+
+
+def find_images(given: Sequence[str | Path]) -> ImageList:
+    """Find the images of files, folders and manifests, and pair AP and lateral views.
+
+    A folder stands for all its PNG and JPEG files, also in subfolders. Of a manifest (a CSV file)
+    only the column `image` is needed; with `patient_id`, `visit` and `view` it also names the
+    pairs. Other images are paired if their names differ in the view only: `017_ap.png` and
+    `017_lat.png`, or `ap/017.png` and `lateral/017.png`. Where more than two match, none is paired.
+
+    Args:
+        given: files, folders and manifests.
+
+    Raises:
+        ImageError: for a folder without images.
+        ManifestError: for a damaged manifest.
+    """
+    keys: dict[Path, tuple[str, ...] | None] = {}
+    for item in map(Path, given):
+        if item.is_dir():
+            keys |= {path: keys.get(path) for path in _images_in(item)}
+        elif item.suffix.lower() == _MANIFEST_SUFFIX:
+            keys |= _images_of(item)
+        else:
+            keys.setdefault(item, None)
+    images = tuple(keys)
+    named = [None if key is None else (key[:-1], key[-1]) for key in keys.values()]
+    by_manifest = _pairs(named)
+    paired = {position for pair in by_manifest for position in pair}
+    others = [
+        None if position in paired or named[position] else _name_and_view(path)
+        for position, path in enumerate(images)
+    ]
+    pairs = sorted([*by_manifest, *_pairs(others)], key=min)
+    return ImageList(images, tuple(pairs), len(by_manifest))
+
+
+def _images_in(folder: Path) -> list[Path]:
+    images = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    if not images:
+        raise ImageError(f"{folder} holds no image; expected files that end in .png or .jpg")
+    return images
+
+
+def _images_of(manifest: Path) -> dict[Path, tuple[str, ...] | None]:
+    """The images of a manifest, with patient, visit and view where it has all three."""
+    faults = Faults(manifest.name)
+    rows, cells = read_columns(
+        manifest, required=["image"], optional=(*COLUMNS[1:], *OPTIONAL_COLUMNS), faults=faults
+    )
+    for row, image in zip(rows, cells.get("image", ()), strict=False):
+        if not image:
+            faults.add("image is empty; give the path of the image", row=row)
+    faults.raise_any()
+    images = [manifest.parent / image for image in cells["image"]]
+    names = ("patient_id", "visit", "view")
+    if not all(name in cells for name in names):
+        return dict.fromkeys(images)
+    visits = zip(*(cells[name] for name in names), strict=True)
+    return {
+        image: visit if visit[-1] in VIEWS else None
+        for image, visit in zip(images, visits, strict=True)
+    }
+
+
+def _name_and_view(path: Path) -> tuple[tuple[str, ...], str] | None:
+    """A file's name without its view, and the view; None if the name has no view."""
+    places = (
+        (path.stem, str(path.parent), ""),
+        (path.parent.name, str(path.parent.parent), path.stem),
+    )
+    for text, folder, rest in places:
+        found = list(_VIEW.finditer(text))
+        if found:
+            last = found[-1]
+            view = VIEWS[0] if last[0].lower() == VIEWS[0] else VIEWS[1]
+            return (folder, text[: last.start()], text[last.end() :], rest), view
+    return None
+
+
+def _pairs(named: Sequence[tuple[tuple[str, ...], str] | None]) -> list[Pair]:
+    """Positions of the two views of each name that has one of each."""
+    positions: dict[tuple[str, ...], dict[str, list[int]]] = {}
+    for position, item in enumerate(named):
+        if item is not None:
+            name, view = item
+            positions.setdefault(name, {view: [] for view in VIEWS})[view].append(position)
+    return [
+        (views[VIEWS[0]][0], views[VIEWS[1]][0])
+        for views in positions.values()
+        if all(len(found) == 1 for found in views.values())
+    ]

@@ -1,0 +1,97 @@
+"""Learns from a development set how unlike it an image may be; the check belongs to its record."""
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.data.picture_statistics import NEGLIGIBLE
+from rust_tuner.records.novelty import FloatArray, Novelty, nearest
+
+# Images farther away than this many times the usual distance are unlike the development images.
+# With 17 to 160 patients, about 1 % of phantoms of other patients are, and noise lies above it.
+_USUAL_DISTANCES = 3.0
+# A share of the identity in the correlations of the picture statistics (a shrinkage estimate):
+# few patients cannot determine them.
+_SHRINKAGE = 0.1
+# With more images than this, the features of some represent all.
+_MOST_REFERENCES = 512
+
+
+def fit_novelty(
+    features: npt.NDArray[np.floating],
+    statistics: npt.NDArray[np.floating],
+    patient_ids: npt.NDArray[np.str_] | npt.NDArray[np.object_],
+    *,
+    seed: int = 0,
+) -> Novelty | None:
+    """Thresholds at three times the usual distance between patients.
+
+    The usual distance is the median over the development images of each one's distance to the
+    images of all other patients. A median is not moved by the few unusual images of a small set.
+
+    Args:
+        features: (n, features) of the frozen backbone, of n development images.
+        statistics: (n, statistics) from `picture_statistics`.
+        patient_ids: (n,) patients.
+        seed: chooses the references where there are more than 512 images.
+
+    Returns:
+        None for fewer than two patients, or images whose features are all the same.
+    """
+    patients = np.unique(patient_ids.astype(str), return_inverse=True)[1]
+    if patients.max(initial=0) < 1:
+        return None
+    chosen = _references(patients, seed)
+    reference = features[chosen].astype(np.float16)
+    by_features = nearest(features, reference)
+    by_features[patients[:, None] == patients[chosen]] = np.inf
+    by_features = by_features.min(axis=1)
+    by_picture = np.empty(len(statistics))
+    for patient in range(patients.max() + 1):
+        is_out = patients == patient
+        by_picture[is_out] = _picture_distances(statistics[~is_out], statistics[is_out])
+    limits = [_USUAL_DISTANCES * float(np.median(d)) for d in (by_features, by_picture)]
+    if not all(np.isfinite(limits)) or min(limits) <= 0:
+        return None
+    mean, whitening = _whitening(statistics)
+    false_alarms = (by_features > limits[0]) | (by_picture > limits[1])
+    return Novelty(
+        reference=reference,
+        feature_threshold=limits[0],
+        mean=mean,
+        whitening=whitening,
+        picture_threshold=limits[1],
+        patients=int(patients.max()) + 1,
+        radiographs=len(patients),
+        false_alarms=int(false_alarms.sum()),
+    )
+
+
+def _references(patients: npt.NDArray[np.intp], seed: int) -> npt.NDArray[np.intp]:
+    """At most 512 rows, as many patients as possible."""
+    order = np.random.default_rng(seed).permutation(len(patients))
+    # How many rows of the same patient come before a row.
+    seen: dict[int, int] = {}
+    rank = []
+    for row in order:
+        rank.append(seen.get(int(patients[row]), 0))
+        seen[int(patients[row])] = rank[-1] + 1
+    chosen = order[np.argsort(rank, kind="stable")][:_MOST_REFERENCES]
+    return np.sort(chosen)
+
+
+def _picture_distances(
+    fitted: npt.NDArray[np.floating], others: npt.NDArray[np.floating]
+) -> FloatArray:
+    mean, whitening = _whitening(fitted)
+    distances: FloatArray = np.linalg.norm((others - mean) @ whitening.T, axis=1)
+    return distances
+
+
+def _whitening(statistics: npt.NDArray[np.floating]) -> tuple[FloatArray, FloatArray]:
+    """The mean of statistics, and the matrix that makes deviations from it uncorrelated."""
+    mean = statistics.mean(axis=0).astype(np.float64)
+    scale = np.sqrt(statistics.var(axis=0) + NEGLIGIBLE**2)
+    scaled = (statistics - mean) / scale
+    correlations = scaled.T @ scaled / len(scaled)
+    shrunk = (1 - _SHRINKAGE) * correlations + _SHRINKAGE * np.eye(len(correlations))
+    return mean, np.linalg.inv(np.linalg.cholesky(shrunk)) / scale
