@@ -6,9 +6,12 @@ import numpy.typing as npt
 from rust_tuner.data.picture_statistics import NEGLIGIBLE
 from rust_tuner.records.novelty import FloatArray, Novelty, nearest
 
-# Images farther away than this many times the usual distance are unlike the development images.
-# With 17 to 160 patients, about 1 % of phantoms of other patients are, and noise lies above it.
-_USUAL_DISTANCES = 3.0
+# Both limits are measured from the median, which the few unusual images of a small set do not move.
+# About 1 % of phantoms of other patients lie above either limit (experiments/novelty.py).
+_PICTURE_MEDIANS = 3.0
+_FEATURE_DEVIATIONS = 3.0
+# Of a normal distribution, the standard deviation as a multiple of the median absolute deviation.
+_NORMAL_DEVIATION = 1.4826
 # A share of the identity in the correlations of the picture statistics (a shrinkage estimate):
 # few patients cannot determine them.
 _SHRINKAGE = 0.1
@@ -23,10 +26,11 @@ def fit_novelty(
     *,
     seed: int = 0,
 ) -> Novelty | None:
-    """Thresholds at three times the usual distance between patients.
+    """Thresholds from the distance of each development image to the images of other patients.
 
-    The usual distance is the median over the development images of each one's distance to the
-    images of all other patients. A median is not moved by the few unusual images of a small set.
+    In picture statistics the threshold is three times the median distance; in features it is three
+    robust standard deviations of the logarithm above the median, since their distances vary little
+    for large images and much for small ones.
 
     Args:
         features: (n, features) of the frozen backbone, of n development images.
@@ -49,7 +53,7 @@ def fit_novelty(
     for patient in range(patients.max() + 1):
         is_out = patients == patient
         by_picture[is_out] = _picture_distances(statistics[~is_out], statistics[is_out])
-    limits = [_USUAL_DISTANCES * float(np.median(d)) for d in (by_features, by_picture)]
+    limits = _feature_limit(by_features), _PICTURE_MEDIANS * float(np.median(by_picture))
     if not all(np.isfinite(limits)) or min(limits) <= 0:
         return None
     mean, whitening = _whitening(statistics)
@@ -64,6 +68,16 @@ def fit_novelty(
         radiographs=len(patients),
         false_alarms=int(false_alarms.sum()),
     )
+
+
+def _feature_limit(distances: FloatArray) -> float:
+    if np.median(distances) <= 0:
+        return 0.0
+    # A copy of an image under another patient has no distance.
+    logarithms = np.log(np.maximum(distances, np.finfo(np.float32).tiny))
+    middle = np.median(logarithms)
+    deviation = _NORMAL_DEVIATION * np.median(np.abs(logarithms - middle))
+    return float(np.exp(middle + _FEATURE_DEVIATIONS * deviation))
 
 
 def _references(patients: npt.NDArray[np.intp], seed: int) -> npt.NDArray[np.intp]:

@@ -101,8 +101,9 @@ def _labels_table(
     table = plain_table(
         f"{title}: probabilities of the labels{counted if is_first else ''}", "\n".join(lines)
     )
-    for name in ("", *(scope.short for scope in SCOPES)):
-        table.add_column(name)
+    table.add_column("", no_wrap=False)
+    for scope in SCOPES:
+        table.add_column(scope.short)
     for name in (*_PUBLISHED, *_MORE_OF_LABELS):
         cells = [_of_figure(figures, name, of) for of in (scope.key for scope in SCOPES)]
         if any(cells):
@@ -125,7 +126,7 @@ def _gain(item: Standing) -> str:
         return "undefined"
     gain = item.gain.gain
     text = f"{gain.value:+z.3f}"
-    return text if pd.isna(gain.low) else f"{text}\n({gain.low:+z.3f} to {gain.high:+z.3f})"
+    return text if pd.isna(gain.low) else f"{text} ({gain.low:z.3f} to {gain.high:z.3f})"
 
 
 def _scores_table(figures: pd.DataFrame, holdout: Holdout, title: str) -> Table:
@@ -150,7 +151,7 @@ def _scores_table(figures: pd.DataFrame, holdout: Holdout, title: str) -> Table:
             for of in (CORTEX_GROUP, *CORTICES)
         )
         heading = _SHORT.get(name, figure_name(name)).replace(" ", "\n")
-        table.add_row(heading, *cells)
+        table.add_row(heading, *(cell.replace(" (", "\n(") for cell in cells))
     return table
 
 
@@ -185,7 +186,7 @@ def _of_figure(
         return "undefined"
     text = f"{row['value']:z.{digits}f}"
     if not pd.isna(row["low"]):
-        text += f"\n({row['low']:z.{digits}f} to {row['high']:z.{digits}f})"
+        text += f" ({row['low']:z.{digits}f} to {row['high']:z.{digits}f})"
     elif row["reason"]:
         text += f" {_NO_INTERVAL}"
     if counts and not pd.isna(row["defined"]) and row["defined"] < row["total"]:

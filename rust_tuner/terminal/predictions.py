@@ -50,8 +50,9 @@ def predictions_table(
             for name in CORTICES
         )
         name = str(index + 1) if are_listed else names[index]
-        mark = f"{UNLIKE} " if unlike[index] else ""
-        cells = [f"{mark}{name}", f"{row['view']} ({row['view_probability']:.2f})", *scores]
+        # Without a space, so that the mark stays with the name.
+        name = f"{UNLIKE}{name}" if unlike[index] else name
+        cells = [name, f"{row['view']} ({row['view_probability']:.2f})", *scores]
         if has_totals:
             cells.append("-" if pd.isna(row["rust_total"]) else str(row["rust_total"]))
         table.add_row(*cells)
@@ -112,9 +113,9 @@ def _compared(predictions: pd.DataFrame, names: Sequence[str], novelty: Novelty 
     if not unlike:
         return f"All images resemble the development set (so do all but {rate})."
     return (
-        f"{UNLIKE} WARNING, {_images(len(unlike))} unlike the development set, with scores that "
-        f"may mean nothing: {_some(unlike)}. In brackets: the distance, as a multiple of the "
-        f"largest usual one; it is also above 1 for {rate}."
+        f"{UNLIKE} WARNING: {_images(len(unlike))} {'is' if len(unlike) == 1 else 'are'} unlike "
+        f"the development set, and their scores may mean nothing: {_some(unlike)}. In brackets: "
+        f"the distance, as a multiple of the threshold; it is also above 1 for {rate}."
     )
 
 

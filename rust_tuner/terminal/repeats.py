@@ -23,10 +23,11 @@ from rust_tuner.records.noise import METRICS_REPEATED, NoiseFloor, read_noise
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE
 from rust_tuner.scope import SCOPES
-from rust_tuner.terminal.table import add_results, four_digits, plain_table
+from rust_tuner.terminal.table import add_results, four_digits, mean_and_spread, plain_table
 
 _HEADERS = {scope.metric: f"AUROC, {scope.short}" for scope in SCOPES}
 _SEVERAL_SHOWN = 3
+_SIGNED = ("optimism", "gap")
 
 
 def nested_table(nested: Nested) -> Group:
@@ -71,7 +72,11 @@ def _summary_table(nested: Nested) -> Table:
         f"{nested.summary.patients} patients\nthe searches maximise {nested.run.objective}",
         SUMMARY_CAPTION,
     )
-    add_results(table, summary_table(nested).to_dict("records"), SUMMARY_COLUMNS)
+    rows = summary_table(nested).to_dict("records")
+    for row in rows:
+        if row["what"] in _SIGNED:
+            row["value"] = mean_and_spread(row["value"], signed=True)
+    add_results(table, rows, SUMMARY_COLUMNS)
     return table
 
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 # A piece of a name, with the separators at its end.
 _PIECE = re.compile(r"[^/\\_.\-]*[/\\_.\-]+|[^/\\_.\-]+")
+_LONGEST_SUFFIX = 5
 _INDENT = re.compile(r" *(- )?")
 
 
@@ -23,7 +24,7 @@ def wrap_words(text: str, width: int) -> str:
 def fold_name(name: str, width: int) -> list[str]:
     """A file name or path in lines, broken after `/`, `_`, `-` and `.` if possible."""
     lines = [""]
-    for piece in _PIECE.findall(name):
+    for piece in _pieces(name):
         if cell_len(lines[-1]) + cell_len(piece) <= width:
             lines[-1] += piece
             continue
@@ -35,7 +36,7 @@ def fold_name(name: str, width: int) -> list[str]:
 
 def longest_piece(name: str) -> int:
     """The width of the longest part of a name that `fold_name` does not break."""
-    return max(map(cell_len, _PIECE.findall(name)), default=0)
+    return max(map(cell_len, _pieces(name)), default=0)
 
 
 class Words:
@@ -63,6 +64,14 @@ class Words:
         """The wrapped lines."""
         wrapped = wrap_words(self.text, max(1, options.max_width))
         yield Text(wrapped, style=self.style, no_wrap=True, overflow="ignore")
+
+
+def _pieces(name: str) -> list[str]:
+    """The parts between which a name is broken; a suffix such as `.png` stays with its name."""
+    pieces: list[str] = _PIECE.findall(name)
+    if len(pieces) > 1 and pieces[-2].endswith(".") and len(pieces[-1]) <= _LONGEST_SUFFIX:
+        pieces[-2:] = ["".join(pieces[-2:])]
+    return pieces
 
 
 def _wrapped(line: str, width: int) -> list[str]:
