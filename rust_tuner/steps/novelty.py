@@ -10,6 +10,9 @@ from rust_tuner.records.novelty import FloatArray, Novelty, nearest
 # About 1 % of phantoms of other patients lie above either limit (experiments/novelty.py).
 _PICTURE_MEDIANS = 3.0
 _FEATURE_DEVIATIONS = 3.0
+# Few patients determine the deviation poorly: with this many, twice as many deviations are needed.
+_MORE_FOR_FEW = 5
+_SMALLEST_DEVIATION = 0.1
 # Of a normal distribution, the standard deviation as a multiple of the median absolute deviation.
 _NORMAL_DEVIATION = 1.4826
 # A share of the identity in the correlations of the picture statistics (a shrinkage estimate):
@@ -53,7 +56,10 @@ def fit_novelty(
     for patient in range(patients.max() + 1):
         is_out = patients == patient
         by_picture[is_out] = _picture_distances(statistics[~is_out], statistics[is_out])
-    limits = _feature_limit(by_features), _PICTURE_MEDIANS * float(np.median(by_picture))
+    limits = (
+        _feature_limit(by_features, int(patients.max()) + 1),
+        _PICTURE_MEDIANS * float(np.median(by_picture)),
+    )
     if not all(np.isfinite(limits)) or min(limits) <= 0:
         return None
     mean, whitening = _whitening(statistics)
@@ -70,14 +76,15 @@ def fit_novelty(
     )
 
 
-def _feature_limit(distances: FloatArray) -> float:
+def _feature_limit(distances: FloatArray, num_patients: int) -> float:
     if np.median(distances) <= 0:
         return 0.0
     # A copy of an image under another patient has no distance.
     logarithms = np.log(np.maximum(distances, np.finfo(np.float32).tiny))
     middle = np.median(logarithms)
-    deviation = _NORMAL_DEVIATION * np.median(np.abs(logarithms - middle))
-    return float(np.exp(middle + _FEATURE_DEVIATIONS * deviation))
+    deviation = max(_NORMAL_DEVIATION * np.median(np.abs(logarithms - middle)), _SMALLEST_DEVIATION)
+    reach = _FEATURE_DEVIATIONS * (1 + _MORE_FOR_FEW / num_patients)
+    return float(np.exp(middle + reach * deviation))
 
 
 def _references(patients: npt.NDArray[np.intp], seed: int) -> npt.NDArray[np.intp]:

@@ -41,7 +41,8 @@ def predict_radiographs(
 
     Args:
         model: a study's folder, or its `model.keras`, with `model.json` beside it.
-        images: PNG or JPEG files; `find_images` lists those of folders and manifests.
+        images: PNG or JPEG files; `steps.image_list.find_images` lists those of folders and
+            manifests.
         pairs: which images are the two views of one visit, as pairs of positions; True for every
             two consecutive images.
 
