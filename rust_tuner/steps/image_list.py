@@ -7,11 +7,9 @@ from pathlib import Path
 
 from rust_tuner.data.csv_text import read_columns
 from rust_tuner.data.faults import Faults
+from rust_tuner.data.image_folder import FoundImage, find_images
 from rust_tuner.data.radiographs import COLUMNS, OPTIONAL_COLUMNS
-from rust_tuner.errors import ImageError
 from rust_tuner.labels import VIEWS
-
-SUFFIXES = (".png", ".jpg", ".jpeg")
 
 _MANIFEST_SUFFIX = ".csv"
 # The name of a view as a word of a file's name, such as in 017_ap.png, 017-LAT.jpg or ap017.png.
@@ -27,60 +25,57 @@ class ImageList:
     Attributes:
         images: the files, each once.
         pairs: positions of the AP and the lateral view of each visit.
-        by_manifest: how many of the pairs a manifest names; names of files tell the others.
+        by_visit: how many of the pairs a manifest or DICOM tags tell; names tell the others.
     """
 
     images: tuple[Path, ...]
     pairs: tuple[Pair, ...]
-    by_manifest: int = 0
+    by_visit: int = 0
 
 
-def find_images(given: Sequence[str | Path]) -> ImageList:
+def list_images(given: Sequence[str | Path]) -> ImageList:
     """Find the images of files, folders and manifests, and pair AP and lateral views.
 
-    A folder stands for all its PNG and JPEG files, also in subfolders. Of a manifest (a CSV file)
-    only the column `image` is needed; with `patient_id`, `visit` and `view` it also names the
-    pairs. Other images are paired if their names differ in the view only: `017_ap.png` and
-    `017_lat.png`, or `ap/017.png` and `lateral/017.png`. Where more than two match, none is paired.
+    A folder stands for all its PNG, JPEG and DICOM files, also in subfolders; tags pair those of
+    one patient, date and side. Of a manifest (a CSV file) only the column `image` is needed; with
+    `patient_id`, `visit` and `view` it also names the pairs. Other images are paired if their names
+    differ in the view only: `017_ap.png` and `017_lat.png`, or `ap/017.png` and `lateral/017.png`.
+    Where more than two match, none is paired.
 
     Args:
         given: files, folders and manifests.
 
     Raises:
-        ImageError: for a folder without images.
-        ManifestError: for a damaged manifest.
+        ManifestError: for a folder without images, or a damaged manifest.
     """
+    # A file that is named itself keeps its path as it was written.
+    written: dict[Path, Path] = {}
     keys: dict[Path, tuple[str, ...] | None] = {}
     for item in map(Path, given):
         if item.is_dir():
-            keys |= {path: keys.get(path) for path in _images_in(item)}
+            keys |= {image.path: _by_tags(image) for image in find_images(item)}
         elif item.suffix.lower() == _MANIFEST_SUFFIX:
             keys |= _images_of(item)
         else:
-            keys.setdefault(item, None)
-    images = tuple(keys)
+            written[item.absolute()] = item
+            keys.setdefault(item.absolute(), None)
+    images = tuple(written.get(path, path) for path in keys)
     named = [None if key is None else (key[:-1], key[-1]) for key in keys.values()]
-    by_manifest = _pairs(named)
-    paired = {position for pair in by_manifest for position in pair}
+    by_visit = _pairs(named)
+    paired = {position for pair in by_visit for position in pair}
     others = [
         None if position in paired or named[position] else _name_and_view(path)
         for position, path in enumerate(images)
     ]
-    pairs = sorted([*by_manifest, *_pairs(others)], key=min)
-    return ImageList(images, tuple(pairs), len(by_manifest))
+    pairs = sorted([*by_visit, *_pairs(others)], key=min)
+    return ImageList(images, tuple(pairs), len(by_visit))
 
 
-def _images_in(folder: Path) -> list[Path]:
-    images = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    if not images:
-        raise ImageError(f"{folder} holds no image; expected files that end in .png or .jpg")
-    return images
+def _by_tags(image: FoundImage) -> tuple[str, ...] | None:
+    """Patient, date, side and view of a DICOM file that has them."""
+    if image.patient_id is None or image.date is None or image.view is None:
+        return None
+    return (image.patient_id, image.date.isoformat(), image.side or "", image.view)
 
 
 def _images_of(manifest: Path) -> dict[Path, tuple[str, ...] | None]:
@@ -93,7 +88,7 @@ def _images_of(manifest: Path) -> dict[Path, tuple[str, ...] | None]:
         if not image:
             faults.add("image is empty; give the path of the image", row=row)
     faults.raise_any()
-    images = [manifest.parent / image for image in cells["image"]]
+    images = [(manifest.parent / image).absolute() for image in cells["image"]]
     names = ("patient_id", "visit", "view")
     if not all(name in cells for name in names):
         return dict.fromkeys(images)

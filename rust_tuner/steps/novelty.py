@@ -56,20 +56,19 @@ def fit_novelty(
     for patient in range(patients.max() + 1):
         is_out = patients == patient
         by_picture[is_out] = _picture_distances(statistics[~is_out], statistics[is_out])
-    limits = (
-        _feature_limit(by_features, int(patients.max()) + 1),
-        _PICTURE_MEDIANS * float(np.median(by_picture)),
-    )
+    feature_limit = _feature_limit(by_features, int(patients.max()) + 1)
+    picture_limit = _PICTURE_MEDIANS * float(np.median(by_picture))
+    limits = feature_limit, picture_limit
     if not all(np.isfinite(limits)) or min(limits) <= 0:
         return None
     mean, whitening = _whitening(statistics)
-    false_alarms = (by_features > limits[0]) | (by_picture > limits[1])
+    false_alarms = (by_features > feature_limit) | (by_picture > picture_limit)
     return Novelty(
         reference=reference,
-        feature_threshold=limits[0],
+        feature_threshold=feature_limit,
         mean=mean,
         whitening=whitening,
-        picture_threshold=limits[1],
+        picture_threshold=picture_limit,
         patients=int(patients.max()) + 1,
         radiographs=len(patients),
         false_alarms=int(false_alarms.sum()),

@@ -41,7 +41,7 @@ def predict_radiographs(
 
     Args:
         model: a study's folder, or its `model.keras`, with `model.json` beside it.
-        images: PNG or JPEG files; `steps.image_list.find_images` lists those of folders and
+        images: PNG or JPEG files; `steps.image_list.list_images` lists those of folders and
             manifests.
         pairs: which images are the two views of one visit, as pairs of positions; True for every
             two consecutive images.

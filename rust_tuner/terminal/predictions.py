@@ -63,10 +63,10 @@ def pairing_note(listed: ImageList) -> str:
     """How AP and lateral views were paired, with an example."""
     if not listed.pairs:
         return "No AP and lateral view could be paired, by a manifest or by name."
-    by_name = len(listed.pairs) - listed.by_manifest
+    by_name = len(listed.pairs) - listed.by_visit
     parts = []
-    if listed.by_manifest:
-        parts.append(f"{listed.by_manifest} by the patient and visit of the manifest")
+    if listed.by_visit:
+        parts.append(f"{listed.by_visit} by patient and visit")
     if by_name:
         parts.append(f"{by_name} by name")
     one, other = (listed.images[position] for position in listed.pairs[-1])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rust_tuner.errors import ImageError, ManifestError
-from rust_tuner.steps.image_list import find_images
+from rust_tuner.errors import ManifestError
+from rust_tuner.steps.image_list import list_images
 
 
 def files(folder, *names):
@@ -29,13 +29,13 @@ def paired(listed):
     ],
 )
 def test_names_that_differ_in_the_view_only_are_a_pair(tmp_path, ap, lateral):
-    listed = find_images(files(tmp_path, lateral, ap))
+    listed = list_images(files(tmp_path, lateral, ap))
     assert paired(listed) == {(ap, lateral)}
-    assert listed.by_manifest == 0
+    assert listed.by_visit == 0
 
 
 def test_folders_may_name_the_view(tmp_path):
-    listed = find_images(files(tmp_path, "ap/1.png", "lateral/1.png", "lateral/2.png"))
+    listed = list_images(files(tmp_path, "ap/1.png", "lateral/1.png", "lateral/2.png"))
     assert listed.pairs == ((0, 1),)
 
 
@@ -50,33 +50,33 @@ def test_folders_may_name_the_view(tmp_path):
     ],
 )
 def test_other_names_are_not_paired(tmp_path, names):
-    assert find_images(files(tmp_path, *names)).pairs == ()
+    assert list_images(files(tmp_path, *names)).pairs == ()
 
 
 def test_a_folder_stands_for_its_images_and_those_of_its_subfolders(tmp_path):
     files(tmp_path, "a.PNG", "b/c.jpg", ".hidden/d.png", "notes.txt", "manifest.csv")
-    listed = find_images([tmp_path, tmp_path / "a.PNG"])
+    listed = list_images([tmp_path, tmp_path / "a.PNG"])
     assert [path.name for path in listed.images] == ["a.PNG", "c.jpg"]
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(ImageError, match="holds no image; expected files that end in"):
-        find_images([tmp_path])
+    with pytest.raises(ManifestError, match="holds no image; expected files that end in"):
+        list_images([tmp_path])
 
 
 def test_a_manifest_names_images_and_pairs(tmp_path):
     table = "image,patient_id,visit,view\nx.png,P1,1,lateral\ny.png,P1,1,ap\nz.png,P1,2,ap\n"
     (tmp_path / "m.csv").write_text(table)
-    listed = find_images([tmp_path / "m.csv"])
+    listed = list_images([tmp_path / "m.csv"])
     assert paired(listed) == {("y.png", "x.png")}
-    assert listed.by_manifest == 1
+    assert listed.by_visit == 1
     assert len(listed.images) == 3
 
 
 def test_a_manifest_needs_no_column_but_the_image(tmp_path):
     (tmp_path / "m.csv").write_text("image\n1_ap.png\n1_lat.png\n")
-    listed = find_images([tmp_path / "m.csv"])
+    listed = list_images([tmp_path / "m.csv"])
     assert paired(listed) == {("1_ap.png", "1_lat.png")}
     (tmp_path / "m.csv").write_text("name\n1_ap.png\n")
     with pytest.raises(ManifestError, match="image"):
-        find_images([tmp_path / "m.csv"])
+        list_images([tmp_path / "m.csv"])
