@@ -32,6 +32,7 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE
 from rust_tuner.terminal.console import prepare_streams
 from rust_tuner.terminal.status import status_lines
+from rust_tuner.terminal.wrapping import print_lines
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -121,8 +122,7 @@ def status(
     Works while a search runs, and on a damaged folder.
     """
     with reporting():
-        for line in status_lines(study):
-            out.print(line, highlight=False, soft_wrap=True)
+        print_lines(out, status_lines(study))
 
 
 @app.command()

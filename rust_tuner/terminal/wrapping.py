@@ -1,6 +1,7 @@
 """Line breaks on the terminal: between words, and in long names after separators."""
 
 import re
+from collections.abc import Iterable
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -10,6 +11,7 @@ from rich.text import Text
 # A piece of a name, with the separators at its end.
 _PIECE = re.compile(r"[^/\\_.\-]*[/\\_.\-]+|[^/\\_.\-]+")
 _LONGEST_SUFFIX = 5
+_JOINED = "\u00a0"
 _INDENT = re.compile(r" *(- )?")
 
 
@@ -19,6 +21,14 @@ def wrap_words(text: str, width: int) -> str:
     Later lines of a paragraph are indented as its first, and below the text of a `- `.
     """
     return "\n".join(line for one in text.split("\n") for line in _wrapped(one, width))
+
+
+def print_lines(console: Console, lines: Iterable[Text]) -> None:
+    """Print lines, wrapped on a terminal; elsewhere each stays one line."""
+    for line in lines:
+        if console.is_terminal and line.cell_len > console.width:
+            line = Text(wrap_words(line.plain, console.width), style=line.style)
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def fold_name(name: str, width: int) -> list[str]:
@@ -80,7 +90,11 @@ def _wrapped(line: str, width: int) -> list[str]:
     start = start if cell_len(start) < width // 2 else ""
     lines = [start]
     is_empty = True
-    for word in line[len(start) :].split():
+    # A number stays with its sign of per cent or its deviation.
+    joined = line[len(start) :].replace(" %", f"{_JOINED}%").replace(" ± ", f"{_JOINED}±{_JOINED}")
+    for word in joined.split(" "):
+        if not word:
+            continue
         room = width - cell_len(lines[-1]) - (0 if is_empty else 1)
         if cell_len(word) <= room:
             lines[-1] += word if is_empty else f" {word}"
@@ -92,4 +106,4 @@ def _wrapped(line: str, width: int) -> list[str]:
                 lines.append(" " * len(start) + first)
             lines += [" " * len(start) + part for part in rest]
         is_empty = False
-    return lines
+    return [line.replace(_JOINED, " ") for line in lines]
