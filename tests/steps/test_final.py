@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from rich.console import Console
 from sklearn.metrics import precision_score, recall_score, roc_auc_score
 from stand_ins import backbone_stand_in
@@ -24,9 +25,17 @@ from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.records.holdout import Holdout, read_holdout
 from rust_tuner.records.looks import HOLDOUT_FILE, MODEL_FILE, PREDICTIONS_FILE
 from rust_tuner.records.model_card import read_card
+from rust_tuner.records.novelty import read_novelty
 from rust_tuner.records.project import read_project
-from rust_tuner.steps.final import assemble, cross_validate_final, fit_final_model
+from rust_tuner.steps.final import (
+    assemble,
+    cross_validate_final,
+    fit_final_model,
+    load_final_model,
+    predict_probabilities,
+)
 from rust_tuner.steps.holdout import FIGURES_FILE, evaluate_holdout, holdout_figures
+from rust_tuner.steps.predict import model_file, predict_radiographs
 from rust_tuner.steps.refit import declared_values, tuned_hypermodel, tuned_values
 from rust_tuner.terminal.holdout import holdout_table
 
@@ -67,6 +76,27 @@ def test_the_hold_out_set_is_looked_at_once_and_shown_again(final_study):
     )
     assert {path: path.read_bytes() for path in final.rglob("*") if path.is_file()} == before
     assert found["date"]
+
+
+def test_the_final_model_comes_with_what_new_images_are_compared_with(final_study, tmp_path):
+    study, _ = final_study
+    development, holdout = sides_of(study)
+    card = read_card(model_file(study.directory))
+    novelty = read_novelty(model_file(study.directory), card)
+    assert novelty.radiographs == len(development) == len(novelty.reference)
+    assert novelty.patients == len(set(development.radiographs.patient_ids))
+    noise = np.random.default_rng(0).integers(0, 256, (90, 80), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    # The hold-out set has been looked at, so the model may read it.
+    images = [tmp_path / "noise.png", *holdout.radiographs.images]
+    found = predict_radiographs(study.directory, images)
+    assert found["unlike"].iloc[0]
+    assert found["distance"].iloc[1:].notna().all()
+    # The probabilities are those of the whole model.
+    values = np.stack([load_image(path, size=card.input.image_size) for path in images])
+    model = load_final_model(model_file(study.directory), image_size=card.input.image_size)
+    expected = predict_probabilities(model, values)
+    np.testing.assert_allclose(found[list(LABELS[NUM_VIEWS:])], expected[:, NUM_VIEWS:], rtol=1e-5)
 
 
 @pytest.mark.numerical
