@@ -30,7 +30,7 @@ MODEL_NAMES = {
 }
 
 _FIGURES = AUROCS
-_FEW_POSITIVES = 10
+FEW_POSITIVES = 10
 _RANDOM = "random"
 
 
@@ -261,12 +261,12 @@ def _holdout_warnings(records: StudyRecords) -> list[str]:
             "The hold-out set has not been evaluated: nothing here says how well the model "
             "performs on new patients."
         ]
-    few = [row for row in records.holdout.labels if row.positives < _FEW_POSITIVES]
+    few = [row for row in records.holdout.labels if row.positives < FEW_POSITIVES]
     if not few:
         return []
     labels = ", ".join(f"{row.label} ({row.positives})" for row in few)
     return [
-        f"Hold-out set, labels with fewer than {_FEW_POSITIVES} positives: {labels}. Their figures "
+        f"Hold-out set, labels with fewer than {FEW_POSITIVES} positives: {labels}. Their figures "
         "are very uncertain or undefined."
     ]
 
