@@ -366,7 +366,7 @@ def _wide(main: _Main, number: int) -> list[str]:
     if pd.isna(low) or pd.isna(high):
         return [f"{number} patients are too few for an interval of the AUROC."]
     assert low is not None and high is not None and value is not None
-    if max(high - value, value - low) <= _WIDE:
+    if number >= FEW_PATIENTS and max(high - value, value - low) <= _WIDE:
         return []
     few = "are few" if number < FEW_PATIENTS else "leave much open"
     return [f"{number} patients {few}: the AUROC may be anywhere from {low:.2f} to {high:.2f}."]
