@@ -117,6 +117,10 @@ class LiveView:
         current: the one that was written to last, or None.
         best_score: the score of the best trial of the current one, as text; empty without.
         best_values: its hyperparameters.
+        best_trial: its id; empty without.
+        scores: the scores of the current one's trials by the same figure, in the order of their
+            run.
+        view_only: the view-only baseline of that figure, or None.
         curves: those of the running trial, else of the last one, or None.
         latest: the trials that began last, the newest first.
         is_evaluated: whether the hold-out set has been evaluated.
@@ -127,6 +131,9 @@ class LiveView:
     current: LiveStep | None
     best_score: str
     best_values: tuple[tuple[str, str], ...]
+    best_trial: str
+    scores: tuple[float, ...]
+    view_only: float | None
     curves: Curves | None
     latest: tuple[LiveTrial, ...]
     is_evaluated: bool
@@ -154,6 +161,13 @@ def live_view(directory: Path) -> LiveView:
         current=next((step for step in steps if step.name == current), None),
         best_score="" if project is None or best is None else _score(project, best),
         best_values=() if best is None else _values(best),
+        best_trial="" if best is None else best.trial,
+        scores=()
+        if project is None or best is None
+        else _scores(project, _metric_of(project, best)),
+        view_only=None
+        if project is None or best is None
+        else project.run.view_only.get(f"val_{_metric_of(project, best)}"),
         curves=None if project is None else _curves(project, is_running=holder is not None),
         latest=() if project is None else _latest(project, is_running=holder is not None),
         is_evaluated=(directory / FINAL / HOLDOUT_FILE).is_file(),
@@ -219,6 +233,11 @@ def _score(project: Project, best: TrialRecord) -> str:
     found = best.interval(name)
     interval = "" if np.isnan(found.low) else f" ({found.low:.3f} to {found.high:.3f})"
     return f"{METRICS.get(name, name)} {found.value:.3f}{interval}"
+
+
+def _scores(project: Project, metric: str) -> tuple[float, ...]:
+    values = (trial.metrics.get(f"val_{metric}") for trial in project.trials)
+    return tuple(value for value in values if value is not None and not np.isnan(value))
 
 
 def _metric_of(project: Project, trial: TrialRecord) -> str:

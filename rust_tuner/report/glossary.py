@@ -172,8 +172,7 @@ def explained(text: str) -> Markup:
 def term_link(term: Term, text: str) -> Markup:
     """A word that shows its meaning, and leads to its entry."""
     return Markup(
-        '<a class="term" href="#{anchor}" aria-describedby="{anchor}">{text}'
-        '<span class="tip" aria-hidden="true">{meaning}</span></a>'
+        '<a class="term" href="#{anchor}" aria-describedby="{anchor}" title="{meaning}">{text}</a>'
     ).format(anchor=term.anchor, text=text, meaning=term.meaning)
 
 

@@ -70,15 +70,25 @@ addEventListener("resize", mark);
 document.addEventListener("toggle", mark, true);
 document.addEventListener("scroll", mark, true);
 mark();
+const tip = document.getElementById("tip");
+const hide = () => { tip.hidden = true; tip.term = null; };
 for (const term of document.querySelectorAll("a.term")) {
+  const meaning = term.title;
+  term.removeAttribute("title");
+  const show = () => { tip.textContent = meaning; tip.hidden = false; };
+  term.addEventListener("pointerenter", event => { if (event.pointerType === "mouse") show(); });
+  term.addEventListener("pointerleave", event => { if (event.pointerType === "mouse") hide(); });
+  term.addEventListener("focus", show);
+  term.addEventListener("blur", hide);
   term.addEventListener("click", event => {
-    if (term.classList.toggle("open")) event.preventDefault();
+    if (event.pointerType === "touch" && tip.term !== term) {
+      event.preventDefault();
+      show();
+      tip.term = term;
+    }
   });
-  term.addEventListener("blur", () => term.classList.remove("open"));
 }
-document.addEventListener("keydown", event => {
-  if (event.key === "Escape") document.activeElement.blur();
-});
+document.addEventListener("keydown", event => { if (event.key === "Escape") hide(); });
 addEventListener("beforeprint", () => {
   for (const item of document.querySelectorAll("main details:not(.menu)")) item.open = true;
 });

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from rust_tuner import __version__
 from rust_tuner.analysis.live import LiveView
 from rust_tuner.analysis.next_step import command
-from rust_tuner.figures.live import curves_svg
+from rust_tuner.figures.live import curves_svg, scores_svg
 from rust_tuner.progress import duration
 from rust_tuner.report.templating import environment
 
@@ -26,10 +26,6 @@ source.addEventListener("view", event => {
 source.addEventListener("open", () => { state.textContent = "live"; });
 source.addEventListener("error", () => {
   state.textContent = "not connected: rust-tuner watch has ended";
-});
-document.addEventListener("click", event => {
-  const term = event.target.closest("a.term");
-  if (term) { term.classList.toggle("open"); event.preventDefault(); }
 });
 """
 
@@ -72,6 +68,13 @@ def live_part(directory: Path, view: LiveView) -> str:
             state=_state(view),
             is_running=view.holder is not None,
             curves=None if view.curves is None else Markup(curves_svg(view.curves)),
+            scores=Markup(
+                scores_svg(
+                    view.scores, total=0 if step is None else step.total, view_only=view.view_only
+                )
+            )
+            if view.scores
+            else None,
             duration=duration,
             resume=None if step is None else command(step.command, directory),
             first=command("regime1", directory),
