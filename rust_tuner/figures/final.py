@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from rust_tuner.analysis.drawn import precision_steps
@@ -32,7 +33,7 @@ FloatArray = npt.NDArray[np.float64]
 # The colours of a right answer, and of one that is off by 1 and by more points.
 _OFF_BY = (BLUE, ORANGE, VERMILION)
 # The opacity of the rarest and of the only answer; black and white text stay legible on both.
-_FAINTEST, _STRONGEST = 0.15, 0.7
+_FAINTEST, _FAINTEST_WRONG, _STRONGEST = 0.15, 0.35, 0.7
 _COLOURS = (BLUE, ORANGE, GREEN, VERMILION)
 _STYLES = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1.2, 1, 1.2)))
 
@@ -114,8 +115,10 @@ def draw_confusion(counts: pd.DataFrame, *, figure: Figure) -> None:
             fontsize=SMALLEST_TEXT,
         )
     figure.suptitle("Radiographs that show the cortex; how many agree", ha="left", x=0.01)
-    figure.supxlabel("Most likely score", fontsize=7.5)
-    figure.supylabel("True score", fontsize=7.5)
+    for axes in panels[1]:
+        axes.set_xlabel("Most likely score")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("True score")
     names = ("right", "off by 1", "off by 2 or 3")
     patches = [
         Patch(facecolor=(*colour, _STRONGEST), edgecolor=colour, linewidth=0.5, label=name)
@@ -129,9 +132,10 @@ def _draw_cell(axes: Axes, row: dict[Hashable, Any]) -> None:
     across, up, share = row["predicted_score"], row["true_score"], row["share"]
     distance = abs(across - up)
     colour = _OFF_BY[min(distance, 2)]
-    has_any = bool(row["count"])
+    faintest = _FAINTEST_WRONG if distance else _FAINTEST
     # Transparent, so that it lies on light paper and on dark alike.
-    face = to_rgba(colour, _FAINTEST + (_STRONGEST - _FAINTEST) * share) if has_any else "none"
+    strength = faintest + (_STRONGEST - faintest) * share
+    face = to_rgba(colour, strength) if row["count"] else "none"
     cell = Rectangle(
         (across - 0.46, up - 0.46),
         0.92,
@@ -201,7 +205,7 @@ def is_drawn(row: Mapping[Any, Any]) -> bool:
 def _draw_scores(
     points: pd.DataFrame, *, axes: Axes, x: str, y: str, figure_name: str, num_columns: int
 ) -> None:
-    total = 0
+    total, handles = 0, []
     for score, colour, style in zip(SCORES, _COLOURS, _STYLES, strict=True):
         rows = points[points["score"] == score]
         if rows.empty:
@@ -210,7 +214,8 @@ def _draw_scores(
         total = int(first["rows"])
         number = f"n = {first['positives']:.0f}"
         if not is_drawn(first.to_dict()):
-            axes.plot([], [], linestyle="none", label=f"{score}: too few ({number})")
+            label = f"{score}: too few ({number})"
+            handles.append(Line2D([], [], linestyle="none", label=label))
             continue
         area_text = f"{first[figure_name]:.2f} ({number})"
         if figure_name == "average_precision":
@@ -218,9 +223,11 @@ def _draw_scores(
         across, up = (rows[name].to_numpy(dtype=np.float64) for name in (x, y))
         if y == "precision":
             across, up = precision_steps(across, up)
-        axes.plot(across, up, color=colour, linestyle=style, label=f"{score}: {area_text}")
+        label = f"{score}: {area_text}"
+        handles += axes.plot(across, up, color=colour, linestyle=style, label=label)
     axes.set_title(f"{points['cortex'].iloc[0] if len(points) else ''}, n = {total}", fontsize=7)
     axes.legend(
+        handles=handles,
         loc="upper center",
         bbox_to_anchor=(0.5, -0.42),
         ncols=num_columns,

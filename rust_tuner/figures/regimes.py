@@ -237,7 +237,7 @@ def draw_regime_2(
     if np.isfinite(values).any():
         row, column = divmod(int(np.nanargmax(values)), values.shape[1])
         name = "best"
-        if best is not None and pd.notna(trials.loc[best, score]):
+        if best is not None and not trials[score].isna().loc[best]:
             highest = values[row, column]
             row = int(np.flatnonzero(rates == trials.loc[best, "learning_rate"])[0])
             column = int(np.flatnonzero(epsilons == trials.loc[best, "epsilon"])[0])

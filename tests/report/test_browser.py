@@ -126,7 +126,7 @@ def test_the_whole_answer_is_on_the_first_screen(page, index, width, height):
 def test_a_term_explains_itself_to_mouse_keyboard_and_touch(page, index):
     page.show(width=1280)
     page.open(index)
-    tip = "(() => { const t = document.getElementById('tip'); return t.hidden ? '' : t.innerText; })()"
+    tip = "[document.getElementById('tip')].map(t => t.hidden ? '' : t.innerText)[0]"
     term = "document.querySelector('.sentence a.term')"
     assert page.evaluate(tip) == ""
     x, y = page.evaluate(

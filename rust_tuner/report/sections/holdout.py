@@ -123,7 +123,8 @@ def _draw_curves(
     section: Section, labels: pd.DataFrame, what: str, curves: Callable[[], Picture]
 ) -> None:
     """Draw curves where a label has enough positives for one; else say so."""
-    counts = labels.groupby(["cortex", "score"])["positive"].agg(positives="sum", rows="size")
+    of_label = labels.groupby(["cortex", "score"])["positive"]
+    counts = pd.DataFrame({"positives": of_label.sum(), "rows": of_label.size()})
     if not any(map(is_drawn, counts.to_dict("records"))):
         # Without any visible cortex this raises what is wrong.
         curves() if labels.empty else section.missing.append(

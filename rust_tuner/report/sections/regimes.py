@@ -217,7 +217,7 @@ def _search(shown: _Shown, room: Room) -> Picture:
             f"{key} {short_number(best.values[key])}" for key in searched_values(project)
         )
         what = "best" if shown.is_objective else "chosen one"
-        alt += f", the {what} {table.loc[shown.best, 'score']:.3f} at {values}"
+        alt += f", the {what} {table['score'].astype('float64').loc[shown.best]:.3f} at {values}"
     caption = f"{shown.title}. {seen} {_count(table)} trials. {_tied_note(table)}{shown.note}"
     return room.picture(shown.files, axes.figure, table, caption=caption.strip(), alt=f"{alt}.")
 
