@@ -188,7 +188,9 @@ def _before_searches(records: StudyRecords) -> tuple[str, str, _Main | None, int
     if study is None:
         sentence = "No part of this study can be read, so there is no result."
         return "Nothing to read", sentence, None, 0
-    sealed = "" if records.split is None else f"; {len(records.split.holdout)} are set aside"
+    sealed = (
+        "" if records.split is None else f"; {len(records.split.holdout)} patients are set aside"
+    )
     sentence = (
         f"**{study.radiographs} radiographs of {study.patients} patients** are prepared{sealed}. "
         "Nothing has been trained yet, so there is no result."

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rust_tuner.analysis.against_view import PARTS, study_standings
+from rust_tuner.analysis.next_step import command
 from rust_tuner.analysis.reproduction import preset_of
 from rust_tuner.records.baselines import CHANCE, FROZEN_BASELINES, VIEW_ONLY
 from rust_tuner.records.folder import StudyRecords
@@ -32,6 +33,11 @@ MODEL_NAMES = {
 _FIGURES = AUROCS
 FEW_POSITIVES = 10
 _RANDOM = "random"
+_STEPS = {
+    "Regime I": "regime1",
+    "Regime II": "regime2",
+    "The tuned model's cross-validation": "final",
+}
 
 
 @dataclass(frozen=True)
@@ -281,7 +287,11 @@ def _search_warnings(records: StudyRecords) -> list[str]:
         ended = sum(trial.has_ended for trial in project.trials)
         total = project.run.num_trials
         if ended < total:
-            found.append(f"{name} is not finished: {ended} of {total} trials.")
+            step = _STEPS[name]
+            found.append(
+                f"{name} is not finished: {ended} of {total} trials. To resume it: "
+                f"{command(step, records.directory)}"
+            )
         failed = [trial for trial in project.trials if trial.status == "FAILED"]
         if failed:
             reason = (failed[0].message or "no reason recorded").splitlines()[0]
@@ -300,16 +310,17 @@ def _search_warnings(records: StudyRecords) -> list[str]:
     if nested is not None and len(nested.outer) < nested.outer_folds:
         found.append(
             f"Nested cross-validation is not finished: {len(nested.outer)} of "
-            f"{nested.outer_folds} outer folds."
+            f"{nested.outer_folds} outer folds. To resume it: "
+            f"{command('nested', records.directory)}"
         )
     missing = [
-        title
-        for title, part in (
-            ("First models", records.baselines or None),
-            ("Regime I", records.regime_1),
-            ("Regime II", records.regime_2),
-            ("The tuned model's cross-validation", records.cross_validation),
-            ("The checks", records.checks),
+        f"{title} ({command(step, records.directory)})"
+        for title, step, part in (
+            ("First models", "baselines", records.baselines or None),
+            ("Regime I", "regime1", records.regime_1),
+            ("Regime II", "regime2", records.regime_2),
+            ("The tuned model's cross-validation", "final", records.cross_validation),
+            ("The checks", "check", records.checks),
         )
         if part is None
     ]

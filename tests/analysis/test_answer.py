@@ -49,7 +49,10 @@ def of(folder):
 def test_a_prepared_study_says_what_is_ready_and_starts_regime_1(prepared):
     found = of(prepared)
     assert found.stage == "Prepared"
-    assert "**120 radiographs of 60 patients** are prepared; 15 are set aside" in found.sentence
+    assert (
+        "**120 radiographs of 60 patients** are prepared; 15 patients are set aside"
+        in found.sentence
+    )
     assert found.reliance == "nothing yet"
     assert "Only 15 patients are set aside, so their figures will have wide intervals." in (
         found.reasons

@@ -458,7 +458,7 @@ def test_a_study_that_is_only_prepared_has_a_page(tmp_path):
         "120 radiographs of 60 patients are prepared",
         "There is nothing to rely on yet",
         "nothing here says how well the model performs on new patients",
-        "Not run yet: First models, Regime I, Regime II",
+        f"Not run yet: First models (rust-tuner baselines {tmp_path}), Regime I (",
     ):
         assert told in page.text
     assert "120 radiographs of 60 patients" in page.text
