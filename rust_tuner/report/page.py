@@ -1,6 +1,7 @@
 """The building blocks of the page: sections with tables and figures, and cells as text."""
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from rust_tuner.figures.style import (
     save_figure,
 )
 from rust_tuner.records.folder import DAMAGED
+from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import short_number
 
 Cell = tuple[str, float | None]
@@ -79,6 +81,20 @@ class PageTable:
     rows: Sequence[Sequence[Cell]]
     files: Mapping[str, str] = field(default_factory=dict)
     marked: Sequence[str] = ()
+
+    @property
+    def shown(self) -> "PageTable":
+        """The table without columns that have a heading but no text."""
+        kept = [
+            column
+            for column in range(len(self.header))
+            if any(row[column][0] for row in self.rows) or not self.rows
+        ]
+        if len(kept) == len(self.header):
+            return self
+        header = [self.header[column] for column in kept]
+        rows = [[row[column] for column in kept] for row in self.rows]
+        return dataclasses.replace(self, header=header, rows=rows)
 
 
 @dataclass
@@ -233,6 +249,15 @@ def results(
             header.append("± SD")
     cells = [[cell for column in columns for cell in _cells(column, row)] for row in rows]
     return PageTable(caption, header, cells, files)
+
+
+def cortices_first(columns: Sequence[Column]) -> list[Column]:
+    """Columns in their order, but figures of visible cortices before those of the 18 labels."""
+    ordered = list(columns)
+    for place, (label, cortex) in enumerate(itertools.pairwise(columns)):
+        if cortex.name == label.name.replace(LABEL_SCOPE.metric, CORTEX_SCOPE.metric) != label.name:
+            ordered[place : place + 2] = [cortex, label]
+    return ordered
 
 
 def _cells(column: Column, row: Mapping[Any, Any]) -> list[Cell]:

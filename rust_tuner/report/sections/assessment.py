@@ -91,7 +91,9 @@ def tell_worth(section: Section, project: Project, table: pd.DataFrame) -> None:
         table: its trials, from `trials_table`.
     """
     best = project.best
-    intervals = {} if best is None else {name: best.interval(name) for name in METRICS_TOLD}
+    intervals = (
+        {} if best is None else {name: best.interval(name) for name in reversed(METRICS_TOLD)}
+    )
     scores = "; ".join(
         f"{METRICS[name]} {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
         for name, found in intervals.items()

@@ -15,7 +15,7 @@ from rust_tuner.figures.style import new_axes
 from rust_tuner.records.baselines import baseline_results
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import Project
-from rust_tuner.report.page import Picture, Room, Section, attempt, folded, results
+from rust_tuner.report.page import Picture, Room, Section, attempt, cortices_first, folded, results
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import METRICS
 
@@ -43,7 +43,7 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
         note = tie_note(models, name="model", score=metric, spread=f"{metric}_std")
         section.lead += [note] if note else []
         title, rows = "First models, chance and view only", models.to_dict("records")
-        section.tables.append(results(title, rows, baseline_columns(), files))
+        section.tables.append(results(title, rows, cortices_first(baseline_columns()), files))
 
     def side_by_side() -> None:
         # This raises an error if the models were not compared on the same data.

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from rust_tuner.analysis.answer import tied_clause
 from rust_tuner.analysis.columns import trial_columns
 from rust_tuner.analysis.drawn import with_boxes, with_means
 from rust_tuner.analysis.next_step import command, is_unfinished
@@ -29,7 +28,7 @@ from rust_tuner.figures.style import DOUBLE_WIDTH, new_axes, new_figure
 from rust_tuner.records.noise import NoiseFloor
 from rust_tuner.records.project import REGIME_1, Project
 from rust_tuner.records.trial_tables import history_table, hyperparameter_columns
-from rust_tuner.report.page import Picture, Room, Section, attempt, folded, results
+from rust_tuner.report.page import Picture, Room, Section, attempt, cortices_first, folded, results
 from rust_tuner.report.sections.assessment import tell_worth
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE, SCOPES
 from rust_tuner.words import METRICS, short_number
@@ -166,7 +165,7 @@ def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float 
     )
     section.lead.append(
         f"Best: trial {best.trial} with {project.objective} {best.score:.4f}, a selection score: "
-        f"{values}. {tied_clause(project)}".strip()
+        f"{values}."
     )
     steps = [trial.one_step for trial in project.trials if trial.score is not None]
     if any(steps):
@@ -322,4 +321,4 @@ def _trials(section: Section, room: Room, project: Project, name: str) -> None:
     metrics = [scope.objective for scope in SCOPES if scope.objective in table]
     columns = trial_columns(values, metrics, objective=project.objective)
     rows = table.sort_values("rank", na_position="last").to_dict("records")
-    section.tables.append(results("Trials, the best first", rows, columns, files))
+    section.tables.append(results("Trials, the best first", rows, cortices_first(columns), files))
