@@ -107,7 +107,7 @@ def answer(records: StudyRecords) -> Answer:
         reliance=reliance,
         reasons=tuple(reasons[:_REASONS_SHOWN]),
         best=best_values(records),
-        next=next_step(records),
+        next=next_step(records, is_reliable=reliance != "no"),
     )
 
 
@@ -272,7 +272,7 @@ def _figures_text(main: _Main) -> str:
 def _ends(row: dict[str, Any], digits: int) -> list[str]:
     low, high = row.get("low"), row.get("high")
     if pd.isna(low) or pd.isna(high):
-        return ["too few for an interval"]
+        return ["too few patients for an interval"]
     return [f"95 % interval {low:z.{digits}f} to {high:z.{digits}f}"]
 
 
@@ -330,8 +330,10 @@ def _not_above(records: StudyRecords) -> list[str]:
         found = () if last is None else standings(last[1])
     for item in found:
         if item.metric == CORTEX_SCOPE.metric and item.doubt:
-            doubt = item.doubt if item.gain is None else item.doubt.partition(":")[0]
-            return [f"The AUROC of visible cortices: {doubt}."]
+            what = "The AUROC of visible cortices"
+            if item.gain is None:
+                return [f"{what}: {item.doubt}."]
+            return [f"{what} {item.doubt.partition(':')[0]}."]
     return []
 
 

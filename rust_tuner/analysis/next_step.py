@@ -1,11 +1,13 @@
 """The command that naturally comes next in a study, and why; from its records only."""
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import Project
+from rust_tuner.scope import CORTEX_SCOPE
 
 # Patients of a hold-out set below which its figures are too uncertain to settle a question.
 FEW_PATIENTS = 50
@@ -29,10 +31,15 @@ def is_unfinished(project: Project) -> bool:
     return sum(trial.has_ended for trial in project.trials) < project.run.num_trials
 
 
-def next_step(records: StudyRecords) -> NextStep:
-    """What to run next: the first step that is missing or unfinished, else what follows a study."""
-    folder = records.directory
-    return _search_step(records) or _final_step(records) or _afterwards(records, folder)
+def next_step(records: StudyRecords, *, is_reliable: bool = True) -> NextStep:
+    """What to run next: the first step that is missing or unfinished, else what follows a study.
+
+    Args:
+        records: the study.
+        is_reliable: whether its result can be relied on at all; otherwise its model is not used.
+    """
+    step = _search_step(records) or _final_step(records) or _afterwards(records)
+    return step or (_use(records) if is_reliable else _try_again(records))
 
 
 def _search_step(records: StudyRecords) -> NextStep | None:
@@ -75,12 +82,12 @@ def _final_step(records: StudyRecords) -> NextStep | None:
     return None
 
 
-def _afterwards(records: StudyRecords, folder: Path) -> NextStep:
-    """What follows a finished study."""
+def _afterwards(records: StudyRecords) -> NextStep | None:
+    """What makes a finished study's answer better."""
+    folder = records.directory
     searched = records.regime_2 or records.regime_1 or records.cross_validation
     weights = None if searched is None else searched.run.subject.weights
-    study = records.study
-    manifest = "MANIFEST.csv" if study is None else str(folder / study.manifest)
+    study, manifest = records.study, _manifest(records)
     if weights is not None and weights.asked == "random":
         options = ("--manifest", manifest, "--weights", "imagenet")
         return NextStep(
@@ -101,9 +108,33 @@ def _afterwards(records: StudyRecords, folder: Path) -> NextStep:
         return NextStep(command("nested", folder), why)
     if records.nested is not None and len(records.nested.outer) < records.nested.outer_folds:
         return NextStep(command("nested", folder), "nested cross-validation is not finished")
-    model = folder / "final" / "model.keras"
+    return None
+
+
+def _use(records: StudyRecords) -> NextStep:
+    model = records.directory / "final" / "model.keras"
     why = "every step is finished; this reads new radiographs with the final model"
     return NextStep(f"{shlex.join(['rust-tuner', 'predict', str(model)])} IMAGE...", why)
+
+
+def _try_again(records: StudyRecords) -> NextStep:
+    """Another study, where this one's model is not to be used."""
+    options = ["--manifest", _manifest(records)]
+    protocol = {} if records.study is None else records.study.protocol
+    if protocol.get("objective") == CORTEX_SCOPE.objective:
+        why = "more patients may help, or other pretrained weights (--weights FILE)"
+    else:
+        options += ["--protocol", "clinical"]
+        why = (
+            "more patients may help, and the clinical protocol searches for what reads the visible "
+            "cortices best"
+        )
+    return NextStep(command("study", _another(records.directory), *options), why)
+
+
+def _manifest(records: StudyRecords) -> str:
+    study = records.study
+    return "MANIFEST.csv" if study is None else os.path.normpath(records.directory / study.manifest)
 
 
 def _another(folder: Path) -> Path:

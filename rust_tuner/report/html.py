@@ -38,6 +38,8 @@ INDEX = "index.html"
 
 # A table with more rows shows the first ones, and folds away the whole.
 _LONG_TABLE, _FIRST_ROWS = 40, 10
+# Warnings beyond these, which come first for being the most serious, fold away.
+_SHOWN_WARNINGS = 7
 
 # Sorts a table by the column whose heading is clicked, says where a table goes on to the right,
 # explains a term at the first touch, and unfolds all for printing. The page is whole without it.
@@ -171,6 +173,7 @@ def _write(records: StudyRecords, folder: Path) -> Path:
         reproduction=reproduction(records),
         checklists=checklists,
         terms=TERMS,
+        shown_warnings=_SHOWN_WARNINGS,
         long=_LONG_TABLE,
         first=_FIRST_ROWS,
         script=Markup(_SCRIPT),

@@ -137,6 +137,8 @@ def test_answers_that_are_chance_are_not_to_be_relied_on(finished):
     table.to_csv(finished / "final" / "predictions.csv", index=False)
     found = of(finished)
     assert found.title == "Do not rely on it"
+    assert "rust-tuner predict" not in found.next.command
+    assert "--protocol clinical" in found.next.command
     assert "cannot be distinguished from" in found.reasons[0] or "lies below" in found.reasons[0]
 
 
@@ -230,7 +232,7 @@ def judged(tmp_path_factory):
 def test_a_search_that_knows_only_the_view_is_not_to_be_relied_on(judged):
     found = answer(read_study(judged))
     assert found.reliance == "no"
-    assert found.reasons[0].startswith("The AUROC of visible cortices: ")
+    assert found.reasons[0].startswith("The AUROC of visible cortices ")
     records = dataclasses.replace(read_study(judged), regime_2=None)
     assert answer(records).reliance == "not yet"
 

@@ -61,14 +61,17 @@ def draw_holdout(
         chapters.cortices,
         {"confusion matrices": lambda: _confusion(room, predictions)},
     )
-    for what, curves in (
-        ("ROC curves", functools.partial(_roc, room, labels)),
-        ("precision-recall curves", functools.partial(_precision_recall, room, labels)),
-    ):
-        attempt(
-            chapters.cortices,
-            f"The figure of the {what}",
-            functools.partial(_draw_curves, chapters.cortices, labels, what, curves),
+    if labels.empty or _has_curves(labels):
+        curves = {
+            "ROC curves": lambda: _roc(room, labels),
+            "precision-recall curves": lambda: _precision_recall(room, labels),
+        }
+        _draw(chapters.cortices, curves)
+    else:
+        chapters.cortices.missing.append(
+            "No ROC and precision-recall curves are drawn: no score of a cortex has "
+            f"{FEWEST_DRAWN} radiographs with it and {FEWEST_DRAWN} without. Their figures, with "
+            "intervals, are in the tables below."
         )
     errors = worst_errors(predictions)
     if errors.empty:
@@ -119,20 +122,11 @@ def _draw_totals(
     _draw(section, steps)
 
 
-def _draw_curves(
-    section: Section, labels: pd.DataFrame, what: str, curves: Callable[[], Picture]
-) -> None:
-    """Draw curves where a label has enough positives for one; else say so."""
+def _has_curves(labels: pd.DataFrame) -> bool:
+    """Whether any score of a cortex has enough radiographs for a curve."""
     of_label = labels.groupby(["cortex", "score"])["positive"]
     counts = pd.DataFrame({"positives": of_label.sum(), "rows": of_label.size()})
-    if not any(map(is_drawn, counts.to_dict("records"))):
-        # Without any visible cortex this raises what is wrong.
-        curves() if labels.empty else section.missing.append(
-            f"No {what} are drawn: no score of a cortex has {FEWEST_DRAWN} radiographs with it and "
-            f"{FEWEST_DRAWN} without. Their figures, with intervals, are in the tables below."
-        )
-        return
-    section.pictures.append(curves())
+    return any(map(is_drawn, counts.to_dict("records")))
 
 
 def _worst(section: Section, room: Room, errors: pd.DataFrame) -> None:
