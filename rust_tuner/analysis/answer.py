@@ -25,6 +25,7 @@ from rust_tuner.analysis.study_figures import (
 )
 from rust_tuner.analysis.verdict import FEW_POSITIVES, MODEL_NAMES, SEARCH_NAMES
 from rust_tuner.metrics.figure import CORTEX_GROUP, VISITS
+from rust_tuner.models.weights import UNTRAINED
 from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 from rust_tuner.records.rows import out_of_fold_predictions
@@ -285,8 +286,8 @@ def _reliance(records: StudyRecords, main: _Main | None, number: int) -> tuple[R
         reasons = (
             ["No trial has a score yet."] if records.projects else ["No model is trained yet."]
         )
-        return "nothing yet", [*_random_weights(records), *reasons, *_few_prepared(records)]
-    grave = [*_random_weights(records), *_failed_checks(records), *_not_above(records)]
+        return "nothing yet", [*_untrained(records), *reasons, *_few_prepared(records)]
+    grave = [*_untrained(records), *_failed_checks(records), *_not_above(records)]
     if main.auroc is None:
         grave.append("The AUROC of visible cortices is undefined.")
     if records.holdout is None:
@@ -304,16 +305,18 @@ def _reliance(records: StudyRecords, main: _Main | None, number: int) -> tuple[R
     return ("with caution", light) if light else ("yes", ["Research use only."])
 
 
-def _random_weights(records: StudyRecords) -> list[str]:
+def _untrained(records: StudyRecords) -> list[str]:
     runs = (records.regime_2, records.regime_1, records.cross_validation)
     asked = [
         project.run.subject.weights.asked
         for project in runs
         if project is not None and project.run.subject.weights is not None
     ]
-    if "random" not in asked:
-        return []
-    return ["The backbone has random weights, so no figure says anything about radiographs."]
+    return [
+        f"The backbone {fault}, so no figure says anything about radiographs of patients."
+        for kind, fault in UNTRAINED.items()
+        if kind in asked
+    ]
 
 
 def _failed_checks(records: StudyRecords) -> list[str]:

@@ -5,6 +5,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from rust_tuner.models.weights import UNTRAINED
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import Project
 from rust_tuner.scope import CORTEX_SCOPE
@@ -88,11 +89,11 @@ def _afterwards(records: StudyRecords) -> NextStep | None:
     searched = records.regime_2 or records.regime_1 or records.cross_validation
     weights = None if searched is None else searched.run.subject.weights
     study, manifest = records.study, _manifest(records)
-    if weights is not None and weights.asked == "random":
+    if weights is not None and weights.asked in UNTRAINED:
         options = ("--manifest", manifest, "--weights", "imagenet")
         return NextStep(
             command("study", _another(folder), *options),
-            "a backbone with pretrained weights can learn what this random one cannot",
+            "a backbone that was trained on photographs or radiographs can learn what this one cannot",
         )
     if study is not None and study.is_small:
         return NextStep(

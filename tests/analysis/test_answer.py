@@ -150,7 +150,7 @@ def test_random_weights_are_the_first_reason_and_other_weights_the_next_step(pre
     table.to_csv(prepared / "final" / "predictions.csv", index=False)
     found = of(prepared)
     assert found.reliance == "no"
-    assert "random weights" in found.reasons[0]
+    assert "The backbone was never trained" in found.reasons[0]
     assert "--weights imagenet" in found.next.command
     assert "my study-2" in found.next.command
 
