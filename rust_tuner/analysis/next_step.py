@@ -93,7 +93,7 @@ def _afterwards(records: StudyRecords) -> NextStep | None:
         options = ("--manifest", manifest, "--weights", "imagenet")
         return NextStep(
             command("study", _another(folder), *options),
-            "a backbone that was trained on photographs or radiographs can learn what this one cannot",
+            "this backbone has not seen photographs or radiographs; one that has can do better",
         )
     if study is not None and study.is_small:
         return NextStep(

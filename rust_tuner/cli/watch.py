@@ -31,8 +31,8 @@ def watch(
     """Show the progress of a study in a browser.
 
     The page is on this machine only (127.0.0.1), and changes as trials end: progress, curves, best
-    so far, time left. It links to the report, and works while a search runs in another terminal, and never writes to the
-    study. Ctrl-C ends it.
+    so far, time left. It links to the report. It works while a search runs in another terminal, and
+    never writes to the study. Ctrl-C ends it.
     """
     with reporting():
         from rust_tuner.records.folder import require_study
