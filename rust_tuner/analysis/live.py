@@ -269,8 +269,7 @@ def _curves(project: Project, *, is_running: bool) -> Curves | None:
         if not drawn:
             continue
         unended = "running" if is_running else "unfinished"
-        state = f"score {trial.score:.3f}" if trial.score is not None else trial.status.lower()
-        state = state if trial.has_ended else unended
+        state = trial.status.lower() if trial.has_ended else unended
         number = project.run.subject.num_folds
         return Curves(
             title=f"Trial {trial.trial} ({state}): {len(drawn)} of {number} folds",

@@ -77,7 +77,7 @@ def test_curves_are_those_of_the_running_trial(study):
 
 def test_a_trial_without_any_fold_yet_leaves_the_curves_of_the_one_before(study):
     stop_in_the_middle(study / "regime_1" / "trial_0002", finished=0)
-    assert live_view(study).curves.title == "Trial 0001 (score 0.744): 3 of 3 folds"
+    assert live_view(study).curves.title == "Trial 0001 (completed): 3 of 3 folds"
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no archive"])
