@@ -254,6 +254,54 @@ def section_of(source, name):
     return source[start : source.index("</section>", start)]
 
 
+@pytest.mark.parametrize("regime", ["regime_1", "regime_2"])
+def test_search_figures_lead_with_visible_cortices_and_fold_the_18_labels_away(
+    regime, finished, source
+):
+    told = section_of(source, regime.replace("_", "-"))
+    folded = "".join(re.findall(r'<details class="beside">.*?</details>', told, flags=re.DOTALL))
+    for end in ("", "_slices", "_progress", "_folds", "_curves"):
+        lead, beside = f'"figures/{regime}{end}.svg"', f'"figures/{regime}_labels{end}.svg"'
+        assert lead in told
+        assert lead not in folded
+        assert beside in folded
+    folder = finished / "report" / "figures"
+    for name, column in ((regime, "val_cortex_auroc"), (f"{regime}_labels", "val_auroc")):
+        table = pd.read_csv(folder / f"{name}.csv")
+        np.testing.assert_allclose(table["score"], table[column])
+    head = re.search(r"<thead>.*?</thead>", told, flags=re.DOTALL)[0]
+    assert head.index("AUROC, visible cortices") < head.index("AUROC, 18 labels")
+
+
+def test_worst_errors_name_file_and_patient(finished, source):
+    worst = pd.read_csv(finished / "report" / "tables" / "holdout_worst.csv", dtype=str)
+    told = section_of(source, "cortices")
+    for row in worst.to_dict("records"):
+        assert f"<td>{row['image']}</td>" in told
+        assert f"<td>{row['patient_id']}</td>" in told
+
+
+def test_what_was_predicted_stands_in_sections_of_its_own(source):
+    rust, cortices, appendix = (
+        section_of(source, name) for name in ("rust", "cortices", "appendix")
+    )
+    assert "RUST total: mean absolute error" in rust
+    assert "union: sensitivity" in rust
+    assert "quadratic-weighted kappa" not in rust
+    assert "quadratic-weighted kappa" in cortices
+    assert "union: sensitivity" not in cortices
+    assert "AUROC of the" in appendix
+    assert "two ways" in appendix
+
+
+def test_figures_take_the_colours_of_the_page(finished, source):
+    for name in ("ink", "sheet", "figure-blue"):
+        assert f": var(--{name})" in source
+        assert source.count(f"--{name}: #") == 2
+    svg = (finished / "report" / "figures" / "holdout_confusion.svg").read_text()
+    assert "var(" not in svg
+
+
 def test_a_selection_score_is_called_so_and_never_an_estimate(source):
     for name in ("baselines", "regime-1", "regime-2"):
         told = section_of(source, name)
