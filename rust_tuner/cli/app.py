@@ -24,6 +24,7 @@ from rust_tuner.cli.support import (
     start_tensorflow,
     view_cortices,
 )
+from rust_tuner.cli.watch import watch
 from rust_tuner.cli.whole_study import whole_study
 from rust_tuner.data.csv_output import csv_text
 from rust_tuner.errors import ResumeError
@@ -160,6 +161,9 @@ def report(
 
         # Not through `Study`, which refuses a damaged folder.
         say(f"report -> {write_report(study)}")
+
+
+app.command()(watch)
 
 
 @app.command()

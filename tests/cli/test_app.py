@@ -43,7 +43,7 @@ COMMANDS = (
         "nested",
         "noise",
     ),
-    *("check", "final", "study", "status", "export", "report", "tensorboard", "predict"),
+    *("check", "final", "study", "status", "export", "report", "watch", "tensorboard", "predict"),
 )
 
 
