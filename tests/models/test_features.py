@@ -38,7 +38,6 @@ from rust_tuner.models.features import (
     extract_features,
     features_sha256,
 )
-from rust_tuner.onednn import ONEDNN_VARIABLE
 from rust_tuner.progress import Silent
 
 SIZE = 75
@@ -594,20 +593,6 @@ def test_the_bits_of_a_feature_do_not_depend_on_the_other_images_or_on_the_cache
         entry_of(tmp_path / "whole", many_images[row]).unlink()
     again = extract_features(many_images, recipe, cache=tmp_path / "whole")
     assert np.array_equal(again.values, whole)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "kernels", [{ONEDNN_VARIABLE: "0"}, {ONEDNN_VARIABLE: "1", "ONEDNN_MAX_CPU_ISA": "AVX2"}]
-)
-def test_features_are_independent_by_other_kernels_too(kernels: dict[str, str]) -> None:
-    tests = "bits_of_a_feature_do_not_depend"
-    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", tests]
-    done = subprocess.run(
-        command, env=os.environ | kernels, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
 
 
 @pytest.mark.usefixtures("quick")

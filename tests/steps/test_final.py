@@ -69,7 +69,6 @@ def test_the_hold_out_set_is_looked_at_once_and_shown_again(final_study):
     assert found["date"]
 
 
-@pytest.mark.numerical
 @pytest.mark.slow
 def test_keras_alone_loads_the_model_and_gives_the_predictions(final_study, tmp_path):
     study, _ = final_study
