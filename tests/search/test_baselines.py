@@ -79,7 +79,13 @@ def development(sides):
 
 @pytest.fixture(scope="module")
 def protocol(tiny_protocol):
-    return dataclasses.replace(tiny_protocol, weights="imagenet", baseline_dropout_rate=0.25)
+    return dataclasses.replace(
+        tiny_protocol,
+        weights="imagenet",
+        flips="horizontal",
+        baseline_folds=2,
+        baseline_dropout_rate=0.25,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +141,7 @@ def test_each_model_is_a_finished_project_of_one_trial_at_the_protocols_values(f
         dropout = {} if model == LENET else {"dropout_rate": 0.25}
         expected = {"batch_size": 8, "learning_rate": 1e-3, "epsilon": 1e-7}
         assert trial.values == expected | dropout
-        assert len(trial.folds) == 3
+        assert len(trial.folds) == 2
         for fold in trial.folds:
             for split in ("training", "validation"):
                 assert set(getattr(fold, split)) == {"loss", "auroc", "cortex_auroc"}
@@ -209,7 +215,7 @@ def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
     )
     resumed = run_lenet(development, tmp_path, protocol, cache)
     # Both epochs of fold 0 and the first of fold 1 were kept.
-    assert len(trained) == 3 * 2 - 3
+    assert len(trained) == 2 * 2 - 3
     untouched = finished[1][LENET]
     pd.testing.assert_frame_equal(
         history_table(resumed), history_table(untouched), check_exact=True
@@ -349,7 +355,7 @@ def test_the_table_has_chance_the_view_alone_and_each_model(finished, developmen
             radiographs.labels[validation],
             radiographs.visible[validation],
         )
-        for training, validation in make_folds(development, 3, 0)
+        for training, validation in make_folds(development, 2, 0)
     ]
     for name in ("auroc", "cortex_auroc"):
         expected = np.mean([getattr(one, name) for one in known])
@@ -365,7 +371,7 @@ def test_the_table_has_chance_the_view_alone_and_each_model(finished, developmen
             assert row["epoch"] == scored.idxmax()
             assert row[name] == pytest.approx(at_best.mean(), rel=1e-12)
             assert row[f"{name}_std"] == pytest.approx(at_best.std(ddof=1), rel=1e-9)
-            assert (row["folds"], row["epochs"]) == (3, 2)
+            assert (row["folds"], row["epochs"]) == (2, 2)
             assert row["seconds"] > 0
     assert table.attrs["objective"] == "val_auroc"
 

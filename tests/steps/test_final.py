@@ -94,10 +94,15 @@ np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
     np.testing.assert_allclose(answers, told[PROBABILITIES], atol=1e-5)
 
 
+@pytest.mark.parametrize("backbone", ["a stand-in", pytest.param("real", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("preset", [Protocol.study, Protocol.clinical])
-def test_the_model_of_every_protocol_is_loaded_without_code_of_its_own(tmp_path, preset):
+def test_the_model_of_every_protocol_is_loaded_without_code_of_its_own(
+    tmp_path, preset, backbone, monkeypatch
+):
     import keras
 
+    if backbone != "real":
+        monkeypatch.setattr("rust_tuner.models.backbones.build_backbone", backbone_stand_in)
     protocol = preset(weights="random", image_size=75)
     hypermodel = tuned_hypermodel(protocol, VALUES)
     head = hypermodel.build_head(declared_values(hypermodel))
