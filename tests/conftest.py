@@ -37,6 +37,7 @@ FIRST_FILES = (
     "cli/test_app.py",
     "report/test_html.py",
     "steps/checks/test_training.py",
+    "steps/test_holdout.py",
     "steps/test_final.py",
     "search/test_baselines.py",
     "models/test_backbones.py",
@@ -54,17 +55,11 @@ FIRST_FILES = (
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Leave what collection keeps out of every later search for garbage.
-
-    Half a million objects of TensorFlow and of the tests are alive until the end; searching them
-    again and again takes a twentieth of the time of tests that train.
-    """
+    """Search for garbage once after the collection, which leaves little, and not during it."""
     gc.disable()
     try:
         return (yield)
     finally:
-        gc.collect()
-        gc.freeze()
         gc.enable()
 
 
@@ -205,6 +200,26 @@ def repeated_study(tmp_path_factory, finished_study, tiny_protocol) -> StudyFold
         folder.open().noise(repeats=2)
 
     root = made_once(tmp_path_factory, "repeated", repeat) / "moved"
+    return StudyFolder(root / name, root / "radiographs" / manifest, finished_study.cache)
+
+
+@pytest.fixture(scope="session")
+def evaluated_study(tmp_path_factory, finished_study) -> StudyFolder:
+    """The finished study after its one look at the hold-out set; not to be written to.
+
+    The backbone of its final model is a stand-in for InceptionV3.
+    """
+    name, manifest = finished_study.directory.name, finished_study.manifest.name
+
+    def evaluate(root: Path) -> None:
+        from stand_ins import backbone_stand_in
+
+        shutil.copytree(finished_study.directory.parent, root / "moved")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("rust_tuner.models.backbones.build_backbone", backbone_stand_in)
+            Study(root / "moved" / name, cache=finished_study.cache).final()
+
+    root = made_once(tmp_path_factory, "evaluated", evaluate) / "moved"
     return StudyFolder(root / name, root / "radiographs" / manifest, finished_study.cache)
 
 

@@ -6,6 +6,7 @@ Long because it mirrors one module, and its tests share their fixtures.
 import dataclasses
 import errno
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -28,6 +29,7 @@ from PIL import Image
 
 from rust_tuner.data.images import load_image
 from rust_tuner.errors import ImageError, StorageError
+from rust_tuner.files import atomic_write
 from rust_tuner.models import features as features_module
 from rust_tuner.models.architectures import TransferLearningModel, feature_extractor
 from rust_tuner.models.backbones import build_backbone, find_weights
@@ -173,6 +175,7 @@ def test_features_are_the_pooled_maps_of_the_flipped_image(
         assert np.abs(found.values[0, 0] - found.values[0, variant]).max() > 0.1 * typical
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize(
     ("variant", "flip"),
@@ -365,7 +368,7 @@ def test_a_cache_that_cannot_be_read_back_is_said_so_and_costs_no_feature(
     images: list[Path], quick: Decoded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = extract_features(images, ALL_FLIPS, cache=tmp_path / "whole")
-    monkeypatch.setattr(features_module, "_write_entry", lambda path, feature: None)
+    monkeypatch.setattr(features_module, "atomic_write", lambda path: nullcontext(io.BytesIO()))
     said = Said()
     found = extract_features(images, ALL_FLIPS, cache=tmp_path / "cache", progress=said)
     assert np.array_equal(found.values, whole.values)
@@ -459,15 +462,15 @@ def test_a_cache_that_cannot_be_written_costs_no_feature(
 def test_a_disk_that_has_room_again_keeps_what_is_computed_from_then_on(
     images: list[Path], quick: Decoded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, calls = features_module._write_entry, []
+    calls: list[Path] = []
 
-    def sometimes(path: Path, feature: FloatArray) -> None:
+    def sometimes(path: Path) -> AbstractContextManager[Any]:
         calls.append(path)
         if len(calls) <= 4:
             raise StorageError(f"{path} cannot be written (No space left on device)")
-        write(path, feature)
+        return atomic_write(path)
 
-    monkeypatch.setattr(features_module, "_write_entry", sometimes)
+    monkeypatch.setattr(features_module, "atomic_write", sometimes)
     extract_features(images, ALL_FLIPS, cache=tmp_path)
     quick.take()
     extract_features(images, ALL_FLIPS, cache=tmp_path)

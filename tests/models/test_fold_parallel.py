@@ -117,7 +117,7 @@ def assert_same_curves(first, second, rtol=2e-5):
     [
         pytest.param(5, marks=pytest.mark.slow),
         16,
-        45,
+        pytest.param(45, marks=pytest.mark.slow),
         pytest.param(64, marks=pytest.mark.slow),
     ],
 )

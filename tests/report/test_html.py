@@ -77,7 +77,10 @@ def read_page(index):
 def finished(tmp_path_factory):
     """A finished study of an unfriendly name, and its report; not to be written to."""
     study = write_study(tmp_path_factory.mktemp("reports") / NAME)
-    write_report(study)
+    with pytest.MonkeyPatch.context() as patch:
+        # What stands on the page are the SVG files, which have no resolution.
+        patch.setattr("rust_tuner.figures.style.RESOLUTION", 60)
+        write_report(study)
     return study
 
 
@@ -519,6 +522,7 @@ def test_a_folder_without_a_study_is_refused_and_stays_as_it_is(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_report_needs_no_tensorflow(small):
     code = (
         "import sys; from rust_tuner.report.html import write_report; "

