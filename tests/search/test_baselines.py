@@ -457,43 +457,48 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from rust_tuner import Protocol, load_manifest, make_folds, run_baselines, split_holdout
 from rust_tuner.models import hypermodels
-if sys.argv[3] == "2":
+manifest, directory, num_devices, *settings = sys.argv[1:]
+if num_devices == "2":
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     hypermodels._num_gpus = lambda: 2
     hypermodels._on_all_gpus = strategy.scope
-development, _ = split_holdout(load_manifest(sys.argv[1]), seed=0)
-protocol = Protocol.study(
-    image_size=75,
-    baseline_folds=2,
-    baseline_epochs=2,
-    baseline_batch_size=int(sys.argv[4]),
-    flips="none",
-    masked_loss=sys.argv[5] == "masked",
-)
-run_baselines(development, sys.argv[2], models=["lenet1998"], protocol=protocol, cache=sys.argv[2])
+development, _ = split_holdout(load_manifest(manifest), seed=0)
+for setting in settings:
+    batch_size, loss = setting.split()
+    protocol = Protocol.study(
+        image_size=75,
+        baseline_folds=2,
+        baseline_epochs=2,
+        baseline_batch_size=int(batch_size),
+        flips="none",
+        masked_loss=loss == "masked",
+    )
+    folder = f"{directory}/{setting}"
+    run_baselines(development, folder, models=["lenet1998"], protocol=protocol, cache=folder)
 """
-
-
 # A fold trains on 11 radiographs: in batches of 8 and 3, 7 and 4, 10 and 1.
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "batch_size, loss", [("8", "masked"), ("7", "published"), ("10", "published")]
-)
-def test_several_devices_share_a_batch_and_learn_the_same(
-    tmp_path, phantom_manifest, batch_size, loss
-):
-    curves = []
-    for num_devices in ("1", "2"):
-        folder = tmp_path / num_devices
-        code = [sys.executable, "-W", "ignore", "-c", SEVERAL_DEVICES]
-        done = subprocess.run(
-            [*code, str(phantom_manifest), str(folder), num_devices, batch_size, loss],
-            capture_output=True,
-            text=True,
-        )
+SETTINGS = ("8 masked", "7 published", "10 published")
+
+
+@pytest.fixture(scope="module")
+def on_devices(phantom_manifest, tmp_path_factory):
+    """LeNet of each setting, on one device and on two; a process each."""
+    folders = {num_devices: tmp_path_factory.mktemp("devices") for num_devices in (1, 2)}
+    for num_devices, folder in folders.items():
+        code = [sys.executable, "-W", "ignore", "-c", SEVERAL_DEVICES, str(phantom_manifest)]
+        command = [*code, str(folder), str(num_devices), *SETTINGS]
+        done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        project = read_baselines(folder)[LENET]
-        assert project.run["subject"]["num_replicas"] == int(num_devices)
+    return folders
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_several_devices_share_a_batch_and_learn_the_same(on_devices, setting):
+    curves = []
+    for num_devices, folder in on_devices.items():
+        project = read_baselines(folder / setting)[LENET]
+        assert project.run["subject"]["num_replicas"] == num_devices
         curves.append(history_table(project).query("metric == 'loss'"))
     one, two = curves
     assert list(one["split"]) == list(two["split"])
