@@ -191,6 +191,7 @@ def test_each_variant_is_the_feature_of_a_flipped_file(
     assert_close(unflipped[:, 0], variants[:, variant])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real")
 def test_fewer_flips_are_the_first_of_all_flips(images: list[Path], tmp_path: Path) -> None:
     every = extract_features(images, ALL_FLIPS, cache=tmp_path).values
@@ -515,6 +516,7 @@ class Stops(Silent):
             raise self.error
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("disk full")], ids=repr)
@@ -576,6 +578,7 @@ def many_images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [write_image(folder / f"{number}.png", 100 + number) for number in range(33)]
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 @pytest.mark.usefixtures("real")
 def test_the_bits_of_a_feature_do_not_depend_on_the_other_images_or_on_the_cache(

@@ -123,6 +123,7 @@ def test_loss_and_cortex_figures_count_a_cortex_only_where_it_is_visible(
             assert record.validation["auroc"][epoch] == pytest.approx(whole, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_what_stands_where_a_cortex_is_not_visible_does_not_train(subject, outcome, development):
     targets = subject.data.targets
     hidden = targets == -1

@@ -93,6 +93,7 @@ def test_the_score_epoch_is_the_one_asked_for(rule, epoch, tmp_path):
     assert (row["epoch"], row["score"]) == (epoch, pytest.approx(expected, rel=1e-15))
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_the_same_seed_gives_the_same_search_bitwise_and_another_does_not(tmp_path):
     one, same, other = (

@@ -138,6 +138,7 @@ class FirstOuterFold(Silent):
         return super().task(name, total, done=done)
 
 
+@pytest.mark.slow
 def test_what_is_true_of_the_outer_patients_changes_nothing_inside(
     repeated_study, tiny_protocol, tmp_path
 ):
@@ -330,7 +331,16 @@ def test_a_record_of_another_outer_fold_is_never_taken_for_its_own(
     assert again.outer == read_nested(repeated_study.directory / "nested").outer
 
 
-@pytest.mark.parametrize("name", ["nested.json", "outer_01/outer.json", "outer_01/split.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nested.json",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("outer_01/outer.json", "outer_01/split.json")
+        ),
+    ],
+)
 def test_what_is_damaged_is_made_again_the_same(
     repeated_copy, repeated_study, nested_protocol, name
 ):
