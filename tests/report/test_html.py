@@ -77,10 +77,7 @@ def read_page(index):
 def finished(tmp_path_factory):
     """A finished study of an unfriendly name, and its report; not to be written to."""
     study = write_study(tmp_path_factory.mktemp("reports") / NAME)
-    with pytest.MonkeyPatch.context() as patch:
-        # What stands on the page are the SVG files, which have no resolution.
-        patch.setattr("rust_tuner.figures.style.RESOLUTION", 60)
-        write_report(study)
+    write_report(study)
     return study
 
 
