@@ -16,6 +16,7 @@ from rust_tuner import Protocol, load_manifest, split_holdout
 from rust_tuner.data.images import load_image
 from rust_tuner.errors import ResumeError, SearchError, SplitError
 from rust_tuner.files import read_json, write_json
+from rust_tuner.labels import LABELS, NUM_VIEWS
 from rust_tuner.records.holdout import read_holdout
 from rust_tuner.records.looks import MODEL_FILE, PREDICTIONS_FILE
 from rust_tuner.records.model_card import read_card
