@@ -1,13 +1,15 @@
 """Cross-validated hyperparameter search for medical-image transfer learning.
 
 The public names are imported on first use, so that `import rust_tuner` is fast and does not start
-TensorFlow. It chooses TensorFlow's oneDNN kernels, which is possible only before TensorFlow is
-imported; the environment variable `TF_ENABLE_ONEDNN_OPTS` has precedence.
+TensorFlow. It chooses TensorFlow's oneDNN kernels and hides its notices, which is possible only
+before TensorFlow is imported; the environment variables `TF_ENABLE_ONEDNN_OPTS` and
+`TF_CPP_MIN_LOG_LEVEL` have precedence.
 """
 
 from importlib import import_module
 
 from rust_tuner.onednn import choose_onednn, onednn_is_chosen
+from rust_tuner.tensorflow_notices import hide_notices
 
 # Not from `typing`, which takes longer to import than the rest of this file; until then, Ctrl-C is
 # not handled.
@@ -87,6 +89,7 @@ __all__ = sorted(_HOMES)
 
 if not onednn_is_chosen():
     choose_onednn()
+hide_notices()
 
 
 if not TYPE_CHECKING:

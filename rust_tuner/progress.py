@@ -25,7 +25,7 @@ from rich.progress import Task as RichTask
 from rich.text import Text
 
 from rust_tuner.interrupts import raise_if_interrupted
-from rust_tuner.words import visible
+from rust_tuner.visible_text import visible
 
 _SECONDS_BETWEEN_LINES = 15.0
 

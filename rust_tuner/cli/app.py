@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from rust_tuner import __version__
-from rust_tuner.analysis.export import export_best_hyperparameters
 from rust_tuner.cli.checks import check
 from rust_tuner.cli.options import Cache, Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
@@ -24,18 +23,9 @@ from rust_tuner.cli.support import (
     start_tensorflow,
     view_cortices,
 )
-from rust_tuner.data.csv_output import csv_text
 from rust_tuner.errors import ResumeError, WeightsError
-from rust_tuner.files import write_text
 from rust_tuner.progress import ConsoleProgress
-from rust_tuner.protocol import Protocol
-from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
-from rust_tuner.records.run import RUN_FILE
-from rust_tuner.records.study_record import STUDY_FILE
-from rust_tuner.study import Study
 from rust_tuner.terminal.console import prepare_streams
-from rust_tuner.terminal.searches import best_trials_table, predictions_table
-from rust_tuner.terminal.status import status_lines
 
 _DEMO_PATIENTS = 24
 _DEMO_CHANGES: dict[str, Any] = {
@@ -87,12 +77,17 @@ def demo(
     Takes a few minutes. Without a network it uses random weights and reports it.
     """
     with reporting():
+        from rust_tuner.analysis.export import export_best_hyperparameters
+        from rust_tuner.data.phantoms import write_phantoms
+        from rust_tuner.protocol import Protocol
+        from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+        from rust_tuner.study import Study
+        from rust_tuner.terminal.searches import best_trials_table
+
         folder = directory / "study"
         # A study that was started before decides which kernels TensorFlow uses.
         Study(folder)
         start_tensorflow()
-        from rust_tuner.data.phantoms import write_phantoms
-
         weights = _demo_weights(folder)
         say(f"1. {_DEMO_PATIENTS} synthetic patients -> {directory / 'radiographs'}")
         manifest = write_phantoms(directory / "radiographs", patients=_DEMO_PATIENTS, seed=seed)
@@ -170,6 +165,8 @@ def status(
     Works while a search runs, and on a damaged folder.
     """
     with reporting():
+        from rust_tuner.terminal.status import status_lines
+
         for line in status_lines(study):
             out.print(line, highlight=False, soft_wrap=True)
 
@@ -186,6 +183,8 @@ def export(
     Those of Regime II if it has a completed trial, else those of Regime I.
     """
     with reporting():
+        from rust_tuner.analysis.export import export_best_hyperparameters
+
         best = export_best_hyperparameters(_project_folder(study), path)
         score = f"{best['objective']} {best['score']:.4f}, a selection score"
         say(f"trial {best['trial']}: {score} -> {path}")
@@ -243,7 +242,10 @@ def predict(
     """
     with reporting():
         start_tensorflow()
+        from rust_tuner.data.csv_output import csv_text
+        from rust_tuner.files import write_text
         from rust_tuner.steps.predict import NOTICE, predict_radiographs
+        from rust_tuner.terminal.searches import predictions_table
 
         predictions = predict_radiographs(model, images, pairs=pairs)
         if csv is not None:
@@ -261,6 +263,9 @@ def main() -> None:
 
 
 def _project_folder(folder: Path) -> Path:
+    from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+    from rust_tuner.records.run import RUN_FILE
+
     if (folder / RUN_FILE).is_file():
         return folder
     for regime in (REGIME_2, REGIME_1):
@@ -275,6 +280,8 @@ def _project_folder(folder: Path) -> Path:
 def _demo_weights(folder: Path) -> str:
     """ImageNet weights if they are available; otherwise random ones, with a warning."""
     from rust_tuner.models.weights import WEIGHTS_VARIABLE
+    from rust_tuner.records.study_record import STUDY_FILE
+    from rust_tuner.study import Study
 
     # An interrupted demonstration resumes with the weights that it started with.
     earlier = Study(folder).protocol.weights if (folder / STUDY_FILE).exists() else None

@@ -7,10 +7,6 @@ import typer
 
 from rust_tuner.cli.options import Cache, StudyDirectory
 from rust_tuner.cli.support import open_study, out, reporting, say, say_next, start_tensorflow
-from rust_tuner.records.checks import CHECKS_FILE
-from rust_tuner.records.project import REGIME_1, REGIME_2
-from rust_tuner.records.run import RUN_FILE
-from rust_tuner.terminal.checks import verdict_lines
 
 
 def check(
@@ -33,6 +29,11 @@ def check(
     is 1 if a check fails. If interrupted, run the same command again to resume.
     """
     with reporting():
+        from rust_tuner.records.checks import CHECKS_FILE
+        from rust_tuner.records.project import REGIME_1, REGIME_2
+        from rust_tuner.records.run import RUN_FILE
+        from rust_tuner.terminal.checks import verdict_lines
+
         opened = open_study(study, None, cache=cache)
         if any((study / regime / RUN_FILE).is_file() for regime in (REGIME_1, REGIME_2)):
             start_tensorflow()

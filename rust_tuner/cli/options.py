@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from rust_tuner.batch_range import PUBLISHED_BATCH_SIZES
-from rust_tuner.labels import HIGHEST_TOTAL, LOWEST_TOTAL
+from rust_tuner.rust_scores import HIGHEST_TOTAL, LOWEST_TOTAL
 
 
 class Choices(StrEnum):
@@ -45,6 +45,15 @@ class FoldsBy(StrEnum):
 
     patient = "patient"
     site = "site"
+
+
+class FirstModels(StrEnum):
+    """The study's first models, `records.baselines.BASELINES`."""
+
+    lenet1998 = "lenet1998"
+    inceptionv3_end2end = "inceptionv3_end2end"
+    inceptionv3_radimagenet = "inceptionv3_radimagenet"
+    inceptionv3_imagenet = "inceptionv3_imagenet"
 
 
 class Scales(StrEnum):

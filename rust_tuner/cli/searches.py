@@ -25,16 +25,6 @@ from rust_tuner.cli.support import (
     say_next,
     start_tensorflow,
 )
-from rust_tuner.records.nested import NESTED, read_nested
-from rust_tuner.records.noise import NOISE
-from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
-from rust_tuner.steps.noise import as_searched, best_project
-from rust_tuner.steps.plan import plan_nested, plan_noise
-from rust_tuner.terminal.repeats import nested_table, noise_table
-from rust_tuner.terminal.searches import (
-    best_trials_table,
-    plan_table,
-)
 
 
 @with_options
@@ -62,6 +52,9 @@ def regime1(
             epochs=epochs,
             **ranges.choices,
         )
+        from rust_tuner.records.project import REGIME_1, read_project
+        from rust_tuner.terminal.searches import best_trials_table
+
         start_tensorflow()
         opened.prepare()
         fetch_weights(opened.protocol.weights)
@@ -103,6 +96,9 @@ def regime2(
             epochs=epochs,
             **grid.choices,
         )
+        from rust_tuner.records.project import REGIME_2, read_project
+        from rust_tuner.terminal.searches import best_trials_table
+
         start_tensorflow()
         opened.prepare()
         fetch_weights(opened.protocol.weights)
@@ -149,6 +145,11 @@ def nested(
             **ranges.choices,
             **grid.choices,
         )
+        from rust_tuner.records.nested import NESTED, read_nested
+        from rust_tuner.steps.plan import plan_nested
+        from rust_tuner.terminal.repeats import nested_table
+        from rust_tuner.terminal.searches import plan_table
+
         sites = opened.count_sites()
         planned = plan_nested(
             opened.protocol_of(NESTED), opened.count_radiographs(), num_sites=sites
@@ -178,6 +179,12 @@ def noise(
     """
     with reporting():
         opened = open_study(study, cache=cache)
+        from rust_tuner.records.noise import NOISE
+        from rust_tuner.steps.noise import as_searched, best_project
+        from rust_tuner.steps.plan import plan_noise
+        from rust_tuner.terminal.repeats import noise_table
+        from rust_tuner.terminal.searches import plan_table
+
         steps = plan_noise(
             as_searched(opened.protocol_of(NOISE), best_project(study)),
             opened.count_radiographs(),

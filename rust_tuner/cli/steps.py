@@ -4,13 +4,12 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rust_tuner.analysis.against_view import holdout_standings
-from rust_tuner.analysis.study_figures import holdout_figures
 from rust_tuner.cli.options import (
+    FirstModels,
     Preparing,
     RadImageNet,
     Running,
@@ -28,26 +27,10 @@ from rust_tuner.cli.support import (
     say_next,
     start_tensorflow,
 )
-from rust_tuner.protocol import SMALL_SCALE, Protocol
-from rust_tuner.records.baselines import (
-    BASELINES,
-    BASELINES_FOLDER,
-    IMAGENET,
-    available_baselines,
-)
-from rust_tuner.records.folder import read_study
-from rust_tuner.records.looks import FINAL, count_text
-from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
-from rust_tuner.records.study import SEARCH_FIELDS
-from rust_tuner.records.study_record import STUDY_FILE
-from rust_tuner.steps.plan import plan_study
-from rust_tuner.study import Study
-from rust_tuner.terminal.holdout import holdout_table
-from rust_tuner.terminal.searches import (
-    baselines_table,
-    best_trials_table,
-    plan_table,
-)
+
+if TYPE_CHECKING:
+    from rust_tuner.protocol import Protocol
+    from rust_tuner.study import Study
 
 
 @with_options
@@ -79,8 +62,8 @@ def baselines(
     study: StudyDirectory,
     *,
     model: Annotated[
-        list[str] | None,
-        typer.Option(help=f"One of {', '.join(BASELINES)}; can be repeated.  [default: all]"),
+        list[FirstModels] | None,
+        typer.Option(help="Can be repeated.  [default: all]"),
     ] = None,
     radimagenet_weights: RadImageNet = None,
     folds: Annotated[
@@ -107,7 +90,8 @@ def baselines(
             baseline_epochs=epochs,
         )
         start_tensorflow()
-        _run_baselines(opened, model, radimagenet_weights)
+        models = None if model is None else [item.value for item in model]
+        _run_baselines(opened, models, radimagenet_weights)
         say_next(f"rust-tuner regime1 {shlex.quote(str(study))}")
 
 
@@ -165,12 +149,22 @@ def whole_study(
     run the same command again to resume.
     """
     with reporting():
+        from rust_tuner.protocol import Protocol
+        from rust_tuner.records.baselines import available_baselines
+        from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+        from rust_tuner.records.study_record import STUDY_FILE
+
         given = {name: value for name, value in vars(preparing).items() if value is not None}
         # A scale is chosen when a study is prepared; its steps may have been started otherwise.
         scaled = _scaled(scale)
         if (study / STUDY_FILE).exists():
-            scaled = {name: value for name, value in scaled.items() if name not in SEARCH_FIELDS}
+            scaled = {
+                name: value for name, value in scaled.items() if name not in Protocol.varying()
+            }
         opened = open_study(study, **vars(running), **(scaled | given))
+        from rust_tuner.steps.plan import plan_study
+        from rust_tuner.terminal.searches import best_trials_table, plan_table
+
         models = available_baselines(
             opened.protocol.weights, has_radimagenet=radimagenet_weights is not None
         )
@@ -196,8 +190,11 @@ def whole_study(
 
 
 def _run_baselines(
-    study: Study, models: Sequence[str] | None, radimagenet_weights: Path | None
+    study: "Study", models: Sequence[str] | None, radimagenet_weights: Path | None
 ) -> None:
+    from rust_tuner.records.baselines import IMAGENET, available_baselines
+    from rust_tuner.terminal.searches import baselines_table
+
     study.prepare()
     has_radimagenet = radimagenet_weights is not None
     weights = study.protocol.weights
@@ -208,7 +205,13 @@ def _run_baselines(
     out.print(baselines_table(results, study.protocol.objective))
 
 
-def _run_final(study: Study, look_again: str | None = None) -> None:
+def _run_final(study: "Study", look_again: str | None = None) -> None:
+    from rust_tuner.analysis.against_view import holdout_standings
+    from rust_tuner.analysis.study_figures import holdout_figures
+    from rust_tuner.records.folder import read_study
+    from rust_tuner.records.looks import count_text
+    from rust_tuner.terminal.holdout import holdout_table
+
     holdout = study.final(look_again)
     looks = study.looks
     records = read_study(study.directory)
@@ -217,8 +220,13 @@ def _run_final(study: Study, look_again: str | None = None) -> None:
     say(f"evaluated on {holdout.date}; hold-out set {count_text(looks)}")
 
 
-def _planned_protocol(study: Study) -> Protocol:
+def _planned_protocol(study: "Study") -> "Protocol":
     """The choices of all steps of a study together, each as its step uses it."""
+    from rust_tuner.protocol import Protocol
+    from rust_tuner.records.baselines import BASELINES_FOLDER
+    from rust_tuner.records.looks import FINAL
+    from rust_tuner.records.project import REGIME_1
+
     return dataclasses.replace(
         study.protocol_of(REGIME_1),
         **{
@@ -232,4 +240,6 @@ def _planned_protocol(study: Study) -> Protocol:
 def _scaled(scale: Scales | None) -> dict[str, Any]:
     if scale is None:
         return {}
+    from rust_tuner.protocol import SMALL_SCALE
+
     return dict(SMALL_SCALE) if scale is Scales.small else {"scale": "full"}

@@ -3,13 +3,11 @@
 import contextlib
 import enum
 import io
-import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,14 +15,10 @@ from rust_tuner.cli.options import Choices, Views
 from rust_tuner.errors import RustTunerError
 from rust_tuner.interrupts import Terminated, remembering_interrupts
 from rust_tuner.progress import ConsoleProgress, Progress
-from rust_tuner.protocol import (
-    ANATOMICAL_VIEWS,
-    PUBLISHED_VIEWS,
-    Protocol,
-)
-from rust_tuner.study import Study
-from rust_tuner.tensorboard.logs import TensorBoardLogs
 from rust_tuner.terminal.console import new_console
+
+if TYPE_CHECKING:
+    from rust_tuner.study import Study
 
 _INTERRUPTED = 130
 # As a shell reports a process that SIGTERM ended.
@@ -44,10 +38,12 @@ def open_study(
     protocol: Choices | None = None,
     views: Views | None = None,
     **choices: Any,
-) -> Study:
+) -> "Study":
     """Open a study with the options that the user gave; None where an option was not given."""
     progress: Progress = ConsoleProgress(err)
     if tensorboard:
+        from rust_tuner.tensorboard.logs import TensorBoardLogs
+
         progress = TensorBoardLogs(directory, progress)
     given = {
         name: value.value if isinstance(value, enum.Enum) else value
@@ -58,6 +54,8 @@ def open_study(
         given |= _preset(protocol)
     if views is not None:
         given["view_cortices"] = view_cortices(views)
+    from rust_tuner.study import Study
+
     return Study(
         directory,
         manifest,
@@ -70,6 +68,8 @@ def open_study(
 
 def _preset(choices: Choices) -> dict[str, Any]:
     """The choices in which the two presets differ; all others stay as prepared or as given."""
+    from rust_tuner.protocol import Protocol
+
     study, clinical = Protocol.study().to_json(), Protocol.clinical().to_json()
     chosen = clinical if choices is Choices.clinical else study
     return {name: chosen[name] for name in study if study[name] != clinical[name]}
@@ -77,27 +77,16 @@ def _preset(choices: Choices) -> dict[str, Any]:
 
 def view_cortices(views: Views) -> dict[str, tuple[str, ...]]:
     """The cortices that each view is expected to show."""
+    from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS
+
     return dict(PUBLISHED_VIEWS if views is Views.published else ANATOMICAL_VIEWS)
 
 
 def start_tensorflow() -> None:
-    """Start TensorFlow without its notes about the processor, which would hide our messages."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            from rust_tuner.models.runtime import start_backend
+    """Start TensorFlow as late as possible: its import takes several seconds."""
+    from rust_tuner.models.runtime import start_backend
 
-            start_backend()
-        except BaseException:
-            notes.seek(0)
-            os.write(kept, notes.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    start_backend()
 
 
 def fetch_weights(weights: str) -> None:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from rust_tuner.errors import WeightsError
+from rust_tuner.models.runtime import find_devices
 from rust_tuner.models.weights import (
     IMAGENET,
     IMAGENET_FILE,
@@ -72,6 +73,7 @@ def build_backbone(
     Raises:
         WeightsError: where the file does not hold weights of this architecture.
     """
+    find_devices()
     # Keras's application uses only the global dtype policy.
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(DTYPE_POLICIES[precision])

@@ -25,6 +25,7 @@ from rust_tuner.models.fold_training import (
 )
 from rust_tuner.models.runtime import (
     clear_session,
+    find_devices,
     new_garbage_collected,
     number_names_from_scratch,
     release,
@@ -99,6 +100,7 @@ def cross_validate(
         SearchError: where `x`, `y` and `folds` do not match.
         TrialError: where the loss becomes infinite or NaN.
     """
+    find_devices()
     x, y = np.asarray(x), np.asarray(y)
     if not x.ndim or not y.ndim:
         raise SearchError(

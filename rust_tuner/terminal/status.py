@@ -15,8 +15,8 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, Project, is_begun_pro
 from rust_tuner.records.run import RUN_FILE
 from rust_tuner.records.study_record import STUDY_FILE, StudyRecord, read_study_record
 from rust_tuner.terminal.checks import check_status_lines
-from rust_tuner.terminal.repeats import nested_lines, noise_lines
-from rust_tuner.terminal.table import four_digits
+from rust_tuner.terminal.status_repeats import nested_lines, noise_lines
+from rust_tuner.words import four_digits
 
 
 def status_lines(folder: Path) -> list[Text]:

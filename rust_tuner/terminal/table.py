@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rust_tuner.analysis.columns import Column
+from rust_tuner.words import four_digits
 
 TABLE_WIDTH = 78
 # Marks a batch size that covers the whole fold.
@@ -85,11 +86,6 @@ def mean_and_spread(
         return "-"
     text = f"{mean:+z.3f}" if signed else f"{mean:.3f}"
     return text if pd.isna(spread) else f"{text} ± {spread:.3f}"
-
-
-def four_digits(value: object) -> str:
-    """A hyperparameter with at most four significant digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _as_it_is(cell: Any) -> Any:
