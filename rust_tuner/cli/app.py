@@ -23,6 +23,7 @@ from rust_tuner.cli.support import (
     start_tensorflow,
     view_cortices,
 )
+from rust_tuner.cli.verbosity import Quiet, QuietOrVerboseApp, Verbose, choose
 from rust_tuner.errors import ResumeError, WeightsError
 from rust_tuner.progress import ConsoleProgress
 from rust_tuner.terminal.console import prepare_streams
@@ -38,9 +39,9 @@ _DEMO_CHANGES: dict[str, Any] = {
     "epsilons": (1e-1, 1e-7),
 }
 
-app = typer.Typer(
+app = QuietOrVerboseApp(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     # Rich would read "[default: ...]" as markup and drop it.
     rich_markup_mode=None,
@@ -58,7 +59,10 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
+    choose(quiet=quiet, verbose=verbose)
     if version:
         out.print(__version__, highlight=False)
         raise typer.Exit()
@@ -241,7 +245,7 @@ def predict(
     Research use only; not a medical device.
     """
     with reporting():
-        start_tensorflow()
+        refuse_missing_files(model, *images)
         from rust_tuner.data.csv_output import csv_text
         from rust_tuner.files import write_text
         from rust_tuner.steps.predict import NOTICE, predict_radiographs
@@ -259,7 +263,8 @@ def predict(
 def main() -> None:
     """Run the command."""
     prepare_streams()
-    app()
+    # Also for `python -m rust_tuner`: shell completion belongs to the installed command.
+    app(prog_name="rust-tuner")
 
 
 def _project_folder(folder: Path) -> Path:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from rust_tuner.cli.options import Cache, StudyDirectory
-from rust_tuner.cli.support import open_study, out, reporting, say, say_next, start_tensorflow
+from rust_tuner.cli.support import open_study, out, reporting, say, say_next
 
 
 def check(
@@ -30,13 +30,9 @@ def check(
     """
     with reporting():
         from rust_tuner.records.checks import CHECKS_FILE
-        from rust_tuner.records.project import REGIME_1, REGIME_2
-        from rust_tuner.records.run import RUN_FILE
         from rust_tuner.terminal.checks import verdict_lines
 
         opened = open_study(study, None, cache=cache)
-        if any((study / regime / RUN_FILE).is_file() for regime in (REGIME_1, REGIME_2)):
-            start_tensorflow()
         record = opened.check(permutations)
         for line in verdict_lines(record):
             out.print(line, highlight=False, soft_wrap=True)

@@ -23,7 +23,6 @@ from rust_tuner.cli.support import (
     out,
     reporting,
     say_next,
-    start_tensorflow,
 )
 
 
@@ -55,9 +54,8 @@ def regime1(
         from rust_tuner.records.project import REGIME_1, read_project
         from rust_tuner.terminal.searches import best_trials_table
 
-        start_tensorflow()
         opened.prepare()
-        fetch_weights(opened.protocol.weights)
+        fetch_weights(opened.protocol.weights, study)
         opened.regime_1()
         out.print(best_trials_table(read_project(study / REGIME_1)))
         say_next(f"rust-tuner regime2 {shlex.quote(str(study))}")
@@ -99,9 +97,8 @@ def regime2(
         from rust_tuner.records.project import REGIME_2, read_project
         from rust_tuner.terminal.searches import best_trials_table
 
-        start_tensorflow()
         opened.prepare()
-        fetch_weights(opened.protocol.weights)
+        fetch_weights(opened.protocol.weights, study)
         opened.regime_2(batch_size, dropout_rate)
         out.print(best_trials_table(read_project(study / REGIME_2)))
         say_next(f"rust-tuner export {shlex.quote(str(study))} best.json")
@@ -155,9 +152,8 @@ def nested(
             opened.protocol_of(NESTED), opened.count_radiographs(), num_sites=sites
         )
         out.print(plan_table(planned))
-        start_tensorflow()
         opened.prepare()
-        fetch_weights(opened.protocol.weights)
+        fetch_weights(opened.protocol.weights, study)
         opened.nested()
         out.print(nested_table(read_nested(study / NESTED)))
         say_next(f"rust-tuner report {shlex.quote(str(study))}")
@@ -192,7 +188,6 @@ def noise(
             num_sites=opened.count_sites(),
         )
         out.print(plan_table(steps))
-        start_tensorflow()
-        fetch_weights(opened.protocol.weights)
+        fetch_weights(opened.protocol.weights, study)
         out.print(noise_table(opened.noise(repeats)))
         say_next(f"rust-tuner report {shlex.quote(str(study))}")

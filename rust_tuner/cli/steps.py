@@ -25,7 +25,6 @@ from rust_tuner.cli.support import (
     reporting,
     say,
     say_next,
-    start_tensorflow,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +88,6 @@ def baselines(
             baseline_folds=folds,
             baseline_epochs=epochs,
         )
-        start_tensorflow()
         models = None if model is None else [item.value for item in model]
         _run_baselines(opened, models, radimagenet_weights)
         say_next(f"rust-tuner regime1 {shlex.quote(str(study))}")
@@ -129,7 +127,6 @@ def final(
             final_folds=folds,
             final_epochs=epochs,
         )
-        start_tensorflow()
         _run_final(opened, look_again)
         say_next(f"rust-tuner report {shlex.quote(str(study))}")
 
@@ -175,7 +172,6 @@ def whole_study(
             num_sites=opened.count_sites(),
         )
         out.print(plan_table(planned))
-        start_tensorflow()
         _run_baselines(opened, None, radimagenet_weights)
         say("Regime I: random search over batch size and dropout rate")
         opened.regime_1()
@@ -199,7 +195,7 @@ def _run_baselines(
     has_radimagenet = radimagenet_weights is not None
     weights = study.protocol.weights
     if IMAGENET in (models or available_baselines(weights, has_radimagenet=has_radimagenet)):
-        fetch_weights("imagenet")
+        fetch_weights("imagenet", study.directory)
     say("first models")
     results = study.baselines(models or None, radimagenet_weights)
     out.print(baselines_table(results, study.protocol.objective))

@@ -5,17 +5,22 @@ import enum
 import io
 import shlex
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from rust_tuner.cli.consoles import err as err
+from rust_tuner.cli.consoles import errors
+from rust_tuner.cli.consoles import out as out
+from rust_tuner.cli.early import refuse_wrong_choices, refuse_wrong_paths
 from rust_tuner.cli.options import Choices, Views
+from rust_tuner.cli.verbosity import is_verbose
 from rust_tuner.errors import RustTunerError
 from rust_tuner.interrupts import Terminated, remembering_interrupts
 from rust_tuner.progress import ConsoleProgress, Progress
-from rust_tuner.terminal.console import new_console
 
 if TYPE_CHECKING:
     from rust_tuner.study import Study
@@ -23,9 +28,6 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 # As a shell reports a process that SIGTERM ended.
 _TERMINATED = 143
-
-out = new_console()
-err = new_console(stderr=True)
 
 
 def open_study(
@@ -50,10 +52,12 @@ def open_study(
         for name, value in choices.items()
         if value is not None
     }
+    refuse_wrong_paths(directory, manifest, weights=given.get("weights"), cache=cache)
     if protocol is not None:
         given |= _preset(protocol)
     if views is not None:
         given["view_cortices"] = view_cortices(views)
+    refuse_wrong_choices(given)
     from rust_tuner.study import Study
 
     return Study(
@@ -89,12 +93,22 @@ def start_tensorflow() -> None:
     start_backend()
 
 
-def fetch_weights(weights: str) -> None:
+def fetch_weights(weights: str, study: Path | None = None) -> None:
     """Download the weights if needed, with our own message in place of Keras's."""
-    from rust_tuner.models.backbones import find_weights
+    from rust_tuner.models.weights import find_local_weights
 
-    with contextlib.redirect_stdout(_OneNote("downloading the ImageNet weights (84 MB, once)")):
-        find_weights(weights)
+    if find_local_weights(weights) is not None:
+        return
+    from rust_tuner.locks import hold_lock
+
+    note = _OneNote("downloading the ImageNet weights (84 MB, once)")
+    with contextlib.ExitStack() as stack:
+        if study is not None:
+            stack.enter_context(hold_lock(study, "downloading the weights", noted=True))
+        from rust_tuner.models.backbones import find_weights
+
+        with contextlib.redirect_stdout(note):
+            find_weights(weights)
 
 
 class _OneNote(io.TextIOBase):
@@ -117,14 +131,21 @@ def reporting() -> Iterator[None]:
         with remembering_interrupts():
             yield
     except (RustTunerError, OSError) as error:
-        say(f"error: {error}", style="red")
+        if is_verbose():
+            _complain(traceback.format_exc())
+        _complain(f"error: {error}", style="red")
         raise typer.Exit(1) from error
     except KeyboardInterrupt as interrupt:
         is_terminated = isinstance(interrupt, Terminated)
         what = "ended by SIGTERM" if is_terminated else "interrupted"
-        say(f"\n{what}; nothing finished is lost. To resume, run again:", style="yellow")
-        say(f"  {shlex.join(['rust-tuner', *sys.argv[1:]])}")
+        _complain(f"\n{what}; nothing finished is lost. To resume, run again:", style="yellow")
+        _complain(f"  {shlex.join(['rust-tuner', *sys.argv[1:]])}")
         raise typer.Exit(_TERMINATED if is_terminated else _INTERRUPTED) from None
+
+
+def _complain(text: str, style: str | None = None) -> None:
+    """Print what is shown even with `--quiet`."""
+    errors.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def say(text: str, style: str | None = None) -> None:

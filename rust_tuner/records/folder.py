@@ -14,6 +14,7 @@ import pandas as pd
 from rust_tuner.data.split_file import SPLIT_FILE
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import sha256_of_file
+from rust_tuner.folder_kinds import describe_folder
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
 from rust_tuner.records.checks import CHECKS_FILE, CheckRecord, read_checks
 from rust_tuner.records.holdout import Holdout, load_holdout
@@ -106,7 +107,7 @@ def read_study(directory: str | Path) -> StudyRecords:
         reason = "is not a study folder" if folder.is_dir() else "is not a folder"
         raise ResumeError(
             f"{folder} {reason}; give the folder that `rust-tuner prepare` made, which contains "
-            "study.json"
+            f"{STUDY_FILE}. {describe_folder(folder)}"
         )
     problems: list[str] = []
 

@@ -10,6 +10,7 @@ from rust_tuner.records.nested import Nested, SummaryFigure, outer_folder, read_
 from rust_tuner.records.noise import read_noise
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE
+from rust_tuner.terminal.status_runs import is_at_work
 
 
 def nested_lines(folder: Path) -> list[Text]:
@@ -89,7 +90,7 @@ def _progress(folder: Path) -> tuple[int, int, float]:
 
 
 def _time_left(nested: Nested) -> str:
-    if len(nested.outer) == nested.outer_folds:
+    if len(nested.outer) == nested.outer_folds or not is_at_work(nested.folder):
         return ""
     ended, seconds = 0, 0.0
     for number in range(nested.outer_folds):
