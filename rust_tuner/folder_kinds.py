@@ -10,10 +10,30 @@ from pathlib import Path
 
 STUDY_FILE = "study.json"
 SEARCH_FILE = "search.json"
+# What a study has from its first step on, even if `study.json` is lost.
+STUDY_PARTS = (
+    STUDY_FILE,
+    "split.json",
+    "baselines",
+    "regime_1",
+    "regime_2",
+    "nested",
+    "noise",
+    "final",
+)
 _IMAGES = (".png", ".jpg", ".jpeg")
 _MOST_SHOWN = 3
 # Only so many names of a large folder are looked at.
 _MOST_NAMES = 2000
+
+
+def no_study(folder: Path) -> str:
+    """The refusal of a folder where a study was expected."""
+    reason = "is not a study folder" if folder.is_dir() else "is not a folder"
+    return (
+        f"{folder} {reason}; give the folder that `rust-tuner prepare` made, which contains "
+        f"{STUDY_FILE}. {describe_folder(folder)}"
+    )
 
 
 def describe_folder(folder: Path) -> str:
@@ -37,6 +57,11 @@ def describe_folder(folder: Path) -> str:
         text += ", ".join(names) + (", ..." if len(studies) > _MOST_SHOWN else "")
         return f"{text}. Type: {_command('status', studies[0])}"
     return _of_other(folder)
+
+
+def has_study_parts(folder: Path) -> bool:
+    """Whether a folder has anything of a study."""
+    return any((folder / name).exists() for name in STUDY_PARTS)
 
 
 def studies_in(folder: Path) -> list[Path]:

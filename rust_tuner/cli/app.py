@@ -10,6 +10,7 @@ import typer
 
 from rust_tuner import __version__
 from rust_tuner.cli.checks import check
+from rust_tuner.cli.early import refuse_missing_files, refuse_no_study
 from rust_tuner.cli.options import Cache, Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
 from rust_tuner.cli.steps import baselines, final, prepare, whole_study
@@ -187,6 +188,7 @@ def export(
     Those of Regime II if it has a completed trial, else those of Regime I.
     """
     with reporting():
+        refuse_no_study(study)
         from rust_tuner.analysis.export import export_best_hyperparameters
 
         best = export_best_hyperparameters(_project_folder(study), path)
@@ -203,6 +205,7 @@ def report(
     Works on an unfinished study too.
     """
     with reporting():
+        refuse_no_study(study)
         from rust_tuner.report.html import write_report
 
         # Not through `Study`, which refuses a damaged folder.
@@ -218,6 +221,7 @@ def tensorboard(
     Works while a search runs. A search started with --tensorboard writes its logs as it runs.
     """
     with reporting():
+        refuse_no_study(study)
         from rust_tuner.tensorboard.logs import write_logs
 
         logs = write_logs(study)

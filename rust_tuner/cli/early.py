@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from rust_tuner.errors import ImageError, ManifestError, ResumeError, StorageError, WeightsError
-from rust_tuner.folder_kinds import STUDY_FILE, describe_folder
+from rust_tuner.folder_kinds import (
+    SEARCH_FILE,
+    STUDY_FILE,
+    describe_folder,
+    has_study_parts,
+    no_study,
+)
 
 _WITHOUT_FILE = ("imagenet", "random")
 
@@ -40,6 +46,16 @@ def refuse_wrong_paths(
             f"{study} has not been prepared; give its manifest (--manifest M.csv). "
             f"{describe_folder(study)}"
         )
+
+
+def refuse_no_study(folder: Path) -> None:
+    """Refuse a folder that is neither a study nor a search.
+
+    Raises:
+        ResumeError: with what it is instead.
+    """
+    if not has_study_parts(folder) and not (folder / SEARCH_FILE).exists():
+        raise ResumeError(no_study(folder))
 
 
 def refuse_missing_files(model: Path, *images: Path) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from rust_tuner.data.split_file import SPLIT_FILE
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import sha256_of_file
-from rust_tuner.folder_kinds import describe_folder
+from rust_tuner.folder_kinds import has_study_parts, no_study
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
 from rust_tuner.records.checks import CHECKS_FILE, CheckRecord, read_checks
 from rust_tuner.records.holdout import Holdout, load_holdout
@@ -42,7 +42,6 @@ CROSS_VALIDATION = "cross_validation"
 # Errors that may occur when a part of the page is drawn from damaged records.
 DAMAGED = (RustTunerError, OSError, LookupError, TypeError, ValueError, AttributeError)
 
-_PARTS = (STUDY_FILE, SPLIT_FILE, BASELINES_FOLDER, REGIME_1, REGIME_2, NESTED, NOISE, FINAL)
 Part = TypeVar("Part")
 
 
@@ -103,12 +102,8 @@ def read_study(directory: str | Path) -> StudyRecords:
         ResumeError: where there is no such folder, or it is not a study folder.
     """
     folder = Path(directory)
-    if not any((folder / name).exists() for name in _PARTS):
-        reason = "is not a study folder" if folder.is_dir() else "is not a folder"
-        raise ResumeError(
-            f"{folder} {reason}; give the folder that `rust-tuner prepare` made, which contains "
-            f"{STUDY_FILE}. {describe_folder(folder)}"
-        )
+    if not has_study_parts(folder):
+        raise ResumeError(no_study(folder))
     problems: list[str] = []
 
     def read(name: str, reader: Callable[[Path], Part]) -> Part | None:

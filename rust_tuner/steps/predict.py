@@ -55,8 +55,9 @@ def predict_radiographs(
     card = read_card(Path(model))
     _refuse_sealed(Path(model), card.model_sha256, paths)
     size, resize = card.input.image_size, card.input.resize
-    loaded = load_final_model(Path(model), image_size=size)
+    # The images first: TensorFlow takes seconds to start, and a faulty image needs none of it.
     values = np.stack([load_image(path, size=size, resize=resize) for path in paths])
+    loaded = load_final_model(Path(model), image_size=size)
     answers = predict_probabilities(loaded, values)
     table = _as_table(paths, answers, card.view_cortices)
     return _with_totals(table) if pairs else table

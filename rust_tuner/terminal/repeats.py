@@ -19,7 +19,8 @@ from rust_tuner.analysis.noise import NOISE_CAPTION, noise_spread
 from rust_tuner.records.nested import FIGURES, Nested
 from rust_tuner.records.noise import METRICS_REPEATED, NoiseFloor
 from rust_tuner.scope import SCOPES
-from rust_tuner.terminal.table import add_results, four_digits, mean_and_spread, plain_table
+from rust_tuner.terminal.table import add_results, mean_and_spread, plain_table
+from rust_tuner.words import four_digits
 
 _HEADERS = {scope.metric: f"AUROC, {scope.short}" for scope in SCOPES}
 _KINDS = {"seed": "seeds", "assignment": "assignments"}

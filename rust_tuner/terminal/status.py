@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.text import Text
 
 from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.folder_kinds import describe_folder
+from rust_tuner.folder_kinds import describe_folder, has_study_parts
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import BASELINES_FOLDER
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, is_whole, read_looks
@@ -17,7 +17,7 @@ from rust_tuner.records.run import RUN_FILE
 from rust_tuner.records.study_record import STUDY_FILE, StudyRecord, read_study_record
 from rust_tuner.terminal.checks import check_status_lines
 from rust_tuner.terminal.status_repeats import nested_lines, noise_lines
-from rust_tuner.terminal.status_runs import is_at_work, is_study_folder, run_lines
+from rust_tuner.terminal.status_runs import is_at_work, run_lines
 from rust_tuner.words import four_digits
 
 
@@ -29,7 +29,7 @@ def status_lines(folder: Path) -> list[Text]:
         return [*lines, Text(f"{text}. {describe_folder(folder)}", style="yellow")]
     if (folder / RUN_FILE).is_file():
         return [*lines, *run_lines(folder), *_search_lines(folder.name, folder)]
-    if not is_study_folder(folder):
+    if not has_study_parts(folder):
         return [*lines, Text(f"not a study. {describe_folder(folder)}", style="yellow")]
     lines.extend(_study_lines(folder))
     lines.extend(run_lines(folder))

@@ -16,7 +16,6 @@ from rust_tuner.records.looks import FINAL
 from rust_tuner.records.nested import NESTED
 from rust_tuner.records.noise import NOISE
 from rust_tuner.records.project import REGIME_1, REGIME_2
-from rust_tuner.records.study_record import STUDY_FILE
 
 _PARTS = (REGIME_1, REGIME_2, NESTED, NOISE, CHECKS, f"{FINAL}/cross_validation")
 _RESUME = "run the same command again to resume"
@@ -34,22 +33,17 @@ def run_lines(folder: Path) -> list[Text]:
         return [_current_line(run) for run, _ in shown.values()]
     if not runs:
         return []
-    # An outer step ends after what is inside it; of two killed ones, the outer began first.
-    last, _ = max(runs, key=lambda item: (item[0].ended or item[0].since, len(item[0].purpose) > 0))
-    same = [run for run, _ in runs if run.process == last.process and run.host == last.host]
-    killed = [run for run in same if run.state == "killed"]
-    return [_end_line(killed[0] if killed else last, folder)]
+    # Of a step and the search inside it, the step comes first here and ends last.
+    last = max((run for run, _ in runs), key=lambda run: run.ended or run.since)
+    same = [run for run, _ in runs if (run.host, run.process) == (last.host, last.process)]
+    last = next((run for run in same if run.state == "killed"), last)
+    return [_end_line(last, folder)]
 
 
 def is_at_work(folder: Path) -> bool:
     """Whether a process works in a folder now."""
     run = read_last_run(folder)
     return run is not None and run.is_running
-
-
-def is_study_folder(folder: Path) -> bool:
-    """Whether a folder has anything of a study, which its first step begins with."""
-    return any((folder / name).exists() for name in (STUDY_FILE, BASELINES_FOLDER, *_PARTS, FINAL))
 
 
 def _folders(folder: Path) -> Iterator[Path]:
