@@ -6,12 +6,13 @@ TensorFlow that aborts still reach the terminal. It therefore imports nothing of
 
 import sys
 
-# Lines without a level, and errors that only say that there is no GPU.
+# Lines without a level, and errors that only say that there is no GPU or no faster kernel.
 _NOTICES = (
     b"All log messages before absl::InitializeLog() is called are written to STDERR",
     b"To enable the following instructions:",
     b"failed call to cuInit: INTERNAL: CUDA error: Failed call to cuInit: UNKNOWN ERROR (303)",
     b"CUDA_ERROR_NO_DEVICE",
+    b" only on platforms with AVX-512. Falling back to the default Eigen-based implementation",
     # Until TensorFlow 2.19, on every start.
     b"factory for plugin cuDNN when one has already been registered",
     b"factory for plugin cuFFT when one has already been registered",

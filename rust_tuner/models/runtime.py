@@ -69,6 +69,22 @@ def find_devices() -> None:
         tensorflow.config.list_physical_devices()
 
 
+@functools.cache
+def run_first_operation() -> None:
+    """Run an operation whose first use makes oneDNN say that it lacks integer kernels.
+
+    Call it where computation begins. On a GPU it is left out: it would take the GPU's memory.
+    """
+    find_devices()
+    if not onednn_enabled():
+        return
+    import tensorflow
+
+    if not tensorflow.config.list_physical_devices("GPU"):
+        with without_notices():
+            tensorflow.transpose(tensorflow.zeros((1, 1), tensorflow.int32))
+
+
 def _mention_slow_kernels() -> None:
     # No warning if someone has chosen; on a GPU the processor's kernels do not matter.
     if onednn_enabled() is not False or onednn_is_chosen() or not can_switch_onednn():

@@ -25,10 +25,10 @@ from rust_tuner.models.fold_training import (
 )
 from rust_tuner.models.runtime import (
     clear_session,
-    find_devices,
     new_garbage_collected,
     number_names_from_scratch,
     release,
+    run_first_operation,
 )
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 from rust_tuner.progress import Silent, Task
@@ -100,7 +100,6 @@ def cross_validate(
         SearchError: where `x`, `y` and `folds` do not match.
         TrialError: where the loss becomes infinite or NaN.
     """
-    find_devices()
     x, y = np.asarray(x), np.asarray(y)
     if not x.ndim or not y.ndim:
         raise SearchError(
@@ -192,6 +191,7 @@ def run_folds(
         task: advanced once per epoch of each fold.
     """
     progress = task or Silent()
+    run_first_operation()
     num_steps = max(steps_per_epoch(len(training), batch_size) for training, _ in folds)
     records = []
     for fold, (training, validation) in enumerate(folds):
@@ -260,6 +260,7 @@ def run_folds_together(
     Raises:
         MixedFolds: where the head, its optimiser or its loss would mix folds.
     """
+    run_first_operation()
     num_steps = max(steps_per_epoch(len(training), batch_size) for training, _ in folds)
     rows = [
         FoldRows(
