@@ -6,10 +6,10 @@ before TensorFlow is imported; the environment variables `TF_ENABLE_ONEDNN_OPTS`
 `TF_CPP_MIN_LOG_LEVEL` have precedence.
 """
 
+import sys
 from importlib import import_module
 
 from rust_tuner.onednn import choose_onednn, onednn_is_chosen
-from rust_tuner.tensorflow_notices import hide_notices
 
 # Not from `typing`, which takes longer to import than the rest of this file; until then, Ctrl-C is
 # not handled.
@@ -89,7 +89,23 @@ __all__ = sorted(_HOMES)
 
 if not onednn_is_chosen():
     choose_onednn()
-hide_notices()
+
+
+class _BeforeTensorFlow:
+    """Hides TensorFlow's notices, whoever imports it first; Python asks it about every module."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):  # type: ignore[no-untyped-def]
+        """Find TensorFlow as Python does, to be imported quietly."""
+        if name != "tensorflow":
+            return None
+        from rust_tuner.tensorflow_notices import quiet_spec
+
+        return quiet_spec(name)
+
+
+if "tensorflow" not in sys.modules:
+    sys.meta_path.insert(0, _BeforeTensorFlow)
 
 
 if not TYPE_CHECKING:

@@ -19,7 +19,7 @@ from rust_tuner.errors import RustTunerError
 from rust_tuner.files import read_json, write_json
 
 LOCK_FILE = ".lock"
-NOTE_FILE = ".lock-note.json"
+NOTE_FILE = ".lock-note"
 
 How = Literal["finished", "interrupted", "terminated", "failed"]
 State = Literal["running", "paused", "killed", "unseen"] | How

@@ -5,22 +5,19 @@ its log. So the stream is filtered while TensorFlow is imported and while it loo
 whoever imports it first; afterwards the level suffices. Set `TF_CPP_MIN_LOG_LEVEL=0` to see
 everything. Which lines are notices belongs to `notice_filter`.
 
-The package's first import registers this, so only `os`, `sys` and `contextlib` are imported here.
+The package's first import asks Python for this module when TensorFlow is imported.
 """
 
 import contextlib
+import logging
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Sequence
-    from importlib.abc import Loader
-    from importlib.machinery import ModuleSpec
-    from types import ModuleType
+from types import ModuleType
 
 LEVEL_VARIABLE = "TF_CPP_MIN_LOG_LEVEL"
 _EVERYTHING, _ERRORS = "0", "2"
@@ -30,15 +27,16 @@ _STDERR = 2
 _LONGEST_WAIT = 2.0
 
 
-def hide_notices() -> None:
-    """Hide TensorFlow's notices in this process and its children, unless the user wants them.
+def quiet_spec(name: str) -> ModuleSpec | None:
+    """TensorFlow as Python finds it, to be imported without notices, unless the user wants them.
 
-    Without effect on a TensorFlow that has been imported already.
+    Its children and its later log are quiet too, by the level in the environment.
     """
-    if "tensorflow" in sys.modules:
-        return
     os.environ.setdefault(LEVEL_VARIABLE, _ERRORS)
-    sys.meta_path.insert(0, _FirstImport())
+    spec = PathFinder.find_spec(name)
+    if spec is not None and spec.loader is not None:
+        spec.loader = _Quietly(spec.loader)  # type: ignore[assignment]
+    return spec
 
 
 def show_notices() -> None:
@@ -52,8 +50,6 @@ def without_notices() -> Iterator[None]:
     if os.environ.get(LEVEL_VARIABLE) == _EVERYTHING or not _can_start_python():
         yield
         return
-    import subprocess
-
     command = [sys.executable, "-S", str(Path(__file__).with_name(_FILTER))]
     try:
         kept = os.dup(_STDERR)
@@ -94,34 +90,16 @@ def _can_start_python() -> bool:
     return bool(sys.executable) and not getattr(sys, "frozen", False)
 
 
-class _FirstImport:
-    """Finds TensorFlow as Python does, and filters the stream while it is imported."""
-
-    def find_spec(
-        self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
-    ) -> "ModuleSpec | None":
-        if name != "tensorflow":
-            return None
-        from importlib.machinery import PathFinder
-
-        spec = PathFinder.find_spec(name)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Quietly(spec.loader)  # type: ignore[assignment]
-        return spec
-
-
 class _Quietly:
     """Executes a module with its own loader, without notices."""
 
-    def __init__(self, loader: "Loader") -> None:
+    def __init__(self, loader: Loader) -> None:
         self._loader = loader
 
-    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
 
-    def exec_module(self, module: "ModuleType") -> None:
-        import logging
-
+    def exec_module(self, module: ModuleType) -> None:
         if module.__spec__ is not None:
             module.__spec__.loader = module.__loader__ = self._loader
         logging.getLogger("tensorflow").addFilter(_is_not_retracing)
@@ -129,7 +107,7 @@ class _Quietly:
             self._loader.exec_module(module)
 
 
-def _is_not_retracing(record: "logging.LogRecord") -> bool:
+def _is_not_retracing(record: logging.LogRecord) -> bool:
     """Whether a message is not about functions traced again, which is how folds are trained."""
     if os.environ.get(LEVEL_VARIABLE) == _EVERYTHING:
         return True

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from rust_tuner.cli.early import refuse_unprepared
 from rust_tuner.cli.options import Cache, StudyDirectory
 from rust_tuner.cli.support import open_study, out, reporting, say, say_next
 
@@ -29,6 +30,7 @@ def check(
     is 1 if a check fails. If interrupted, run the same command again to resume.
     """
     with reporting():
+        refuse_unprepared(study)
         from rust_tuner.records.checks import CHECKS_FILE
         from rust_tuner.terminal.checks import verdict_lines
 

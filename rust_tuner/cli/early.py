@@ -32,7 +32,6 @@ def refuse_wrong_paths(
         ManifestError: for a manifest that does not exist.
         WeightsError: for a file of weights that does not exist.
         StorageError: for a file where a folder is expected.
-        ResumeError: for a folder without a study where no manifest is given.
     """
     for folder in (study, cache):
         if folder is not None and folder.is_file():
@@ -41,6 +40,14 @@ def refuse_wrong_paths(
         raise ManifestError(f"{manifest}: no such file; check the path")
     if isinstance(weights, str) and weights not in _WITHOUT_FILE and not Path(weights).exists():
         raise WeightsError(f"weights file {Path(weights).resolve()} does not exist; check the path")
+
+
+def refuse_unprepared(study: Path, manifest: Path | None = None) -> None:
+    """Refuse a folder without a prepared study where no manifest is given.
+
+    Raises:
+        ResumeError: with what it is instead.
+    """
     if manifest is None and not (study / STUDY_FILE).exists():
         raise ResumeError(
             f"{study} has not been prepared; give its manifest (--manifest M.csv). "

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from rust_tuner.cli.early import refuse_unprepared
 from rust_tuner.cli.options import (
     Cache,
     Epochs,
@@ -42,6 +43,8 @@ def regime1(
     Prepares the study first if needed. If interrupted, run the same command again to resume.
     """
     with reporting():
+        choices = ranges.choices
+        refuse_unprepared(study, preparing.manifest)
         opened = open_study(
             study,
             **vars(preparing),
@@ -49,7 +52,7 @@ def regime1(
             trials=trials,
             num_folds=folds,
             epochs=epochs,
-            **ranges.choices,
+            **choices,
         )
         from rust_tuner.records.project import REGIME_1, read_project
         from rust_tuner.terminal.searches import best_trials_table
@@ -86,13 +89,15 @@ def regime2(
             f"{dropout_rate}; expected a number from 0 to below 1", param_hint="--dropout-rate"
         )
     with reporting():
+        choices = grid.choices
+        refuse_unprepared(study, preparing.manifest)
         opened = open_study(
             study,
             **vars(preparing),
             **vars(running),
             num_folds=folds,
             epochs=epochs,
-            **grid.choices,
+            **choices,
         )
         from rust_tuner.records.project import REGIME_2, read_project
         from rust_tuner.terminal.searches import best_trials_table
@@ -131,6 +136,8 @@ def nested(
     If interrupted, run the same command again to resume.
     """
     with reporting():
+        choices = ranges.choices | grid.choices
+        refuse_unprepared(study, preparing.manifest)
         opened = open_study(
             study,
             **vars(preparing),
@@ -139,8 +146,7 @@ def nested(
             trials=trials,
             num_folds=folds,
             epochs=epochs,
-            **ranges.choices,
-            **grid.choices,
+            **choices,
         )
         from rust_tuner.records.nested import NESTED, read_nested
         from rust_tuner.steps.plan import plan_nested
@@ -174,6 +180,7 @@ def noise(
     If interrupted, run the same command again to resume.
     """
     with reporting():
+        refuse_unprepared(study)
         opened = open_study(study, cache=cache)
         from rust_tuner.records.noise import NOISE
         from rust_tuner.steps.noise import as_searched, best_project

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rust_tuner.cli.early import refuse_unprepared
 from rust_tuner.cli.options import (
     FirstModels,
     Preparing,
@@ -43,6 +44,7 @@ def prepare(
     The options given here hold for the whole study.
     """
     with reporting():
+        refuse_unprepared(study, preparing.manifest)
         opened = open_study(
             study,
             **vars(preparing),
@@ -81,6 +83,7 @@ def baselines(
     Prepares the study first if needed. If interrupted, run the same command again to resume.
     """
     with reporting():
+        refuse_unprepared(study, preparing.manifest)
         opened = open_study(
             study,
             **vars(preparing),
@@ -121,6 +124,7 @@ def final(
     again to show the figures with their date; another look needs --look-again and a reason.
     """
     with reporting():
+        refuse_unprepared(study)
         opened = open_study(
             study,
             **vars(running),
@@ -146,6 +150,7 @@ def whole_study(
     run the same command again to resume.
     """
     with reporting():
+        refuse_unprepared(study, preparing.manifest)
         from rust_tuner.protocol import Protocol
         from rust_tuner.records.baselines import available_baselines
         from rust_tuner.records.project import REGIME_1, REGIME_2, read_project

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from rust_tuner.cli.consoles import err
-from rust_tuner.tensorflow_notices import show_notices
 
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print results and errors only, no notes or progress.")
@@ -55,6 +54,9 @@ def choose(*, quiet: bool, verbose: bool) -> None:
     package = logging.getLogger("rust_tuner")
     package.setLevel(logging.ERROR if quiet else logging.NOTSET)
     if verbose:
+        # Imported only here: it needs more than the help of a command.
+        from rust_tuner.tensorflow_notices import show_notices
+
         show_notices()
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", force=True

@@ -280,7 +280,7 @@ def test_status_of_a_running_trial_tells_its_folds_and_the_time_left(finished_co
     (finished_copy.directory / "regime_1" / "trial_0001" / "fold_2.json").unlink()
     with hold_lock(finished_copy.directory / "regime_1", "searching", noted=True):
         lines = run("status", finished_copy.directory).stdout.splitlines()
-    running = rf"running: searching, process {os.getpid()} on .*, since \d\d:\d\d:\d\d \(0 s\)"
+    running = rf"running: searching, process {os.getpid()} on .*, since \d\d:\d\d:\d\d \(\d+ s\)"
     assert re.fullmatch(running, lines[2])
     assert re.match(r"regime_1: 1 of 2 trials done, 0 failed, about \d+ s left", lines[3])
     assert lines[4] == "  trial 0001 started: 2 of 3 folds done"
