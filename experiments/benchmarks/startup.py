@@ -44,7 +44,7 @@ _SMALL = ["--weights", "random", "--folds", "2", "--epochs", "1"]
 def make_study(folder: Path) -> None:
     """Write phantoms and a study of them with a final model, both small."""
     for arguments in (
-        ["phantoms", "phantoms", "--patients", "12"],
+        ["phantoms", "phantoms", "--patients", "10"],
         ["regime1", "STUDY", "--manifest", "phantoms/manifest.csv", "--trials", "3", *_SMALL],
         ["regime2", "STUDY", "--learning-rates", "0.01,0.001", "--epsilons", "0.1,1e-7"],
         ["final", "STUDY", "--folds", "2", "--epochs", "1"],

@@ -16,8 +16,6 @@ from rust_tuner.folder_kinds import (
     no_study,
 )
 
-_WITHOUT_FILE = ("imagenet", "random")
-
 
 def refuse_wrong_paths(
     study: Path,
@@ -38,8 +36,12 @@ def refuse_wrong_paths(
             raise StorageError(f"{folder} is a file; give a folder")
     if manifest is not None and not manifest.exists():
         raise ManifestError(f"{manifest}: no such file; check the path")
-    if isinstance(weights, str) and weights not in _WITHOUT_FILE and not Path(weights).exists():
-        raise WeightsError(f"weights file {Path(weights).resolve()} does not exist; check the path")
+    if isinstance(weights, str):
+        from rust_tuner.models.weights import NAMED_WEIGHTS
+
+        path = Path(weights).resolve()
+        if weights not in NAMED_WEIGHTS and not path.exists():
+            raise WeightsError(f"weights file {path} does not exist; check the path")
 
 
 def refuse_unprepared(study: Path, manifest: Path | None = None) -> None:

@@ -63,12 +63,13 @@ def test_commands_import_only_what_they_need(tmp_path: Path) -> None:
         ["--version"],
         ["--help"],
         ["-h"],
+        ["demo", "-h"],
+        ["manifest", "--images", "none"],
         ["regime2", "-h"],
         ["regime3", "study"],
         ["regime1", "new"],
         ["regime1", "new", "--folds", "1"],
         ["regime1", "new", "--manifest", "none.csv"],
-        ["regime1", "new", "--manifest", "manifest.csv", "--weights", "none.h5"],
         ["regime2", "new", "--manifest", "manifest.csv", "--learning-rates", "low"],
         ["baselines", "new", "--model", "vgg"],
         ["prepare", "manifest.csv"],
@@ -77,6 +78,7 @@ def test_commands_import_only_what_they_need(tmp_path: Path) -> None:
         ["export", "empty", "best.json"],
         ["predict", "none.keras", "none.png"],
         ["status", "study"],
+        ["regime1", "new", "--manifest", "manifest.csv", "--weights", "none.h5"],
         ["regime1", "new", "--manifest", "manifest.csv", "--batch-sizes", "9,3"],
         ["export", str(search), "best.yaml"],
         folder=tmp_path,
@@ -84,12 +86,12 @@ def test_commands_import_only_what_they_need(tmp_path: Path) -> None:
     codes = {" ".join(arguments): code for arguments, code, _ in told}
     assert all(codes[name] == 0 for name in ("--version", "--help", "-h", "regime2 -h"))
     assert all(codes[name] in (1, 2) for name in codes if " new" in name or "none" in name)
-    *others, status, choice, export = told
+    *others, status, weights, choice, export = told
     for arguments, _, slow in others:
         assert slow == [], arguments
-    for arguments, _, slow in (status, choice):
+    for arguments, _, slow in (status, weights, choice):
         assert slow == ["numpy"], arguments
-    assert [status[1], choice[1], export[1]] == [0, 1, 0]
+    assert [status[1], weights[1], choice[1], export[1]] == [0, 1, 1, 0]
     assert set(export[2]) <= {"numpy", "scipy", "yaml"}
     assert (tmp_path / "best.yaml").is_file()
     assert not (tmp_path / "new").exists()
