@@ -1,10 +1,12 @@
 """Cross-validated hyperparameter search for medical-image transfer learning.
 
 The public names are imported on first use, so that `import rust_tuner` is fast and does not start
-TensorFlow. It chooses TensorFlow's oneDNN kernels, which is possible only before TensorFlow is
-imported; the environment variable `TF_ENABLE_ONEDNN_OPTS` has precedence.
+TensorFlow. It chooses TensorFlow's oneDNN kernels and hides its notices, which is possible only
+before TensorFlow is imported; the environment variables `TF_ENABLE_ONEDNN_OPTS` and
+`TF_CPP_MIN_LOG_LEVEL` have precedence.
 """
 
+import sys
 from importlib import import_module
 
 from rust_tuner.onednn import choose_onednn, onednn_is_chosen
@@ -87,6 +89,23 @@ __all__ = sorted(_HOMES)
 
 if not onednn_is_chosen():
     choose_onednn()
+
+
+class _BeforeTensorFlow:
+    """Hides TensorFlow's notices, whoever imports it first; Python asks it about every module."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):  # type: ignore[no-untyped-def]
+        """Find TensorFlow as Python does, to be imported quietly."""
+        if name != "tensorflow":
+            return None
+        from rust_tuner.tensorflow_notices import quiet_spec
+
+        return quiet_spec(name)
+
+
+if "tensorflow" not in sys.modules:
+    sys.meta_path.insert(0, _BeforeTensorFlow)
 
 
 if not TYPE_CHECKING:

@@ -12,19 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.errors import LabelError
+from rust_tuner.rust_scores import CORTICES as CORTICES
+from rust_tuner.rust_scores import HIGHEST_TOTAL as HIGHEST_TOTAL
+from rust_tuner.rust_scores import LOWEST_TOTAL as LOWEST_TOTAL
+from rust_tuner.rust_scores import SCORES as SCORES
+from rust_tuner.rust_scores import UNION_THRESHOLD as UNION_THRESHOLD
+from rust_tuner.rust_scores import VIEWS as VIEWS
 
-VIEWS = ("ap", "lateral")
-CORTICES = ("medial", "lateral", "anterior", "posterior")
-SCORES = (1, 2, 3, 4)
 CORTEX_LABELS = tuple(f"{cortex}_{score}" for cortex in CORTICES for score in SCORES)
 LABELS = tuple(f"view_{view}" for view in VIEWS) + CORTEX_LABELS
 NUM_LABELS = len(LABELS)
 NUM_VIEWS = len(VIEWS)
-# The range of the RUST total, which is the sum of the four cortices' scores.
-LOWEST_TOTAL = min(SCORES) * len(CORTICES)
-HIGHEST_TOTAL = max(SCORES) * len(CORTICES)
-# By default, a total of at least this is union.
-UNION_THRESHOLD = 13.0
 
 FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]

@@ -12,17 +12,26 @@ import filelock
 
 from rust_tuner.errors import LockedError, RustTunerError, StorageError
 from rust_tuner.files import read_json, remove_leftovers, write_json
+from rust_tuner.interrupts import Terminated
+from rust_tuner.last_run import LOCK_FILE, note_begin, note_end
 
 # Error codes of a file system without locks, such as a network share whose lock service is off.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
 _HOUR = 3600.0
+# Who only looks whether a folder is in use takes its lock for an instant.
+_A_MOMENT = 0.2
 
 
 @contextlib.contextmanager
 def hold_lock(
-    folder: Path, purpose: str, *, wait: float = 0.0, say: Callable[[str], None] | None = None
+    folder: Path,
+    purpose: str,
+    *,
+    wait: float = 0.0,
+    say: Callable[[str], None] | None = None,
+    noted: bool = False,
 ) -> Iterator[None]:
     """Keep other processes out of a folder; the lock is released when the process ends in any way.
 
@@ -32,17 +41,18 @@ def hold_lock(
         wait: seconds to wait for another process to leave the folder.
         say: called once with the name of the holder after that, and the wait is then unlimited;
             None raises an error instead.
+        noted: whether `last_run` keeps what was done here, by whom, and how it ended.
 
     Raises:
         LockedError: if another process still uses the folder; the message names it.
         StorageError: if the folder is not writable, or its file system has no locks.
     """
     holder = folder / ".lock-holder.json"
-    lock = filelock.FileLock(folder / ".lock")
+    lock = filelock.FileLock(folder / LOCK_FILE)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=wait)
+            lock.acquire(timeout=max(wait, _A_MOMENT))
         except filelock.Timeout as error:
             in_use = f"{folder} is in use by {_describe_holder(holder)}"
             if say is None:
@@ -73,12 +83,33 @@ def hold_lock(
                 "since": f"since {since}",
             },
         )
-        yield
+        with _noting(folder, purpose) if noted else contextlib.nullcontext():
+            yield
     finally:
         # The folder may have been removed, or replaced by something else, in the meantime.
         with contextlib.suppress(OSError):
             holder.unlink(missing_ok=True)
         lock.release()
+
+
+@contextlib.contextmanager
+def _noting(folder: Path, purpose: str) -> Iterator[None]:
+    """Note what this process does in a folder, and how it ends."""
+    note_begin(folder, purpose)
+    try:
+        yield
+    except Terminated:
+        note_end(folder, "terminated")
+        raise
+    except KeyboardInterrupt:
+        note_end(folder, "interrupted")
+        raise
+    except BaseException as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        is_ours = isinstance(error, RustTunerError)
+        note_end(folder, "failed", lines[0] if is_ours else f"{type(error).__name__}: {lines[0]}")
+        raise
+    note_end(folder, "finished")
 
 
 @contextlib.contextmanager

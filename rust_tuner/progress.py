@@ -27,7 +27,7 @@ from rich.table import Column
 from rich.text import Text
 
 from rust_tuner.interrupts import raise_if_interrupted
-from rust_tuner.words import visible
+from rust_tuner.visible_text import visible
 
 _SECONDS_BETWEEN_LINES = 15.0
 # On a narrower terminal, a note beside a bar would break its numbers.

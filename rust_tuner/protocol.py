@@ -10,7 +10,13 @@ from typing import Any, Literal, Self
 
 from rust_tuner.batch_range import PUBLISHED_BATCH_SIZES, BatchSizes, Sampling
 from rust_tuner.errors import ProtocolError
-from rust_tuner.labels import CORTICES, HIGHEST_TOTAL, LOWEST_TOTAL, UNION_THRESHOLD, VIEWS
+from rust_tuner.rust_scores import (
+    CORTICES,
+    HIGHEST_TOTAL,
+    LOWEST_TOTAL,
+    UNION_THRESHOLD,
+    VIEWS,
+)
 from rust_tuner.scope import CORTEX_SCOPE, SCOPES
 
 Objective = Literal["val_auroc", "val_cortex_auroc"]

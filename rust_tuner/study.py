@@ -202,7 +202,7 @@ class Study:
     def _split(self, needs: Sequence[Need] = ()) -> tuple[Development, HoldOut]:
         manifest = self._require_manifest()
         radiographs = self._load_radiographs()
-        with hold_lock(self.directory, "preparing the study"):
+        with hold_lock(self.directory, "preparing the study", noted=True):
             remove_leftovers(self.directory)
             if not self._file.is_there:
                 self._file.read_again()
@@ -262,14 +262,15 @@ class Study:
         Returns:
             One row per model, including chance and the view-only baseline.
         """
-        from rust_tuner.search.baselines import run_baselines
-
         protocol = self.protocol_of(BASELINES_FOLDER)
         development, folds = self._development_and_folds(protocol.baseline_folds)
         # ImageNet's weights are downloaded only for the model that uses them.
         weights = find_study_weights(self._file, protocol, download=False)
         given = find_radimagenet(self._file, radimagenet_weights)
-        with hold_lock(self.directory, "the baselines"):
+        with hold_lock(self.directory, "the baselines", noted=True):
+            # The import of TensorFlow takes seconds, in which the study is in use.
+            from rust_tuner.search.baselines import run_baselines
+
             more = {} if given is None else {RADIMAGENET: given.to_json()}
             begin_step(self._file, BASELINES_FOLDER, protocol, weights, **more)
             run_baselines(
@@ -284,13 +285,14 @@ class Study:
 
     def regime_1(self) -> "CrossValidationTuner":
         """Run Regime I; prepares the study first. See `search.regimes.regime_1`."""
-        from rust_tuner.search.regimes import regime_1
-
         protocol = self.protocol_of(REGIME_1)
         development, folds = self._development_and_folds(protocol.num_folds)
         weights = find_study_weights(self._file, protocol)
-        with hold_lock(self.directory, "Regime I"):
+        with hold_lock(self.directory, "Regime I", noted=True):
             self._say_size(REGIME_1, protocol, development, folds)
+            # The import of TensorFlow takes seconds, in which the study is in use.
+            from rust_tuner.search.regimes import regime_1
+
             begin_step(self._file, REGIME_1, protocol, weights)
             sizes = self._batch_sizes(protocol, development, folds)
             with self._recording(REGIME_1):
@@ -313,8 +315,6 @@ class Study:
             batch_size: of all trials. If None, the one it was begun with, else Regime I's best.
             dropout_rate: of all trials. If None, the one it was begun with, else Regime I's best.
         """
-        from rust_tuner.search.regimes import regime_2
-
         # Only given values are recorded: otherwise Regime I's best is looked up again.
         asked: dict[str, int | float | None] = {
             "batch_size": batch_size,
@@ -341,8 +341,11 @@ class Study:
         development, folds = self._development_and_folds(protocol.num_folds)
         weights = find_study_weights(self._file, protocol)
         values: dict[str, Any] = {"batch_size": batch_size, "dropout_rate": dropout_rate}
-        with hold_lock(self.directory, "Regime II"):
+        with hold_lock(self.directory, "Regime II", noted=True):
             self._say_size(REGIME_2, protocol, development, folds)
+            # The import of TensorFlow takes seconds, in which the study is in use.
+            from rust_tuner.search.regimes import regime_2
+
             begin_step(self._file, REGIME_2, protocol, weights, **asked)
             arguments = self._search_arguments(protocol, folds)
             with self._recording(REGIME_2):
@@ -359,13 +362,14 @@ class Study:
         Returns:
             The content of `nested/summary.json`: selection score, estimate, and their gap.
         """
-        from rust_tuner.steps.nested import nested_cross_validation
-
         protocol = self.protocol_of(NESTED)
         development, folds = self._development_and_folds(protocol.outer_folds)
         weights = find_study_weights(self._file, protocol)
-        with hold_lock(self.directory, "nested cross-validation"):
+        with hold_lock(self.directory, "nested cross-validation", noted=True):
             self._say_size(NESTED, protocol, development, folds)
+            # The import of TensorFlow takes seconds, in which the study is in use.
+            from rust_tuner.steps.nested import nested_cross_validation
+
             begin_step(self._file, NESTED, protocol, weights)
             summary = nested_cross_validation(
                 development, self.directory, **self._search_arguments(protocol, folds)
@@ -389,7 +393,7 @@ class Study:
         count = self.begun_repeats() if repeats is None else repeats
         development, folds = self._development_and_folds(num_folds)
         weights = find_study_weights(self._file, protocol)
-        with hold_lock(self.directory, "the noise floor"):
+        with hold_lock(self.directory, "the noise floor", noted=True):
             begin_step(self._file, NOISE, protocol, weights, repeats=count)
             floor = measure_noise(
                 development,
@@ -452,7 +456,7 @@ class Study:
         weights = find_study_weights(self._file, protocol)
         shared = self._search_arguments(protocol, folds)
         folds = shared.pop("folds")
-        with hold_lock(self.directory, "the final model"):
+        with hold_lock(self.directory, "the final model", noted=True):
             remove_leftovers(self.directory / FINAL)
             begin_step(self._file, FINAL, protocol, weights)
             project = cross_validate_final(

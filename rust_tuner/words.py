@@ -1,12 +1,12 @@
 """Display names and number formats: how metrics, columns and values are written for people."""
 
-import re
 from collections.abc import Iterable
 
 import numpy as np
 
 from rust_tuner.labels import CORTICES, SCORES, VIEWS
 from rust_tuner.scope import SCOPES
+from rust_tuner.visible_text import visible as visible
 
 _VIEW_NAMES = {"ap": "AP view", "lateral": "lateral view"}
 # The 18 labels, as a person says them.
@@ -51,12 +51,6 @@ FIGURES = {
 # Marks the three figures that the published study reports.
 AS_PUBLISHED = "as published"
 
-# Control characters except tab and line feed, lone surrogates, line separators, and characters that
-# change the direction of text.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
-
 
 def short_number(value: object) -> str:
     """Format a hyperparameter with up to three significant digits, as briefly as possible."""
@@ -66,6 +60,11 @@ def short_number(value: object) -> str:
 def power_number(value: float) -> str:
     """Format a value of a logarithmic axis, such as 1e-7 or 2.5e-4, without small raised digits."""
     return _bare(f"{value:.1e}")
+
+
+def four_digits(value: object) -> str:
+    """A hyperparameter with at most four significant digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def figure_name(name: str, *, published: bool = False) -> str:
@@ -114,11 +113,3 @@ def listed(items: Iterable[str], *, join: str = "and") -> str:
 def _bare(number: str) -> str:
     mantissa, _, exponent = number.partition("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}" if exponent else number
-
-
-def visible(text: str) -> str:
-    """Escape control characters, so that a terminal shows them and does not act on them.
-
-    Names, cells and messages may come from other people's files. Line breaks and tabs are kept.
-    """
-    return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

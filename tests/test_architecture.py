@@ -18,12 +18,14 @@ import rust_tuner
 PACKAGE = Path(rust_tuner.__file__).parent
 # From the ground floor up; rooms on one floor may use each other, but not in a circle.
 FLOORS = (
-    ("errors", "interrupts", "onednn"),
+    ("errors", "interrupts", "notice_filter", "onednn", "tensorflow_notices"),
+    ("folder_kinds", "rust_scores", "visible_text"),
     ("labels",),
     ("scope",),
     ("batch_range",),
     ("protocol", "words"),
     ("files", "seeds", "progress", "environment"),
+    ("last_run",),
     ("locks",),
     ("metrics",),
     ("data",),

@@ -10,9 +10,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from rust_tuner.data.csv_output import safe_text
+from rust_tuner.data.formulas import safe_text
 from rust_tuner.errors import SearchError
 from rust_tuner.files import write_text
 from rust_tuner.records.best import BestHyperparameters, EndedTrials
@@ -55,6 +53,8 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
     elif target.suffix == ".csv":
         write_text(target, _as_csv(best))
     else:
+        import yaml
+
         write_text(target, yaml.safe_dump(best, sort_keys=False))
     return best
 

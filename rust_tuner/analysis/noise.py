@@ -7,8 +7,8 @@ between two configurations, or between two studies, has to exceed this variation
 import math
 
 import pandas as pd
-from scipy import stats
 
+from rust_tuner.metrics.distributions import chi_square_quantile, t_quantile
 from rust_tuner.metrics.uncertainty import TAILS
 from rust_tuner.records.noise import METRICS_REPEATED
 
@@ -56,9 +56,11 @@ def noise_spread(values: pd.DataFrame) -> pd.DataFrame:
 
 def _spread(std: float, number: int, mean: float) -> dict[str, float]:
     freedom = number - 1
-    quantile = float(stats.t.ppf(TAILS[1], freedom))
+    quantile = t_quantile(TAILS[1], freedom)
     reach = quantile * std * math.sqrt(1 + 1 / number)
-    low, high = (std * math.sqrt(freedom / stats.chi2.ppf(tail, freedom)) for tail in TAILS[::-1])
+    low, high = (
+        std * math.sqrt(freedom / chi_square_quantile(tail, freedom)) for tail in TAILS[::-1]
+    )
     return {
         "std": std,
         "std_low": low,

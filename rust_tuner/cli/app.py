@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from rust_tuner import __version__
-from rust_tuner.analysis.against_view import against_view_lines
-from rust_tuner.analysis.export import export_best_hyperparameters
 from rust_tuner.cli.checks import check
 from rust_tuner.cli.demo import demo
+from rust_tuner.cli.early import refuse_missing_files, refuse_no_study
 from rust_tuner.cli.manifest import manifest
 from rust_tuner.cli.options import Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
@@ -21,24 +20,18 @@ from rust_tuner.cli.support import (
     reporting,
     say,
     say_next,
-    start_tensorflow,
     view_cortices,
 )
+from rust_tuner.cli.verbosity import Quiet, QuietOrVerboseApp, Verbose, choose
 from rust_tuner.cli.watch import watch
 from rust_tuner.cli.whole_study import whole_study
-from rust_tuner.data.csv_output import csv_text
 from rust_tuner.errors import ResumeError
-from rust_tuner.files import write_text
 from rust_tuner.progress import ConsoleProgress
-from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
-from rust_tuner.records.run import RUN_FILE
 from rust_tuner.terminal.console import prepare_streams
-from rust_tuner.terminal.status import status_lines
-from rust_tuner.terminal.wrapping import print_lines
 
-app = typer.Typer(
+app = QuietOrVerboseApp(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     # Rich would read "[default: ...]" as markup and drop it.
     rich_markup_mode=None,
@@ -57,7 +50,10 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
+    choose(quiet=quiet, verbose=verbose)
     if version:
         out.print(__version__, highlight=False)
         raise typer.Exit()
@@ -125,6 +121,9 @@ def status(
     Works while a search runs, and on a damaged folder.
     """
     with reporting():
+        from rust_tuner.terminal.status import status_lines
+        from rust_tuner.terminal.wrapping import print_lines
+
         print_lines(out, status_lines(study))
 
 
@@ -140,6 +139,11 @@ def export(
     Those of Regime II if it has a completed trial, else those of Regime I.
     """
     with reporting():
+        refuse_no_study(study)
+        from rust_tuner.analysis.against_view import against_view_lines
+        from rust_tuner.analysis.export import export_best_hyperparameters
+        from rust_tuner.records.project import read_project
+
         folder = _project_folder(study)
         best = export_best_hyperparameters(folder, path)
         score = f"{best['objective']} {best['score']:.4f}, a selection score"
@@ -157,6 +161,7 @@ def report(
     Works on an unfinished study too.
     """
     with reporting():
+        refuse_no_study(study)
         from rust_tuner.report.html import write_report
 
         # Not through `Study`, which refuses a damaged folder.
@@ -175,6 +180,7 @@ def tensorboard(
     Works while a search runs. A search started with --tensorboard writes its logs as it runs.
     """
     with reporting():
+        refuse_no_study(study)
         from rust_tuner.tensorboard.logs import write_logs
 
         logs = write_logs(study)
@@ -212,10 +218,12 @@ def predict(
     those of the development set. Research use only; not a medical device.
     """
     with reporting():
+        refuse_missing_files(model, *images)
+        from rust_tuner.data.csv_output import csv_text
+        from rust_tuner.files import write_text
         from rust_tuner.steps.image_list import list_images
 
         listed = list_images(images)
-        start_tensorflow()
         from rust_tuner.records.model_card import read_card
         from rust_tuner.records.novelty import read_novelty
         from rust_tuner.steps.predict import NOTICE, model_file, predict_radiographs
@@ -234,10 +242,14 @@ def predict(
 def main() -> None:
     """Run the command."""
     prepare_streams()
-    app()
+    # Also for `python -m rust_tuner`: shell completion belongs to the installed command.
+    app(prog_name="rust-tuner")
 
 
 def _project_folder(folder: Path) -> Path:
+    from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+    from rust_tuner.records.run import RUN_FILE
+
     if (folder / RUN_FILE).is_file():
         return folder
     for regime in (REGIME_2, REGIME_1):

@@ -4,13 +4,9 @@ from typing import Annotated
 
 import typer
 
+from rust_tuner.cli.early import refuse_unprepared
 from rust_tuner.cli.options import Cache, StudyDirectory
-from rust_tuner.cli.support import open_study, out, reporting, say, say_next_step, start_tensorflow
-from rust_tuner.records.checks import CHECKS_FILE
-from rust_tuner.records.project import REGIME_1, REGIME_2
-from rust_tuner.records.run import RUN_FILE
-from rust_tuner.terminal.checks import verdict_lines
-from rust_tuner.terminal.wrapping import print_lines
+from rust_tuner.cli.support import open_study, out, reporting, say, say_next_step
 
 
 def check(
@@ -33,9 +29,12 @@ def check(
     is 1 if a check fails. If interrupted, run the same command again to resume.
     """
     with reporting():
+        refuse_unprepared(study)
+        from rust_tuner.records.checks import CHECKS_FILE
+        from rust_tuner.terminal.checks import verdict_lines
+        from rust_tuner.terminal.wrapping import print_lines
+
         opened = open_study(study, None, cache=cache)
-        if any((study / regime / RUN_FILE).is_file() for regime in (REGIME_1, REGIME_2)):
-            start_tensorflow()
         record = opened.check(permutations)
         print_lines(out, verdict_lines(record))
         say(f"{record.told} -> {study / CHECKS_FILE}")

@@ -4,13 +4,10 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 
-from rust_tuner.analysis.export import export_best_hyperparameters
-from rust_tuner.analysis.study_figures import find_figure, holdout_figures
 from rust_tuner.cli.options import Cache
 from rust_tuner.cli.support import (
     err,
@@ -22,14 +19,10 @@ from rust_tuner.cli.support import (
     start_tensorflow,
 )
 from rust_tuner.errors import WeightsError
-from rust_tuner.metrics.figure import CORTEX_GROUP, VISITS
 from rust_tuner.progress import ConsoleProgress
-from rust_tuner.protocol import Protocol
-from rust_tuner.records.folder import read_study
-from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
-from rust_tuner.records.study_record import STUDY_FILE
-from rust_tuner.study import Study
-from rust_tuner.terminal.searches import best_trials_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PATIENTS = 100
 _CHANGES: dict[str, Any] = {
@@ -60,12 +53,17 @@ def demo(
     radiographs, and reports it.
     """
     with reporting():
+        from rust_tuner.analysis.export import export_best_hyperparameters
+        from rust_tuner.data.phantoms import write_phantoms
+        from rust_tuner.protocol import Protocol
+        from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+        from rust_tuner.study import Study
+        from rust_tuner.terminal.searches import best_trials_table
+
         folder = directory / "study"
         # A study that was started before decides which kernels TensorFlow uses.
         Study(folder)
         start_tensorflow()
-        from rust_tuner.data.phantoms import write_phantoms
-
         weights = _choose_weights(folder)
         progress = ConsoleProgress(err)
         say(f"1. {_PATIENTS} synthetic patients -> {directory / 'radiographs'}")
@@ -99,6 +97,12 @@ def demo(
 
 def _answer(folder: Path) -> str:
     """What the look at the hold-out set found, in three lines."""
+    import pandas as pd
+
+    from rust_tuner.analysis.study_figures import find_figure, holdout_figures
+    from rust_tuner.metrics.figure import CORTEX_GROUP, VISITS
+    from rust_tuner.records.folder import read_study
+
     records = read_study(folder)
     assert records.holdout is not None
     figures = holdout_figures(records)
@@ -119,8 +123,12 @@ def _answer(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _with_interval(figures: pd.DataFrame, name: str, of: str, *, digits: int) -> str:
+def _with_interval(figures: "pd.DataFrame", name: str, of: str, *, digits: int) -> str:
     """A figure with its interval over patients, where it has one."""
+    import pandas as pd
+
+    from rust_tuner.analysis.study_figures import find_figure
+
     row = find_figure(figures, name, of)
     if row is None or pd.isna(row["value"]):
         return "undefined"
@@ -133,6 +141,8 @@ def _with_interval(figures: pd.DataFrame, name: str, of: str, *, digits: int) ->
 def _choose_weights(folder: Path) -> str:
     """ImageNet weights if they are available; otherwise the demonstration's, with a note."""
     from rust_tuner.models.weights import PHANTOMS, UNTRAINED, WEIGHTS_VARIABLE
+    from rust_tuner.records.study_record import STUDY_FILE
+    from rust_tuner.study import Study
 
     # An interrupted demonstration resumes with the weights that it started with.
     earlier = Study(folder).protocol.weights if (folder / STUDY_FILE).exists() else None

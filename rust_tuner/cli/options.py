@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from rust_tuner.batch_range import PUBLISHED_BATCH_SIZES
-from rust_tuner.labels import HIGHEST_TOTAL, LOWEST_TOTAL
+from rust_tuner.rust_scores import HIGHEST_TOTAL, LOWEST_TOTAL
 
 _TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 _LONGEST_BUDGET = 366 * 24 * 3600.0
@@ -49,6 +49,15 @@ class FoldsBy(StrEnum):
 
     patient = "patient"
     site = "site"
+
+
+class FirstModels(StrEnum):
+    """The study's first models, `records.baselines.BASELINES`."""
+
+    lenet1998 = "lenet1998"
+    inceptionv3_end2end = "inceptionv3_end2end"
+    inceptionv3_radimagenet = "inceptionv3_radimagenet"
+    inceptionv3_imagenet = "inceptionv3_imagenet"
 
 
 class Scales(StrEnum):

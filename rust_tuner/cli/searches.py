@@ -3,12 +3,11 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
-from rust_tuner.analysis.verdict import SEARCH_NAMES
+from rust_tuner.cli.early import refuse_unprepared
 from rust_tuner.cli.options import (
     Cache,
     Epochs,
@@ -31,20 +30,11 @@ from rust_tuner.cli.support import (
     say,
     say_left_of_search,
     say_next_step,
-    start_tensorflow,
 )
 from rust_tuner.errors import RustTunerError
-from rust_tuner.records.nested import NESTED, read_nested
-from rust_tuner.records.noise import NOISE
-from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
-from rust_tuner.records.run import RUN_FILE
-from rust_tuner.steps.noise import as_searched, best_project
-from rust_tuner.steps.plan import plan_nested, plan_noise
-from rust_tuner.terminal.repeats import nested_lines, nested_table, noise_lines, noise_table
-from rust_tuner.terminal.searches import (
-    best_trials_table,
-    plan_table,
-)
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 @with_options
@@ -63,6 +53,8 @@ def regime1(
     Prepares the study first if needed. If interrupted, run the same command again to resume.
     """
     with reporting():
+        choices = ranges.choices
+        refuse_unprepared(study, preparing.manifest)
         opened = open_study(
             study,
             **vars(preparing),
@@ -70,14 +62,13 @@ def regime1(
             trials=trials,
             num_folds=folds,
             epochs=epochs,
-            **ranges.choices,
+            **choices,
         )
-        start_tensorflow()
-        with _ending_search(study, REGIME_1, running.time_budget):
+        with _ending_search(study, "regime_1", running.time_budget):
             opened.prepare()
-            fetch_weights(opened.protocol.weights)
+            fetch_weights(opened.protocol.weights, study)
             opened.regime_1()
-            out.print(best_trials_table(read_project(study / REGIME_1)))
+            _print_trials(study / "regime_1")
             say_next_step(study, after="regime1")
 
 
@@ -106,20 +97,21 @@ def regime2(
             f"{dropout_rate}; expected a number from 0 to below 1", param_hint="--dropout-rate"
         )
     with reporting():
+        choices = grid.choices
+        refuse_unprepared(study, preparing.manifest)
         opened = open_study(
             study,
             **vars(preparing),
             **vars(running),
             num_folds=folds,
             epochs=epochs,
-            **grid.choices,
+            **choices,
         )
-        start_tensorflow()
-        with _ending_search(study, REGIME_2, running.time_budget):
+        with _ending_search(study, "regime_2", running.time_budget):
             opened.prepare()
-            fetch_weights(opened.protocol.weights)
+            fetch_weights(opened.protocol.weights, study)
             opened.regime_2(batch_size, dropout_rate)
-            out.print(best_trials_table(read_project(study / REGIME_2)))
+            _print_trials(study / "regime_2")
             say_next_step(study, after="regime2")
 
 
@@ -150,6 +142,8 @@ def nested(
     If interrupted, run the same command again to resume.
     """
     with reporting():
+        choices = ranges.choices | grid.choices
+        refuse_unprepared(study, preparing.manifest)
         opened = open_study(
             study,
             **vars(preparing),
@@ -158,20 +152,24 @@ def nested(
             trials=trials,
             num_folds=folds,
             epochs=epochs,
-            **ranges.choices,
-            **grid.choices,
+            **choices,
         )
+        from rust_tuner.records.nested import NESTED, read_nested
+        from rust_tuner.steps.plan import plan_nested
+        from rust_tuner.terminal.repeats import nested_table
+        from rust_tuner.terminal.searches import plan_table
+        from rust_tuner.terminal.status_repeats import nested_lines
+
         sites = opened.count_sites()
         planned = plan_nested(
             opened.protocol_of(NESTED), opened.count_radiographs(), num_sites=sites
         )
         out.print(plan_table(planned))
-        start_tensorflow()
         with ending_in_time(
             study, running.time_budget, lambda: _say_lines(study / NESTED, nested_lines)
         ):
             opened.prepare()
-            fetch_weights(opened.protocol.weights)
+            fetch_weights(opened.protocol.weights, study)
             opened.nested()
             out.print(nested_table(read_nested(study / NESTED)))
             say_next_step(study, after="nested")
@@ -193,7 +191,15 @@ def noise(
     If interrupted, run the same command again to resume.
     """
     with reporting():
+        refuse_unprepared(study)
         opened = open_study(study, cache=cache)
+        from rust_tuner.records.noise import NOISE
+        from rust_tuner.steps.noise import as_searched, best_project
+        from rust_tuner.steps.plan import plan_noise
+        from rust_tuner.terminal.repeats import noise_table
+        from rust_tuner.terminal.searches import plan_table
+        from rust_tuner.terminal.status_repeats import noise_lines
+
         steps = plan_noise(
             as_searched(opened.protocol_of(NOISE), best_project(study)),
             opened.count_radiographs(),
@@ -201,9 +207,8 @@ def noise(
             num_sites=opened.count_sites(),
         )
         out.print(plan_table(steps))
-        start_tensorflow()
         with ending_in_time(study, time_budget, lambda: _say_lines(study / NOISE, noise_lines)):
-            fetch_weights(opened.protocol.weights)
+            fetch_weights(opened.protocol.weights, study)
             out.print(noise_table(opened.noise(repeats)))
             say_next_step(study, after="noise")
 
@@ -213,18 +218,27 @@ def _ending_search(study: Path, regime: str, time_budget: float | None) -> Itera
     """End a search at a pause once its time is up, and show the trials that it has."""
 
     def show() -> None:
+        from rust_tuner.analysis.verdict import SEARCH_NAMES
+        from rust_tuner.records.project import read_project
+        from rust_tuner.records.run import RUN_FILE
+
         folder = study / regime
-        if (folder / RUN_FILE).is_file():
-            project = read_project(folder)
-            if project.best is not None:
-                out.print(best_trials_table(project))
+        if (folder / RUN_FILE).is_file() and read_project(folder).best is not None:
+            _print_trials(folder)
         say_left_of_search(folder, SEARCH_NAMES[regime])
 
     with ending_in_time(study, time_budget, show):
         yield
 
 
-def _say_lines(folder: Path, lines: Callable[[Path], Iterable[Text]]) -> None:
+def _print_trials(folder: Path) -> None:
+    from rust_tuner.records.project import read_project
+    from rust_tuner.terminal.searches import best_trials_table
+
+    out.print(best_trials_table(read_project(folder)))
+
+
+def _say_lines(folder: Path, lines: "Callable[[Path], Iterable[Text]]") -> None:
     # Time may be up before the first record is written.
     with contextlib.suppress(RustTunerError, OSError):
         for line in lines(folder):

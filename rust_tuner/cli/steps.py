@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rust_tuner.analysis.against_view import holdout_standings
-from rust_tuner.analysis.study_figures import holdout_figures
+from rust_tuner.cli.early import refuse_unprepared
 from rust_tuner.cli.options import (
+    FirstModels,
     NumFolds,
     Preparing,
     RadImageNet,
@@ -26,20 +26,10 @@ from rust_tuner.cli.support import (
     say,
     say_left_of_search,
     say_next_step,
-    start_tensorflow,
 )
-from rust_tuner.records.baselines import (
-    BASELINES,
-    BASELINES_FOLDER,
-    IMAGENET,
-    available_baselines,
-    baseline_results,
-)
-from rust_tuner.records.folder import read_study
-from rust_tuner.records.looks import count_text
-from rust_tuner.study import Study
-from rust_tuner.terminal.holdout import holdout_table
-from rust_tuner.terminal.searches import baselines_table
+
+if TYPE_CHECKING:
+    from rust_tuner.study import Study
 
 
 @with_options
@@ -54,6 +44,7 @@ def prepare(
     The options given here hold for the whole study.
     """
     with reporting():
+        refuse_unprepared(study, preparing.manifest)
         opened = open_study(
             study,
             **vars(preparing),
@@ -73,8 +64,8 @@ def baselines(
     study: StudyDirectory,
     *,
     model: Annotated[
-        list[str] | None,
-        typer.Option(help=f"One of {', '.join(BASELINES)}; can be repeated.  [default: all]"),
+        list[FirstModels] | None,
+        typer.Option(help="Can be repeated.  [default: all]"),
     ] = None,
     radimagenet_weights: RadImageNet = None,
     folds: Annotated[
@@ -93,6 +84,7 @@ def baselines(
     Prepares the study first if needed. If interrupted, run the same command again to resume.
     """
     with reporting():
+        refuse_unprepared(study, preparing.manifest)
         opened = open_study(
             study,
             **vars(preparing),
@@ -100,18 +92,9 @@ def baselines(
             baseline_folds=folds,
             baseline_epochs=epochs,
         )
-        start_tensorflow()
-
-        def show() -> None:
-            folder = study / BASELINES_FOLDER
-            if folder.is_dir():
-                out.print(baselines_table(baseline_results(study), opened.protocol.objective))
-            for name in model or BASELINES:
-                if (folder / name).is_dir():
-                    say_left_of_search(folder / name, name)
-
-        with ending_in_time(study, running.time_budget, show):
-            run_baselines(opened, model, radimagenet_weights)
+        models = None if model is None else [item.value for item in model]
+        with ending_in_time(study, running.time_budget, lambda: _show_baselines(opened, models)):
+            run_baselines(opened, models, radimagenet_weights)
             say_next_step(study, after="baselines")
 
 
@@ -143,34 +126,56 @@ def final(
     again to show the figures with their date; another look needs --look-again and a reason.
     """
     with reporting():
+        refuse_unprepared(study)
         opened = open_study(
             study,
             **vars(running),
             final_folds=folds,
             final_epochs=epochs,
         )
-        start_tensorflow()
         run_final(opened, look_again)
         say_next_step(study, after="final")
 
 
 def run_baselines(
-    study: Study, models: Sequence[str] | None, radimagenet_weights: Path | None
+    study: "Study", models: Sequence[str] | None, radimagenet_weights: Path | None
 ) -> None:
     """Train the first models and print their table."""
+    from rust_tuner.records.baselines import IMAGENET, available_baselines
+    from rust_tuner.terminal.searches import baselines_table
+
     has_radimagenet = radimagenet_weights is not None
     weights = study.protocol.weights
     if IMAGENET in (models or available_baselines(weights, has_radimagenet=has_radimagenet)):
-        fetch_weights("imagenet")
+        fetch_weights("imagenet", study.directory)
     results = study.baselines(models or None, radimagenet_weights)
     out.print(baselines_table(results, study.protocol.objective))
 
 
-def run_final(study: Study, look_again: str | None = None) -> None:
+def run_final(study: "Study", look_again: str | None = None) -> None:
     """Fit the tuned model, look at the hold-out set, and print its figures."""
+    from rust_tuner.analysis.against_view import holdout_standings
+    from rust_tuner.analysis.study_figures import holdout_figures
+    from rust_tuner.records.folder import read_study
+    from rust_tuner.records.looks import count_text
+    from rust_tuner.terminal.holdout import holdout_table
+
     holdout = study.final(look_again)
     looks = study.looks
     records = read_study(study.directory)
     figures = holdout_figures(records)
     out.print(holdout_table(holdout, looks, holdout_standings(records), figures=figures))
     say(f"evaluated on {holdout.date}; hold-out set {count_text(looks)}")
+
+
+def _show_baselines(study: "Study", models: Sequence[str] | None) -> None:
+    """Show the first models that are there, and what is left of each."""
+    from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER, baseline_results
+    from rust_tuner.terminal.searches import baselines_table
+
+    folder = study.directory / BASELINES_FOLDER
+    if folder.is_dir():
+        out.print(baselines_table(baseline_results(study.directory), study.protocol.objective))
+    for name in models or BASELINES:
+        if (folder / name).is_dir():
+            say_left_of_search(folder / name, name)

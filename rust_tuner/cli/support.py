@@ -3,38 +3,31 @@
 import contextlib
 import enum
 import io
-import os
 import shlex
 import sys
-import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from rust_tuner.analysis.next_step import next_command
+from rust_tuner.cli.consoles import err as err
+from rust_tuner.cli.consoles import errors
+from rust_tuner.cli.consoles import out as out
+from rust_tuner.cli.early import refuse_wrong_choices, refuse_wrong_paths
 from rust_tuner.cli.options import Choices, Views
+from rust_tuner.cli.verbosity import is_verbose
 from rust_tuner.errors import RustTunerError, TimeBudgetError
 from rust_tuner.interrupts import Terminated, remembering_interrupts, within_time_budget
 from rust_tuner.progress import ConsoleProgress, Progress, duration, print_note
-from rust_tuner.protocol import (
-    ANATOMICAL_VIEWS,
-    PUBLISHED_VIEWS,
-    Protocol,
-)
-from rust_tuner.records.project import read_project
-from rust_tuner.records.run import RUN_FILE
-from rust_tuner.study import Study
-from rust_tuner.tensorboard.logs import TensorBoardLogs
-from rust_tuner.terminal.console import new_console
+
+if TYPE_CHECKING:
+    from rust_tuner.study import Study
 
 _INTERRUPTED = 130
 # As a shell reports a process that SIGTERM ended.
 _TERMINATED = 143
-
-out = new_console()
-err = new_console(stderr=True)
 
 
 def open_study(
@@ -49,23 +42,29 @@ def open_study(
     protocol: Choices | None = None,
     views: Views | None = None,
     **choices: Any,
-) -> Study:
+) -> "Study":
     """Open a study with the options that the user gave; None where an option was not given.
 
     The time budget belongs to `ending_in_time`; it is accepted here with the other options.
     """
     progress = progress or ConsoleProgress(err)
     if tensorboard:
+        from rust_tuner.tensorboard.logs import TensorBoardLogs
+
         progress = TensorBoardLogs(directory, progress)
     given = {
         name: value.value if isinstance(value, enum.Enum) else value
         for name, value in choices.items()
         if value is not None
     }
+    refuse_wrong_paths(directory, manifest, weights=given.get("weights"), cache=cache)
     if protocol is not None:
         given |= _preset(protocol)
     if views is not None:
         given["view_cortices"] = view_cortices(views)
+    refuse_wrong_choices(given)
+    from rust_tuner.study import Study
+
     return Study(
         directory,
         manifest,
@@ -78,6 +77,8 @@ def open_study(
 
 def _preset(choices: Choices) -> dict[str, Any]:
     """The choices in which the two presets differ; all others stay as prepared or as given."""
+    from rust_tuner.protocol import Protocol
+
     study, clinical = Protocol.study().to_json(), Protocol.clinical().to_json()
     chosen = clinical if choices is Choices.clinical else study
     return {name: chosen[name] for name in study if study[name] != clinical[name]}
@@ -85,35 +86,34 @@ def _preset(choices: Choices) -> dict[str, Any]:
 
 def view_cortices(views: Views) -> dict[str, tuple[str, ...]]:
     """The cortices that each view is expected to show."""
+    from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS
+
     return dict(PUBLISHED_VIEWS if views is Views.published else ANATOMICAL_VIEWS)
 
 
 def start_tensorflow() -> None:
-    """Start TensorFlow without its notes about the processor, which would hide our messages."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            from rust_tuner.models.runtime import start_backend
+    """Start TensorFlow as late as possible: its import takes several seconds."""
+    from rust_tuner.models.runtime import start_backend
 
-            start_backend()
-        except BaseException:
-            notes.seek(0)
-            os.write(kept, notes.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+    start_backend()
 
 
-def fetch_weights(weights: str) -> None:
+def fetch_weights(weights: str, study: Path | None = None) -> None:
     """Download the weights if needed, with our own message in place of Keras's."""
-    from rust_tuner.models.backbones import find_weights
+    from rust_tuner.models.weights import find_local_weights
 
-    with contextlib.redirect_stdout(_OneNote("downloading the ImageNet weights (84 MB, once)")):
-        find_weights(weights)
+    if find_local_weights(weights) is not None:
+        return
+    from rust_tuner.locks import hold_lock
+
+    note = _OneNote("downloading the ImageNet weights (84 MB, once)")
+    with contextlib.ExitStack() as stack:
+        if study is not None:
+            stack.enter_context(hold_lock(study, "downloading the weights", noted=True))
+        from rust_tuner.models.backbones import find_weights
+
+        with contextlib.redirect_stdout(note):
+            find_weights(weights)
 
 
 class _OneNote(io.TextIOBase):
@@ -136,14 +136,21 @@ def reporting() -> Iterator[None]:
         with remembering_interrupts():
             yield
     except (RustTunerError, OSError) as error:
-        say(f"error: {error}", style="red")
+        if is_verbose():
+            _complain(traceback.format_exc())
+        _complain(f"error: {error}", style="red")
         raise typer.Exit(1) from error
     except KeyboardInterrupt as interrupt:
         is_terminated = isinstance(interrupt, Terminated)
         what = "ended by SIGTERM" if is_terminated else "interrupted"
-        say(f"\n{what}; nothing finished is lost. To resume, run again:", style="yellow")
-        say_command(sys.argv[1:])
+        _complain(f"\n{what}; nothing finished is lost. To resume, run again:", style="yellow")
+        _complain(f"  {shlex.join(['rust-tuner', *sys.argv[1:]])}")
         raise typer.Exit(_TERMINATED if is_terminated else _INTERRUPTED) from None
+
+
+def _complain(text: str, style: str | None = None) -> None:
+    """Print what is shown even with `--quiet`."""
+    errors.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -169,6 +176,9 @@ def ending_in_time(study: Path, seconds: float | None, show: Callable[[], None])
 
 def say_left_of_search(folder: Path, name: str) -> None:
     """Say how many trials of a search are left, and about how long they take."""
+    from rust_tuner.records.project import read_project
+    from rust_tuner.records.run import RUN_FILE
+
     if not (folder / RUN_FILE).is_file():
         say(f"{name} has no trial yet; features that were extracted are kept")
         return
@@ -193,6 +203,8 @@ def say_command(arguments: Sequence[str]) -> None:
 
 def say_next_step(study: Path, *, after: str) -> None:
     """Name the command that usually follows in a study."""
+    from rust_tuner.analysis.next_step import next_command
+
     say_next(next_command(study, after=after))
 
 

@@ -1,17 +1,13 @@
 """Writes tables as CSV without cells that a spreadsheet would run as formulas.
 
-Excel and LibreOffice treat a cell that begins with one of `= + - @`, a tab or a carriage return as
-a formula (OWASP, "CSV Injection"). Such text gets a leading apostrophe, which is removed when it is
-read again; numbers are not changed.
+Which cells these are, and how their text is kept, belongs to `formulas`.
 """
 
-import re
 from collections.abc import Hashable
 
 import pandas as pd
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+from rust_tuner.data.formulas import original_cell, safe_text
 
 
 def csv_text(table: pd.DataFrame) -> str:
@@ -30,13 +26,7 @@ def csv_text(table: pd.DataFrame) -> str:
 def original_text(cells: pd.Series) -> pd.Series:
     """The original cells of a CSV that `csv_text` wrote."""
     # As objects, because a column without text would become numeric.
-    return pd.Series([_original(cell) for cell in cells], index=cells.index, dtype=object)
-
-
-def safe_text(text: str) -> str:
-    """Text for one cell, with a leading apostrophe if a spreadsheet would run it."""
-    is_formula = _FORMULA.match(text) is not None and _NUMBER.fullmatch(text) is None
-    return f"'{text}" if is_formula else text
+    return pd.Series([original_cell(cell) for cell in cells], index=cells.index, dtype=object)
 
 
 def _safe_name(name: Hashable) -> Hashable:
@@ -45,9 +35,3 @@ def _safe_name(name: Hashable) -> Hashable:
 
 def _safe_cell(value: object) -> object:
     return safe_text(value) if isinstance(value, str) else value
-
-
-def _original(value: object) -> object:
-    if isinstance(value, str) and value.startswith("'") and _FORMULA.match(value):
-        return value[1:]
-    return value

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from rust_tuner.errors import MetricError
 from rust_tuner.labels import CORTICES, HIGHEST_TOTAL, LOWEST_TOTAL, SCORES
 from rust_tuner.metrics.class_figures import class_figures
+from rust_tuner.metrics.distributions import f_quantile, t_quantile
 from rust_tuner.metrics.ranking import ratio
 from rust_tuner.metrics.uncertainty import TAILS, Interval
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-# Bland and Altman's limits hold 95 % of the differences.
-LIMIT_REACH = float(stats.norm.ppf(TAILS[1]))
+# Bland and Altman's limits hold 95 % of the differences: the normal quantile of 0.975.
+LIMIT_REACH = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def total_agreement(reference: npt.ArrayLike, predicted: npt.ArrayLike) -> Total
     spread = float(difference.std(ddof=1)) if num_pairs > 1 else float("nan")
     # With fewer than two pairs all intervals are NaN through the spread.
     freedom = max(num_pairs - 1, 1)
-    reach = float(stats.t.ppf(TAILS[1], freedom)) * spread
+    reach = t_quantile(TAILS[1], freedom) * spread
     bias_error = reach * np.sqrt(1 / max(num_pairs, 1))
     limit_error = reach * np.sqrt(1 / max(num_pairs, 1) + LIMIT_REACH**2 / (2 * freedom))
     return TotalAgreement(
@@ -228,8 +228,8 @@ def intraclass_correlation(ratings: npt.ArrayLike) -> Interval:
     if split == 0:
         return Interval(icc, float("nan"), float("nan"))
     freedom = (of_raters + of_error) ** 2 / split
-    above = float(stats.f.ppf(TAILS[1], n - 1, freedom))
-    below = float(stats.f.ppf(TAILS[1], freedom, n - 1))
+    above = f_quantile(TAILS[1], n - 1, freedom)
+    below = f_quantile(TAILS[1], freedom, n - 1)
     noise = k * columns + (k * n - k - n) * error
     return Interval(
         value=icc,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from rust_tuner.errors import MetricError
+from rust_tuner.metrics.distributions import studentized_range_tail, t_tail
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -139,7 +139,7 @@ def _count_tied(scores: FloatArray, overlap: float, alpha: float) -> int:
 @functools.lru_cache(maxsize=4096)
 def _range_p_value(statistic: float, num_means: int, freedom: int) -> float:
     """The probability of a studentised range of at least this; cached, as it takes about 10 ms."""
-    return float(stats.studentized_range.sf(statistic, num_means, freedom))
+    return studentized_range_tail(statistic, num_means, freedom)
 
 
 def _paired_test(difference: FloatArray, overlap: float) -> PairedTest:
@@ -156,7 +156,7 @@ def _paired_test(difference: FloatArray, overlap: float) -> PairedTest:
     return PairedTest(
         difference=mean,
         statistic=statistic,
-        p_value=float(2 * stats.t.sf(abs(statistic), num_folds - 1)),
+        p_value=2 * t_tail(abs(statistic), num_folds - 1),
         degrees_of_freedom=num_folds - 1,
     )
 

@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from rust_tuner.errors import MetricError
+from rust_tuner.metrics.distributions import t_quantile
 from rust_tuner.metrics.uncertainty import TAILS, Interval
 
 # The range of an AUROC.
@@ -55,6 +55,6 @@ def fold_interval(
         return Interval(mean, math.nan, math.nan)
     shared = 1 / (num_folds - 1) if overlap is None else overlap
     error = math.sqrt(float(values.var(ddof=1)) * (1 / num_folds + shared))
-    reach = float(stats.t.ppf(TAILS[1], num_folds - 1)) * error
+    reach = t_quantile(TAILS[1], num_folds - 1) * error
     low, high = bounds
     return Interval(mean, max(mean - reach, low), min(mean + reach, high))

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from rust_tuner.errors import MetricError
+from rust_tuner.metrics.distributions import t_quantile
 from rust_tuner.metrics.fold_auroc import FoldMacroAuroc, difference
 from rust_tuner.metrics.jackknife import jackknife_variance
 from rust_tuner.metrics.ranking import checked_labels, view_only_scores
@@ -120,7 +120,7 @@ def gain_over(
         shared = 1 + num_folds / (num_folds - 1) if num_folds > 1 else 1.0
         # np.maximum propagates NaN; max would not.
         error = math.sqrt(shared * float(np.maximum(variance, by_chance)))
-        reach = float(stats.t.ppf(TAILS[1], num_patients - 1)) * error
+        reach = t_quantile(TAILS[1], num_patients - 1) * error
         low, high = model - reference - reach, model - reference + reach
         if not math.isnan(reach):
             interval = Interval(model - reference, max(low, -1.0), min(high, 1.0))

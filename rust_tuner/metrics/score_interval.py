@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special, stats
+
+from rust_tuner.metrics.distributions import normal_quantile, t_quantile
 
 FloatArray = npt.NDArray[np.float64]
 Ends = tuple[float, float]
@@ -41,7 +42,9 @@ def area_variance(area: float, positives: FloatArray, negatives: FloatArray) -> 
     Returns:
         (...) float64.
     """
-    z = float(special.ndtri(area))
+    from scipy import special
+
+    z = normal_quantile(area)
     twice = max(area - 2 * float(special.owens_t(z, 1 / math.sqrt(3))) - area**2, 0.0)
     return (area * (1 - area) + (positives + negatives - 2) * twice) / (positives * negatives)
 
@@ -85,11 +88,13 @@ def score_interval(
         prior: how many patients the model counts for.
         at_the_end: the factor at an estimate of 0 or 1, where the data give none.
     """
+    from scipy import optimize
+
     factor = at_the_end
     if 0 < value < 1:
         at_value = model(_inside(value))
         factor = moderated(variance, at_value, patients, prior) / at_value
-    reach = factor * float(stats.t.ppf(_CONFIDENCE, prior + patients - 1)) ** 2
+    reach = factor * t_quantile(_CONFIDENCE, prior + patients - 1) ** 2
 
     def beyond(true: float) -> float:
         return (true - value) ** 2 - reach * model(true)
@@ -135,10 +140,22 @@ class Scale:
     slope: Model
 
 
+def _logit(value: float) -> float:
+    from scipy import special
+
+    return float(special.logit(value))
+
+
+def _expit(value: float) -> float:
+    from scipy import special
+
+    return float(special.expit(value))
+
+
 UNIT_SCALE: Final = Scale(
     (0.0, 1.0),
-    lambda value: float(special.logit(value)),
-    lambda value: float(special.expit(value)),
+    _logit,
+    _expit,
     lambda value: 1 / (value * (1 - value)),
 )
 AGREEMENT_SCALE: Final = Scale((-1.0, 1.0), math.atanh, math.tanh, lambda value: 1 / (1 - value**2))
@@ -170,7 +187,7 @@ def t_interval(value: float, variance: float, *, degrees: float, scale: Scale) -
     if not variance > 0 or not lowest < value < highest:
         return None
     middle = scale.forward(value)
-    reach = float(stats.t.ppf(_CONFIDENCE, degrees)) * math.sqrt(variance) * scale.slope(value)
+    reach = t_quantile(_CONFIDENCE, degrees) * math.sqrt(variance) * scale.slope(value)
     # No figure that is drawn or written comes closer to an end than this.
     ends = (scale.back(max(min(middle + side * reach, 700.0), -700.0)) for side in (-1, 1))
     low, high = ends

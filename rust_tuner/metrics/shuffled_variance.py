@@ -6,7 +6,6 @@ positive when a few patients agree by luck.
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics.ranking import checked_labels
@@ -89,6 +88,8 @@ def _of_fold(
     stratum: npt.NDArray[np.int64],
 ) -> float | None:
     """The variance of one fold; None where no label of it is defined."""
+    from scipy.stats import rankdata
+
     positives = (truth & counted).sum(axis=0)
     negatives = (~truth & counted).sum(axis=0)
     defined = np.flatnonzero((positives > 0) & (negatives > 0))

@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics.clustered_auroc import AreaWithVariance, ClusteredAurocs
@@ -266,6 +265,8 @@ def _corrected_tails(
     estimate: FloatArray, resampled: FloatArray, accelerations: FloatArray
 ) -> FloatArray:
     """BCa's quantiles of the resamples (figures, 2); the plain ones where they are undefined."""
+    from scipy import special
+
     defined = ~np.isnan(resampled)
     below = ((resampled < estimate) & defined).sum(axis=0)
     equal = ((resampled == estimate) & defined).sum(axis=0)

@@ -22,6 +22,7 @@ from rust_tuner.models.description import (
     NUM_FEATURES,
     OUTPUT_ACTIVATION,
 )
+from rust_tuner.models.runtime import find_devices
 from rust_tuner.protocol import Flips, Precision
 
 LENET_FILTERS = (6, 16)
@@ -54,6 +55,7 @@ def LeNet1998(  # noqa: N802 - the study's own name
         >>> model.input_shape, model.output_shape
         ((None, 75, 75, 3), (None, 18))
     """
+    find_devices()
     dtype = DTYPE_POLICIES[precision]
     inputs = keras.Input((image_size, image_size, 3), name="radiograph")
     maps = _flipped(inputs, flips)

@@ -13,6 +13,7 @@ import numpy as np
 from rust_tuner.errors import WeightsError
 from rust_tuner.models.demonstration_backbone import build_layers
 from rust_tuner.models.description import DEMONSTRATION_BACKBONE
+from rust_tuner.models.runtime import find_devices
 from rust_tuner.models.weights import (
     IMAGENET,
     IMAGENET_FILE,
@@ -74,6 +75,7 @@ def build_backbone(
     Raises:
         WeightsError: where the file does not hold weights of this architecture.
     """
+    find_devices()
     # Keras's application uses only the global dtype policy.
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(DTYPE_POLICIES[precision])

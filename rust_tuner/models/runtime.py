@@ -1,6 +1,7 @@
 """Starts the numerical backend so that results repeat bitwise, and shares memory with it."""
 
 import contextlib
+import functools
 import gc
 import importlib.metadata
 import logging
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn, onednn_is_chosen
+from rust_tuner.tensorflow_notices import without_notices
 
 _log = logging.getLogger(__name__)
 
@@ -37,14 +39,13 @@ def start_backend() -> None:
         return
     import tensorflow
 
+    find_devices()
     threading = tensorflow.config.threading
     _mention_slow_kernels()
     setting = os.environ.get("TF_NUM_INTEROP_THREADS")
     if threading.get_inter_op_parallelism_threads() == 1 or setting == "1":
         return
     try:
-        # Listing the devices triggers their log messages, here where a caller may expect them.
-        tensorflow.config.list_physical_devices()
         threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
         _warn_once(
@@ -52,6 +53,36 @@ def start_backend() -> None:
             "set this to 1; results repeat only within 1e-3, not bitwise. Call "
             "tensorflow.config.threading.set_inter_op_parallelism_threads(1) before anything else."
         )
+
+
+@functools.cache
+def find_devices() -> None:
+    """Let TensorFlow look for its devices, without its notices.
+
+    It does so before its first operation in any case; call this where that may be ours.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow
+
+    with without_notices():
+        tensorflow.config.list_physical_devices()
+
+
+@functools.cache
+def run_first_operation() -> None:
+    """Run an operation whose first use makes oneDNN say that it lacks integer kernels.
+
+    Call it where computation begins. On a GPU it is left out: it would take the GPU's memory.
+    """
+    find_devices()
+    if not onednn_enabled():
+        return
+    import tensorflow
+
+    if not tensorflow.config.list_physical_devices("GPU"):
+        with without_notices():
+            tensorflow.transpose(tensorflow.zeros((1, 1), tensorflow.int32))
 
 
 def _mention_slow_kernels() -> None:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import h5py
-
 from rust_tuner.errors import WeightsError
 from rust_tuner.files import sha256_of_file, sha256_of_text
 from rust_tuner.models.description import BACKBONE, DEMONSTRATION_BACKBONE
@@ -181,6 +179,8 @@ def _shapes(path: Path) -> list[tuple[int, ...]]:
 
 
 def _shapes_in(source: Path | IO[bytes]) -> list[tuple[int, ...]]:
+    import h5py
+
     shapes: list[tuple[int, ...]] = []
 
     def visit(name: str, item: Any) -> None:

@@ -4,8 +4,7 @@ It owns their names and folders; running them belongs to `search.baselines`.
 """
 
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from rust_tuner.errors import SearchError
 from rust_tuner.metrics.ties import Tie, ties
@@ -14,6 +13,9 @@ from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.run import RUN_FILE
 from rust_tuner.records.trials import TrialRecord
 from rust_tuner.scope import AUROCS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BASELINES_FOLDER = "baselines"
 LENET, END_TO_END = "lenet1998", "inceptionv3_end2end"
@@ -61,7 +63,7 @@ def read_baselines(directory: str | Path) -> dict[str, Project]:
     }
 
 
-def baseline_results(directory: str | Path) -> pd.DataFrame:
+def baseline_results(directory: str | Path) -> "pd.DataFrame":
     """The first models of a study with their baselines.
 
     Args:
@@ -101,7 +103,7 @@ def baseline_results(directory: str | Path) -> pd.DataFrame:
     return table
 
 
-def suggested_backbone(table: pd.DataFrame, objective: str | None = None) -> str | None:
+def suggested_backbone(table: "pd.DataFrame", objective: str | None = None) -> str | None:
     """The frozen model with the best objective, whose backbone is suggested for a search.
 
     Args:
@@ -147,7 +149,9 @@ def _ties(projects: dict[str, Project]) -> dict[str, Tie]:
     return ties(scores, first.run.subject.to_json(), direction=first.run.objective.direction)
 
 
-def _table(rows: list[dict[str, object]]) -> pd.DataFrame:
+def _table(rows: list[dict[str, object]]) -> "pd.DataFrame":
+    import pandas as pd
+
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from rust_tuner.data.split_file import SPLIT_FILE
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import sha256_of_file
+from rust_tuner.folder_kinds import has_study_parts, no_study
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
 from rust_tuner.records.checks import CHECKS_FILE, CheckRecord, read_checks
 from rust_tuner.records.holdout import Holdout, load_holdout
@@ -41,7 +42,6 @@ CROSS_VALIDATION = "cross_validation"
 # Errors that may occur when a part of the page is drawn from damaged records.
 DAMAGED = (RustTunerError, OSError, LookupError, TypeError, ValueError, AttributeError)
 
-_PARTS = (STUDY_FILE, SPLIT_FILE, BASELINES_FOLDER, REGIME_1, REGIME_2, NESTED, NOISE, FINAL)
 Part = TypeVar("Part")
 
 
@@ -178,12 +178,8 @@ def require_study(folder: Path) -> None:
     Raises:
         ResumeError: where there is no such folder, or it is not a study folder.
     """
-    if not any((folder / name).exists() for name in _PARTS):
-        reason = "is not a study folder" if folder.is_dir() else "is not a folder"
-        raise ResumeError(
-            f"{folder} {reason}; give the folder that `rust-tuner prepare` made, which contains "
-            "study.json"
-        )
+    if not has_study_parts(folder):
+        raise ResumeError(no_study(folder))
 
 
 def _nested(path: Path) -> Nested:

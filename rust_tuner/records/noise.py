@@ -13,9 +13,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import pandas as pd
 from pydantic import Field
 
 from rust_tuner.errors import RecordError, ResumeError
@@ -30,6 +29,9 @@ from rust_tuner.records.model import (
 from rust_tuner.records.project import read_project
 from rust_tuner.records.run import RUN_FILE, Subject
 from rust_tuner.scope import AUROCS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOISE = "noise"
 NOISE_FILE = "noise.json"
@@ -87,7 +89,7 @@ class NoiseFloor:
 
     folder: Path
     run: NoiseManifest
-    values: pd.DataFrame
+    values: "pd.DataFrame"
     failures: tuple[str, ...]
     problems: tuple[str, ...]
 
@@ -103,6 +105,8 @@ def read_noise(folder: str | Path) -> NoiseFloor:
         ResumeError: where there are no repeats.
         RecordError: where their manifest is damaged.
     """
+    import pandas as pd
+
     noise = Path(folder)
     path = noise / NOISE_FILE
     if not os.path.lexists(path):

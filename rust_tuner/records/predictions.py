@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from rust_tuner.data.csv_output import original_text
 from rust_tuner.data.exact_csv import read_exactly
@@ -133,6 +132,8 @@ def roc_table(labels: pd.DataFrame) -> pd.DataFrame:
     Args:
         labels: from `label_table`.
     """
+    from sklearn.metrics import roc_curve
+
     parts = []
     for (cortex, score), rows in labels.groupby(["cortex", "score"], sort=False):
         truth, probability = _of(rows)
@@ -154,6 +155,8 @@ def precision_recall_table(labels: pd.DataFrame) -> pd.DataFrame:
     Args:
         labels: from `label_table`.
     """
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
     parts = []
     for (cortex, score), rows in labels.groupby(["cortex", "score"], sort=False):
         truth, probability = _of(rows)

@@ -142,7 +142,9 @@ def read_out_of_fold(folder: str | Path, trial: str) -> npt.NDArray[np.float32]:
 
 def is_begun_project(folder: Path) -> bool:
     """Whether a folder has any files of a search; a step that was refused leaves an empty one."""
-    return not folder.is_dir() or any(path.suffix != ".lock" for path in folder.iterdir())
+    return not folder.is_dir() or any(
+        not path.name.startswith(".lock") for path in folder.iterdir()
+    )
 
 
 def trial_folders(folder: Path) -> list[Path]:

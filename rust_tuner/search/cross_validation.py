@@ -29,6 +29,7 @@ from rust_tuner.models.runtime import (
     new_garbage_collected,
     number_names_from_scratch,
     release,
+    run_first_operation,
 )
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 from rust_tuner.progress import Silent, Task
@@ -191,6 +192,7 @@ def run_folds(
         task: advanced once per epoch of each fold.
     """
     progress = task or Silent()
+    run_first_operation()
     num_steps = max(steps_per_epoch(len(training), batch_size) for training, _ in folds)
     records = []
     for fold, (training, validation) in enumerate(folds):
@@ -263,6 +265,7 @@ def run_folds_together(
     Raises:
         MixedFolds: where the head, its optimiser or its loss would mix folds.
     """
+    run_first_operation()
     num_steps = max(steps_per_epoch(len(training), batch_size) for training, _ in folds)
     rows = [
         FoldRows(

@@ -232,7 +232,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if note is not None:
             self.progress.say(note)
         run = self._describe(subject, epochs=epochs, batch_size=batch_size, about=about)
-        with hold_lock(self.project_folder, "searching hyperparameters"):
+        with hold_lock(self.project_folder, "searching hyperparameters", noted=True):
             run = with_begun_kernels(self.project_folder / RUN_FILE, run, say=self.progress.say)
             with claim_folder(self.project_folder, run):
                 self._run = _Run(subject, run_key(run), epochs, batch_size)

@@ -147,12 +147,18 @@ def fit_final_model(
     """
     from rust_tuner.models.features import extract_features
     from rust_tuner.models.fold_batches import FoldPlace
-    from rust_tuner.models.runtime import onednn_enabled, start_backend, versions
+    from rust_tuner.models.runtime import (
+        onednn_enabled,
+        run_first_operation,
+        start_backend,
+        versions,
+    )
     from rust_tuner.search.subjects import training_targets
 
     radiographs = require_development(development).radiographs
     report = progress or Silent()
     start_backend()
+    run_first_operation()
     hypermodel = tuned_hypermodel(protocol, values)
     recipe = hypermodel.feature_recipe()
     folder = Path(directory) / FINAL
@@ -275,9 +281,10 @@ def load_final_model(model: Path, *, image_size: int) -> "keras.Model":
     """
     import keras
 
-    from rust_tuner.models.runtime import start_backend
+    from rust_tuner.models.runtime import run_first_operation, start_backend
 
     start_backend()
+    run_first_operation()
     try:
         loaded = keras.models.load_model(model, compile=False)
     except Exception as error:  # Keras raises whatever its layers, ZIP or HDF5 raise.

@@ -112,7 +112,7 @@ def nested_cross_validation(
     outer = outer_folds(development, made)
     start_backend()
     folder = Path(directory) / NESTED
-    with hold_lock(folder, "nested cross-validation"):
+    with hold_lock(folder, "nested cross-validation", noted=True):
         begun = read_if_whole(folder / NESTED_FILE, NestedManifest)
         chosen = as_begun(chosen, begun)
         run = _describe(development, outer, chosen)

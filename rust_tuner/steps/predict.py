@@ -70,8 +70,8 @@ def predict_radiographs(
     file = model_file(model)
     card = read_card(file)
     _refuse_sealed(file, card.model_sha256, paths)
-    loaded = load_final_model(file, image_size=card.input.image_size)
     novelty = read_novelty(file, card)
+    loaded = None
     answers, distances = [], []
     # In parts, so that a folder of any size fits into memory.
     for start in range(0, len(paths), _PART):
@@ -81,6 +81,10 @@ def predict_radiographs(
                 for path in paths[start : start + _PART]
             ]
         )
+        if loaded is None:
+            # After the first images: TensorFlow takes seconds to start, which faulty ones do not
+            # need.
+            loaded = load_final_model(file, image_size=card.input.image_size)
         if novelty is None:
             answers.append(predict_probabilities(loaded, values))
             distances.append(np.full(len(values), np.nan))

@@ -12,7 +12,7 @@ from rich.control import Control
 from rich.measure import Measurement
 from rich.segment import Segment
 
-from rust_tuner.words import visible
+from rust_tuner.visible_text import visible
 
 _HANDLER = "rust_tuner.plain"
 _PLAIN = {

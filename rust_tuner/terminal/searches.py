@@ -19,7 +19,8 @@ from rust_tuner.records.trial_tables import (
 )
 from rust_tuner.scope import CORTEX_SCOPE, SCOPES
 from rust_tuner.steps.plan import PlannedStep
-from rust_tuner.terminal.table import WHOLE_FOLD, add_results, four_digits, plain_table
+from rust_tuner.terminal.table import WHOLE_FOLD, add_results, plain_table
+from rust_tuner.words import four_digits
 
 _BEST_SHOWN = 5
 _SHORT = {scope.objective: scope.short for scope in SCOPES}

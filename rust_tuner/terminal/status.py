@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.text import Text
 
 from rust_tuner.errors import ResumeError, RustTunerError
+from rust_tuner.folder_kinds import describe_folder, has_study_parts
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import BASELINES_FOLDER
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, is_whole, read_looks
@@ -15,18 +16,23 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, Project, is_begun_pro
 from rust_tuner.records.run import RUN_FILE
 from rust_tuner.records.study_record import STUDY_FILE, StudyRecord, read_study_record
 from rust_tuner.terminal.checks import check_status_lines
-from rust_tuner.terminal.repeats import nested_lines, noise_lines
-from rust_tuner.terminal.table import four_digits
+from rust_tuner.terminal.status_repeats import nested_lines, noise_lines
+from rust_tuner.terminal.status_runs import is_at_work, run_lines
+from rust_tuner.words import four_digits
 
 
 def status_lines(folder: Path) -> list[Text]:
     """The progress of a study, one line per part; works on a folder in use or damaged."""
     lines = [Text(f"{folder}", style="bold")]
     if not folder.is_dir():
-        return [*lines, Text("no such folder", style="yellow")]
+        text = "no such folder" if not folder.exists() else "not a folder"
+        return [*lines, Text(f"{text}. {describe_folder(folder)}", style="yellow")]
     if (folder / RUN_FILE).is_file():
-        return [*lines, *_search_lines(folder.name, folder)]
+        return [*lines, *run_lines(folder), *_search_lines(folder.name, folder)]
+    if not has_study_parts(folder):
+        return [*lines, Text(f"not a study. {describe_folder(folder)}", style="yellow")]
     lines.extend(_study_lines(folder))
+    lines.extend(run_lines(folder))
     for path in sorted((folder / BASELINES_FOLDER).glob("*")):
         if path.is_dir():
             lines.extend(_search_lines(f"{BASELINES_FOLDER}/{path.name}", path))
@@ -131,7 +137,12 @@ def _project_lines(name: str, project: Project) -> list[Text]:
 
 
 def _time_left(project: Project, total: int, num_folds: int) -> str:
-    """Time left, from the finished folds, including those of a trial that has not ended."""
+    """Time left, from the finished folds, including those of a trial that has not ended.
+
+    Nothing where no process works in the folder: no time passes for a search that was stopped.
+    """
+    if not is_at_work(project.folder):
+        return ""
     seconds = [fold.seconds for trial in project.trials for fold in trial.folds]
     unfinished = [trial for trial in project.trials if not trial.has_ended]
     ended = len(project.trials) - len(unfinished)

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from rust_tuner.analysis.columns import Column
 from rust_tuner.terminal.wrapping import Words
+from rust_tuner.words import four_digits
 
 TABLE_WIDTH = 78
 # Characters between two columns, and at both edges of a table.
@@ -156,11 +157,6 @@ def mean_and_spread(
         return "-"
     text = f"{mean:{'+z' if signed else ''}.{digits}f}"
     return text if pd.isna(spread) else f"{text} ± {spread:.{digits}f}"
-
-
-def four_digits(value: object) -> str:
-    """A hyperparameter with at most four significant digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _as_it_is(cell: Any) -> Any:

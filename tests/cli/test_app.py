@@ -25,6 +25,7 @@ from rust_tuner.analysis.against_view import standings
 from rust_tuner.analysis.study_figures import find_figure, holdout_figures
 from rust_tuner.files import read_json
 from rust_tuner.labels import encode
+from rust_tuner.locks import hold_lock
 from rust_tuner.metrics.figure import CORTEX_GROUP
 from rust_tuner.protocol import ANATOMICAL_VIEWS
 from rust_tuner.records.folder import read_study
@@ -294,24 +295,20 @@ def test_status_of_a_finished_study(finished_study):
     lines = run("status", finished_study.directory).stdout.splitlines()
     assert lines[0] == str(finished_study.directory)
     assert lines[1] == "prepared: 28 radiographs of 12 patients"
-    assert lines[2] == "regime_1: 2 of 2 trials done, 0 failed"
-    assert lines[3].startswith(f"  best so far: trial {best.trial}, val_auroc {best.score:.4f} ±")
-    assert f"batch_size={best.values['batch_size']}" in lines[4]
-    assert lines[5] == "regime_2: 2 of 2 trials done, 0 failed"
-    assert lines[8] == "checks: not run"
-    assert len(lines) == 9
+    assert lines[2].startswith("not running; last: Regime II, finished at ")
+    assert lines[3] == "regime_1: 2 of 2 trials done, 0 failed"
+    assert lines[4].startswith(f"  best so far: trial {best.trial}, val_auroc {best.score:.4f} ±")
+    assert f"batch_size={best.values['batch_size']}" in lines[5]
+    assert lines[6] == "regime_2: 2 of 2 trials done, 0 failed"
+    assert lines[9] == "checks: not run"
+    assert len(lines) == 10
 
 
 def test_status_of_what_is_not_there(tmp_path):
     assert "no such folder" in run("status", tmp_path / "nothing").stdout
     assert not (tmp_path / "nothing").exists()
-    lines = run("status", tmp_path).stdout.splitlines()
-    assert lines[1:] == [
-        "not prepared: study.json is missing",
-        "regime_1: not started",
-        "regime_2: not started",
-        "checks: not run",
-    ]
+    told = run("status", tmp_path).stdout.splitlines()[1]
+    assert told.startswith("not a study. It is empty. To make a study in it: rust-tuner prepare ")
 
 
 @pytest.mark.parametrize(
@@ -343,16 +340,22 @@ def change_trial(study, trial, **changes):
 def test_status_of_a_running_trial_tells_its_folds_and_the_time_left(finished_copy):
     change_trial(finished_copy.directory, "0001", status="RUNNING", score=None)
     (finished_copy.directory / "regime_1" / "trial_0001" / "fold_2.json").unlink()
+    with hold_lock(finished_copy.directory / "regime_1", "searching", noted=True):
+        lines = run("status", finished_copy.directory).stdout.splitlines()
+    running = rf"running: searching, process {os.getpid()} on .*, since \d\d:\d\d:\d\d \(\d+ s\)"
+    assert re.fullmatch(running, lines[2])
+    assert re.match(r"regime_1: 1 of 2 trials done, 0 failed, about \d+ s left", lines[3])
+    assert lines[4] == "  trial 0001 started: 2 of 3 folds done"
+    # The same records without a process.
     lines = run("status", finished_copy.directory).stdout.splitlines()
-    assert re.match(r"regime_1: 1 of 2 trials done, 0 failed, about \d+ s left", lines[2])
-    assert lines[3] == "  trial 0001 started: 2 of 3 folds done"
+    assert lines[3] == "regime_1: 1 of 2 trials done, 0 failed"
 
 
 def test_status_of_a_failed_trial_tells_the_reason(finished_copy):
     reason = "TrialError: trial 1, fold 0, epoch 1: the training loss is nan"
     change_trial(finished_copy.directory, "0001", status="FAILED", message=f"{reason}\nmore")
     lines = run("status", finished_copy.directory).stdout.splitlines()
-    assert lines[2:4] == [
+    assert lines[3:5] == [
         "regime_1: 1 of 2 trials done, 1 failed",
         f"  trial 0001 failed: {reason}",
     ]

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from rust_tuner.analysis.noise import noise_spread
 from rust_tuner.files import read_json
+from rust_tuner.locks import hold_lock
 from rust_tuner.records.nested import outer_folder, read_nested
 from rust_tuner.records.noise import read_noise
 from rust_tuner.terminal.repeats import nested_table, noise_table
@@ -123,10 +124,14 @@ def test_status_of_a_running_outer_fold_tells_its_searches_and_the_time_left(tmp
     nested = write_nested(tmp_path / "nested", finished=1)
     for number in (0, 1):
         write_regime_1(outer_folder(nested, number) / "regime_1", count=4, num_trials=12)
-    lines = [line.plain for line in status_lines(tmp_path)]
+    with hold_lock(nested, "nested cross-validation", noted=True):
+        lines = [line.plain for line in status_lines(tmp_path)]
     # 8 of 54 trials took 4.5 s each.
     start = lines.index("nested: 1 of 3 outer folds done, about 3 min 27 s left")
     assert lines[start + 1] == "  outer fold 1 started: regime_1 4 of 12 trials"
+    # No time passes where nobody works.
+    lines = [line.plain for line in status_lines(tmp_path)]
+    assert "nested: 1 of 3 outer folds done" in lines
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": 1}'])

@@ -7,6 +7,7 @@ import numpy as np
 from report_studies import write_regime_1
 
 from rust_tuner.files import read_json
+from rust_tuner.locks import hold_lock
 from rust_tuner.records.project import read_project
 from rust_tuner.terminal.status import status_lines
 
@@ -21,16 +22,21 @@ def test_the_time_left_counts_the_folds_that_are_done(tmp_path):
     folder = write_regime_1(tmp_path / "regime_1", count=2, num_folds=4, num_trials=3)
     change_trial(folder, 1, status="RUNNING", score=None)
     (folder / "trial_0001" / "fold_3.json").unlink()
-    assert status_lines(folder)[1].plain.endswith(" 1 of 3 trials done, 0 failed, about 8 s left")
-    (folder / "trial_0001" / "fold_2.json").unlink()
-    assert status_lines(folder)[1].plain.endswith(", about 9 s left")
+    with hold_lock(folder, "searching", noted=True):
+        line = status_lines(folder)[2].plain
+        assert line.endswith(" 1 of 3 trials done, 0 failed, about 8 s left")
+        (folder / "trial_0001" / "fold_2.json").unlink()
+        assert status_lines(folder)[2].plain.endswith(", about 9 s left")
+    assert status_lines(folder)[2].plain.endswith(" 1 of 3 trials done, 0 failed")
 
 
 def test_there_is_time_left_also_while_the_only_trial_runs(tmp_path):
     folder = write_regime_1(tmp_path / "lenet1998", count=1, num_folds=4)
     change_trial(folder, 0, status="RUNNING", score=None)
     (folder / "trial_0000" / "fold_3.json").unlink()
-    assert status_lines(folder)[1].plain.endswith(" 0 of 1 trials done, 0 failed, about 2 s left")
+    with hold_lock(folder, "searching", noted=True):
+        line = status_lines(folder)[2].plain
+    assert line.endswith(" 0 of 1 trials done, 0 failed, about 2 s left")
 
 
 def test_status_lines_fit_80_columns_and_tell_the_best(finished_study):

@@ -88,7 +88,7 @@ def run_checks(
     if permutations < 1:
         raise ProtocolError(f"permutations={permutations}; expected at least 1")
     folder, report = Path(directory), progress or Silent()
-    with hold_lock(folder / CHECKS, "checking the study"):
+    with hold_lock(folder / CHECKS, "checking the study", noted=True):
         records = read_study(folder)
         projects = records.projects
         verdicts, radiographs, split, prints = _of_data(

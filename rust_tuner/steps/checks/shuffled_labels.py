@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import (
@@ -22,6 +21,7 @@ from rust_tuner.metrics import (
     shuffled_variance,
     view_only_of_folds,
 )
+from rust_tuner.metrics.distributions import t_quantile
 from rust_tuner.metrics.gain import CHANCE_AUROC
 from rust_tuner.metrics.uncertainty import TAILS
 from rust_tuner.records.checks import Verdict
@@ -145,7 +145,7 @@ def lift_interval(lifts: npt.NDArray[np.float64], variance: float) -> Interval:
         variance: of one lift under fixed models.
     """
     spread = max(float(lifts.var(ddof=1)), _LEAST_SHARE * variance)
-    reach = float(stats.t.ppf(TAILS[1], len(lifts) - 1)) * math.sqrt(spread / len(lifts))
+    reach = t_quantile(TAILS[1], len(lifts) - 1) * math.sqrt(spread / len(lifts))
     mean = float(lifts.mean())
     return Interval(mean, mean - reach, mean + reach)
 

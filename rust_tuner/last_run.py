@@ -1,0 +1,179 @@
+"""Which process works in a folder, or worked there last, and how it ended.
+
+`locks.hold_lock` writes the note; a process that is killed cannot write its end. So a note without
+an end counts as running only if the folder's lock is held, and, where the process can be seen from
+here, if it is still the same process: its number may have been given to another one.
+"""
+
+import contextlib
+import datetime
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rust_tuner.errors import RustTunerError
+from rust_tuner.files import read_json, write_json
+
+LOCK_FILE = ".lock"
+NOTE_FILE = ".lock-note"
+
+How = Literal["finished", "interrupted", "terminated", "failed"]
+State = Literal["running", "paused", "killed", "unseen"] | How
+
+_HOWS: tuple[How, ...] = ("finished", "interrupted", "terminated", "failed")
+_PROC = Path("/proc")
+_LONGEST_MESSAGE = 500
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """The last work in a folder.
+
+    Attributes:
+        purpose: what was done, such as `Regime I`.
+        process: the number of the process.
+        host: the machine's name.
+        since: when it began.
+        ended: when it ended; None where it has not, or nobody knows.
+        state: `running`; `paused`, if the process is stopped (Ctrl-Z); `finished`; `interrupted` by
+            Ctrl-C; `terminated` by SIGTERM; `failed` with an error; `killed`, if the process is
+            gone without a word; `unseen`, if it ran on another machine, and neither its lock nor
+            its end can be seen from here.
+        message: of the error.
+    """
+
+    purpose: str
+    process: int
+    host: str
+    since: datetime.datetime
+    ended: datetime.datetime | None
+    state: State
+    message: str | None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is working now."""
+        return self.state == "running"
+
+
+def note_begin(folder: Path, purpose: str) -> None:
+    """Note that this process begins to work in a folder, whose lock it holds."""
+    note = {
+        "purpose": purpose,
+        "process": os.getpid(),
+        "started": process_start(os.getpid()),
+        "host": platform.node(),
+        "processes": _process_space(),
+        "since": _now(),
+    }
+    with contextlib.suppress(OSError, RustTunerError):
+        write_json(folder / NOTE_FILE, note)
+
+
+def note_end(folder: Path, how: How, message: str | None = None) -> None:
+    """Note how the work ended that `note_begin` noted."""
+    # The folder may have been removed in the meantime; a lost note is no reason to fail.
+    with contextlib.suppress(OSError, RustTunerError):
+        note = read_json(folder / NOTE_FILE)
+        if isinstance(note, dict) and note.get("process") == os.getpid():
+            text = None if message is None else message[:_LONGEST_MESSAGE]
+            ended = {"at": _now(), "how": how, "message": text}
+            write_json(folder / NOTE_FILE, note | {"ended": ended})
+
+
+def read_last_run(folder: Path) -> LastRun | None:
+    """The last work in a folder; None where none is noted, or the note is damaged."""
+    try:
+        note = read_json(folder / NOTE_FILE)
+        ended = note.get("ended")
+        run = LastRun(
+            purpose=str(note["purpose"]),
+            process=int(note["process"]),
+            host=str(note["host"]),
+            since=datetime.datetime.fromisoformat(note["since"]),
+            ended=None if ended is None else datetime.datetime.fromisoformat(ended["at"]),
+            state=_state(folder, note) if ended is None else _HOWS[_HOWS.index(ended["how"])],
+            message=None if ended is None else ended.get("message"),
+        )
+    except (OSError, RustTunerError, LookupError, TypeError, ValueError, AttributeError):
+        return None
+    return run if run.since.tzinfo is not None else None
+
+
+def is_locked(folder: Path) -> bool | None:
+    """Whether a process holds a folder's lock; None where this cannot be seen."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        number = os.open(folder / LOCK_FILE, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        # Held for an instant; `hold_lock` tries for longer than that.
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(number)
+    return False
+
+
+def process_start(process: int) -> str | None:
+    """When a process started, in the system's own words; None if it is gone or cannot be seen.
+
+    With the number of the process it identifies a process; numbers alone are used again.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        # Fields of proc(5): the name may contain spaces and brackets. The start is in clock ticks
+        # since the system was started.
+        fields = (_PROC / str(process) / "stat").read_text().rpartition(")")[2].split()
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return None if fields[0] in "ZX" else f"{fields[19]} {boot}"
+    if os.name != "posix" or sys.platform == "linux":
+        return None
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        command = ["ps", "-o", "lstart=", "-p", str(process)]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+        return shown.stdout.strip() or None
+    return None
+
+
+def _state(folder: Path, note: dict[str, Any]) -> State:
+    """The state of a process that has not noted its end."""
+    held = is_locked(folder)
+    if note["host"] != platform.node() or note.get("processes") != _process_space():
+        return "running" if held else "unseen"
+    started = process_start(int(note["process"]))
+    is_same = None if note.get("started") is None else note["started"] == started
+    if held is False or is_same is False:
+        return "killed"
+    if held is None and is_same is None:
+        return "unseen"
+    return "paused" if _is_stopped(int(note["process"])) else "running"
+
+
+def _is_stopped(process: int) -> bool:
+    with contextlib.suppress(OSError, IndexError):
+        return (_PROC / str(process) / "stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    return False
+
+
+def _process_space() -> str | None:
+    """The set of processes that this one sees: those of a container, or of the machine."""
+    with contextlib.suppress(OSError):
+        return os.readlink(_PROC / "self/ns/pid")
+    return None
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

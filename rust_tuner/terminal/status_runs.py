@@ -1,0 +1,112 @@
+"""The lines of `rust-tuner status` about processes: which one is working, or how the last ended."""
+
+import contextlib
+import datetime
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.text import Text
+
+from rust_tuner.last_run import LastRun, read_last_run
+from rust_tuner.progress import duration
+from rust_tuner.records.baselines import BASELINES_FOLDER
+from rust_tuner.records.checks import CHECKS
+from rust_tuner.records.looks import FINAL
+from rust_tuner.records.nested import NESTED
+from rust_tuner.records.noise import NOISE
+from rust_tuner.records.project import REGIME_1, REGIME_2
+
+_PARTS = (REGIME_1, REGIME_2, NESTED, NOISE, CHECKS, f"{FINAL}/cross_validation")
+_RESUME = "run the same command again to resume"
+
+
+def run_lines(folder: Path) -> list[Text]:
+    """The processes that work on a study or search now; without any, how the last one ended."""
+    runs = [(run, path) for path in _folders(folder) if (run := read_last_run(path)) is not None]
+    current = [(run, path) for run, path in runs if run.state in ("running", "paused", "unseen")]
+    if current:
+        shown: dict[tuple[str, int], tuple[LastRun, Path]] = {}
+        for run, path in current:
+            # A step and the search inside it are one process; the outer one comes first.
+            shown.setdefault((run.host, run.process), (run, path))
+        return [_current_line(run) for run, _ in shown.values()]
+    if not runs:
+        return []
+    # Of a step and the search inside it, the step comes first here and ends last.
+    last = max((run for run, _ in runs), key=lambda run: run.ended or run.since)
+    same = [run for run, _ in runs if (run.host, run.process) == (last.host, last.process)]
+    last = next((run for run in same if run.state == "killed"), last)
+    return [_end_line(last, folder)]
+
+
+def is_at_work(folder: Path) -> bool:
+    """Whether a process works in a folder now."""
+    run = read_last_run(folder)
+    return run is not None and run.is_running
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """The folders that steps note their work in, the study itself first."""
+    yield folder
+    for name in _PARTS:
+        yield folder / name
+    with contextlib.suppress(OSError):
+        yield from sorted((folder / BASELINES_FOLDER).iterdir())
+
+
+def _current_line(run: LastRun) -> Text:
+    who = f"process {run.process} on {run.host}, since {_when(run.since)}"
+    passed = duration(max((_now() - run.since).total_seconds(), 0.0))
+    if run.state == "unseen":
+        return Text(
+            f"unknown: {run.purpose} was started by {who}. That machine's processes cannot be seen "
+            "from here, and it has not noted an end",
+            style="yellow",
+        )
+    if run.state == "paused":
+        text = f"paused: {run.purpose}, {who}; `fg` or `kill -CONT {run.process}` continues it"
+        return Text(text, style="yellow")
+    return Text(f"running: {run.purpose}, {who} ({passed})", style="green")
+
+
+def _end_line(run: LastRun, folder: Path) -> Text:
+    who = f"process {run.process} on {run.host}"
+    if run.state == "killed":
+        sign = _last_sign(folder, run.since)
+        return Text(
+            f"stopped: {run.purpose} was killed, or the machine went down ({who}, begun "
+            f"{_when(run.since)}, last record {_when(sign)}); {_RESUME}",
+            style="yellow",
+        )
+    assert run.ended is not None
+    took = duration(max((run.ended - run.since).total_seconds(), 0.0))
+    when = f"at {_when(run.ended)} after {took}"
+    if run.state == "finished":
+        return Text(f"not running; last: {run.purpose}, finished {when}")
+    if run.state == "failed":
+        return Text(
+            f"stopped: {run.purpose} ended with an error {when}: {run.message}", style="red"
+        )
+    by = "Ctrl-C" if run.state == "interrupted" else "SIGTERM"
+    return Text(f"stopped: {run.purpose} was ended by {by} {when}; {_RESUME}", style="yellow")
+
+
+def _last_sign(folder: Path, since: datetime.datetime) -> datetime.datetime:
+    """When a file of the folder was last written."""
+    newest = since.timestamp()
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                newest = max(newest, (Path(place) / name).stat().st_mtime)
+    return datetime.datetime.fromtimestamp(newest, datetime.UTC)
+
+
+def _when(time: datetime.datetime) -> str:
+    """A time on the clock of this machine; with the date where it was not today."""
+    local, today = time.astimezone(), _now().astimezone().date()
+    return local.strftime("%H:%M:%S" if local.date() == today else "%Y-%m-%d %H:%M")
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
