@@ -833,7 +833,6 @@ Study(folder, manifest, Protocol.from_json(json.loads(protocol)), cache=cache).r
 
 
 @pytest.mark.slow
-@pytest.mark.numerical
 @pytest.mark.skipif(not can_switch_onednn(), reason="the variable means something else here")
 def test_a_study_begun_without_onednn_resumes_without_it_and_bitwise(
     tmp_path, phantom_manifest, tiny_protocol

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from rust_tuner.analysis.next_step import next_step
+from rust_tuner.analysis.next_step import next_command
 from rust_tuner.cli.options import Choices, Views
 from rust_tuner.errors import RustTunerError, TimeBudgetError
 from rust_tuner.interrupts import Terminated, remembering_interrupts, within_time_budget
@@ -193,7 +193,7 @@ def say_command(arguments: Sequence[str]) -> None:
 
 def say_next_step(study: Path, *, after: str) -> None:
     """Name the command that usually follows in a study."""
-    say_next(f"rust-tuner {next_step(study, after=after)} {shlex.quote(str(study))}")
+    say_next(next_command(study, after=after))
 
 
 def say_next(command: str) -> None:

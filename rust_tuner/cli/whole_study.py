@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from rust_tuner.analysis.next_step import baselines_are_done, share_done
+from rust_tuner.analysis.finished_steps import baselines_are_done, share_done
 from rust_tuner.cli.options import (
     Preparing,
     RadImageNet,

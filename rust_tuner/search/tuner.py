@@ -33,6 +33,7 @@ from rust_tuner.models.runtime import onednn_enabled, start_backend, versions
 from rust_tuner.progress import Progress, Silent, Task
 from rust_tuner.records.folds import FoldRecord, FoldStore
 from rust_tuner.records.metric_names import with_same_names
+from rust_tuner.records.printed_table import PrintedTable
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE, RunManifest
@@ -278,8 +279,17 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.progress.recorded(self.project_folder, trial.trial_id)
 
     def results(self) -> pd.DataFrame:
-        """One row per trial; see `records.trial_tables.results_table`."""
-        return results_table(self.project)
+        """One row per trial, in the order of their ids.
+
+        Returns:
+            `rank`, `trial`, `score`, `score_std`, `tied_with_best`, the hyperparameters (those that
+            the search varies first), `epoch`, `status`, `score_low`, `score_high`,
+            `p_against_best`, each validation metric and its `_std`, `view_only_...` for
+            radiographs, `steps_per_epoch`, `one_step`, `seconds` and `message`. Use names, not
+            positions; `records.trial_tables.results_table` explains each. Printed, it shows as many
+            of its first columns as fit, and names the others; a file written from it has all.
+        """
+        return PrintedTable(results_table(self.project))
 
     def history(self) -> pd.DataFrame:
         """Tidy table of every value; see `records.trial_tables.history_table`.

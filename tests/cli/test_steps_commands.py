@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from command import run
+from stand_ins import backbone_stand_in
 
 from rust_tuner import Protocol, Study
 from rust_tuner.files import read_json
@@ -120,6 +122,8 @@ def test_a_study_on_a_prepared_folder_uses_the_weights_that_are_asked_for(
 ):
     monkeypatch.setenv("RUST_TUNER_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RUST_TUNER_WEIGHTS", raising=False)
+    # Which weights are used does not depend on what the end-to-end model trains.
+    monkeypatch.setattr("rust_tuner.models.architectures.build_backbone", backbone_stand_in)
     study = tmp_path / "study"
     protocol = Protocol.study(
         image_size=75,
@@ -176,9 +180,21 @@ def test_logs_without_their_package_are_refused_before_anything_is_done(
     assert not study.exists()
 
 
+# The command; its end-to-end model has a stand-in for InceptionV3, whose training takes minutes.
+PROGRAM = f"""
+import sys
+from rust_tuner.cli.app import main
+from rust_tuner.models import architectures
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from stand_ins import backbone_stand_in
+architectures.build_backbone = backbone_stand_in
+main()
+"""
+
+
 @pytest.mark.slow
 def test_a_whole_study_killed_on_the_way_has_every_file(tmp_path, phantom_manifest):
-    command = [sys.executable, "-W", "ignore", "-c", "from rust_tuner.cli.app import main; main()"]
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM]
     study = tmp_path / "study"
     options = ["study", str(study), "--manifest", str(phantom_manifest), "--scale", "small"]
     options += ["--weights", "random", "--image-size", "75", "--tensorboard"]

@@ -116,7 +116,9 @@ def test_the_simulated_table_has_the_published_counts(published: Radiographs) ->
     assert [counts[f"posterior_{n}"] for n in (1, 2, 3, 4)] == [115, 376, 551, 285]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 1234567])
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 1234567))]
+)
 def test_prevalences_of_six_folds_are_near_the_whole(published: Radiographs, seed: int) -> None:
     folds = make_folds(Development(published), 6, seed)
     assert worst_deviation(published.labels, folds.assignment) < 0.10
