@@ -56,7 +56,7 @@ class WholeRun:
         start_tensorflow()
         self._measure()
         # On standard error: results alone, which never differ, go to standard output.
-        err.print(plan_table(self._plan()))
+        err.print(plan_table(self._plan(), is_measured=self._speed is not None))
         whole.plan(self._plan())
         with whole.step("prepare"):
             study.prepare()

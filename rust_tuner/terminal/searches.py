@@ -143,12 +143,19 @@ def baselines_table(results: pd.DataFrame, objective: str) -> Table:
     return table
 
 
-def plan_table(steps: Sequence[PlannedStep]) -> Table:
-    """The steps of a study, and about how long each takes."""
+def plan_table(steps: Sequence[PlannedStep], *, is_measured: bool = False) -> Table:
+    """The steps of a study, and about how long each takes.
+
+    Args:
+        steps: from `steps.plan`.
+        is_measured: whether the times follow from the speed of this machine.
+    """
     table = plain_table(
         "Plan",
         "Times follow from a few steps on this machine, and are revised after each step. Those of "
-        "Regime II and the final model depend on the batch size that Regime I finds best.",
+        "Regime II and the final model depend on the batch size that Regime I finds best."
+        if is_measured
+        else "Times are rough, for steps that have not been started; finished steps are skipped.",
     )
     table.add_column("step")
     table.add_column("what", no_wrap=False)
