@@ -14,7 +14,7 @@ from rust_tuner.cli.demo import demo
 from rust_tuner.cli.manifest import manifest
 from rust_tuner.cli.options import Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
-from rust_tuner.cli.steps import baselines, final, prepare, whole_study
+from rust_tuner.cli.steps import baselines, final, prepare
 from rust_tuner.cli.support import (
     err,
     out,
@@ -24,6 +24,8 @@ from rust_tuner.cli.support import (
     start_tensorflow,
     view_cortices,
 )
+from rust_tuner.cli.watch import watch
+from rust_tuner.cli.whole_study import whole_study
 from rust_tuner.data.csv_output import csv_text
 from rust_tuner.errors import ResumeError
 from rust_tuner.files import write_text
@@ -44,8 +46,9 @@ app = typer.Typer(
         "Cross-validated hyperparameter search for a frozen-InceptionV3 model that reads RUST "
         "scores from radiographs.\n\n"
         "New here? 'rust-tuner demo' runs everything on synthetic radiographs in a few minutes. "
-        "With your own radiographs, run study, or prepare, baselines, regime1, regime2, final and "
-        "report one by one. If a command is interrupted, run the same command again to resume.\n\n"
+        "With your own radiographs, run study, or prepare, regime1, regime2, final, report and "
+        "baselines one by one. If a command is interrupted, run the same command again to "
+        "resume.\n\n"
         "Research use only."
     ),
 )
@@ -158,6 +161,9 @@ def report(
 
         # Not through `Study`, which refuses a damaged folder.
         say(f"report -> {write_report(study)}")
+
+
+app.command()(watch)
 
 
 @app.command()

@@ -1,12 +1,11 @@
 """The command that checks a study: `rust-tuner check`."""
 
-import shlex
 from typing import Annotated
 
 import typer
 
 from rust_tuner.cli.options import Cache, StudyDirectory
-from rust_tuner.cli.support import open_study, out, reporting, say, say_next, start_tensorflow
+from rust_tuner.cli.support import open_study, out, reporting, say, say_next_step, start_tensorflow
 from rust_tuner.records.checks import CHECKS_FILE
 from rust_tuner.records.project import REGIME_1, REGIME_2
 from rust_tuner.records.run import RUN_FILE
@@ -40,6 +39,6 @@ def check(
         record = opened.check(permutations)
         print_lines(out, verdict_lines(record))
         say(f"{record.told} -> {study / CHECKS_FILE}")
-        say_next(f"rust-tuner report {shlex.quote(str(study))}")
+        say_next_step(study, after="check")
     if record.of("failed"):
         raise typer.Exit(1)

@@ -23,6 +23,7 @@ from rust_tuner.errors import (
     TrialError,
 )
 from rust_tuner.files import empty_folder, write_json
+from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
@@ -176,6 +177,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             SearchError: before any long work, where data, folds and model do not match.
             ResumeError: where the folder contains another search.
             LockedError: where another process searches in the folder.
+            TimeBudgetError: where a time budget is set and spent before the last trial.
         """
         if y is None or isinstance(x, Development | HoldOut):
             development = require_development(x)
@@ -470,6 +472,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self.on_search_begin()
             self.progress.recorded(self.project_folder)
             while True:
+                ended = sum(t.status != TrialStatus.RUNNING for t in self.oracle.trials.values())
+                if ended < total:
+                    end_if_time_is_up()
                 trial = self.oracle.create_trial(self.tuner_id)
                 if trial.status == TrialStatus.STOPPED:
                     break
@@ -480,6 +485,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 # Epochs that a failed trial left out, or an earlier run trained, count as done.
                 task.skip(per_trial - steps.taken)
                 self.on_trial_end(trial)
+                note_recorded_work()
             self.on_search_end()
 
     def _attempt(self, trial: Trial, task: Task) -> None:

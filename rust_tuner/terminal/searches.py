@@ -149,13 +149,15 @@ def plan_table(steps: Sequence[PlannedStep]) -> Table:
     """The steps of a study, and about how long each takes."""
     table = plain_table(
         "Plan",
-        "Times are rough, for steps that have not been started; finished steps are skipped.",
+        "Times follow from a few steps on this machine, and are revised after each step. Those of "
+        "Regime II and the final model depend on the batch size that Regime I finds best.",
     )
     table.add_column("step")
     table.add_column("what", no_wrap=False)
     table.add_column("about", justify="right")
     for step in steps:
-        table.add_row(step.name, step.what, duration(step.seconds))
+        about = "done" if step.done == 1 else duration(step.seconds_left)
+        table.add_row(step.name, step.what, about)
     table.add_section()
-    table.add_row("all", "", duration(sum(step.seconds for step in steps)))
+    table.add_row("all", "", duration(sum(step.seconds_left for step in steps)))
     return table

@@ -43,7 +43,7 @@ COMMANDS = (
         "nested",
         "noise",
     ),
-    *("check", "final", "study", "status", "export", "report", "tensorboard", "predict"),
+    *("check", "final", "study", "status", "export", "report", "watch", "tensorboard", "predict"),
 )
 
 
@@ -70,7 +70,7 @@ def prepared(tmp_path, phantom_manifest, tiny_protocol):
             "",
             [
                 *COMMANDS,
-                "study, or prepare, baselines, regime1, regime2, final",
+                "study, or prepare, regime1, regime2, final, report and baselines",
                 "Research use only",
             ],
         ),
@@ -193,11 +193,13 @@ def test_prepare_takes_every_choice_and_says_how_much_is_sealed(tmp_path, phanto
     study = tmp_path / "study"
     options = ["--protocol", "clinical", "--views", "published", "--weights", "random"]
     options += ["--seed", 3, "--holdout-fraction", 0.25, "--image-size", 80]
+    options += ["--folds", 3]
     result = run("prepare", study, "--manifest", phantom_manifest, *options)
     assert re.search(r"is prepared: \d+ radiographs of 9 patients", result.stderr)
     assert f"next: rust-tuner regime1 {study}" in result.stderr
     expected = Protocol.clinical(
         seed=3,
+        num_folds=3,
         weights="random",
         holdout_fraction=0.25,
         image_size=80,
@@ -209,7 +211,8 @@ def test_prepare_takes_every_choice_and_says_how_much_is_sealed(tmp_path, phanto
 
 def test_a_preset_changes_only_what_the_presets_differ_in(tmp_path, phantom_manifest):
     study = tmp_path / "study"
-    run("prepare", study, "--manifest", phantom_manifest, "--seed", 3, "--protocol", "clinical")
+    options = ["--seed", 3, "--folds", 3, "--protocol", "clinical"]
+    run("prepare", study, "--manifest", phantom_manifest, *options)
     run("prepare", study, "--protocol", "clinical")
     result = run("prepare", study, "--protocol", "study", code=1)
     assert "objective: was val_cortex_auroc, is val_auroc" in result.stderr

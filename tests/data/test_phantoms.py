@@ -1,8 +1,9 @@
 """Phantoms: known scores, published frequencies, and pixels that show what the score says."""
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -295,6 +296,24 @@ def test_a_view_without_exactly_two_cortices_is_refused(shown: tuple[str, ...]) 
 # Pixels
 
 
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once() -> Iterator[None]:
+    """The pictures that several tests look at, which are not kept after them."""
+    yield
+    drawn_pixels.cache_clear()
+
+
+@functools.cache
+def drawn_pixels(
+    view: str, first: Outline, second: Outline, seed: int, implant: Implant
+) -> npt.NDArray[np.uint8 | np.uint16]:
+    anatomy = dataclasses.replace(
+        sample_anatomy(np.random.default_rng(seed)), implant=implant, mirrored=False
+    )
+    rng = np.random.default_rng(seed)
+    return draw_radiograph(view, (first, second), anatomy=anatomy, rng=rng)
+
+
 def draw(
     view: str,
     first: int,
@@ -305,15 +324,8 @@ def draw(
     hidden: tuple[bool, bool] = (False, False),
 ) -> npt.NDArray[np.float64]:
     """A radiograph in [0, 1] of a leg whose first outline is on the left."""
-    anatomy = dataclasses.replace(
-        sample_anatomy(np.random.default_rng(seed)), implant=implant, mirrored=False
-    )
-    pixels = draw_radiograph(
-        view,
-        (Outline(first, hidden=hidden[0]), Outline(second, hidden=hidden[1])),
-        anatomy=anatomy,
-        rng=np.random.default_rng(seed),
-    )
+    outlines = Outline(first, hidden=hidden[0]), Outline(second, hidden=hidden[1])
+    pixels = drawn_pixels(view, *outlines, seed, implant)
     return pixels / np.iinfo(pixels.dtype).max
 
 
