@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from rust_tuner import __version__
-from rust_tuner.analysis.against_view import against_view_lines
 from rust_tuner.analysis.export import export_best_hyperparameters
 from rust_tuner.cli.checks import check
 from rust_tuner.cli.demo import demo
@@ -140,6 +139,8 @@ def export(
     Those of Regime II if it has a completed trial, else those of Regime I.
     """
     with reporting():
+        from rust_tuner.analysis.against_view import against_view_lines
+
         folder = _project_folder(study)
         best = export_best_hyperparameters(folder, path)
         score = f"{best['objective']} {best['score']:.4f}, a selection score"
