@@ -1,5 +1,6 @@
 """Searches, first models and plans on the terminal: a table each."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import pandas as pd
@@ -139,7 +140,9 @@ def baselines_table(results: pd.DataFrame, objective: str) -> Table:
     if suggested is not None:
         lines.append(f"Best of the frozen backbones by {objective}: {suggested}.")
     table = plain_table("First models", "\n".join(lines))
-    add_results(table, results.to_dict("records"), baseline_columns())
+    # With the names that the option --model takes.
+    columns = [dataclasses.replace(column, names=None) for column in baseline_columns()]
+    add_results(table, results.to_dict("records"), columns)
     return table
 
 
