@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rust_tuner.models.weights import UNTRAINED
-from rust_tuner.records.folder import StudyRecords
+from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.records.project import Project
 from rust_tuner.scope import CORTEX_SCOPE
 
@@ -41,6 +41,20 @@ def next_step(records: StudyRecords, *, is_reliable: bool = True) -> NextStep:
     """
     step = _search_step(records) or _final_step(records) or _afterwards(records)
     return step or (_use(records) if is_reliable else _try_again(records))
+
+
+def next_command(study: Path, *, after: str) -> str:
+    """The command that usually follows one that has just ended.
+
+    Args:
+        study: the study's folder.
+        after: that command, such as `final`; what adds results is followed by `report`.
+    """
+    records = read_study(study)
+    adds_results = after in ("nested", "noise", "check")
+    if adds_results or (after in ("final", "baselines") and records.looks):
+        return command("report", study)
+    return next_step(records).command
 
 
 def _search_step(records: StudyRecords) -> NextStep | None:
@@ -100,6 +114,9 @@ def _afterwards(records: StudyRecords) -> NextStep | None:
             command("study", _another(folder), "--manifest", manifest, "--scale", "full"),
             "the small scale is for trying things out; this runs the whole study in a new folder",
         )
+    if not records.baselines:
+        why = "trains the first models of the published study, which the tuned one is compared with"
+        return NextStep(command("baselines", folder), why)
     if records.checks is None:
         why = "looks for leaks between patients, and for a model that learns from shuffled labels"
         return NextStep(command("check", folder), why)

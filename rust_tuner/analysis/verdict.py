@@ -19,7 +19,7 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 from rust_tuner.records.run import RunManifest
 from rust_tuner.records.trials import TrialRecord
 from rust_tuner.scope import AUROCS
-from rust_tuner.words import METRICS, short_number
+from rust_tuner.words import METRICS, short_number, words
 
 SEARCH_NAMES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
 MODEL_NAMES = {
@@ -273,7 +273,7 @@ def _holdout_warnings(records: StudyRecords) -> list[str]:
     few = [row for row in records.holdout.labels if row.positives < FEW_POSITIVES]
     if not few:
         return []
-    labels = ", ".join(f"{row.label} ({row.positives})" for row in few)
+    labels = "; ".join(f"{words(row.label)} ({row.positives})" for row in few)
     return [
         f"Hold-out set, labels with fewer than {FEW_POSITIVES} positives: {labels}. Their figures "
         "are very uncertain or undefined."

@@ -161,7 +161,7 @@ def test_a_sealed_hold_out_set_is_said(study):
 
 def test_labels_with_few_positives_are_named(study):
     (line,) = warned(study, "fewer than 10 positives")
-    assert "posterior_2 (3)" in line
+    assert "posterior cortex, score 2 (3)" in line
 
 
 def test_an_unfinished_search_and_its_failures_are_said(tmp_path):

@@ -24,7 +24,7 @@ from report_studies import (
 from rust_tuner.analysis.answer import answer
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
 from rust_tuner.analysis.export import best_hyperparameters
-from rust_tuner.analysis.study_figures import development_cutoff, holdout_figures
+from rust_tuner.analysis.study_figures import development_cutoff, find_figure, holdout_figures
 from rust_tuner.analysis.summary_scores import summary_scores
 from rust_tuner.analysis.verdict import summary
 from rust_tuner.labels import CORTICES, LABELS
@@ -288,7 +288,7 @@ def _tell_answer(told, records):
 
 
 def cells_of(table):
-    return list(zip(*(column._cells for column in table.columns), strict=True))
+    return list(zip(*(column.cells for column in table.columns), strict=True))
 
 
 def _tell_terminal(told, records):
@@ -391,17 +391,21 @@ def test_a_planted_disagreement_is_found(tmp_path, told_of, monkeypatch):
     told, _ = told_of(folder)
     assert told.disagreements() == []
     # The drawing takes the interval that treats visits as independent again.
-    monkeypatch.setattr(
-        "rust_tuner.report.sections.holdout._agreement",
-        lambda figures, pairs: _analytic(folder),
-    )
+    icc = analytic_icc(folder)
+
+    def of_independent_visits(figures, name, *of, **options):
+        row = find_figure(figures, name, *of, **options)
+        ends = {"value": icc.value, "low": icc.low, "high": icc.high}
+        return row | ends if name == "icc" else row
+
+    monkeypatch.setattr("rust_tuner.report.sections.holdout.find_figure", of_independent_visits)
     told, _ = told_of(folder)
     assert {key[1] for key, *_ in told.disagreements()} >= {"icc"}
 
 
-def _analytic(folder):
+def analytic_icc(folder):
     from rust_tuner.analysis.totals import visit_table
     from rust_tuner.metrics import total_agreement
 
     visits = visit_table(read_study(folder).predictions)
-    return total_agreement(visits["true_total"], visits["predicted_total"])
+    return total_agreement(visits["true_total"], visits["predicted_total"]).icc

@@ -573,6 +573,7 @@ def test_a_folder_without_a_study_is_refused_and_stays_as_it_is(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_report_needs_no_tensorflow(small):
     code = (
         "import sys; from rust_tuner.report.html import write_report; "

@@ -30,7 +30,7 @@ from rust_tuner.records.project import Project
 from rust_tuner.report.page import Cell, PageTable, Room, Section, attempt, decimal, results, text
 from rust_tuner.report.sections.chapters import Chapters
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
-from rust_tuner.words import METRICS, figure_name
+from rust_tuner.words import LABEL_NAMES, METRICS, figure_name
 
 _FIGURE_HEADER = (
     *("figure", "of", "average", "value", "from", "to", "defined", "why no interval"),
@@ -41,7 +41,7 @@ _GROUPS = {
     "visits": "visits with all four cortices",
 }
 _OF_EACH = [
-    Column("label", "label"),
+    Column("label", "label", names=LABEL_NAMES),
     Column("counted", "rows counted"),
     *(
         Column(f"{name}{part}", header or figure_name(name), "number")

@@ -28,6 +28,7 @@ from rust_tuner.report.sections.assessment import (
 )
 from rust_tuner.report.sections.chapters import Chapters
 from rust_tuner.report.sections.holdout import draw_holdout
+from rust_tuner.words import words
 
 _CROSS = "Tuned model, out of fold (selection score)"
 
@@ -101,7 +102,7 @@ def _labels(section: Section, room: HoldoutRoom, holdout: Holdout) -> None:
     files = {"CSV": room.table("holdout_labels", table)}
     rows = [
         [
-            text(row["label"]),
+            text(words(row["label"])),
             *(whole(row[name]) for name in names[1:3]),
             *(decimal(row[name]) for name in names[3:]),
         ]
