@@ -90,7 +90,7 @@ def test_a_first_model_is_trained_shown_and_not_trained_again(
     scale = ["--image-size", 75, "--weights", "random"]
     study = tmp_path / "study"
     first = run("baselines", study, "--manifest", phantom_manifest, *options, *scale)
-    for name in ("chance", "view only", "LeNet"):
+    for name in ("chance", "view_only", "lenet1998"):
         assert name in first.stdout
     (trial,) = read_project(study / "baselines" / "lenet1998").trials
     assert trial.status == "COMPLETED"
