@@ -1,13 +1,12 @@
 """The command that checks a study: `rust-tuner check`."""
 
-import shlex
 from typing import Annotated
 
 import typer
 
 from rust_tuner.cli.early import refuse_unprepared
 from rust_tuner.cli.options import Cache, StudyDirectory
-from rust_tuner.cli.support import open_study, out, reporting, say, say_next
+from rust_tuner.cli.support import open_study, out, reporting, say, say_next_step
 
 
 def check(
@@ -33,12 +32,12 @@ def check(
         refuse_unprepared(study)
         from rust_tuner.records.checks import CHECKS_FILE
         from rust_tuner.terminal.checks import verdict_lines
+        from rust_tuner.terminal.wrapping import print_lines
 
         opened = open_study(study, None, cache=cache)
         record = opened.check(permutations)
-        for line in verdict_lines(record):
-            out.print(line, highlight=False, soft_wrap=True)
+        print_lines(out, verdict_lines(record))
         say(f"{record.told} -> {study / CHECKS_FILE}")
-        say_next(f"rust-tuner report {shlex.quote(str(study))}")
+        say_next_step(study, after="check")
     if record.of("failed"):
         raise typer.Exit(1)

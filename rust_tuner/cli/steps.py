@@ -1,35 +1,34 @@
-"""The commands `prepare`, `baselines` and `final`, and `study`, which runs all steps in order."""
+"""The commands `prepare`, `baselines` and `final`."""
 
-import dataclasses
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rust_tuner.cli.early import refuse_unprepared
 from rust_tuner.cli.options import (
     FirstModels,
+    NumFolds,
     Preparing,
     RadImageNet,
     Running,
-    Scale,
-    Scales,
+    Searching,
     StudyDirectory,
     with_options,
 )
 from rust_tuner.cli.support import (
+    ending_in_time,
     fetch_weights,
     open_study,
     out,
     reporting,
     say,
-    say_next,
+    say_left_of_search,
+    say_next_step,
 )
 
 if TYPE_CHECKING:
-    from rust_tuner.protocol import Protocol
     from rust_tuner.study import Study
 
 
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 def prepare(
     study: StudyDirectory,
     *,
+    folds: NumFolds = None,
     preparing: Preparing,
 ) -> None:
     """Check the manifest and every image, and seal the hold-out set.
@@ -48,6 +48,7 @@ def prepare(
         opened = open_study(
             study,
             **vars(preparing),
+            num_folds=folds,
         )
         development = opened.prepare()
         patients = len(set(development.radiographs.patient_ids))
@@ -55,7 +56,7 @@ def prepare(
             f"{study} is prepared: {len(development)} radiographs of {patients} patients for "
             "development; the rest is sealed"
         )
-        say_next(f"rust-tuner regime1 {shlex.quote(str(study))}")
+        say_next_step(study, after="prepare")
 
 
 @with_options
@@ -75,7 +76,7 @@ def baselines(
         int | None, typer.Option(min=1, help="Number of epochs of a fold.  [default: 50]")
     ] = None,
     preparing: Preparing,
-    running: Running,
+    running: Searching,
 ) -> None:
     """Cross-validate the study's first models.
 
@@ -92,8 +93,25 @@ def baselines(
             baseline_epochs=epochs,
         )
         models = None if model is None else [item.value for item in model]
-        _run_baselines(opened, models, radimagenet_weights)
-        say_next(f"rust-tuner regime1 {shlex.quote(str(study))}")
+
+        def show() -> None:
+            from rust_tuner.records.baselines import (
+                BASELINES,
+                BASELINES_FOLDER,
+                baseline_results,
+            )
+            from rust_tuner.terminal.searches import baselines_table
+
+            folder = study / BASELINES_FOLDER
+            if folder.is_dir():
+                out.print(baselines_table(baseline_results(study), opened.protocol.objective))
+            for name in models or BASELINES:
+                if (folder / name).is_dir():
+                    say_left_of_search(folder / name, name)
+
+        with ending_in_time(study, running.time_budget, show):
+            run_baselines(opened, models, radimagenet_weights)
+            say_next_step(study, after="baselines")
 
 
 @with_options
@@ -131,82 +149,27 @@ def final(
             final_folds=folds,
             final_epochs=epochs,
         )
-        _run_final(opened, look_again)
-        say_next(f"rust-tuner report {shlex.quote(str(study))}")
+        run_final(opened, look_again)
+        say_next_step(study, after="final")
 
 
-@with_options
-def whole_study(
-    study: StudyDirectory,
-    *,
-    scale: Scale = None,
-    radimagenet_weights: RadImageNet = None,
-    preparing: Preparing,
-    running: Running,
-) -> None:
-    """Run all steps in order, from prepare to report.
-
-    Prints the plan first, and about how long it takes. Finished steps are skipped. If interrupted,
-    run the same command again to resume.
-    """
-    with reporting():
-        refuse_unprepared(study, preparing.manifest)
-        from rust_tuner.protocol import Protocol
-        from rust_tuner.records.baselines import available_baselines
-        from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
-        from rust_tuner.records.study_record import STUDY_FILE
-
-        given = {name: value for name, value in vars(preparing).items() if value is not None}
-        # A scale is chosen when a study is prepared; its steps may have been started otherwise.
-        scaled = _scaled(scale)
-        if (study / STUDY_FILE).exists():
-            scaled = {
-                name: value for name, value in scaled.items() if name not in Protocol.varying()
-            }
-        opened = open_study(study, **vars(running), **(scaled | given))
-        from rust_tuner.steps.plan import plan_study
-        from rust_tuner.terminal.searches import best_trials_table, plan_table
-
-        models = available_baselines(
-            opened.protocol.weights, has_radimagenet=radimagenet_weights is not None
-        )
-        planned = plan_study(
-            _planned_protocol(opened),
-            opened.count_radiographs(),
-            models,
-            num_sites=opened.count_sites(),
-        )
-        out.print(plan_table(planned))
-        _run_baselines(opened, None, radimagenet_weights)
-        say("Regime I: random search over batch size and dropout rate")
-        opened.regime_1()
-        out.print(best_trials_table(read_project(study / REGIME_1)))
-        say("Regime II: grid over Adam's learning rate and epsilon, Regime I's best fixed")
-        opened.regime_2()
-        out.print(best_trials_table(read_project(study / REGIME_2)))
-        say("the tuned model")
-        _run_final(opened)
-        say(f"report -> {opened.report()}")
-        say_next(f"rust-tuner status {shlex.quote(str(study))}")
-
-
-def _run_baselines(
+def run_baselines(
     study: "Study", models: Sequence[str] | None, radimagenet_weights: Path | None
 ) -> None:
+    """Train the first models and print their table."""
     from rust_tuner.records.baselines import IMAGENET, available_baselines
     from rust_tuner.terminal.searches import baselines_table
 
-    study.prepare()
     has_radimagenet = radimagenet_weights is not None
     weights = study.protocol.weights
     if IMAGENET in (models or available_baselines(weights, has_radimagenet=has_radimagenet)):
         fetch_weights("imagenet", study.directory)
-    say("first models")
     results = study.baselines(models or None, radimagenet_weights)
     out.print(baselines_table(results, study.protocol.objective))
 
 
-def _run_final(study: "Study", look_again: str | None = None) -> None:
+def run_final(study: "Study", look_again: str | None = None) -> None:
+    """Fit the tuned model, look at the hold-out set, and print its figures."""
     from rust_tuner.analysis.against_view import holdout_standings
     from rust_tuner.analysis.study_figures import holdout_figures
     from rust_tuner.records.folder import read_study
@@ -219,28 +182,3 @@ def _run_final(study: "Study", look_again: str | None = None) -> None:
     figures = holdout_figures(records)
     out.print(holdout_table(holdout, looks, holdout_standings(records), figures=figures))
     say(f"evaluated on {holdout.date}; hold-out set {count_text(looks)}")
-
-
-def _planned_protocol(study: "Study") -> "Protocol":
-    """The choices of all steps of a study together, each as its step uses it."""
-    from rust_tuner.protocol import Protocol
-    from rust_tuner.records.baselines import BASELINES_FOLDER
-    from rust_tuner.records.looks import FINAL
-    from rust_tuner.records.project import REGIME_1
-
-    return dataclasses.replace(
-        study.protocol_of(REGIME_1),
-        **{
-            name: getattr(study.protocol_of(step), name)
-            for step in (BASELINES_FOLDER, FINAL)
-            for name in Protocol.own_to(step)
-        },
-    )
-
-
-def _scaled(scale: Scales | None) -> dict[str, Any]:
-    if scale is None:
-        return {}
-    from rust_tuner.protocol import SMALL_SCALE
-
-    return dict(SMALL_SCALE) if scale is Scales.small else {"scale": "full"}

@@ -102,8 +102,7 @@ def read_study(directory: str | Path) -> StudyRecords:
         ResumeError: where there is no such folder, or it is not a study folder.
     """
     folder = Path(directory)
-    if not has_study_parts(folder):
-        raise ResumeError(no_study(folder))
+    require_study(folder)
     problems: list[str] = []
 
     def read(name: str, reader: Callable[[Path], Part]) -> Part | None:
@@ -171,6 +170,16 @@ def read_study(directory: str | Path) -> StudyRecords:
         checks=read(CHECKS_FILE, read_checks),
         problems=tuple(problems),
     )
+
+
+def require_study(folder: Path) -> None:
+    """Refuse a folder that contains no part of a study.
+
+    Raises:
+        ResumeError: where there is no such folder, or it is not a study folder.
+    """
+    if not has_study_parts(folder):
+        raise ResumeError(no_study(folder))
 
 
 def _nested(path: Path) -> Nested:

@@ -23,6 +23,7 @@ from rust_tuner.errors import (
     TrialError,
 )
 from rust_tuner.files import empty_folder, write_json
+from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
@@ -32,6 +33,7 @@ from rust_tuner.models.runtime import onednn_enabled, start_backend, versions
 from rust_tuner.progress import Progress, Silent, Task
 from rust_tuner.records.folds import FoldRecord, FoldStore
 from rust_tuner.records.metric_names import with_same_names
+from rust_tuner.records.printed_table import PrintedTable
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE, RunManifest
@@ -175,6 +177,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             SearchError: before any long work, where data, folds and model do not match.
             ResumeError: where the folder contains another search.
             LockedError: where another process searches in the folder.
+            TimeBudgetError: where a time budget is set and spent before the last trial.
         """
         if y is None or isinstance(x, Development | HoldOut):
             development = require_development(x)
@@ -276,8 +279,17 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.progress.recorded(self.project_folder, trial.trial_id)
 
     def results(self) -> pd.DataFrame:
-        """One row per trial; see `records.trial_tables.results_table`."""
-        return results_table(self.project)
+        """One row per trial, in the order of their ids.
+
+        Returns:
+            `rank`, `trial`, `score`, `score_std`, `tied_with_best`, the hyperparameters (those that
+            the search varies first), `epoch`, `status`, `score_low`, `score_high`,
+            `p_against_best`, each validation metric and its `_std`, `view_only_...` for
+            radiographs, `steps_per_epoch`, `one_step`, `seconds` and `message`. Use names, not
+            positions; `records.trial_tables.results_table` explains each. Printed, it shows as many
+            of its first columns as fit, and names the others; a file written from it has all.
+        """
+        return PrintedTable(results_table(self.project))
 
     def history(self) -> pd.DataFrame:
         """Tidy table of every value; see `records.trial_tables.history_table`.
@@ -460,6 +472,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self.on_search_begin()
             self.progress.recorded(self.project_folder)
             while True:
+                ended = sum(t.status != TrialStatus.RUNNING for t in self.oracle.trials.values())
+                if ended < total:
+                    end_if_time_is_up()
                 trial = self.oracle.create_trial(self.tuner_id)
                 if trial.status == TrialStatus.STOPPED:
                     break
@@ -470,6 +485,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 # Epochs that a failed trial left out, or an earlier run trained, count as done.
                 task.skip(per_trial - steps.taken)
                 self.on_trial_end(trial)
+                note_recorded_work()
             self.on_search_end()
 
     def _attempt(self, trial: Trial, task: Task) -> None:
