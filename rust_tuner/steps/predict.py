@@ -81,9 +81,8 @@ def predict_radiographs(
                 for path in paths[start : start + _PART]
             ]
         )
+        # After the first images: TensorFlow takes seconds to start, and a faulty image needs none.
         if loaded is None:
-            # After the first images: TensorFlow takes seconds to start, which faulty ones do not
-            # need.
             loaded = load_final_model(file, image_size=card.input.image_size)
         if novelty is None:
             answers.append(predict_probabilities(loaded, values))

@@ -12,7 +12,7 @@ from rust_tuner.files import read_json
 from rust_tuner.records.project import read_project
 from rust_tuner.records.rows import read_rows
 from rust_tuner.steps.plan import plan_study
-from rust_tuner.terminal.repeats import noise_lines
+from rust_tuner.terminal.status_repeats import noise_lines
 
 
 @pytest.fixture(scope="module")
