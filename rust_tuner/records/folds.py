@@ -208,10 +208,15 @@ class FoldStore:
         )
 
     def prune(self) -> None:
-        """Delete the files that only a running trial needs, once it is recorded as completed."""
+        """Delete the files that only a running trial needs, once its end is recorded."""
         for pattern in ("fold_*.npz", "fold_*.predictions.bin"):
             for path in self._folder.glob(pattern):
                 path.unlink()
+
+    def discard(self) -> None:
+        """Delete everything that was trained, so that the trial begins anew."""
+        for path in [*self._folder.glob("fold_*"), self._out_of_fold]:
+            path.unlink(missing_ok=True)
 
     def _large_predictions(self, fold: int, arrays: Mapping[str, Any]) -> EpochFile | None:
         """The predictions in a fold's own file, or None where they are not those of its record."""

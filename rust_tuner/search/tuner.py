@@ -285,7 +285,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             )
             run = with_begun_kernels(folder / RUN_FILE, run, say=self.progress.say)
             may_change = model is not None and model.may_change
-            free = ("description", "code_version", "model") if may_change else ()
+            free = ("description", "code_version", "run_trial", "model") if may_change else ()
             with claim_folder(folder, run, free=free):
                 arguments, options = self._arguments
                 self._run = Run(
@@ -379,7 +379,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def on_trial_end(self, trial: Trial) -> None:
         """Record a trial that has ended."""
         self.oracle.end_trial(trial)
-        if trial.status == TrialStatus.COMPLETED:
+        if trial.status != TrialStatus.RUNNING:
             self._store_of(trial).prune()
         self.progress.recorded(self.project_folder, trial.trial_id)
 
@@ -656,7 +656,13 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def _retry_first_mistakes(self) -> None:
         if self.oracle.max_consecutive_failed_trials is None:
-            self.oracle.retry(first_mistakes(list(self.oracle.trials.values())))
+            self._retry(first_mistakes(list(self.oracle.trials.values())))
+
+    def _retry(self, mistakes: list[Trial]) -> None:
+        """Let trials run again; folds that the mistaken code trained are not kept."""
+        for trial in mistakes:
+            self._store_of(trial).discard()
+        self.oracle.retry(mistakes)
 
     def _end_after_failures(self, error: Exception) -> None:
         """End the search where its failures show a mistake, or exceed their limit."""
@@ -670,7 +676,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 ) from error
         elif mistakes := first_mistakes(trials):
             # They run again once the code is mended.
-            self.oracle.retry(mistakes)
+            self._retry(mistakes)
             error.add_note(
                 f"The first {len(mistakes)} trials of {self.project_folder} failed with this "
                 "error. Mend the code and run the search again. If the values are at fault, raise "

@@ -139,6 +139,30 @@ def test_a_limit_on_failures_in_a_row_is_kept_as_in_keras_tuner(tmp_path):
     assert tuner.results()["status"].tolist() == ["FAILED"] * 4 + ["COMPLETED"]
 
 
+def test_folds_that_mistaken_code_trained_are_not_kept(tmp_path):
+    class InTheSecondFold(TinyHyperModel):
+        built = 0
+        mended = False
+
+        def build(self, hp):
+            self.built += 1
+            # Built twice at the start: to declare the space, and to describe the model.
+            if self.built > 2 and self.built % 2 == 0 and not self.mended:
+                raise ValueError("no second fold")
+            model = super().build(hp)
+            if self.mended:
+                model.compile("sgd", "binary_crossentropy", run_eagerly=True)
+            return model
+
+    hypermodel = InTheSecondFold()
+    with pytest.raises(ValueError, match="no second fold"):
+        search(tmp_path, hypermodel, max_trials=3)
+    assert not list(tmp_path.rglob("fold_*"))
+    hypermodel.mended = True
+    results = search(tmp_path, hypermodel, max_trials=3).results()
+    assert results["status"].tolist() == ["COMPLETED"] * 3
+
+
 class Wrong(TinyHyperModel):
     """A target shape that does not fit shows only in training."""
 
