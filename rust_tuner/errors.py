@@ -18,6 +18,8 @@ RustTunerError
     └── ResumeError       a project folder that does not belong to this search
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -30,8 +32,43 @@ class LabelError(RustTunerError, ValueError):
     """A score, view or label vector is outside its range."""
 
 
+@dataclass(frozen=True)
+class Fault:
+    """One fault of a manifest.
+
+    Attributes:
+        source: the file's name, or `table` for a table in memory.
+        row: as a spreadsheet shows it, from 1; None for the file as a whole.
+        column: its name; None where the fault is of a row or of the file as a whole.
+        message: what was found, what was expected and how to fix it, on one line.
+    """
+
+    source: str
+    row: int | None
+    column: str | None
+    message: str
+
+    def __str__(self) -> str:
+        """The fault with its place, as the error's message lists it."""
+        place = self.source if self.row is None else f"{self.source} row {self.row}"
+        return f"{place}: {self.message}"
+
+
 class ManifestError(RustTunerError, ValueError):
-    """A manifest is invalid; the message lists every fault with its row and column."""
+    """A manifest is invalid; the message lists the first faults with their rows and columns.
+
+    Attributes:
+        faults: all of them, in the order of the message; empty where the file is no table at all.
+    """
+
+    def __init__(self, message: str, faults: Iterable[Fault] = ()) -> None:
+        """The message for people, and the faults for programs."""
+        super().__init__(message)
+        self.faults = tuple(faults)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, tuple[Fault, ...]]]:
+        """Keep the faults when the error comes from another process."""
+        return type(self), (str(self), self.faults)
 
 
 class ImageError(RustTunerError, ValueError):

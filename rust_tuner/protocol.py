@@ -79,7 +79,8 @@ class Protocol:
         resize: `squash` to the square as published, or `letterbox` to keep the aspect ratio.
         flips: which random flips augment the training radiographs.
         masked_loss: train only on the labels of visible cortices (and on the view).
-        weights: backbone weights: `imagenet`, `random`, or a path to a file without top.
+        weights: backbone weights: `imagenet`, `random`, `phantoms` (the demonstration's), or a
+            path to a file without top.
         precision: `float32`, or `bfloat16` for the matrix products of backbone and head where the
             processor has it; weights stay float32.
         view_cortices: the cortices that each view is expected to show. It is used only for phantoms
@@ -191,7 +192,7 @@ class Protocol:
             isinstance(self.weights, str),
             "weights",
             self.weights,
-            "imagenet, random, or a path as text",
+            "imagenet, random, phantoms, or a path as text",
         )
         _require(
             self.flips in ("horizontal_and_vertical", "horizontal", "none"),

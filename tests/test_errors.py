@@ -12,7 +12,7 @@ from rust_tuner.errors import RustTunerError
 CLASSES = {
     name: value
     for name, value in inspect.getmembers(errors, inspect.isclass)
-    if value.__module__ == errors.__name__
+    if value.__module__ == errors.__name__ and issubclass(value, Exception)
 }
 
 

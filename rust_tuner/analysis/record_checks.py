@@ -8,6 +8,7 @@ from typing import Any
 
 from rust_tuner.analysis.against_view import PARTS, study_standings
 from rust_tuner.analysis.verdict import SEARCH_NAMES
+from rust_tuner.models.weights import UNTRAINED
 from rust_tuner.records.checks import Status, Verdict
 from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.looks import count_text
@@ -113,9 +114,10 @@ def _pretrained(records: StudyRecords) -> tuple[Status, str]:
     asked = {name: _weights(project)[0] for name, project in _tuned(records).items()}
     if not asked:
         return NOT_YET, "no search has been started"
-    random = [name for name, weights in asked.items() if weights == "random"]
-    if random:
-        return FAILED, f"random weights in {', '.join(random)}: their figures say nothing"
+    for kind, fault in UNTRAINED.items():
+        names = [name for name, weights in asked.items() if weights == kind]
+        if names:
+            return FAILED, f"the backbone of {', '.join(names)} {fault}: their figures say nothing"
     return PASSED, ", ".join(sorted({str(weights) for weights in asked.values()}))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rust_tuner.analysis.against_view import PARTS, study_standings
 from rust_tuner.analysis.reproduction import preset_of
+from rust_tuner.models.weights import UNTRAINED
 from rust_tuner.records.baselines import CHANCE, FROZEN_BASELINES, VIEW_ONLY
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.looks import count_text
@@ -31,7 +32,6 @@ MODEL_NAMES = {
 
 _FIGURES = AUROCS
 _FEW_POSITIVES = 10
-_RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -198,17 +198,20 @@ def _weights_warnings(records: StudyRecords) -> list[str]:
         for name, project in records.baselines.items()
         if name in FROZEN_BASELINES
     }
-    names = [
-        name
-        for name, project in projects.items()
-        if (weights := project.run.subject.weights) is not None and weights.asked == _RANDOM
-    ]
-    if not names:
-        return []
-    return [
-        f"Random weights: the frozen backbone of {', '.join(names)} was never trained, so its "
-        "figures say nothing about radiographs. Use ImageNet or RadImageNet weights."
-    ]
+    warnings = []
+    for kind, fault in UNTRAINED.items():
+        names = [
+            name
+            for name, project in projects.items()
+            if (weights := project.run.subject.weights) is not None and weights.asked == kind
+        ]
+        if names:
+            warnings.append(
+                f"Weights '{kind}': the frozen backbone of {', '.join(names)} {fault}, so its "
+                "figures say nothing about radiographs of patients. Use ImageNet or RadImageNet "
+                "weights."
+            )
+    return warnings
 
 
 def _check_warnings(records: StudyRecords) -> list[str]:

@@ -1,22 +1,21 @@
 """The `rust-tuner` command: it parses, calls the other packages and prints."""
 
-import os
-import re
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from rust_tuner import __version__
 from rust_tuner.analysis.export import export_best_hyperparameters
 from rust_tuner.cli.checks import check
-from rust_tuner.cli.options import Cache, Views
+from rust_tuner.cli.demo import demo
+from rust_tuner.cli.manifest import manifest
+from rust_tuner.cli.options import Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
 from rust_tuner.cli.steps import baselines, final, prepare, whole_study
 from rust_tuner.cli.support import (
     err,
-    fetch_weights,
     out,
     reporting,
     say,
@@ -25,28 +24,14 @@ from rust_tuner.cli.support import (
     view_cortices,
 )
 from rust_tuner.data.csv_output import csv_text
-from rust_tuner.errors import ResumeError, WeightsError
+from rust_tuner.errors import ResumeError
 from rust_tuner.files import write_text
 from rust_tuner.progress import ConsoleProgress
-from rust_tuner.protocol import Protocol
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE
-from rust_tuner.records.study_record import STUDY_FILE
-from rust_tuner.study import Study
 from rust_tuner.terminal.console import prepare_streams
-from rust_tuner.terminal.searches import best_trials_table, predictions_table
+from rust_tuner.terminal.searches import predictions_table
 from rust_tuner.terminal.status import status_lines
-
-_DEMO_PATIENTS = 24
-_DEMO_CHANGES: dict[str, Any] = {
-    "num_folds": 3,
-    "epochs": 5,
-    "trials": 4,
-    "batch_size_range": (8, 64),
-    "fit_batch_sizes": True,
-    "learning_rates": (1e-3, 1e-4),
-    "epsilons": (1e-1, 1e-7),
-}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,42 +59,7 @@ def _version(
         raise typer.Exit()
 
 
-@app.command()
-def demo(
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder for the demonstration.")
-    ] = Path("rust-tuner-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
-    cache: Cache = None,
-) -> None:
-    """Run both regimes, scaled down, on synthetic radiographs.
-
-    Takes a few minutes. Without a network it uses random weights and reports it.
-    """
-    with reporting():
-        folder = directory / "study"
-        # A study that was started before decides which kernels TensorFlow uses.
-        Study(folder)
-        start_tensorflow()
-        from rust_tuner.data.phantoms import write_phantoms
-
-        weights = _demo_weights(folder)
-        say(f"1. {_DEMO_PATIENTS} synthetic patients -> {directory / 'radiographs'}")
-        manifest = write_phantoms(directory / "radiographs", patients=_DEMO_PATIENTS, seed=seed)
-        protocol = Protocol.study(seed=seed, weights=weights, **_DEMO_CHANGES)
-        study = Study(folder, manifest, protocol, cache=cache, progress=ConsoleProgress(err))
-        say("2. Regime I: random search over batch size and dropout rate")
-        study.regime_1()
-        out.print(best_trials_table(read_project(folder / REGIME_1)))
-        say("3. Regime II: grid over Adam's learning rate and epsilon, Regime I's best fixed")
-        study.regime_2()
-        out.print(best_trials_table(read_project(folder / REGIME_2)))
-        target = directory / "best_hyperparameters.json"
-        export_best_hyperparameters(folder / REGIME_2, target)
-        say(f"4. Best hyperparameters -> {target}")
-        if weights == "random":
-            say("These figures come from a random backbone: see above.", style="bold yellow")
-        say_next(f"rust-tuner status {shlex.quote(str(folder))}")
+app.command()(demo)
 
 
 @app.command()
@@ -150,6 +100,7 @@ def phantoms(
         say_next(f"rust-tuner prepare STUDY --manifest {shlex.quote(str(manifest))}")
 
 
+app.command()(manifest)
 app.command()(prepare)
 app.command()(baselines)
 app.command()(regime1)
@@ -270,38 +221,3 @@ def _project_folder(folder: Path) -> Path:
     raise ResumeError(
         f"{folder} has no search with a completed trial; run regime1 or regime2 first"
     )
-
-
-def _demo_weights(folder: Path) -> str:
-    """ImageNet weights if they are available; otherwise random ones, with a warning."""
-    from rust_tuner.models.weights import WEIGHTS_VARIABLE
-
-    # An interrupted demonstration resumes with the weights that it started with.
-    earlier = Study(folder).protocol.weights if (folder / STUDY_FILE).exists() else None
-    if earlier == "random":
-        say("This demonstration was started without pretrained weights.", style="yellow")
-    else:
-        try:
-            fetch_weights("imagenet")
-            return "imagenet"
-        except WeightsError as refusal:
-            # A file that the user named is never replaced silently, even if it cannot be used.
-            if earlier is not None or os.environ.get(WEIGHTS_VARIABLE):
-                raise
-            reason = _download_reason(refusal)
-            say(f"The ImageNet weights could not be downloaded: {reason}.", style="yellow")
-    say(
-        "THE DEMONSTRATION USES A RANDOM BACKBONE. Its features have learned nothing, so expect "
-        "figures near chance (0.5 for cortices); they show how the program works and say nothing "
-        "about radiographs. To use pretrained weights, run the demonstration in another folder. If "
-        f"the weights cannot be downloaded, set {WEIGHTS_VARIABLE} to a file of InceptionV3 "
-        "weights without top.",
-        style="bold yellow",
-    )
-    return "random"
-
-
-def _download_reason(refusal: WeightsError) -> str:
-    """The end of Keras's message: the reason, without the address and the error number."""
-    message = str(refusal.__cause__ or refusal).rpartition(" -- ")[2]
-    return re.sub(r"^\[Errno -?\d+\] ", "", message)

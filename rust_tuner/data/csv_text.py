@@ -221,12 +221,15 @@ def _check_header(
             continue
         near = closest(name, unknown)
         if near is None:
-            faults.add(f"column {name!r} is missing; expected {', '.join(required)}", row=row)
+            faults.add(
+                f"column {name!r} is missing; expected {', '.join(required)}", row=row, column=name
+            )
         else:
             unknown.remove(near)
             faults.add(
                 f"column {name!r} is missing, but there is {near!r}; rename it to {name!r}",
                 row=row,
+                column=name,
             )
     for name in unknown:
         if not name.strip():
@@ -238,10 +241,14 @@ def _check_header(
             continue
         near = closest(name, absent)
         hint = f"did you mean {near!r}?" if near else f"expected {', '.join(expected)}"
-        faults.add(f"unknown column {name!r}; rename or remove it, {hint}", row=row)
+        faults.add(f"unknown column {name!r}; rename or remove it, {hint}", row=row, column=name)
     for name in dict.fromkeys(header):
         if name in expected and header.count(name) > 1:
-            faults.add(f"column {name!r} appears {header.count(name)} times; keep one", row=row)
+            faults.add(
+                f"column {name!r} appears {header.count(name)} times; keep one",
+                row=row,
+                column=name,
+            )
     return {name: header.index(name) for name in expected if name in header}
 
 

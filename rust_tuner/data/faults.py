@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from rust_tuner.errors import ManifestError
+from rust_tuner.errors import Fault, ManifestError
 
 MAX_FAULTS_SHOWN = 50
 # A cell may hold very long text.
@@ -19,7 +19,7 @@ class Faults:
     """
 
     source: str
-    _found: list[tuple[bool, str, int, str]] = field(default_factory=list)
+    _found: list[tuple[bool, Fault]] = field(default_factory=list)
 
     def __len__(self) -> int:
         """The number of faults."""
@@ -30,6 +30,7 @@ class Faults:
         fault: str,
         *,
         row: int | None = None,
+        column: str | None = None,
         source: str | None = None,
         grave: bool = False,
     ) -> None:
@@ -38,15 +39,15 @@ class Faults:
         Args:
             fault: what was found, what was expected and how to fix it, on one line.
             row: the row as a spreadsheet shows it, from 1; None for the file as a whole.
+            column: the column's name; None for a row or the file as a whole.
             source: the file, if not the default one.
             grave: whether to list it before all that are not.
         """
         name = self.source if source is None else source
-        where = name if row is None else f"{name} row {row}"
         if len(fault) > _MAX_CHARACTERS:
             half = _MAX_CHARACTERS // 2
             fault = f"{fault[:half]} ... {fault[-half:]}"
-        self._found.append((not grave, name, -1 if row is None else row, f"{where}: {fault}"))
+        self._found.append((not grave, Fault(name, row, column, fault)))
 
     def raise_any(self) -> None:
         """Raise all faults together, one line each, in the order of files and rows.
@@ -56,10 +57,15 @@ class Faults:
         """
         if not self._found:
             return
-        files = list(dict.fromkeys(name for _, name, _, _ in self._found))
-        ordered = sorted(self._found, key=lambda fault: (fault[0], files.index(fault[1]), fault[2]))
-        lines = [line for *_, line in ordered[:MAX_FAULTS_SHOWN]]
+        files = list(dict.fromkeys(fault.source for _, fault in self._found))
+
+        def position(entry: tuple[bool, Fault]) -> tuple[bool, int, int]:
+            is_light, fault = entry
+            return is_light, files.index(fault.source), -1 if fault.row is None else fault.row
+
+        ordered = [fault for _, fault in sorted(self._found, key=position)]
+        lines = [str(fault) for fault in ordered[:MAX_FAULTS_SHOWN]]
         hidden = len(ordered) - len(lines)
         if hidden:
             lines.append(f"and {hidden} more {'fault' if hidden == 1 else 'faults'}")
-        raise ManifestError("\n".join(lines))
+        raise ManifestError("\n".join(lines), ordered)

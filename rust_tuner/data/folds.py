@@ -171,6 +171,16 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
     Raises:
         SplitError: if a site is missing, there is only one, or a patient was at several; and for
             the hold-out set.
+
+    Examples:
+        >>> from rust_tuner import Radiographs
+        >>> from rust_tuner.data.phantoms import phantom_table
+        >>> from rust_tuner.data.splits import split_holdout
+        >>> radiographs = Radiographs(phantom_table(patients=30, seed=0, sites=3))
+        >>> development, holdout = split_holdout(radiographs)
+        >>> folds = make_site_folds(development)
+        >>> len(folds)
+        3
     """
     require_seed(seed, SplitError)
     data, notes = _not_sealed(radiographs)

@@ -99,7 +99,7 @@ def check_content(
         for position, result in enumerate(pool.map(_hash_image, radiographs.images)):
             row, image = rows[position], radiographs.images[position]
             if isinstance(result, ImageError):
-                faults.add(f"image={result}", row=row)
+                faults.add(f"image={result}", row=row, column="image")
             else:
                 file_hash, content_hash = result
                 file_hashes.append(file_hash)
@@ -110,10 +110,15 @@ def check_content(
                         f"{same}, which belongs to patient {patients[first]}, but this row to "
                         f"patient {patients[position]}; find out whose it is and remove the other",
                         row=row,
+                        column="image",
                         grave=True,
                     )
                 elif first != position:
-                    faults.add(f"{same}, of the same patient; remove one of the two", row=row)
+                    faults.add(
+                        f"{same}, of the same patient; remove one of the two",
+                        row=row,
+                        column="image",
+                    )
             if on_progress is not None:
                 on_progress(position + 1, len(radiographs))
     faults.raise_any()

@@ -113,6 +113,19 @@ def load_onehot_manifest(
 
     Raises:
         ManifestError: listing every fault of both files with row and column.
+
+    Examples:
+        >>> import tempfile
+        >>> codes = [f"{cortex}_cortex_{score}" for cortex in CORTICES for score in (1, 2, 3, 4)]
+        >>> columns = ["study_id", "record_id", "event_arm", "view_antpr", "view_later", *codes]
+        >>> cells = ["A", "17", "6 weeks", 1, 0, 0, 1, *[0] * 14]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     labels, names = Path(folder, "labels.csv"), Path(folder, "filenames.csv")
+        ...     pd.DataFrame([cells], columns=columns).to_csv(labels)
+        ...     _ = names.write_text("017_ap.png")
+        ...     radiographs = load_onehot_manifest(labels, names, folder)
+        >>> radiographs.patient_ids.tolist(), radiographs.table["medial"].tolist()
+        (['A/17'], [2.0])
     """
     labels_csv, filenames_csv = Path(labels_csv), Path(filenames_csv)
     faults = Faults(labels_csv.name)
@@ -122,7 +135,9 @@ def load_onehot_manifest(
     for name in _ONEHOT_IDS:
         for row, value in zip(rows, cells.get(name, []), strict=False):
             if not value:
-                faults.add(f"{name} is empty; it identifies patients and visits", row=row)
+                faults.add(
+                    f"{name} is empty; it identifies patients and visits", row=row, column=name
+                )
     views = _views_from_onehot(rows, cells, faults=faults)
     scores = {
         cortex: _scores_from_onehot(rows, cells, cortex, faults=faults) for cortex in CORTICES
@@ -176,16 +191,23 @@ def _check_files(
         first = first_rows.setdefault(image, row)
         if first != row:
             faults.add(
-                f"image={text}; the same file as in row {first}, keep one of the two rows", row=row
+                f"image={text}; the same file as in row {first}, keep one of the two rows",
+                row=row,
+                column="image",
             )
         elif os.path.lexists(image) and not _is_file(image):
-            faults.add(f"image={text}; {image} is not a file; give the path of the image", row=row)
+            faults.add(
+                f"image={text}; {image} is not a file; give the path of the image",
+                row=row,
+                column="image",
+            )
         elif not _is_file(image):
             hint = " (with / between folders)" if "\\" in text else ""
             faults.add(
                 f"image={text}; no such file, expected at {image}: paths are relative to the "
                 f"manifest's folder{hint}",
                 row=row,
+                column="image",
             )
 
 
@@ -211,6 +233,7 @@ def _check_repeated_views(table: pd.DataFrame, *, faults: Faults) -> None:
                 f"patient_id={patient}, visit={visit}, view={view} is also in row {first}; keep "
                 "one radiograph per view, or give the visits different names",
                 row=row,
+                column="view",
             )
 
 
@@ -243,6 +266,7 @@ def _scores_from_onehot(
                 f"{cortex}_cortex has the scores {' and '.join(map(str, given))}; expected one, "
                 "or none where the cortex is not visible",
                 row=row,
+                column=f"{cortex}_cortex_{given[1]}",
             )
         scores.append(float(given[0]) if given else np.nan)
     return scores
@@ -259,7 +283,7 @@ def _read_flags(
         if _ZERO_OR_ONE.fullmatch(value):
             flags.append(int(value[0]))
         else:
-            faults.add(f"{name}={value or 'empty'}; expected 0 or 1", row=row)
+            faults.add(f"{name}={value or 'empty'}; expected 0 or 1", row=row, column=name)
             flags.append(None)
     return flags
 

@@ -111,7 +111,7 @@ def fingerprint(radiographs: Radiographs, *, progress: Progress | None = None) -
     ):
         for position, result in enumerate(pool.map(_fingerprint_file, radiographs.images)):
             if isinstance(result, ImageError):
-                faults.add(f"image={result}", row=radiographs.rows[position])
+                faults.add(f"image={result}", row=radiographs.rows[position], column="image")
             else:
                 thumbnails[position], aspects[position], content, file = result
                 contents.append(content)

@@ -150,6 +150,7 @@ def note_two_spellings(rows: Sequence[int], identifiers: Sequence[str], *, fault
             "split, so write one id in one way, or, if they are different people, pass "
             "--distinct-patients (in Python distinct_patients=True)",
             row=first,
+            column="patient_id",
         )
 
 

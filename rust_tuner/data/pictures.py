@@ -1,6 +1,6 @@
 """Decodes image files strip by strip, within a memory limit that all threads share.
 
-Conversion to model input belongs to `images`. DICOM is not read here.
+Conversion to model input belongs to `images`, the rendering of DICOM to `dicom`.
 """
 
 import ctypes
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from rust_tuner.data.bare_image import SAVE_AGAIN, BareImage, FileErrors
+from rust_tuner.data.dicom import is_dicom, open_dicom
 from rust_tuner.data.jpeg_files import JPEG_START, read_jpeg
 from rust_tuner.data.png_files import PNG_START, read_png
 from rust_tuner.errors import ImageError
@@ -41,6 +42,8 @@ _STRIP_PIXELS = 1 << 17
 _PIXELS_RESIZED_AT_ONCE = 20_000_000
 _PIXELS_AT_ONCE = 1 << 25
 _LARGE_FILE_BYTES = 1 << 26
+# Rendering DICOM needs so many times the memory of a decoded picture.
+_DICOM_SHARE = 4
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -61,6 +64,8 @@ class Picture:
         height: in pixels.
         channels: 1 where all pixels are grey, whatever the file's mode; else 3.
         file_sha256: of the file's bytes.
+        steps: how a DICOM file's values became pixels, in order; empty for other files.
+        notes: what a person should know about a DICOM file.
     """
 
     width: int
@@ -68,6 +73,8 @@ class Picture:
     channels: int
     file_sha256: str
     _image: Image.Image
+    steps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def strips(self) -> Iterator[FloatImage]:
         """The rows from top to bottom: (rows, width, channels) float32 in [0, 1].
@@ -139,12 +146,13 @@ def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Pictur
     picture within the block of another.
 
     Args:
-        path: a PNG or JPEG file.
+        path: a PNG, JPEG or DICOM file.
         row: the manifest's row, for messages.
 
     Raises:
         ImageError: naming the file and row, where it is missing, empty, damaged, truncated, too
             large, or of a kind whose depth cannot be kept.
+        ExtraError: for a DICOM file where pydicom is missing.
     """
     errors = FileErrors(Path(path), row)
     with ExitStack() as stack:
@@ -153,6 +161,17 @@ def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Pictur
             stack.enter_context(_MEMORY.hold(_PIXELS_AT_ONCE))
         content = _read_bytes(errors)
         file_sha256 = hashlib.sha256(content).hexdigest()
+        if is_dicom(content, errors.path):
+            dicom = open_dicom(content, errors=errors)
+            del content
+            if not large_file:
+                stack.enter_context(_MEMORY.hold(_DICOM_SHARE * dicom.width * dicom.height))
+            rendered = dicom.render()
+            deep = np.rint(rendered.pixels * np.float32(_MAX_16_BIT)).astype(np.uint16)
+            image = Image.fromarray(deep)
+            stack.callback(image.close)
+            yield Picture(*image.size, 1, file_sha256, image, rendered.steps, rendered.notes)
+            return
         bare = _read_file(content, errors)
         del content
         if not large_file:
@@ -242,7 +261,7 @@ def _read_file(content: bytes, errors: FileErrors) -> BareImage:
         return read_png(content, errors=errors)
     if content.startswith(JPEG_START):
         return read_jpeg(content, errors=errors)
-    raise errors.error("neither PNG nor JPEG; " + SAVE_AGAIN)
+    raise errors.error("neither PNG, JPEG nor DICOM; " + SAVE_AGAIN)
 
 
 def _decode(bare: BareImage, errors: FileErrors) -> Image.Image:

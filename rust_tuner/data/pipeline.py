@@ -146,6 +146,12 @@ def k_fold_dataset(
 
     Raises:
         SplitError: for fewer than 2 folds, for more folds than rows, or for an infinite dataset.
+
+    Examples:
+        >>> import tensorflow as tf
+        >>> (training, validation), *others = k_fold_dataset(tf.data.Dataset.range(7), k=3)
+        >>> [int(row) for row in validation], [int(row) for row in training]
+        ([0, 3, 6], [1, 4, 2, 5])
     """
     if k < 2:
         raise SplitError(f"k={k}; a cross-validation has at least 2 folds")

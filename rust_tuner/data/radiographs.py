@@ -76,10 +76,10 @@ class Radiographs:
         faults = Faults(self.source)
         missing = [name for name in COLUMNS if name not in self.table.columns]
         for name in missing:
-            faults.add(f"column {name!r} is missing; expected {', '.join(COLUMNS)}")
+            faults.add(f"column {name!r} is missing; expected {', '.join(COLUMNS)}", column=name)
         repeated = self.table.columns[self.table.columns.duplicated()]
         for name in dict.fromkeys(repeated):
-            faults.add(f"column {name!r} appears more than once; keep one")
+            faults.add(f"column {name!r} appears more than once; keep one", column=name)
         faults.raise_any()
         index = self.table.index
         if index.name == "row" and pd.api.types.is_integer_dtype(index.dtype):
@@ -216,14 +216,16 @@ def normalise_cells(
             scores = [_read_score(value) for value in values]
             for row, value, score in zip(rows, values, scores, strict=True):
                 if score is None:
-                    faults.add(f"{name}={value}; a RUST score is 1-4 or empty", row=row)
+                    faults.add(
+                        f"{name}={value}; a RUST score is 1-4 or empty", row=row, column=name
+                    )
             columns[name] = pd.Series(scores, index=index, dtype=np.float64)
             continue
         texts = [_as_text(value) for value in values]
         for row, text in zip(rows, texts, strict=True):
             fault = _fault_of_text(name, text)
             if fault is not None:
-                faults.add(fault, row=row)
+                faults.add(fault, row=row, column=name)
         columns[name] = pd.Series(texts, index=index, dtype="str")
     return pd.DataFrame(columns, index=index)
 

@@ -164,6 +164,20 @@ def assess(
 
     Raises:
         MetricError: as raised by the modules of the figures.
+
+    Examples:
+        >>> import numpy as np
+        >>> from rust_tuner.data.phantoms import phantom_table
+        >>> from rust_tuner import Radiographs
+        >>> known = Radiographs(phantom_table(patients=40, seed=0))
+        >>> noise = np.random.default_rng(0).normal(size=(len(known), 18))
+        >>> probabilities = 1 / (1 + np.exp(1.5 - 3 * known.labels - noise))
+        >>> visits, patients = known.table["visit"].to_numpy(), known.patient_ids
+        >>> predicted = Predictions(known.labels, known.visible, probabilities, patients, visits)
+        >>> kappas = [figure for figure in assess(predicted) if figure.figure == "kappa"]
+        >>> (figure,) = [figure for figure in kappas if figure.of == "cortices"]
+        >>> print(f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})")
+        0.89 (0.76 to 0.95)
     """
     labels, visible = predictions.labels, predictions.visible
     patient_ids = predictions.patient_ids

@@ -136,6 +136,15 @@ def view_only_of_folds(labels: npt.ArrayLike, folds: npt.ArrayLike) -> FloatArra
 
     Raises:
         MetricError: for fewer than two folds.
+
+    Examples:
+        >>> import numpy as np
+        >>> from rust_tuner.data.phantoms import phantom_table
+        >>> from rust_tuner import Radiographs
+        >>> labels = Radiographs(phantom_table(patients=60, seed=0)).labels
+        >>> scores = view_only_of_folds(labels, np.arange(len(labels)) % 3)
+        >>> scores.shape
+        (150, 18)
     """
     truth, number = np.asarray(labels, dtype=np.float64), np.asarray(folds)
     fold_numbers = np.unique(number)

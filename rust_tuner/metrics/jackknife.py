@@ -56,6 +56,16 @@ def patient_jackknife(statistic: Statistic, patient_ids: npt.ArrayLike) -> Jackk
 
     Raises:
         MetricError: for patient_ids of another shape, or none.
+
+    Examples:
+        >>> import numpy as np
+        >>> values = np.random.default_rng(0).normal(size=80)
+        >>> patients = np.repeat(np.arange(40), 2)
+        >>> def weighted_mean(weights):
+        ...     return (weights.T @ values / weights.sum(axis=0))[:, None]
+        >>> jackknife = patient_jackknife(weighted_mean, patients)
+        >>> print(f"{jackknife.values[0]:.3f}, standard error {jackknife.variances[0] ** 0.5:.3f}")
+        0.120, standard error 0.118
     """
     values = statistic(np.ones((len(np.asarray(patient_ids)), 1)))[0]
     left = _of_each_patient(lambda is_own: statistic(1 - is_own), patient_ids)

@@ -36,6 +36,10 @@ def keras_aurocs(
     Raises:
         MetricError: for shapes that differ, labels other than 0 and 1, or probabilities outside
             [0, 1].
+
+    Examples:
+        >>> keras_aurocs([[1], [0], [1], [0]], [[0.9], [0.2], [0.4], [0.4]]).round(3)
+        array([0.875])
     """
     truth, score, _ = checked_labels(y_true, y_score, None, score_name="y_prob", unit=True)
     num_bins = num_thresholds - 1

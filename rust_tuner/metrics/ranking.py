@@ -94,6 +94,15 @@ def macro_aurocs(
 
     Raises:
         MetricError: as `macro_auroc`.
+
+    Examples:
+        >>> import numpy as np
+        >>> truth = np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
+        >>> score = np.array([[0.9, 0.2], [0.4, 0.7], [0.6, 0.6], [0.5, 0.7]])
+        >>> everywhere, first_label = np.ones((4, 2), dtype=bool), np.array([[True, False]] * 4)
+        >>> masks = [[everywhere, everywhere], [first_label, first_label]]
+        >>> macro_aurocs([truth, truth], [score, 1 - score], masks, where=["fold 0", "fold 1"])
+        [[0.8125, 0.1875], [1.0, 0.0]]
     """
     for truth, score, name in zip(y_true, y_score, where, strict=True):
         if truth.shape != score.shape:
@@ -184,6 +193,10 @@ def macro_average_precision(
 
     Raises:
         MetricError: as `auroc`.
+
+    Examples:
+        >>> macro_average_precision([[1, 0], [0, 1], [1, 0]], [[0.9, 0.2], [0.4, 0.7], [0.6, 0.8]])
+        0.75
     """
     return macro_average(average_precision(y_true, y_score, mask)).value
 
@@ -203,6 +216,10 @@ def micro_average_precision(
 
     Raises:
         MetricError: as `auroc`.
+
+    Examples:
+        >>> micro_average_precision([[1, 0], [0, 1], [1, 0]], [[0.9, 0.2], [0.4, 0.7], [0.6, 0.8]])
+        0.8055555555555555
     """
     truth, score, counted = checked_labels(y_true, y_score, mask)
     return float(average_precision(truth[counted][:, None], score[counted][:, None])[0])
@@ -270,6 +287,16 @@ def view_only_baseline(
 
     Raises:
         MetricError: as `macro_auroc`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from rust_tuner.data.phantoms import phantom_table
+        >>> from rust_tuner import Radiographs
+        >>> known = Radiographs(phantom_table(patients=60, seed=0))
+        >>> others = Radiographs(phantom_table(patients=60, seed=1))
+        >>> baseline = view_only_baseline(known.labels, others.labels, others.visible)
+        >>> print(f"{baseline.auroc:.3f}, visible cortices {baseline.cortex_auroc:.3f}")
+        0.804, visible cortices 0.500
     """
     score = view_only_scores(training_labels, validation_labels)
     validation = np.asarray(validation_labels, dtype=np.float64)
@@ -287,6 +314,16 @@ def view_only_scores(
     Args:
         training_labels: (m, 18) label vectors that the prevalences are taken from.
         validation_labels: (n, 18) label vectors, of which only the view is used.
+
+    Examples:
+        >>> from rust_tuner.data.phantoms import phantom_table
+        >>> from rust_tuner import Radiographs
+        >>> labels = Radiographs(phantom_table(patients=60, seed=0)).labels
+        >>> scores = view_only_scores(labels, labels)
+        >>> scores.shape
+        (150, 18)
+        >>> len(set(map(tuple, scores)))
+        2
     """
     training = np.asarray(training_labels, dtype=np.float64)
     validation = np.asarray(validation_labels, dtype=np.float64)

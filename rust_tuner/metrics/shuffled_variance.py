@@ -49,6 +49,14 @@ def shuffled_variance(
 
     Raises:
         MetricError: as `auroc`, or for patients, strata or folds of another shape.
+
+    Examples:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> truth, score = rng.integers(0, 2, (80, 2)), rng.normal(size=(80, 2))
+        >>> patients = np.repeat(np.arange(40), 2)
+        >>> print(f"{shuffled_variance(truth, score, patients) ** 0.5:.3f}")
+        0.032
     """
     truth, score, counted = checked_labels(y_true, y_score, mask)
     baseline_scores = None if baseline is None else checked_labels(y_true, baseline, mask)[1]

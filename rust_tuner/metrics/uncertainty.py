@@ -104,6 +104,16 @@ def patient_bootstrap(
 
     Raises:
         MetricError: for patient_ids of another shape, fewer than two patients, or no resamples.
+
+    Examples:
+        >>> import numpy as np
+        >>> values = np.random.default_rng(0).normal(size=80)
+        >>> patients = np.repeat(np.arange(40), 2)
+        >>> def weighted_mean(weights):
+        ...     return (weights.T @ values / weights.sum(axis=0))[:, None]
+        >>> (interval,) = patient_bootstrap(weighted_mean, patients, rng=1)
+        >>> print(f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})")
+        0.120 (-0.106 to 0.358)
     """
     estimate, resampled = _resample(statistic, patient_ids, rng, num_resamples)
     tails = np.tile(TAILS, (resampled.shape[1], 1))
@@ -146,6 +156,17 @@ def auroc_intervals(
 
     Raises:
         MetricError: as `auroc` and `patient_bootstrap`, or for folds of another shape.
+
+    Examples:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> truth = rng.integers(0, 2, (120, 2))
+        >>> score = truth + rng.normal(size=(120, 2))
+        >>> patients = np.repeat(np.arange(60), 2)
+        >>> intervals = auroc_intervals(truth, score, patients)
+        >>> macro = intervals.macro
+        >>> print(f"{macro.value:.3f} ({macro.low:.3f} to {macro.high:.3f})")
+        0.839 (0.775 to 0.884)
     """
     identifiers = checked_patients(patient_ids)
     if method == "score":

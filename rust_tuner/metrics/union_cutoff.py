@@ -76,6 +76,17 @@ def choose_union_cutoff(totals: VisitTotals, *, threshold: float, of: str) -> Un
 
     Raises:
         MetricError: for a threshold outside [4, 16].
+
+    Examples:
+        >>> import numpy as np
+        >>> from rust_tuner.metrics import VisitTotals
+        >>> true = np.array([6, 8, 9, 7, 10, 12, 11, 14, 13, 12], dtype=float)
+        >>> predicted = np.array([7, 8, 8, 9, 9, 11, 10, 12, 12, 10], dtype=float)
+        >>> patients = np.arange(10).astype(object)
+        >>> totals = VisitTotals(true, predicted, patients, num_visits=10)
+        >>> cutoff = choose_union_cutoff(totals, threshold=11, of="an example")
+        >>> cutoff.value
+        10.0
     """
     if not LOWEST_TOTAL <= threshold <= HIGHEST_TOTAL:
         raise MetricError(f"threshold={threshold}; a RUST total is {LOWEST_TOTAL}-{HIGHEST_TOTAL}")

@@ -48,6 +48,11 @@ def LeNet1998(  # noqa: N802 - the study's own name
     Returns:
         A functional model from float32 (n, image_size, image_size, 3) in [-1, 1] to float32
         (n, 18).
+
+    Examples:
+        >>> model = LeNet1998(image_size=75)
+        >>> model.input_shape, model.output_shape
+        ((None, 75, 75, 3), (None, 18))
     """
     dtype = DTYPE_POLICIES[precision]
     inputs = keras.Input((image_size, image_size, 3), name="radiograph")
@@ -90,6 +95,11 @@ def TransferLearningModel(  # noqa: N802 - the study's own name
 
     Raises:
         WeightsError: if the weights are unavailable.
+
+    Examples:
+        >>> model = TransferLearningModel(dropout_rate=0.2, weights="phantoms", image_size=75)
+        >>> model.output_shape, len(model.trainable_weights)
+        ((None, 18), 8)
     """
     backbone = build_backbone(
         find_weights(weights), image_size=image_size, trainable=trainable, precision=precision

@@ -1,4 +1,4 @@
-"""Builds InceptionV3 backbones with their weights, which are downloaded if necessary.
+"""Builds backbones with their weights, which are downloaded if necessary.
 
 Only the convolutional part is built here; heads belong to `architectures`, and the choice of the
 weights file to `weights`.
@@ -11,6 +11,8 @@ import keras
 import numpy as np
 
 from rust_tuner.errors import WeightsError
+from rust_tuner.models.demonstration_backbone import build_layers
+from rust_tuner.models.description import DEMONSTRATION_BACKBONE
 from rust_tuner.models.weights import (
     IMAGENET,
     IMAGENET_FILE,
@@ -38,8 +40,8 @@ def find_weights(weights: str | Path) -> BackboneWeights:
 
     Args:
         weights: `imagenet` (the file that the environment variable `RUST_TUNER_WEIGHTS` names,
-            else Keras's download), `random`, or a path to an `.h5` or `.keras` file of an
-            InceptionV3 without top.
+            else Keras's download), `random`, `phantoms` (the demonstration's), or a path to an
+            `.h5` or `.keras` file of an InceptionV3 without top.
 
     Raises:
         WeightsError: if the file does not exist or the download fails.
@@ -58,7 +60,7 @@ def build_backbone(
     trainable: bool = False,
     precision: Precision = "float32",
 ) -> keras.Model:
-    """Build InceptionV3 without its top.
+    """Build InceptionV3 without its top, or the network that its weights belong to.
 
     Args:
         weights: from `find_weights`.
@@ -76,9 +78,12 @@ def build_backbone(
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(DTYPE_POLICIES[precision])
     try:
-        model = keras.applications.InceptionV3(
-            include_top=False, weights=None, input_shape=(image_size, image_size, 3)
-        )
+        if weights.backbone == DEMONSTRATION_BACKBONE:
+            model = build_layers(image_size)
+        else:
+            model = keras.applications.InceptionV3(
+                include_top=False, weights=None, input_shape=(image_size, image_size, 3)
+            )
     finally:
         keras.config.set_dtype_policy(policy)
     if weights.path is None:

@@ -7,6 +7,8 @@ use these values.
 from rust_tuner.labels import NUM_LABELS
 
 BACKBONE = "InceptionV3"
+# Eight convolutions, for the demonstration where InceptionV3 has no weights.
+DEMONSTRATION_BACKBONE = "small demonstration network"
 NUM_FEATURES = 2048
 POOLING = "global maximum pooling"
 HEAD_UNITS = (1024, 512, 256)
@@ -16,21 +18,37 @@ OUTPUT_ACTIVATION = "sigmoid"
 _ACTIVATION_NAMES = {"relu": "ReLU"}
 
 
-def describe_model(*, pretrained: bool) -> str:
+def describe_backbone(weights: str) -> str:
+    """The frozen backbone in words, with what its weights come from.
+
+    Args:
+        weights: those asked for: `imagenet`, `random`, `phantoms` or a path.
+
+    Examples:
+        >>> describe_backbone("imagenet")
+        'pretrained InceptionV3'
+    """
+    if weights == "random":
+        return f"randomly initialised {BACKBONE}"
+    if weights == "phantoms":
+        return f"{DEMONSTRATION_BACKBONE} (trained on synthetic radiographs)"
+    return f"pretrained {BACKBONE}"
+
+
+def describe_model(weights: str) -> str:
     """The frozen model in words, as a paper's methods section has them.
 
     Args:
-        pretrained: whether the backbone's weights are pretrained, or random.
+        weights: those asked for: `imagenet`, `random`, `phantoms` or a path.
 
     Examples:
-        >>> print(describe_model(pretrained=True).partition(",")[0])
+        >>> print(describe_model("imagenet").partition(",")[0])
         pretrained InceptionV3 without top
     """
     *first, last = (str(units) for units in HEAD_UNITS)
     activation = _ACTIVATION_NAMES[HEAD_ACTIVATION]
-    weights = "pretrained" if pretrained else "randomly initialised"
     return (
-        f"{weights} {BACKBONE} without top, frozen (batch normalisation in inference mode), "
-        f"{POOLING}, dense layers of {', '.join(first)} and {last} units with {activation} and "
-        f"dropout, and {NUM_LABELS} {OUTPUT_ACTIVATION} outputs"
+        f"{describe_backbone(weights)} without top, frozen (batch normalisation in inference "
+        f"mode), {POOLING}, dense layers of {', '.join(first)} and {last} units with "
+        f"{activation} and dropout, and {NUM_LABELS} {OUTPUT_ACTIVATION} outputs"
     )

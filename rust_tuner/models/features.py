@@ -25,7 +25,7 @@ from rust_tuner.files import atomic_write, cache_folder, cache_note, sha256_of_f
 from rust_tuner.locks import take_turns
 from rust_tuner.models.architectures import feature_extractor
 from rust_tuner.models.backbones import build_backbone
-from rust_tuner.models.description import BACKBONE, NUM_FEATURES, POOLING
+from rust_tuner.models.description import NUM_FEATURES, POOLING
 from rust_tuner.models.runtime import empty_aligned, onednn_enabled
 from rust_tuner.models.weights import BackboneWeights
 from rust_tuner.progress import Progress, Silent
@@ -91,7 +91,7 @@ class FeatureRecipe:
         return sha256_of_json(
             {
                 "format": _FORMAT_VERSION,
-                "backbone": f"{BACKBONE}, {POOLING}",
+                "backbone": f"{self.weights.backbone}, {POOLING}",
                 "weights": self.weights.sha256,
                 "image_size": self.image_size,
                 "resize": self.resize,

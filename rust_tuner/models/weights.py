@@ -1,4 +1,4 @@
-"""Finds the file of a backbone's weights and checks that it fits InceptionV3, without TensorFlow.
+"""Finds the file of a backbone's weights and checks that it fits the backbone, without TensorFlow.
 
 Downloading and loading belong to `backbones`.
 """
@@ -16,9 +16,18 @@ import h5py
 
 from rust_tuner.errors import WeightsError
 from rust_tuner.files import sha256_of_file, sha256_of_text
+from rust_tuner.models.description import BACKBONE, DEMONSTRATION_BACKBONE
 
 WEIGHTS_VARIABLE = "RUST_TUNER_WEIGHTS"
-IMAGENET, RANDOM = "imagenet", "random"
+IMAGENET, RANDOM, PHANTOMS = "imagenet", "random", "phantoms"
+NAMED_WEIGHTS = (IMAGENET, RANDOM, PHANTOMS)
+# A network trained on synthetic radiographs, for the demonstration where nothing can be downloaded.
+PHANTOMS_FILE = Path(__file__).with_name("phantoms.weights.h5")
+# What is wrong with a backbone that has seen no photographs and no radiographs of patients.
+UNTRAINED = {
+    RANDOM: "was never trained",
+    PHANTOMS: "was trained on synthetic radiographs only",
+}
 IMAGENET_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
 RANDOM_SEED = 0
@@ -35,7 +44,7 @@ class BackboneWeights:
     """A backbone's weights, and where they come from.
 
     Attributes:
-        asked: the requested weights: `imagenet`, `random` or a path.
+        asked: the requested weights: `imagenet`, `random`, `phantoms` or a path.
         path: the file that holds them, or None for random ones.
         sha256: of the file's content, or of a description of the random draw.
     """
@@ -43,6 +52,11 @@ class BackboneWeights:
     asked: str
     path: Path | None
     sha256: str
+
+    @property
+    def backbone(self) -> str:
+        """The name of the network that they belong to."""
+        return DEMONSTRATION_BACKBONE if self.asked == PHANTOMS else BACKBONE
 
     def to_json(self) -> dict[str, str | None]:
         """The weights as JSON values for a record."""
@@ -54,8 +68,8 @@ def find_local_weights(weights: str | Path) -> BackboneWeights | None:
     """Find a backbone's weights on this machine, without a download.
 
     Args:
-        weights: `imagenet`, `random`, or a path to an `.h5` or `.keras` file of an InceptionV3
-            without top.
+        weights: `imagenet`, `random`, `phantoms`, or a path to an `.h5` or `.keras` file of an
+            InceptionV3 without top.
 
     Returns:
         The weights; None where ImageNet's have not been downloaded yet.
@@ -66,6 +80,8 @@ def find_local_weights(weights: str | Path) -> BackboneWeights | None:
     if str(weights) == RANDOM:
         description = f"InceptionV3 random weights, seed {RANDOM_SEED}, version 2"
         return BackboneWeights(RANDOM, None, sha256_of_text(description))
+    if str(weights) == PHANTOMS:
+        return describe_file(PHANTOMS, PHANTOMS_FILE)
     if str(weights) == IMAGENET:
         named = named_imagenet_file()
         path = _downloaded() if named is None else named
@@ -75,8 +91,8 @@ def find_local_weights(weights: str | Path) -> BackboneWeights | None:
         path = Path(weights)
         if path.suffix not in _SUFFIXES:
             raise WeightsError(
-                f"weights={str(weights)!r}; expected 'imagenet', 'random' or a path that ends in "
-                ".h5, .hdf5 or .keras"
+                f"weights={str(weights)!r}; expected 'imagenet', 'random', 'phantoms' or a path "
+                "that ends in .h5, .hdf5 or .keras"
             )
     return describe_file(str(weights), path)
 
@@ -121,7 +137,7 @@ def check_architecture(weights: BackboneWeights) -> None:
     Raises:
         WeightsError: if it cannot; the message says what the file holds.
     """
-    if weights.path is None:
+    if weights.path is None or weights.backbone != BACKBONE:
         return
     try:
         shapes = _shapes(weights.path)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from rust_tuner.errors import SearchError
 from rust_tuner.metrics.ties import Tie, ties
+from rust_tuner.models.weights import UNTRAINED
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.run import RUN_FILE
 from rust_tuner.records.trials import TrialRecord
@@ -38,13 +39,14 @@ def available_baselines(weights: str, *, has_radimagenet: bool) -> tuple[str, ..
     """The first models that are available, which are trained by default.
 
     Args:
-        weights: the protocol's; with `random`, ImageNet's model is left out.
+        weights: the protocol's; with `random` or `phantoms`, ImageNet's model is left out.
         has_radimagenet: whether RadImageNet's file was given.
     """
     return tuple(
         model
         for model in BASELINES
-        if (model != RADIMAGENET or has_radimagenet) and (model != IMAGENET or weights != "random")
+        if (model != RADIMAGENET or has_radimagenet)
+        and not (model == IMAGENET and weights in UNTRAINED)
     )
 
 

@@ -24,6 +24,7 @@ from rust_tuner.data.split_file import radiographs_sha256
 from rust_tuner.environment import describe_machine
 from rust_tuner.errors import ImageError, ProtocolError, RecordError, ResumeError, SplitError
 from rust_tuner.files import sha256_of_file
+from rust_tuner.models.weights import NAMED_WEIGHTS
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, Look, main_figures, read_looks
 from rust_tuner.records.model import Json, Weights, read_record, write_record
@@ -355,7 +356,7 @@ class StudyFile:
 
 def absolute_weights(weights: str) -> str:
     """The weights as they are recorded: an absolute path, which is valid in any working folder."""
-    return weights if weights in ("imagenet", "random") else str(Path(weights).resolve())
+    return weights if weights in NAMED_WEIGHTS else str(Path(weights).resolve())
 
 
 def look_refused(directory: Path, look: Look, fault: str) -> ResumeError:

@@ -18,6 +18,7 @@ from rust_tuner.models.hypermodels import (
     SearchSpace,
     TransferLearningHyperModel,
 )
+from rust_tuner.models.weights import UNTRAINED
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.baselines import (
@@ -151,10 +152,10 @@ def _asked(
         return tuple(models)
     if radimagenet_weights is None:
         report.say(f"{_RADIMAGENET} is left out; to add it, {_HOW_TO_ADD_RADIMAGENET}")
-    if protocol.weights == "random":
+    if protocol.weights in UNTRAINED:
         report.say(
-            f"{_IMAGENET} is left out, since the protocol's weights are random; to add it, name it "
-            "in models"
+            f"{_IMAGENET} is left out, since the protocol's weights are {protocol.weights}; to add "
+            "it, name it in models"
         )
     has_radimagenet = radimagenet_weights is not None
     return available_baselines(protocol.weights, has_radimagenet=has_radimagenet)

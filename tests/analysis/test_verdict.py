@@ -141,9 +141,9 @@ def test_a_figure_that_cannot_be_decided_is_said(part, study):
 def test_random_weights_are_said_of_frozen_backbones_alone(tmp_path):
     write_baselines(tmp_path / "baselines", ("lenet1998", "inceptionv3_end2end"), weights="random")
     write_regime_1(tmp_path / "regime_1", count=2)
-    assert warned(tmp_path, "Random weights") == []
+    assert warned(tmp_path, "Weights 'random'") == []
     write_regime_1(tmp_path / "regime_1", count=2, weights="random")
-    (line,) = warned(tmp_path, "Random weights")
+    (line,) = warned(tmp_path, "Weights 'random'")
     assert "the frozen backbone of Regime I was never trained" in line
 
 

@@ -1,9 +1,11 @@
 """Faults: all of them in one error, the grave ones first, then in the order of files and rows."""
 
+import pickle
+
 import pytest
 
 from rust_tuner.data.faults import MAX_FAULTS_SHOWN, Faults
-from rust_tuner.errors import ManifestError
+from rust_tuner.errors import Fault, ManifestError
 
 
 def told(faults):
@@ -67,3 +69,21 @@ def test_faults_may_be_raised_again():
     faults = Faults("m.csv")
     faults.add("one", row=1)
     assert told(faults) == told(faults) == ["m.csv row 1: one"]
+
+
+def test_the_error_carries_every_fault_with_its_file_row_and_column():
+    faults = Faults("m.csv")
+    for row in range(2, MAX_FAULTS_SHOWN + 10):
+        faults.add("anterior=5; a RUST score is 1-4 or empty", row=row, column="anterior")
+    faults.add("3 values", row=1, source="names.csv")
+    with pytest.raises(ManifestError) as caught:
+        faults.raise_any()
+    error = pickle.loads(pickle.dumps(caught.value))
+    for carried in (caught.value.faults, error.faults):
+        assert len(carried) == len(faults)
+        assert carried[0] == Fault(
+            "m.csv", 2, "anterior", "anterior=5; a RUST score is 1-4 or empty"
+        )
+        assert carried[-1] == Fault("names.csv", 1, None, "3 values")
+    assert str(error) == str(caught.value)
+    assert str(error).splitlines()[0] == str(error.faults[0])

@@ -1,6 +1,7 @@
 """Backbones: which weights are found, that they load whole, and what a record says of them."""
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from keras.src.legacy.saving import legacy_h5_format
 
 from rust_tuner.errors import WeightsError
 from rust_tuner.models.backbones import WEIGHTS_VARIABLE, build_backbone, find_weights
+from rust_tuner.models.description import BACKBONE, DEMONSTRATION_BACKBONE, NUM_FEATURES
 from rust_tuner.models.weights import BackboneWeights
 
 # NumPy 2 asks for a keyword that Keras's variables do not know; Keras saves through it.
@@ -247,7 +249,7 @@ def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_another_suffix_is_refused_with_what_is_expected(tmp_path: Path) -> None:
     (tmp_path / "x.pkl").write_bytes(b"weights")
-    with pytest.raises(WeightsError, match=r"expected 'imagenet', 'random' or a path"):
+    with pytest.raises(WeightsError, match=r"expected 'imagenet', 'random', 'phantoms' or a path"):
         find_weights(tmp_path / "x.pkl")
 
 
@@ -381,3 +383,26 @@ def test_real_weights_load_and_their_features_tell_images_apart() -> None:
     features = np.asarray(backbone(images)).max(axis=(1, 2))
     assert np.isfinite(features).all()
     assert not np.allclose(features[0], features[1], rtol=0.01)
+
+
+def test_the_demonstrations_network_is_built_with_the_weights_that_its_record_describes() -> None:
+    weights = find_weights("phantoms")
+    assert weights.path is not None
+    origin = json.loads(weights.path.with_name("phantoms.json").read_text())
+    assert origin["sha256"] == weights.sha256
+    assert origin["script"] == "experiments/demonstration_backbone.py"
+    assert origin["cortex_auroc"] >= 0.7
+    backbone = build_backbone(weights, image_size=SIZE)
+    assert backbone.output_shape[-1] == NUM_FEATURES
+    assert not backbone.trainable_weights
+    with h5py.File(weights.path) as file:
+        stored = []
+        file.visititems(lambda _, item: stored.append(item) if hasattr(item, "shape") else None)
+        saved = sorted(np.asarray(item, dtype=np.float64).sum() for item in stored)
+    built = sorted(np.asarray(item, dtype=np.float64).sum() for item in weights_of(backbone))
+    np.testing.assert_allclose(built, saved, rtol=1e-6)
+
+
+def test_features_of_the_demonstrations_network_are_kept_apart_from_inceptionv3s() -> None:
+    kinds = [find_weights(name) for name in ("phantoms", "random")]
+    assert [kind.backbone for kind in kinds] == [DEMONSTRATION_BACKBONE, BACKBONE]

@@ -60,7 +60,7 @@ def test_the_backbone_is_frozen_and_of_the_name(model):
 
 
 def test_the_words_hold_every_value():
-    text = describe_model(pretrained=True)
+    text = describe_model("imagenet")
     assert POOLING in text
     assert [int(number) for number in re.findall(r"\d{3,}", text)] == list(HEAD_UNITS)
-    assert "pretrained" not in describe_model(pretrained=False)
+    assert "pretrained" not in describe_model("random")

@@ -19,7 +19,8 @@ from rust_tuner.analysis.study_figures import (
 )
 from rust_tuner.analysis.verdict import SEARCH_NAMES, warnings_of
 from rust_tuner.labels import CORTEX_LABELS, NUM_LABELS
-from rust_tuner.models.description import BACKBONE, describe_model
+from rust_tuner.models.description import describe_backbone, describe_model
+from rust_tuner.models.weights import UNTRAINED
 from rust_tuner.records.folder import DAMAGED, StudyRecords
 from rust_tuner.records.looks import count_text
 from rust_tuner.records.model import Json
@@ -88,14 +89,15 @@ def _choices(records: StudyRecords) -> Json:
     return _study(records).protocol
 
 
-def _is_pretrained(records: StudyRecords) -> bool:
-    """Whether the weights that were used, or else requested, are not random."""
+def _backbone_weights(records: StudyRecords) -> str:
+    """The weights that were used, or else requested; untrained ones where several were."""
     asked = {
         weights.asked
         for project in records.projects.values()
         if (weights := project.run.subject.weights) is not None
     }
-    return "random" not in (asked or {str(_choices(records).get("weights"))})
+    asked = asked or {str(_choices(records).get("weights"))}
+    return min(asked, key=lambda weights: (weights not in UNTRAINED, weights))
 
 
 def _search(records: StudyRecords) -> Project | None:
@@ -105,10 +107,10 @@ def _search(records: StudyRecords) -> Project | None:
 
 @_fact
 def _technology(records: StudyRecords) -> list[str]:
-    part = "pretrained part" if _is_pretrained(records) else "randomly initialised part"
+    backbone = describe_backbone(_backbone_weights(records))
     return [
-        f"deep learning: a convolutional network ({BACKBONE}) of which the {part} is not trained "
-        "further, with a head that is; hyperparameters searched by cross-validation"
+        f"deep learning: a convolutional network, {backbone}, which is not trained further, with a "
+        "head that is; hyperparameters searched by cross-validation"
     ]
 
 
@@ -233,7 +235,7 @@ def _sizes(records: StudyRecords) -> list[str]:
 
 @_fact
 def _model(records: StudyRecords) -> list[str]:
-    return [describe_model(pretrained=_is_pretrained(records))]
+    return [describe_model(_backbone_weights(records))]
 
 
 @_fact

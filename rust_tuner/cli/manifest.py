@@ -1,0 +1,110 @@
+"""The command `rust-tuner manifest`: from an archive and a table of scores to a manifest."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rust_tuner.cli.options import Views
+from rust_tuner.cli.support import err, reporting, say, say_next, view_cortices
+from rust_tuner.errors import ManifestError
+from rust_tuner.progress import ConsoleProgress
+
+_REASONS_SHOWN = 5
+
+
+def manifest(
+    images: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the images: DICOM, PNG or JPEG.")
+    ],
+    scores: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Table of scores, .xlsx or CSV: one row a radiograph, a visit or a patient.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The manifest to write.")] = Path(
+        "manifest.csv"
+    ),
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="What file names say, such as '{patient_id}_{visit}_{view}.png'; also {date}, "
+            "{side} and *. Without it the table names the images, or DICOM tags are read."
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MEANING=NAME",
+            help="What a column is, if its name does not say so: patient_id, visit, date, view, "
+            "side, site, image, a cortex (medial), or a view and a cortex (ap_medial). May be "
+            "repeated.",
+        ),
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of an Excel file with several.")] = None,
+    views: Annotated[
+        Views, typer.Option(help="Which cortices the two views show.")
+    ] = Views.anatomical,
+) -> None:
+    """Join a folder of images with a table of scores.
+
+    Writes the manifest, a contact sheet (HTML) with every image beside its scores, and a list of
+    what did not match and why. Nothing is guessed: what is not clear is left out and listed.
+    """
+    with reporting():
+        from rust_tuner.report.contact_sheet import write_contact_sheet
+        from rust_tuner.steps.make_manifest import make_manifest
+
+        progress = ConsoleProgress(err)
+        made = make_manifest(
+            images,
+            scores,
+            out,
+            pattern=pattern,
+            columns=_given(column or []),
+            sheet=sheet,
+            view_cortices=view_cortices(views),
+            progress=progress,
+        )
+        for line in made.columns.lines():
+            say(f"column {line}")
+        page = out.with_name(f"{out.stem}_contact_sheet.html")
+        with progress.task("contact sheet", len(made.matching.pairs)) as task:
+            errors = write_contact_sheet(
+                page,
+                made.matching.pairs,
+                scores=made.matching.scores,
+                images=made.matching.images,
+                on_progress=lambda done, total: task.advance(),
+            )
+        for note in (*made.notes, *errors):
+            say(f"note: {note}", style="yellow")
+        say(f"{len(made.matching.pairs)} images with their scores -> {made.path}")
+        for what, items in (
+            ("scores without an image", made.matching.scores),
+            ("images without scores", made.matching.images),
+        ):
+            if items:
+                say(f"{what}: {len(items)}, such as", style="yellow")
+                for item in items[:_REASONS_SHOWN]:
+                    say(f"  {item.what}: {item.reason}")
+        if made.unmatched is not None:
+            say(f"all of them -> {made.unmatched}")
+        say(f"look at each pair before you train -> {page}")
+        say_next(f"rust-tuner prepare STUDY --manifest {shlex.quote(str(made.path))}")
+
+
+def _given(options: list[str]) -> dict[str, str]:
+    """Column name by meaning, from options such as `patient_id=Case No`."""
+    given = {}
+    for option in options:
+        meaning, equals, name = option.partition("=")
+        if not equals or not meaning.strip() or not name.strip():
+            raise ManifestError(
+                f'--column {option}: expected MEANING=NAME, such as --column patient_id="Case No"'
+            )
+        given[meaning.strip()] = name.strip().strip('"')
+    return given

@@ -1,0 +1,184 @@
+"""Finds the radiographs in a folder, with what their tags or names say about them.
+
+What they are matched with belongs to `matching`.
+"""
+
+import datetime
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rust_tuner.data.dicom import is_dicom, read_tags
+from rust_tuner.data.sheet_scores import read_date, read_side, read_view
+from rust_tuner.errors import ImageError, ManifestError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
+_NAMES = ("patient_id", "visit", "date", "view", "side")
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """A radiograph in a folder.
+
+    Attributes:
+        path: absolute.
+        patient_id: None where nothing says it.
+        visit: its name; None where nothing says it.
+        date: when it was taken; None where nothing says it.
+        view: `ap` or `lateral`; None where nothing says it.
+        side: `left`, `right` or None.
+        problem: why it cannot be used by its own tags or name; None where it can.
+    """
+
+    path: Path
+    patient_id: str | None = None
+    visit: str | None = None
+    date: datetime.date | None = None
+    view: str | None = None
+    side: str | None = None
+    problem: str | None = None
+
+
+def find_images(
+    folder: str | Path,
+    *,
+    pattern: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[FoundImage]:
+    """Find all PNG, JPEG and DICOM files in a folder and its subfolders, in order of their paths.
+
+    Args:
+        folder: the folder.
+        pattern: what names say, such as `{patient_id}_{visit}_{view}.png`, with `/` between
+            folders and `*` for anything; from `patient_id, visit, date, view, side`. Without it,
+            DICOM files are read by their tags, and others say nothing about themselves.
+        on_progress: called with the number of files read and their total.
+
+    Raises:
+        ManifestError: for a folder without images, or a pattern that is not valid.
+    """
+    folder = Path(folder)
+    expression = None if pattern is None else compile_pattern(pattern)
+    files = sorted(_files(folder))
+    if not files:
+        raise ManifestError(
+            f"{folder} holds no image; expected files that end in {', '.join(SUFFIXES)}"
+        )
+    images = []
+    for done, path in enumerate(files, 1):
+        if expression is not None:
+            images.append(_by_name(path, folder, expression, pattern or ""))
+        else:
+            images.append(_by_tags(path))
+        if on_progress is not None:
+            on_progress(done, len(files))
+    return images
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """The regular expression of a pattern of file names.
+
+    Raises:
+        ManifestError: for an unknown name, a repeated one, or no `{patient_id}`.
+
+    Examples:
+        >>> bool(compile_pattern("{patient_id}_{visit}_{view}.png").fullmatch("017_6w_ap.png"))
+        True
+    """
+    parts = re.split(r"(\{[^{}]*\}|\*)", pattern)
+    expression, seen = "", []
+    for part in parts:
+        name = part.strip("{}")
+        if part == "*":
+            expression += "[^/]*"
+        elif not part.startswith("{"):
+            expression += re.escape(part)
+        elif name not in _NAMES or name in seen:
+            fault = "appears twice" if name in seen else "is not known"
+            raise ManifestError(
+                f"pattern {pattern!r}: {part} {fault}; expected each of "
+                f"{', '.join(f'{{{known}}}' for known in _NAMES)} once at most"
+            )
+        else:
+            seen.append(name)
+            expression += f"(?P<{name}>[^/]+?)"
+    if "patient_id" not in seen:
+        raise ManifestError(f"pattern {pattern!r}: it needs {{patient_id}}")
+    return re.compile(expression)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        raise ManifestError(f"{folder} is not a folder; give the folder of the images")
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(parent, name)
+            if name.startswith("."):
+                continue
+            if path.suffix.lower() in SUFFIXES or (not path.suffix and _has_dicom_start(path)):
+                yield path.resolve()
+
+
+def _has_dicom_start(path: Path) -> bool:
+    """Archives write DICOM files without a suffix."""
+    try:
+        with path.open("rb") as stream:
+            return is_dicom(stream.read(132), path)
+    except OSError:
+        return False
+
+
+def _by_name(path: Path, folder: Path, expression: re.Pattern[str], pattern: str) -> FoundImage:
+    relative = path.relative_to(folder.resolve()).as_posix()
+    match = expression.fullmatch(relative) or expression.fullmatch(path.name)
+    if match is None:
+        return FoundImage(path, problem=f"its name does not match {pattern}")
+    found = match.groupdict()
+    view, date, side = found.get("view"), found.get("date"), found.get("side")
+    if view is not None and read_view(view) is None:
+        return FoundImage(path, problem=f"{view!r} in its name is no view")
+    if date is not None and read_date(date) is None:
+        return FoundImage(path, problem=f"{date!r} in its name is no date such as 2021-03-04")
+    if side is not None and read_side(side) is None:
+        return FoundImage(path, problem=f"{side!r} in its name is no side (left or right)")
+    return FoundImage(
+        path,
+        patient_id=found["patient_id"],
+        visit=found.get("visit"),
+        date=read_date(date) if date else None,
+        view=read_view(view) if view else None,
+        side=read_side(side) if side else None,
+    )
+
+
+def _by_tags(path: Path) -> FoundImage:
+    if path.suffix.lower() not in (".dcm", ".dicom", ""):
+        return FoundImage(path, problem="no row names it, and it has no tags (give --pattern)")
+    try:
+        tags = read_tags(path)
+    except ImageError as error:
+        return FoundImage(path, problem=str(error))
+    view = read_view(tags["ViewPosition"])
+    problems: Sequence[str] = [
+        problem
+        for problem, is_so in (
+            ("no PatientID (0010,0020)", not tags["PatientID"]),
+            ("no ViewPosition (0018,5101)", not tags["ViewPosition"]),
+            (
+                f"ViewPosition (0018,5101) is {tags['ViewPosition']}, expected AP or a lateral one",
+                bool(tags["ViewPosition"]) and view is None,
+            ),
+        )
+        if is_so
+    ]
+    return FoundImage(
+        path,
+        patient_id=tags["PatientID"] or None,
+        date=read_date(tags["AcquisitionDate"] or tags["StudyDate"]),
+        view=view,
+        side=read_side(tags["ImageLaterality"] or tags["Laterality"]),
+        problem="; ".join(problems) or None,
+    )

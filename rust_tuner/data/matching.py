@@ -1,0 +1,234 @@
+"""Joins the scores of a table with the images of a folder, and says what does not match and why.
+
+Nothing is guessed: where two images, or two visits, may be meant, neither is taken.
+"""
+
+import datetime
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rust_tuner.data.image_folder import FoundImage
+from rust_tuner.data.patient_ids import normal_form
+from rust_tuner.data.sheet_scores import ScoredView
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Scores with the image that they belong to.
+
+    Attributes:
+        scores: from the table.
+        image: from the folder.
+        visit: the name of the visit.
+    """
+
+    scores: ScoredView
+    image: FoundImage
+    visit: str
+
+
+@dataclass(frozen=True)
+class Unmatched:
+    """Scores or an image that were not joined.
+
+    Attributes:
+        what: the row of the table, or the path of the image.
+        reason: why not, and what to do.
+    """
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The outcome of joining scores and images.
+
+    Attributes:
+        pairs: in the order of the table.
+        scores: what of the table was not joined.
+        images: what of the folder was not joined.
+        notes: what was assumed.
+    """
+
+    pairs: tuple[Pair, ...]
+    scores: tuple[Unmatched, ...]
+    images: tuple[Unmatched, ...]
+    notes: tuple[str, ...]
+
+
+def match(scored: Sequence[ScoredView], images: Sequence[FoundImage]) -> Matching:
+    """Join each scored view with the one image of its patient, visit, view and side.
+
+    A row that names its image gets that one. Else patients are equal if their ids are, or read
+    alike; visits are equal by name, else by date. Where the table has only names and the images
+    only dates, the visits of a patient are taken in order, if there are as many of both.
+    """
+    return _Matcher(scored, images).match()
+
+
+class _NoMatchError(Exception):
+    """Why an entry of the table has no image."""
+
+
+class _Matcher:
+    """Joins, and collects reasons and notes."""
+
+    def __init__(self, scored: Sequence[ScoredView], images: Sequence[FoundImage]) -> None:
+        self._scored = scored
+        self._images = images
+        self._unmatched: list[Unmatched] = []
+        self._notes: dict[str, int] = {}
+        self._named: dict[str, list[FoundImage]] = defaultdict(list)
+        self._of_patient: dict[str, list[FoundImage]] = defaultdict(list)
+        self._views_of_patient: dict[str, list[ScoredView]] = defaultdict(list)
+        for image in images:
+            self._named[image.path.name.lower()].append(image)
+            if image.problem is None and image.patient_id is not None:
+                self._of_patient[normal_form(image.patient_id)].append(image)
+        for entry in scored:
+            self._views_of_patient[normal_form(entry.patient_id)].append(entry)
+
+    def match(self) -> Matching:
+        chosen: dict[Path, list[tuple[ScoredView, FoundImage]]] = defaultdict(list)
+        for entry in self._scored:
+            try:
+                image = self._named_image(entry) if entry.image else self._image_of(entry)
+            except _NoMatchError as reason:
+                self._refuse(entry, str(reason))
+            else:
+                chosen[image.path].append((entry, image))
+        pairs = []
+        for path, claims in chosen.items():
+            if len(claims) == 1:
+                entry, image = claims[0]
+                pairs.append(Pair(entry, image, _visit_name(entry)))
+                continue
+            rows = ", ".join(str(entry.row) for entry, _ in claims)
+            for entry, _ in claims:
+                self._refuse(entry, f"{path.name} would belong to rows {rows}; give visit or side")
+        order = {id(entry): index for index, entry in enumerate(self._scored)}
+        pairs.sort(key=lambda pair: order[id(pair.scores)])
+        return Matching(
+            tuple(pairs),
+            tuple(self._unmatched),
+            tuple(self._unused_images({pair.image.path for pair in pairs})),
+            tuple(
+                f"{note} ({count} times)" if count > 1 else note
+                for note, count in self._notes.items()
+            ),
+        )
+
+    def _named_image(self, entry: ScoredView) -> FoundImage:
+        """The image that the row names, by the end of its path."""
+        named = Path(str(entry.image).replace("\\", "/"))
+        same = self._named[named.name.lower()]
+        exact = [image for image in same if _ends_with(image.path, named)]
+        if len(exact or same) == 1:
+            image = (exact or same)[0]
+            if image.view is not None and image.view != entry.view:
+                raise _NoMatchError(
+                    f"{named} is a {image.view} view by its own tags, the row says {entry.view}"
+                )
+            return image
+        found = "no such image" if not same else f"{len(same)} images of this name"
+        raise _NoMatchError(f"image {named}: {found} in the folder")
+
+    def _image_of(self, entry: ScoredView) -> FoundImage:
+        """The only image of this patient, visit, view and side."""
+        key = normal_form(entry.patient_id)
+        images = self._of_patient.get(key, [])
+        if not images:
+            raise _NoMatchError("no image of this patient")
+        written = {image.patient_id for image in images if image.patient_id != entry.patient_id}
+        for other in sorted(filter(None, written)):
+            self._note(f"patient {entry.patient_id} of the table is {other} of the images")
+        images = [image for image in images if image.view == entry.view]
+        if not images:
+            raise _NoMatchError(f"no {entry.view} image of this patient")
+        sides = {image.side for image in images} - {None}
+        if entry.side is not None:
+            images = [image for image in images if image.side in (entry.side, None)]
+            if not images:
+                raise _NoMatchError(f"no {entry.view} image of the {entry.side} side")
+        elif len(sides) > 1:
+            raise _NoMatchError("images of both sides; add a column with the side that was scored")
+        images, reason = self._of_visit(entry, images)
+        if len(images) == 1:
+            return images[0]
+        if images:
+            names = ", ".join(image.path.name for image in images[:3])
+            reason = f"{len(images)} images fit ({names}); keep the one that was scored"
+        raise _NoMatchError(reason)
+
+    def _of_visit(
+        self, entry: ScoredView, images: list[FoundImage]
+    ) -> tuple[list[FoundImage], str]:
+        """The images of the entry's visit, and why there are none."""
+        if entry.visit is not None and all(image.visit is not None for image in images):
+            name = _plain(entry.visit)
+            same = [image for image in images if _plain(image.visit or "") == name]
+            others = ", ".join(sorted({image.visit or "" for image in images}))
+            return same, f"no image of visit {entry.visit}; there are {others}"
+        if entry.date is not None and all(image.date is not None for image in images):
+            same = [image for image in images if image.date == entry.date]
+            others = ", ".join(sorted({str(image.date) for image in images}))
+            return same, f"no image of {entry.date}; there are {others}"
+        entries = self._views_of_patient[normal_form(entry.patient_id)]
+        visits = list(dict.fromkeys(_visit_name(other) for other in _in_order(entries)))
+        dates = sorted({image.date for image in images if image.date is not None})
+        if len(visits) == 1 and len({(image.visit, image.date) for image in images}) == 1:
+            return images, ""
+        if dates and len(dates) == len(visits) and all(image.date for image in images):
+            self._note("visits were taken in the order of the images' dates; check one patient")
+            wanted = dates[visits.index(_visit_name(entry))]
+            return [image for image in images if image.date == wanted], "no image of this visit"
+        return [], (
+            f"{len(visits)} visits in the table, but images of {len(dates) or 'unknown'} dates; "
+            "give dates in both, or the visit in the images' names"
+        )
+
+    def _unused_images(self, used: set[Path]) -> Iterable[Unmatched]:
+        patients = set(self._views_of_patient)
+        for image in self._images:
+            if image.path in used:
+                continue
+            if image.problem is not None:
+                reason = image.problem
+            elif image.patient_id is None:
+                reason = "no row names it"
+            elif normal_form(image.patient_id) not in patients:
+                reason = f"patient {image.patient_id} is not in the table"
+            else:
+                reason = f"no row of patient {image.patient_id} fits this {image.view} image"
+            yield Unmatched(str(image.path), reason)
+
+    def _refuse(self, entry: ScoredView, reason: str) -> None:
+        what = f"row {entry.row}: {entry.patient_id}, {_visit_name(entry)}, {entry.view}"
+        self._unmatched.append(Unmatched(what, reason))
+
+    def _note(self, note: str) -> None:
+        self._notes[note] = self._notes.get(note, 0) + 1
+
+
+def _in_order(entries: Sequence[ScoredView]) -> list[ScoredView]:
+    """By date where all have one, else as in the table."""
+    dates = [entry.date for entry in entries]
+    if all(date is not None for date in dates):
+        return sorted(entries, key=lambda entry: entry.date or datetime.date.min)
+    return list(entries)
+
+
+def _visit_name(entry: ScoredView) -> str:
+    return entry.visit or (entry.date.isoformat() if entry.date else "1")
+
+
+def _plain(text: str) -> str:
+    return "".join(letter for letter in text.lower() if letter.isalnum())
+
+
+def _ends_with(path: Path, named: Path) -> bool:
+    parts = [part.lower() for part in named.parts if part not in (".", "..", "/")]
+    return [part.lower() for part in path.parts[-len(parts) :]] == parts

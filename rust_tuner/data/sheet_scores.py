@@ -1,0 +1,183 @@
+"""Turns the rows of a table of scores into one entry for each patient, visit and view.
+
+The table may have one row a radiograph, a visit or a patient. Reading it belongs to `sheets`, the
+meaning of its columns to `sheet_columns`.
+"""
+
+import datetime
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rust_tuner.data.faults import Faults
+from rust_tuner.data.sheet_columns import Columns
+from rust_tuner.data.sheets import Sheet
+from rust_tuner.labels import CORTICES, SCORES, VIEWS
+
+# What a cell holds where a cortex could not be scored.
+_NOT_SCORED = ("", "-", "--", ".", "na", "n/a", "nan", "none", "nv", "not visible", "x", "missing")
+_WHOLE = re.compile(r"(\d+)(?:[.,]0+)?")
+_DATES = ("%Y-%m-%d", "%Y%m%d", "%d.%m.%Y", "%Y/%m/%d")
+_VIEW_NAMES = {
+    **dict.fromkeys(("ap", "pa", "a.p.", "anteroposterior", "posteroanterior", "frontal"), "ap"),
+    **dict.fromkeys(("lateral", "lat", "lat.", "ll", "rl", "ml", "lm"), "lateral"),
+}
+_SIDES = {
+    **dict.fromkeys(("l", "left", "li", "links"), "left"),
+    **dict.fromkeys(("r", "right", "re", "rechts"), "right"),
+}
+
+
+@dataclass(frozen=True)
+class ScoredView:
+    """The scores of one view of one visit, as a table has them.
+
+    Attributes:
+        row: the table's row.
+        patient_id: as written.
+        visit: its name; None where the table has none.
+        date: of the visit; None where the table has none.
+        view: `ap` or `lateral`.
+        side: `left`, `right`, or None.
+        scores: score by cortex; a cortex that could not be scored is left out.
+        image: the image file as the table names it; None where it names none.
+        site: or None.
+    """
+
+    row: int
+    patient_id: str
+    visit: str | None
+    date: datetime.date | None
+    view: str
+    side: str | None = None
+    scores: Mapping[str, int] = field(default_factory=dict)
+    image: str | None = None
+    site: str | None = None
+
+
+def read_scored_views(
+    sheet: Sheet, columns: Columns, *, view_cortices: Mapping[str, tuple[str, ...]]
+) -> tuple[list[ScoredView], list[str]]:
+    """One entry for each view of each visit.
+
+    Args:
+        sheet: the table.
+        columns: what its columns mean.
+        view_cortices: the cortices that each view shows; they say to which view a score belongs
+            where neither its column nor its row does.
+
+    Returns:
+        The entries in the order of the table, and notes on what was read as not scored.
+
+    Raises:
+        ManifestError: listing every cell that is no score, view, date or side, with row and column.
+    """
+    faults = Faults(sheet.source)
+    empties: Counter[str] = Counter()
+    entries: list[ScoredView] = []
+    for row, cells in sheet.rows:
+        entries += _entries_of_row(row, cells, columns, view_cortices, empties, faults)
+    faults.raise_any()
+    notes = [
+        f"{text!r} was read as not scored in {count} cells"
+        for text, count in empties.items()
+        if text
+    ]
+    return entries, notes
+
+
+def _entries_of_row(
+    row: int,
+    cells: Mapping[str, str],
+    columns: Columns,
+    view_cortices: Mapping[str, tuple[str, ...]],
+    empties: Counter[str],
+    faults: Faults,
+) -> list[ScoredView]:
+    given = {name: cells.get(column, "") for name, column in columns.fields.items()}
+    patient = given.get("patient_id", "")
+    if not patient:
+        if any(cells.get(column.name) for column in columns.scores):
+            faults.add("scores without a patient", row=row, column=columns.fields["patient_id"])
+        return []
+    date = read_date(given["date"]) if given.get("date") else None
+    if given.get("date") and date is None:
+        faults.add(
+            f"date={given['date']}; write it as 2021-03-04", row=row, column=columns.fields["date"]
+        )
+    own_view = read_view(given["view"]) if given.get("view") else None
+    if given.get("view") and own_view is None:
+        faults.add(
+            f"view={given['view']}; expected {' or '.join(VIEWS)}",
+            row=row,
+            column=columns.fields["view"],
+        )
+        return []
+    side = read_side(given.get("side", ""))
+    if given.get("side") and side is None:
+        faults.add(
+            f"side={given['side']}; expected left or right", row=row, column=columns.fields["side"]
+        )
+    found: dict[tuple[str | None, str], dict[str, int]] = {}
+    for column in columns.scores:
+        view = column.view or own_view or _view_of(column.cortex, view_cortices)
+        text = cells.get(column.name, "")
+        scores = found.setdefault((column.visit, view), {})
+        if text.lower() in _NOT_SCORED:
+            empties[text] += 1
+            continue
+        whole = _WHOLE.fullmatch(text)
+        if whole is None or int(whole[1]) not in SCORES:
+            faults.add(
+                f"{column.name}={text}; a score is {SCORES[0]} to {SCORES[-1]}, or empty where the "
+                "cortex cannot be seen",
+                row=row,
+                column=column.name,
+            )
+            continue
+        scores[column.cortex] = int(whole[1])
+    # A table of one row a patient has columns for visits that a patient never made.
+    made = {visit for (visit, _), scores in found.items() if scores or visit is None}
+    return [
+        ScoredView(
+            row=row,
+            patient_id=patient,
+            visit=visit or given.get("visit") or None,
+            date=date,
+            view=view,
+            side=side,
+            scores={cortex: scores[cortex] for cortex in CORTICES if cortex in scores},
+            image=cells.get(columns.images.get(view, "")) or given.get("image") or None,
+            site=given.get("site") or None,
+        )
+        for (visit, view), scores in found.items()
+        if visit in made
+    ]
+
+
+def read_date(text: str) -> datetime.date | None:
+    """A date such as 2021-03-04, 20210304, 4.3.2021 or 2021/3/4; None for any other text.
+
+    Dates with slashes that begin with a day or a month are not read: nobody can tell which.
+    """
+    for form in _DATES:
+        try:
+            return datetime.datetime.strptime(text.strip()[:10], form).date()
+        except ValueError:
+            continue
+    return None
+
+
+def read_view(text: str) -> str | None:
+    """`ap` or `lateral`; None for any other text."""
+    return _VIEW_NAMES.get(text.strip().lower())
+
+
+def read_side(text: str) -> str | None:
+    """`left` or `right`; None for any other text."""
+    return _SIDES.get(text.strip().lower())
+
+
+def _view_of(cortex: str, view_cortices: Mapping[str, tuple[str, ...]]) -> str:
+    return next(view for view in VIEWS if cortex in view_cortices[view])

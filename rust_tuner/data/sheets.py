@@ -1,0 +1,205 @@
+"""Reads a table of scores as hospitals have them: Excel, or CSV of any separator and encoding.
+
+Cells are text here; what a column means belongs to `sheet_columns`.
+"""
+
+import csv
+import datetime
+import importlib.util
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rust_tuner.errors import ExtraError, ManifestError
+
+# A sheet of a million rows has 100 MB.
+_MAX_BYTES = 1 << 28
+_MAX_ROWS = 1_048_576
+_SEPARATORS = (",", ";", "\t", "|")
+_EXCEL = (".xlsx", ".xlsm")
+_OTHER_TABLES = (".xls", ".xlsb", ".ods", ".numbers")
+_BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table as text.
+
+    Attributes:
+        source: the file's name, with the sheet's if it has several.
+        columns: the names in the header, without surrounding blanks.
+        rows: the number of each row as a spreadsheet shows it, and its cells by column.
+        notes: what was assumed, such as the encoding.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, dict[str, str]], ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_sheet(path: str | Path, *, sheet: str | None = None) -> Sheet:
+    """Read a table.
+
+    Args:
+        path: `.xlsx`, `.xlsm`, or a text file whose cells are separated by commas, semicolons,
+            tabs or bars, in UTF-8, UTF-16 or Windows-1252.
+        sheet: the name of the sheet; needed where several are not empty.
+
+    Raises:
+        ManifestError: naming the file and what to do: for a file that is no table, an empty one,
+            a header with equal names, or several sheets.
+        ExtraError: for an Excel file where openpyxl is missing.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    try:
+        size = path.stat().st_size
+        if size > _MAX_BYTES:
+            raise ManifestError(f"{path.name}: {size} bytes, too large for a table of scores")
+        if suffix in _EXCEL:
+            source, rows = _excel_rows(path, sheet)
+            notes: tuple[str, ...] = ()
+        elif suffix in _OTHER_TABLES:
+            raise ManifestError(f"{path.name}: {suffix} is not read; save it as .xlsx or CSV")
+        else:
+            source = path.name
+            rows, notes = _text_rows(path)
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read ({error.strerror or error})") from error
+    return _with_header(source, rows, notes)
+
+
+def _text_rows(path: Path) -> tuple[list[tuple[int, list[str]]], tuple[str, ...]]:
+    content = path.read_bytes()
+    text, note = _decoded(content, path.name)
+    lines = text.splitlines(keepends=True)
+    first = 1
+    if lines and lines[0].strip().strip('"').lower().startswith("sep="):
+        separator = lines[0].strip().strip('"')[4:5] or ","
+        text, first = "".join(lines[1:]), 2
+    else:
+        separator = _separator(lines)
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        rows = [
+            (number, [cell.strip() for cell in cells]) for number, cells in enumerate(reader, first)
+        ]
+    except csv.Error as error:
+        raise ManifestError(f"{path.name}: not valid CSV ({error})") from error
+    return rows, note
+
+
+def _decoded(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            return _as_encoding(content, encoding, name), ()
+    if b"\0" in content[:4096]:
+        raise ManifestError(f"{name}: binary content; expected Excel (.xlsx) or CSV")
+    try:
+        return content.decode("utf-8"), ()
+    except UnicodeDecodeError:
+        note = f"{name} is not UTF-8 and was read as Windows-1252; check names with accents"
+        return _as_encoding(content, "cp1252", name), (note,)
+
+
+def _as_encoding(content: bytes, encoding: str, name: str) -> str:
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ManifestError(
+            f"{name}: neither UTF-8 nor {encoding} ({error.reason}); save it as 'CSV UTF-8'"
+        ) from error
+
+
+def _separator(lines: Iterable[str]) -> str:
+    """The separator that divides the first lines into most cells, as often in each of them."""
+    sample = [line for line in lines if line.strip()][:20]
+
+    def cells(separator: str) -> tuple[int, int]:
+        counts = [len(row) for row in csv.reader(sample, delimiter=separator)]
+        common = max(set(counts), key=counts.count, default=1)
+        return (counts.count(common) if common > 1 else 0), common
+
+    return max(_SEPARATORS, key=cells)
+
+
+def _excel_rows(path: Path, sheet: str | None) -> tuple[str, list[tuple[int, list[str]]]]:
+    if importlib.util.find_spec("openpyxl") is None:
+        raise ExtraError(
+            f"{path.name} is an Excel file, and openpyxl is not installed; install rust-tuner with "
+            "its extra (python -m pip install 'rust-tuner[excel]'), or save it as CSV"
+        )
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        tables = {
+            name: rows
+            for name in book.sheetnames
+            if (rows := list(_cells(book[name]))) and any(any(cells) for _, cells in rows)
+        }
+        book.close()
+    except Exception as error:  # openpyxl raises whatever ZIP and XML raise.
+        raise ManifestError(
+            f"{path.name} cannot be read as Excel ({str(error).partition(chr(10))[0]}); save it "
+            "again as .xlsx or CSV"
+        ) from error
+    if sheet is None and len(tables) == 1:
+        (sheet,) = tables
+    if sheet not in tables:
+        given = f"has no sheet {sheet!r} with cells" if sheet else "has several sheets"
+        raise ManifestError(
+            f"{path.name} {given}: {', '.join(tables) or 'all are empty'}; choose one with --sheet"
+        )
+    return (f"{path.name} ({sheet})" if len(tables) > 1 else path.name), tables[sheet]
+
+
+def _cells(sheet: Any) -> Iterator[tuple[int, list[str]]]:
+    for number, cells in enumerate(sheet.iter_rows(values_only=True, max_row=_MAX_ROWS), 1):
+        yield number, [_as_text(cell) for cell in cells]
+
+
+def _as_text(cell: object) -> str:
+    """A cell as a person reads it: whole numbers without a point, dates as 2021-03-04."""
+    if cell is None:
+        return ""
+    if isinstance(cell, datetime.datetime):
+        is_date = cell.time() == datetime.time()
+        return cell.date().isoformat() if is_date else cell.isoformat(" ")
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).strip()
+
+
+def _with_header(source: str, rows: list[tuple[int, list[str]]], notes: tuple[str, ...]) -> Sheet:
+    """The first row with several cells is the header; a title above it is left out."""
+    filled = [(number, cells) for number, cells in rows if any(cells)]
+    header = next(
+        (index for index, (_, cells) in enumerate(filled) if sum(map(bool, cells)) > 1), None
+    )
+    if header is None:
+        raise ManifestError(f"{source}: no header with several columns; expected a table")
+    if header > 0:
+        notes = (
+            *notes,
+            f"{source}: the header is in row {filled[header][0]}; rows above it are a "
+            "title and were left out",
+        )
+    names = filled[header][1]
+    columns = [name for name in names if name]
+    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    if repeated:
+        raise ManifestError(
+            f"{source} row {filled[header][0]}: several columns are named {repeated[0]!r}; give "
+            "each its own name"
+        )
+    if len(filled) == header + 1:
+        raise ManifestError(f"{source}: a header but no rows")
+    table = tuple(
+        (number, {name: cell for name, cell in zip(names, cells, strict=False) if name})
+        for number, cells in filled[header + 1 :]
+    )
+    return Sheet(source, tuple(columns), table, notes)

@@ -1,0 +1,129 @@
+"""Makes a manifest from a folder of images and a table of scores.
+
+Reading, understanding and joining belong to `data`; this step writes the files.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from rust_tuner.data.csv_output import csv_text
+from rust_tuner.data.image_folder import find_images
+from rust_tuner.data.manifest import load_manifest
+from rust_tuner.data.matching import Matching, match
+from rust_tuner.data.sheet_columns import Columns, understand_columns
+from rust_tuner.data.sheet_scores import read_scored_views
+from rust_tuner.data.sheets import read_sheet
+from rust_tuner.errors import ManifestError
+from rust_tuner.files import write_text
+from rust_tuner.labels import CORTICES
+from rust_tuner.progress import Progress, Silent
+from rust_tuner.protocol import ANATOMICAL_VIEWS
+
+
+@dataclass(frozen=True)
+class MadeManifest:
+    """What was made.
+
+    Attributes:
+        path: the manifest.
+        unmatched: the table of what was not joined; None where all was.
+        columns: what the table's columns were read as.
+        matching: what was joined.
+        notes: what was assumed or left out.
+    """
+
+    path: Path
+    unmatched: Path | None
+    columns: Columns
+    matching: Matching
+    notes: tuple[str, ...]
+
+
+def make_manifest(
+    images: str | Path,
+    scores: str | Path,
+    path: str | Path,
+    *,
+    pattern: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    sheet: str | None = None,
+    view_cortices: Mapping[str, tuple[str, ...]] = ANATOMICAL_VIEWS,
+    progress: Progress | None = None,
+) -> MadeManifest:
+    """Join images with scores, and write a manifest that `rust-tuner prepare` takes.
+
+    Beside the manifest, `NAME_unmatched.csv` lists what was not joined and why. Show the pairs to a
+    person before training: `report.contact_sheet.write_contact_sheet`.
+
+    Args:
+        images: folder of PNG, JPEG or DICOM files.
+        scores: table of scores, `.xlsx` or CSV: one row a radiograph, a visit or a patient.
+        path: the manifest to write.
+        pattern: what file names say, such as `{patient_id}_{visit}_{view}.png`; without it, the
+            table names the images, or DICOM tags say what they are.
+        columns: column name by meaning, where the usual names do not say it; see
+            `sheet_columns.understand_columns`.
+        sheet: of an Excel file with several.
+        view_cortices: the cortices that each view shows.
+        progress: where to report; nowhere by default.
+
+    Raises:
+        ManifestError: for a table or folder that cannot be understood, and where nothing matches.
+        ExtraError: where openpyxl or pydicom is needed and missing.
+        StorageError: where a file cannot be written.
+    """
+    report = progress or Silent()
+    path = Path(path)
+    table = read_sheet(scores, sheet=sheet)
+    understood = understand_columns(table.columns, given=columns, source=table.source)
+    scored, notes = read_scored_views(table, understood, view_cortices=view_cortices)
+    with report.task("reading images", 1) as task:
+        found = find_images(images, pattern=pattern)
+        task.advance()
+    matching = match(scored, found)
+    if not matching.pairs:
+        first = matching.scores[0] if matching.scores else None
+        why = f"{first.what}: {first.reason}" if first else "the table has no scores"
+        raise ManifestError(
+            f"no row of {table.source} fits an image in {images}; the first is {why}"
+        )
+    folder = path.resolve().parent
+    rows = [
+        {
+            "image": Path(os.path.relpath(pair.image.path, folder)).as_posix(),
+            "patient_id": pair.scores.patient_id,
+            "visit": pair.visit,
+            "view": pair.scores.view,
+            **{cortex: pair.scores.scores.get(cortex) for cortex in CORTICES},
+            **({"site": pair.scores.site} if "site" in understood.fields else {}),
+        }
+        for pair in matching.pairs
+    ]
+    manifest = pd.DataFrame(rows).astype(dict.fromkeys(CORTICES, "Int64"))
+    # Not as `csv_text`, which changes ids that a spreadsheet would run: this file is read again.
+    write_text(path, manifest.to_csv(index=False, lineterminator="\n"))
+    unmatched = _write_unmatched(path, matching)
+    # What `prepare` would refuse is said now.
+    load_manifest(path, distinct_patients=True)
+    return MadeManifest(
+        path,
+        unmatched,
+        understood,
+        matching,
+        (*table.notes, *notes, *matching.notes),
+    )
+
+
+def _write_unmatched(path: Path, matching: Matching) -> Path | None:
+    rows = [("table", item.what, item.reason) for item in matching.scores]
+    rows += [("image", item.what, item.reason) for item in matching.images]
+    target = path.with_name(f"{path.stem}_unmatched.csv")
+    if not rows:
+        target.unlink(missing_ok=True)
+        return None
+    write_text(target, csv_text(pd.DataFrame(rows, columns=["of", "what", "reason"])))
+    return target
