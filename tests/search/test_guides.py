@@ -64,10 +64,10 @@ def getting_started(hp):
 
 
 def test_getting_started_is_searched_and_resumed(tmp_path):
-    first = search(tmp_path, getting_started, objective="val_accuracy", max_trials=2)
-    assert list(first.results()["status"]) == ["COMPLETED"] * 2
+    first = search(tmp_path, getting_started, objective="val_accuracy", max_trials=2).results()
+    assert list(first["status"]) == ["COMPLETED"] * 2
     again = search(tmp_path, getting_started, objective="val_accuracy", max_trials=2)
-    assert again.results().equals(first.results())
+    assert again.results().equals(first)
 
 
 class CustomStep(keras.Model):
@@ -238,9 +238,10 @@ def test_a_seed_of_none_is_drawn_once_and_the_search_resumes(tmp_path):
         return RandomSearchOracle(keras_tuner.Objective("val_loss", "min"), trials, seed=None)
 
     first = search(tmp_path, getting_started, oracle=oracle(2), seed=None)
-    longer = search(tmp_path, getting_started, oracle=oracle(3), seed=None)
     columns = ["trial", "units", "activation", "score"]
-    assert longer.results()[columns][:2].equals(first.results()[columns])
+    recorded = first.results()[columns]
+    longer = search(tmp_path, getting_started, oracle=oracle(3), seed=None)
+    assert longer.results()[columns][:2].equals(recorded)
     other = search(tmp_path / "other", getting_started, oracle=oracle(2), seed=None)
     assert other.seed != first.seed
     run = read_project(first.project_folder).run
