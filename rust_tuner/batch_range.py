@@ -42,7 +42,10 @@ class BatchSizes:
 
     def note(self, fold: str) -> str:
         """The note about the range before a search draws from it; `fold` names the folds."""
-        message = f"note: {fold} trains on up to {self.num_rows} radiographs; {self}"
+        message = (
+            f"note: {fold} trains on up to {self.num_rows} radiographs, so from that batch size on "
+            f"all are alike; {self}"
+        )
         if self.is_shortened:
             asked = ",".join(map(str, self.asked))
             message += f" (--batch-sizes {asked} draws from all of them)"

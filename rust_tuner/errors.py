@@ -11,6 +11,7 @@ RustTunerError
 ├── StorageError          a file that cannot be written, such as on a full disk
 ├── RecordError           a file of a study that is damaged or of another kind
 ├── ExtraError            an optional package that is needed and not installed
+├── TimeBudgetError       work that ended at a pause, because its time budget is spent
 ├── LockedError           a folder that another process is using
 └── SearchError           a search that cannot start or continue
     ├── TrialError      a trial that cannot be scored; the search continues without it
@@ -110,6 +111,10 @@ class RecordError(RustTunerError, ValueError):
         error = cls(f"{path} {fault}; {mend}")
         error.path = path
         return error
+
+
+class TimeBudgetError(RustTunerError, RuntimeError):
+    """The time budget is spent; what is done is recorded, and the same call resumes it."""
 
 
 class ExtraError(RustTunerError, ImportError):

@@ -1,4 +1,6 @@
-"""Makes sure that no Ctrl-C or SIGTERM is lost; the caller decides what to do about it.
+"""Ends work early: on Ctrl-C or SIGTERM, of which none is lost, or when its time budget is spent.
+
+The caller decides what to do about it.
 
 SIGTERM, which schedulers and shutdowns send, is treated like Ctrl-C.
 
@@ -11,9 +13,12 @@ work.
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
+
+from rust_tuner.errors import TimeBudgetError
 
 _asked = threading.Event()
 _signal = signal.SIGINT
@@ -69,6 +74,59 @@ def raise_if_interrupted() -> None:
     if _asked.is_set():
         _asked.clear()
         raise _interrupt()
+
+
+class _TimeBudget:
+    """When the time is up, and whether any work has been recorded since it began."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.ends = time.monotonic() + seconds
+        self.has_worked = False
+
+
+_budgets: list[_TimeBudget] = []
+
+
+@contextlib.contextmanager
+def within_time_budget(seconds: float | None) -> Iterator[None]:
+    """End the work of the block at a pause once `seconds` have passed; None sets no budget.
+
+    A pause is where everything done so far is recorded, such as between two trials. At least one
+    piece of work is done, so that the same command, run again and again, gets to its end.
+
+    Args:
+        seconds: from now on; above 0.
+    """
+    if seconds is None:
+        yield
+        return
+    _budgets.append(_TimeBudget(seconds))
+    try:
+        yield
+    finally:
+        _budgets.pop()
+
+
+def note_recorded_work() -> None:
+    """Note that a piece of work, such as a trial, was done and recorded."""
+    for budget in _budgets:
+        budget.has_worked = True
+
+
+def end_if_time_is_up() -> None:
+    """End the work at a pause, if its time is up; call it where more work would begin.
+
+    Raises:
+        TimeBudgetError: if a time budget is spent, and some work was done and recorded within it.
+    """
+    now = time.monotonic()
+    for budget in _budgets:
+        if budget.has_worked and now >= budget.ends:
+            raise TimeBudgetError(
+                f"the time budget of {budget.seconds:g} seconds is spent; everything done so far "
+                "is recorded, and the same call resumes it"
+            )
 
 
 def _remember(signum: int, frame: Any) -> None:

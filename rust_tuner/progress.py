@@ -6,28 +6,32 @@ take different times and the most recent ones say little about the rest.
 """
 
 import contextlib
+import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     ProgressColumn,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
 )
 from rich.progress import Progress as RichBars
 from rich.progress import Task as RichTask
+from rich.progress_bar import ProgressBar
+from rich.table import Column
 from rich.text import Text
 
 from rust_tuner.interrupts import raise_if_interrupted
 from rust_tuner.words import visible
 
 _SECONDS_BETWEEN_LINES = 15.0
+# On a narrower terminal, a note beside a bar would break its numbers.
+_WIDTH_FOR_NOTES = 100
 
 
 class Task(Protocol):
@@ -53,6 +57,15 @@ class Progress(Protocol):
 
     def recorded(self, project: Path, trial: str | None = None) -> None:
         """Report new records in a search's folder, of one trial or, if None, of any."""
+
+
+class WholeProgress(Progress, Protocol):
+    """Can also show one bar over the whole of a long work."""
+
+    def whole(
+        self, name: str, share: Callable[[], float], seconds_left: Callable[[], float]
+    ) -> contextlib.AbstractContextManager[None]:
+        """Show the whole while the block runs, above the tasks in it."""
 
 
 class Silent:
@@ -160,15 +173,7 @@ class ConsoleProgress:
             lines.finish()
             return
         outermost = self._bars is None
-        bars = self._bars or RichBars(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            _LeftColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            console=self.console,
-        )
+        bars = self._bars or self._new_bars()
         if outermost:
             self._bars = bars
             bars.start()
@@ -183,9 +188,53 @@ class ConsoleProgress:
             else:
                 bars.remove_task(bar)
 
+    @contextlib.contextmanager
+    def whole(
+        self, name: str, share: Callable[[], float], seconds_left: Callable[[], float]
+    ) -> Iterator[None]:
+        """Show one bar over the whole of a long work, while a part of it runs.
+
+        It is drawn on a terminal only; elsewhere, the caller says after each part what is left.
+
+        Args:
+            name: of the whole.
+            share: gives the share that is done, in [0, 1].
+            seconds_left: gives the time that is left.
+        """
+        if not self.console.is_terminal or self._bars is not None:
+            yield
+            return
+        self._bars = bars = self._new_bars()
+        pace = _Whole(share, seconds_left)
+        bars.add_task(visible(name), total=1.0, note="", pace=pace)
+        bars.start()
+        try:
+            yield
+        finally:
+            # Only the tasks inside it are worth a line once they have ended.
+            for bar in list(bars.task_ids):
+                bars.remove_task(bar)
+            bars.stop()
+            self._bars = None
+
+    def _new_bars(self) -> RichBars:
+        columns: list[ProgressColumn] = [
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            # The only column that gives way where the terminal is narrow.
+            _ShareColumn(bar_width=None),
+            _CountColumn(table_column=Column(no_wrap=True)),
+            _ElapsedColumn(table_column=Column(no_wrap=True)),
+            _LeftColumn(table_column=Column(no_wrap=True)),
+        ]
+        if self.console.width >= _WIDTH_FOR_NOTES:
+            columns.append(
+                TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True))
+            )
+        return RichBars(*columns, console=self.console)
+
     def say(self, text: str) -> None:
-        """Print a line above the bars."""
-        self.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
+        """Print a note above the bars."""
+        print_note(self.console, text)
 
     def recorded(self, project: Path, trial: str | None = None) -> None:
         """Show nothing; the search's own task reports its scores."""
@@ -216,6 +265,39 @@ class _Pace:
         each = (self._last_step - self.start) / self._worked
         under_way = time.monotonic() - self._last_step
         return max(each * (self.total - self.done) - under_way, 0.0)
+
+
+class _Whole:
+    """The pace of the whole of a long work, as its owner estimates it."""
+
+    def __init__(self, share: Callable[[], float], seconds_left: Callable[[], float]) -> None:
+        self.share = share
+        self.seconds_left = seconds_left
+        self.start = time.monotonic()
+
+
+class _ShareColumn(BarColumn):
+    def render(self, task: RichTask) -> ProgressBar:
+        pace = task.fields["pace"]
+        if isinstance(pace, _Whole):
+            task.completed = pace.share()
+        return super().render(task)
+
+
+class _CountColumn(ProgressColumn):
+    """Steps done of all, or percent of the whole."""
+
+    def render(self, task: RichTask) -> Text:
+        pace = task.fields["pace"]
+        if isinstance(pace, _Whole):
+            return Text(f"{100 * pace.share():.0f} %", style="progress.download")
+        return Text(f"{int(task.completed)}/{int(task.total or 0)}", style="progress.download")
+
+
+class _ElapsedColumn(ProgressColumn):
+    def render(self, task: RichTask) -> Text:
+        seconds = int(time.monotonic() - task.fields["pace"].start)
+        return Text(str(timedelta(seconds=seconds)), style="progress.elapsed")
 
 
 class _LeftColumn(ProgressColumn):
@@ -273,6 +355,22 @@ class _Lines:
     def _print(self, text: str) -> None:
         line = f"{self._name}: {text.strip()}"
         self._console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_note(console: Console, text: str, style: str | None = None) -> None:
+    """Print a note: wrapped at words on a terminal, one line for each of its own lines elsewhere.
+
+    Words are never broken: a terminal continues a long path on the next row, and it can still be
+    copied as one.
+    """
+    shown = visible(text)
+    if console.is_terminal:
+        lines = shown.split("\n")
+        shown = "\n".join(
+            textwrap.fill(line, console.width, break_long_words=False, break_on_hyphens=False)
+            for line in lines
+        )
+    console.print(Text(shown, style=style or ""), soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

@@ -6,9 +6,10 @@ The steps themselves belong to other rooms; refusing changes to a prepared study
 `records.study`.
 """
 
+import contextlib
 import dataclasses
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from rust_tuner.errors import (
     ProtocolError,
     ResumeError,
     SearchError,
+    TimeBudgetError,
 )
 from rust_tuner.files import remove_leftovers, sha256_of_file
 from rust_tuner.locks import hold_lock
@@ -49,7 +51,8 @@ from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.study import StudyFile, absolute_weights
 from rust_tuner.records.study_record import STUDY_FILE
 from rust_tuner.steps.notes import begin_step, note_begun, note_checks
-from rust_tuner.steps.prepare import say_warnings, write_study_file
+from rust_tuner.steps.prepare import say_small_data, say_warnings, write_study_file
+from rust_tuner.steps.small_data import Need, need_of_search, needs_of_study, require_enough
 from rust_tuner.steps.study_weights import find_radimagenet, find_study_weights
 
 if TYPE_CHECKING:
@@ -94,6 +97,7 @@ class Study:
         self._distinct_patients = distinct_patients
         self._file = StudyFile(self.directory)
         self._batch_sizes_reported: BatchSizes | None = None
+        self._has_said_size = False
         # Done here, since each step begins with the import of TensorFlow.
         choose_onednn(self._file.begun_onednn if self._file.is_there else True)
         given = None if manifest is None else Path(manifest).resolve()
@@ -149,6 +153,15 @@ class Study:
             return self._file.record.radiographs
         return len(self._load_radiographs())
 
+    def radiographs(self) -> Radiographs:
+        """The radiographs of the manifest; nothing is written.
+
+        Raises:
+            ResumeError: where the manifest of a prepared study does not exist any more.
+        """
+        self._require_manifest()
+        return self._load_radiographs()
+
     def count_sites(self) -> int | None:
         """How many sites the folds leave out in turn; None where folds are by patient.
 
@@ -171,17 +184,23 @@ class Study:
             WeightsError: where a file of weights is missing or not of an InceptionV3.
             ResumeError: where the manifest or an image changed since the study was prepared.
         """
-        return self._split()[0]
+        return self._split([need_of_search(self.protocol)])[0]
 
-    def _split(self) -> tuple[Development, HoldOut]:
-        manifest = self._known_manifest()
-        if self._file.is_there and manifest == self._file.manifest and not manifest.exists():
-            folder = shlex.quote(str(self.directory))
-            raise ResumeError(
-                f"{self.directory / STUDY_FILE} names the manifest {manifest}, which does not "
-                "exist. If it was moved, give its new path once: rust-tuner prepare "
-                f"{folder} --manifest M.csv, or Study(directory, manifest)"
-            )
+    def require_enough_patients(self, *, skip: Collection[str] = ()) -> None:
+        """Check that the patients are enough for all steps of a study that is not prepared yet.
+
+        Args:
+            skip: steps that will not be run, of `final` and `baselines`.
+
+        Raises:
+            SplitError: with the numbers, and what to change.
+        """
+        if not self._file.is_there:
+            needs = needs_of_study(self.protocol, skip=skip)
+            require_enough(self._load_radiographs(), self.protocol, needs)
+
+    def _split(self, needs: Sequence[Need] = ()) -> tuple[Development, HoldOut]:
+        manifest = self._require_manifest()
         radiographs = self._load_radiographs()
         with hold_lock(self.directory, "preparing the study"):
             remove_leftovers(self.directory)
@@ -199,11 +218,24 @@ class Study:
                     radiographs,
                     manifest=manifest,
                     protocol=self.protocol,
+                    needs=needs,
                     progress=self.progress,
                 )
+                self._has_said_size = True
         development, holdout = self._load_split(radiographs)
         self._file.refuse_other_development(development.radiographs, self.directory / SPLIT_FILE)
         return development, holdout
+
+    def _require_manifest(self) -> Path:
+        manifest = self._known_manifest()
+        if self._file.is_there and manifest == self._file.manifest and not manifest.exists():
+            folder = shlex.quote(str(self.directory))
+            raise ResumeError(
+                f"{self.directory / STUDY_FILE} names the manifest {manifest}, which does not "
+                "exist. If it was moved, give its new path once: rust-tuner prepare "
+                f"{folder} --manifest M.csv, or Study(directory, manifest)"
+            )
+        return manifest
 
     def _load_radiographs(self) -> Radiographs:
         recorded = self._file.is_there and self._file.distinct_patients
@@ -258,17 +290,18 @@ class Study:
         development, folds = self._development_and_folds(protocol.num_folds)
         weights = find_study_weights(self._file, protocol)
         with hold_lock(self.directory, "Regime I"):
+            self._say_size(REGIME_1, protocol, development, folds)
             begin_step(self._file, REGIME_1, protocol, weights)
             sizes = self._batch_sizes(protocol, development, folds)
-            tuner = regime_1(
-                development,
-                self.directory,
-                **self._search_arguments(protocol, folds),
-                say_batch_sizes=sizes != self._batch_sizes_reported,
-            )
+            with self._recording(REGIME_1):
+                tuner = regime_1(
+                    development,
+                    self.directory,
+                    **self._search_arguments(protocol, folds),
+                    say_batch_sizes=sizes != self._batch_sizes_reported,
+                )
             self._file.update(batch_sizes=sizes.to_json())
             note_begun(self._file, REGIME_1, protocol, weights)
-            self._record(REGIME_1)
         return tuner
 
     def regime_2(
@@ -309,11 +342,12 @@ class Study:
         weights = find_study_weights(self._file, protocol)
         values: dict[str, Any] = {"batch_size": batch_size, "dropout_rate": dropout_rate}
         with hold_lock(self.directory, "Regime II"):
+            self._say_size(REGIME_2, protocol, development, folds)
             begin_step(self._file, REGIME_2, protocol, weights, **asked)
             arguments = self._search_arguments(protocol, folds)
-            tuner = regime_2(development, self.directory, **values, **arguments)
+            with self._recording(REGIME_2):
+                tuner = regime_2(development, self.directory, **values, **arguments)
             note_begun(self._file, REGIME_2, protocol, weights, **asked)
-            self._record(REGIME_2)
         return tuner
 
     def nested(self) -> NestedSummary:
@@ -331,6 +365,7 @@ class Study:
         development, folds = self._development_and_folds(protocol.outer_folds)
         weights = find_study_weights(self._file, protocol)
         with hold_lock(self.directory, "nested cross-validation"):
+            self._say_size(NESTED, protocol, development, folds)
             begin_step(self._file, NESTED, protocol, weights)
             summary = nested_cross_validation(
                 development, self.directory, **self._search_arguments(protocol, folds)
@@ -493,7 +528,9 @@ class Study:
         return write_report(self.directory)
 
     def _development_and_folds(self, num_folds: int) -> tuple[Development, Folds]:
-        development = self.prepare()
+        # The folds of this step, which may be run with fewer than the searches have.
+        need = Need("this step", num_folds, "take fewer folds (--folds {folds})")
+        development, _ = self._split([need])
         return development, self._folds(development, num_folds)
 
     def _folds(self, development: Development, num_folds: int) -> Folds:
@@ -532,6 +569,28 @@ class Study:
         return load_or_make_split(
             self.directory / SPLIT_FILE, radiographs, protocol.holdout_fraction, protocol.seed
         )
+
+    def _say_size(
+        self, step: str, protocol: Protocol, development: Development, folds: Folds
+    ) -> None:
+        """Say what the data allow before a search begins, unless it was just said."""
+        if self._has_said_size or is_begun(self.directory, step):
+            return
+        self._has_said_size = True
+        _, holdout = self._load_split(self._load_radiographs())
+        say_small_data(self.progress, development, holdout, protocol, folds)
+
+    @contextlib.contextmanager
+    def _recording(self, regime: str) -> Iterator[None]:
+        """Record the best trial after a search, finished or ended by its time budget."""
+        try:
+            yield
+        except TimeBudgetError:
+            folder = self.directory / regime
+            if (folder / RUN_FILE).is_file() and read_project(folder).best is not None:
+                self._record(regime)
+            raise
+        self._record(regime)
 
     def _record(self, regime: str) -> None:
         """Record the best trial so far, and the weights that were used."""

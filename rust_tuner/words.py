@@ -1,10 +1,23 @@
 """Display names and number formats: how metrics, columns and values are written for people."""
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 
+from rust_tuner.labels import CORTICES, SCORES, VIEWS
 from rust_tuner.scope import SCOPES
+
+_VIEW_NAMES = {"ap": "AP view", "lateral": "lateral view"}
+# The 18 labels, as a person says them.
+LABEL_NAMES = {
+    **{f"view_{view}": _VIEW_NAMES[view] for view in VIEWS},
+    **{
+        f"{cortex}_{score}": f"{cortex} cortex, score {score}"
+        for cortex in CORTICES
+        for score in SCORES
+    },
+}
 
 METRICS = {
     **{scope.metric: scope.title for scope in SCOPES},
@@ -63,8 +76,39 @@ def figure_name(name: str, *, published: bool = False) -> str:
 
 
 def words(name: str) -> str:
-    """A column's name as words."""
-    return name.replace("_", " ")
+    """A column's or a label's name as words."""
+    return LABEL_NAMES.get(name, name.replace("_", " "))
+
+
+def label_list(labels: Iterable[str], *, join: str = "and") -> str:
+    """Several labels in a sentence; the scores of a cortex are named together.
+
+    Args:
+        labels: names of `labels.LABELS`.
+        join: the word before the last score of a cortex.
+
+    Examples:
+        >>> label_list(["medial_3", "medial_4", "posterior_1"])
+        'medial cortex, scores 3 and 4; posterior cortex, score 1'
+    """
+    parts: dict[str, list[str]] = {}
+    for label in labels:
+        name, score = LABEL_NAMES[label], ""
+        if ", score " in name:
+            name, _, score = name.partition(", score ")
+        parts.setdefault(name, []).extend([score] if score else [])
+    return "; ".join(
+        f"{name}, score{'s' if len(scores) > 1 else ''} {listed(scores, join=join)}"
+        if scores
+        else name
+        for name, scores in parts.items()
+    )
+
+
+def listed(items: Iterable[str], *, join: str = "and") -> str:
+    """Items in a sentence: `a, b and c`."""
+    *first, last = items
+    return f"{', '.join(first)} {join} {last}" if first else last
 
 
 def _bare(number: str) -> str:

@@ -25,7 +25,7 @@ _FLAGS = (
     "--disable-dev-shm-usage",
     "--remote-debugging-pipe",
 )
-_PATIENCE = 60.0
+_PATIENCE = 180.0
 
 
 def find_browser():
@@ -86,8 +86,12 @@ class Page:
 
     def open(self, path):
         """Load a file and wait until it is there."""
+        self.visit(path.resolve().as_uri())
+
+    def visit(self, url):
+        """Load an address and wait until it is there."""
         self._events.discard("Page.loadEventFired")
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=url)
         self._wait(lambda: "Page.loadEventFired" in self._events)
 
     def show(self, *, width, height=900, dark=False, media="screen"):

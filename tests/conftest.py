@@ -4,10 +4,11 @@ TensorFlow is imported only by the fixtures that need it.
 """
 
 import dataclasses
+import gc
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,51 @@ from rust_tuner.data.phantoms import write_phantoms
 # As the package sets it, but also where another test runs TensorFlow's first operation.
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+TESTS = Path(__file__).parent
+# What takes longest stands first, so that no process waits for another's last file. Of the first
+# two, one makes the studies that many share, and the other needs none of them.
+FIRST_FILES = (
+    "steps/test_nested.py",
+    "test_packaging.py",
+    "search/test_tuner.py",
+    "cli/test_steps_commands.py",
+    "steps/checks/test_false_alarms.py",
+    "search/test_kill.py",
+    "cli/test_app.py",
+    "report/test_html.py",
+    "steps/checks/test_training.py",
+    "steps/test_holdout.py",
+    "steps/test_final.py",
+    "search/test_baselines.py",
+    "models/test_backbones.py",
+    "models/test_fold_parallel.py",
+    "models/test_features.py",
+    "search/test_fault_matrix.py",
+    "models/test_architectures.py",
+    "search/test_clinical.py",
+    "steps/checks/test_run.py",
+    "test_docs.py",
+    "records/test_fuzz.py",
+    "metrics/test_uncertainty.py",
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Search for garbage once after the collection, which leaves little, and not during it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files as above, and the others after them by name."""
+    rank = {TESTS / name: number for number, name in enumerate(FIRST_FILES)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @dataclass(frozen=True)
@@ -154,6 +200,26 @@ def repeated_study(tmp_path_factory, finished_study, tiny_protocol) -> StudyFold
         folder.open().noise(repeats=2)
 
     root = made_once(tmp_path_factory, "repeated", repeat) / "moved"
+    return StudyFolder(root / name, root / "radiographs" / manifest, finished_study.cache)
+
+
+@pytest.fixture(scope="session")
+def evaluated_study(tmp_path_factory, finished_study) -> StudyFolder:
+    """The finished study after its one look at the hold-out set; not to be written to.
+
+    The backbone of its final model is a stand-in for InceptionV3.
+    """
+    name, manifest = finished_study.directory.name, finished_study.manifest.name
+
+    def evaluate(root: Path) -> None:
+        from stand_ins import backbone_stand_in
+
+        shutil.copytree(finished_study.directory.parent, root / "moved")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("rust_tuner.models.backbones.build_backbone", backbone_stand_in)
+            Study(root / "moved" / name, cache=finished_study.cache).final()
+
+    root = made_once(tmp_path_factory, "evaluated", evaluate) / "moved"
     return StudyFolder(root / name, root / "radiographs" / manifest, finished_study.cache)
 
 

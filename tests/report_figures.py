@@ -35,7 +35,7 @@ from rust_tuner.figures.published import (
 from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
 from rust_tuner.figures.regimes import TIED, draw_regime_1, draw_regime_2, draw_slices
 from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
-from rust_tuner.figures.style import DOUBLE_WIDTH, new_axes, new_figure
+from rust_tuner.figures.style import new_axes, new_figure
 from rust_tuner.figures.summary import draw_summary
 from rust_tuner.figures.totals import draw_bland_altman, draw_totals, draw_trajectories
 from rust_tuner.metrics import total_agreement
@@ -183,7 +183,7 @@ def fold_boxes(tables):
 
 
 def roc(tables):
-    figure = new_figure(height=4)
+    figure = new_figure(height=4.7)
     draw_roc(roc_table(label_table(tables.predictions)), figure=figure)
     return figure
 
@@ -195,7 +195,7 @@ def precision_recall(tables):
 
 
 def confusion(tables):
-    figure = new_figure(height=3.4)
+    figure = new_figure(height=3.7)
     draw_confusion(confusion_table(tables.predictions), figure=figure)
     return figure
 
@@ -287,9 +287,9 @@ def summary(tables):
         for metric, low, view_only in (("auroc", 0.79, 0.806), ("cortex_auroc", 0.61, 0.5))
     ]
     columns = ["part", "kind", "metric", "value", "low", "high", "view_only"]
-    figure = new_figure(width=DOUBLE_WIDTH, height=2.4)
-    draw_summary(pd.DataFrame(rows, columns=columns), figure=figure)
-    return figure
+    axes = new_axes(height=2.4)
+    draw_summary(pd.DataFrame(rows, columns=columns), axes=axes, metric="cortex_auroc")
+    return axes.figure
 
 
 FIGURES = (

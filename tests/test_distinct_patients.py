@@ -78,7 +78,8 @@ def test_a_study_records_that_they_are_different_people_and_knows_it_when_resume
 
 def test_the_command_line_takes_it_once(manifest, tmp_path):
     folder = str(tmp_path / "study")
-    options = ["prepare", folder, "--manifest", str(manifest), "--weights", "random"]
+    options = ["prepare", folder, "--manifest", str(manifest), "--folds", "3"]
+    options += ["--weights", "random"]
     refused = CliRunner().invoke(app, options)
     assert refused.exit_code == 1
     taken = CliRunner().invoke(app, [*options, "--distinct-patients"])

@@ -6,8 +6,17 @@ import pytest
 import typer
 from rich.console import Console
 
+from rust_tuner import interrupts
 from rust_tuner.cli.support import reporting
-from rust_tuner.interrupts import Terminated, raise_if_interrupted, remembering_interrupts
+from rust_tuner.errors import TimeBudgetError
+from rust_tuner.interrupts import (
+    Terminated,
+    end_if_time_is_up,
+    note_recorded_work,
+    raise_if_interrupted,
+    remembering_interrupts,
+    within_time_budget,
+)
 from rust_tuner.progress import ConsoleProgress
 
 
@@ -102,3 +111,37 @@ def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it():
         signal.raise_signal(signal.SIGINT)
         raise_if_interrupted()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_work_ends_at_the_first_pause_after_its_time_is_up(clock):
+    with within_time_budget(10):
+        note_recorded_work()
+        end_if_time_is_up()
+        clock[0] += 10
+        with pytest.raises(TimeBudgetError, match="10 seconds is spent"):
+            end_if_time_is_up()
+    # The budget ends with its block.
+    end_if_time_is_up()
+
+
+def test_at_least_one_piece_of_work_is_done_however_small_the_budget(clock):
+    with within_time_budget(0.001):
+        clock[0] += 1000
+        end_if_time_is_up()
+        note_recorded_work()
+        with pytest.raises(TimeBudgetError):
+            end_if_time_is_up()
+
+
+def test_without_a_budget_nothing_ends(clock):
+    with within_time_budget(None):
+        note_recorded_work()
+        clock[0] += 1e9
+        end_if_time_is_up()

@@ -205,5 +205,5 @@ def test_the_folder_is_made_where_it_is_missing(tmp_path: Path) -> None:
 
 
 def test_two_folders_have_a_lock_each(tmp_path: Path) -> None:
-    with other_holder(tmp_path / "a"), hold_lock(tmp_path / "b", "searching"):
-        pass
+    with other_holder(tmp_path / "a") as other, hold_lock(tmp_path / "b", "searching"):
+        assert other.poll() is None

@@ -56,6 +56,7 @@ def test_a_signal_during_the_imports_ends_in_one_line_at_most(module, sent, code
     assert (process.returncode, out, err) == (code, "", told)
 
 
+@pytest.mark.slow
 def test_a_command_that_was_started_to_ignore_ctrl_c_goes_on_ignoring_it():
     script = STANDING_STILL.format(module="cli").replace("sleep(60)", "sleep(1)")
     ignoring = f"import signal; signal.signal(2, signal.SIG_IGN)\n{script}"

@@ -72,7 +72,7 @@ def prepared(tmp_path, radiographs, tiny_protocol):
 
 
 def test_prepare_writes_down_protocol_seed_versions_and_hashes(tmp_path, phantom_manifest):
-    protocol = Protocol.clinical(seed=3, weights="random", image_size=75)
+    protocol = Protocol.clinical(seed=3, weights="random", image_size=75, num_folds=3)
     development = Study(tmp_path / "study", phantom_manifest, protocol).prepare()
     written = read_json(tmp_path / "study" / "study.json")
     assert Protocol.from_json(written["protocol"]) == protocol
@@ -755,20 +755,27 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     protocol = dataclasses.replace(tiny_protocol, seed=2)
     study = Study(tmp_path / "study", phantom_manifest, protocol, progress=notes)
     study.regime_1()
-    *sealed, folds = notes.said
+    *sealed, holdout, resolved, folds = notes.said
     training, _ = zip(*make_folds(study.prepare(), 3, 0), strict=True)
     rows = max(map(len, training))
     sizes = protocol.batch_sizes(rows)
     assert [line.partition(" (")[0] for line in sealed] == [
         "note: no radiograph of the hold-out set",
         "note: every radiograph of the hold-out set",
-        f"note: a fold of Regime I trains on up to {rows} radiographs; {sizes}".partition(" (")[0],
+        f"note: a fold of Regime I trains on up to {rows} radiographs, so from that batch size on "
+        f"all are alike; {sizes}".partition(" (")[0],
     ]
-    assert re.match(r"note: only \d of \d+ patients \w+ label \w+, fewer than the 3 folds: ", folds)
+    assert holdout.startswith("note: the hold-out set has 2 patients")
+    assert "a search can tell trials apart" in resolved
+    assert re.match(
+        r"note: only \d of \d+ patients \w+ [\w ]+, score \d, fewer than the 3 folds: ", folds
+    )
     assert re.search(r" \(\d+ more notes of this kind\)$", folds)
     study.regime_1()
     Study(tmp_path / "study", progress=notes).regime_1()
-    assert notes.said == [*sealed, folds]
+    assert notes.said[: len(sealed) + 3] == [*sealed, holdout, resolved, folds]
+    # A search of another day, which has not begun, says again what the data allow.
+    assert notes.said[len(sealed) + 3 :] == [holdout, resolved]
 
 
 @pytest.mark.parametrize("step", ["regime_1", "regime_2", "final", "nested"])
@@ -826,7 +833,6 @@ Study(folder, manifest, Protocol.from_json(json.loads(protocol)), cache=cache).r
 
 
 @pytest.mark.slow
-@pytest.mark.numerical
 @pytest.mark.skipif(not can_switch_onednn(), reason="the variable means something else here")
 def test_a_study_begun_without_onednn_resumes_without_it_and_bitwise(
     tmp_path, phantom_manifest, tiny_protocol

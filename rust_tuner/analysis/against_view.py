@@ -162,6 +162,22 @@ def standings(project: Project) -> tuple[Standing, ...]:
         return _undecided(NO_PREDICTIONS)
 
 
+def against_view_lines(project: Project) -> list[tuple[str, bool]]:
+    """The best trial beside the view-only baseline: a line for each AUROC, and whether to doubt it.
+
+    Returns:
+        Empty for a search without a view-only baseline.
+    """
+    baseline = project.run.view_only
+    lines = []
+    for item in standings(project):
+        name = f"val_{item.metric}"
+        known = f"{name} of the view alone {baseline[name]:.4f}" if name in baseline else name
+        verdict = f"WARNING: {item.doubt}" if item.doubt else f"the trial is above it: {item.told}"
+        lines.append((f"{known}; {verdict}", bool(item.doubt)))
+    return lines
+
+
 def nested_standings(nested: Nested) -> tuple[Standing, ...]:
     """Compare the models of the outer folds with the view alone, by `nested/predictions.csv`."""
     if nested.summary is None:

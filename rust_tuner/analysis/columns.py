@@ -32,8 +32,8 @@ class Column:
         narrow: its header on the terminal, in short lines; None if it is only on the page.
         beside: the column of a number's standard deviation, or of an interval's other end.
         plus: what the page adds, since it counts from 1 and records count from 0.
-        digits: of a number, on the page.
-        names: words in place of values, on the page.
+        digits: of a number.
+        names: words in place of values.
         marked_by: a column that says whether the value is marked.
         is_signed: whether a number has its sign.
     """
@@ -138,12 +138,12 @@ def outer_columns(values: Sequence[str], metrics: Sequence[str] = AUROCS) -> lis
 
 
 SUMMARY_COLUMNS = [
-    Column("what", "figure", names=SUMMARY_NAMES),
-    Column("metric", "of", names=METRICS),
-    Column("value", "value", "number"),
-    Column("std", "SD over outer folds", "number"),
-    Column("low", "95 % from", "number"),
-    Column("high", "95 % to", "number"),
+    Column("what", "figure", names=SUMMARY_NAMES, narrow=""),
+    Column("metric", "of", names=METRICS, narrow="of"),
+    Column("value", "value", "number", narrow="value"),
+    Column("std", "SD over outer folds", "number", narrow="SD"),
+    Column("low", "95 % from", "number", narrow="95 %\nfrom"),
+    Column("high", "95 % to", "number", narrow="95 %\nto"),
 ]
 STABILITY_COLUMNS = [
     Column("hyperparameter", "hyperparameter"),
@@ -153,15 +153,15 @@ STABILITY_COLUMNS = [
 ]
 NOISE_COLUMNS = [
     Column("metric", "of", names=METRICS),
-    Column("kind", "repeated under", names=KINDS),
-    Column("repeats", "repeats", "whole"),
-    Column("mean", "mean", "number", digits=4),
-    Column("std", "SD", "number", digits=4),
+    Column("kind", "repeated under", names=KINDS, narrow="repeated under"),
+    Column("repeats", "repeats", "whole", narrow="repeats"),
+    Column("mean", "mean", "number", digits=4, narrow="mean"),
+    Column("std", "SD", "number", digits=4, narrow="SD"),
     Column("std_low", "SD, 95 % from", "number", digits=4),
     Column("std_high", "SD, 95 % to", "number", digits=4),
-    Column("low", "95 % range from", "number", digits=4),
-    Column("high", "95 % range to", "number", digits=4),
-    Column("difference", "difference", "number", digits=4),
+    Column("low", "95 % range from", "number", digits=4, narrow="95 %\nfrom"),
+    Column("high", "95 % range to", "number", digits=4, narrow="95 %\nto"),
+    Column("difference", "difference", "number", digits=4, narrow="differ-\nence"),
 ]
 REPEAT_COLUMNS = [
     Column("kind", "repeated under", names=KINDS),

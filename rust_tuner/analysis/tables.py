@@ -42,18 +42,13 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 def trials_table(project: Project) -> pd.DataFrame:
     """One row per trial, in the order of their ids.
 
-    The columns of `records.trial_tables.results_table`, then `rank` (1 is the best completed trial,
-    the first of equals; empty for others) and `best_so_far` (the best score up to this trial).
+    The columns of `records.trial_tables.results_table`, then `best_so_far` (the best score up to
+    this trial).
     """
     table = results_table(project)
     score = table["score"].astype("float64")
-    lower_is_better = project.run.lower_is_better
-    running = score.cummin() if lower_is_better else score.cummax()
-    return table.assign(
-        score=score,
-        rank=score.rank(method="first", ascending=lower_is_better).astype("Int64"),
-        best_so_far=running.ffill(),
-    )
+    running = score.cummin() if project.run.lower_is_better else score.cummax()
+    return table.assign(score=score, best_so_far=running.ffill())
 
 
 def searched_values(project: Project) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rust_tuner.analysis.against_view import PARTS, study_standings
+from rust_tuner.analysis.next_step import command
 from rust_tuner.analysis.reproduction import preset_of
 from rust_tuner.models.weights import UNTRAINED
 from rust_tuner.records.baselines import CHANCE, FROZEN_BASELINES, VIEW_ONLY
@@ -18,7 +19,7 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 from rust_tuner.records.run import RunManifest
 from rust_tuner.records.trials import TrialRecord
 from rust_tuner.scope import AUROCS
-from rust_tuner.words import METRICS, short_number
+from rust_tuner.words import METRICS, short_number, words
 
 SEARCH_NAMES = {REGIME_1: "Regime I", REGIME_2: "Regime II"}
 MODEL_NAMES = {
@@ -31,7 +32,12 @@ MODEL_NAMES = {
 }
 
 _FIGURES = AUROCS
-_FEW_POSITIVES = 10
+FEW_POSITIVES = 10
+_STEPS = {
+    "Regime I": "regime1",
+    "Regime II": "regime2",
+    "The tuned model's cross-validation": "final",
+}
 
 
 @dataclass(frozen=True)
@@ -264,12 +270,12 @@ def _holdout_warnings(records: StudyRecords) -> list[str]:
             "The hold-out set has not been evaluated: nothing here says how well the model "
             "performs on new patients."
         ]
-    few = [row for row in records.holdout.labels if row.positives < _FEW_POSITIVES]
+    few = [row for row in records.holdout.labels if row.positives < FEW_POSITIVES]
     if not few:
         return []
-    labels = ", ".join(f"{row.label} ({row.positives})" for row in few)
+    labels = "; ".join(f"{words(row.label)} ({row.positives})" for row in few)
     return [
-        f"Hold-out set, labels with fewer than {_FEW_POSITIVES} positives: {labels}. Their figures "
+        f"Hold-out set, labels with fewer than {FEW_POSITIVES} positives: {labels}. Their figures "
         "are very uncertain or undefined."
     ]
 
@@ -284,7 +290,11 @@ def _search_warnings(records: StudyRecords) -> list[str]:
         ended = sum(trial.has_ended for trial in project.trials)
         total = project.run.num_trials
         if ended < total:
-            found.append(f"{name} is not finished: {ended} of {total} trials.")
+            step = _STEPS[name]
+            found.append(
+                f"{name} is not finished: {ended} of {total} trials. To resume it: "
+                f"{command(step, records.directory)}"
+            )
         failed = [trial for trial in project.trials if trial.status == "FAILED"]
         if failed:
             reason = (failed[0].message or "no reason recorded").splitlines()[0]
@@ -303,16 +313,17 @@ def _search_warnings(records: StudyRecords) -> list[str]:
     if nested is not None and len(nested.outer) < nested.outer_folds:
         found.append(
             f"Nested cross-validation is not finished: {len(nested.outer)} of "
-            f"{nested.outer_folds} outer folds."
+            f"{nested.outer_folds} outer folds. To resume it: "
+            f"{command('nested', records.directory)}"
         )
     missing = [
-        title
-        for title, part in (
-            ("First models", records.baselines or None),
-            ("Regime I", records.regime_1),
-            ("Regime II", records.regime_2),
-            ("The tuned model's cross-validation", records.cross_validation),
-            ("The checks", records.checks),
+        f"{title} ({command(step, records.directory)})"
+        for title, step, part in (
+            ("First models", "baselines", records.baselines or None),
+            ("Regime I", "regime1", records.regime_1),
+            ("Regime II", "regime2", records.regime_2),
+            ("The tuned model's cross-validation", "final", records.cross_validation),
+            ("The checks", "check", records.checks),
         )
         if part is None
     ]

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from rust_tuner import __version__
+from rust_tuner.analysis.against_view import against_view_lines
 from rust_tuner.analysis.export import export_best_hyperparameters
 from rust_tuner.cli.checks import check
 from rust_tuner.cli.demo import demo
 from rust_tuner.cli.manifest import manifest
 from rust_tuner.cli.options import Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
-from rust_tuner.cli.steps import baselines, final, prepare, whole_study
+from rust_tuner.cli.steps import baselines, final, prepare
 from rust_tuner.cli.support import (
     err,
     out,
@@ -23,6 +24,8 @@ from rust_tuner.cli.support import (
     start_tensorflow,
     view_cortices,
 )
+from rust_tuner.cli.watch import watch
+from rust_tuner.cli.whole_study import whole_study
 from rust_tuner.data.csv_output import csv_text
 from rust_tuner.errors import ResumeError
 from rust_tuner.files import write_text
@@ -30,8 +33,8 @@ from rust_tuner.progress import ConsoleProgress
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE
 from rust_tuner.terminal.console import prepare_streams
-from rust_tuner.terminal.searches import predictions_table
 from rust_tuner.terminal.status import status_lines
+from rust_tuner.terminal.wrapping import print_lines
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,8 +46,9 @@ app = typer.Typer(
         "Cross-validated hyperparameter search for a frozen-InceptionV3 model that reads RUST "
         "scores from radiographs.\n\n"
         "New here? 'rust-tuner demo' runs everything on synthetic radiographs in a few minutes. "
-        "With your own radiographs, run study, or prepare, baselines, regime1, regime2, final and "
-        "report one by one. If a command is interrupted, run the same command again to resume.\n\n"
+        "With your own radiographs, run study, or prepare, regime1, regime2, final, report and "
+        "baselines one by one. If a command is interrupted, run the same command again to "
+        "resume.\n\n"
         "Research use only."
     ),
 )
@@ -121,8 +125,7 @@ def status(
     Works while a search runs, and on a damaged folder.
     """
     with reporting():
-        for line in status_lines(study):
-            out.print(line, highlight=False, soft_wrap=True)
+        print_lines(out, status_lines(study))
 
 
 @app.command()
@@ -137,9 +140,12 @@ def export(
     Those of Regime II if it has a completed trial, else those of Regime I.
     """
     with reporting():
-        best = export_best_hyperparameters(_project_folder(study), path)
+        folder = _project_folder(study)
+        best = export_best_hyperparameters(folder, path)
         score = f"{best['objective']} {best['score']:.4f}, a selection score"
         say(f"trial {best['trial']}: {score} -> {path}")
+        for line, is_doubt in against_view_lines(read_project(folder)):
+            say(line, style="yellow" if is_doubt else None)
 
 
 @app.command()
@@ -155,6 +161,9 @@ def report(
 
         # Not through `Study`, which refuses a damaged folder.
         say(f"report -> {write_report(study)}")
+
+
+app.command()(watch)
 
 
 @app.command()
@@ -175,33 +184,50 @@ def tensorboard(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The model.keras of a study.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG or JPEG files.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="STUDY", help="A study's folder, or its model.keras.")
+    ],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="PNG, JPEG or DICOM files, folders of them, or manifests (CSV).",
+        ),
+    ],
     pairs: Annotated[
         bool,
         typer.Option(
             "--pairs",
-            help="Take every two images as the views of one visit, and add its RUST total.",
+            help="Take every two images as the views of one visit. Otherwise AP and lateral views "
+            "are paired by the manifest, or by names such as 017_ap.png and 017_lat.png.",
         ),
     ] = False,
     csv: Annotated[
-        Path | None, typer.Option(help="Write all probabilities to this CSV file.")
+        Path | None, typer.Option(help="Also write all probabilities to this CSV file.")
     ] = None,
 ) -> None:
     """Predict the RUST scores of radiographs with a final model.
 
-    Research use only; not a medical device.
+    Adds the RUST total of each visit whose two views are found, and warns of images that are unlike
+    those of the development set. Research use only; not a medical device.
     """
     with reporting():
-        start_tensorflow()
-        from rust_tuner.steps.predict import NOTICE, predict_radiographs
+        from rust_tuner.steps.image_list import list_images
 
-        predictions = predict_radiographs(model, images, pairs=pairs)
+        listed = list_images(images)
+        start_tensorflow()
+        from rust_tuner.records.model_card import read_card
+        from rust_tuner.records.novelty import read_novelty
+        from rust_tuner.steps.predict import NOTICE, model_file, predict_radiographs
+        from rust_tuner.terminal.predictions import pairing_note, predictions_table
+
+        predictions = predict_radiographs(model, listed.images, pairs=pairs or listed.pairs)
+        file = model_file(model)
+        note = "Pairs: every two images, in their order." if pairs else pairing_note(listed)
+        out.print(predictions_table(predictions, read_novelty(file, read_card(file)), note))
         if csv is not None:
             write_text(csv, csv_text(predictions))
             say(f"{len(predictions)} images -> {csv}")
-        else:
-            out.print(predictions_table(predictions))
         say(NOTICE, style="yellow")
 
 

@@ -1,16 +1,16 @@
 """The command that checks a study: `rust-tuner check`."""
 
-import shlex
 from typing import Annotated
 
 import typer
 
 from rust_tuner.cli.options import Cache, StudyDirectory
-from rust_tuner.cli.support import open_study, out, reporting, say, say_next, start_tensorflow
+from rust_tuner.cli.support import open_study, out, reporting, say, say_next_step, start_tensorflow
 from rust_tuner.records.checks import CHECKS_FILE
 from rust_tuner.records.project import REGIME_1, REGIME_2
 from rust_tuner.records.run import RUN_FILE
 from rust_tuner.terminal.checks import verdict_lines
+from rust_tuner.terminal.wrapping import print_lines
 
 
 def check(
@@ -37,9 +37,8 @@ def check(
         if any((study / regime / RUN_FILE).is_file() for regime in (REGIME_1, REGIME_2)):
             start_tensorflow()
         record = opened.check(permutations)
-        for line in verdict_lines(record):
-            out.print(line, highlight=False, soft_wrap=True)
+        print_lines(out, verdict_lines(record))
         say(f"{record.told} -> {study / CHECKS_FILE}")
-        say_next(f"rust-tuner report {shlex.quote(str(study))}")
+        say_next_step(study, after="check")
     if record.of("failed"):
         raise typer.Exit(1)

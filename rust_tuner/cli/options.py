@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import inspect
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,9 @@ import typer
 
 from rust_tuner.batch_range import PUBLISHED_BATCH_SIZES
 from rust_tuner.labels import HIGHEST_TOTAL, LOWEST_TOTAL
+
+_TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+_LONGEST_BUDGET = 366 * 24 * 3600.0
 
 
 class Choices(StrEnum):
@@ -52,6 +56,33 @@ class Scales(StrEnum):
 
     full = "full"
     small = "small"
+
+
+class Skippable(StrEnum):
+    """Which steps of a whole study can be left out."""
+
+    final = "final"
+    report = "report"
+    baselines = "baselines"
+
+
+def parse_time_budget(text: str) -> float:
+    """Seconds of a time such as `30m`, `8h`, `90s` or `1h30m`.
+
+    Raises:
+        BadParameter: for anything else, or for no time at all.
+    """
+    match = _TIME.fullmatch(text.replace(" ", "").lower())
+    seconds = 0.0
+    if match is not None:
+        parts = zip(match.groups(), (3600, 60, 1), strict=True)
+        seconds = sum(float(part) * unit for part, unit in parts if part is not None)
+    # A time that no clock reaches is a slip of the keyboard.
+    if not 0 < seconds < _LONGEST_BUDGET:
+        raise typer.BadParameter(
+            f"{text!r}; expected a time such as 30m, 8h, 90s or 1h30m", param_hint="--time-budget"
+        )
+    return seconds
 
 
 StudyDirectory = Annotated[
@@ -178,6 +209,23 @@ TensorBoard = Annotated[
         "extra.",
     ),
 ]
+TimeBudget = Annotated[
+    float | None,
+    typer.Option(
+        "--time-budget",
+        metavar="TIME",
+        parser=parse_time_budget,
+        help="Stop between trials once this time has passed, such as 30m, 8h, 90s or 1h30m, and "
+        "report what is there. Run the same command again to resume.",
+    ),
+]
+Skip = Annotated[
+    list[Skippable] | None,
+    typer.Option(
+        help="Leave out a step: baselines, report, or final (the hold-out set then stays sealed); "
+        "can be repeated.",
+    ),
+]
 Scale = Annotated[
     Scales | None,
     typer.Option(
@@ -217,6 +265,13 @@ class Running:
 
     tensorboard: TensorBoard = False
     cache: Cache = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searching(Running):
+    """How a step that searches is run."""
+
+    time_budget: TimeBudget = None
 
 
 @dataclass(frozen=True, kw_only=True)

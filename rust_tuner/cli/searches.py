@@ -1,10 +1,14 @@
 """The commands for the searches, nested cross-validation and the noise floor."""
 
-import shlex
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
+from rust_tuner.analysis.verdict import SEARCH_NAMES
 from rust_tuner.cli.options import (
     Cache,
     Epochs,
@@ -12,25 +16,31 @@ from rust_tuner.cli.options import (
     NumFolds,
     Preparing,
     Ranges,
-    Running,
+    Searching,
     StudyDirectory,
+    TimeBudget,
     Trials,
     with_options,
 )
 from rust_tuner.cli.support import (
+    ending_in_time,
     fetch_weights,
     open_study,
     out,
     reporting,
-    say_next,
+    say,
+    say_left_of_search,
+    say_next_step,
     start_tensorflow,
 )
+from rust_tuner.errors import RustTunerError
 from rust_tuner.records.nested import NESTED, read_nested
 from rust_tuner.records.noise import NOISE
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
+from rust_tuner.records.run import RUN_FILE
 from rust_tuner.steps.noise import as_searched, best_project
 from rust_tuner.steps.plan import plan_nested, plan_noise
-from rust_tuner.terminal.repeats import nested_table, noise_table
+from rust_tuner.terminal.repeats import nested_lines, nested_table, noise_lines, noise_table
 from rust_tuner.terminal.searches import (
     best_trials_table,
     plan_table,
@@ -46,7 +56,7 @@ def regime1(
     epochs: Epochs = None,
     ranges: Ranges,
     preparing: Preparing,
-    running: Running,
+    running: Searching,
 ) -> None:
     """Regime I: random search over batch size and dropout rate.
 
@@ -63,11 +73,12 @@ def regime1(
             **ranges.choices,
         )
         start_tensorflow()
-        opened.prepare()
-        fetch_weights(opened.protocol.weights)
-        opened.regime_1()
-        out.print(best_trials_table(read_project(study / REGIME_1)))
-        say_next(f"rust-tuner regime2 {shlex.quote(str(study))}")
+        with _ending_search(study, REGIME_1, running.time_budget):
+            opened.prepare()
+            fetch_weights(opened.protocol.weights)
+            opened.regime_1()
+            out.print(best_trials_table(read_project(study / REGIME_1)))
+            say_next_step(study, after="regime1")
 
 
 @with_options
@@ -84,7 +95,7 @@ def regime2(
     folds: NumFolds = None,
     epochs: Epochs = None,
     preparing: Preparing,
-    running: Running,
+    running: Searching,
 ) -> None:
     """Regime II: grid search over Adam's learning rate and epsilon.
 
@@ -104,11 +115,12 @@ def regime2(
             **grid.choices,
         )
         start_tensorflow()
-        opened.prepare()
-        fetch_weights(opened.protocol.weights)
-        opened.regime_2(batch_size, dropout_rate)
-        out.print(best_trials_table(read_project(study / REGIME_2)))
-        say_next(f"rust-tuner export {shlex.quote(str(study))} best.json")
+        with _ending_search(study, REGIME_2, running.time_budget):
+            opened.prepare()
+            fetch_weights(opened.protocol.weights)
+            opened.regime_2(batch_size, dropout_rate)
+            out.print(best_trials_table(read_project(study / REGIME_2)))
+            say_next_step(study, after="regime2")
 
 
 @with_options
@@ -127,7 +139,7 @@ def nested(
     ranges: Ranges,
     grid: Grid,
     preparing: Preparing,
-    running: Running,
+    running: Searching,
 ) -> None:
     """Nested cross-validation: selection score against estimate.
 
@@ -155,11 +167,14 @@ def nested(
         )
         out.print(plan_table(planned))
         start_tensorflow()
-        opened.prepare()
-        fetch_weights(opened.protocol.weights)
-        opened.nested()
-        out.print(nested_table(read_nested(study / NESTED)))
-        say_next(f"rust-tuner report {shlex.quote(str(study))}")
+        with ending_in_time(
+            study, running.time_budget, lambda: _say_lines(study / NESTED, nested_lines)
+        ):
+            opened.prepare()
+            fetch_weights(opened.protocol.weights)
+            opened.nested()
+            out.print(nested_table(read_nested(study / NESTED)))
+            say_next_step(study, after="nested")
 
 
 def noise(
@@ -169,6 +184,7 @@ def noise(
         typer.Option(min=2, help="Repeats of each kind; can be increased later.  [default: 10]"),
     ] = None,
     cache: Cache = None,
+    time_budget: TimeBudget = None,
 ) -> None:
     """Noise floor: repeat the best configuration of the searches.
 
@@ -186,6 +202,30 @@ def noise(
         )
         out.print(plan_table(steps))
         start_tensorflow()
-        fetch_weights(opened.protocol.weights)
-        out.print(noise_table(opened.noise(repeats)))
-        say_next(f"rust-tuner report {shlex.quote(str(study))}")
+        with ending_in_time(study, time_budget, lambda: _say_lines(study / NOISE, noise_lines)):
+            fetch_weights(opened.protocol.weights)
+            out.print(noise_table(opened.noise(repeats)))
+            say_next_step(study, after="noise")
+
+
+@contextlib.contextmanager
+def _ending_search(study: Path, regime: str, time_budget: float | None) -> Iterator[None]:
+    """End a search at a pause once its time is up, and show the trials that it has."""
+
+    def show() -> None:
+        folder = study / regime
+        if (folder / RUN_FILE).is_file():
+            project = read_project(folder)
+            if project.best is not None:
+                out.print(best_trials_table(project))
+        say_left_of_search(folder, SEARCH_NAMES[regime])
+
+    with ending_in_time(study, time_budget, show):
+        yield
+
+
+def _say_lines(folder: Path, lines: Callable[[Path], Iterable[Text]]) -> None:
+    # Time may be up before the first record is written.
+    with contextlib.suppress(RustTunerError, OSError):
+        for line in lines(folder):
+            say(str(line))

@@ -1,59 +1,52 @@
-"""The commands `prepare`, `baselines` and `final`, and `study`, which runs all steps in order."""
+"""The commands `prepare`, `baselines` and `final`."""
 
-import dataclasses
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from rust_tuner.analysis.against_view import holdout_standings
 from rust_tuner.analysis.study_figures import holdout_figures
 from rust_tuner.cli.options import (
+    NumFolds,
     Preparing,
     RadImageNet,
     Running,
-    Scale,
-    Scales,
+    Searching,
     StudyDirectory,
     with_options,
 )
 from rust_tuner.cli.support import (
+    ending_in_time,
     fetch_weights,
     open_study,
     out,
     reporting,
     say,
-    say_next,
+    say_left_of_search,
+    say_next_step,
     start_tensorflow,
 )
-from rust_tuner.protocol import SMALL_SCALE, Protocol
 from rust_tuner.records.baselines import (
     BASELINES,
     BASELINES_FOLDER,
     IMAGENET,
     available_baselines,
+    baseline_results,
 )
 from rust_tuner.records.folder import read_study
-from rust_tuner.records.looks import FINAL, count_text
-from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
-from rust_tuner.records.study import SEARCH_FIELDS
-from rust_tuner.records.study_record import STUDY_FILE
-from rust_tuner.steps.plan import plan_study
+from rust_tuner.records.looks import count_text
 from rust_tuner.study import Study
 from rust_tuner.terminal.holdout import holdout_table
-from rust_tuner.terminal.searches import (
-    baselines_table,
-    best_trials_table,
-    plan_table,
-)
+from rust_tuner.terminal.searches import baselines_table
 
 
 @with_options
 def prepare(
     study: StudyDirectory,
     *,
+    folds: NumFolds = None,
     preparing: Preparing,
 ) -> None:
     """Check the manifest and every image, and seal the hold-out set.
@@ -64,6 +57,7 @@ def prepare(
         opened = open_study(
             study,
             **vars(preparing),
+            num_folds=folds,
         )
         development = opened.prepare()
         patients = len(set(development.radiographs.patient_ids))
@@ -71,7 +65,7 @@ def prepare(
             f"{study} is prepared: {len(development)} radiographs of {patients} patients for "
             "development; the rest is sealed"
         )
-        say_next(f"rust-tuner regime1 {shlex.quote(str(study))}")
+        say_next_step(study, after="prepare")
 
 
 @with_options
@@ -91,7 +85,7 @@ def baselines(
         int | None, typer.Option(min=1, help="Number of epochs of a fold.  [default: 50]")
     ] = None,
     preparing: Preparing,
-    running: Running,
+    running: Searching,
 ) -> None:
     """Cross-validate the study's first models.
 
@@ -107,8 +101,18 @@ def baselines(
             baseline_epochs=epochs,
         )
         start_tensorflow()
-        _run_baselines(opened, model, radimagenet_weights)
-        say_next(f"rust-tuner regime1 {shlex.quote(str(study))}")
+
+        def show() -> None:
+            folder = study / BASELINES_FOLDER
+            if folder.is_dir():
+                out.print(baselines_table(baseline_results(study), opened.protocol.objective))
+            for name in model or BASELINES:
+                if (folder / name).is_dir():
+                    say_left_of_search(folder / name, name)
+
+        with ending_in_time(study, running.time_budget, show):
+            run_baselines(opened, model, radimagenet_weights)
+            say_next_step(study, after="baselines")
 
 
 @with_options
@@ -146,90 +150,27 @@ def final(
             final_epochs=epochs,
         )
         start_tensorflow()
-        _run_final(opened, look_again)
-        say_next(f"rust-tuner report {shlex.quote(str(study))}")
+        run_final(opened, look_again)
+        say_next_step(study, after="final")
 
 
-@with_options
-def whole_study(
-    study: StudyDirectory,
-    *,
-    scale: Scale = None,
-    radimagenet_weights: RadImageNet = None,
-    preparing: Preparing,
-    running: Running,
-) -> None:
-    """Run all steps in order, from prepare to report.
-
-    Prints the plan first, and about how long it takes. Finished steps are skipped. If interrupted,
-    run the same command again to resume.
-    """
-    with reporting():
-        given = {name: value for name, value in vars(preparing).items() if value is not None}
-        # A scale is chosen when a study is prepared; its steps may have been started otherwise.
-        scaled = _scaled(scale)
-        if (study / STUDY_FILE).exists():
-            scaled = {name: value for name, value in scaled.items() if name not in SEARCH_FIELDS}
-        opened = open_study(study, **vars(running), **(scaled | given))
-        models = available_baselines(
-            opened.protocol.weights, has_radimagenet=radimagenet_weights is not None
-        )
-        planned = plan_study(
-            _planned_protocol(opened),
-            opened.count_radiographs(),
-            models,
-            num_sites=opened.count_sites(),
-        )
-        out.print(plan_table(planned))
-        start_tensorflow()
-        _run_baselines(opened, None, radimagenet_weights)
-        say("Regime I: random search over batch size and dropout rate")
-        opened.regime_1()
-        out.print(best_trials_table(read_project(study / REGIME_1)))
-        say("Regime II: grid over Adam's learning rate and epsilon, Regime I's best fixed")
-        opened.regime_2()
-        out.print(best_trials_table(read_project(study / REGIME_2)))
-        say("the tuned model")
-        _run_final(opened)
-        say(f"report -> {opened.report()}")
-        say_next(f"rust-tuner status {shlex.quote(str(study))}")
-
-
-def _run_baselines(
+def run_baselines(
     study: Study, models: Sequence[str] | None, radimagenet_weights: Path | None
 ) -> None:
-    study.prepare()
+    """Train the first models and print their table."""
     has_radimagenet = radimagenet_weights is not None
     weights = study.protocol.weights
     if IMAGENET in (models or available_baselines(weights, has_radimagenet=has_radimagenet)):
         fetch_weights("imagenet")
-    say("first models")
     results = study.baselines(models or None, radimagenet_weights)
     out.print(baselines_table(results, study.protocol.objective))
 
 
-def _run_final(study: Study, look_again: str | None = None) -> None:
+def run_final(study: Study, look_again: str | None = None) -> None:
+    """Fit the tuned model, look at the hold-out set, and print its figures."""
     holdout = study.final(look_again)
     looks = study.looks
     records = read_study(study.directory)
     figures = holdout_figures(records)
     out.print(holdout_table(holdout, looks, holdout_standings(records), figures=figures))
     say(f"evaluated on {holdout.date}; hold-out set {count_text(looks)}")
-
-
-def _planned_protocol(study: Study) -> Protocol:
-    """The choices of all steps of a study together, each as its step uses it."""
-    return dataclasses.replace(
-        study.protocol_of(REGIME_1),
-        **{
-            name: getattr(study.protocol_of(step), name)
-            for step in (BASELINES_FOLDER, FINAL)
-            for name in Protocol.own_to(step)
-        },
-    )
-
-
-def _scaled(scale: Scales | None) -> dict[str, Any]:
-    if scale is None:
-        return {}
-    return dict(SMALL_SCALE) if scale is Scales.small else {"scale": "full"}

@@ -7,21 +7,24 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from rust_tuner.analysis.next_step import next_command
 from rust_tuner.cli.options import Choices, Views
-from rust_tuner.errors import RustTunerError
-from rust_tuner.interrupts import Terminated, remembering_interrupts
-from rust_tuner.progress import ConsoleProgress, Progress
+from rust_tuner.errors import RustTunerError, TimeBudgetError
+from rust_tuner.interrupts import Terminated, remembering_interrupts, within_time_budget
+from rust_tuner.progress import ConsoleProgress, Progress, duration, print_note
 from rust_tuner.protocol import (
     ANATOMICAL_VIEWS,
     PUBLISHED_VIEWS,
     Protocol,
 )
+from rust_tuner.records.project import read_project
+from rust_tuner.records.run import RUN_FILE
 from rust_tuner.study import Study
 from rust_tuner.tensorboard.logs import TensorBoardLogs
 from rust_tuner.terminal.console import new_console
@@ -39,14 +42,19 @@ def open_study(
     manifest: Path | None = None,
     *,
     cache: Path | None = None,
+    progress: Progress | None = None,
     tensorboard: bool = False,
+    time_budget: float | None = None,
     distinct_patients: bool = False,
     protocol: Choices | None = None,
     views: Views | None = None,
     **choices: Any,
 ) -> Study:
-    """Open a study with the options that the user gave; None where an option was not given."""
-    progress: Progress = ConsoleProgress(err)
+    """Open a study with the options that the user gave; None where an option was not given.
+
+    The time budget belongs to `ending_in_time`; it is accepted here with the other options.
+    """
+    progress = progress or ConsoleProgress(err)
     if tensorboard:
         progress = TensorBoardLogs(directory, progress)
     given = {
@@ -134,15 +142,61 @@ def reporting() -> Iterator[None]:
         is_terminated = isinstance(interrupt, Terminated)
         what = "ended by SIGTERM" if is_terminated else "interrupted"
         say(f"\n{what}; nothing finished is lost. To resume, run again:", style="yellow")
-        say(f"  {shlex.join(['rust-tuner', *sys.argv[1:]])}")
+        say_command(sys.argv[1:])
         raise typer.Exit(_TERMINATED if is_terminated else _INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def ending_in_time(study: Path, seconds: float | None, show: Callable[[], None]) -> Iterator[None]:
+    """End the work of the block at a pause once its time is up, and report what is there.
+
+    Args:
+        study: the study's folder.
+        seconds: the time budget; None sets no budget.
+        show: shows what the block has so far, and what is left.
+    """
+    try:
+        with within_time_budget(seconds):
+            yield
+    except TimeBudgetError:
+        from rust_tuner.report.html import write_report
+
+        show()
+        say(f"report -> {write_report(study)}")
+        say(f"the time budget of {duration(seconds or 0)} is spent; to resume, run again:")
+        say_command(sys.argv[1:])
+
+
+def say_left_of_search(folder: Path, name: str) -> None:
+    """Say how many trials of a search are left, and about how long they take."""
+    if not (folder / RUN_FILE).is_file():
+        say(f"{name} has no trial yet; features that were extracted are kept")
+        return
+    project = read_project(folder)
+    ended = [trial for trial in project.trials if trial.has_ended]
+    left = project.run.num_trials - len(ended)
+    seconds = sum(fold.seconds for trial in ended for fold in trial.folds)
+    about = f", about {duration(seconds / len(ended) * left)}" if ended and seconds else ""
+    say(f"{name}: {len(ended)} of {project.run.num_trials} trials done, {left} left{about}")
 
 
 def say(text: str, style: str | None = None) -> None:
     """Print a note to standard error; standard output is for results."""
-    err.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    print_note(err, text, style)
+
+
+def say_command(arguments: Sequence[str]) -> None:
+    """Print a command on a line of its own, which can be copied."""
+    command = shlex.join(["rust-tuner", *arguments])
+    err.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def say_next_step(study: Path, *, after: str) -> None:
+    """Name the command that usually follows in a study."""
+    say_next(next_command(study, after=after))
 
 
 def say_next(command: str) -> None:
     """Name the command that usually follows."""
-    say(f"next: {command}", style="green")
+    # Not wrapped at words: a command is copied as one line.
+    err.print(f"next: {command}", style="green", markup=False, highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ManifestError
 from rust_tuner.labels import LABELS, NUM_VIEWS
+from rust_tuner.words import label_list, words
 
 _CONSEQUENCES = {
     "development": "nothing to learn from",
@@ -47,14 +48,14 @@ def fold_warnings(
             if (per_fold == 0).any():
                 folds = np.flatnonzero(per_fold == 0).tolist()
                 warnings.append(
-                    f"label {label} is {state} in {num_patients} patients, yet in no validation "
+                    f"{words(label)}, is {state} in {num_patients} patients, but in no validation "
                     f"row of the folds {folds}: its AUROC is undefined there; try another seed"
                 )
             if (per_fold == per_fold.sum()).any():
                 fold = int(np.argmax(per_fold))
                 warnings.append(
-                    f"label {label} is {state} in {num_patients} patients, yet in no training row "
-                    f"of fold {fold}: the fold cannot learn it; try another seed"
+                    f"{words(label)}, is {state} in {num_patients} patients, but in no training "
+                    f"row of fold {fold}: the fold cannot learn it; try another seed"
                 )
     return tuple(warnings)
 
@@ -63,11 +64,11 @@ def _few(label: str, patients: int, of: int, num_folds: int, *, is_set: bool) ->
     """The warning that a label is set, or not set, in fewer patients than there are folds."""
     if patients == 0:
         where = "no radiograph" if is_set else "every radiograph"
-        return f"{where} has label {label}: its AUROC is undefined in every fold"
-    what = "label" if is_set else "a radiograph without label"
+        return f"{where} has {words(label)}: its AUROC is undefined in every fold"
+    what = "" if is_set else "a radiograph without "
     have = "has" if patients == 1 else "have"
     return (
-        f"only {patients} of {of} patients {have} {what} {label}, fewer than the {num_folds} "
+        f"only {patients} of {of} patients {have} {what}{words(label)}, fewer than the {num_folds} "
         "folds: where a fold has none, its AUROC for the label is undefined; take fewer folds, or "
         "read the figures with care"
     )
@@ -137,4 +138,5 @@ def _positives_and_negatives(radiographs: Radiographs) -> npt.NDArray[np.int64]:
 
 
 def _named(labels: npt.NDArray[np.bool_]) -> str:
-    return ", ".join(label for label, is_meant in zip(LABELS, labels, strict=True) if is_meant)
+    meant = (label for label, is_meant in zip(LABELS, labels, strict=True) if is_meant)
+    return label_list(meant, join="or")

@@ -20,6 +20,7 @@ import pandas as pd
 from PIL import Image
 
 from rust_tuner.data.drawing import Outline, draw_radiograph, sample_anatomy
+from rust_tuner.data.output_folder import refuse_other_files
 from rust_tuner.errors import ManifestError, ProtocolError
 from rust_tuner.files import atomic_write, write_text
 from rust_tuner.labels import CORTICES, SCORES, VIEWS
@@ -150,10 +151,12 @@ def write_phantoms(
 ) -> Path:
     """Draw a set of phantom radiographs and write its manifest last.
 
-    A second call with the same arguments completes an interrupted one, with the same bytes.
+    A second call with the same arguments completes an interrupted one, and changes no file that is
+    there. Nothing is written into a folder that holds anything else.
 
     Args:
-        directory: receives `images/*.png` (8-bit, some 16-bit greyscale) and `manifest.csv`.
+        directory: a new or empty folder; receives `images/*.png` (8-bit, some 16-bit greyscale)
+            and `manifest.csv`.
         patients: number of patients, from 1.
         seed: the set's seed, from 0; patient i is the same in sets of every size.
         view_cortices: the two cortices that each view shows; the first in the order of
@@ -167,7 +170,7 @@ def write_phantoms(
 
     Raises:
         ManifestError: for fewer than one patient or site, a negative seed, or a directory that
-            holds another manifest.
+            holds another set, a part of one, or other files.
         ProtocolError: for a view that does not show exactly two cortices.
 
     Examples:
@@ -181,17 +184,32 @@ def write_phantoms(
     plan = [item for index in range(1, patients + 1) for item in _plan(index, seed, pairs)]
     text = _as_table(plan, sites).to_csv(index=False, lineterminator="\n")
     manifest = Path(directory) / "manifest.csv"
+    settings = f"patients={patients}, seed={seed}, sites={sites}"
     if manifest.exists() and manifest.read_bytes() != text.encode():
         raise ManifestError(
-            f"{manifest} is not the manifest of patients={patients}, seed={seed}, sites={sites}; "
-            "choose an empty directory, or remove this one first"
+            f"{manifest} is not the manifest of {settings}; choose an empty directory, or remove "
+            "this one first"
         )
-    for done, item in enumerate(plan, start=1):
-        with atomic_write(manifest.parent / item.image) as stream:
-            stream.write(_encode_png(item.draw(seed)))
+    refuse_other_files(
+        manifest.parent, {manifest.name, *(item.image for item in plan)}, what="phantoms"
+    )
+    # All images that are there are compared before the first one is written.
+    is_new = {item.image: not (manifest.parent / item.image).exists() for item in plan}
+    for done, item in enumerate(sorted(plan, key=lambda item: is_new[item.image]), start=1):
+        path = manifest.parent / item.image
+        pixels = item.draw(seed)
+        if is_new[item.image]:
+            with atomic_write(path) as stream:
+                stream.write(_encode_png(pixels))
+        elif not _shows(path, pixels):
+            raise ManifestError(
+                f"{path} is not the image of {settings}; choose an empty directory, or remove "
+                "this one first"
+            )
         if on_progress is not None:
             on_progress(done, len(plan))
-    write_text(manifest, text)
+    if not manifest.exists():
+        write_text(manifest, text)
     return manifest
 
 
@@ -345,6 +363,15 @@ def _as_table(plan: list[_PlannedRadiograph], sites: int) -> pd.DataFrame:
     if sites > 1:
         table["site"] = [f"S{(item.index - 1) % sites + 1}" for item in plan]
     return table.astype(dict.fromkeys(CORTICES, "Int64"))
+
+
+def _shows(path: Path, pixels: npt.NDArray[np.unsignedinteger]) -> bool:
+    """Whether an image file has these pixels; its bytes also depend on the version of zlib."""
+    try:
+        with Image.open(path) as image:
+            return image.size == pixels.shape[::-1] and np.array_equal(np.asarray(image), pixels)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
 
 
 def _encode_png(pixels: npt.NDArray[np.unsignedinteger]) -> bytes:

@@ -1,28 +1,39 @@
 """Draws the final model on the hold-out set: curves, confusion and calibration per cortex."""
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
 
 from rust_tuner.analysis.drawn import precision_steps
 from rust_tuner.figures.style import (
     BLUE,
     GREEN,
     GREY,
+    MISSING,
     ORANGE,
-    SEQUENTIAL,
     SMALLEST_TEXT,
     VERMILION,
     styled,
-    write_cells,
 )
 from rust_tuner.labels import CORTICES, SCORES
 
+# Curves of fewer positives, or fewer negatives, are steps of chance and are not drawn.
+FEWEST_DRAWN = 10
+
 FloatArray = npt.NDArray[np.float64]
 
+# The colours of a right answer, and of one that is off by 1 and by more points.
+_OFF_BY = (BLUE, ORANGE, VERMILION)
+# The opacity of the rarest and of the only answer; black and white text stay legible on both.
+_FAINTEST, _FAINTEST_WRONG, _STRONGEST = 0.15, 0.35, 0.7
 _COLOURS = (BLUE, ORANGE, GREEN, VERMILION)
 _STYLES = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1.2, 1, 1.2)))
 
@@ -44,9 +55,11 @@ def draw_roc(points: pd.DataFrame, *, figure: Figure) -> None:
             x="false_positive_rate",
             y="true_positive_rate",
             figure_name="auroc",
-            num_columns=2,
+            num_columns=1,
         )
-    figure.suptitle("ROC per cortex where visible; score: AUROC", ha="left", x=0.01)
+    figure.suptitle(
+        "ROC per cortex where visible;\nscore: AUROC (n = positives)", ha="left", x=0.01
+    )
 
 
 @styled
@@ -68,7 +81,7 @@ def draw_precision_recall(points: pd.DataFrame, *, figure: Figure) -> None:
             num_columns=1,
         )
     figure.suptitle(
-        "Precision-recall per cortex where visible;\nscore: average precision (share of positives)",
+        "Precision-recall per cortex where visible;\nscore: average precision (share; positives)",
         ha="left",
         x=0.01,
     )
@@ -78,6 +91,9 @@ def draw_precision_recall(points: pd.DataFrame, *, figure: Figure) -> None:
 def draw_confusion(counts: pd.DataFrame, *, figure: Figure) -> None:
     """The most likely score against the true one for each cortex, where it is visible.
 
+    Right answers are blue; wrong ones are orange, and vermilion where they are two points off or
+    more. A cell is stronger the larger its share of the true score's radiographs.
+
     Args:
         counts: from `predictions.confusion_table`.
         figure: where to draw.
@@ -85,28 +101,52 @@ def draw_confusion(counts: pd.DataFrame, *, figure: Figure) -> None:
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
     for axes, cortex in zip(panels.flat, CORTICES, strict=True):
         rows = counts[counts["cortex"] == cortex]
-        share, count = (
-            rows.pivot(index="true_score", columns="predicted_score", values=name)
-            for name in ("share", "count")
-        )
-        number = count.to_numpy()
-        sns.heatmap(
-            share, ax=axes, cmap=SEQUENTIAL, vmin=0, vmax=1, cbar=False, linewidths=0.5, square=True
-        )
-        axes.set_facecolor("0.92")
-        write_cells(axes, np.where(share.isna(), "", number.astype(str)))
-        axes.tick_params(length=0, rotation=0)
-        axes.set_xlabel("")
-        axes.set_ylabel("")
+        number = rows.pivot(index="true_score", columns="predicted_score", values="count")
+        for row in rows.to_dict("records"):
+            _draw_cell(axes, row)
+        axes.set_xlim(0.5, len(SCORES) + 0.5)
+        axes.set_ylim(len(SCORES) + 0.5, 0.5)
+        axes.set_xticks(SCORES)
+        axes.set_yticks(SCORES)
+        axes.set_box_aspect(1)
+        axes.tick_params(length=0)
         axes.set_title(
-            f"{cortex}: {np.trace(number)} of n = {number.sum()}", fontsize=SMALLEST_TEXT
+            f"{cortex}: {np.trace(number)} of n = {number.to_numpy().sum()}",
+            fontsize=SMALLEST_TEXT,
         )
-    bar = figure.colorbar(panels[0, 0].collections[0], ax=panels, aspect=40, pad=0.02)
-    bar.set_label("Share of the true score's radiographs")
-    bar.outline.set_linewidth(0.5)
     figure.suptitle("Radiographs that show the cortex; how many agree", ha="left", x=0.01)
-    figure.supxlabel("Most likely score", fontsize=7.5)
-    figure.supylabel("True score", fontsize=7.5)
+    for axes in panels[1]:
+        axes.set_xlabel("Most likely score")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("True score")
+    names = ("right", "off by 1", "off by 2 or 3")
+    patches = [
+        Patch(facecolor=(*colour, _STRONGEST), edgecolor=colour, linewidth=0.5, label=name)
+        for name, colour in zip(names, _OFF_BY, strict=True)
+    ]
+    figure.legend(handles=patches, loc="outside lower center", ncols=3)
+
+
+def _draw_cell(axes: Axes, row: dict[Hashable, Any]) -> None:
+    """One cell: its colour tells how far off the answer is, its strength how frequent it is."""
+    across, up, share = row["predicted_score"], row["true_score"], row["share"]
+    distance = abs(across - up)
+    colour = _OFF_BY[min(distance, 2)]
+    faintest = _FAINTEST_WRONG if distance else _FAINTEST
+    # Transparent, so that it lies on light paper and on dark alike.
+    strength = faintest + (_STRONGEST - faintest) * share
+    face = to_rgba(colour, strength) if row["count"] else "none"
+    cell = Rectangle(
+        (across - 0.46, up - 0.46),
+        0.92,
+        0.92,
+        facecolor=MISSING if np.isnan(share) else face,
+        edgecolor=colour if distance == 0 else "none",
+        linewidth=0.8,
+    )
+    axes.add_patch(cell)
+    text = "" if np.isnan(share) else str(row["count"])
+    axes.text(across, up, text, ha="center", va="center", fontsize=SMALLEST_TEXT)
 
 
 @styled
@@ -157,26 +197,37 @@ def _cortex_panels(figure: Figure, x: str, y: str) -> dict[str, Axes]:
     return dict(zip(CORTICES, panels.flat, strict=True))
 
 
+def is_drawn(row: Mapping[Any, Any]) -> bool:
+    """Whether a label has enough positives and negatives for a curve."""
+    return bool(min(row["positives"], row["rows"] - row["positives"]) >= FEWEST_DRAWN)
+
+
 def _draw_scores(
     points: pd.DataFrame, *, axes: Axes, x: str, y: str, figure_name: str, num_columns: int
 ) -> None:
-    total = 0
+    total, handles = 0, []
     for score, colour, style in zip(SCORES, _COLOURS, _STYLES, strict=True):
         rows = points[points["score"] == score]
         if rows.empty:
             continue
         first = rows.iloc[0]
         total = int(first["rows"])
-        area = first[figure_name]
-        area_text = "-" if pd.isna(area) else f"{area:.2f}"
+        number = f"n = {first['positives']:.0f}"
+        if not is_drawn(first.to_dict()):
+            label = f"{score}: too few ({number})"
+            handles.append(Line2D([], [], linestyle="none", label=label))
+            continue
+        area_text = f"{first[figure_name]:.2f} ({number})"
         if figure_name == "average_precision":
-            area_text += f" ({first['positives'] / total:.2f})"
+            area_text = f"{first[figure_name]:.2f} ({first['positives'] / total:.2f}; {number})"
         across, up = (rows[name].to_numpy(dtype=np.float64) for name in (x, y))
         if y == "precision":
             across, up = precision_steps(across, up)
-        axes.plot(across, up, color=colour, linestyle=style, label=f"{score}: {area_text}")
+        label = f"{score}: {area_text}"
+        handles += axes.plot(across, up, color=colour, linestyle=style, label=label)
     axes.set_title(f"{points['cortex'].iloc[0] if len(points) else ''}, n = {total}", fontsize=7)
     axes.legend(
+        handles=handles,
         loc="upper center",
         bbox_to_anchor=(0.5, -0.42),
         ncols=num_columns,

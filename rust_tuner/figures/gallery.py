@@ -1,6 +1,7 @@
 """Draws the gallery of the worst errors: thumbnails with their true and predicted scores."""
 
 from collections.abc import Mapping
+from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ from rust_tuner.labels import CORTICES
 
 COLUMNS = 3
 # In inches: the heights of the title and of the text below a picture, and the gap between pictures.
-_TITLE, _WORDS, _GAP = 0.38, 0.42, 0.06
+_TITLE, _WORDS, _GAP = 0.38, 0.54, 0.06
+# Characters of a file's name that fit below a picture.
+_LONGEST_NAME = 19
 
 
 def gallery_height(count: int, *, width: float = COLUMN_WIDTH) -> float:
@@ -57,6 +60,7 @@ def draw_gallery(
             # Not resampled, so that the SVG holds the small picture and not a large one.
             panel.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="none")
         lines = [f"#{row['rank']} {row['view']}: off by {row['error']:.0f}"]
+        lines.append(_short_name(row["image"]))
         lines += [
             f"{cortex} {row[f'{cortex}_true']:.0f} → {row[f'{cortex}_predicted']:.0f}"
             for cortex in CORTICES
@@ -73,6 +77,12 @@ def draw_gallery(
         x=_GAP / width,
         y=1 - 0.04 / height,
     )
+
+
+def _short_name(image: str) -> str:
+    """The name of an image's file, or its end where it is long."""
+    name = PurePath(image.replace("\\", "/")).name
+    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 
 def _side(width: float) -> float:

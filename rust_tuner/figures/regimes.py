@@ -18,6 +18,7 @@ from matplotlib.ticker import NullFormatter, NullLocator
 from rust_tuner.errors import RustTunerError
 from rust_tuner.figures.style import (
     GREY,
+    MISSING,
     ORANGE,
     SEQUENTIAL,
     SKY,
@@ -71,6 +72,7 @@ def draw_regime_1(
     metric: str = "auroc",
     num_folds: int | None = None,
     limits: tuple[float, float] | None = None,
+    best: int | None = None,
 ) -> None:
     """Batch size against dropout rate, coloured by score; trials tied with the best are ringed.
 
@@ -82,8 +84,9 @@ def draw_regime_1(
         metric: what the score is.
         num_folds: the number of folds averaged in the score.
         limits: scores at the ends of the colours; the lowest and the highest where None.
+        best: index of the chosen trial; None for the trial with the best score.
     """
-    done = trials.dropna(subset=[score]).sort_values(score)
+    done = _chosen_last(trials.dropna(subset=[score]).sort_values(score), best)
     failed = trials[trials[score].isna()]
     drawn = axes.scatter(
         done["dropout_rate"],
@@ -149,9 +152,7 @@ def draw_slices(
     Raises:
         RustTunerError: for a learning rate or epsilon that is not positive.
     """
-    done = trials.dropna(subset=[score]).sort_values(score)
-    if best is not None:
-        done = pd.concat([done.drop(index=best), done.loc[[best]]])
+    done = _chosen_last(trials.dropna(subset=[score]).sort_values(score), best)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
         if noise is not None and len(done):
@@ -191,6 +192,7 @@ def draw_regime_2(
     metric: str = "auroc",
     num_folds: int | None = None,
     limits: tuple[float, float] | None = None,
+    best: int | None = None,
 ) -> None:
     """Learning rate by epsilon on logarithmic axes, with scores in the cells; the best is framed.
 
@@ -205,6 +207,7 @@ def draw_regime_2(
         metric: what the score is.
         num_folds: the number of folds averaged in the score.
         limits: scores at the ends of the colours; the lowest and the highest where None.
+        best: index of the chosen trial; None for the trial with the best score.
 
     Raises:
         RustTunerError: for a learning rate or epsilon that is not positive.
@@ -217,7 +220,7 @@ def draw_regime_2(
     label_logarithmic(axes, "x", epsilons, len(epsilons))
     label_logarithmic(axes, "y", rates, len(rates))
     across, up = _edges(epsilons), _edges(rates)
-    axes.set_facecolor("0.92")
+    axes.set_facecolor(MISSING)
     mesh = axes.pcolormesh(
         across,
         up,
@@ -233,6 +236,12 @@ def draw_regime_2(
     lines = [f"n = {int(np.isfinite(values).sum())} trials"]
     if np.isfinite(values).any():
         row, column = divmod(int(np.nanargmax(values)), values.shape[1])
+        name = "best"
+        if best is not None and not trials[score].isna().loc[best]:
+            highest = values[row, column]
+            row = int(np.flatnonzero(rates == trials.loc[best, "learning_rate"])[0])
+            column = int(np.flatnonzero(epsilons == trials.loc[best, "epsilon"])[0])
+            name = "best" if values[row, column] == highest else "chosen"
         low, left = up[row], across[column]
         axes.add_patch(
             Rectangle(
@@ -246,8 +255,9 @@ def draw_regime_2(
                 clip_on=False,
             )
         )
-        lines.append(f"□ best {values[row, column]:.3f}")
-    tied = _tied(trials.dropna(subset=[score]).sort_values(score).iloc[:-1])
+        lines.append(f"□ {name} {values[row, column]:.3f}")
+    done = _chosen_last(trials.dropna(subset=[score]).sort_values(score), best)
+    tied = _tied(done.iloc[:-1])
     marked = {(row["learning_rate"], row["epsilon"]) for row in tied.to_dict("records")}
     if marked:
         lines.append(f"• tied with it ({len(marked)})")
@@ -292,6 +302,13 @@ def _tied(trials: pd.DataFrame) -> pd.DataFrame:
     return trials[trials[TIED].astype("boolean").fillna(False).to_numpy(dtype=bool)]
 
 
+def _chosen_last(done: pd.DataFrame, best: int | None) -> pd.DataFrame:
+    """Trials in the order of their scores, but the chosen one last."""
+    if best is None or best not in done.index:
+        return done
+    return pd.concat([done.drop(index=best), done.loc[[best]]])
+
+
 def _ring(done: pd.DataFrame, axes: Axes, x: str, y: str, *, score: str) -> None:
     """Ring the best, the last row, and what is tied with it."""
     if done.empty:
@@ -300,7 +317,8 @@ def _ring(done: pd.DataFrame, axes: Axes, x: str, y: str, *, score: str) -> None
     tied = _tied(done.iloc[:-1])
     if len(tied):
         axes.plot(tied[x], tied[y], label=f"tied with the best ({len(tied)})", **_TIED_RING)
-    axes.plot([best[x]], [best[y]], label=f"best: {best[score]:.3f}", **_BEST_RING)
+    name = "best" if best[score] == done[score].max() else "chosen"
+    axes.plot([best[x]], [best[y]], label=f"{name}: {best[score]:.3f}", **_BEST_RING)
 
 
 def _edges(values: FloatArray) -> FloatArray:

@@ -63,6 +63,10 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
 )
 PALETTE: tuple[Colour, ...] = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)
 GREY = (0.35, 0.35, 0.35)
+# A cell without a value. The page has neutral colours of its own in dark mode; ink on a coloured
+# cell stays as it is, so it is a hair off the neutral black and white.
+MISSING = "#ebebeb"
+BLACK_INK, WHITE_INK = "#010101", "#fefefe"
 SEQUENTIAL = "cividis"
 
 # The look of the reference line that a score is compared with.
@@ -149,33 +153,13 @@ def title_above(axes: Axes, text: str) -> None:
     axes.figure.suptitle(text, ha="left", x=0.01)
 
 
-def write_cells(axes: Axes, texts: npt.NDArray[np.str_]) -> None:
-    """Write texts into the cells of a heat map, black or white depending on the background.
-
-    Args:
-        axes: with the heat map, whose cells have sides of 1.
-        texts: (rows, columns).
-    """
-    mesh = axes.collections[0]
-    mesh.update_scalarmappable()
-    colours = np.asarray(mesh.get_facecolor()).reshape((*texts.shape, 4))
-    for (row, column), text in np.ndenumerate(texts):
-        axes.text(
-            column + 0.5,
-            row + 0.5,
-            text,
-            ha="center",
-            va="center",
-            color=ink_on(colours[row, column]),
-            fontsize=SMALLEST_TEXT,
-        )
-
-
 def ink_on(colour: npt.ArrayLike) -> str:
-    """Black or white, whichever has the better contrast with (4,) red, green, blue and alpha."""
+    """The ink with the better contrast with (4,) red, green, blue and alpha."""
     red, green, blue, alpha = np.asarray(colour, dtype=np.float64)
     luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
-    return "black" if luminance > 0.18 or alpha == 0 else "white"
+    if alpha == 0:
+        return "black"
+    return BLACK_INK if luminance > 0.18 else WHITE_INK
 
 
 def score_label(metric: str, num_folds: int | None = None) -> str:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from rust_tuner.data.images import load_image
 from rust_tuner.errors import ImageError, StorageError
 from rust_tuner.files import atomic_write, cache_folder, cache_note, sha256_of_file, sha256_of_json
+from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.locks import take_turns
 from rust_tuner.models.architectures import feature_extractor
 from rust_tuner.models.backbones import build_backbone
@@ -217,10 +218,12 @@ def _extract(
         firsts = [indices[0] for indices in missing.values()]
         decoded = _ahead(pool, decode, firsts, _DECODED_AHEAD)
         for (entry, indices), picture in zip(missing.items(), decoded, strict=True):
+            end_if_time_is_up()
             batch = np.stack([_flip(picture, *flips) for flips in variants])
             feature = np.asarray(extractor.predict_on_batch(batch), dtype=np.float32)
             values[indices] = feature
             keep(entry, feature)
+            note_recorded_work()
             task.advance()
 
 

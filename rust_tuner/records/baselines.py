@@ -16,8 +16,9 @@ from rust_tuner.records.trials import TrialRecord
 from rust_tuner.scope import AUROCS
 
 BASELINES_FOLDER = "baselines"
+LENET, END_TO_END = "lenet1998", "inceptionv3_end2end"
 RADIMAGENET, IMAGENET = "inceptionv3_radimagenet", "inceptionv3_imagenet"
-BASELINES = ("lenet1998", "inceptionv3_end2end", RADIMAGENET, IMAGENET)
+BASELINES = (LENET, END_TO_END, RADIMAGENET, IMAGENET)
 # Those with a pretrained, frozen backbone, which a search can use too.
 FROZEN_BASELINES = (RADIMAGENET, IMAGENET)
 CHANCE = "chance"

@@ -102,12 +102,7 @@ def read_study(directory: str | Path) -> StudyRecords:
         ResumeError: where there is no such folder, or it is not a study folder.
     """
     folder = Path(directory)
-    if not any((folder / name).exists() for name in _PARTS):
-        reason = "is not a study folder" if folder.is_dir() else "is not a folder"
-        raise ResumeError(
-            f"{folder} {reason}; give the folder that `rust-tuner prepare` made, which contains "
-            "study.json"
-        )
+    require_study(folder)
     problems: list[str] = []
 
     def read(name: str, reader: Callable[[Path], Part]) -> Part | None:
@@ -175,6 +170,20 @@ def read_study(directory: str | Path) -> StudyRecords:
         checks=read(CHECKS_FILE, read_checks),
         problems=tuple(problems),
     )
+
+
+def require_study(folder: Path) -> None:
+    """Refuse a folder that contains no part of a study.
+
+    Raises:
+        ResumeError: where there is no such folder, or it is not a study folder.
+    """
+    if not any((folder / name).exists() for name in _PARTS):
+        reason = "is not a study folder" if folder.is_dir() else "is not a folder"
+        raise ResumeError(
+            f"{folder} {reason}; give the folder that `rust-tuner prepare` made, which contains "
+            "study.json"
+        )
 
 
 def _nested(path: Path) -> Nested:

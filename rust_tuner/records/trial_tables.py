@@ -38,18 +38,19 @@ _OF_METRICS = ("val_", "view_only_")
 
 
 def results_table(project: Project) -> pd.DataFrame:
-    """One row per trial, in the order of their ids.
+    """One row per trial, in the order of their ids; the columns that matter most are the first.
 
-    Columns: `trial`, `status`, a column for each hyperparameter (with `hp_` before its name where
-    another column has that name, see `hyperparameter_columns`), `score` (the objective at the
-    chosen epoch, averaged over folds), `score_std` (standard deviation over folds), `score_low` and
-    `score_high` (its 95 % interval over folds, `TrialRecord.interval`), `tied_with_best` (whether
-    the trial is statistically tied with the best one, at 5 % for all trials together; empty where
-    that is not known), `p_against_best` (of the corrected resampled t-test against the best one,
-    not corrected for multiple trials), `epoch` (from 0), each validation metric and its `_std`, the
-    view-only baseline of each where it is known (`view_only_...`), `steps_per_epoch` (of the
-    longest fold), `one_step` (whether a batch held all rows that a fold trains on, so that an epoch
-    was one step), `seconds`, `message`.
+    Columns: `rank` (1 is the best completed trial, the first of equals; empty for others), `trial`,
+    `score` (the objective at the chosen epoch, averaged over folds), `score_std` (standard
+    deviation over folds), `tied_with_best` (whether the trial is statistically tied with the best
+    one, at 5 % for all trials together; empty where that is not known), a column for each
+    hyperparameter, those that the search varies first (with `hp_` before its name where another
+    column has that name, see `hyperparameter_columns`), `epoch` (from 0), `status`, `score_low` and
+    `score_high` (the 95 % interval of the score over folds, `TrialRecord.interval`),
+    `p_against_best` (of the corrected resampled t-test against the best one, not corrected for
+    multiple trials), each validation metric and its `_std`, the view-only baseline of each where it
+    is known (`view_only_...`), `steps_per_epoch` (of the longest fold), `one_step` (whether a batch
+    held all rows that a fold trains on, so that an epoch was one step), `seconds`, `message`.
     """
     baseline = project.run.view_only_baseline or {}
     rows = []
@@ -57,18 +58,19 @@ def results_table(project: Project) -> pd.DataFrame:
     columns_of = hyperparameter_columns(project)
     for trial in project.trials:
         tie = compared.get(trial.trial)
-        row: dict[str, object] = {"trial": trial.trial, "status": trial.status}
-        row |= {columns_of[name]: value for name, value in trial.values.items()}
         interval = trial.interval(project.objective.removeprefix("val_"))
-        row |= {
+        row: dict[str, object] = {
+            "trial": trial.trial,
             "score": trial.score,
             "score_std": trial.spread(project.objective.removeprefix("val_")),
+            "tied_with_best": None if tie is None else tie.tied,
+            "epoch": trial.epoch,
+            "status": trial.status,
             "score_low": interval.low,
             "score_high": interval.high,
-            "tied_with_best": None if tie is None else tie.tied,
             "p_against_best": None if tie is None else tie.p_value,
-            "epoch": trial.epoch,
         }
+        row |= {columns_of[name]: value for name, value in trial.values.items()}
         for name, value in trial.metrics.items():
             row |= {name: value, f"{name}_std": trial.spread(name.removeprefix("val_"))}
         row |= {f"view_only_{name.removeprefix('val_')}": v for name, v in baseline.items()}
@@ -77,11 +79,28 @@ def results_table(project: Project) -> pd.DataFrame:
         row["seconds"] = sum(fold.seconds for fold in trial.folds)
         row["message"] = trial.message
         rows.append(row)
-    names = ["trial", "status", "score", "score_std", "score_low", "score_high"]
-    columns = [*names, "tied_with_best", "p_against_best", "epoch"]
+    names = ["trial", "score", "score_std", "tied_with_best", "epoch", "status"]
+    columns = [*names, "score_low", "score_high", "p_against_best"]
     table = pd.DataFrame(rows, columns=None if rows else columns)
     types = {"tied_with_best": "boolean", "p_against_best": "float64", "one_step": "boolean"}
-    return table.astype({name: kind for name, kind in types.items() if name in table})
+    table = table.astype({name: kind for name, kind in types.items() if name in table})
+    lower_is_better = project.run.lower_is_better
+    score = table["score"].astype("float64")
+    table["rank"] = score.rank(method="first", ascending=lower_is_better).astype("Int64")
+    varied_first = sorted(columns_of, key=lambda name: name in fixed_values(project))
+    values = [columns_of[name] for name in varied_first if columns_of[name] in table]
+    first = ["rank", "trial", "score", "score_std", "tied_with_best", *values]
+    rest = [name for name in table if name not in (*first, "message")]
+    return table[[*first, *rest, *(["message"] if rows else [])]]
+
+
+def fixed_values(project: Project) -> dict[str, object]:
+    """The hyperparameters that a search holds fixed, by name."""
+    return {
+        parameter.config.name: parameter.config.value
+        for parameter in project.run.space.values()
+        if parameter.class_name == "Fixed"
+    }
 
 
 def hyperparameter_columns(project: Project, taken: Iterable[str] = ()) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from rust_tuner import __version__
+from rust_tuner.analysis.answer import answer
 from rust_tuner.analysis.reproduction import reproduction
 from rust_tuner.analysis.verdict import summary, warnings_of
 from rust_tuner.files import remove_leftovers, write_text
@@ -19,12 +20,14 @@ from rust_tuner.locks import hold_lock
 from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.records.project import REGIME_1, REGIME_2
 from rust_tuner.report.checklist.claim import write_claim
+from rust_tuner.report.glossary import TERMS
 from rust_tuner.report.page import Room
 from rust_tuner.report.sections.baselines import baselines_section
 from rust_tuner.report.sections.checks import checks_section
 from rust_tuner.report.sections.data import data_section, provenance_section, split_section
 from rust_tuner.report.sections.final import final_section
 from rust_tuner.report.sections.overview import overview_section
+from rust_tuner.report.sections.predicted import predicted_sections
 from rust_tuner.report.sections.published import published_section
 from rust_tuner.report.sections.regimes import regime_section
 from rust_tuner.report.sections.repeats import nested_section, noise_section
@@ -33,7 +36,13 @@ from rust_tuner.report.templating import environment
 REPORT = "report"
 INDEX = "index.html"
 
-# Sorts a table by the column whose heading is clicked; the page is complete without it.
+# A table with more rows shows the first ones, and folds away the whole.
+_LONG_TABLE, _FIRST_ROWS = 40, 10
+# Warnings beyond these, which come first for being the most serious, fold away.
+_SHOWN_WARNINGS = 7
+
+# Sorts a table by the column whose heading is clicked, says where a table goes on to the right,
+# explains a term at the first touch, and unfolds all for printing. The page is whole without it.
 _SCRIPT = """
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => {
@@ -55,6 +64,36 @@ for (const button of document.querySelectorAll("th button")) {
     body.append(...rows);
   });
 }
+const mark = () => {
+  for (const box of document.querySelectorAll(".scroll"))
+    box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 4);
+};
+addEventListener("resize", mark);
+document.addEventListener("toggle", mark, true);
+document.addEventListener("scroll", mark, true);
+mark();
+const tip = document.getElementById("tip");
+const hide = () => { tip.hidden = true; tip.term = null; };
+for (const term of document.querySelectorAll("a.term")) {
+  const meaning = term.title;
+  term.removeAttribute("title");
+  const show = () => { tip.textContent = meaning; tip.hidden = false; };
+  term.addEventListener("pointerenter", event => { if (event.pointerType === "mouse") show(); });
+  term.addEventListener("pointerleave", event => { if (event.pointerType === "mouse") hide(); });
+  term.addEventListener("focus", show);
+  term.addEventListener("blur", hide);
+  term.addEventListener("click", event => {
+    if (event.pointerType === "touch" && tip.term !== term) {
+      event.preventDefault();
+      show();
+      tip.term = term;
+    }
+  });
+}
+document.addEventListener("keydown", event => { if (event.key === "Escape") hide(); });
+addEventListener("beforeprint", () => {
+  for (const item of document.querySelectorAll("main details:not(.menu)")) item.open = true;
+});
 """
 
 
@@ -84,19 +123,38 @@ def write_report(directory: str | Path) -> Path:
 
 def _write(records: StudyRecords, folder: Path) -> Path:
     room = Room(folder)
-    sections = [
-        data_section(records),
-        split_section(records),
-        baselines_section(records, room),
-        regime_section(records.regime_1, REGIME_1, room, noise=records.noise),
-        regime_section(records.regime_2, REGIME_2, room, noise=records.noise),
-        noise_section(records, room),
-        nested_section(records, room),
-        final_section(records, room),
-        published_section(records, room),
-        checks_section(records),
-        provenance_section(records),
+    final = final_section(records, room)
+    rust, cortices, appendix = predicted_sections(records, room)
+    regimes = [
+        regime_section(project, name, room, noise=records.noise)
+        for name, project in ((REGIME_1, records.regime_1), (REGIME_2, records.regime_2))
     ]
+    groups = {
+        "What was predicted": [rust, cortices],
+        "What was searched": [
+            *regimes,
+            final,
+            baselines_section(records, room),
+            noise_section(records, room),
+            nested_section(records, room),
+        ],
+        "What it rests on": [
+            data_section(records),
+            split_section(records),
+            checks_section(records),
+        ],
+        "Appendix": [appendix, published_section(records, room), provenance_section(records)],
+    }
+    warnings = warnings_of(records)
+    start = [("answer", "Answer"), *([("warnings", "Warnings")] if warnings else [])]
+    navigation = [
+        ("Answer", [*start, ("summary", "Results")]),
+        *(
+            (title, [(section.anchor, section.title) for section in sections])
+            for title, sections in groups.items()
+        ),
+    ]
+    navigation[-1][1].extend([("reproduce", "Cite and reproduce"), ("glossary", "Glossary")])
     name = records.directory.resolve().name
     checklists = write_claim(records, room, name=name, version=__version__)
     page = environment().get_template("report.html")
@@ -106,12 +164,18 @@ def _write(records: StudyRecords, folder: Path) -> Path:
         version=__version__,
         num_labels=NUM_LABELS,
         num_cortex_labels=len(CORTEX_LABELS),
+        answer=answer(records),
         summary=summary(records),
         overview=overview_section(records, room),
-        warnings=warnings_of(records),
-        sections=sections,
+        warnings=warnings,
+        groups=navigation,
+        sections=[section for sections in groups.values() for section in sections],
         reproduction=reproduction(records),
         checklists=checklists,
+        terms=TERMS,
+        shown_warnings=_SHOWN_WARNINGS,
+        long=_LONG_TABLE,
+        first=_FIRST_ROWS,
         script=Markup(_SCRIPT),
         script_hash=base64.b64encode(digest).decode(),
     )

@@ -1,5 +1,7 @@
 """The building blocks of the page: sections with tables and figures, and cells as text."""
 
+import dataclasses
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,18 +10,37 @@ from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, FigureBase
 
 from rust_tuner.analysis.columns import Column
 from rust_tuner.analysis.tables import write_table
-from rust_tuner.figures.style import COLUMN_WIDTH, save_figure
+from rust_tuner.figures.style import (
+    BLUE,
+    COLUMN_WIDTH,
+    GREY,
+    MISSING,
+    VERMILION,
+    save_figure,
+)
 from rust_tuner.records.folder import DAMAGED
+from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import short_number
 
 Cell = tuple[str, float | None]
 
 _WIDER = 1.2
 _WHOLE_FOLD = "1 (whole fold)"
+# Colours of figures that the page has its own of in dark mode: the name of its CSS variable.
+_COLOURS = {
+    "#000000": "ink",
+    "#ffffff": "sheet",
+    to_hex(GREY): "figure-grey",
+    MISSING: "figure-missing",
+    to_hex(BLUE): "figure-blue",
+    to_hex(VERMILION): "figure-red",
+}
+_COLOUR = re.compile(rf"(fill|stroke): ({'|'.join(_COLOURS)})\b")
 
 
 @dataclass(frozen=True)
@@ -32,6 +53,7 @@ class Picture:
         alt: what it shows, for readers who cannot see it.
         svg: inline SVG.
         is_wide: whether it is wider than a journal's single column.
+        beside: the same of the 18 labels, which folds away below it; None if there is none.
     """
 
     name: str
@@ -39,6 +61,7 @@ class Picture:
     alt: str
     svg: Markup
     is_wide: bool = False
+    beside: "Picture | None" = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +81,20 @@ class PageTable:
     rows: Sequence[Sequence[Cell]]
     files: Mapping[str, str] = field(default_factory=dict)
     marked: Sequence[str] = ()
+
+    @property
+    def shown(self) -> "PageTable":
+        """The table without columns that have a heading but no text."""
+        kept = [
+            column
+            for column in range(len(self.header))
+            if any(row[column][0] for row in self.rows) or not self.rows
+        ]
+        if len(kept) == len(self.header):
+            return self
+        header = [self.header[column] for column in kept]
+        rows = [[row[column] for column in kept] for row in self.rows]
+        return dataclasses.replace(self, header=header, rows=rows)
 
 
 @dataclass
@@ -91,6 +128,11 @@ class Room:
 
     folder: Path
 
+    @property
+    def study(self) -> Path:
+        """The study's folder, as it was given."""
+        return self.folder.parent
+
     def table(self, name: str, table: pd.DataFrame) -> str:
         """Write a table; returns its path as the page names it."""
         write_table(table, self.folder / "tables" / f"{name}.csv")
@@ -107,8 +149,17 @@ class Room:
         return Picture(name, caption, alt, body, is_wide)
 
 
+def folded(pictures: Sequence[Picture]) -> Picture:
+    """The first picture, with the second one folded away beside it if there is one."""
+    first, *others = pictures
+    return dataclasses.replace(first, beside=others[0] if others else None)
+
+
 def inline_svg(text: str, *, prefix: str) -> Markup:
-    """An SVG file's text as an element of a page; a prefix keeps its ids unique."""
+    """An SVG file's text as an element of a page; a prefix keeps its ids unique.
+
+    Its neutral colours and lines become the page's, so that one drawing serves light and dark.
+    """
     body = text[text.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
@@ -116,6 +167,7 @@ def inline_svg(text: str, *, prefix: str) -> Markup:
     body = re.sub(r'\bid="', f'id="{prefix}-', body)
     body = re.sub(r'href="#', f'href="#{prefix}-', body)
     body = re.sub(r"url\(#", f"url(#{prefix}-", body)
+    body = _COLOUR.sub(lambda match: f"{match[1]}: var(--{_COLOURS[match[2]]})", body)
     return Markup(body)
 
 
@@ -197,6 +249,15 @@ def results(
             header.append("± SD")
     cells = [[cell for column in columns for cell in _cells(column, row)] for row in rows]
     return PageTable(caption, header, cells, files)
+
+
+def cortices_first(columns: Sequence[Column]) -> list[Column]:
+    """Columns in their order, but figures of visible cortices before those of the 18 labels."""
+    ordered = list(columns)
+    for place, (label, cortex) in enumerate(itertools.pairwise(columns)):
+        if cortex.name == label.name.replace(LABEL_SCOPE.metric, CORTEX_SCOPE.metric) != label.name:
+            ordered[place : place + 2] = [cortex, label]
+    return ordered
 
 
 def _cells(column: Column, row: Mapping[Any, Any]) -> list[Cell]:

@@ -2,14 +2,19 @@
 
 import jinja2
 
+from rust_tuner.report.glossary import explained, term_link, terms_in
+
 
 def environment() -> jinja2.Environment:
     """The environment of the templates; an undefined name is an error."""
-    return jinja2.Environment(
+    loaded = jinja2.Environment(
         loader=jinja2.PackageLoader("rust_tuner.report"),
         # Texts for the Markdown template are escaped before they are passed to it.
-        autoescape=jinja2.select_autoescape(["html"]),
+        autoescape=jinja2.select_autoescape(["html", "css"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    loaded.filters["explained"] = explained
+    loaded.globals |= {"term_link": term_link, "terms_in": terms_in}
+    return loaded

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.errors import SearchError
+from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.metrics import macro_aurocs
 from rust_tuner.models.described import ensure_built
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, Metrics, TrainingData
@@ -222,6 +223,9 @@ def run_folds(
     for fold, (training, validation) in enumerate(folds):
         record = store.load(fold) if store is not None else None
         if record is None:
+            # Folds that train one after another may each take hours.
+            if fold:
+                end_if_time_is_up()
             with new_garbage_collected():
                 sizes = batch_sizes(len(training), batch_size, num_steps if keep_running else None)
                 place = FoldPlace(seed, trial, fold)
@@ -250,6 +254,7 @@ def run_folds(
                 if store is not None:
                     store.save(record)
                     on_record()
+                    note_recorded_work()
                 memory = MemoryOf(variables_of(model))
                 if owns_models:
                     memory.release()

@@ -26,6 +26,7 @@ from rust_tuner.errors import (
     TrialError,
 )
 from rust_tuner.files import empty_folder, sha256_of_json, write_json
+from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.code_identity import own_code
 from rust_tuner.models.described import describe_model
@@ -34,6 +35,7 @@ from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.progress import Progress, Silent, Task
 from rust_tuner.records.folds import FoldStore
+from rust_tuner.records.printed_table import PrintedTable
 from rust_tuner.records.project import (
     Project,
     read_out_of_fold,
@@ -213,6 +215,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             SearchError: before any long work, where data, folds and model do not match.
             ResumeError: where the folder contains another search.
             LockedError: where another process searches in the folder.
+            TimeBudgetError: where a time budget is set and spent before the last trial.
         """
         if y is None or isinstance(x, Development | HoldOut):
             development = require_development(x)
@@ -384,8 +387,17 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.progress.recorded(self.project_folder, trial.trial_id)
 
     def results(self) -> pd.DataFrame:
-        """One row per trial; see `records.trial_tables.results_table`."""
-        return results_table(self.project)
+        """One row per trial, in the order of their ids.
+
+        Returns:
+            `rank`, `trial`, `score`, `score_std`, `tied_with_best`, the hyperparameters (those that
+            the search varies first), `epoch`, `status`, `score_low`, `score_high`,
+            `p_against_best`, each validation metric and its `_std`, `view_only_...` for
+            radiographs, `steps_per_epoch`, `one_step`, `seconds` and `message`. Use names, not
+            positions; `records.trial_tables.results_table` explains each. Printed, it shows as many
+            of its first columns as fit, and names the others; a file written from it has all.
+        """
+        return PrintedTable(results_table(self.project))
 
     def history(self) -> pd.DataFrame:
         """Tidy table of every value; see `records.trial_tables.history_table`.
@@ -602,6 +614,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self.progress.recorded(self.project_folder)
             self._retry_first_mistakes()
             while True:
+                ended = sum(t.status != TrialStatus.RUNNING for t in self.oracle.trials.values())
+                if ended < total:
+                    end_if_time_is_up()
                 trial = self.oracle.create_trial(self.tuner_id)
                 if trial.status == TrialStatus.STOPPED:
                     break
@@ -613,6 +628,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 # Epochs that a failed trial left out, or an earlier run trained, count as done.
                 task.skip(per_trial - steps.taken)
                 self.on_trial_end(trial)
+                note_recorded_work()
                 if error is not None:
                     self._end_after_failures(error)
             self.on_search_end()

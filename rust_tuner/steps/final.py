@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from rust_tuner.analysis.study_figures import development_cutoff
 from rust_tuner.data.folds import Folds
-from rust_tuner.data.images import PREPROCESSING
+from rust_tuner.data.images import PREPROCESSING, load_image
+from rust_tuner.data.picture_statistics import picture_statistics
+from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import radiographs_sha256
 from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ResumeError, RustTunerError
@@ -37,8 +39,10 @@ from rust_tuner.records.looks import (
 )
 from rust_tuner.records.model import HyperValues, Weights
 from rust_tuner.records.model_card import CardInput, ModelCard, read_card, write_card
+from rust_tuner.records.novelty import NOVELTY_FILE, write_novelty
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.study import StudyFile, look_refused
+from rust_tuner.steps.novelty import fit_novelty
 from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel
 
 if TYPE_CHECKING:
@@ -205,8 +209,34 @@ def fit_final_model(
         onednn=onednn_enabled(),
         use="research only; not a medical device",
     )
+    # Before the card, without which the model does not count as fitted.
+    _write_novelty(folder, features.values[:, 0], radiographs, card, report)
     write_card(folder, card)
     return folder / MODEL_FILE
+
+
+def _write_novelty(
+    folder: Path,
+    features: npt.NDArray[np.float32],
+    radiographs: Radiographs,
+    card: ModelCard,
+    report: Progress,
+) -> None:
+    """Record how unlike the development images a new image may be."""
+    statistics = []
+    with report.task("picture statistics", len(radiographs)) as task:
+        for path, row in zip(radiographs.images, radiographs.rows, strict=True):
+            size, resize = card.input.image_size, card.input.resize
+            statistics.append(
+                picture_statistics(load_image(path, size=size, resize=resize, row=row))
+            )
+            task.advance()
+    novelty = fit_novelty(
+        features, np.stack(statistics), radiographs.patient_ids, seed=card.seed or 0
+    )
+    (folder / NOVELTY_FILE).unlink(missing_ok=True)
+    if novelty is not None:
+        write_novelty(folder, novelty, model_sha256=card.model_sha256)
 
 
 def assemble(hypermodel: "TransferLearningHyperModel", head: "keras.Model") -> "keras.Model":
@@ -276,6 +306,20 @@ def predict_probabilities(
         for start in starts
     ]
     return np.concatenate(parts).astype(np.float32)
+
+
+def predict_with_features(
+    model: "keras.Model", images: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The backbone's features (n, features) of decoded images, and the probabilities (n, 18).
+
+    Args:
+        model: one that `assemble` built: a feature extractor and a head.
+        images: (n, size, size, 3), as many as fit into memory at once.
+    """
+    _, extractor, head = model.layers
+    features = np.asarray(extractor.predict_on_batch(images))
+    return features.astype(np.float32), predict_probabilities(head, features)
 
 
 def _score_epoch(protocol: Protocol) -> str | int:

@@ -11,55 +11,96 @@ import numpy as np
 import pandas as pd
 
 from rust_tuner.data.images import load_image
+from rust_tuner.data.picture_statistics import picture_statistics
 from rust_tuner.data.row_record import sealed_images
 from rust_tuner.errors import ImageError, SplitError
 from rust_tuner.files import sha256_of_file
 from rust_tuner.labels import CORTICES, NUM_VIEWS, SCORES, VIEWS, decode_probabilities
-from rust_tuner.records.looks import FINAL
+from rust_tuner.records.looks import FINAL, MODEL_FILE
 from rust_tuner.records.model_card import read_card
+from rust_tuner.records.novelty import read_novelty
 from rust_tuner.records.study import StudyFile
-from rust_tuner.steps.final import load_final_model, predict_probabilities
+from rust_tuner.steps.final import (
+    load_final_model,
+    predict_probabilities,
+    predict_with_features,
+)
 
 NOTICE = "Research use only; not a medical device."
 
+_PART = 32
+
 
 def predict_radiographs(
-    model: str | Path, images: Sequence[str | Path], *, pairs: bool = False
+    model: str | Path,
+    images: Sequence[str | Path],
+    *,
+    pairs: bool | Sequence[tuple[int, int]] = False,
 ) -> pd.DataFrame:
     """Read RUST scores from radiographs.
 
     Args:
-        model: `model.keras` of a study, with `model.json` beside it.
-        images: PNG or JPEG files.
-        pairs: whether every two consecutive images are the two views of one visit.
+        model: a study's folder, or its `model.keras`, with `model.json` beside it.
+        images: PNG or JPEG files; `steps.image_list.list_images` lists those of folders and
+            manifests.
+        pairs: which images are the two views of one visit, as pairs of positions; True for every
+            two consecutive images.
 
     Returns:
         One row per image: `image`, `view` and `view_probability`; for each cortex its most likely
         score, that score's normalised probability among the four (`medial_probability`), whether
         the image's view is expected to show the cortex (`medial_shown`), and the four
-        probabilities of the model (`medial_1` to `medial_4`). With `pairs` also `rust_total`
-        (4-16), with each cortex from the view that shows it; missing where the model predicts the
-        same view for both images of a pair.
+        probabilities of the model (`medial_1` to `medial_4`). `distance` says how unlike the
+        development images it is, see `Novelty.distances`; above 1 `unlike` is true. Both are
+        missing for a model without `novelty.npz`. With `pairs` also `pair` (from 1), `rust_total`
+        (4-16), with each cortex from the view that shows it, and `total_missing`, which says why
+        there is no total.
 
     Raises:
-        ImageError: for no images, an odd number of them with `pairs`, or a file that cannot be
-            decoded.
+        ImageError: for no images, an odd number of them with `pairs=True`, or a file that cannot
+            be decoded.
         SplitError: for an image of the hold-out set of the model's study, where this model has not
             looked at that set; only `Study.final` looks at it, and records the look.
         ResumeError: where the model or its record is missing, or they do not match.
     """
     paths = [Path(image) for image in images]
-    if not paths or (pairs and len(paths) % 2):
-        expected = "an even number" if pairs else "at least one"
+    if not paths or (pairs is True and len(paths) % 2):
+        expected = "an even number" if pairs is True else "at least one"
         raise ImageError(f"{len(paths)} images; expected {expected}")
-    card = read_card(Path(model))
-    _refuse_sealed(Path(model), card.model_sha256, paths)
-    size, resize = card.input.image_size, card.input.resize
-    loaded = load_final_model(Path(model), image_size=size)
-    values = np.stack([load_image(path, size=size, resize=resize) for path in paths])
-    answers = predict_probabilities(loaded, values)
-    table = _as_table(paths, answers, card.view_cortices)
-    return _with_totals(table) if pairs else table
+    file = model_file(model)
+    card = read_card(file)
+    _refuse_sealed(file, card.model_sha256, paths)
+    loaded = load_final_model(file, image_size=card.input.image_size)
+    novelty = read_novelty(file, card)
+    answers, distances = [], []
+    # In parts, so that a folder of any size fits into memory.
+    for start in range(0, len(paths), _PART):
+        values = np.stack(
+            [
+                load_image(path, size=card.input.image_size, resize=card.input.resize)
+                for path in paths[start : start + _PART]
+            ]
+        )
+        if novelty is None:
+            answers.append(predict_probabilities(loaded, values))
+            distances.append(np.full(len(values), np.nan))
+        else:
+            features, part = predict_with_features(loaded, values)
+            answers.append(part)
+            statistics = np.stack([picture_statistics(image) for image in values])
+            distances.append(novelty.distances(features, statistics))
+    table = _as_table(paths, np.concatenate(answers), card.view_cortices)
+    table["distance"] = np.concatenate(distances)
+    table["unlike"] = (table["distance"] > 1).astype("boolean").mask(table["distance"].isna())
+    if pairs is True:
+        pairs = [(start, start + 1) for start in range(0, len(table), 2)]
+    return table if pairs is False else _with_totals(table, pairs, card.view_cortices)
+
+
+def model_file(model: str | Path) -> Path:
+    """The file of a model: of a study's folder its final one, anything else as it is."""
+    path = Path(model)
+    return path / FINAL / MODEL_FILE if path.is_dir() else path
 
 
 def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> None:
@@ -112,14 +153,42 @@ def _as_table(
     return pd.DataFrame(rows)
 
 
-def _with_totals(table: pd.DataFrame) -> pd.DataFrame:
-    """Add each pair's total to both of its rows."""
-    totals: list[float] = []
-    for start in range(0, len(table), 2):
-        pair = table.iloc[start : start + 2]
-        scores = [pair.loc[pair[f"{cortex}_shown"], cortex] for cortex in CORTICES]
+def _with_totals(
+    table: pd.DataFrame,
+    pairs: Sequence[tuple[int, int]],
+    view_cortices: Mapping[str, Sequence[str]],
+) -> pd.DataFrame:
+    """Add each pair's total to both of its rows, and the reason where there is none."""
+    groups = list(pairs)
+    paired = {position for pair in pairs for position in pair}
+    singles = [(position,) for position in range(len(table)) if position not in paired]
+    numbers: list[int | None] = [None] * len(table)
+    totals: list[int | None] = [None] * len(table)
+    reasons = [""] * len(table)
+    for number, positions in enumerate([*groups, *singles], start=1):
+        rows = table.iloc[list(positions)]
+        scores = [rows.loc[rows[f"{cortex}_shown"], cortex] for cortex in CORTICES]
         # Of two different views, exactly one shows a cortex; of two equal ones, both or neither.
-        whole = all(len(shown) == 1 for shown in scores)
-        total = float(sum(int(shown.iloc[0]) for shown in scores)) if whole else np.nan
-        totals += [total, total]
-    return table.assign(rust_total=pd.array(totals, dtype="Int64"))
+        is_whole = all(len(shown) == 1 for shown in scores)
+        total = sum(int(shown.iloc[0]) for shown in scores) if is_whole else None
+        reason = "" if is_whole else _why_no_total(rows["view"].tolist(), view_cortices)
+        for position in positions:
+            numbers[position] = number if len(positions) == 2 else None
+            totals[position], reasons[position] = total, reason
+    return table.assign(
+        pair=pd.array(numbers, dtype="Int64"),
+        rust_total=pd.array(totals, dtype="Int64"),
+        total_missing=reasons,
+    )
+
+
+def _why_no_total(views: Sequence[str], view_cortices: Mapping[str, Sequence[str]]) -> str:
+    """Which view is missing, and the cortices that only it shows."""
+    names = {"ap": "AP", "lateral": "lateral"}
+    missing = [view for view in VIEWS if view not in views]
+    hidden = [cortex for view in missing for cortex in view_cortices[view]]
+    both = f"both images look like {names[views[0]]} views, " if len(views) == 2 else ""
+    return (
+        f"{both}no {' or '.join(names[view] for view in missing)} view, which shows "
+        f"{' and '.join(hidden)}"
+    )

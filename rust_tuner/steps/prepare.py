@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rust_tuner.batch_range import BatchSizes
-from rust_tuner.data.folds import make_site_folds, rows_trained_on
+from rust_tuner.data.folds import Folds, folds_asked_for, make_site_folds, rows_trained_on
 from rust_tuner.data.images import check_content
 from rust_tuner.data.label_warnings import require_different_scores, split_warnings
 from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.split_file import SPLIT_FILE, load_or_make_split
-from rust_tuner.data.splits import Development
+from rust_tuner.data.splits import Development, HoldOut
 from rust_tuner.errors import SplitError
 from rust_tuner.models.weights import check_architecture, find_local_weights
 from rust_tuner.progress import Progress
@@ -18,6 +18,7 @@ from rust_tuner.protocol import Protocol
 from rust_tuner.records.model import Weights
 from rust_tuner.records.split import split_sha256
 from rust_tuner.records.study import StudyFile
+from rust_tuner.steps.small_data import Need, notes, require_enough
 
 _WARNINGS_SHOWN = 3
 
@@ -28,6 +29,7 @@ def write_study_file(
     *,
     manifest: Path,
     protocol: Protocol,
+    needs: Sequence[Need],
     progress: Progress,
 ) -> BatchSizes | None:
     """Check radiographs and weights, make the split and write `study.json`; the lock must be held.
@@ -37,6 +39,7 @@ def write_study_file(
         radiographs: all of them.
         manifest: where they were read from.
         protocol: the study's choices.
+        needs: the cross-validations of the next steps, for which there must be enough patients.
         progress: where to report.
 
     Returns:
@@ -52,6 +55,7 @@ def write_study_file(
     if weights is not None:
         check_architecture(weights)
     require_different_scores(radiographs)
+    require_enough(radiographs, protocol, needs)
     if protocol.folds_by == "site":
         # Faults are reported now, not when the first search begins.
         make_site_folds(radiographs)
@@ -64,6 +68,9 @@ def write_study_file(
     )
     say_warnings(progress, split_warnings(development.radiographs, holdout.radiographs))
     sizes = _say_batch_sizes(development, protocol, progress)
+    with contextlib.suppress(SplitError):
+        folds = folds_asked_for(development, protocol, protocol.num_folds)
+        say_small_data(progress, development, holdout, protocol, folds)
     file.create(
         radiographs,
         development.radiographs,
@@ -74,6 +81,18 @@ def write_study_file(
         weights=None if weights is None else Weights.of(weights.to_json()),
     )
     return sizes
+
+
+def say_small_data(
+    progress: Progress,
+    development: Development,
+    holdout: HoldOut | None,
+    protocol: Protocol,
+    folds: Folds | int,
+) -> None:
+    """Say what the hold-out set will tell, and what a search can resolve."""
+    for note in notes(development, holdout, protocol, folds):
+        progress.say(f"note: {note}")
 
 
 def say_warnings(progress: Progress, warnings: Sequence[str]) -> None:

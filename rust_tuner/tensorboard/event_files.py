@@ -5,7 +5,7 @@ content belongs to `logs`.
 """
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,22 +59,30 @@ def text(tag: str, words: str) -> Summary:
     return text_pb(tag, words)
 
 
-def experiment(space: Mapping[str, Any], metrics: Mapping[str, str], seconds: float) -> Summary:
-    """What a search varies, over which domains, and what it measures.
+def experiment(
+    spaces: Sequence[Mapping[str, Any]], metrics: Mapping[str, str], seconds: float
+) -> Summary:
+    """What searches vary, over which domains, and what they measure.
 
     Args:
-        space: the `space` of a run manifest: KerasTuner's hyperparameters by name.
+        spaces: the `space` of the run manifest of each search: KerasTuner's hyperparameters by
+            name.
         metrics: tag of each metric -> what it is.
-        seconds: when it began.
+        seconds: when the first one began.
     """
-    names = [item["config"]["name"] for item in space.values()]
-    hyperparameters = [
-        # One that is declared under several conditions has no single domain.
-        summary_v2.HParam(name, _domain(item) if names.count(name) == 1 else None)
-        for name, item in zip(names, space.values(), strict=True)
-    ]
+    items: dict[str, list[Mapping[str, Any]]] = {}
+    # One that a search declares under several conditions has no single domain.
+    without_domain = set()
+    for space in spaces:
+        names = [item["config"]["name"] for item in space.values()]
+        without_domain |= {name for name in names if names.count(name) > 1}
+        for name, item in zip(names, space.values(), strict=True):
+            items.setdefault(name, []).append(item)
     return summary_v2.hparams_config_pb(
-        {hyperparameter.name: hyperparameter for hyperparameter in hyperparameters}.values(),
+        [
+            summary_v2.HParam(name, None if name in without_domain else _common_domain(declared))
+            for name, declared in items.items()
+        ],
         [
             summary_v2.Metric(
                 tag, display_name=tag, description=what, dataset_type=summary_v2.Metric.VALIDATION
@@ -109,6 +117,36 @@ def session_end(seconds: float, *, is_success: bool) -> Summary:
     return summary
 
 
+def _common_domain(items: Sequence[Mapping[str, Any]]) -> Any:
+    """The domain that holds those of a hyperparameter in every search; None for an unknown kind."""
+    domains = [_domain(item) for item in items]
+    if any(domain is None for domain in domains):
+        return None
+    if len({repr(domain) for domain in domains}) == 1:
+        return domains[0]
+    # An interval of one point is a value like those of a discrete domain.
+    values = [
+        value
+        for domain in domains
+        for value in (
+            domain.values
+            if isinstance(domain, summary_v2.Discrete)
+            else (domain.min_value, domain.max_value)
+        )
+    ]
+    is_listed = all(
+        isinstance(domain, summary_v2.Discrete) or domain.min_value == domain.max_value
+        for domain in domains
+    )
+    kinds = {bool if isinstance(v, bool) else str if isinstance(v, str) else float for v in values}
+    if len(kinds) > 1:
+        return None
+    if is_listed or kinds != {float}:
+        kind = kinds.pop()
+        return summary_v2.Discrete(sorted({kind(value) for value in values}))
+    return summary_v2.RealInterval(float(min(values)), float(max(values)))
+
+
 def _domain(item: Mapping[str, Any]) -> Any:
     """The domain of a KerasTuner hyperparameter, None for an unknown kind."""
     config = item["config"]
@@ -124,8 +162,7 @@ def _domain(item: Mapping[str, Any]) -> Any:
         case "Fixed" if isinstance(config["value"], str | bool):
             return summary_v2.Discrete([config["value"]])
         case "Fixed":
-            # An interval of one point: TensorBoard hides values outside a discrete domain, and for
-            # several searches together it uses the domains of only one.
+            # An interval of one point, since TensorBoard hides values outside a discrete domain.
             return summary_v2.RealInterval(float(config["value"]), float(config["value"]))
     return None
 

@@ -5,6 +5,9 @@
                                                    figures (HParams), its curves averaged over folds
     STUDY/tensorboard/regime_1/trial_0000/fold_0/  the curves of a fold
 
+TensorBoard takes the space and the metrics from one search, whichever it finds first, and shows no
+other hyperparameter. Each search in a study's logs therefore declares those of all of them.
+
 An event file is written atomically, and its name contains the hash of the records that it shows.
 The logs therefore depend only on the records: existing files are not written again, files without a
 record are removed, and a search that was killed and resumed, however often, has the same logs as
@@ -13,6 +16,7 @@ one that was not. The bytes of a file are built by `event_files`.
 
 import contextlib
 import importlib.util
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -30,13 +34,14 @@ from rust_tuner.progress import Progress, Silent, Task
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.folds import FoldHead
 from rust_tuner.records.project import read_project
-from rust_tuner.records.run import RUN_FILE, RunManifest, read_run
+from rust_tuner.records.run import RUN_FILE, RunManifest, read_run, run_if_whole
 from rust_tuner.records.trial_tables import SPLITS
 from rust_tuner.records.trials import TrialRecord, read_trial
 
 LOGS = "tensorboard"
 
-_FORMAT = 1
+_EVENTS = "events.out.tfevents"
+_FORMAT = 2
 _LONGEST_WAIT = 60.0
 
 # The event files of a run: name -> function that makes its content.
@@ -76,11 +81,11 @@ def write_logs(directory: str | Path) -> Path:
     require_tensorboard()
     folder = Path(directory)
     if (folder / RUN_FILE).is_file():
-        logs = folder.parent / LOGS / folder.name
-        _write(_Search(folder, logs, folder.name))
-        return logs
+        search = _Search(folder, folder.parent / LOGS, folder.name)
+        _write(search)
+        return search.folder
     for name, project in read_study(folder).projects.items():
-        _write(_Search(project.folder, folder / LOGS / name, name))
+        _write(_Search(project.folder, folder / LOGS, name))
     return folder / LOGS
 
 
@@ -123,7 +128,7 @@ class TensorBoardLogs:
         name = project.name
         with contextlib.suppress(ValueError):
             name = project.resolve().relative_to(self._directory.resolve()).as_posix()
-        _write(_Search(project, self._directory / LOGS / name, name), trial)
+        _write(_Search(project, self._directory / LOGS, name), trial)
         self._progress.recorded(project, trial)
 
 
@@ -133,7 +138,7 @@ class _Search:
 
     Attributes:
         project: its project folder.
-        logs: the folder of its logs.
+        logs: the folder of the logs of all searches of its study.
         name: its name, unique in its study.
     """
 
@@ -141,10 +146,15 @@ class _Search:
     logs: Path
     name: str
 
+    @property
+    def folder(self) -> Path:
+        """The folder of its own logs."""
+        return self.logs / self.name
+
 
 def _write(search: _Search, trial: str | None = None) -> None:
     """Update the logs of one trial, or of all trials, from the records."""
-    with hold_lock(search.logs, "writing TensorBoard logs", wait=_LONGEST_WAIT):
+    with _locked(search):
         trials: Iterable[TrialRecord]
         if trial is None:
             project = read_project(search.project)
@@ -153,15 +163,37 @@ def _write(search: _Search, trial: str | None = None) -> None:
             run = read_run(search.project)
             trial_folder = search.project / f"trial_{trial}"
             trials = [read_trial(trial_folder, objective=run.objective.name)]
-        runs = {search.logs: _search_run(search, run)}
+        runs: dict[Path, _Run] = {}
         for record in trials:
             runs |= _trial_runs(search, run, record)
         for folder, files in runs.items():
             _settle(folder, files)
-        whole = search.logs if trial is None else search.logs / f"trial_{trial}"
+        whole = search.folder if trial is None else search.folder / f"trial_{trial}"
         for folder in sorted(whole.rglob("*/"), reverse=True):
             if folder not in runs:
                 shutil.rmtree(folder)
+    declared = _logged_searches(search) | {search: run}
+    files = _experiment(declared)
+    for other in declared:
+        with _locked(other):
+            _settle(other.folder, files)
+
+
+def _locked(search: _Search) -> AbstractContextManager[None]:
+    return hold_lock(search.folder, "writing TensorBoard logs", wait=_LONGEST_WAIT)
+
+
+def _logged_searches(search: _Search) -> dict[_Search, RunManifest]:
+    """The searches of the same study that have logs and can be read."""
+    found = {}
+    for folder, subfolders, _ in os.walk(search.logs):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("trial_"))
+        name = Path(folder).relative_to(search.logs).as_posix()
+        project = search.logs.parent / name
+        run = run_if_whole(project)
+        if run is not None:
+            found[_Search(project, search.logs, name)] = run
+    return found
 
 
 def _settle(folder: Path, files: _Run) -> None:
@@ -175,9 +207,27 @@ def _settle(folder: Path, files: _Run) -> None:
             path.unlink()
 
 
-def _search_run(search: _Search, run: RunManifest) -> _Run:
+def _experiment(declared: Mapping[_Search, RunManifest]) -> _Run:
+    """The file that declares what all searches vary and measure; each of them gets the same."""
+    in_order = sorted(declared, key=lambda search: search.name)
+    runs = [declared[search] for search in in_order]
+    spaces = [{name: item.to_json() for name, item in run.space.items()} for run in runs]
+    metrics: dict[str, str] = {}
+    for run in runs:
+        metrics |= _metrics(run)
+    began = min((search.project / RUN_FILE).stat().st_mtime for search in in_order)
+
+    def content() -> bytes:
+        from rust_tuner.tensorboard import event_files
+
+        experiment = event_files.experiment(spaces, metrics, began)
+        return event_files.event_file([event_files.Moment(began, 0, experiment)])
+
+    return {_name(0, {"spaces": spaces, "metrics": metrics}): content}
+
+
+def _metrics(run: RunManifest) -> dict[str, str]:
     objective = run.objective.name
-    space = {name: parameter.to_json() for name, parameter in run.space.items()}
     measured = [objective, *(name for name in _view_only(run) if name != objective)]
     score = "averaged over the folds, at the epoch of the score"
     metrics = {
@@ -186,19 +236,11 @@ def _search_run(search: _Search, run: RunManifest) -> _Run:
     metrics[f"{objective}_std"] = "standard deviation over the folds, at the epoch of the score"
     for name in _view_only(run):
         metrics[_view_only_tag(name)] = "what a predictor that knows only the view would score"
-
-    def content() -> bytes:
-        from rust_tuner.tensorboard import event_files
-
-        began = (search.project / RUN_FILE).stat().st_mtime
-        experiment = event_files.experiment(space, metrics, began)
-        return event_files.event_file([event_files.Moment(began, 0, experiment)])
-
-    return {_name(0, {"space": space, "metrics": metrics}): content}
+    return metrics
 
 
 def _trial_runs(search: _Search, run: RunManifest, trial: TrialRecord) -> dict[Path, _Run]:
-    folder = search.logs / f"trial_{trial.trial}"
+    folder = search.folder / f"trial_{trial.trial}"
     runs = {folder: _trial_run(search, run, trial)}
     for fold in trial.folds:
         curves = {"training": fold.training, "validation": fold.validation}
@@ -339,4 +381,4 @@ def _view_only_tag(name: str) -> str:
 def _name(order: int, content: Mapping[str, Any]) -> str:
     """Name of an event file; TensorBoard reads those of a run in the order of their names."""
     digest = sha256_of_json({"format": _FORMAT, "told": content})
-    return f"events.out.tfevents.{order}.{digest[:16]}"
+    return f"{_EVENTS}.{order}.{digest[:16]}"

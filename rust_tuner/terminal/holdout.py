@@ -1,5 +1,6 @@
 """The hold-out set on the terminal: figures with intervals, and the number of looks."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -22,7 +23,9 @@ from rust_tuner.scope import AUROCS, SCOPES
 from rust_tuner.terminal.table import plain_table
 from rust_tuner.words import figure_name
 
-_NO_INTERVAL = "no interval"
+# Marks a figure without an interval.
+_NO_INTERVAL = "*"
+_PATIENTS = re.compile(r"(?P<number>\d+) patients? (?P<of_what>.*)")
 _ESTIMATE = "An estimate: no training or choice used these patients."
 _ANSWERS = {
     "above": "yes",
@@ -98,8 +101,9 @@ def _labels_table(
     table = plain_table(
         f"{title}: probabilities of the labels{counted if is_first else ''}", "\n".join(lines)
     )
-    for name in ("", *(scope.short for scope in SCOPES)):
-        table.add_column(name)
+    table.add_column("", no_wrap=False)
+    for scope in SCOPES:
+        table.add_column(scope.short)
     for name in (*_PUBLISHED, *_MORE_OF_LABELS):
         cells = [_of_figure(figures, name, of) for of in (scope.key for scope in SCOPES)]
         if any(cells):
@@ -184,7 +188,7 @@ def _of_figure(
     if not pd.isna(row["low"]):
         text += f" ({row['low']:z.{digits}f} to {row['high']:z.{digits}f})"
     elif row["reason"]:
-        text += f" ({_NO_INTERVAL})"
+        text += f" {_NO_INTERVAL}"
     if counts and not pd.isna(row["defined"]) and row["defined"] < row["total"]:
         text += f"\n{row['defined']} of {row['total']}"
     return text
@@ -197,10 +201,24 @@ def _brackets(figures: pd.DataFrame, groups: Sequence[str], names: Sequence[str]
     lines = []
     if shown["low"].notna().any():
         lines.append("In brackets: 95 % interval over patients.")
-    for reason, rows in shown[shown["reason"].astype(bool)].groupby("reason", sort=False):
-        titles = dict.fromkeys(_named(name) for name in rows["figure"] if name in _SHOWN)
-        lines.append(f"No interval for {', '.join(titles)}: {reason}.")
+    # Reasons that differ in the number of patients only are one note.
+    notes: dict[str, tuple[list[str], list[int]]] = {}
+    for row in shown[shown["reason"].astype(bool)].to_dict("records"):
+        counted = _PATIENTS.fullmatch(row["reason"])
+        reason = counted["of_what"] if counted else row["reason"]
+        titles, counts = notes.setdefault(reason, ([], []))
+        titles.append(_named(row["figure"]))
+        counts += [int(counted["number"])] if counted else []
+    for reason, (titles, counts) in notes.items():
+        told = f"{_range(counts)} {reason}" if counts else reason
+        lines.append(f"{_NO_INTERVAL} No interval for {', '.join(dict.fromkeys(titles))}: {told}.")
     return lines
+
+
+def _range(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    number = str(low) if low == high else f"{low} to {high}"
+    return f"{number} patient" if number == "1" else f"{number} patients"
 
 
 def _named(figure: str) -> str:

@@ -1,19 +1,17 @@
 """Nested cross-validation and noise floor on the terminal: tables and status lines."""
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from rust_tuner.analysis.columns import outer_columns
+from rust_tuner.analysis.columns import NOISE_COLUMNS, SUMMARY_COLUMNS, outer_columns
 from rust_tuner.analysis.nested import (
     SUMMARY_CAPTION,
-    SUMMARY_NAMES,
     outer_table,
     stability_table,
     summary_table,
@@ -28,7 +26,6 @@ from rust_tuner.scope import SCOPES
 from rust_tuner.terminal.table import add_results, four_digits, mean_and_spread, plain_table
 
 _HEADERS = {scope.metric: f"AUROC, {scope.short}" for scope in SCOPES}
-_KINDS = {"seed": "seeds", "assignment": "assignments"}
 _SEVERAL_SHOWN = 3
 _SIGNED = ("optimism", "gap")
 
@@ -54,7 +51,7 @@ def _chosen_table(nested: Nested) -> Table:
         "Values that were each chosen once are counted together. Epochs count from 0.",
     )
     table.add_column("hyperparameter")
-    table.add_column("value: outer folds", overflow="fold")
+    table.add_column("value: outer folds", no_wrap=False)
     for name, rows in stability_table(nested).groupby("hyperparameter", sort=False):
         often = rows[rows["times"] > 1].to_dict("records")
         parts = [f"{four_digits(row['value'])}: {row['times']}" for row in often]
@@ -75,14 +72,11 @@ def _summary_table(nested: Nested) -> Table:
         f"{nested.summary.patients} patients\nthe searches maximise {nested.run.objective}",
         SUMMARY_CAPTION,
     )
-    table.add_column("")
-    for figure in FIGURES:
-        table.add_column(_HEADERS[figure], overflow="fold")
-    summary = summary_table(nested)
-    for what, title in SUMMARY_NAMES.items():
-        rows = summary[summary["what"] == what].to_dict("records")
-        cells = (_with_interval(row, signed=what in _SIGNED) for row in rows)
-        table.add_row(title, *cells)
+    rows = summary_table(nested).to_dict("records")
+    for row in rows:
+        if row["what"] in _SIGNED:
+            row["value"] = mean_and_spread(row["value"], signed=True)
+    add_results(table, rows, SUMMARY_COLUMNS)
     return table
 
 
@@ -101,19 +95,8 @@ def noise_table(floor: NoiseFloor) -> Group:
             title += f": trial {run.trial} of {run.regime} repeated\n{values}"
         is_last = metric == METRICS_REPEATED[-1]
         table = plain_table(title, NOISE_CAPTION if is_last else "")
-        for name in ("", "repeats", "mean", "SD", "95 % range", "difference"):
-            table.add_column(name, no_wrap=not name)
-        for row in spread[spread["metric"] == metric].to_dict("records"):
-            table.add_row(
-                _KINDS[row["kind"]],
-                str(row["repeats"]),
-                mean_and_spread(row["mean"]),
-                "-" if pd.isna(row["std"]) else f"{row['std']:.4f}",
-                _range(row["low"], row["high"]),
-                mean_and_spread(row["difference"]),
-            )
-        score = mean_and_spread(run.selection_score[metric])
-        table.add_row("selection score", "", score, *[""] * 3)
+        rows = spread[spread["metric"] == metric].to_dict("records")
+        add_results(table, [*rows, _selection_row(run.selection_score[metric])], NOISE_COLUMNS)
         parts.append(table)
     return Group(*parts)
 
@@ -207,10 +190,7 @@ def _time_left(nested: Nested) -> str:
     return f", about {duration(seconds / ended * (total - ended))} left"
 
 
-def _with_interval(row: Mapping[Hashable, Any], *, signed: bool) -> str:
-    text = mean_and_spread(row["value"], row["std"], signed=signed)
-    return text if pd.isna(row["low"]) else f"{text} ({_range(row['low'], row['high'])})"
-
-
-def _range(low: float, high: float) -> str:
-    return "-" if pd.isna(low) else f"{low:.3f}-{high:.3f}"
+def _selection_row(score: float | None) -> dict[Hashable, Any]:
+    """The score of the trial that was repeated, below its repeats."""
+    row: dict[Hashable, Any] = dict.fromkeys((column.name for column in NOISE_COLUMNS), "")
+    return row | {"kind": "selection score", "mean": score}

@@ -1,7 +1,6 @@
-"""Searches, first models, plans and predictions on the terminal: a table each."""
+"""Searches, first models and plans on the terminal: a table each."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 from rich.table import Table
@@ -10,11 +9,14 @@ from rust_tuner.analysis.against_view import standings
 from rust_tuner.analysis.columns import baseline_columns, trial_columns
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.analysis.verdict import SEARCH_NAMES
-from rust_tuner.labels import CORTICES
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import suggested_backbone
 from rust_tuner.records.project import Project
-from rust_tuner.records.trial_tables import hyperparameter_columns, results_table
+from rust_tuner.records.trial_tables import (
+    fixed_values,
+    hyperparameter_columns,
+    results_table,
+)
 from rust_tuner.scope import CORTEX_SCOPE, SCOPES
 from rust_tuner.steps.plan import PlannedStep
 from rust_tuner.terminal.table import WHOLE_FOLD, add_results, four_digits, plain_table
@@ -34,7 +36,7 @@ def best_trials_table(project: Project, count: int = _BEST_SHOWN) -> Table:
     done = results[results["status"] == "COMPLETED"]
     best = done.sort_values("score", ascending=False, kind="stable").head(count)
     completed = [trial for trial in project.trials if trial.status == "COMPLETED"]
-    fixed = _fixed_values(project)
+    fixed = fixed_values(project)
     names = [name for name in (completed[0].values if completed else {}) if name not in fixed]
     columns_of = hyperparameter_columns(project)
     metrics = [name for name in (completed[0].metrics if completed else {}) if name in _SHORT]
@@ -124,14 +126,6 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
     return "\n".join(lines)
 
 
-def _fixed_values(project: Project) -> dict[str, object]:
-    return {
-        parameter.config.name: parameter.config.value
-        for parameter in project.run.space.values()
-        if parameter.class_name == "Fixed"
-    }
-
-
 def baselines_table(results: pd.DataFrame, objective: str) -> Table:
     """The first models side by side, with chance and the view-only baseline."""
     suggested = suggested_backbone(results, objective)
@@ -152,33 +146,15 @@ def plan_table(steps: Sequence[PlannedStep]) -> Table:
     """The steps of a study, and about how long each takes."""
     table = plain_table(
         "Plan",
-        "Times are rough, for steps that have not been started; finished steps are skipped.",
+        "Times follow from a few steps on this machine, and are revised after each step. Those of "
+        "Regime II and the final model depend on the batch size that Regime I finds best.",
     )
     table.add_column("step")
-    table.add_column("what", overflow="fold")
+    table.add_column("what", no_wrap=False)
     table.add_column("about", justify="right")
     for step in steps:
-        table.add_row(step.name, step.what, duration(step.seconds))
+        about = "done" if step.done == 1 else duration(step.seconds_left)
+        table.add_row(step.name, step.what, about)
     table.add_section()
-    table.add_row("all", "", duration(sum(step.seconds for step in steps)))
-    return table
-
-
-def predictions_table(predictions: pd.DataFrame) -> Table:
-    """One row per image: the view, and the scores of the cortices that it shows."""
-    table = plain_table(
-        "RUST scores", "Most likely score (its probability) of each cortex that the view shows."
-    )
-    totals = "rust_total" in predictions
-    for name in ("image", "view", *CORTICES, *(["RUST"] if totals else [])):
-        table.add_column(name, overflow="fold")
-    for row in predictions.to_dict("records"):
-        scores = (
-            f"{row[name]} ({row[f'{name}_probability']:.2f})" if row[f"{name}_shown"] else "-"
-            for name in CORTICES
-        )
-        cells = [Path(row["image"]).name, f"{row['view']} ({row['view_probability']:.2f})", *scores]
-        if totals:
-            cells.append("-" if pd.isna(row["rust_total"]) else str(row["rust_total"]))
-        table.add_row(*cells)
+    table.add_row("all", "", duration(sum(step.seconds_left for step in steps)))
     return table

@@ -79,6 +79,7 @@ def test_the_spread_is_that_of_the_repeats(folder):
         assert row["difference"] > 2.7 * row["std"]
 
 
+@pytest.mark.slow
 def test_the_ranges_hold_what_they_promise_in_a_simulation():
     rng = np.random.default_rng(0)
     inside, near, covered = [], [], []

@@ -88,7 +88,7 @@ def test_the_nested_estimate_stands_in_the_summary_with_the_gap(study):
 def test_a_nested_cross_validation_that_is_not_finished_is_said(tmp_path):
     write_nested(tmp_path / "nested", finished=1)
     (line,) = warned(tmp_path, "Nested cross-validation is not finished")
-    assert line.endswith("1 of 3 outer folds.")
+    assert line.endswith(f"1 of 3 outer folds. To resume it: rust-tuner nested {tmp_path}")
     assert "Tuning" not in " ".join(row.what for row in summary(read_study(tmp_path)).rows)
 
 
@@ -161,7 +161,7 @@ def test_a_sealed_hold_out_set_is_said(study):
 
 def test_labels_with_few_positives_are_named(study):
     (line,) = warned(study, "fewer than 10 positives")
-    assert "posterior_2 (3)" in line
+    assert "posterior cortex, score 2 (3)" in line
 
 
 def test_an_unfinished_search_and_its_failures_are_said(tmp_path):
@@ -173,12 +173,21 @@ def test_an_unfinished_search_and_its_failures_are_said(tmp_path):
         score=None,
         best_step=None,
     )
-    assert warned(tmp_path, "not finished") == ["Regime I is not finished: 3 of 100 trials."]
+    assert warned(tmp_path, "not finished") == [
+        f"Regime I is not finished: 3 of 100 trials. To resume it: rust-tuner regime1 {tmp_path}"
+    ]
     (line,) = warned(tmp_path, "failed")
     assert "1 of 100 trials failed" in line
     assert line.endswith("such as 0001 (TrialError: the loss is not finite).")
     (line,) = warned(tmp_path, "Not run yet")
-    assert line.endswith("First models, Regime II, The tuned model's cross-validation, The checks.")
+    steps = {
+        "First models": "baselines",
+        "Regime II": "regime2",
+        "The tuned model's cross-validation": "final",
+        "The checks": "check",
+    }
+    told = ", ".join(f"{name} (rust-tuner {step} {tmp_path})" for name, step in steps.items())
+    assert line == f"Not run yet: {told}."
 
 
 @pytest.mark.parametrize(

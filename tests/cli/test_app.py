@@ -14,14 +14,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from command import run
+from report_studies import write_project
 
 from rust_tuner import Protocol, Study, __version__
+from rust_tuner.analysis.against_view import standings
 from rust_tuner.analysis.study_figures import find_figure, holdout_figures
 from rust_tuner.files import read_json
+from rust_tuner.labels import encode
 from rust_tuner.metrics.figure import CORTEX_GROUP
+from rust_tuner.protocol import ANATOMICAL_VIEWS
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.project import read_project
 
@@ -38,7 +43,7 @@ COMMANDS = (
         "nested",
         "noise",
     ),
-    *("check", "final", "study", "status", "export", "report", "tensorboard", "predict"),
+    *("check", "final", "study", "status", "export", "report", "watch", "tensorboard", "predict"),
 )
 
 
@@ -65,7 +70,7 @@ def prepared(tmp_path, phantom_manifest, tiny_protocol):
             "",
             [
                 *COMMANDS,
-                "study, or prepare, baselines, regime1, regime2, final",
+                "study, or prepare, regime1, regime2, final, report and baselines",
                 "Research use only",
             ],
         ),
@@ -188,11 +193,13 @@ def test_prepare_takes_every_choice_and_says_how_much_is_sealed(tmp_path, phanto
     study = tmp_path / "study"
     options = ["--protocol", "clinical", "--views", "published", "--weights", "random"]
     options += ["--seed", 3, "--holdout-fraction", 0.25, "--image-size", 80]
+    options += ["--folds", 3]
     result = run("prepare", study, "--manifest", phantom_manifest, *options)
     assert re.search(r"is prepared: \d+ radiographs of 9 patients", result.stderr)
     assert f"next: rust-tuner regime1 {study}" in result.stderr
     expected = Protocol.clinical(
         seed=3,
+        num_folds=3,
         weights="random",
         holdout_fraction=0.25,
         image_size=80,
@@ -204,7 +211,8 @@ def test_prepare_takes_every_choice_and_says_how_much_is_sealed(tmp_path, phanto
 
 def test_a_preset_changes_only_what_the_presets_differ_in(tmp_path, phantom_manifest):
     study = tmp_path / "study"
-    run("prepare", study, "--manifest", phantom_manifest, "--seed", 3, "--protocol", "clinical")
+    options = ["--seed", 3, "--folds", 3, "--protocol", "clinical"]
+    run("prepare", study, "--manifest", phantom_manifest, *options)
     run("prepare", study, "--protocol", "clinical")
     result = run("prepare", study, "--protocol", "study", code=1)
     assert "objective: was val_cortex_auroc, is val_auroc" in result.stderr
@@ -228,6 +236,48 @@ def test_export_writes_the_best_of_regime_2(tmp_path, finished_study, suffix):
     assert written["score"] == best.score
     told = f"trial {best.trial}: val_auroc {best.score:.4f}, a selection score -> {target}"
     assert told in result.stderr
+
+
+def test_export_says_what_the_view_alone_scores_and_warns_below_it(tmp_path, finished_study):
+    result = run("export", finished_study.directory, tmp_path / "best.json")
+    project = read_project(finished_study.directory / "regime_2")
+    for item in standings(project):
+        known = project.run.view_only[f"val_{item.metric}"]
+        assert f"val_{item.metric} of the view alone {known:.4f}" in result.stderr
+        assert (f"WARNING: {item.doubt}" in result.stderr) == bool(item.doubt)
+
+
+def test_export_of_a_search_without_views_says_nothing_about_them(tmp_path):
+    write_project(tmp_path / "mine", [{"units": 3}], view_only={}, metrics=("auroc",))
+    result = run("export", tmp_path / "mine", tmp_path / "best.json")
+    assert "view" not in result.stderr
+
+
+def test_predict_prints_its_table_also_with_a_file(tmp_path, monkeypatch):
+    from rust_tuner.steps import predict as inference
+
+    for view in ("ap", "lat"):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / f"017_{view}.png").write_bytes(b"")
+
+    def predict_radiographs(model, images, *, pairs):
+        assert [path.name for path in images] == ["017_ap.png", "017_lat.png"]
+        assert list(pairs) == [(0, 1)]
+        answers = 0.05 + 0.9 * encode(["ap", "lateral"], [[1, 2, 3, 4]] * 2)
+        table = inference._as_table(images, answers, ANATOMICAL_VIEWS)
+        table = table.assign(distance=0.5, unlike=pd.array([False] * 2, dtype="boolean"))
+        return inference._with_totals(table, pairs, ANATOMICAL_VIEWS)
+
+    monkeypatch.setattr(inference, "predict_radiographs", predict_radiographs)
+    monkeypatch.setattr("rust_tuner.records.model_card.read_card", lambda file: None)
+    monkeypatch.setattr("rust_tuner.records.novelty.read_novelty", lambda file, card: None)
+    monkeypatch.setattr("rust_tuner.cli.app.start_tensorflow", lambda: None)
+    result = run("predict", "STUDY", tmp_path / "images", "--csv", tmp_path / "scores.csv")
+    assert "RUST scores" in result.stdout
+    assert "Pairs of views: 1 by name; such as 017_ap.png with 017_lat.png." in result.stdout
+    table = pd.read_csv(tmp_path / "scores.csv")
+    assert table["rust_total"].tolist() == [10, 10]
+    assert table.columns[-1] == "total_missing"
 
 
 def test_export_takes_regime_1_where_that_is_all_and_a_project_folder(tmp_path, finished_copy):

@@ -48,6 +48,7 @@ def test_a_planted_leak_is_found_by_prepare_and_check_alone(tmp_path, radiograph
     assert "patient somebody else" in page
 
 
+@pytest.mark.slow
 def test_a_clean_study_raises_no_alarm(tmp_path, radiographs, tiny_protocol):
     study = tmp_path / "study"
     Study(study, radiographs, tiny_protocol).prepare()

@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from command import run
+from stand_ins import backbone_stand_in
 
 from rust_tuner import Protocol, Study
 from rust_tuner.files import read_json
@@ -74,7 +76,8 @@ def test_final_looks_once_and_then_shows_what_it_found(final_copy, phantom_manif
 
 
 def test_final_before_the_searches_is_refused_with_what_to_do(tmp_path, phantom_manifest):
-    run("prepare", tmp_path / "study", "--manifest", phantom_manifest, "--weights", "random")
+    options = ["--weights", "random", "--folds", 3]
+    run("prepare", tmp_path / "study", "--manifest", phantom_manifest, *options)
     refused = run("final", tmp_path / "study", code=1)
     assert "regime_2 has not been run; run it first" in " ".join(refused.stderr.split())
 
@@ -119,6 +122,8 @@ def test_a_study_on_a_prepared_folder_uses_the_weights_that_are_asked_for(
 ):
     monkeypatch.setenv("RUST_TUNER_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RUST_TUNER_WEIGHTS", raising=False)
+    # Which weights are used does not depend on what the end-to-end model trains.
+    monkeypatch.setattr("rust_tuner.models.architectures.build_backbone", backbone_stand_in)
     study = tmp_path / "study"
     protocol = Protocol.study(
         image_size=75,
@@ -175,15 +180,27 @@ def test_logs_without_their_package_are_refused_before_anything_is_done(
     assert not study.exists()
 
 
+# The command; its end-to-end model has a stand-in for InceptionV3, whose training takes minutes.
+PROGRAM = f"""
+import sys
+from rust_tuner.cli.app import main
+from rust_tuner.models import architectures
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from stand_ins import backbone_stand_in
+architectures.build_backbone = backbone_stand_in
+main()
+"""
+
+
 @pytest.mark.slow
 def test_a_whole_study_killed_on_the_way_has_every_file(tmp_path, phantom_manifest):
-    command = [sys.executable, "-W", "ignore", "-c", "from rust_tuner.cli.app import main; main()"]
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM]
     study = tmp_path / "study"
     options = ["study", str(study), "--manifest", str(phantom_manifest), "--scale", "small"]
     options += ["--weights", "random", "--image-size", "75", "--tensorboard"]
     environment = os.environ | {"RUST_TUNER_CACHE": str(tmp_path / "cache")}
     moments = random.Random(3)
-    for place in ("baselines/inceptionv3_end2end/trial_0000", "regime_1/trial_0001"):
+    for place in ("regime_1/trial_0001", "baselines/inceptionv3_end2end/trial_0000"):
         child = subprocess.Popen(
             [*command, *options],
             env=environment,

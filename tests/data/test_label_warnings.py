@@ -46,8 +46,8 @@ def test_labels_that_one_side_lacks_are_in_one_line_with_patients_and_mend(lacks
     sides = (poor, COMPLETE) if lacks == "development" else (COMPLETE, poor)
     (line,) = split_warnings(*sides)
     assert line == (
-        f"no radiograph of the {side} (2 patients) has medial_3, medial_4: {worth}; another seed "
-        "or hold-out fraction, in a new study folder, may help"
+        f"no radiograph of the {side} (2 patients) has medial cortex, scores 3 or 4: {worth}; "
+        "another seed or hold-out fraction, in a new study folder, may help"
     )
 
 
@@ -56,17 +56,18 @@ def test_a_cortex_counts_only_where_it_is_visible():
     poor = radiographs(("b", "ap", 1), ("b", "lateral", None))
     lines = split_warnings(COMPLETE, poor)
     assert [line.partition(":")[0] for line in lines] == [
-        "no radiograph of the hold-out set (1 patients) has medial_2, medial_3, medial_4",
-        "every radiograph of the hold-out set (1 patients) has medial_1 where it is shown",
+        "no radiograph of the hold-out set (1 patients) has medial cortex, scores 2, 3 or 4",
+        "every radiograph of the hold-out set (1 patients) has medial cortex, score 1 where it is "
+        "shown",
     ]
 
 
 def test_what_nothing_has_is_told_once_and_of_no_side():
     of_one_view = [radiographs((name, "ap", 1), (name, "ap", 2)) for name in "ab"]
     assert split_warnings(*of_one_view) == (
-        "no radiograph has view_lateral, medial_3, medial_4: there is nothing to distinguish; "
-        "the AUROC is undefined",
-        "every radiograph has view_ap where it is shown: there is nothing to distinguish; the "
+        "no radiograph has lateral view; medial cortex, scores 3 or 4: there is nothing to "
+        "distinguish; the AUROC is undefined",
+        "every radiograph has AP view where it is shown: there is nothing to distinguish; the "
         "AUROC is undefined",
     )
 
@@ -75,9 +76,9 @@ def test_a_fold_without_a_label_is_told():
     table = radiographs(("a", "ap", 1), ("b", "ap", 1), ("c", "ap", 2), ("d", "ap", 2))
     warnings = fold_warnings(table, np.repeat([0, 0, 1, 1], 4), num_folds=2)
     for told in (
-        "medial_1 is set in 2 patients, yet in no validation row of the folds [1]",
-        "medial_1 is set in 2 patients, yet in no training row of fold 0",
-        "medial_1 is not set in 2 patients, yet in no training row of fold 1",
+        "medial cortex, score 1, is set in 2 patients, but in no validation row of the folds [1]",
+        "medial cortex, score 1, is set in 2 patients, but in no training row of fold 0",
+        "medial cortex, score 1, is not set in 2 patients, but in no training row of fold 1",
     ):
         assert any(told in line for line in warnings)
 

@@ -111,6 +111,7 @@ def test_a_pair_says_what_was_done_to_the_copy(of_moved, prints):
     assert any("in perspective" in change for change in told.values())
 
 
+@pytest.mark.slow
 def test_a_second_exposure_of_a_leg_is_no_copy_but_betrays_a_second_id(radiographs, prints):
     """Phantoms of one patient have one geometry, and a grain of their own in each exposure."""
     owners = radiographs.patient_ids

@@ -1,8 +1,9 @@
 """Phantoms: known scores, published frequencies, and pixels that show what the score says."""
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +234,47 @@ def test_another_manifest_in_the_directory_is_refused_and_kept(tmp_path: Path) -
     assert contents(tmp_path) == {"manifest.csv": b"mine\n"}
 
 
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "images/mine.png", "images/P0003_v1_ap.png", "data/a.csv", "images"]
+)
+def test_a_folder_that_holds_something_else_is_refused_and_nothing_is_written(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine\n")
+    listed = "data/" if name.startswith("data") else name
+    with pytest.raises(ManifestError, match=rf"already holds {listed}; choose a new or empty"):
+        write_phantoms(tmp_path, patients=2)
+    assert contents(tmp_path) == {name: b"mine\n"}
+
+
+def test_an_image_of_another_seed_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    write_phantoms(tmp_path, patients=1, seed=1)
+    (tmp_path / "manifest.csv").unlink()
+    before = contents(tmp_path)
+    with pytest.raises(ManifestError, match="is not the image of patients=1, seed=0, sites=1"):
+        write_phantoms(tmp_path, patients=1, seed=0)
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_with_hidden_files_only_counts_as_empty(tmp_path: Path) -> None:
+    (tmp_path / ".DS_Store").write_bytes(b"")
+    assert write_phantoms(tmp_path, patients=1).exists()
+
+
+def test_a_finished_set_is_not_written_again(tmp_path: Path) -> None:
+    write_phantoms(tmp_path, patients=1)
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+    write_phantoms(tmp_path, patients=1)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == times
+
+
+def test_a_file_is_no_folder_for_phantoms(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ManifestError, match="file is a file; choose a new folder"):
+        write_phantoms(tmp_path / "file", patients=1)
+
+
 @pytest.mark.parametrize("patients", [0, -3])
 def test_fewer_than_one_patient_is_refused(tmp_path: Path, patients: int) -> None:
     with pytest.raises(ManifestError, match=f"patients={patients}; .* at least 1"):
@@ -254,6 +296,24 @@ def test_a_view_without_exactly_two_cortices_is_refused(shown: tuple[str, ...]) 
 # Pixels
 
 
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once() -> Iterator[None]:
+    """The pictures that several tests look at, which are not kept after them."""
+    yield
+    drawn_pixels.cache_clear()
+
+
+@functools.cache
+def drawn_pixels(
+    view: str, first: Outline, second: Outline, seed: int, implant: Implant
+) -> npt.NDArray[np.uint8 | np.uint16]:
+    anatomy = dataclasses.replace(
+        sample_anatomy(np.random.default_rng(seed)), implant=implant, mirrored=False
+    )
+    rng = np.random.default_rng(seed)
+    return draw_radiograph(view, (first, second), anatomy=anatomy, rng=rng)
+
+
 def draw(
     view: str,
     first: int,
@@ -264,15 +324,8 @@ def draw(
     hidden: tuple[bool, bool] = (False, False),
 ) -> npt.NDArray[np.float64]:
     """A radiograph in [0, 1] of a leg whose first outline is on the left."""
-    anatomy = dataclasses.replace(
-        sample_anatomy(np.random.default_rng(seed)), implant=implant, mirrored=False
-    )
-    pixels = draw_radiograph(
-        view,
-        (Outline(first, hidden=hidden[0]), Outline(second, hidden=hidden[1])),
-        anatomy=anatomy,
-        rng=np.random.default_rng(seed),
-    )
+    outlines = Outline(first, hidden=hidden[0]), Outline(second, hidden=hidden[1])
+    pixels = drawn_pixels(view, *outlines, seed, implant)
     return pixels / np.iinfo(pixels.dtype).max
 
 

@@ -50,7 +50,9 @@ def test_a_label_that_a_site_lacks_is_told() -> None:
     table = phantom_table(patients=24, seed=0, sites=2)
     table.loc[(table["site"] == "S2") & (table["medial"] == 3), "medial"] = None
     folds = make_site_folds(Radiographs(table))
-    assert any("label medial_3" in warning and "folds [1]" in warning for warning in folds.warnings)
+    assert any(
+        "medial cortex, score 3" in warning and "folds [1]" in warning for warning in folds.warnings
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,19 +17,19 @@ from rust_tuner.records.predictions import (
 
 @pytest.fixture(scope="module")
 def predictions():
-    return make_predictions(rows=80)
+    return make_predictions(rows=160)
 
 
 def test_counts_and_agreement_are_written_into_the_matrices(predictions):
     table = confusion_table(predictions)
-    figure = new_figure(height=3.4)
+    figure = new_figure(height=3.7)
     draw_confusion(table, figure=figure)
     for axes, (cortex, rows) in zip(figure.axes, table.groupby("cortex", sort=False), strict=False):
         counts = rows["count"].to_numpy().reshape(4, 4)
         written = {t.get_position(): t.get_text() for t in axes.texts}
         for true in range(4):
             for predicted in range(4):
-                assert written[predicted + 0.5, true + 0.5] == str(counts[true, predicted])
+                assert written[predicted + 1, true + 1] == str(counts[true, predicted])
         told = f"{cortex}: {np.trace(counts)} of n = {counts.sum()}"
         assert axes.get_title(loc="left") == told
 
@@ -42,7 +42,8 @@ def test_each_curve_of_a_cortex_has_a_style_of_its_own_and_its_figure(prediction
         curves = axes.get_lines()[1:]
         assert len({str(line.get_linestyle()) + str(line._dash_pattern) for line in curves}) == 4
         for line, (score, own) in zip(curves, rows.groupby("score"), strict=True):
-            assert line.get_label() == f"{score}: {own['auroc'].iloc[0]:.2f}"
+            told = f"{own['auroc'].iloc[0]:.2f} (n = {own['positives'].iloc[0]})"
+            assert line.get_label() == f"{score}: {told}"
             np.testing.assert_array_equal(line.get_ydata(), own["true_positive_rate"])
 
 
@@ -55,11 +56,45 @@ def test_the_area_below_a_precision_recall_curve_is_the_figure_beside_it(predict
             area = auc(line.get_xdata(), line.get_ydata())
             assert area == pytest.approx(own["average_precision"].iloc[0])
             share = own["positives"].iloc[0] / own["rows"].iloc[0]
-            assert line.get_label() == f"{score}: {area:.2f} ({share:.2f})"
+            number = own["positives"].iloc[0]
+            assert line.get_label() == f"{score}: {area:.2f} ({share:.2f}; n = {number})"
 
 
-def test_an_undefined_figure_is_no_number(predictions):
-    changed = predictions.assign(medial=predictions["medial"].replace(4, 3))
-    figure = new_figure(height=4)
-    draw_roc(roc_table(label_table(changed)), figure=figure)
-    assert figure.axes[0].get_lines()[-1].get_label() == "4: -"
+@pytest.mark.parametrize("positives", [0, 1, 9])
+def test_a_score_with_fewer_than_ten_positives_has_its_number_and_no_curve(positives, predictions):
+    is_four = predictions["medial"] == 4
+    few = is_four & (is_four.cumsum() > positives)
+    changed = predictions.assign(medial=predictions["medial"].mask(few, 3))
+    labels = label_table(changed)
+    for draw, table in (
+        (draw_roc, roc_table(labels)),
+        (draw_precision_recall, precision_recall_table(labels)),
+    ):
+        figure = new_figure(height=4.7)
+        draw(table, figure=figure)
+        told = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+        assert told[3] == f"4: too few (n = {positives})"
+        drawn = [line.get_label() for line in figure.axes[0].get_lines()]
+        assert not [label for label in drawn if str(label).startswith("4")]
+
+
+def test_wrong_cells_look_wrong_and_stronger_where_they_are_further_off_or_more(predictions):
+    table = confusion_table(predictions)
+    figure = new_figure(height=3.7)
+    draw_confusion(table, figure=figure)
+    medial = table[table["cortex"] == "medial"].to_dict("records")
+    colours = {}
+    for row, cell in zip(medial, figure.axes[0].patches, strict=True):
+        middle = (cell.get_x() + cell.get_width() / 2, cell.get_y() + cell.get_height() / 2)
+        assert middle == pytest.approx((row["predicted_score"], row["true_score"]))
+        if row["count"]:
+            distance = abs(row["predicted_score"] - row["true_score"])
+            *colour, opacity = cell.get_facecolor()
+            colours.setdefault(min(distance, 2), []).append((tuple(colour), row["share"], opacity))
+        else:
+            assert cell.get_facecolor()[3] == 0
+    for cells in colours.values():
+        assert len({colour for colour, _, _ in cells}) == 1
+        ordered = sorted(cells, key=lambda cell: cell[1])
+        assert [opacity for *_, opacity in ordered] == sorted(opacity for *_, opacity in cells)
+    assert len({cells[0][0] for cells in colours.values()}) == 3

@@ -8,7 +8,7 @@ from report_figures import NAMES, lines_of, with_ties, write_tables
 from rust_tuner.analysis.tables import trials_table
 from rust_tuner.errors import RustTunerError
 from rust_tuner.figures.regimes import TIED, draw_regime_1, draw_regime_2, draw_slices
-from rust_tuner.figures.style import new_axes, new_figure
+from rust_tuner.figures.style import BLACK_INK, WHITE_INK, new_axes, new_figure
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +115,13 @@ def test_the_chosen_trial_is_ringed_where_it_is_not_the_best_by_the_score(first)
     figure = new_figure()
     draw_slices(first, figure=figure, names=NAMES, best=5)
     told = first.loc[5]
-    assert lines_of(figure.axes[0], "best: ").get_xydata().tolist() == [
+    assert lines_of(figure.axes[0], "chosen: ").get_xydata().tolist() == [
         [told["batch_size"], told["score"]]
+    ]
+    axes = new_axes()
+    draw_regime_1(first, axes=axes, best=5)
+    assert lines_of(axes, "chosen: ").get_xydata().tolist() == [
+        [told["dropout_rate"], told["batch_size"]]
     ]
 
 
@@ -162,6 +167,17 @@ def test_cells_hold_their_scores_on_logarithmic_axes_and_the_best_is_framed(seco
     assert axes.get_title(loc="left") == "n = 31 trials; □ best 0.900; - no score"
 
 
+def test_the_chosen_cell_is_framed_where_it_is_not_the_best_by_the_score(second):
+    axes = new_axes()
+    draw_regime_2(second, axes=axes, best=5)
+    told = second.loc[5]
+    (frame,) = axes.patches
+    low, left = frame.get_y(), frame.get_x()
+    assert low < told["learning_rate"] < low + frame.get_height()
+    assert left < told["epsilon"] < left + frame.get_width()
+    assert f"□ chosen {told['score']:.3f}" in axes.get_title(loc="left")
+
+
 def test_an_uneven_grid_has_uneven_cells_and_no_text_where_it_would_not_fit(projects):
     table = trials_table(projects["regime_2"])
     close = table["epsilon"].replace({1e-1: 1.2e-3, 1e-2: 1.1e-3, 1e-3: 1e-3})
@@ -203,10 +219,10 @@ def test_what_has_no_logarithm_is_refused(second):
 def test_what_is_written_in_a_cell_contrasts_with_it(second):
     axes = new_axes()
     draw_regime_2(second, axes=axes)
-    assert {text.get_color() for text in axes.texts} == {"black", "white"}
+    assert {text.get_color() for text in axes.texts} == {BLACK_INK, WHITE_INK}
     mesh = axes.collections[0]
     scores = [float(text.get_text()) for text in axes.texts]
     for text, score in zip(axes.texts, scores, strict=True):
         red, green, blue, _ = mesh.to_rgba(score)
         is_light = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18
-        assert text.get_color() == ("black" if is_light else "white")
+        assert text.get_color() == (BLACK_INK if is_light else WHITE_INK)

@@ -272,6 +272,7 @@ def test_lenet_answers_with_18_probabilities_that_do_not_depend_on_flips_or_the_
     assert np.ptp(np.asarray(lenet(picture, training=True)), axis=0).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_lenet_trains() -> None:
     keras.utils.set_random_seed(0)
     model = LeNet1998("none", SIZE)
@@ -334,6 +335,7 @@ def test_frozen_means_that_an_answer_does_not_depend_on_the_batch(
     np.testing.assert_allclose(answers[0], inference, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_trainable_means_that_the_backbone_trains_with_its_statistics(
     trainable_model: keras.Model,
 ) -> None:
@@ -361,6 +363,7 @@ def test_the_feature_extractor_pools_a_frozen_backbone(plain_model: keras.Model)
 # ------------------------------------------------------------------------------------------ files
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_loaded_in_safe_mode_with_the_same_answers(
     plain_model: keras.Model, reloaded_model: keras.Model
 ) -> None:

@@ -30,6 +30,13 @@ SIZE = 75
 
 Arrays = list[npt.NDArray[np.float32]]
 
+FORMS = (
+    "legacy weights",
+    pytest.param("legacy model", marks=pytest.mark.slow),
+    pytest.param("weights", marks=pytest.mark.slow),
+    pytest.param("model", marks=pytest.mark.slow),
+)
+
 
 def weights_of(model: keras.Model) -> Arrays:
     return [np.asarray(weight) for weight in model.get_weights()]
@@ -67,24 +74,32 @@ def known() -> keras.Model:
     return model
 
 
+class Files(dict[str, Path]):
+    """The same weights in every form; a file of 90 MB is written when it is first asked for."""
+
+    def __init__(self, model: keras.Model, folder: Path) -> None:
+        self._model, self._folder = model, folder
+
+    def __missing__(self, form: str) -> Path:
+        name, write = {
+            "legacy weights": ("weights_only.h5", self._write_legacy_weights),
+            # As RadImageNet's file was made.
+            "legacy model": ("whole_model.h5", self._model.save),
+            "weights": ("x.weights.h5", self._model.save_weights),
+            "model": ("x.keras", self._model.save),
+        }[form]
+        self[form] = self._folder / name
+        write(self[form])
+        return self[form]
+
+    def _write_legacy_weights(self, path: Path) -> None:
+        write_legacy_weights(self._model, path)
+
+
 @pytest.fixture(scope="module")
-def files(
-    known: keras.Model, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Path]]:
-    """The same weights in every form."""
+def files(known: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
     folder = tmp_path_factory.mktemp("weights")
-    found = {
-        "legacy weights": folder / "weights_only.h5",
-        "legacy model": folder / "whole_model.h5",
-        "weights": folder / "x.weights.h5",
-        "model": folder / "x.keras",
-    }
-    write_legacy_weights(known, found["legacy weights"])
-    # As RadImageNet's file was made.
-    known.save(found["legacy model"])
-    known.save_weights(found["weights"])
-    known.save(found["model"])
-    yield found
+    yield Files(known, folder)
     shutil.rmtree(folder)
 
 
@@ -103,6 +118,7 @@ def kept_backbone(
 # ---------------------------------------------------------------------------------------- random
 
 
+@pytest.mark.slow
 def test_random_weights_are_the_same_twice_and_not_those_that_keras_drew(
     random_backbone: keras.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,24 +272,16 @@ def test_another_suffix_is_refused_with_what_is_expected(tmp_path: Path) -> None
 # ---------------------------------------------------------------------------------------- loading
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        "legacy weights",
-        pytest.param("legacy model", marks=pytest.mark.slow),
-        pytest.param("weights", marks=pytest.mark.slow),
-        pytest.param("model", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_file_gives_the_same_weights(
-    form: str, files: dict[str, Path], known: keras.Model, kept_backbone: keras.Model
+    form: str, files: Files, known: keras.Model, kept_backbone: keras.Model
 ) -> None:
     loaded = build_backbone(find_weights(files[form]), image_size=SIZE)
     assert are_equal(weights_of(loaded), weights_of(known))
 
 
 def test_a_suffix_of_hdf5_is_one_of_h5(
-    files: dict[str, Path], known: keras.Model, kept_backbone: keras.Model
+    files: Files, known: keras.Model, kept_backbone: keras.Model
 ) -> None:
     path = files["legacy weights"].with_suffix(".hdf5")
     os.link(files["legacy weights"], path)
@@ -288,9 +296,9 @@ def test_a_backbone_trains_only_where_it_is_asked_to(kept_backbone: keras.Model)
     assert len(trained.trainable_weights) == 2 * 94
 
 
-@pytest.mark.parametrize("form", ["legacy weights", "legacy model", "weights", "model"])
+@pytest.mark.parametrize("form", FORMS)
 def test_a_truncated_file_is_refused_by_name(
-    form: str, files: dict[str, Path], tmp_path: Path, kept_backbone: keras.Model
+    form: str, files: Files, tmp_path: Path, kept_backbone: keras.Model
 ) -> None:
     path = tmp_path / files[form].name
     shutil.copy(files[form], path)
@@ -329,7 +337,7 @@ def test_another_architecture_is_refused_by_name(
 
 
 def test_weights_that_are_not_finite_are_refused(
-    files: dict[str, Path], tmp_path: Path, kept_backbone: keras.Model
+    files: Files, tmp_path: Path, kept_backbone: keras.Model
 ) -> None:
     path = tmp_path / "x.h5"
     shutil.copy(files["legacy weights"], path)
@@ -363,6 +371,7 @@ def test_a_file_that_leaves_layers_as_they_were_is_refused(
         build_backbone(BackboneWeights("x.h5", tmp_path / "x.h5", ""), image_size=SIZE)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not os.environ.get(WEIGHTS_VARIABLE),
     reason=f"needs pretrained weights; set {WEIGHTS_VARIABLE} to a file of InceptionV3 without top",

@@ -6,6 +6,7 @@ Long because it mirrors one module, and its tests share their fixtures.
 import dataclasses
 import errno
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -28,6 +29,7 @@ from PIL import Image
 
 from rust_tuner.data.images import load_image
 from rust_tuner.errors import ImageError, StorageError
+from rust_tuner.files import atomic_write
 from rust_tuner.models import features as features_module
 from rust_tuner.models.architectures import TransferLearningModel, feature_extractor
 from rust_tuner.models.backbones import build_backbone, find_weights
@@ -38,7 +40,6 @@ from rust_tuner.models.features import (
     extract_features,
     features_sha256,
 )
-from rust_tuner.onednn import ONEDNN_VARIABLE
 from rust_tuner.progress import Silent
 
 SIZE = 75
@@ -174,6 +175,7 @@ def test_features_are_the_pooled_maps_of_the_flipped_image(
         assert np.abs(found.values[0, 0] - found.values[0, variant]).max() > 0.1 * typical
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize(
     ("variant", "flip"),
@@ -189,6 +191,7 @@ def test_each_variant_is_the_feature_of_a_flipped_file(
     assert_close(unflipped[:, 0], variants[:, variant])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real")
 def test_fewer_flips_are_the_first_of_all_flips(images: list[Path], tmp_path: Path) -> None:
     every = extract_features(images, ALL_FLIPS, cache=tmp_path).values
@@ -366,7 +369,7 @@ def test_a_cache_that_cannot_be_read_back_is_said_so_and_costs_no_feature(
     images: list[Path], quick: Decoded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = extract_features(images, ALL_FLIPS, cache=tmp_path / "whole")
-    monkeypatch.setattr(features_module, "_write_entry", lambda path, feature: None)
+    monkeypatch.setattr(features_module, "atomic_write", lambda path: nullcontext(io.BytesIO()))
     said = Said()
     found = extract_features(images, ALL_FLIPS, cache=tmp_path / "cache", progress=said)
     assert np.array_equal(found.values, whole.values)
@@ -460,15 +463,15 @@ def test_a_cache_that_cannot_be_written_costs_no_feature(
 def test_a_disk_that_has_room_again_keeps_what_is_computed_from_then_on(
     images: list[Path], quick: Decoded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, calls = features_module._write_entry, []
+    calls: list[Path] = []
 
-    def sometimes(path: Path, feature: FloatArray) -> None:
+    def sometimes(path: Path) -> AbstractContextManager[Any]:
         calls.append(path)
         if len(calls) <= 4:
             raise StorageError(f"{path} cannot be written (No space left on device)")
-        write(path, feature)
+        return atomic_write(path)
 
-    monkeypatch.setattr(features_module, "_write_entry", sometimes)
+    monkeypatch.setattr(features_module, "atomic_write", sometimes)
     extract_features(images, ALL_FLIPS, cache=tmp_path)
     quick.take()
     extract_features(images, ALL_FLIPS, cache=tmp_path)
@@ -513,6 +516,7 @@ class Stops(Silent):
             raise self.error
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 @pytest.mark.usefixtures("real")
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("disk full")], ids=repr)
@@ -574,6 +578,7 @@ def many_images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [write_image(folder / f"{number}.png", 100 + number) for number in range(33)]
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 @pytest.mark.usefixtures("real")
 def test_the_bits_of_a_feature_do_not_depend_on_the_other_images_or_on_the_cache(
@@ -594,20 +599,6 @@ def test_the_bits_of_a_feature_do_not_depend_on_the_other_images_or_on_the_cache
         entry_of(tmp_path / "whole", many_images[row]).unlink()
     again = extract_features(many_images, recipe, cache=tmp_path / "whole")
     assert np.array_equal(again.values, whole)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "kernels", [{ONEDNN_VARIABLE: "0"}, {ONEDNN_VARIABLE: "1", "ONEDNN_MAX_CPU_ISA": "AVX2"}]
-)
-def test_features_are_independent_by_other_kernels_too(kernels: dict[str, str]) -> None:
-    tests = "bits_of_a_feature_do_not_depend"
-    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", tests]
-    done = subprocess.run(
-        command, env=os.environ | kernels, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
 
 
 @pytest.mark.usefixtures("quick")

@@ -112,13 +112,14 @@ def assert_same_curves(first, second, rtol=2e-5):
 
 
 # In many steps, in one, and in schedules of unequal length.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "batch_size",
     [
-        pytest.param(5, marks=pytest.mark.slow),
+        5,
         16,
         45,
-        pytest.param(64, marks=pytest.mark.slow),
+        64,
     ],
 )
 def test_without_dropout_the_numbers_are_those_of_one_fold_after_another(batch_size):
@@ -151,6 +152,7 @@ def test_each_fold_trains_as_plain_keras_fit_does():
             )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="Keras draws its masks otherwise elsewhere"
 )
@@ -179,11 +181,12 @@ def test_with_dropout_training_is_distributed_as_one_fold_after_another():
     np.testing.assert_allclose(np.mean(losses[0]), np.mean(losses[1]), rtol=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",
     [
-        pytest.param("sgd", marks=pytest.mark.slow),
-        pytest.param("rmsprop", marks=pytest.mark.slow),
+        "sgd",
+        "rmsprop",
         {"learning_rate": 0.05, "epsilon": 0.1},
     ],
 )
@@ -192,6 +195,7 @@ def test_other_optimizers_and_settings_give_the_same_numbers(optimizer):
     assert_same_curves(together(data, build, rows), one_by_one(data, build, rows), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_fold_does_not_depend_on_the_folds_beside_it():
     data, build = problem(), dense_head(dropout=0.3)
     rows = fold_rows(16)
@@ -283,6 +287,7 @@ def test_the_features_are_held_once():
     np.testing.assert_array_equal(trainer._table, values.reshape(-1, NUM_FEATURES))
 
 
+@pytest.mark.slow
 def test_masked_labels_do_not_train():
     data, rows = problem(), fold_rows(16)
     from rust_tuner.models.architectures import masked_binary_crossentropy
@@ -311,6 +316,7 @@ def held_bytes(variables):
     return sum(np.asarray(variable.value).nbytes for variable in variables)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow alone keeps them")
 def test_a_trainer_keeps_the_memory_of_one_head_and_after_its_release_of_none():
     data, build = problem(), dense_head()

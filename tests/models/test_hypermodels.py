@@ -136,6 +136,7 @@ def test_a_masked_loss_is_compiled_where_it_is_asked_for() -> None:
     assert hypermodel.build_head(declared(hypermodel), 5).loss is masked_binary_crossentropy
 
 
+@pytest.mark.slow
 def test_the_head_alone_answers_as_the_head_of_the_whole_model() -> None:
     hypermodel = TransferLearningHyperModel(
         SearchSpace(learning_rates=(1e-2,), epsilons=(1e-4,)), weights="random", image_size=75

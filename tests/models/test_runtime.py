@@ -59,6 +59,7 @@ print(json.dumps([
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
 def test_one_inter_op_thread_is_set_before_tensorflow_runs_and_only_said_afterwards():
     if keras.backend.backend() != "tensorflow":

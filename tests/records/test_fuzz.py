@@ -159,7 +159,7 @@ def look_at_a_hostile_value(study, name, data):
 
 
 @pytest.mark.parametrize("name", JSON_FILES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(data=st.data())
 def test_a_hostile_value_anywhere_in_a_file_is_read_or_named(name, study, data):
     look_at_a_hostile_value(study, name, data)
@@ -181,7 +181,7 @@ def look_at_flipped_and_cut_bytes(study, name, data):
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(data=st.data())
 def test_flipped_and_cut_bytes_are_read_or_named(name, study, data):
     look_at_flipped_and_cut_bytes(study, name, data)

@@ -392,16 +392,17 @@ def test_a_damaged_run_manifest_is_named(project):
 def test_results_have_a_row_a_trial_with_scores_spreads_and_baselines(project):
     table = results_table(read_project(project))
     assert list(table) == [
+        "rank",
         "trial",
-        "status",
-        "units",
         "score",
         "score_std",
+        "tied_with_best",
+        "units",
+        "epoch",
+        "status",
         "score_low",
         "score_high",
-        "tied_with_best",
         "p_against_best",
-        "epoch",
         "val_auroc",
         "val_auroc_std",
         "val_loss",
@@ -413,6 +414,7 @@ def test_results_have_a_row_a_trial_with_scores_spreads_and_baselines(project):
         "message",
     ]
     assert list(table["units"]) == [2, 3, 2, 2]
+    assert list(table["rank"].fillna(0)) == [2, 1, 0, 0]
     np.testing.assert_allclose(table["score"], [0.7, 0.8125, np.nan, np.nan], rtol=1e-12)
     np.testing.assert_array_equal(table["val_auroc"], table["score"])
     # Two values spread by their distance over the root of two.
@@ -555,8 +557,8 @@ def test_a_search_without_trials_has_empty_tables_with_their_columns(tmp_path):
     write_json(tmp_path / "search.json", RUN | {"view_only_baseline": {}})
     read = read_project(tmp_path)
     assert read.best is None
-    names = ["trial", "status", "score", "score_std", "score_low", "score_high"]
-    assert list(results_table(read)) == [*names, "tied_with_best", "p_against_best", "epoch"]
+    names = ["rank", "trial", "score", "score_std", "tied_with_best", "epoch", "status"]
+    assert list(results_table(read)) == [*names, "score_low", "score_high", "p_against_best"]
     pd.testing.assert_index_equal(
         history_table(read).columns,
         pd.Index(["trial", "fold", "epoch", "split", "metric", "value"]),

@@ -21,9 +21,10 @@ from report_studies import (
     write_split,
 )
 
+from rust_tuner.analysis.answer import answer
 from rust_tuner.analysis.assessment import as_predictions, figures_table, overall_figures
 from rust_tuner.analysis.export import best_hyperparameters
-from rust_tuner.analysis.study_figures import development_cutoff, holdout_figures
+from rust_tuner.analysis.study_figures import development_cutoff, find_figure, holdout_figures
 from rust_tuner.analysis.summary_scores import summary_scores
 from rust_tuner.analysis.verdict import summary
 from rust_tuner.labels import CORTICES, LABELS
@@ -31,6 +32,7 @@ from rust_tuner.records.folder import read_study
 from rust_tuner.report.checklist.facts import facts_of
 from rust_tuner.report.page import Picture, Room
 from rust_tuner.report.sections.final import final_section
+from rust_tuner.report.sections.predicted import predicted_sections
 from rust_tuner.report.sections.regimes import regime_section
 from rust_tuner.terminal.holdout import holdout_table
 from rust_tuner.terminal.searches import best_trials_table
@@ -151,10 +153,14 @@ def told_of(tmp_path, monkeypatch):
         records = read_study(folder)
         room = Room(tmp_path)
         final = final_section(records, room)
+        parts = predicted_sections(records, room)
         search = regime_section(records.regime_1, "regime_1", room)
         told = Told()
         _tell_files(told, files, pictures)
-        _tell_page(told, final, search)
+        _tell_page(
+            told, [*final.tables, *(table for part in parts for table in part.tables)], search
+        )
+        _tell_answer(told, records)
         _tell_terminal(told, records)
         _tell_checklists(told, records)
         _tell_summary(told, records)
@@ -216,8 +222,9 @@ def _tell_files(told, files, pictures):
     told.add("calibration.csv", key, data["expected_calibration_error"].iloc[0], None, None)
     told.add("calibration.csv, bins", key, _error_of(data))
     told.add("drawn calibration", key, re.search(r"calibration error (\d\.\d+)", words)[1])
-    roc = pictures["holdout_roc"][0].drop_duplicates(["cortex", "score"])
-    for row in roc.to_dict("records"):
+    # It is drawn where a score has ten positives.
+    roc = pictures["holdout_roc"][0] if "holdout_roc" in pictures else pd.DataFrame()
+    for row in roc.drop_duplicates(["cortex", "score"][: len(roc.columns)]).to_dict("records"):
         label = f"{row['cortex']}_{row['score']}"
         told.add("roc.csv", ("holdout", "auroc", label, "", "visible"), row["auroc"])
 
@@ -230,10 +237,10 @@ def _error_of(bins):
 _ENDS = ("value", "low", "high")
 
 
-def _tell_page(told, final, search):
-    for table in final.tables:
+def _tell_page(told, tables, search):
+    for table in tables:
         scope = "holdout" if table.caption.startswith("Hold-out") else "out_of_fold"
-        if "all figures" in table.caption:
+        if table.header[:3] == ("figure", "of", "average"):
             for cells in table.rows:
                 name, of, average, value, low, high, count, _ = (cell[0] for cell in cells)
                 name = NAMES[name.removesuffix(" (as published)")]
@@ -263,8 +270,25 @@ def _tell_page(told, final, search):
                 told.add("page, lead", macro("regime_1", "auroc", of), *found)
 
 
+def _tell_answer(told, records):
+    sentence = answer(records).sentence
+    for name, words in (
+        ("mae", "RUST total was off by"),
+        ("kappa", "kappa of the scores was"),
+        ("auroc", "AUROC of visible cortices was"),
+    ):
+        of = "visits" if name == "mae" else "cortices"
+        number = r"(-?\d+\.\d+)"
+        found = re.search(
+            rf"{words} \*\*{number}[a-z ]*\*\*[a-z ]*\((?:95 % interval {number} to {number})?",
+            sentence,
+        )
+        if found:
+            told.add("answer", macro("holdout", name, of), *found.groups())
+
+
 def cells_of(table):
-    return list(zip(*(column._cells for column in table.columns), strict=True))
+    return list(zip(*(column.cells for column in table.columns), strict=True))
 
 
 def _tell_terminal(told, records):
@@ -367,17 +391,21 @@ def test_a_planted_disagreement_is_found(tmp_path, told_of, monkeypatch):
     told, _ = told_of(folder)
     assert told.disagreements() == []
     # The drawing takes the interval that treats visits as independent again.
-    monkeypatch.setattr(
-        "rust_tuner.report.sections.holdout._agreement",
-        lambda figures, pairs: _analytic(folder),
-    )
+    icc = analytic_icc(folder)
+
+    def of_independent_visits(figures, name, *of, **options):
+        row = find_figure(figures, name, *of, **options)
+        ends = {"value": icc.value, "low": icc.low, "high": icc.high}
+        return row | ends if name == "icc" else row
+
+    monkeypatch.setattr("rust_tuner.report.sections.holdout.find_figure", of_independent_visits)
     told, _ = told_of(folder)
     assert {key[1] for key, *_ in told.disagreements()} >= {"icc"}
 
 
-def _analytic(folder):
+def analytic_icc(folder):
     from rust_tuner.analysis.totals import visit_table
     from rust_tuner.metrics import total_agreement
 
     visits = visit_table(read_study(folder).predictions)
-    return total_agreement(visits["true_total"], visits["predicted_total"])
+    return total_agreement(visits["true_total"], visits["predicted_total"]).icc

@@ -82,16 +82,17 @@ def test_words_are_sorted_as_words_and_what_is_empty_stays_last(page):
         assert all(values[:-2])
 
 
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("width", [390, 768, 1280, 1920])
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_figure_is_seen_and_nothing_is_wider_than_the_window(page, index, width, dark):
     page.show(width=width, dark=dark)
     page.open(index)
+    page.evaluate("document.querySelectorAll('details.beside').forEach(d => { d.open = true; })")
     sizes = page.evaluate(
         "[...document.querySelectorAll('figure svg')].map(s => {"
         " const b = s.getBoundingClientRect(); return [b.width, b.height]; })"
     )
-    assert len(sizes) == 31
+    assert len(sizes) == 42
     assert min(min(size) for size in sizes) > 100
     root = "document.documentElement"
     assert page.evaluate(f"{root}.scrollWidth <= {root}.clientWidth && innerWidth === {width}")
@@ -100,9 +101,62 @@ def test_every_figure_is_seen_and_nothing_is_wider_than_the_window(page, index, 
     )
     background, text = (sum(map(int, c[4:-1].split(","))) for c in colours)
     assert (background < text) is dark
-    # Figures are drawn for white paper.
+    # Figures are as dark as the page, and their text as light.
     paper = page.evaluate("getComputedStyle(document.querySelector('.paper')).backgroundColor")
-    assert paper == "rgb(255, 255, 255)"
+    ink = page.evaluate("getComputedStyle(document.querySelector('.paper svg')).fill")
+    paper, ink = (sum(map(int, c[4:-1].split(","))) for c in (paper, ink))
+    assert (paper < ink) is dark
+    sheets = page.evaluate(
+        "[...new Set([...document.querySelectorAll('.paper svg [id$=patch_1] path')]"
+        ".map(p => getComputedStyle(p).fill))]"
+    )
+    assert len(sheets) == 1
+    assert (sheets[0] != "rgb(255, 255, 255)") is dark
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_whole_answer_is_on_the_first_screen(page, index, width, height):
+    page.show(width=width, height=height)
+    page.open(index)
+    for part in (".sentence", ".rely", ".values", ".command"):
+        bottom = page.evaluate(f"document.querySelector('{part}').getBoundingClientRect().bottom")
+        assert 0 < bottom <= height, part
+
+
+def test_a_term_explains_itself_to_mouse_keyboard_and_touch(page, index):
+    page.show(width=1280)
+    page.open(index)
+    tip = "[document.getElementById('tip')].map(t => t.hidden ? '' : t.innerText)[0]"
+    term = "document.querySelector('.sentence a.term')"
+    assert page.evaluate(tip) == ""
+    x, y = page.evaluate(
+        f"(() => {{ const b = {term}.getBoundingClientRect();"
+        " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+    )
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    assert "four cortices" in page.evaluate(tip)
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=5, y=790)
+    assert page.evaluate(tip) == ""
+    page.evaluate(f"{term}.focus()")
+    assert "four cortices" in page.evaluate(tip)
+    page.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
+    assert page.evaluate(tip) == ""
+    page.evaluate(f"{term}.blur()")
+    touched = "new PointerEvent('click', {pointerType: 'touch', cancelable: true, bubbles: true})"
+    assert page.evaluate(f"{term}.dispatchEvent({touched})") is False
+    assert "four cortices" in page.evaluate(tip)
+    assert page.evaluate(f"{term}.dispatchEvent({touched})") is True
+
+
+def test_a_table_that_goes_on_says_so(page, index):
+    page.show(width=390, height=844)
+    page.open(index)
+    boxes = page.evaluate(
+        """[...document.querySelectorAll(".scroll")].map(box =>
+          [box.scrollWidth > box.clientWidth + 4, box.classList.contains("more")])"""
+    )
+    assert [True, True] in boxes
+    assert all(is_cut == is_marked for is_cut, is_marked in boxes)
 
 
 def test_on_paper_nothing_is_hidden_in_a_scrolled_box(page, index):
@@ -116,14 +170,13 @@ def test_on_paper_nothing_is_hidden_in_a_scrolled_box(page, index):
     assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
 
 
-def test_a_table_is_shown_whole_unless_it_is_long(page, index):
+def test_no_table_is_cut_at_its_lower_edge(page, index):
     page.show(width=1400)
     page.open(index)
     boxes = page.evaluate(
         """[...document.querySelectorAll(".scroll")].map(box =>
           [box.querySelectorAll("tbody tr").length, box.scrollHeight - box.clientHeight])"""
     )
-    assert max(rows for rows, _ in boxes) > 40
-    assert sum(17 < rows <= 40 for rows, _ in boxes) > 0
+    assert max(rows for rows, _ in boxes) > 10
     for rows, hidden in boxes:
-        assert (hidden > 0) == (rows > 40), rows
+        assert hidden <= 2, rows

@@ -3,11 +3,14 @@
 import pandas as pd
 import pytest
 
+from rust_tuner.analysis.columns import Column
 from rust_tuner.report.page import (
+    PageTable,
     Room,
     Section,
     as_text,
     attempt,
+    cortices_first,
     decimal,
     ends,
     inline_svg,
@@ -68,6 +71,34 @@ def test_a_step_that_records_do_not_allow_is_said_and_a_fault_of_the_program_is_
     assert section.missing == ["The curves could not be made: 'folds'"]
     with pytest.raises(ZeroDivisionError):
         attempt(section, "The curves", broken)
+
+
+def test_columns_without_text_are_not_shown_and_others_keep_their_order():
+    rows = [[text("a"), text(None), decimal(1.0)], [text(None), text(None), decimal(2.0)]]
+    shown = PageTable("t", ("one", "two", "three"), rows, {"CSV": "t.csv"}).shown
+    assert shown.header == ["one", "three"]
+    assert [len(row) for row in shown.rows] == [2, 2]
+    assert shown.files == {"CSV": "t.csv"}
+    facts = PageTable("t", (), rows)
+    assert facts.shown is facts
+
+
+def test_visible_cortices_come_before_the_18_labels():
+    names = ["trial", "val_auroc", "val_cortex_auroc", "epoch", "auroc", "cortex_auroc"]
+    ordered = cortices_first([Column(name, name) for name in names])
+    assert [column.name for column in ordered] == [
+        *("trial", "val_cortex_auroc", "val_auroc", "epoch", "cortex_auroc", "auroc")
+    ]
+
+
+def test_colours_of_a_drawing_become_the_pages():
+    svg = (
+        '<svg width="1" height="1"><path style="fill: #ffffff; stroke: #000000"/>'
+        '<path style="fill: #fefefe; stroke: #123456"/></svg>'
+    )
+    told = inline_svg(svg, prefix="a")
+    assert 'style="fill: var(--sheet); stroke: var(--ink)"' in told
+    assert 'style="fill: #fefefe; stroke: #123456"' in told
 
 
 def test_a_table_goes_where_the_page_says(tmp_path):

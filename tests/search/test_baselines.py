@@ -79,7 +79,13 @@ def development(sides):
 
 @pytest.fixture(scope="module")
 def protocol(tiny_protocol):
-    return dataclasses.replace(tiny_protocol, weights="imagenet", baseline_dropout_rate=0.25)
+    return dataclasses.replace(
+        tiny_protocol,
+        weights="imagenet",
+        flips="horizontal",
+        baseline_folds=2,
+        baseline_dropout_rate=0.25,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +141,7 @@ def test_each_model_is_a_finished_project_of_one_trial_at_the_protocols_values(f
         dropout = {} if model == LENET else {"dropout_rate": 0.25}
         expected = {"batch_size": 8, "learning_rate": 1e-3, "epsilon": 1e-7}
         assert trial.values == expected | dropout
-        assert len(trial.folds) == 3
+        assert len(trial.folds) == 2
         for fold in trial.folds:
             for split in ("training", "validation"):
                 assert set(getattr(fold, split)) == {"loss", "auroc", "cortex_auroc"}
@@ -209,7 +215,7 @@ def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
     )
     resumed = run_lenet(development, tmp_path, protocol, cache)
     # Both epochs of fold 0 and the first of fold 1 were kept.
-    assert len(trained) == 3 * 2 - 3
+    assert len(trained) == 2 * 2 - 3
     untouched = finished[1][LENET]
     pd.testing.assert_frame_equal(
         history_table(resumed), history_table(untouched), check_exact=True
@@ -349,7 +355,7 @@ def test_the_table_has_chance_the_view_alone_and_each_model(finished, developmen
             radiographs.labels[validation],
             radiographs.visible[validation],
         )
-        for training, validation in make_folds(development, 3, 0)
+        for training, validation in make_folds(development, 2, 0)
     ]
     for name in ("auroc", "cortex_auroc"):
         expected = np.mean([getattr(one, name) for one in known])
@@ -365,7 +371,7 @@ def test_the_table_has_chance_the_view_alone_and_each_model(finished, developmen
             assert row["epoch"] == scored.idxmax()
             assert row[name] == pytest.approx(at_best.mean(), rel=1e-12)
             assert row[f"{name}_std"] == pytest.approx(at_best.std(ddof=1), rel=1e-9)
-            assert (row["folds"], row["epochs"]) == (3, 2)
+            assert (row["folds"], row["epochs"]) == (2, 2)
             assert row["seconds"] > 0
     assert table.attrs["objective"] == "val_auroc"
 
@@ -451,43 +457,48 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from rust_tuner import Protocol, load_manifest, make_folds, run_baselines, split_holdout
 from rust_tuner.models import hypermodels
-if sys.argv[3] == "2":
+manifest, directory, num_devices, *settings = sys.argv[1:]
+if num_devices == "2":
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     hypermodels._num_gpus = lambda: 2
     hypermodels._on_all_gpus = strategy.scope
-development, _ = split_holdout(load_manifest(sys.argv[1]), seed=0)
-protocol = Protocol.study(
-    image_size=75,
-    baseline_folds=2,
-    baseline_epochs=2,
-    baseline_batch_size=int(sys.argv[4]),
-    flips="none",
-    masked_loss=sys.argv[5] == "masked",
-)
-run_baselines(development, sys.argv[2], models=["lenet1998"], protocol=protocol, cache=sys.argv[2])
+development, _ = split_holdout(load_manifest(manifest), seed=0)
+for setting in settings:
+    batch_size, loss = setting.split()
+    protocol = Protocol.study(
+        image_size=75,
+        baseline_folds=2,
+        baseline_epochs=2,
+        baseline_batch_size=int(batch_size),
+        flips="none",
+        masked_loss=loss == "masked",
+    )
+    folder = f"{directory}/{setting}"
+    run_baselines(development, folder, models=["lenet1998"], protocol=protocol, cache=folder)
 """
-
-
 # A fold trains on 11 radiographs: in batches of 8 and 3, 7 and 4, 10 and 1.
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "batch_size, loss", [("8", "masked"), ("7", "published"), ("10", "published")]
-)
-def test_several_devices_share_a_batch_and_learn_the_same(
-    tmp_path, phantom_manifest, batch_size, loss
-):
-    curves = []
-    for num_devices in ("1", "2"):
-        folder = tmp_path / num_devices
-        code = [sys.executable, "-W", "ignore", "-c", SEVERAL_DEVICES]
-        done = subprocess.run(
-            [*code, str(phantom_manifest), str(folder), num_devices, batch_size, loss],
-            capture_output=True,
-            text=True,
-        )
+SETTINGS = ("8 masked", "7 published", "10 published")
+
+
+@pytest.fixture(scope="module")
+def on_devices(phantom_manifest, tmp_path_factory):
+    """LeNet of each setting, on one device and on two; a process each."""
+    folders = {num_devices: tmp_path_factory.mktemp("devices") for num_devices in (1, 2)}
+    for num_devices, folder in folders.items():
+        code = [sys.executable, "-W", "ignore", "-c", SEVERAL_DEVICES, str(phantom_manifest)]
+        command = [*code, str(folder), str(num_devices), *SETTINGS]
+        done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        project = read_baselines(folder)[LENET]
-        assert project.run["subject"]["num_replicas"] == int(num_devices)
+    return folders
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_several_devices_share_a_batch_and_learn_the_same(on_devices, setting):
+    curves = []
+    for num_devices, folder in on_devices.items():
+        project = read_baselines(folder / setting)[LENET]
+        assert project.run["subject"]["num_replicas"] == num_devices
         curves.append(history_table(project).query("metric == 'loss'"))
     one, two = curves
     assert list(one["split"]) == list(two["split"])

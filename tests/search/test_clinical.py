@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from stand_ins import backbone_stand_in
 
 from rust_tuner import Protocol, load_manifest, regime_1, split_holdout
 from rust_tuner.data.folds import make_folds
@@ -43,14 +44,17 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="module")
 def subject(development, clinical, cache):
     space = SearchSpace(batch_size=8, dropout_rate=0.3)
-    return radiographs_subject(
-        TransferLearningHyperModel.from_protocol(clinical, space),
-        development,
-        make_folds(development, 3, SEED),
-        seed=SEED,
-        cache=cache,
-        progress=Silent(),
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        # Any features will do; the search below finds them in the cache.
+        patch.setattr("rust_tuner.models.features.build_backbone", backbone_stand_in)
+        return radiographs_subject(
+            TransferLearningHyperModel.from_protocol(clinical, space),
+            development,
+            make_folds(development, 3, SEED),
+            seed=SEED,
+            cache=cache,
+            progress=Silent(),
+        )
 
 
 def head(subject):
@@ -119,6 +123,7 @@ def test_loss_and_cortex_figures_count_a_cortex_only_where_it_is_visible(
             assert record.validation["auroc"][epoch] == pytest.approx(whole, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_what_stands_where_a_cortex_is_not_visible_does_not_train(subject, outcome, development):
     targets = subject.data.targets
     hidden = targets == -1

@@ -270,6 +270,7 @@ def test_the_same_seed_gives_the_same_bits(run, first):
     assert one[2] == two[2]
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_trials_folds_and_scores(run, first):
     other = run(seed=1)
     one, two = first.results(), other.results()

@@ -78,6 +78,7 @@ def test_unnamed_metrics_have_the_same_names_in_every_fold_and_trial(unnamed):
     assert (results["val_auc"] != results["val_auc_1"]).all()
 
 
+@pytest.mark.slow
 def test_a_fold_that_another_process_named_otherwise_is_resumed(unnamed, tmp_path):
     tuner = search(tmp_path, WithMetrics(), oracle={"max_trials": 1})
     for path in (tuner.project_folder / "trial_0000").glob("fold_0.json"):

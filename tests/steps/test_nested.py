@@ -138,6 +138,7 @@ class FirstOuterFold(Silent):
         return super().task(name, total, done=done)
 
 
+@pytest.mark.slow
 def test_what_is_true_of_the_outer_patients_changes_nothing_inside(
     repeated_study, tiny_protocol, tmp_path
 ):
@@ -330,7 +331,16 @@ def test_a_record_of_another_outer_fold_is_never_taken_for_its_own(
     assert again.outer == read_nested(repeated_study.directory / "nested").outer
 
 
-@pytest.mark.parametrize("name", ["nested.json", "outer_01/outer.json", "outer_01/split.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nested.json",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("outer_01/outer.json", "outer_01/split.json")
+        ),
+    ],
+)
 def test_what_is_damaged_is_made_again_the_same(
     repeated_copy, repeated_study, nested_protocol, name
 ):
@@ -461,10 +471,15 @@ def test_the_progress_counts_what_is_there_and_ends_where_it_said(repeated_copy,
     assert (inside.begun, inside.done) == (0, inside.total)
 
 
+# Each life ends at another moment of a write, and at another write; that a search survives each
+# write and moment is tested in search/test_fault_matrix.py.
+MOMENTS = ("before", "during", "after")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["before", "during", "after"])
+@pytest.mark.parametrize("first", [0, 1])
 def test_killed_again_and_again_the_whole_ends_as_if_untouched(
-    tmp_path, tiny_protocol, phantom_manifest, feature_cache, moment
+    tmp_path, tiny_protocol, phantom_manifest, feature_cache, first
 ):
     protocol = dataclasses.replace(
         tiny_protocol, num_folds=2, trials=1, epochs=1, learning_rates=(1e-2,)
@@ -475,6 +490,7 @@ def test_killed_again_and_again_the_whole_ends_as_if_untouched(
     deaths = 0
     while True:
         with pytest.MonkeyPatch.context() as patch:
+            moment = MOMENTS[(first + deaths) % len(MOMENTS)]
             killer = Killer(tmp_path / "killed", patch, 13 + deaths % 5, moment)
             with contextlib.suppress(Killed):
                 found = nested_cross_validation(development, tmp_path / "killed", **shared)

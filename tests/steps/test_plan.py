@@ -6,21 +6,73 @@ import pytest
 
 from rust_tuner import Protocol
 from rust_tuner.protocol import SMALL_SCALE
-from rust_tuner.steps.plan import plan_nested, plan_noise, plan_study
+from rust_tuner.steps.plan import SKIPPABLE, plan_nested, plan_noise, plan_study
+from rust_tuner.steps.speed import HeadSpeed, ModelSpeed, Speed, typical_speed
 
 MODELS = ("lenet1998", "inceptionv3_imagenet")
 
 
-def seconds(protocol, num_radiographs=1000, models=MODELS):
-    return {step.name: step.seconds for step in plan_study(protocol, num_radiographs, models)}
+def seconds(protocol, num_radiographs=1000, models=MODELS, **more):
+    steps = plan_study(protocol, num_radiographs, models, **more)
+    return {step.name: step.seconds for step in steps}
 
 
-def test_the_steps_are_those_of_a_study_in_order():
+def test_the_searches_and_their_report_come_before_the_first_models():
     steps = plan_study(Protocol.study(), 1000, MODELS)
-    names = ["prepare", "features", "baselines", "regime1", "regime2", "final", "report"]
-    assert [step.name for step in steps] == names
-    assert "100 trials, 6 folds, 20 epochs" in steps[3].what
-    assert "32 trials" in steps[4].what
+    names = ["prepare", "features", "regime1", "regime2", "final", "report", "baselines"]
+    assert [step.name for step in steps] == [*names, "report again"]
+    assert "100 trials, 6 folds, 20 epochs" in steps[2].what
+    assert "32 trials" in steps[3].what
+
+
+@pytest.mark.parametrize(
+    ("skip", "left_out"),
+    [
+        (("baselines",), {"baselines", "report again"}),
+        (("final",), {"final"}),
+        (("report",), {"report", "report again"}),
+        (SKIPPABLE, {"final", "report", "baselines", "report again"}),
+    ],
+)
+def test_what_is_left_out_is_not_planned(skip, left_out):
+    names = {step.name for step in plan_study(Protocol.study(), 1000, MODELS)}
+    planned = plan_study(Protocol.study(), 1000, MODELS, skip=skip)
+    assert names - {step.name for step in planned} == left_out
+
+
+def test_what_is_done_takes_no_more_time():
+    steps = plan_study(Protocol.study(), 1000, MODELS, done={"regime1": 0.25, "final": 1.0})
+    left = {step.name: step.seconds_left / step.seconds for step in steps}
+    assert left["regime1"] == pytest.approx(0.75)
+    assert left["final"] == 0
+    assert left["regime2"] == 1
+
+
+def test_measured_rates_make_the_times_of_every_step():
+    speed = Speed(
+        check_image=0.1,
+        decode_image=0.0,
+        view=0.5,
+        features_start=3.0,
+        head=HeadSpeed(trace=1.0, overhead=0.2, step=0.01, row=0.001),
+        models={"lenet1998": ModelSpeed(start=2.0, step=0.5, image=0.1, validated=0.05)},
+        report=7.0,
+    )
+    protocol = Protocol.study(
+        holdout_fraction=0.5, num_folds=2, epochs=3, trials=4, baseline_folds=2, baseline_epochs=2
+    )
+    found = seconds(protocol, 200, ("lenet1998",), speed=speed, batch_size=10)
+    assert found["features"] == pytest.approx(3 + 100 * 4 * 0.5)
+    # 50 rows a fold: 5 steps an epoch.
+    trial = 2 * (0.2 + 3 * (5 * 0.01 + 50 * 0.001))
+    assert found["regime2"] == pytest.approx(1 + 32 * trial)
+    assert found["baselines"] == pytest.approx(2 * (2 + 2 * (0.5 + 50 * 0.1 + 50 * 0.05)))
+    assert found["report"] == found["report again"] == 7
+
+
+def test_smaller_batches_take_longer_where_steps_cost_time():
+    head = HeadSpeed(trace=0.0, overhead=0.0, step=0.01, row=0.0001)
+    assert head.trial(100, 3, 10, 8) > 3 * head.trial(100, 3, 10, 64)
 
 
 @pytest.mark.parametrize(
@@ -74,10 +126,12 @@ def test_the_noise_floor_takes_as_long_as_that_many_trials_of_both_kinds():
     protocol = Protocol.study()
     steps = {step.name: step for step in plan_noise(protocol, 3000, 10)}
     assert list(steps) == ["features", "other seeds", "other assignments"]
-    whole = seconds(protocol, 3000)
-    for name in ("other seeds", "other assignments"):
+    # Each search traces its graph once, and every other assignment is a search of its own.
+    trace = typical_speed(protocol).head.trace
+    trials = (seconds(protocol, 3000)["regime1"] - trace) / 10
+    for name, searches in (("other seeds", 1), ("other assignments", 10)):
         assert "10 repeats, 6 folds, 20 epochs" in steps[name].what
-        assert steps[name].seconds == pytest.approx(whole["regime1"] / 10)
+        assert steps[name].seconds == pytest.approx(trials + searches * trace)
 
 
 @pytest.mark.parametrize("nested", [False, True])

@@ -14,7 +14,7 @@ from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS
 from rust_tuner.records.looks import Look
 from rust_tuner.records.model_card import ModelCard
 from rust_tuner.steps import predict as inference
-from rust_tuner.steps.predict import predict_radiographs
+from rust_tuner.steps.predict import model_file, predict_radiographs
 
 
 @pytest.fixture
@@ -99,6 +99,62 @@ def test_two_images_of_one_view_have_no_total(answering, images):
     answering(probabilities(["ap", "ap", "lateral", "ap"], SCORES * 2))
     found = predict_radiographs("model.keras", images, pairs=True)
     assert found["rust_total"].isna().tolist() == [True, True, False, False]
+
+
+def test_pairs_may_be_named_and_a_missing_total_has_a_reason(answering, images):
+    answering(probabilities(["ap", "lateral", "lateral", "ap"], [SCORES[0], SCORES[1]] * 2))
+    found = predict_radiographs("model.keras", images, pairs=[(1, 0)])
+    assert found["rust_total"].fillna(0).tolist() == [11, 11, 0, 0]
+    assert found["pair"].fillna(0).tolist() == [1, 1, 0, 0]
+    assert found["total_missing"].tolist() == [
+        "",
+        "",
+        "no AP view, which shows medial and lateral",
+        "no lateral view, which shows anterior and posterior",
+    ]
+    both = predict_radiographs("model.keras", images, pairs=[(0, 3)])["total_missing"].iloc[0]
+    assert both.startswith("both images look like AP views, no lateral view, which shows anterior")
+
+
+def test_without_its_record_a_model_cannot_compare_images(answering, images):
+    answering(probabilities(["ap", "lateral"], SCORES))
+    found = predict_radiographs("model.keras", images[:2])
+    assert found["distance"].isna().all()
+    assert found["unlike"].isna().all()
+
+
+def test_unlike_images_are_marked(answering, images, monkeypatch):
+    class Compared:
+        def distances(self, features, statistics):
+            assert statistics.shape == (2, 18)
+            return np.array([0.5, 1.5])
+
+    answering(probabilities(["ap", "lateral"], SCORES))
+    answers = probabilities(["ap", "lateral"], SCORES)
+    monkeypatch.setattr(inference, "read_novelty", lambda model, card: Compared())
+    monkeypatch.setattr(inference, "predict_with_features", lambda *_: (np.ones((2, 4)), answers))
+    found = predict_radiographs("model.keras", images[:2])
+    assert found["unlike"].tolist() == [False, True]
+    assert found["distance"].tolist() == [0.5, 1.5]
+
+
+def test_many_images_are_read_in_parts(answering, images, monkeypatch):
+    monkeypatch.setattr(inference, "_PART", 3)
+    answering([])
+    sizes = []
+
+    def predict(model, given):
+        sizes.append(len(given))
+        return np.full((len(given), len(LABELS)), 0.5, dtype=np.float32)
+
+    monkeypatch.setattr(inference, "predict_probabilities", predict)
+    assert len(predict_radiographs("model.keras", images)) == 4
+    assert sizes == [3, 1]
+
+
+def test_a_studys_folder_stands_for_its_final_model(tmp_path):
+    assert model_file(tmp_path) == tmp_path / "final" / "model.keras"
+    assert model_file(tmp_path / "model.keras") == tmp_path / "model.keras"
 
 
 def test_an_odd_image_is_no_pair(images):

@@ -52,6 +52,7 @@ def test_a_refit_gives_what_a_fold_of_a_search_would_give(data, tiny_protocol):
     np.testing.assert_allclose(answers_of(head, held), curves.predictions[-1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_refit_is_a_function_of_its_place_and_its_epochs(data, tiny_protocol):
     features, labels = data
     hypermodel = tuned_hypermodel(tiny_protocol, VALUES)

@@ -73,7 +73,7 @@ def test_without_sites_it_is_said_before_an_image_is_read(
     assert not (tmp_path / "study" / "split.json").exists()
 
 
-def test_the_plan_counts_the_sites(study, by_site):
+def test_the_plan_counts_the_sites(study, manifest, by_site):
     assert study.count_sites() == 3
     steps = {
         step.name: step.what
@@ -81,7 +81,7 @@ def test_the_plan_counts_the_sites(study, by_site):
     }
     assert steps["regime1"].startswith("2 trials, 3 folds, 2 epochs; a fold trains on about 16 ")
     plain = dataclasses.replace(by_site, folds_by="patient")
-    assert Study(study.directory / "other", study._manifest, plain).count_sites() is None
+    assert Study(study.directory / "other", manifest, plain).count_sites() is None
 
 
 def test_nested_leaves_a_site_out_outside_and_another_one_inside(
@@ -89,7 +89,7 @@ def test_nested_leaves_a_site_out_outside_and_another_one_inside(
 ):
     study = Study(tmp_path / "study", manifest, by_site, cache=feature_cache)
     monkeypatch.setattr(
-        "rust_tuner.steps.nested._run_missing", lambda *_, **__: pytest.fail("enough")
+        "rust_tuner.search.regimes.regime_1", lambda *_, **__: pytest.fail("enough")
     )
     with pytest.raises(pytest.fail.Exception, match="enough"):
         study.nested()

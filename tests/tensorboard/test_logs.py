@@ -192,14 +192,72 @@ def test_hparams_know_the_declared_space_and_the_metrics(logged):
     assert (batch_size.min_value, batch_size.max_value) == (16, 2048)
     dropout_rate = infos["dropout_rate"].domain_interval
     assert (dropout_rate.min_value, dropout_rate.max_value) == (0, 0.5)
-    fixed = infos["learning_rate"].domain_interval
-    assert (fixed.min_value, fixed.max_value) == (1e-3, 1e-3)
-    grid = hparams(logged / LOGS / "regime_2")[metadata.EXPERIMENT_TAG]
-    (rates,) = (info for info in grid.hparam_infos if info.name == "learning_rate")
-    assert [v.number_value for v in rates.domain_discrete.values] == [1e-3, 1e-2, 1e-1]
+    rates = infos["learning_rate"].domain_discrete
+    assert [v.number_value for v in rates.values] == [1e-3, 1e-2, 1e-1]
     named = [metric.name.tag for metric in experiment.metric_infos]
     assert named[:2] == ["val_auroc", "val_cortex_auroc"]
     assert {"val_auroc_std", "view_only_auroc", "view_only_cortex_auroc"} == set(named[2:])
+
+
+def shown_experiment(logs):
+    """What TensorBoard's HParams plugin takes as the experiment of a folder."""
+    from tensorboard import context
+    from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+    from tensorboard.plugins.base_plugin import TBContext
+    from tensorboard.plugins.hparams.backend_context import Context
+
+    multiplexer = plugin_event_multiplexer.EventMultiplexer()
+    multiplexer.AddRunsFromDirectory(str(logs))
+    multiplexer.Reload()
+    provider = data_provider.MultiplexerDataProvider(multiplexer, str(logs))
+    plugin = Context(TBContext(data_provider=provider))
+    request = context.RequestContext()
+    found = plugin.hparams_metadata(request, "")
+    return plugin.experiment_from_metadata(request, "", True, found, None)
+
+
+def test_every_search_of_a_study_declares_the_hyperparameters_of_all(tmp_path):
+    # TensorBoard reads one of them, whichever comes first, and the first model has no dropout.
+    space = dimension("batch_size", "Fixed", value=128)
+    write_project(tmp_path / "baselines" / "lenet1998", [{"batch_size": 128}], space=space)
+    write_logs(tmp_path)
+    logs = tmp_path / LOGS
+    write_regime_1(tmp_path / "regime_1", count=2)
+    progress = TensorBoardLogs(tmp_path)
+    progress.recorded(tmp_path / "regime_1", "0000")
+    names = ["baselines/lenet1998", "regime_1"]
+    declared = [hparams(logs / name)[metadata.EXPERIMENT_TAG] for name in names]
+    assert declared[0] == declared[1]
+    expected = {"batch_size", "dropout_rate", "learning_rate", "epsilon"}
+    assert {info.name for info in shown_experiment(logs).hparam_infos} == expected
+    infos = {info.name: info for info in declared[0].hparam_infos}
+    assert infos["batch_size"].domain_interval.max_value == 2048
+    written = files_of(logs)
+    write_logs(tmp_path)
+    assert {name: files_of(logs)[name] for name in written} == written
+
+
+def test_a_domain_holds_the_values_of_all_searches(tmp_path):
+    kinds = {
+        "units": [("Fixed", {"value": 3}), ("Int", {"min_value": 5, "max_value": 9})],
+        "rate": [("Fixed", {"value": 0.1}), ("Choice", {"values": [0.3, 0.2]})],
+        "loss": [("Fixed", {"value": "mse"}), ("Choice", {"values": ["mae", "mse"]})],
+        "mixed": [("Fixed", {"value": "none"}), ("Int", {"min_value": 1, "max_value": 2})],
+    }
+    for number in range(2):
+        space = {}
+        for name, declared in kinds.items():
+            kind, config = declared[number]
+            space |= dimension(name, kind, **config)
+        write_project(tmp_path / f"search_{number}", [], space=space)
+        write_logs(tmp_path / f"search_{number}")
+    experiment = hparams(tmp_path / LOGS / "search_0")[metadata.EXPERIMENT_TAG]
+    infos = {info.name: info for info in experiment.hparam_infos}
+    interval = infos["units"].domain_interval
+    assert (interval.min_value, interval.max_value) == (3, 9)
+    assert [v.number_value for v in infos["rate"].domain_discrete.values] == [0.1, 0.2, 0.3]
+    assert [v.string_value for v in infos["loss"].domain_discrete.values] == ["mae", "mse"]
+    assert infos["mixed"].WhichOneof("domain") is None
 
 
 def test_hparams_know_the_values_of_every_trial_under_a_name_of_its_own(logged):

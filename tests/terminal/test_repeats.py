@@ -53,14 +53,16 @@ def test_an_optimism_that_rounds_to_zero_has_no_minus(nested):
 
 def test_the_summary_tells_selection_score_estimate_and_optimism_apart(nested):
     found = read_nested(nested)
-    text = words(shown(nested_table(found), width=120))
-    assert "selection score 0.810 ± 0.010 0.640 ± 0.000" in text
+    text = words(shown(nested_table(found)))
+    assert "selection score AUROC, 18 labels 0.810 0.010 - -" in text
+    assert "selection score AUROC, visible cortices 0.640 0.000 - -" in text
     estimate = found.summary["estimate"]["auroc"]
-    assert f"estimate 0.775 ± 0.005 ({estimate['low']:.3f}-{estimate['high']:.3f})" in text
-    assert "optimism +0.048 ± 0.008" in text
-    assert "gap +0.035 ± 0.005" in text
+    ends = f"{estimate['low']:.3f} {estimate['high']:.3f}"
+    assert f"estimate AUROC, 18 labels 0.775 0.005 {ends}" in text
+    assert "optimism AUROC, 18 labels +0.048 0.008" in text
+    assert "gap AUROC, 18 labels +0.035 0.005" in text
     pooled = found.summary["pooled"]["auroc"]
-    assert f"{pooled['value']:.3f} ({pooled['low']:.3f}-{pooled['high']:.3f})" in text
+    assert f"{pooled['value']:.3f} - {pooled['low']:.3f} {pooled['high']:.3f}" in text
 
 
 def test_the_values_that_were_chosen_are_counted(nested):
@@ -88,7 +90,7 @@ def test_80_columns_hold_the_tables_and_break_no_figure(nested, tmp_path):
     ):
         assert max(map(len, text.splitlines())) <= 80
         assert "…" not in text
-        assert not re.search(r"\d\.\n|\d-\n|± *\n", text)
+        assert not re.search(r"\d\. *\n *\d|\d- *\n *\d|± *\n", text)
 
 
 def test_the_noise_floor_tells_each_spread_and_the_selection_score(tmp_path):

@@ -100,7 +100,7 @@ def test_the_best_trials_interval_stands_below_the_table(project):
 
 def test_the_view_only_baseline_stands_below_both_figures(project):
     lines = shown(project).splitlines()
-    (baseline,) = [line for line in lines if line.startswith("  view only")]
+    (baseline,) = [line for line in lines if line.startswith(" view only")]
     known = project.run["view_only_baseline"]
     told = [f"{known['val_auroc']:.3f}", f"{known['val_cortex_auroc']:.3f}"]
     assert baseline.split()[2:] == told

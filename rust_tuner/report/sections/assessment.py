@@ -8,7 +8,6 @@ import pandas as pd
 
 from rust_tuner.analysis.assessment import (
     POOLED,
-    as_predictions,
     auroc_two_ways,
     label_figures,
     overall_figures,
@@ -21,33 +20,28 @@ from rust_tuner.analysis.study_figures import (
     FOLDS,
     OVER,
     find_figure,
-    foreign_predictions,
-    holdout_figures,
-    out_of_fold_figures,
-    union_of,
-    union_text,
 )
 from rust_tuner.analysis.summary_scores import METRICS_TOLD
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.labels import CORTICES
 from rust_tuner.metrics import Predictions, UnionCutoff
-from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, VISITS
-from rust_tuner.records.folder import StudyRecords
-from rust_tuner.records.looks import holdout_title
+from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, EVERY_ROW, VISIBLE, VISITS
 from rust_tuner.records.project import Project
-from rust_tuner.records.rows import NO_FOLD, out_of_fold_predictions, read_rows
-from rust_tuner.report.holdout_room import HoldoutRoom
 from rust_tuner.report.page import Cell, PageTable, Room, Section, attempt, decimal, results, text
+from rust_tuner.report.sections.chapters import Chapters
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
-from rust_tuner.words import METRICS, figure_name
+from rust_tuner.words import LABEL_NAMES, METRICS, figure_name
 
+_FIGURE_HEADER = (
+    *("figure", "of", "average", "value", "from", "to", "defined", "why no interval"),
+)
 _GROUPS = {
     LABEL_SCOPE.key: LABEL_SCOPE.name,
     CORTEX_SCOPE.key: "cortices where visible",
     "visits": "visits with all four cortices",
 }
 _OF_EACH = [
-    Column("label", "label"),
+    Column("label", "label", names=LABEL_NAMES),
     Column("counted", "rows counted"),
     *(
         Column(f"{name}{part}", header or figure_name(name), "number")
@@ -86,7 +80,6 @@ _TWO_WAYS = [
     Column("by_bins", "due to ties within bins", "number", digits=4),
     Column("by_undefined", "due to undefined labels as 0", "number", digits=4),
 ]
-_CROSS = "Tuned model, out of fold (selection score)"
 
 
 def tell_worth(section: Section, project: Project, table: pd.DataFrame) -> None:
@@ -98,7 +91,9 @@ def tell_worth(section: Section, project: Project, table: pd.DataFrame) -> None:
         table: its trials, from `trials_table`.
     """
     best = project.best
-    intervals = {} if best is None else {name: best.interval(name) for name in METRICS_TOLD}
+    intervals = (
+        {} if best is None else {name: best.interval(name) for name in reversed(METRICS_TOLD)}
+    )
     scores = "; ".join(
         f"{METRICS[name]} {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
         for name, found in intervals.items()
@@ -128,39 +123,6 @@ def tell_worth(section: Section, project: Project, table: pd.DataFrame) -> None:
         section.lead.append(f"Trial {note}")
 
 
-def add_all_figures(section: Section, room: Room, records: StudyRecords) -> None:
-    """Add the figures of the hold-out set, and of the tuned model's out-of-fold predictions."""
-    union = union_of(records)
-    predictions: dict[str, Predictions] = {}
-    exact: dict[str, float] = {}
-    shared: dict[str, Any] = {"union": union, "exact": exact}
-    figures, table = holdout_figures(records), records.predictions
-    if not figures.empty:
-        title = f"{holdout_title(records.looks)} (estimate)"
-        sites: Sequence[str] = ()
-        if table is not None and not foreign_predictions(records):
-            predictions[title] = as_predictions(table)
-            sites = table["site"].fillna("").tolist() if "site" in table else ()
-        sealed = HoldoutRoom(room.folder, records.looks)
-        what = Evaluation("holdout", title, figures, predictions.get(title), sites)
-        add_figures(section, sealed, what, **shared)
-    project = records.cross_validation
-    if project is not None and project.best is not None:
-
-        def cross_validated() -> None:
-            rows = read_rows(project)
-            out_of_fold = out_of_fold_predictions(project)
-            predictions[_CROSS] = out_of_fold
-            sites = rows.loc[rows["fold"] != NO_FOLD, "site"].tolist()
-            figures = out_of_fold_figures(project, union)
-            what = Evaluation("out_of_fold", _CROSS, figures, out_of_fold, sites)
-            add_figures(section, room, what, **shared)
-
-        attempt(section, f"The figures of {_CROSS.lower()}", cross_validated)
-    if predictions:
-        add_auroc_two_ways(section, room, predictions, exact)
-
-
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """Some predictions and their figures.
@@ -181,7 +143,7 @@ class Evaluation:
 
 
 def add_figures(
-    section: Section,
+    chapters: Chapters,
     room: Room,
     evaluation: Evaluation,
     *,
@@ -191,7 +153,7 @@ def add_figures(
     """Add every figure of some predictions: overall, of each label, reliability, by site.
 
     Args:
-        section: gets the tables.
+        chapters: get the tables.
         room: where their files go.
         evaluation: the predictions and their figures.
         union: the definition of union.
@@ -203,16 +165,28 @@ def add_figures(
     def everything() -> None:
         files = {"CSV": room.table(f"{name}_figures", figures)}
         over_folds = (figures[OVER] == FOLDS).any()
-        note = "; both macro AUROCs are scores of the cross-validation, with intervals over folds"
-        section.tables.append(
-            PageTable(
-                f"{title}: all figures with 95 % intervals over patients"
-                f"{note if over_folds else ''}. {union_text(union)}",
-                ("figure", "of", "average", "value", "from", "to", "defined", "why no interval"),
-                [_figure_row(row) for row in overall_figures(figures).to_dict("records")],
-                files,
+        note = "; the macro AUROC is a score of the cross-validation, with an interval over folds"
+        overall = overall_figures(figures).to_dict("records")
+        for section, what, is_here in (
+            (chapters.rust, "RUST totals and union", _is_of_visits),
+            (chapters.cortices, "scores of visible cortices", _is_of_cortices),
+            (chapters.appendix, f"the {LABEL_SCOPE.name}", _is_of_labels),
+        ):
+            rows = [row for row in overall if is_here(row)]
+            if not rows:
+                continue
+            of_folds = over_folds and any(
+                row["figure"] == "auroc" and row["average"] == "macro" for row in rows
             )
-        )
+            caption = f"{title}: {what}, with 95 % intervals over patients"
+            section.tables.append(
+                PageTable(
+                    f"{caption}{note if of_folds else ''}",
+                    _FIGURE_HEADER,
+                    [_figure_row(row) for row in rows],
+                    files,
+                )
+            )
         row = find_figure(figures, "auroc", ALL_LABELS)
         if row is not None and exact is not None:
             exact[title] = row["value"]
@@ -222,8 +196,13 @@ def add_figures(
         if labels.empty:
             return
         files = {"CSV": room.table(f"{name}_label_figures", labels)}
-        rows = labels.to_dict("records")
-        section.tables.append(results(f"{title}: figures of each label", rows, _OF_EACH, files))
+        for section, counted, what in (
+            (chapters.cortices, VISIBLE, "each cortex and score, where visible"),
+            (chapters.appendix, EVERY_ROW, f"each of the {LABEL_SCOPE.name}"),
+        ):
+            rows = labels[labels["counted"] == counted].to_dict("records")
+            if rows:
+                section.tables.append(results(f"{title}: {what}", rows, _OF_EACH, files))
 
     def reliability() -> None:
         assert predictions is not None
@@ -236,7 +215,7 @@ def add_figures(
             f"{title}: calibration of all visible cortex labels together, with 95 % intervals of "
             f"the share over patients{note}"
         )
-        section.tables.append(results(caption, shown, _OF_BINS, files))
+        chapters.appendix.tables.append(results(caption, shown, _OF_BINS, files))
 
     def by_site() -> None:
         assert predictions is not None
@@ -250,14 +229,27 @@ def add_figures(
             return
         files = {"CSV": room.table(f"{name}_sites", table)}
         rows = table.assign(figure=table["figure"].map(figure_name)).to_dict("records")
-        section.tables.append(results(f"{title}: by site", rows, _OF_SITES, files))
+        chapters.appendix.tables.append(results(f"{title}: by site", rows, _OF_SITES, files))
 
-    attempt(section, f"The figures of {title.lower()}", everything)
-    attempt(section, f"The label figures of {title.lower()}", of_labels)
+    appendix = chapters.appendix
+    attempt(appendix, f"The figures of {title.lower()}", everything)
+    attempt(appendix, f"The label figures of {title.lower()}", of_labels)
     if predictions is not None:
-        attempt(section, f"The reliability table of {title.lower()}", reliability)
+        attempt(appendix, f"The reliability table of {title.lower()}", reliability)
         if len(evaluation.sites):
-            attempt(section, f"The figures by site of {title.lower()}", by_site)
+            attempt(appendix, f"The figures by site of {title.lower()}", by_site)
+
+
+def _is_of_visits(row: Mapping[Any, Any]) -> bool:
+    return bool(row["of"] == VISITS)
+
+
+def _is_of_cortices(row: Mapping[Any, Any]) -> bool:
+    return row["of"] == CORTEX_GROUP or row["of"] in CORTICES
+
+
+def _is_of_labels(row: Mapping[Any, Any]) -> bool:
+    return not _is_of_visits(row) and not _is_of_cortices(row)
 
 
 def add_auroc_two_ways(

@@ -1,11 +1,12 @@
 """The section of the page on the first models, and the curves of a cross-validation."""
 
-import functools
+from collections.abc import Mapping
 
 import pandas as pd
 
 from rust_tuner.analysis.columns import baseline_columns
 from rust_tuner.analysis.drawn import best_epoch, mean_curve, with_means
+from rust_tuner.analysis.next_step import command
 from rust_tuner.analysis.tables import curves_table, fold_scores
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.analysis.verdict import MODEL_NAMES, view_only_of
@@ -14,16 +15,21 @@ from rust_tuner.figures.style import new_axes
 from rust_tuner.records.baselines import baseline_results
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import Project
-from rust_tuner.report.page import Room, Section, attempt, results
-from rust_tuner.scope import AUROCS
+from rust_tuner.report.page import Picture, Room, Section, attempt, cortices_first, folded, results
+from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import METRICS
+
+# The figure that leads, and the one that folds away beside it.
+_ORDER = (CORTEX_SCOPE.metric, LABEL_SCOPE.metric)
 
 
 def baselines_section(records: StudyRecords, room: Room) -> Section:
     """The first models side by side, and their curves."""
     section = Section("baselines", "First models")
     if not records.baselines:
-        section.missing.append("The first models have not been run: rust-tuner baselines STUDY")
+        section.missing.append(
+            f"The first models have not been run: {command('baselines', records.directory)}"
+        )
         return section
     section.lead.append(
         "Cross-validation of the first models, each at the best epoch of its mean curve. This "
@@ -37,39 +43,19 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
         note = tie_note(models, name="model", score=metric, spread=f"{metric}_std")
         section.lead += [note] if note else []
         title, rows = "First models, chance and view only", models.to_dict("records")
-        section.tables.append(results(title, rows, baseline_columns(), files))
+        section.tables.append(results(title, rows, cortices_first(baseline_columns()), files))
 
-    def side_by_side(metric: str) -> None:
+    def side_by_side() -> None:
         # This raises an error if the models were not compared on the same data.
         baseline_results(records.directory)
         done = {name: item for name, item in records.baselines.items() if item.best is not None}
         if not done:
             section.missing.append("No first model is finished, so there is no figure.")
             return
-        scores = pd.concat(
-            [_fold_scores(name, project, metric) for name, project in done.items()],
-            ignore_index=True,
-        )
-        view_only = view_only_of(next(iter(done.values()))).get(metric)
-        axes = new_axes(height=0.9 + 0.48 * len(done))
-        draw_baselines(scores, axes=axes, metric=metric, view_only=view_only, names=MODEL_NAMES)
-        means = scores.drop_duplicates("model").set_index("model")["mean"]
-        listed = "; ".join(f"{MODEL_NAMES[name]} {means[name]:.3f}" for name in done)
-        baseline = "" if view_only is None else f" View only: {view_only:.3f}."
-        section.pictures.append(
-            room.picture(
-                f"baselines_{metric}",
-                axes.figure,
-                scores.assign(view_only=view_only, chance=0.5),
-                caption=f"First models, {METRICS[metric]}: folds (circles), mean and its 95 % "
-                "interval, allowing for the training data that folds share (Nadeau and Bengio).",
-                alt=f"Mean {METRICS[metric]} over the folds: {listed}.{baseline}",
-            )
-        )
+        section.pictures.append(folded([_side_by_side(done, room, metric) for metric in _ORDER]))
 
     attempt(section, "The table of first models", table)
-    for metric in AUROCS:
-        attempt(section, f"The first models' {metric}", functools.partial(side_by_side, metric))
+    attempt(section, "The first models' figures", side_by_side)
     for name, project in records.baselines.items():
         title = MODEL_NAMES[name]
         draw_project_curves(section, room, project, name=f"curves_{name}", title=title)
@@ -80,6 +66,27 @@ def baselines_section(records: StudyRecords, room: Room) -> Section:
 
     attempt(section, "The published layout of the first models", published)
     return section
+
+
+def _side_by_side(done: Mapping[str, Project], room: Room, metric: str) -> Picture:
+    scores = pd.concat(
+        [_fold_scores(name, project, metric) for name, project in done.items()],
+        ignore_index=True,
+    )
+    view_only = view_only_of(next(iter(done.values()))).get(metric)
+    axes = new_axes(height=0.9 + 0.48 * len(done))
+    draw_baselines(scores, axes=axes, metric=metric, view_only=view_only, names=MODEL_NAMES)
+    means = scores.drop_duplicates("model").set_index("model")["mean"]
+    listed = "; ".join(f"{MODEL_NAMES[name]} {means[name]:.3f}" for name in done)
+    baseline = "" if view_only is None else f" View only: {view_only:.3f}."
+    return room.picture(
+        f"baselines_{metric}",
+        axes.figure,
+        scores.assign(view_only=view_only, chance=0.5),
+        caption=f"First models, {METRICS[metric]}: folds (circles), mean and its 95 % "
+        "interval, allowing for the training data that folds share (Nadeau and Bengio).",
+        alt=f"Mean {METRICS[metric]} over the folds: {listed}.{baseline}",
+    )
 
 
 def _fold_scores(name: str, project: Project, metric: str) -> pd.DataFrame:
@@ -96,7 +103,8 @@ def draw_project_curves(
     """Draw the curves of a project's best trial, both AUROCs."""
 
     def draw() -> None:
-        for metric in AUROCS:
+        pictures = []
+        for metric in _ORDER:
             view_only = view_only_of(project).get(metric)
             curves = curves_table(project, model=project.folder.name, metric=metric)
             best = project.best
@@ -107,7 +115,7 @@ def draw_project_curves(
             )
             last = mean_curve(curves[curves["split"] == "validation"], metric)
             at = epoch or best_epoch(last, metric)
-            section.pictures.append(
+            pictures.append(
                 room.picture(
                     f"{name}_{metric}",
                     axes.figure,
@@ -118,5 +126,6 @@ def draw_project_curves(
                     f"{last.index[-1]}.",
                 )
             )
+        section.pictures.append(folded(pictures))
 
     attempt(section, f"The curves of {title}", draw)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from rust_tuner.analysis.next_step import command
 from rust_tuner.analysis.record_checks import FAILED, NOT_YET, PASSED, WARNING, record_checks
 from rust_tuner.records.checks import STATUS_NAMES, searches_seen
 from rust_tuner.records.folder import StudyRecords
@@ -26,7 +27,8 @@ def checks_section(records: StudyRecords) -> Section:
     record = records.checks
     if record is None:
         section.missing.append(
-            "The checks have not been run, or cannot be read: rust-tuner check STUDY"
+            "The checks have not been run, or cannot be read: "
+            f"{command('check', records.directory)}"
         )
         return section
     section.lead.append(
@@ -34,7 +36,8 @@ def checks_section(records: StudyRecords) -> Section:
     )
     if record.searches != searches_seen(records.projects):
         section.missing.append(
-            "Searches have continued since the checks were run: rust-tuner check STUDY"
+            "Searches have continued since the checks were run: "
+            f"{command('check', records.directory)}"
         )
     rows = [
         [

@@ -3,16 +3,13 @@
 import pandas as pd
 
 from rust_tuner.analysis.against_view import holdout_standings
-from rust_tuner.analysis.study_figures import SCORE_FIGURES, foreign_predictions
+from rust_tuner.analysis.next_step import command, is_unfinished
+from rust_tuner.analysis.study_figures import SCORE_FIGURES
 from rust_tuner.analysis.tables import HOLDOUT, curves_table, final_table
 from rust_tuner.records.folder import StudyRecords
-from rust_tuner.records.holdout import Holdout
-from rust_tuner.records.looks import Look, count_text, holdout_title
-from rust_tuner.report.holdout_room import HoldoutRoom
-from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, text, whole
-from rust_tuner.report.sections.assessment import add_all_figures
+from rust_tuner.records.looks import Look, count_text
+from rust_tuner.report.page import PageTable, Room, Section, attempt, decimal, text
 from rust_tuner.report.sections.baselines import draw_project_curves
-from rust_tuner.report.sections.holdout import draw_holdout
 from rust_tuner.scope import AUROCS, CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import FIGURES, METRICS, figure_name, words
 
@@ -22,8 +19,14 @@ def final_section(records: StudyRecords, room: Room) -> Section:
     section = Section("final", "Final model")
     figures = final_table(records)
     if records.cross_validation is None:
-        section.missing.append("The final model has not been cross-validated.")
+        section.missing.append(
+            f"The final model has not been cross-validated: {command('final', records.directory)}"
+        )
     else:
+        if is_unfinished(records.cross_validation):
+            section.missing.append(
+                f"Its cross-validation is not finished: {command('final', records.directory)}"
+            )
         draw_project_curves(
             section,
             room,
@@ -54,7 +57,7 @@ def final_section(records: StudyRecords, room: Room) -> Section:
         header = ("evaluation", "kind", "figure", "value", "SD over folds", "view only")
         section.tables.append(PageTable("The tuned model", header, rows, files))
     holdout = records.holdout
-    looks, sealed = records.looks, HoldoutRoom(room.folder, records.looks)
+    looks = records.looks
     if holdout is not None:
         times = "once" if len(looks) < 2 else f"{len(looks)} times, the last"
         section.lead.append(
@@ -66,23 +69,18 @@ def final_section(records: StudyRecords, room: Room) -> Section:
             f"{METRICS[item.metric]}, against the view alone: {item.doubt or item.told}."
             for item in holdout_standings(records)
         ]
-        attempt(section, "The table of labels", lambda: _labels(section, sealed, holdout))
     elif looks:
         section.missing.append(
             f"The hold-out set was {count_text(looks)}: on {looks[-1]}. The figures are not in "
             "final/holdout.json."
         )
     else:
-        section.missing.append("The hold-out set has not been evaluated; it is sealed.")
+        section.missing.append(
+            "The hold-out set has not been evaluated; it is sealed: "
+            f"{command('final', records.directory)}"
+        )
     if len(looks) > 1 or any(look.state == "begun" for look in looks):
         attempt(section, "The table of looks", lambda: _looks(section, room, looks))
-    if records.predictions is None:
-        section.missing.append("final/predictions.csv is missing or cannot be read.")
-    elif fault := foreign_predictions(records):
-        section.missing.append(fault)
-    else:
-        draw_holdout(section, sealed, records, records.predictions)
-    add_all_figures(section, room, records)
     return section
 
 
@@ -115,20 +113,3 @@ def _looks(section: Section, room: Room, looks: tuple[Look, ...]) -> None:
     section.tables.append(
         PageTable(f"The hold-out set was {count_text(looks)}", names, rows, files)
     )
-
-
-def _labels(section: Section, room: HoldoutRoom, holdout: Holdout) -> None:
-    names = ("label", "positives", "rows", "auroc", "precision", "recall", "f1")
-    table = pd.DataFrame([row.to_json() for row in holdout.labels], columns=list(names))
-    files = {"CSV": room.table("holdout_labels", table)}
-    rows = [
-        [
-            text(row["label"]),
-            *(whole(row[name]) for name in names[1:3]),
-            *(decimal(row[name]) for name in names[3:]),
-        ]
-        for row in table.to_dict("records")
-    ]
-    title = holdout_title(room.looks)
-    caption = f"Labels of the {title[0].lower()}{title[1:]}, threshold {holdout.threshold}"
-    section.tables.append(PageTable(caption, names, rows, files))

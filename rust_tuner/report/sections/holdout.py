@@ -7,6 +7,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,71 +16,80 @@ from rust_tuner.analysis.gallery import find_images, read_thumbnails, worst_erro
 from rust_tuner.analysis.study_figures import ERROR, find_figure, holdout_figures
 from rust_tuner.analysis.totals import trajectory_table, visit_scale, visit_table
 from rust_tuner.figures.final import (
+    FEWEST_DRAWN,
     draw_calibration,
     draw_confusion,
     draw_precision_recall,
     draw_roc,
+    is_drawn,
 )
 from rust_tuner.figures.gallery import draw_gallery, gallery_height
 from rust_tuner.figures.style import new_axes, new_figure
 from rust_tuner.figures.totals import draw_bland_altman, draw_totals, draw_trajectories
+from rust_tuner.labels import CORTICES
 from rust_tuner.metrics import TotalAgreement
 from rust_tuner.metrics.figure import CORTEX_GROUP, VISITS
 from rust_tuner.metrics.uncertainty import Interval
 from rust_tuner.records.folder import StudyRecords
+from rust_tuner.records.looks import holdout_title
 from rust_tuner.records.predictions import (
     confusion_table,
     label_table,
     precision_recall_table,
     roc_table,
 )
-from rust_tuner.report.page import Picture, Room, Section, attempt
+from rust_tuner.report.holdout_room import HoldoutRoom
+from rust_tuner.report.page import Cell, PageTable, Picture, Room, Section, attempt, text, whole
+from rust_tuner.report.sections.chapters import Chapters
 
 
 def draw_holdout(
-    section: Section, room: Room, records: StudyRecords, predictions: pd.DataFrame
+    chapters: Chapters, room: Room, records: StudyRecords, predictions: pd.DataFrame
 ) -> None:
-    """Draw every figure of the hold-out set into a section.
+    """Draw every figure of the hold-out set into its section.
 
     Args:
-        section: gets the figures.
+        chapters: get the figures.
         room: where their files go.
         records: the study.
         predictions: its `final/predictions.csv`.
     """
-    labels = label_table(predictions)
     figures = holdout_figures(records)
-    visits = visit_table(predictions)
-    steps: dict[str, Callable[[], Picture]] = {
-        "ROC curves": lambda: _roc(room, labels),
-        "precision-recall curves": lambda: _precision_recall(room, labels),
-        "confusion matrices": lambda: _confusion(room, predictions),
-        "calibration": lambda: _calibration(room, predictions, figures),
-    }
-    if visits.empty:
-        section.missing.append(
-            "No visit of the hold-out set has all four cortices scored, so no total is drawn."
-        )
-    else:
-        agreement = _agreement(figures, len(visits))
-        steps |= {
-            "totals": lambda: _totals(room, visits, agreement),
-            "differences of totals": lambda: _bland_altman(room, visits, agreement),
+    _draw_totals(chapters.rust, room, predictions, figures)
+    labels = label_table(predictions)
+    _draw(
+        chapters.cortices,
+        {"confusion matrices": lambda: _confusion(room, predictions)},
+    )
+    if labels.empty or _has_curves(labels):
+        curves = {
+            "ROC curves": lambda: _roc(room, labels),
+            "precision-recall curves": lambda: _precision_recall(room, labels),
         }
-        courses = trajectory_table(visits)
-        if courses.empty:
-            section.missing.append(
-                "No patient of the hold-out set has two visits with all four cortices scored, so "
-                "no trajectory is drawn."
-            )
-        else:
-            steps["healing trajectories"] = lambda: _trajectories(room, visits, courses)
+        _draw(chapters.cortices, curves)
+    else:
+        chapters.cortices.missing.append(
+            "No ROC and precision-recall curves are drawn: no score of a cortex has "
+            f"{FEWEST_DRAWN} radiographs with it and {FEWEST_DRAWN} without. Their figures, with "
+            "intervals, are in the tables below."
+        )
     errors = worst_errors(predictions)
     if errors.empty:
-        section.missing.append("No cortex of the hold-out set was misread, so no error is shown.")
+        chapters.cortices.missing.append(
+            "No cortex of the hold-out set was misread, so no error is shown."
+        )
     else:
-        steps["worst errors"] = lambda: _gallery(room, records, predictions, errors)
+        gallery = {"worst errors": lambda: _gallery(room, records, predictions, errors)}
+        _draw(chapters.cortices, gallery)
+        attempt(
+            chapters.cortices,
+            "The table of the worst errors",
+            lambda: _worst(chapters.cortices, room, errors),
+        )
+    _draw(chapters.appendix, {"calibration": lambda: _calibration(room, predictions, figures)})
 
+
+def _draw(section: Section, steps: Mapping[str, Callable[[], Picture]]) -> None:
     def add(step: Callable[[], Picture]) -> None:
         section.pictures.append(step())
 
@@ -87,15 +97,72 @@ def draw_holdout(
         attempt(section, f"The figure of the {what}", functools.partial(add, step))
 
 
+def _draw_totals(
+    section: Section, room: Room, predictions: pd.DataFrame, figures: pd.DataFrame
+) -> None:
+    visits = visit_table(predictions)
+    if visits.empty:
+        section.missing.append(
+            "No visit of the hold-out set has all four cortices scored, so no total is drawn."
+        )
+        return
+    agreement = _agreement(figures, len(visits))
+    steps: dict[str, Callable[[], Picture]] = {
+        "totals": lambda: _totals(room, visits, agreement),
+        "differences of totals": lambda: _bland_altman(room, visits, agreement),
+    }
+    courses = trajectory_table(visits)
+    if courses.empty:
+        section.missing.append(
+            "No patient of the hold-out set has two visits with all four cortices scored, so "
+            "no trajectory is drawn."
+        )
+    else:
+        steps["healing trajectories"] = lambda: _trajectories(room, visits, courses)
+    _draw(section, steps)
+
+
+def _has_curves(labels: pd.DataFrame) -> bool:
+    """Whether any score of a cortex has enough radiographs for a curve."""
+    of_label = labels.groupby(["cortex", "score"])["positive"]
+    counts = pd.DataFrame({"positives": of_label.sum(), "rows": of_label.size()})
+    return any(map(is_drawn, counts.to_dict("records")))
+
+
+def _worst(section: Section, room: Room, errors: pd.DataFrame) -> None:
+    """The table of the worst errors, which names the file and the patient of each."""
+    files = {"CSV": room.table("holdout_worst", errors)}
+    rows = [
+        [
+            whole(row["rank"]),
+            text(row["image"]),
+            *(text(row[name]) for name in ("patient_id", "visit", "view")),
+            whole(row["error"]),
+            *(_true_and_predicted(row, cortex) for cortex in CORTICES),
+        ]
+        for row in errors.to_dict("records")
+    ]
+    header = ("rank", "file", "patient", "visit", "view", "points off", *CORTICES)
+    title = holdout_title(room.looks if isinstance(room, HoldoutRoom) else ())
+    caption = f"{title}: radiographs misread most; true → most likely score"
+    section.tables.append(PageTable(caption, header, rows, files))
+
+
+def _true_and_predicted(row: Mapping[Any, Any], cortex: str) -> Cell:
+    true, predicted = row[f"{cortex}_true"], row[f"{cortex}_predicted"]
+    return text(None if math.isnan(true) else f"{true:.0f} → {predicted:.0f}")
+
+
 def _roc(room: Room, labels: pd.DataFrame) -> Picture:
     points = roc_table(labels)
-    figure = new_figure(height=4.0)
+    figure = new_figure(height=4.7)
     draw_roc(points, figure=figure)
     return room.picture(
         "holdout_roc",
         figure,
         points,
-        caption="Hold-out set. ROC curves of each score, where the cortex is visible.",
+        caption="Hold-out set. ROC curves of each score, where the cortex is visible. A score with "
+        f"fewer than {FEWEST_DRAWN} positives, or negatives, has no curve.",
         alt=f"AUROC of each cortex and score: {_per_label(points, 'auroc')}.",
     )
 
@@ -110,14 +177,15 @@ def _precision_recall(room: Room, labels: pd.DataFrame) -> Picture:
         figure,
         points,
         caption="Hold-out set. Precision-recall curves of each score, where the cortex is "
-        "visible; in brackets the share of positives, which is the precision expected by chance.",
+        "visible; in brackets the share of positives, which is the precision expected by chance. A "
+        f"score with fewer than {FEWEST_DRAWN} positives, or negatives, has no curve.",
         alt=f"Average precision of each cortex and score: {listed}.",
     )
 
 
 def _confusion(room: Room, predictions: pd.DataFrame) -> Picture:
     counts = confusion_table(predictions)
-    figure = new_figure(height=3.4)
+    figure = new_figure(height=3.7)
     draw_confusion(counts, figure=figure)
     agreeing = "; ".join(
         f"{cortex} {rows.loc[rows['true_score'] == rows['predicted_score'], 'count'].sum()} of "
@@ -128,8 +196,9 @@ def _confusion(room: Room, predictions: pd.DataFrame) -> Picture:
         "holdout_confusion",
         figure,
         counts,
-        caption="Hold-out set. Most likely against true score, where the cortex is visible; a "
-        "grey row stands for a score that no radiograph has.",
+        caption="Hold-out set. Most likely against true score, where the cortex is visible: right "
+        "answers are blue, wrong ones orange, and red where they are 2 or 3 points off; stronger "
+        "cells are more frequent. A grey row stands for a score that no radiograph has.",
         alt=f"Most likely score agrees with the true one: {agreeing}.",
     )
 
@@ -249,7 +318,8 @@ def _gallery(
         errors,
         caption=f"Hold-out set. The {len(errors)} radiographs that were misread most. They are "
         f"pictures of patients: restrict access to this file.{note}",
-        alt=f"The {len(errors)} radiographs that were misread most, off by "
+        alt=f"The {len(errors)} radiographs that were misread most, "
+        f"from {errors['image'].iloc[0]}, off by "
         f"{errors['error'].max():.0f} to {errors['error'].min():.0f} points, with true and most "
         "likely scores.",
     )

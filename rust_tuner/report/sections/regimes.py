@@ -3,12 +3,14 @@
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from rust_tuner.analysis.columns import trial_columns
 from rust_tuner.analysis.drawn import with_boxes, with_means
+from rust_tuner.analysis.next_step import command, is_unfinished
 from rust_tuner.analysis.noise import noise_spread
 from rust_tuner.analysis.tables import (
     fold_scores,
@@ -26,13 +28,58 @@ from rust_tuner.figures.style import DOUBLE_WIDTH, new_axes, new_figure
 from rust_tuner.records.noise import NoiseFloor
 from rust_tuner.records.project import REGIME_1, Project
 from rust_tuner.records.trial_tables import history_table, hyperparameter_columns
-from rust_tuner.report.page import Picture, Room, Section, attempt, results
+from rust_tuner.report.page import Picture, Room, Section, attempt, cortices_first, folded, results
 from rust_tuner.report.sections.assessment import tell_worth
-from rust_tuner.scope import SCOPES
-from rust_tuner.words import short_number
+from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE, SCOPES
+from rust_tuner.words import METRICS, short_number
 
 _NARROW_GRID = 8
 _BOXES = 10
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """A search by one of its metrics, as all its figures show it.
+
+    Attributes:
+        project: the search.
+        name: of its folder.
+        metric: without `val_`.
+        table: its trials, with this metric as `score`.
+        best: index of the trial that the search chose.
+        files: what the names of the figures begin with.
+        noise: the noise floor of this metric, or None.
+    """
+
+    project: Project
+    name: str
+    metric: str
+    table: pd.DataFrame
+    best: int | None
+    files: str
+    noise: float | None
+
+    @property
+    def is_objective(self) -> bool:
+        """Whether the search chose by this metric."""
+        return self.metric == self.project.objective.removeprefix("val_")
+
+    @property
+    def title(self) -> str:
+        """The search, and the metric."""
+        return f"{SEARCH_NAMES[self.name]}, {METRICS.get(self.metric, self.metric)}"
+
+    @property
+    def note(self) -> str:
+        """What the search chose by, if not by this metric."""
+        objective = self.project.objective.removeprefix("val_")
+        named = METRICS.get(objective, objective)
+        return "" if self.is_objective else f" The search chose, and ranks, by its {named}."
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options shared by the figures of a search."""
+        return {"metric": self.metric, "view_only": view_only_of(self.project).get(self.metric)}
 
 
 def regime_section(
@@ -48,31 +95,61 @@ def regime_section(
     """
     title = SEARCH_NAMES[name]
     section = Section(name.replace("_", "-"), title)
+    step = command(name.replace("_", ""), room.study)
     if project is None:
-        section.missing.append(f"{title} has not been run, or cannot be read.")
+        section.missing.append(f"{title} has not been run, or cannot be read: {step}")
         return section
     table = trials_table(project)
-    floor = None if noise is None else _difference(noise, project)
+    floor = None if noise is None else _difference(noise, project.objective.removeprefix("val_"))
     _tell(section, project, table, floor)
+    if is_unfinished(project):
+        ended = sum(trial.has_ended for trial in project.trials)
+        section.missing.append(
+            f"{title} is not finished: {ended} of {project.run.num_trials} trials have ended. "
+            f"Unless it is running, resume it: {step}"
+        )
     attempt(section, "The table of trials", lambda: _trials(section, room, project, name))
-
-    def add(step: Callable[..., Picture]) -> None:
-        section.pictures.append(step(project, table, name, room))
-
-    steps: dict[str, Callable[..., Picture]] = {
+    if not table["score"].notna().any():
+        section.missing.append("No trial has a score yet, so nothing is drawn.")
+        section.missing.extend(project.problems)
+        return section
+    shown = _views(project, name, table, noise)
+    steps: dict[str, Callable[[_Shown, Room], Picture]] = {
         "search": _search,
-        "slices": functools.partial(_slices, noise=floor),
+        "slices": _slices,
         "progress": _progress,
         "fold spread": _boxes,
         "curves": _grid,
     }
-    if not table["score"].notna().any():
-        section.missing.append("No trial has a score yet, so nothing is drawn.")
-        steps = {}
-    for what, step in steps.items():
-        attempt(section, f"The figure of the {what}", functools.partial(add, step))
+
+    def add(step: Callable[[_Shown, Room], Picture]) -> None:
+        section.pictures.append(folded([step(view, room) for view in shown]))
+
+    for what, draw in steps.items():
+        attempt(section, f"The figure of the {what}", functools.partial(add, draw))
     section.missing.extend(project.problems)
     return section
+
+
+def _views(
+    project: Project, name: str, table: pd.DataFrame, noise: NoiseFloor | None
+) -> list[_Shown]:
+    """The search by its visible cortices first, then by its 18 labels; else by its objective."""
+    metrics = [scope.metric for scope in (CORTEX_SCOPE, LABEL_SCOPE) if scope.objective in table]
+    metrics = metrics or [project.objective.removeprefix("val_")]
+    chosen = None if project.best is None else project.best.trial
+    index = table.index[table["trial"] == chosen]
+    shown = []
+    for position, metric in enumerate(metrics):
+        own = table
+        if f"val_{metric}" in table and f"val_{metric}" != project.objective:
+            score = table[f"val_{metric}"].astype("float64")
+            own = table.assign(score=score, best_so_far=score.cummax().ffill())
+        floor = None if noise is None else _difference(noise, metric)
+        files = name if position == 0 else f"{name}_labels"
+        best = int(index[0]) if len(index) else None
+        shown.append(_Shown(project, name, metric, own, best, files, floor))
+    return shown
 
 
 def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float | None) -> None:
@@ -104,10 +181,9 @@ def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float 
         )
 
 
-def _difference(noise: NoiseFloor, project: Project) -> float | None:
+def _difference(noise: NoiseFloor, metric: str) -> float | None:
     """The difference that two repeats with other seeds exceed in 5 % of cases, if it is known."""
     spread = noise_spread(noise.values)
-    metric = project.objective.removeprefix("val_")
     rows = spread[(spread["kind"] == "seed") & (spread["metric"] == metric)]
     differences = rows["difference"].dropna()
     return None if differences.empty else float(differences.iloc[0])
@@ -117,18 +193,14 @@ def _count(table: pd.DataFrame) -> int:
     return int(table["score"].notna().sum())
 
 
-def _shared(project: Project) -> dict[str, Any]:
-    """The options shared by the figures of a search: the metric and its view-only baseline."""
-    metric = project.objective.removeprefix("val_")
-    return {"metric": metric, "view_only": view_only_of(project).get(metric)}
-
-
-def _search(project: Project, table: pd.DataFrame, name: str, room: Room) -> Picture:
+def _search(shown: _Shown, room: Room) -> Picture:
+    project, table = shown.project, shown.table
     options: dict[str, Any] = {
-        "metric": project.objective.removeprefix("val_"),
+        "metric": shown.metric,
         "num_folds": project.run.subject.num_folds,
+        "best": shown.best,
     }
-    if name == REGIME_1:
+    if shown.name == REGIME_1:
         axes = new_axes(height=2.9)
         draw_regime_1(table, axes=axes, **options)
         seen = "Batch size against dropout rate; the colour is the score."
@@ -136,90 +208,99 @@ def _search(project: Project, table: pd.DataFrame, name: str, room: Room) -> Pic
         wide = table["epsilon"].nunique() > _NARROW_GRID
         axes = new_axes(height=2.6, width=DOUBLE_WIDTH) if wide else new_axes(height=2.6)
         draw_regime_2(table, axes=axes, **options)
-        seen = "Learning rate by epsilon; the best cell is framed."
+        seen = "Learning rate by epsilon; the chosen cell is framed."
     alt = f"{seen} {_count(table)} trials"
     best = project.best
-    if best is not None:
+    if best is not None and shown.best is not None:
         values = ", ".join(
             f"{key} {short_number(best.values[key])}" for key in searched_values(project)
         )
-        alt += f", the best {best.score:.3f} at {values}"
-    caption = f"{SEARCH_NAMES[name]}. {seen} {_count(table)} trials."
-    return room.picture(name, axes.figure, table, caption=caption, alt=f"{alt}.")
+        what = "best" if shown.is_objective else "chosen one"
+        alt += f", the {what} {table['score'].astype('float64').loc[shown.best]:.3f} at {values}"
+    caption = f"{shown.title}. {seen} {_count(table)} trials. {_tied_note(table)}{shown.note}"
+    return room.picture(shown.files, axes.figure, table, caption=caption.strip(), alt=f"{alt}.")
 
 
-def _slices(
-    project: Project, table: pd.DataFrame, name: str, room: Room, *, noise: float | None
-) -> Picture:
-    names = tuple(searched_values(project))
+def _tied_note(table: pd.DataFrame) -> str:
+    """What the marks of ties mean, where there are any."""
+    tied = table["tied_with_best"].fillna(False).sum()
+    if tied < 2:
+        return ""
+    return "Tied: the folds cannot distinguish these trials from the best, so any may be as good."
+
+
+def _slices(shown: _Shown, room: Room) -> Picture:
+    table = shown.table
+    names = tuple(searched_values(shown.project))
     figure = new_figure(height=2.6)
     draw_slices(
-        table,
-        figure=figure,
-        names=names,
-        noise=noise,
-        **_shared(project),
+        table, figure=figure, names=names, noise=shown.noise, best=shown.best, **shown.options
     )
     what = f"The score of {_count(table)} trials along {' and '.join(names).replace('_', ' ')}"
-    band = "" if noise is None else " The band is the noise floor at the best."
+    band = "" if shown.noise is None else " The band is the noise floor at the best."
     scores = table["score"]
-    drawn = {"view_only": _shared(project)["view_only"], "noise_floor": noise}
+    drawn = {"view_only": shown.options["view_only"], "noise_floor": shown.noise}
     return room.picture(
-        f"{name}_slices",
+        f"{shown.files}_slices",
         figure,
         table.assign(**drawn),
-        caption=f"{SEARCH_NAMES[name]}. {what}.{band}",
+        caption=f"{shown.title}. {what}.{band}{shown.note}",
         alt=f"{what}: from {scores.min():.3f} to {scores.max():.3f}.{band}",
     )
 
 
-def _progress(project: Project, table: pd.DataFrame, name: str, room: Room) -> Picture:
+def _progress(shown: _Shown, room: Room) -> Picture:
+    table = shown.table
     axes = new_axes(height=2.5)
-    draw_search_progress(table, axes=axes, **_shared(project))
+    draw_search_progress(table, axes=axes, **shown.options)
     best = table["best_so_far"].dropna()
     values = f", {best.iloc[0]:.3f} after the first, {best.iloc[-1]:.3f} after all"
     return room.picture(
-        f"{name}_progress",
+        f"{shown.files}_progress",
         axes.figure,
-        table.assign(view_only=_shared(project)["view_only"]),
-        caption=f"{SEARCH_NAMES[name]}. Score of each of {len(table)} trials and the best so far.",
+        table.assign(view_only=shown.options["view_only"]),
+        caption=f"{shown.title}. Score of each of {len(table)} trials and the best so far."
+        f"{shown.note}",
         alt=f"The best score so far over {len(table)} trials{values if len(best) else ''}.",
     )
 
 
-def _boxes(project: Project, table: pd.DataFrame, name: str, room: Room) -> Picture:
-    shared = _shared(project)
-    scores = fold_scores(project, shared["metric"])
+def _boxes(shown: _Shown, room: Room) -> Picture:
+    scores = fold_scores(shown.project, shown.metric)
     axes = new_axes(height=3.1)
-    names = tuple(searched_values(project))
-    draw_fold_boxes(scores, axes=axes, names=names, count=_BOXES, **shared)
+    names = tuple(searched_values(shown.project))
+    draw_fold_boxes(scores, axes=axes, names=names, count=_BOXES, **shown.options)
     best = scores[scores["rank"] <= _BOXES]
     low, high = best["value"].min(), best["value"].max()
     return room.picture(
-        f"{name}_folds",
+        f"{shown.files}_folds",
         axes.figure,
-        with_boxes(best).assign(view_only=shared["view_only"]),
-        caption=f"{SEARCH_NAMES[name]}. Spread of the best {best['rank'].nunique()} trials over "
-        "the folds.",
+        with_boxes(best).assign(view_only=shown.options["view_only"]),
+        caption=f"{shown.title}. Spread of the best {best['rank'].nunique()} trials over "
+        f"the folds.{shown.note}",
         alt=f"Box plots of the best {best['rank'].nunique()} trials; their folds range from "
         f"{low:.3f} to {high:.3f}.",
     )
 
 
-def _grid(project: Project, table: pd.DataFrame, name: str, room: Room) -> Picture:
-    shared = _shared(project)
-    curves = ranked_curves(project, metric=shared["metric"])
-    shown, done = curves["rank"].nunique(), _count(table)
-    figure = new_figure(height=0.9 + 1.05 * math.ceil(shown / 3))
+def _grid(shown: _Shown, room: Room) -> Picture:
+    project, metric = shown.project, shown.metric
+    curves = ranked_curves(project, metric=metric)
+    if not shown.is_objective:
+        of_trial = shown.table.set_index("trial")["score"]
+        curves = curves.assign(score=curves["trial"].map(of_trial))
+    drawn, done = curves["rank"].nunique(), _count(shown.table)
+    figure = new_figure(height=0.9 + 1.05 * math.ceil(drawn / 3))
     names = tuple(searched_values(project))
-    draw_curve_grid(curves, figure=figure, names=names, num_trials=done, **shared)
+    draw_curve_grid(curves, figure=figure, names=names, num_trials=done, **shown.options)
+    table = with_means(curves, metric, by=["trial"])
     return room.picture(
-        f"{name}_curves",
+        f"{shown.files}_curves",
         figure,
-        with_means(curves, shared["metric"], by=["trial"]).assign(view_only=shared["view_only"]),
-        caption=f"{SEARCH_NAMES[name]}. Training and validation curves of {shown} of {done} "
-        "trials, from the best to the worst.",
-        alt=f"Curves of {shown} trials between rank 1 and rank {done}.",
+        table.assign(view_only=shown.options["view_only"]),
+        caption=f"{shown.title}. Training and validation curves of {drawn} of {done} "
+        f"trials, from the best to the worst.{shown.note}",
+        alt=f"Curves of {drawn} trials between rank 1 and rank {done}.",
     )
 
 
@@ -240,4 +321,4 @@ def _trials(section: Section, room: Room, project: Project, name: str) -> None:
     metrics = [scope.objective for scope in SCOPES if scope.objective in table]
     columns = trial_columns(values, metrics, objective=project.objective)
     rows = table.sort_values("rank", na_position="last").to_dict("records")
-    section.tables.append(results("Trials, the best first", rows, columns, files))
+    section.tables.append(results("Trials, the best first", rows, cortices_first(columns), files))

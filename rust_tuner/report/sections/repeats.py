@@ -13,6 +13,7 @@ from rust_tuner.analysis.nested import (
     stability_table,
     summary_table,
 )
+from rust_tuner.analysis.next_step import command
 from rust_tuner.analysis.noise import NOISE_CAPTION, noise_spread
 from rust_tuner.analysis.verdict import SEARCH_NAMES
 from rust_tuner.records.folder import StudyRecords
@@ -28,7 +29,8 @@ def nested_section(records: StudyRecords, room: Room) -> Section:
     nested = records.nested
     if nested is None:
         section.missing.append(
-            "Nested cross-validation has not been run, or cannot be read: rust-tuner nested STUDY"
+            "Nested cross-validation has not been run, or cannot be read: "
+            f"{command('nested', records.directory)}"
         )
         return section
     run = nested.run
@@ -43,7 +45,8 @@ def nested_section(records: StudyRecords, room: Room) -> Section:
     )
     if len(nested.outer) < nested.outer_folds:
         section.missing.append(
-            f"{len(nested.outer)} of {nested.outer_folds} outer folds are finished."
+            f"{len(nested.outer)} of {nested.outer_folds} outer folds are finished: "
+            f"{command('nested', records.directory)}"
         )
     attempt(section, "The summary", lambda: _summary(section, room, nested))
     attempt(section, "The table of outer folds", lambda: _outer(section, room, nested))
@@ -57,7 +60,8 @@ def noise_section(records: StudyRecords, room: Room) -> Section:
     floor = records.noise
     if floor is None:
         section.missing.append(
-            "The noise floor has not been measured, or cannot be read: rust-tuner noise STUDY"
+            "The noise floor has not been measured, or cannot be read: "
+            f"{command('noise', records.directory)}"
         )
         return section
     run = floor.run

@@ -43,7 +43,7 @@ def test_checks_that_are_not_there_or_behind_are_said(study):
     assert "continued since" in checks_section(read_study(study)).missing[0]
     (study / "checks.json").unlink()
     section = checks_section(read_study(study))
-    assert "rust-tuner check STUDY" in section.missing[0]
+    assert f"rust-tuner check {study}" in section.missing[0]
     assert [table.caption for table in section.tables] == ["Checks"]
 
 

@@ -1,0 +1,32 @@
+"""The three sections of the page on what was predicted: RUST and union, cortices, the appendix."""
+
+from dataclasses import dataclass, field
+
+from rust_tuner.report.page import Section
+
+
+def _rust() -> Section:
+    return Section("rust", "RUST and union")
+
+
+def _cortices() -> Section:
+    return Section("cortices", "Per cortex")
+
+
+def _appendix() -> Section:
+    return Section("appendix", "Appendix: 18 labels, calibration, sites")
+
+
+@dataclass(frozen=True)
+class Chapters:
+    """Where the figures of predictions go.
+
+    Attributes:
+        rust: RUST totals of visits, and union.
+        cortices: scores of cortices, where they are visible.
+        appendix: the 18 labels of the published study, calibration, sites.
+    """
+
+    rust: Section = field(default_factory=_rust)
+    cortices: Section = field(default_factory=_cortices)
+    appendix: Section = field(default_factory=_appendix)

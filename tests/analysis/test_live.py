@@ -1,0 +1,126 @@
+"""How far a study is: from its searches' records, cheaply, and without writing."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from report_studies import (
+    read_json,
+    study_record,
+    write_json,
+    write_regime_1,
+    write_regime_2,
+    write_trial,
+)
+
+from rust_tuner.analysis.live import fingerprint, live_view
+from rust_tuner.figures.live import curves_svg, scores_svg
+from rust_tuner.records.running import holder_of, unfinished_curves
+
+
+@pytest.fixture
+def study(tmp_path):
+    write_json(tmp_path / "study.json", study_record())
+    write_regime_1(tmp_path / "regime_1", count=3, num_trials=8)
+    return tmp_path
+
+
+def stop_in_the_middle(folder, *, finished):
+    """Make a trial one that is running, with some folds finished."""
+    path = folder / "trial.json"
+    state = {"status": "RUNNING", "score": None, "best_step": None, "metrics": {"metrics": {}}}
+    write_json(path, read_json(path) | state)
+    for fold in range(finished, 3):
+        (folder / f"fold_{fold}.json").unlink()
+
+
+def test_time_left_counts_folds_that_are_not_finished(study):
+    (step,) = live_view(study).steps
+    assert (step.ended, step.total) == (3, 8)
+    # A fold takes 1.5 s.
+    assert step.seconds_left == pytest.approx(5 * 3 * 1.5)
+    stop_in_the_middle(study / "regime_1" / "trial_0002", finished=2)
+    (step,) = live_view(study).steps
+    assert (step.ended, step.seconds_left) == (2, pytest.approx((6 * 3 - 2) * 1.5))
+
+
+def test_a_finished_search_has_no_time_left(tmp_path):
+    write_regime_2(tmp_path / "regime_2")
+    (step,) = live_view(tmp_path).steps
+    assert step.is_finished
+    assert step.seconds_left is None
+
+
+def test_the_best_so_far_is_that_of_the_visible_cortices(study):
+    view = live_view(study)
+    assert view.best_score.startswith("AUROC, visible cortices 0.604 (")
+    assert view.best_trial == "0000"
+    assert view.scores == pytest.approx((0.604, 0.594, 0.584))
+    assert view.view_only == 0.5
+
+
+def test_curves_are_those_of_the_running_trial(study):
+    stop_in_the_middle(study / "regime_1" / "trial_0002", finished=1)
+    curves = live_view(study).curves
+    assert curves.title == "Trial 0002 (unfinished): 1 of 3 folds"
+    assert [fold.fold for fold in curves.folds] == [1]
+    # A long fold leaves its curves while it is trained.
+    past = {"validation": [{"cortex_auroc": 0.5}, {"cortex_auroc": 0.6}], "training": []}
+    np.savez(
+        study / "regime_1" / "trial_0002" / "fold_1.epoch.npz",
+        past=np.frombuffer(json.dumps(past).encode(), np.uint8),
+    )
+    second = live_view(study).curves.folds[1]
+    assert (second.fold, second.values) == (2, (0.5, 0.6))
+
+
+def test_a_trial_without_any_fold_yet_leaves_the_curves_of_the_one_before(study):
+    stop_in_the_middle(study / "regime_1" / "trial_0002", finished=0)
+    assert live_view(study).curves.title == "Trial 0001 (completed): 3 of 3 folds"
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no archive"])
+def test_damaged_states_of_a_fold_have_no_curves(content, tmp_path):
+    path = tmp_path / "fold_0.epoch.npz"
+    assert unfinished_curves(path) == {}
+    path.write_bytes(content)
+    assert unfinished_curves(path) == {}
+
+
+def test_a_pickle_in_a_state_is_not_read(tmp_path):
+    buffer = io.BytesIO()
+    np.savez(buffer, past=np.array([{"validation": []}], dtype=object))
+    path = tmp_path / "fold_0.epoch.npz"
+    path.write_bytes(buffer.getvalue())
+    assert unfinished_curves(path) == {}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"process": "x"}', '{"process": 1}'])
+def test_a_damaged_holder_is_none(content, tmp_path):
+    assert holder_of(tmp_path) is None
+    (tmp_path / ".lock-holder.json").write_text(content)
+    assert holder_of(tmp_path) is None
+
+
+def test_the_fingerprint_changes_with_each_trial_and_fold_and_not_else(study):
+    first = fingerprint(study)
+    assert fingerprint(study) == first
+    metrics = ("auroc", "cortex_auroc", "loss")
+    values = {"batch_size": 9, "dropout_rate": 0.0}
+    write_trial(study / "regime_1", 3, values, num_folds=3, epochs=5, metrics=metrics)
+    second = fingerprint(study)
+    (study / "regime_1" / "trial_0003" / "fold_2.json").unlink()
+    assert len({first, second, fingerprint(study)}) == 3
+
+
+def test_plots_are_whole_svgs_of_numbers_alone(study):
+    view = live_view(study)
+    for svg in (
+        curves_svg(view.curves),
+        scores_svg(view.scores, total=8, view_only=0.5),
+        scores_svg((0.5,), total=1, view_only=None),
+    ):
+        assert svg.startswith("<svg ")
+        assert svg.endswith("</svg>")
+        assert "nan" not in svg

@@ -1,0 +1,48 @@
+"""The command that usually follows: what is missing, in the order of a study."""
+
+import shutil
+
+import pytest
+from report_studies import write_study
+
+from rust_tuner.analysis.next_step import next_command
+
+
+@pytest.fixture
+def study(tmp_path):
+    return write_study(tmp_path / "study")
+
+
+def follows(study, after):
+    """The command's name, without `rust-tuner` and the folder."""
+    return next_command(study, after=after).split()[1]
+
+
+def test_the_steps_follow_each_other_in_the_order_of_a_study(study, tmp_path):
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for name in ("regime_1", "regime_2", "final", "baselines", "checks.json"):
+        shutil.move(study / name, aside / name)
+    for after, name, command in (
+        ("prepare", None, "regime1"),
+        ("regime1", "regime_1", "regime2"),
+        ("regime2", "regime_2", "final"),
+        ("final", "final", "report"),
+        ("report", None, "baselines"),
+        ("baselines", "baselines", "report"),
+        ("report", None, "check"),
+        ("check", "checks.json", "report"),
+    ):
+        if name is not None:
+            shutil.move(aside / name, study / name)
+        assert follows(study, after) == command, (after, name)
+
+
+@pytest.mark.parametrize("after", ["nested", "noise", "check"])
+def test_further_results_are_shown_by_a_report(finished_copy, after):
+    assert follows(finished_copy.directory, after) == "report"
+
+
+def test_the_folder_is_quoted(study):
+    named = study.rename(study.with_name("my study"))
+    assert next_command(named, after="final") == f"rust-tuner report '{named}'"

@@ -1,0 +1,341 @@
+"""The live page's server: only who has the token, only the report's files, only reading."""
+
+import hashlib
+import http.client
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from urllib.parse import quote, urlsplit
+
+import pytest
+from report_studies import (
+    read_json,
+    study_record,
+    write_json,
+    write_regime_1,
+    write_regime_2,
+    write_trial,
+)
+
+from rust_tuner.errors import StorageError
+from rust_tuner.locks import hold_lock
+from rust_tuner.report.live import server as live
+from rust_tuner.report.live.server import LiveServer
+
+VALUES = {"batch_size": 16, "dropout_rate": 0.0, "learning_rate": 1e-3, "epsilon": 1e-7}
+
+
+@pytest.fixture
+def study(tmp_path):
+    folder = tmp_path / "study"
+    write_json(folder / "study.json", study_record())
+    write_regime_1(folder / "regime_1", count=3, num_trials=8)
+    (folder / "report" / "figures").mkdir(parents=True)
+    (folder / "report" / "index.html").write_text("<p>the report</p>")
+    (folder / "report" / "figures" / "regime_1.svg").write_text("<svg></svg>")
+    (folder / "report" / ".lock").write_text("")
+    (folder / "secret.csv").write_text("patient\n")
+    return folder
+
+
+@pytest.fixture
+def server(study, monkeypatch):
+    monkeypatch.setattr(live, "_SECONDS_BETWEEN_LOOKS", 0.05)
+    opened = LiveServer(study)
+    with opened.running():
+        yield opened
+
+
+def ask(server, path="", *, method="GET", host=None, token=None, raw=None):
+    """Status, headers and content of an answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+    connection.putrequest(
+        method,
+        raw if raw is not None else f"/{token or server.token}/{path}",
+        skip_host=True,
+        skip_accept_encoding=True,
+    )
+    hosts = [f"127.0.0.1:{server.server_port}"] if host is None else host
+    for name in hosts:
+        connection.putheader("Host", name)
+    connection.endheaders()
+    answer = connection.getresponse()
+    content = answer.read().decode(errors="replace")
+    connection.close()
+    return answer.status, dict(answer.getheaders()), content
+
+
+def test_it_listens_on_loopback_alone_at_a_free_port_with_a_long_token(server):
+    assert server.server_address[0] == "127.0.0.1"
+    assert server.server_port > 0
+    assert len(server.token) >= 32
+    assert server.url == f"http://127.0.0.1:{server.server_port}/{server.token}/"
+
+
+def test_the_page_shows_progress_best_and_curves(server):
+    status, headers, page = ask(server)
+    assert status == 200
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    for part in ("Regime I", "3 of 8", "AUROC, visible cortices 0.604", "batch size", "<polyline"):
+        assert part in page
+    assert "stopped at 3 of 8 trials" in page
+    assert "rust-tuner regime1" in page
+    assert 'href="report/index.html"' in page
+
+
+@pytest.mark.parametrize("raw", ["/", "", "/wrong/", "/report/index.html", "//", "/%ff/", "*"])
+def test_without_the_token_everything_is_refused(server, raw):
+    status, _, content = ask(server, raw=raw or "/")
+    assert status == 403
+    assert content == "403 Forbidden\n"
+
+
+def test_a_part_of_the_token_or_a_longer_one_is_refused(server):
+    for token in (server.token[:-1], f"{server.token}x", server.token.swapcase()):
+        assert ask(server, token=token)[0] == 403
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        [],
+        ["evil.example"],
+        ["127.0.0.1"],
+        ["127.0.0.1:1"],
+        ["127.0.0.1.evil.example:{port}"],
+        ["localhost:{port}", "evil.example"],
+        ["[::1]:{port}"],
+    ],
+)
+def test_a_request_for_another_host_is_refused(server, host):
+    names = [name.format(port=server.server_port) for name in host]
+    assert ask(server, host=names)[0] == 403
+
+
+def test_localhost_is_this_host(server):
+    assert ask(server, host=[f"localhost:{server.server_port}"])[0] == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "X"])
+def test_only_reading_methods_are_answered(server, method):
+    status, headers, _ = ask(server, method=method)
+    assert status == 405
+    assert headers["Allow"] == "GET, HEAD"
+
+
+def test_head_has_the_headers_alone(server):
+    for path in ("", "report/index.html", "events"):
+        status, _, content = ask(server, path, method="HEAD")
+        assert (status, content) == (200, "")
+
+
+def test_files_of_the_report_are_served_and_may_do_nothing(server):
+    status, headers, content = ask(server, "report/index.html")
+    assert (status, content) == (200, "<p>the report</p>")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    status, headers, _ = ask(server, "report/figures/regime_1.svg")
+    assert status == 200
+    assert headers["Content-Type"].startswith("image/svg+xml")
+    assert "sandbox" in headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "study.json",
+        "secret.csv",
+        "report",
+        "report/",
+        "report/figures",
+        "report/.lock",
+        "report/../secret.csv",
+        "report/figures/../../secret.csv",
+        "report/%2e%2e/secret.csv",
+        "report/..%2fsecret.csv",
+        "report/..%5csecret.csv",
+        "report//index.html",
+        "report/index.html%00.csv",
+        "report/missing.csv",
+        "report/index.html/",
+        "regime_1/search.json",
+        "report/" + "a" * 5000 + ".csv",
+    ],
+)
+def test_nothing_else_is_served(server, path):
+    assert ask(server, path)[0] == 404
+
+
+def test_no_symbolic_link_leads_out(server, study, tmp_path):
+    (tmp_path / "outside.csv").write_text("patient\n")
+    (study / "report" / "link.csv").symlink_to(tmp_path / "outside.csv")
+    (study / "report" / "up").symlink_to(tmp_path)
+    (study / "report" / "beside.csv").symlink_to(study / "secret.csv")
+    (study / "report" / "inside.html").symlink_to(study / "report" / "index.html")
+    for path in ("report/link.csv", "report/up/outside.csv", "report/beside.csv"):
+        assert ask(server, path)[0] == 404
+    assert ask(server, "report/inside.html")[0] == 200
+    shutil.rmtree(study / "report")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "index.html").write_text("patient")
+    (study / "report").symlink_to(tmp_path / "elsewhere")
+    assert ask(server, "report/index.html")[0] == 404
+
+
+def test_a_name_of_a_study_shows_as_text(tmp_path):
+    folder = tmp_path / "<script>x<b>"
+    write_json(folder / "study.json", study_record())
+    opened = LiveServer(folder)
+    with opened.running():
+        page = ask(opened)[2]
+    assert "<script>x" not in page
+    assert "&lt;script&gt;x" in page
+    assert "No trial has a score yet" in page
+
+
+class Stream:
+    """The events of a page."""
+
+    def __init__(self, server):
+        self._socket = socket.create_connection(("127.0.0.1", server.server_port), timeout=20)
+        request = f"GET /{server.token}/events HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}"
+        self._socket.sendall(f"{request}\r\n\r\n".encode())
+        self._file = self._socket.makefile("rb")
+        self.status = self._file.readline()
+        while self._file.readline().strip():
+            pass
+
+    def next(self):
+        """The next part of the page."""
+        while True:
+            line = self._file.readline()
+            assert line, "the stream has ended"
+            if line.startswith(b"data: "):
+                return json.loads(line.removeprefix(b"data: "))
+
+    def close(self):
+        self._file.close()
+        self._socket.close()
+
+
+def test_a_trial_that_ends_is_sent_to_the_page(server, study):
+    stream = Stream(server)
+    assert "3 of 8" in stream.next()
+    metrics = ("auroc", "cortex_auroc", "loss")
+    write_trial(study / "regime_1", 3, VALUES, num_folds=3, epochs=5, metrics=metrics)
+    part = stream.next()
+    while "4 of 8" not in part:
+        part = stream.next()
+    assert "0003" in part
+    stream.close()
+
+
+def test_too_many_pages_at_once_are_refused(server):
+    streams = [Stream(server) for _ in range(live._MOST_STREAMS)]
+    assert all(b"200" in stream.status for stream in streams)
+    assert ask(server, "events")[0] == 503
+    for stream in streams:
+        stream.close()
+
+
+def test_a_running_search_is_said_with_its_process(server, study):
+    holder = {"process": os.getpid(), "host": platform.node(), "purpose": "Regime I"}
+    write_json(study / ".lock-holder.json", holder | {"since": "since 2026-11-24T12:00:00+00:00"})
+    page = ask(server)[2]
+    assert f"Running: Regime I, process {os.getpid()}, since 2026-11-24 12:00:00 UTC" in page
+    assert "left</strong>" in page
+
+
+def test_a_process_that_has_ended_does_not_count_down(server, study):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    holder = {"process": ended.pid, "host": platform.node(), "purpose": "Regime I"}
+    write_json(study / ".lock-holder.json", holder | {"since": "since 2026-11-24T12:00:00+00:00"})
+    page = ask(server)[2]
+    assert "Running" not in page
+    assert "left</strong>" not in page
+
+
+def test_a_running_trial_has_its_finished_folds(server, study):
+    path = study / "regime_1" / "trial_0002" / "trial.json"
+    running = {"status": "RUNNING", "score": None, "best_step": None, "metrics": {"metrics": {}}}
+    write_json(path, read_json(path) | running)
+    (path.parent / "fold_2.json").unlink()
+    page = ask(server)[2]
+    assert "Trial 0002 (unfinished): 2 of 3 folds" in page
+
+
+def test_damaged_records_are_said(server, study):
+    (study / "regime_1" / "search.json").write_text("{")
+    page = ask(server)[2]
+    assert "cannot be read" in page
+
+
+def digests(folder):
+    return {
+        str(path.relative_to(folder)): (
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+            path.stat().st_mtime_ns,
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_it_works_beside_held_locks_and_writes_nothing(study):
+    write_regime_2(study / "regime_2")
+    with hold_lock(study, "Regime I"), hold_lock(study / "report", "writing the report"):
+        before = digests(study)
+        opened = LiveServer(study)
+        with opened.running():
+            for path in ("", "report/index.html"):
+                assert ask(opened, path)[0] == 200
+        assert digests(study) == before
+
+
+def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(server, study):
+    with pytest.raises(StorageError, match=r"leave out --port"):
+        LiveServer(study, port=server.server_port)
+
+
+def test_streams_end_with_the_server(study):
+    opened = LiveServer(study)
+    start = time.monotonic()
+    with opened.running():
+        stream = Stream(opened)
+        stream.next()
+    assert time.monotonic() - start < 20
+    with pytest.raises((AssertionError, OSError)):
+        stream.next()
+    stream.close()
+    with pytest.raises(OSError, match=r"."):
+        socket.create_connection(("127.0.0.1", opened.server_port), timeout=2)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_says_its_address_and_ends_cleanly(study, sign):
+    started = subprocess.Popen(
+        [sys.executable, "-m", "rust_tuner", "watch", str(study), "--no-browser"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    url = started.stdout.readline().strip()
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
+    connection.request("GET", quote(parts.path))
+    assert connection.getresponse().status == 200
+    connection.close()
+    started.send_signal(sign)
+    rest, told = started.communicate(timeout=60)
+    assert started.returncode == 0
+    assert rest == ""
+    assert "Ctrl-C ends it" in told
+    assert "Traceback" not in told
+    assert parts.path not in told

@@ -1,0 +1,82 @@
+"""Which images a person means, and which are the two views of a visit."""
+
+import pytest
+
+from rust_tuner.errors import ManifestError
+from rust_tuner.steps.image_list import list_images
+
+
+def files(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    return [folder / name for name in names]
+
+
+def paired(listed):
+    return {tuple(listed.images[position].name for position in pair) for pair in listed.pairs}
+
+
+@pytest.mark.parametrize(
+    ("ap", "lateral"),
+    [
+        ("017_ap.png", "017_lat.png"),
+        ("017-AP.jpg", "017-Lateral.jpg"),
+        ("ap017.png", "lat017.png"),
+        ("P0001_v1_ap.png", "P0001_v1_lateral.png"),
+        ("lateral malleolus 3 ap.png", "lateral malleolus 3 lat.png"),
+        ("AP.png", "LAT.jpeg"),
+    ],
+)
+def test_names_that_differ_in_the_view_only_are_a_pair(tmp_path, ap, lateral):
+    listed = list_images(files(tmp_path, lateral, ap))
+    assert paired(listed) == {(ap, lateral)}
+    assert listed.by_visit == 0
+
+
+def test_folders_may_name_the_view(tmp_path):
+    listed = list_images(files(tmp_path, "ap/1.png", "lateral/1.png", "lateral/2.png"))
+    assert listed.pairs == ((0, 1),)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("1_ap.png", "2_lat.png"),
+        ("1_ap.png", "1_ap.jpg", "1_lat.png"),
+        ("map1.png", "flat1.png"),
+        ("1.png", "2.png"),
+        ("a/1_ap.png", "b/1_lat.png"),
+    ],
+)
+def test_other_names_are_not_paired(tmp_path, names):
+    assert list_images(files(tmp_path, *names)).pairs == ()
+
+
+def test_a_folder_stands_for_its_images_and_those_of_its_subfolders(tmp_path):
+    files(tmp_path, "a.PNG", "b/c.jpg", ".hidden/d.png", "notes.txt", "manifest.csv")
+    listed = list_images([tmp_path, tmp_path / "a.PNG"])
+    assert [path.name for path in listed.images] == ["a.PNG", "c.jpg"]
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(ManifestError, match="holds no image; expected files that end in"):
+        list_images([tmp_path])
+
+
+def test_a_manifest_names_images_and_pairs(tmp_path):
+    table = "image,patient_id,visit,view\nx.png,P1,1,lateral\ny.png,P1,1,ap\nz.png,P1,2,ap\n"
+    (tmp_path / "m.csv").write_text(table)
+    listed = list_images([tmp_path / "m.csv"])
+    assert paired(listed) == {("y.png", "x.png")}
+    assert listed.by_visit == 1
+    assert len(listed.images) == 3
+
+
+def test_a_manifest_needs_no_column_but_the_image(tmp_path):
+    (tmp_path / "m.csv").write_text("image\n1_ap.png\n1_lat.png\n")
+    listed = list_images([tmp_path / "m.csv"])
+    assert paired(listed) == {("1_ap.png", "1_lat.png")}
+    (tmp_path / "m.csv").write_text("name\n1_ap.png\n")
+    with pytest.raises(ManifestError, match="image"):
+        list_images([tmp_path / "m.csv"])

@@ -1,0 +1,49 @@
+"""The machine's speed: positive rates of what was asked for, and the arithmetic of heads."""
+
+import math
+
+import pytest
+
+from rust_tuner.data.manifest import load_manifest
+from rust_tuner.steps.speed import measure_speed, typical_speed
+
+
+def test_a_typical_machine_needs_no_measurement_and_has_every_model(tiny_protocol):
+    speed = typical_speed(tiny_protocol)
+    assert set(speed.models) == {"lenet1998", "inceptionv3_end2end"}
+    assert speed.head.trial(100, 3, 10, 8) > 0
+
+
+@pytest.mark.slow
+def test_a_few_steps_give_every_rate(phantom_manifest, tiny_protocol):
+    radiographs = load_manifest(phantom_manifest)
+    models = ("lenet1998", "inceptionv3_end2end", "inceptionv3_imagenet")
+    speed = measure_speed(tiny_protocol, radiographs, models=models)
+    rates = [speed.check_image, speed.decode_image, speed.view, speed.features_start, speed.report]
+    rates += [speed.head.overhead, speed.head.row]
+    for model in models[:2]:
+        rates += [speed.models[model].start, speed.models[model].image]
+    assert all(math.isfinite(rate) and rate > 0 for rate in rates)
+    assert speed.head.step >= 0
+
+
+def test_only_what_will_be_run_is_timed(phantom_manifest, tiny_protocol, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("timed")
+
+    monkeypatch.setattr("rust_tuner.steps.speed._Backbone", refuse)
+    monkeypatch.setattr("rust_tuner.steps.speed._head", refuse)
+    monkeypatch.setattr("rust_tuner.steps.speed._lenet", refuse)
+    radiographs = load_manifest(phantom_manifest)
+    speed = measure_speed(tiny_protocol, radiographs, with_search=False)
+    assert speed.check_image > 0
+
+
+def test_an_image_that_cannot_be_read_is_left_to_the_step_that_reports_it(
+    phantom_manifest, tiny_protocol, tmp_path, monkeypatch
+):
+    radiographs = load_manifest(phantom_manifest)
+    table = radiographs.table.assign(image=str(tmp_path / "none.png"))
+    broken = type(radiographs)(table)
+    speed = measure_speed(tiny_protocol, broken, with_search=False)
+    assert speed.check_image == typical_speed(tiny_protocol).check_image
