@@ -89,7 +89,14 @@ def search(folder, hypermodel, **options):
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError, MemoryError, keras_tuner.errors.FailedTrialError, TrialError]
+    "error",
+    [
+        ValueError,
+        *(
+            pytest.param(error, marks=pytest.mark.slow)
+            for error in (MemoryError, keras_tuner.errors.FailedTrialError, TrialError)
+        ),
+    ],
 )
 def test_a_trial_may_fail_at_the_default_values_and_the_search_goes_on(error, tmp_path):
     tuner = search(tmp_path, Failing(error=error), max_trials=4)

@@ -208,7 +208,7 @@ def test_repeated_folds_keep_every_prediction_of_a_row_and_their_mean(tmp_path):
     np.testing.assert_array_equal(tuner.out_of_fold("0000", each=True), repeats)
 
 
-@pytest.mark.parametrize("name", ["epochs", "tuner/epochs"])
+@pytest.mark.parametrize("name", ["epochs", pytest.param("tuner/epochs", marks=pytest.mark.slow)])
 def test_a_hyperparameter_sets_the_number_of_epochs(name, tmp_path):
     def build(hp):
         hp.Choice(name, [1, 3])
