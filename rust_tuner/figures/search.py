@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -76,7 +77,6 @@ def draw_fold_boxes(
     """
     best = with_boxes(scores[scores["rank"] <= count])
     ranks = sorted(best["rank"].unique())
-    groups = [best.loc[best["rank"] == rank, "value"].to_numpy(dtype=np.float64) for rank in ranks]
     boxes = best.drop_duplicates("rank").set_index("rank")
     axes.bxp(
         [
@@ -97,22 +97,23 @@ def draw_fold_boxes(
         whiskerprops={"linewidth": 0.7},
         capprops={"linewidth": 0.7},
     )
-    for position, values in enumerate(groups):
-        spread = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else np.zeros(1)
-        axes.plot(
-            position + spread,
-            values,
-            linestyle="none",
-            marker="o",
-            markersize=2.4,
-            markerfacecolor=ORANGE,
-            markeredgecolor="black",
-            markeredgewidth=0.3,
-            zorder=3,
-        )
+    # Beside each other where they are alike, and at the same places in every drawing.
+    sns.swarmplot(
+        best,
+        x="rank",
+        y="value",
+        order=ranks,
+        ax=axes,
+        size=2.4,
+        color=ORANGE,
+        edgecolor="black",
+        linewidth=0.3,
+        zorder=3,
+    )
+    for position, rank in enumerate(ranks):
         axes.plot(
             position,
-            boxes.loc[ranks[position], "mean"],
+            boxes.loc[rank, "mean"],
             marker="D",
             markersize=3.4,
             markerfacecolor="white",

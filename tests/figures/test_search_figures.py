@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from report_figures import NAMES, lines_of, write_tables
 
+from rust_tuner.analysis.drawn import with_boxes
 from rust_tuner.analysis.tables import fold_scores, trials_table
 from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
 from rust_tuner.figures.style import new_axes
@@ -33,7 +34,10 @@ def test_only_the_best_ten_have_a_box_and_every_fold_a_point(projects):
     draw_fold_boxes(scores, axes=axes, names=NAMES)
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert [label.split(":")[0] for label in labels] == [f"#{rank}" for rank in range(1, 11)]
-    points = [line for line in axes.get_lines() if line.get_marker() == "o"]
-    assert len(points) == 10
-    for rank, line in enumerate(points, 1):
-        np.testing.assert_array_equal(line.get_ydata(), scores.loc[scores["rank"] == rank, "value"])
+    assert len(axes.collections) == 10
+    for rank, points in enumerate(axes.collections, 1):
+        folds = scores.loc[scores["rank"] == rank, "value"]
+        np.testing.assert_allclose(np.sort(points.get_offsets()[:, 1]), np.sort(folds))
+    boxes = with_boxes(scores[scores["rank"] <= 10]).drop_duplicates("rank").set_index("rank")
+    means = [line for line in axes.get_lines() if line.get_marker() == "D"]
+    assert [line.get_ydata()[0] for line in means] == pytest.approx(boxes["mean"].tolist())
