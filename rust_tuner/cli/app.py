@@ -9,7 +9,7 @@ import typer
 from rust_tuner import __version__
 from rust_tuner.cli.checks import check
 from rust_tuner.cli.demo import demo
-from rust_tuner.cli.early import refuse_missing_files, refuse_no_study
+from rust_tuner.cli.early import refuse_missing_images, refuse_no_study
 from rust_tuner.cli.manifest import manifest
 from rust_tuner.cli.options import Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
@@ -218,7 +218,7 @@ def predict(
     those of the development set. Research use only; not a medical device.
     """
     with reporting():
-        refuse_missing_files(model, *images)
+        refuse_missing_images(images)
         from rust_tuner.data.csv_output import csv_text
         from rust_tuner.files import write_text
         from rust_tuner.steps.image_list import list_images
