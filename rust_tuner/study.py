@@ -289,10 +289,10 @@ class Study:
         development, folds = self._development_and_folds(protocol.num_folds)
         weights = find_study_weights(self._file, protocol)
         with hold_lock(self.directory, "Regime I", noted=True):
+            self._say_size(REGIME_1, protocol, development, folds)
             # The import of TensorFlow takes seconds, in which the study is in use.
             from rust_tuner.search.regimes import regime_1
 
-            self._say_size(REGIME_1, protocol, development, folds)
             begin_step(self._file, REGIME_1, protocol, weights)
             sizes = self._batch_sizes(protocol, development, folds)
             with self._recording(REGIME_1):
@@ -342,10 +342,10 @@ class Study:
         weights = find_study_weights(self._file, protocol)
         values: dict[str, Any] = {"batch_size": batch_size, "dropout_rate": dropout_rate}
         with hold_lock(self.directory, "Regime II", noted=True):
+            self._say_size(REGIME_2, protocol, development, folds)
             # The import of TensorFlow takes seconds, in which the study is in use.
             from rust_tuner.search.regimes import regime_2
 
-            self._say_size(REGIME_2, protocol, development, folds)
             begin_step(self._file, REGIME_2, protocol, weights, **asked)
             arguments = self._search_arguments(protocol, folds)
             with self._recording(REGIME_2):
@@ -366,10 +366,10 @@ class Study:
         development, folds = self._development_and_folds(protocol.outer_folds)
         weights = find_study_weights(self._file, protocol)
         with hold_lock(self.directory, "nested cross-validation", noted=True):
+            self._say_size(NESTED, protocol, development, folds)
             # The import of TensorFlow takes seconds, in which the study is in use.
             from rust_tuner.steps.nested import nested_cross_validation
 
-            self._say_size(NESTED, protocol, development, folds)
             begin_step(self._file, NESTED, protocol, weights)
             summary = nested_cross_validation(
                 development, self.directory, **self._search_arguments(protocol, folds)

@@ -75,7 +75,7 @@ def test_every_command_of_a_page_is_one_of_the_command_line(page: Path) -> None:
     parent = group.make_context("rust-tuner", [], resilient_parsing=True)
     for name, *words in commands(page):
         if name.startswith("--"):
-            assert name in {text for option in group.get_params(parent) for text in option.opts}
+            assert name in {option for item in group.get_params(parent) for option in item.opts}
             continue
         assert name in group.commands, f"{page.name}: rust-tuner {name}"
         # It fails on an option that is not there, a value out of range, and a missing argument.

@@ -427,7 +427,7 @@ def test_preparing_says_what_a_fold_trains_on_and_which_batch_sizes_make_that_on
     development = Study(tmp_path, phantom_manifest, fitted, progress=notes).prepare()
     rows = max(len(training) for training, _ in make_folds(development, 3, fitted.seed))
     (told,) = [note for note in notes.said if "a fold of Regime I trains on" in note]
-    assert f"up to {rows} radiographs; " in told
+    assert f"up to {rows} radiographs, so from that batch size on all are alike; " in told
     assert "of the batch sizes 16 to 2048 would hold the whole fold (one step an epoch)" in told
     assert f"to {rows}, logarithmically (--batch-sizes 16,2048 draws from all" in told
     (told,) = [note for note in notes.said if "the first models trains on" in note]

@@ -9,12 +9,11 @@ import typer
 from rust_tuner import __version__
 from rust_tuner.cli.checks import check
 from rust_tuner.cli.demo import demo
-from rust_tuner.cli.early import refuse_missing_images, refuse_no_study
+from rust_tuner.cli.early import refuse_missing_files, refuse_no_study
 from rust_tuner.cli.manifest import manifest
 from rust_tuner.cli.options import Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
 from rust_tuner.cli.steps import baselines, final, prepare
-from rust_tuner.cli.study import whole_study
 from rust_tuner.cli.support import (
     err,
     out,
@@ -25,6 +24,7 @@ from rust_tuner.cli.support import (
 )
 from rust_tuner.cli.verbosity import Quiet, QuietOrVerboseApp, Verbose, choose
 from rust_tuner.cli.watch import watch
+from rust_tuner.cli.whole_study import whole_study
 from rust_tuner.errors import ResumeError
 from rust_tuner.progress import ConsoleProgress
 from rust_tuner.terminal.console import prepare_streams
@@ -218,7 +218,7 @@ def predict(
     those of the development set. Research use only; not a medical device.
     """
     with reporting():
-        refuse_missing_images(images)
+        refuse_missing_files(model, *images)
         from rust_tuner.data.csv_output import csv_text
         from rust_tuner.files import write_text
         from rust_tuner.steps.image_list import list_images

@@ -3,7 +3,7 @@
 The steps check the same again, with the content of the files; here nothing is read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +67,18 @@ def refuse_no_study(folder: Path) -> None:
         raise ResumeError(no_study(folder))
 
 
-def refuse_missing_images(images: Sequence[Path]) -> None:
-    """Refuse images, or folders of them, that do not exist.
+def refuse_missing_files(model: Path, *images: Path) -> None:
+    """Refuse a model or images that do not exist.
 
     Raises:
-        ImageError: for the first of them.
+        ResumeError: for the model.
+        ImageError: for an image.
     """
+    if not model.exists():
+        raise ResumeError(
+            f"{model}: no such file; give the final/model.keras of a study, which "
+            "`rust-tuner final` writes"
+        )
     for image in images:
         if not image.exists():
             raise ImageError(f"{image}: no such file; check the path")

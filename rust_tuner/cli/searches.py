@@ -64,14 +64,11 @@ def regime1(
             epochs=epochs,
             **choices,
         )
-        from rust_tuner.records.project import REGIME_1, read_project
-        from rust_tuner.terminal.searches import best_trials_table
-
-        with _ending_search(study, REGIME_1, running.time_budget):
+        with _ending_search(study, "regime_1", running.time_budget):
             opened.prepare()
             fetch_weights(opened.protocol.weights, study)
             opened.regime_1()
-            out.print(best_trials_table(read_project(study / REGIME_1)))
+            _print_trials(study / "regime_1")
             say_next_step(study, after="regime1")
 
 
@@ -110,14 +107,11 @@ def regime2(
             epochs=epochs,
             **choices,
         )
-        from rust_tuner.records.project import REGIME_2, read_project
-        from rust_tuner.terminal.searches import best_trials_table
-
-        with _ending_search(study, REGIME_2, running.time_budget):
+        with _ending_search(study, "regime_2", running.time_budget):
             opened.prepare()
             fetch_weights(opened.protocol.weights, study)
             opened.regime_2(batch_size, dropout_rate)
-            out.print(best_trials_table(read_project(study / REGIME_2)))
+            _print_trials(study / "regime_2")
             say_next_step(study, after="regime2")
 
 
@@ -164,14 +158,13 @@ def nested(
         from rust_tuner.steps.plan import plan_nested
         from rust_tuner.terminal.repeats import nested_table
         from rust_tuner.terminal.searches import plan_table
+        from rust_tuner.terminal.status_repeats import nested_lines
 
         sites = opened.count_sites()
         planned = plan_nested(
             opened.protocol_of(NESTED), opened.count_radiographs(), num_sites=sites
         )
         out.print(plan_table(planned))
-        from rust_tuner.terminal.status_repeats import nested_lines
-
         with ending_in_time(
             study, running.time_budget, lambda: _say_lines(study / NESTED, nested_lines)
         ):
@@ -205,6 +198,7 @@ def noise(
         from rust_tuner.steps.plan import plan_noise
         from rust_tuner.terminal.repeats import noise_table
         from rust_tuner.terminal.searches import plan_table
+        from rust_tuner.terminal.status_repeats import noise_lines
 
         steps = plan_noise(
             as_searched(opened.protocol_of(NOISE), best_project(study)),
@@ -213,8 +207,6 @@ def noise(
             num_sites=opened.count_sites(),
         )
         out.print(plan_table(steps))
-        from rust_tuner.terminal.status_repeats import noise_lines
-
         with ending_in_time(study, time_budget, lambda: _say_lines(study / NOISE, noise_lines)):
             fetch_weights(opened.protocol.weights, study)
             out.print(noise_table(opened.noise(repeats)))
@@ -229,20 +221,24 @@ def _ending_search(study: Path, regime: str, time_budget: float | None) -> Itera
         from rust_tuner.analysis.verdict import SEARCH_NAMES
         from rust_tuner.records.project import read_project
         from rust_tuner.records.run import RUN_FILE
-        from rust_tuner.terminal.searches import best_trials_table
 
         folder = study / regime
-        if (folder / RUN_FILE).is_file():
-            project = read_project(folder)
-            if project.best is not None:
-                out.print(best_trials_table(project))
+        if (folder / RUN_FILE).is_file() and read_project(folder).best is not None:
+            _print_trials(folder)
         say_left_of_search(folder, SEARCH_NAMES[regime])
 
     with ending_in_time(study, time_budget, show):
         yield
 
 
-def _say_lines(folder: Path, lines: Callable[[Path], Iterable["Text"]]) -> None:
+def _print_trials(folder: Path) -> None:
+    from rust_tuner.records.project import read_project
+    from rust_tuner.terminal.searches import best_trials_table
+
+    out.print(best_trials_table(read_project(folder)))
+
+
+def _say_lines(folder: Path, lines: "Callable[[Path], Iterable[Text]]") -> None:
     # Time may be up before the first record is written.
     with contextlib.suppress(RustTunerError, OSError):
         for line in lines(folder):

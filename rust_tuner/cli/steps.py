@@ -93,23 +93,7 @@ def baselines(
             baseline_epochs=epochs,
         )
         models = None if model is None else [item.value for item in model]
-
-        def show() -> None:
-            from rust_tuner.records.baselines import (
-                BASELINES,
-                BASELINES_FOLDER,
-                baseline_results,
-            )
-            from rust_tuner.terminal.searches import baselines_table
-
-            folder = study / BASELINES_FOLDER
-            if folder.is_dir():
-                out.print(baselines_table(baseline_results(study), opened.protocol.objective))
-            for name in models or BASELINES:
-                if (folder / name).is_dir():
-                    say_left_of_search(folder / name, name)
-
-        with ending_in_time(study, running.time_budget, show):
+        with ending_in_time(study, running.time_budget, lambda: _show_baselines(opened, models)):
             run_baselines(opened, models, radimagenet_weights)
             say_next_step(study, after="baselines")
 
@@ -182,3 +166,16 @@ def run_final(study: "Study", look_again: str | None = None) -> None:
     figures = holdout_figures(records)
     out.print(holdout_table(holdout, looks, holdout_standings(records), figures=figures))
     say(f"evaluated on {holdout.date}; hold-out set {count_text(looks)}")
+
+
+def _show_baselines(study: "Study", models: Sequence[str] | None) -> None:
+    """Show the first models that are there, and what is left of each."""
+    from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER, baseline_results
+    from rust_tuner.terminal.searches import baselines_table
+
+    folder = study.directory / BASELINES_FOLDER
+    if folder.is_dir():
+        out.print(baselines_table(baseline_results(study.directory), study.protocol.objective))
+    for name in models or BASELINES:
+        if (folder / name).is_dir():
+            say_left_of_search(folder / name, name)

@@ -32,11 +32,14 @@ class TrainingData:
         targets: (n, ...) what the loss compares with.
         metrics: function that maps each fold's predictions, their rows and a name for error
             messages to each fold's metrics; called for training and for validation.
+        scores_loss: whether these metrics include the loss, so that the model need not be
+            evaluated for it.
     """
 
     inputs: npt.NDArray[Any] | FrozenFeatures
     targets: npt.NDArray[Any]
     metrics: Metrics
+    scores_loss: bool = False
 
     def unflipped(self, rows: IntArray) -> npt.NDArray[Any]:
         """The inputs of some rows without flips, as in validation."""
@@ -137,6 +140,7 @@ class ValidationSide:
         self, model: keras.Model, data: TrainingData, validation: IntArray, batch_size: int
     ) -> None:
         """Ask `model` about the rows `validation`, in batches of `batch_size`."""
+        self.rows = validation
         batches = _ValidationBatches(data, validation, batch_size)
         self._model = model
         self._shared = _shared(batches, model)

@@ -9,8 +9,9 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import keras
@@ -19,6 +20,8 @@ import numpy.typing as npt
 from keras import ops
 
 from rust_tuner.errors import TrialError
+from rust_tuner.models.code_identity import is_of_library
+from rust_tuner.models.epoch_file import EpochFile, EpochLog
 from rust_tuner.models.fold_batches import (
     EpochFeed,
     FoldPlace,
@@ -36,14 +39,16 @@ class FoldCurves:
     Attributes:
         training: metric -> value per epoch, on the batches as they were trained.
         validation: metric -> value per epoch.
-        predictions: (epochs, n_validation, ...) float32.
+        predictions: (epochs, n_validation, ...) float32, in a file where they are large.
         seconds: how long it took.
+        epochs_trained: how many epochs `fit` trained; the rest repeats its last model.
     """
 
     training: dict[str, list[float]]
     validation: dict[str, list[float]]
-    predictions: npt.NDArray[np.float32]
+    predictions: npt.NDArray[np.float32] | EpochFile
     seconds: float
+    epochs_trained: int | None = None
 
 
 class Checkpoint(Protocol):
@@ -109,8 +114,13 @@ def train_fold(
     on_epoch: Callable[[], None] = lambda: None,
     on_restored: Callable[[int], None] = lambda epochs: None,
     checkpoint: Checkpoint | None = None,
+    predictions_file: Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> FoldCurves:
-    """Train a compiled model on one fold.
+    """Train a compiled model on one fold, in one call of its `fit`.
+
+    Where `fit` stops early, as with `keras.callbacks.EarlyStopping`, each later epoch has the
+    figures and predictions of the model that it leaves.
 
     Args:
         model: freshly built and compiled.
@@ -123,72 +133,48 @@ def train_fold(
         running: the metric that `model` was compiled with to keep its training predictions;
             without it the training curves are what the model's own metrics report.
         on_epoch: called after each epoch that is trained.
-        on_restored: called with the number of epochs that the checkpoint restored, if any.
-        checkpoint: stores the state of a long fold, to resume from its last epoch.
+        on_restored: called with the number of epochs that the checkpoint restored or that `fit`
+            left out, if any.
+        checkpoint: stores the state of a long fold, to resume from its last epoch. Not used where
+            the model has state that Keras does not show: a `fit` of its own, or several optimizers.
+        predictions_file: where predictions go that would take much memory; None keeps them there.
+        callbacks: further callbacks of `fit`.
 
     Raises:
-        TrialError: if the loss or predictions become non-finite.
+        TrialError: if the loss or predictions become non-finite, or `fit` trains no epoch.
     """
-    start = last_save = time.monotonic()
-    training_curves: list[Mapping[str, float]] = []
-    validation_curves: list[Mapping[str, float]] = []
-    predictions: list[npt.NDArray[np.float32]] = []
-    elapsed = 0.0
+    if not _shows_its_state(model):
+        checkpoint = None
     # Otherwise there would be no variables to load a state into.
     model.optimizer.build(model.trainable_variables)
-    state = checkpoint.load() if checkpoint is not None else None
-    if state is not None:
-        _restore(model, state)
-        past = json.loads(state["past"].tobytes())
-        training_curves, validation_curves = past["training"], past["validation"]
-        elapsed = past["seconds"]
-        predictions = list(state["predictions"])
-        on_restored(len(predictions))
+    past = _Past(epochs, predictions_file)
+    if past.restore(model, checkpoint):
+        on_restored(len(past.predictions))
     feed = EpochFeed(model, data, training, sizes, place)
     held = ValidationSide(model, data, validation, max(sizes))
-    for epoch in range(len(predictions), epochs):
-        where = f"{place}, epoch {epoch}"
-        figures, order = _train_epoch(model, feed, epoch)
-        if running is not None:
-            answers = as_numpy(running.answers)
-            figures = dict(data.metrics([answers], [order], [f"{where}, training"])[0])
-            _require_finite(figures, f"{where}, training")
-        training_curves.append(figures)
-
-        answers = held.answers()
-        if not np.isfinite(answers).all():
-            raise TrialError(f"{where}: predictions on the validation rows are not finite")
-        figures = dict(data.metrics([answers], [validation], [f"{where}, validation"])[0])
-        if running is None and "loss" not in figures:
-            figures |= model.evaluate(held.dataset, verbose=0, return_dict=True)
-        _require_finite(figures, f"{where}, validation")
-        validation_curves.append(figures)
-        predictions.append(answers.astype(np.float32))
-        if (
-            checkpoint is not None
-            and epoch + 1 < epochs
-            and time.monotonic() - last_save >= checkpoint.seconds_between
-        ):
-            seconds = elapsed + time.monotonic() - start
-            past = {
-                "training": training_curves,
-                "validation": validation_curves,
-                "seconds": seconds,
-            }
-            checkpoint.save(
-                {
-                    "past": np.frombuffer(json.dumps(past).encode(), np.uint8),
-                    "predictions": np.stack(predictions),
-                    **_state(model),
-                }
-            )
-            last_save = time.monotonic()
-        on_epoch()
+    evaluates = running is None and not data.scores_loss
+    recorder = _Recorder(data, feed, held, past, running, evaluates=evaluates)
+    model.fit(
+        feed.dataset,
+        initial_epoch=len(past.predictions),
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[recorder, *callbacks, _AfterEpoch(past, epochs, checkpoint, on_epoch)],
+        **({"validation_data": held.dataset} if evaluates else {}),
+    )
+    trained = len(past.predictions)
+    if trained < epochs:
+        if not trained:
+            raise TrialError(f"{place}: fit ended before its first epoch")
+        recorder.keep_to_the_end(epochs)
+        on_restored(epochs - trained)
     return FoldCurves(
-        training=curves_by_metric(training_curves),
-        validation=curves_by_metric(validation_curves),
-        predictions=np.stack(predictions),
-        seconds=elapsed + time.monotonic() - start,
+        training=curves_by_metric(past.training),
+        validation=curves_by_metric(past.validation),
+        predictions=past.predictions.result(),
+        seconds=past.seconds,
+        epochs_trained=trained,
     )
 
 
@@ -217,23 +203,186 @@ def train_all(
     # Else the first step would be traced twice: once to make its variables, once to use them.
     model.optimizer.build(model.trainable_variables)
     feed = EpochFeed(model, data, np.arange(len(data.targets)), sizes, place)
-    for epoch in range(epochs):
-        _train_epoch(model, feed, epoch)
-        on_epoch()
+    model.fit(
+        feed.dataset,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[_Laying(feed), _AfterEpoch(None, epochs, None, on_epoch)],
+    )
 
 
-def _train_epoch(
-    model: keras.Model, feed: EpochFeed, epoch: int
-) -> tuple[dict[str, float], IntArray]:
-    """Train one epoch; return the model's own metrics and the order of the rows."""
-    _reseed(model, feed.place, epoch)
-    order = feed.lay_out(epoch)
-    logs = model.fit(
-        feed.dataset, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0
-    ).history
-    figures = {name: float(values[-1]) for name, values in logs.items()}
-    _require_finite(figures, f"{feed.place}, epoch {epoch}, training")
-    return figures, order
+class _Past:
+    """The epochs of a fold that are finished."""
+
+    def __init__(self, epochs: int, predictions_file: Path | None) -> None:
+        self._start = time.monotonic()
+        self._elapsed = 0.0
+        self.training: list[Mapping[str, float]] = []
+        self.validation: list[Mapping[str, float]] = []
+        self.predictions = EpochLog(epochs, predictions_file)
+
+    @property
+    def seconds(self) -> float:
+        return self._elapsed + time.monotonic() - self._start
+
+    def restore(self, model: keras.Model, checkpoint: Checkpoint | None) -> bool:
+        """Load the epochs and the state that a checkpoint has, if any."""
+        state = checkpoint.load() if checkpoint is not None else None
+        if state is None:
+            return False
+        past = json.loads(state["past"].tobytes())
+        if "predictions" in state:
+            self.predictions.restore(state["predictions"])
+        elif not self.predictions.reopen(state["epoch_shape"].tolist(), len(past["validation"])):
+            return False
+        _restore(model, state)
+        self.training, self.validation = past["training"], past["validation"]
+        self._elapsed = past["seconds"]
+        return True
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        past = {"training": self.training, "validation": self.validation, "seconds": self.seconds}
+        encoded = {"past": np.frombuffer(json.dumps(past).encode(), np.uint8)}
+        predictions = self.predictions.result()
+        if isinstance(predictions, EpochFile):
+            predictions.sync()
+            return encoded | {"epoch_shape": np.asarray(predictions.shape[1:])}
+        return encoded | {"predictions": predictions}
+
+
+class _Laying(keras.callbacks.Callback):  # type: ignore[misc]
+    """Lays out each epoch's batches, and gives random layers the seed of the epoch."""
+
+    def __init__(self, feed: EpochFeed) -> None:
+        super().__init__()
+        self._feed = feed
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        _reseed(self.model, self._feed.place, epoch)
+        self._order = self._feed.lay_out(epoch)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        place = f"{self._feed.place}, epoch {epoch}, training"
+        _require_finite(_scalars(logs or {}, validation=False), place)
+
+
+class _Recorder(_Laying):
+    """Keeps the figures and predictions of each epoch; the first of the callbacks."""
+
+    def __init__(
+        self,
+        data: TrainingData,
+        feed: EpochFeed,
+        held: ValidationSide,
+        past: _Past,
+        running: RunningPredictions | None,
+        *,
+        evaluates: bool,
+    ) -> None:
+        super().__init__(feed)
+        self._data = data
+        self._held = held
+        self._past = past
+        self._running = running
+        self._evaluates = evaluates
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_end(epoch, logs)
+        logs = {} if logs is None else logs
+        where = f"{self._feed.place}, epoch {epoch}"
+        figures: Mapping[str, float] = _scalars(logs, validation=False)
+        if self._running is not None:
+            answers = as_numpy(self._running.answers)
+            figures = self._data.metrics([answers], [self._order], [f"{where}, training"])[0]
+            _require_finite(figures, f"{where}, training")
+        self._past.training.append(dict(figures))
+
+        answers = self._held.answers()
+        own = _scalars(logs, validation=True) if self._evaluates else {}
+        figures = self._validated(answers, own, where)
+        self._past.validation.append(figures)
+        self._past.predictions.append(answers.astype(np.float32))
+        # The callbacks that follow can monitor what the model itself does not compute.
+        for name, value in figures.items():
+            logs.setdefault(f"val_{name}", value)
+
+    def keep_to_the_end(self, epochs: int) -> None:
+        """Give the epochs that `fit` left out the figures of the model as it is now."""
+        own: Mapping[str, float] = {}
+        if self._evaluates:
+            own = self.model.evaluate(self._held.dataset, verbose=0, return_dict=True)
+        answers = self._held.answers()
+        figures = self._validated(answers, own, f"{self._feed.place}, after its last epoch")
+        for _ in range(epochs - len(self._past.predictions)):
+            self._past.training.append(self._past.training[-1])
+            self._past.validation.append(figures)
+            self._past.predictions.append(answers.astype(np.float32))
+
+    def _validated(
+        self, answers: npt.NDArray[Any], own: Mapping[str, float], where: str
+    ) -> dict[str, float]:
+        """The figures of the validation side: ours, and those of the model's own metrics."""
+        if not np.isfinite(answers).all():
+            raise TrialError(f"{where}: predictions on the validation rows are not finite")
+        rows = self._held.rows
+        ours = self._data.metrics([answers], [rows], [f"{where}, validation"])[0]
+        # A metric that the user has given one of our names keeps it.
+        figures = {(f"exact_{name}" if name in own else name): ours[name] for name in ours}
+        figures |= own
+        _require_finite(figures, f"{where}, validation")
+        return figures
+
+
+class _AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Saves the state of a long fold and counts its epochs; the last of the callbacks."""
+
+    def __init__(
+        self,
+        past: _Past | None,
+        epochs: int,
+        checkpoint: Checkpoint | None,
+        on_epoch: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self._past = past
+        self._epochs = epochs
+        self._checkpoint = checkpoint
+        self._on_epoch = on_epoch
+        self._last_save = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        checkpoint = self._checkpoint
+        if (
+            checkpoint is not None
+            and self._past is not None
+            and epoch + 1 < self._epochs
+            and time.monotonic() - self._last_save >= checkpoint.seconds_between
+        ):
+            checkpoint.save({**self._past.state(), **_state(self.model)})
+            self._last_save = time.monotonic()
+        self._on_epoch()
+
+
+def _scalars(logs: Mapping[str, Any], *, validation: bool) -> dict[str, float]:
+    """The model's own metrics of one side, without the `val_` of the other."""
+    return {
+        name.removeprefix("val_"): float(value)
+        for name, value in logs.items()
+        if name.startswith("val_") == validation
+    }
+
+
+def _shows_its_state(model: keras.Model) -> bool:
+    """Whether everything that the next epoch depends on is in the model's variables."""
+    if not isinstance(model, keras.Model):
+        return True
+    others = [
+        value
+        for value in vars(model).values()
+        if isinstance(value, keras.Optimizer) and value is not model.optimizer
+    ]
+    return is_of_library(type(model).fit) and not others
 
 
 def _state(model: keras.Model) -> dict[str, npt.NDArray[Any]]:

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import platform
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -163,21 +164,58 @@ def _device_name(device: Any) -> str:
 
 
 def release(variables: Iterable[keras.Variable]) -> None:
-    """Free the memory of variables, such as a model's; they cannot be used afterwards.
+    """Free the memory of variables, such as a model's; they cannot be used afterwards."""
+    MemoryOf(variables).release()
+
+
+class MemoryOf:
+    """The memory of variables, such as those of a model.
 
     TensorFlow 2.21 keeps the variables of a traced function as long as the process lives, even if
-    the model is deleted: a gigabyte per fold for a LeNet of the study's size.
+    the model is deleted: a gigabyte per fold for a LeNet of the study's size. Other backends
+    release them.
     """
-    if keras.backend.backend() != "tensorflow":
-        return
+
+    def __init__(self, variables: Iterable[keras.Variable]) -> None:
+        """Remember where the variables are, without keeping them alive."""
+        self._parts: list[tuple[weakref.ref[Any], tuple[tuple[Any, Any], ...]]] = []
+        if keras.backend.backend() != "tensorflow":
+            return
+        import tensorflow as tf
+
+        for variable in {id(v): v for v in variables}.values():
+            value = variable.value
+            parts = value.values if isinstance(value, tf.distribute.DistributedValues) else (value,)
+            handles = tuple((part.handle, part.dtype) for part in parts)
+            self._parts.append((weakref.ref(variable), handles))
+
+    def release(self) -> None:
+        """Free all of it; the model cannot be used afterwards."""
+        for _, handles in self._parts:
+            _empty(handles)
+        self._parts.clear()
+
+    def release_unused(self) -> None:
+        """Free the memory of variables that no part of the program refers to any more."""
+        for variable, handles in self._parts:
+            if variable() is None:
+                _empty(handles)
+        self._parts.clear()
+
+
+def variables_of(model: keras.Model) -> Iterator[keras.Variable]:
+    """The variables of a model and of its optimizers."""
+    yield from model.variables
+    for part in vars(model).values():
+        if isinstance(part, keras.Optimizer):
+            yield from part.variables
+
+
+def _empty(handles: Iterable[tuple[Any, Any]]) -> None:
     import tensorflow as tf
 
-    for variable in variables:
-        value = variable.value
-        parts = value.values if isinstance(value, tf.distribute.DistributedValues) else (value,)
-        for part in parts:
-            nothing = tf.zeros((0,), part.dtype)
-            tf.raw_ops.AssignVariableOp(resource=part.handle, value=nothing)
+    for handle, dtype in handles:
+        tf.raw_ops.AssignVariableOp(resource=handle, value=tf.zeros((0,), dtype))
 
 
 def empty_aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:

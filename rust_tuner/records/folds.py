@@ -2,8 +2,10 @@
 
     fold_0.json        histories of one fold, with a key of everything they depend on
     fold_0.npz         its validation predictions of every epoch, while the trial runs
+    fold_0.predictions.bin   the same predictions, where they would take much memory
     fold_0.epoch.npz   the state of a long fold after its last finished epoch
     out_of_fold.npz    the predictions of the trial's chosen epoch
+    model.json         the trial's model as it was built, see `built_models`
 
 A record with another key, or one that does not match its hash, is never returned.
 """
@@ -20,8 +22,18 @@ from pydantic import Field, model_validator
 
 from rust_tuner.errors import RecordError
 from rust_tuner.files import sha256_of_json
+from rust_tuner.models.epoch_file import EpochFile
 from rust_tuner.records.arrays import read_arrays, write_arrays
-from rust_tuner.records.model import Curves, FoldNumber, Record, read_record, write_record
+from rust_tuner.records.built_models import read_built_model, write_built_model
+from rust_tuner.records.model import (
+    Curves,
+    Epochs,
+    FoldNumber,
+    Json,
+    Record,
+    read_record,
+    write_record,
+)
 
 _NO_ROWS = np.empty(0, dtype=np.int64)
 _AGAIN = "run the search again"
@@ -38,6 +50,8 @@ class FoldHead(Record):
         seconds: how long the fold took.
         training: metric -> value per epoch, on the training batches as they were trained.
         validation: metric -> value per epoch, on the fold's validation rows.
+        epochs_trained: where `fit` stopped early; the later epochs repeat the model that it left.
+            None where all were trained.
         sha256: of all else in the record.
     """
 
@@ -47,6 +61,7 @@ class FoldHead(Record):
     seconds: Annotated[float, Field(ge=0)]
     training: Curves
     validation: Curves
+    epochs_trained: Epochs | None = None
     sha256: str
 
     @model_validator(mode="after")
@@ -67,18 +82,21 @@ class FoldRecord:
         validation: metric -> value per epoch, on the fold's validation rows.
         validation_indices: (n_validation,) int64 rows of the development set; empty once the
             trial is closed.
-        predictions: (epochs, n_validation, outputs) float32; None once the trial is closed.
+        predictions: (epochs, n_validation, outputs) float32, in a file where they are large; None
+            once the trial is closed.
         steps_per_epoch: optimiser steps of each epoch.
         seconds: how long the fold took.
+        epochs_trained: how many epochs `fit` trained before it stopped; None where all.
     """
 
     fold: int
     training: Curves
     validation: Curves
     validation_indices: npt.NDArray[np.int64]
-    predictions: npt.NDArray[np.float32] | None
+    predictions: npt.NDArray[np.float32] | EpochFile | None
     steps_per_epoch: int
     seconds: float
+    epochs_trained: int | None = None
 
 
 class FoldStore:
@@ -97,25 +115,37 @@ class FoldStore:
     def load(self, fold: int) -> FoldRecord | None:
         """The record of a fold, or None where there is none with this key."""
         arrays = read_arrays(self._arrays(fold), self._key)
-        return None if arrays is None else self._from_head(fold, arrays)
+        if arrays is None:
+            return None
+        if "shape" in arrays:
+            predictions = self._large_predictions(fold, arrays)
+            return None if predictions is None else self._from_head(fold, arrays, predictions)
+        return self._from_head(fold, arrays, arrays.get("predictions"))
 
     def load_closed(self, num_folds: int) -> list[FoldRecord] | None:
         """All fold records of a trial that `close` finished, without their predictions."""
         if read_arrays(self._out_of_fold, self._key) is None:
             return None
-        records = [self._from_head(fold, {}) for fold in range(num_folds)]
+        records = [self._from_head(fold, {}, None) for fold in range(num_folds)]
         whole = [record for record in records if record is not None]
         return whole if len(whole) == num_folds else None
 
     def save(self, record: FoldRecord) -> None:
         """Keep a record; it counts once its JSON is written, which comes last."""
+        predictions: dict[str, Any] = {"predictions": record.predictions}
+        if isinstance(record.predictions, EpochFile):
+            record.predictions.sync()
+            predictions = {
+                "shape": np.asarray(record.predictions.shape),
+                "checksum": np.asarray(record.predictions.checksum()),
+            }
         write_arrays(
             self._arrays(record.fold),
             self._key,
             validation_indices=record.validation_indices,
-            predictions=record.predictions,
+            **predictions,
         )
-        head = {
+        head: dict[str, Any] = {
             "key": self._key,
             "fold": record.fold,
             "steps_per_epoch": record.steps_per_epoch,
@@ -123,9 +153,25 @@ class FoldStore:
             "training": record.training,
             "validation": record.validation,
         }
+        epochs = min((len(curve) for curve in record.validation.values()), default=0)
+        if record.epochs_trained is not None and record.epochs_trained < epochs:
+            head["epochs_trained"] = record.epochs_trained
         signed = FoldHead.of(head | {"sha256": sha256_of_json(head)})
         write_record(self._head(record.fold), signed)
         self.checkpoint(record.fold).clear()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything of the trial's training is kept, with whatever key."""
+        return any(self._folder.glob("fold_*")) or self._out_of_fold.exists()
+
+    def keep_model(self, description: Json) -> None:
+        """Keep the description of the trial's model."""
+        write_built_model(self._folder, self._key, description)
+
+    def kept_model(self) -> Json | None:
+        """The description that was kept, or None where there is none with this key."""
+        return read_built_model(self._folder, self._key)
 
     def is_foreign(self) -> bool:
         """Whether the folder has intact records with another key."""
@@ -136,26 +182,54 @@ class FoldStore:
         """Where a fold that is being trained keeps its state between epochs."""
         return EpochCheckpoint(self._folder / f"fold_{fold}.epoch.npz", self._key)
 
-    def close(self, out_of_fold: npt.NDArray[np.float32], epoch: int) -> None:
+    def predictions_file(self, fold: int) -> Path:
+        """Where a fold's predictions go that would take much memory."""
+        return self._folder / f"fold_{fold}.predictions.bin"
+
+    def close(
+        self,
+        out_of_fold: npt.NDArray[np.float32],
+        epoch: int,
+        repeats: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         """Keep the chosen epoch's out-of-fold predictions instead of every epoch's.
 
         Args:
             out_of_fold: (n, outputs), NaN in rows that no fold validates.
             epoch: the chosen epoch, from 0.
+            repeats: (repeats, n, outputs), where folds validate a row more than once.
         """
         write_arrays(
             self._out_of_fold,
             self._key,
             predictions=out_of_fold,
             epoch=np.asarray(epoch),
+            repeats=repeats,
         )
 
     def prune(self) -> None:
-        """Delete the files that only a running trial needs, once it is recorded as completed."""
-        for path in self._folder.glob("fold_*.npz"):
-            path.unlink()
+        """Delete the files that only a running trial needs, once its end is recorded."""
+        for pattern in ("fold_*.npz", "fold_*.predictions.bin"):
+            for path in self._folder.glob(pattern):
+                path.unlink()
 
-    def _from_head(self, fold: int, arrays: Mapping[str, Any]) -> FoldRecord | None:
+    def discard(self) -> None:
+        """Delete everything that was trained, so that the trial begins anew."""
+        for path in [*self._folder.glob("fold_*"), self._out_of_fold]:
+            path.unlink(missing_ok=True)
+
+    def _large_predictions(self, fold: int, arrays: Mapping[str, Any]) -> EpochFile | None:
+        """The predictions in a fold's own file, or None where they are not those of its record."""
+        epochs, *epoch_shape = arrays["shape"].tolist()
+        kept = EpochFile.of(self.predictions_file(fold), epoch_shape, epochs)
+        return kept if kept is not None and kept.checksum() == int(arrays["checksum"]) else None
+
+    def _from_head(
+        self,
+        fold: int,
+        arrays: Mapping[str, Any],
+        predictions: npt.NDArray[np.float32] | EpochFile | None,
+    ) -> FoldRecord | None:
         head = _whole(self._head(fold))
         if head is None or head.key != self._key:
             return None
@@ -163,10 +237,11 @@ class FoldStore:
             fold=fold,
             training=head.training,
             validation=head.validation,
-            predictions=arrays.get("predictions"),
+            predictions=predictions,
             validation_indices=arrays.get("validation_indices", _NO_ROWS),
             steps_per_epoch=head.steps_per_epoch,
             seconds=head.seconds,
+            epochs_trained=head.epochs_trained,
         )
 
     @property

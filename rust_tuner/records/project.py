@@ -9,6 +9,8 @@ It only reads and writes files, without models, data or TensorFlow. A project fo
     trial_0000/fold_0.json      histories of one fold, with a key of everything they depend on
     trial_0000/fold_0.npz       its validation predictions of every epoch, while the trial runs
     trial_0000/out_of_fold.npz  the predictions of the trial's chosen epoch
+    trial_0000/model.json       the user's model as it was built with the trial's values
+    model.json                  the same with the default values
 
 Manifest, trials and folds belong to `run`, `trials` and `folds`; tables of them to `trial_tables`.
 """
@@ -17,6 +19,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,7 +101,8 @@ def read_project(folder: str | Path) -> Project:
     for path in trial_folders(project):
         try:
             trial = read_trial(path, objective=run.objective.name)
-            if trial.score is not None and len(trial.folds) != num_folds:
+            scored_by_folds = run.run_trial is None or bool(trial.folds)
+            if trial.score is not None and scored_by_folds and len(trial.folds) != num_folds:
                 raise RecordError.of(
                     path,
                     f"has {len(trial.folds)} of {num_folds} fold records",
@@ -130,14 +134,34 @@ def count_ended(folder: Path) -> int:
 def read_out_of_fold(folder: str | Path, trial: str) -> npt.NDArray[np.float32]:
     """Out-of-fold predictions (n, outputs) of a completed trial at its chosen epoch.
 
+    Where several folds validate a row, as with a repeated splitter, this is their mean.
+
     Raises:
         ResumeError: where the trial has none.
     """
+    return np.asarray(_out_of_fold_arrays(folder, trial)["predictions"], dtype=np.float32)
+
+
+def read_out_of_fold_repeats(folder: str | Path, trial: str) -> npt.NDArray[np.float32]:
+    """Each of a completed trial's out-of-fold predictions (repeats, n, outputs).
+
+    There is one repeat, unless the search's splitter validates rows several times; NaN where a row
+    has fewer predictions.
+
+    Raises:
+        ResumeError: where the trial has none.
+    """
+    arrays = _out_of_fold_arrays(folder, trial)
+    repeats = arrays["repeats"] if "repeats" in arrays else arrays["predictions"][None]
+    return np.asarray(repeats, dtype=np.float32)
+
+
+def _out_of_fold_arrays(folder: str | Path, trial: str) -> dict[str, npt.NDArray[Any]]:
     path = Path(folder) / f"trial_{trial}" / "out_of_fold.npz"
     arrays = read_arrays(path, None)
     if arrays is None:
         raise ResumeError(f"{path} is missing or damaged; only completed trials have this file")
-    return np.asarray(arrays["predictions"], dtype=np.float32)
+    return arrays
 
 
 def is_begun_project(folder: Path) -> bool:

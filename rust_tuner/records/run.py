@@ -55,6 +55,8 @@ class Subject(Record):
         units: None in records of earlier versions.
         weights: of the backbone; None where there is none.
         num_replicas: devices that shared each batch; None where it was one.
+        description: of a user's model at the default values, see `built_models`; None for our own
+            models, and in records of earlier versions.
     """
 
     inputs: str | None = None
@@ -65,6 +67,7 @@ class Subject(Record):
     units: Units | None = None
     weights: Weights | None = None
     num_replicas: int | None = None
+    description: str | None = None
 
 
 class HyperparameterConfig(Record):
@@ -100,6 +103,11 @@ class RunManifest(Record):
         protocol: the choices that are compared when a search of a study is resumed.
         fit_batch_sizes: whether batch sizes were fitted to the folds.
         steps: `exact` where `Float` hyperparameters reach the end of their range.
+        epochs_hyperparameter: the hyperparameter that sets the number of epochs of a trial; None
+            where `epochs` does, and in records of earlier versions.
+        run_trial: SHA-256 of the code of a tuner that overrides `run_trial`; its trials may have no
+            fold records. None where it does not.
+        code_version: the user's own name for what the model's code does; None where not given.
     """
 
     file_name: ClassVar[str] = RUN_FILE
@@ -122,6 +130,9 @@ class RunManifest(Record):
     protocol: Json | None = None
     fit_batch_sizes: bool = False
     steps: str | None = None
+    epochs_hyperparameter: str | None = None
+    run_trial: str | None = None
+    code_version: str | int | None = None
 
     @property
     def lower_is_better(self) -> bool:

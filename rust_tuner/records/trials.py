@@ -57,6 +57,7 @@ class TrialState(Record):
     score: float | None
     best_step: int | None
     message: str | None
+    traceback: str | None = None
 
     @model_validator(mode="after")
     def _scored_where_completed(self) -> "TrialState":
@@ -79,6 +80,7 @@ class TrialRecord:
         message: why it failed, or None.
         metrics: fold-averaged metrics at the chosen epoch.
         folds: the records of the finished folds, in order.
+        traceback: of the error that failed it, or None.
     """
 
     trial: str
@@ -89,6 +91,7 @@ class TrialRecord:
     message: str | None
     metrics: dict[str, float]
     folds: tuple[FoldHead, ...]
+    traceback: str | None = None
 
     def fold_values(self, metric: str) -> list[float] | None:
         """A validation metric of each fold at the chosen epoch; None unless all have it."""
@@ -199,4 +202,5 @@ def read_trial(folder: Path, *, objective: str | None = None) -> TrialRecord:
         message=state.message,
         metrics=metrics if completed else {},
         folds=folds,
+        traceback=state.traceback,
     )

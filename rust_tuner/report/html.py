@@ -65,7 +65,7 @@ for (const button of document.querySelectorAll("th button")) {
   });
 }
 const mark = () => {
-  for (const box of document.querySelectorAll(".scroll"))
+  for (const box of document.querySelectorAll(".scroll, figure.wide .paper"))
     box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 4);
 };
 addEventListener("resize", mark);

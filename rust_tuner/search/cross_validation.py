@@ -16,6 +16,7 @@ import numpy.typing as npt
 from rust_tuner.errors import SearchError
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.metrics import macro_aurocs
+from rust_tuner.models.described import ensure_built
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, Metrics, TrainingData
 from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
 from rust_tuner.models.fold_training import (
@@ -25,11 +26,12 @@ from rust_tuner.models.fold_training import (
     train_fold,
 )
 from rust_tuner.models.runtime import (
+    MemoryOf,
     clear_session,
     new_garbage_collected,
     number_names_from_scratch,
-    release,
     run_first_operation,
+    variables_of,
 )
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 from rust_tuner.progress import Silent, Task
@@ -54,21 +56,42 @@ class CrossValidation:
     mean: Curves
 
     def out_of_fold(self, epoch: int, num_rows: int) -> npt.NDArray[np.float32]:
-        """Each row's prediction by the fold that did not train on it.
+        """Each row's prediction by the folds that did not train on it.
 
         Args:
             epoch: from 0.
             num_rows: rows of the data set.
 
         Returns:
-            (num_rows, ...) float32; NaN in rows that no fold validates.
+            (num_rows, ...) float32: the mean over the folds that validate the row, such as those of
+            a repeated splitter; NaN in rows that no fold validates.
         """
+        return mean_of_repeats(self.out_of_fold_repeats(epoch, num_rows))
+
+    def out_of_fold_repeats(self, epoch: int, num_rows: int) -> npt.NDArray[np.float32]:
+        """Every prediction of each row by a fold that did not train on it.
+
+        Args:
+            epoch: from 0.
+            num_rows: rows of the data set.
+
+        Returns:
+            (repeats, num_rows, ...) float32: in place r the r-th fold that validates the row; NaN
+            where there are fewer. One repeat unless the splitter repeats.
+        """
+        seen = np.zeros(num_rows, dtype=np.int64)
+        for record in self.folds:
+            seen[record.validation_indices] += 1
         first = self.folds[0].predictions
         assert first is not None
-        table = np.full((num_rows, *first.shape[2:]), np.nan, dtype=np.float32)
+        shape = (max(int(seen.max()), 1), num_rows, *first.shape[2:])
+        table = np.full(shape, np.nan, dtype=np.float32)
+        seen[:] = 0
         for record in self.folds:
             assert record.predictions is not None
-            table[record.validation_indices] = record.predictions[epoch]
+            rows = record.validation_indices
+            table[seen[rows], rows] = record.predictions[epoch]
+            seen[rows] += 1
         return table
 
 
@@ -120,6 +143,7 @@ def cross_validate(
                 "build_model returned a model that is not compiled; compile it with an optimizer "
                 "and a loss"
             )
+        ensure_built(model, x[:2])
         return model
 
     return run_folds(build, data, pairs, epochs=epochs, batch_size=batch_size, seed=seed)
@@ -171,6 +195,7 @@ def run_folds(
     owns_models: bool = False,
     store: FoldStore | None = None,
     on_record: Callable[[], None] = lambda: None,
+    callbacks: Callable[[keras.Model], Sequence[keras.callbacks.Callback]] = lambda model: (),
     task: Task | None = None,
 ) -> CrossValidation:
     """Train the folds of a trial one after another; folds with a record in `store` are skipped.
@@ -186,9 +211,11 @@ def run_folds(
         trial: number of the trial.
         keep_running: whether `build_model` compiles the model with that metric.
         owns_models: whether nothing else uses the models that `build_model` makes, so that their
-            memory can be released after each fold.
+            memory can be released after each fold. Else it is released where no other part of the
+            program refers to a variable any more.
         store: where records are kept; nowhere by default.
         on_record: called after each record is saved in `store`.
+        callbacks: the callbacks of a fold's `fit`, from its model.
         task: advanced once per epoch of each fold.
     """
     progress = task or Silent()
@@ -222,16 +249,20 @@ def run_folds(
                     on_epoch=progress.advance,
                     on_restored=progress.skip,
                     checkpoint=store.checkpoint(fold) if store is not None else None,
+                    predictions_file=store.predictions_file(fold) if store is not None else None,
+                    callbacks=callbacks(model),
                 )
                 record = _as_record(fold, curves, validation, steps=len(sizes))
                 if store is not None:
                     store.save(record)
                     on_record()
                     note_recorded_work()
+                memory = MemoryOf(variables_of(model))
                 if owns_models:
-                    release((*model.variables, *model.optimizer.variables))
+                    memory.release()
                 del model, running
                 clear_session()
+            memory.release_unused()
         else:
             progress.skip(epochs)
         records.append(record)
@@ -278,6 +309,7 @@ def run_folds_together(
     ]
 
     def head(fold: int) -> keras.Model:
+        number_names_from_scratch()
         with seeded_weights(rows[fold].place):
             return build_model()
 
@@ -305,7 +337,20 @@ def _as_record(fold: int, curves: FoldCurves, validation: IntArray, *, steps: in
         predictions=curves.predictions,
         steps_per_epoch=steps,
         seconds=curves.seconds,
+        epochs_trained=curves.epochs_trained,
     )
+
+
+def mean_of_repeats(repeats: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The mean (n, ...) of the predictions that each row has among (repeats, n, ...)."""
+    if len(repeats) == 1:
+        only: npt.NDArray[np.float32] = repeats[0]
+        return only
+    given = ~np.isnan(repeats)
+    with np.errstate(invalid="ignore"):
+        # In float64, so that the mean of equal predictions is that prediction.
+        total = np.where(given, repeats, 0).sum(axis=0, dtype=np.float64)
+        return np.asarray(total / given.sum(axis=0), dtype=np.float32)
 
 
 def calculate_mean_metrics(

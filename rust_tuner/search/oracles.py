@@ -40,10 +40,11 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         objective: keras_tuner.Objective,
         max_trials: int | None = None,
         hyperparameters: keras_tuner.HyperParameters | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
+        max_consecutive_failed_trials: int | None = None,
         **kwargs: Any,
     ) -> None:
-        """Keep the seed as it is given, 0 included."""
+        """Keep the seed as it is given, 0 included; where it is None, the tuner draws one."""
         super().__init__(
             objective=objective,
             max_trials=max_trials,
@@ -53,12 +54,27 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         )
         # KerasTuner replaces seed 0 by a random one.
         self.seed = self._seed_state = seed
+        # KerasTuner's default is 3, which would end searches that only have a difficult start.
+        self.max_consecutive_failed_trials = max_consecutive_failed_trials
         self.verbose = 0
         self._mutex = threading.RLock()
         self._frozen_space: str | None = None
         # False for a search that was begun with KerasTuner's steps; see `steps`.
         self.exact_steps = True
         self.ongoing_trials: dict[str, Trial] = {}
+        self._retry_queue: list[str] = []
+        self.end_order: list[str] = []
+
+    @property
+    def drawn_seed(self) -> int:
+        """The seed, once the tuner has drawn one where none was given.
+
+        Raises:
+            SpaceError: where there is none yet.
+        """
+        if self.seed is None:
+            raise SpaceError("the oracle has no seed yet; give it one, or give it to a tuner first")
+        return int(self.seed)
 
     def values_of(self, index: int) -> Values | None:
         """The values of trial `index` (from 0), or None where the space has no more."""
@@ -146,6 +162,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         with self._mutex:
             kept = self.trials[trial.trial_id]
             kept.status, kept.message = trial.status, trial.message
+            kept.traceback = getattr(trial, "traceback", None)
             self.update_space(trial.hyperparameters)
             if kept.status == TrialStatus.COMPLETED:
                 self.score_trial(kept)
@@ -158,6 +175,18 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
                 if ongoing.trial_id != kept.trial_id
             }
             self._save_trial(kept)
+            self.save()
+
+    def retry(self, trials: list[Trial]) -> None:
+        """Let trials run again that have failed."""
+        with self._mutex:
+            for trial in trials:
+                blank = self._blank_trial(trial.trial_id, trial.hyperparameters.values)
+                self.trials[trial.trial_id] = blank
+                self._retry_queue.append(trial.trial_id)
+                self._save_trial(blank)
+            retried = {trial.trial_id for trial in trials}
+            self.end_order = [name for name in self.end_order if name not in retried]
             self.save()
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
@@ -190,7 +219,9 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
 
     def _save_trial(self, trial: Trial) -> None:
         path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
-        write_json(path, plain(trial.get_state()))
+        found = getattr(trial, "traceback", None)
+        state = trial.get_state() | ({} if found is None else {"traceback": found})
+        write_json(path, plain(state))
 
     def _remember(self, trial: Trial) -> None:
         # Not `_record_values`: it drops a value that has the same name as an inactive one.
@@ -216,21 +247,29 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
         self,
         objective: keras_tuner.Objective,
         max_trials: int = 10,
-        seed: int = 0,
+        seed: int | None = 0,
         hyperparameters: keras_tuner.HyperParameters | None = None,
+        *,
+        max_consecutive_failed_trials: int | None = None,
     ) -> None:
         """Set what to optimise and how often to try.
 
         Args:
             objective: the metric and its direction.
             max_trials: the largest number of trials.
-            seed: an integer from 0.
+            seed: an integer from 0; None for one that is drawn once and recorded with the search.
             hyperparameters: a space declared in advance, if any.
+            max_consecutive_failed_trials: end the search after so many failures in a row; None for
+                no limit.
         """
         if isinstance(max_trials, bool) or not isinstance(max_trials, int) or max_trials < 1:
             raise SpaceError(f"max_trials={max_trials!r}; a random search needs an integer from 1")
         super().__init__(
-            objective=objective, max_trials=max_trials, seed=seed, hyperparameters=hyperparameters
+            objective=objective,
+            max_trials=max_trials,
+            seed=seed,
+            hyperparameters=hyperparameters,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
         self._draws: list[Values] = []
         self._stream: Iterator[Values] | None = None
@@ -264,7 +303,7 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
             return
         grid = _grid(self.hyperparameters, self.exact_steps)
         rest = [values for values in grid if _values_key(values) not in seen]
-        for position in generator(self.seed, "remaining grid").permutation(len(rest)):
+        for position in generator(self.drawn_seed, "remaining grid").permutation(len(rest)):
             yield rest[position]
 
     def _draw(self, draw: int) -> Values:
@@ -272,7 +311,7 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
         for position, hp in enumerate(self.hyperparameters.space):
             drawn.merge([hp])
             if drawn.is_active(hp):
-                word = seed_word(self.seed, draw, position)
+                word = seed_word(self.drawn_seed, draw, position)
                 drawn.values[hp.name] = _draw(hp, word, self.exact_steps)
         return dict(drawn.values)
 
@@ -288,8 +327,10 @@ class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  
         self,
         objective: keras_tuner.Objective,
         max_trials: int | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
         hyperparameters: keras_tuner.HyperParameters | None = None,
+        *,
+        max_consecutive_failed_trials: int | None = None,
     ) -> None:
         """Set what to optimise.
 
@@ -298,9 +339,15 @@ class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  
             max_trials: the largest number of trials; the whole grid if None.
             seed: recorded with the search, but not used here.
             hyperparameters: a space declared in advance, if any.
+            max_consecutive_failed_trials: end the search after so many failures in a row; None for
+                no limit.
         """
         super().__init__(
-            objective=objective, max_trials=max_trials, seed=seed, hyperparameters=hyperparameters
+            objective=objective,
+            max_trials=max_trials,
+            seed=seed,
+            hyperparameters=hyperparameters,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
 
     def values_of(self, index: int) -> Values | None:

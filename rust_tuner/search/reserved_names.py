@@ -1,4 +1,4 @@
-"""Names of hyperparameters with a meaning: `batch_size` sets the batch size, `epochs` nothing."""
+"""Names of hyperparameters with a meaning: those of the batch size and of the number of epochs."""
 
 import logging
 import numbers
@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rust_tuner.errors import SpaceError
+
+# In the order in which they count; the first is that of KerasTuner's own oracles.
+EPOCHS = ("tuner/epochs", "epochs")
 
 _log = logging.getLogger(__name__)
 
@@ -25,11 +28,32 @@ def batch_size_of(values: Mapping[str, Any], default: int) -> int:
     return int(size)
 
 
-def warn_of_epochs(values: Mapping[str, Any], epochs: int) -> None:
-    """Log that a hyperparameter named `epochs` does not set the number of epochs."""
-    if "epochs" in values:
-        _log.warning(
-            "the hyperparameter epochs does not set the number of epochs, which is %d in every "
-            "trial (search(epochs=...)); only the model's build method can use it",
-            epochs,
+def epochs_name(values: Mapping[str, Any]) -> str | None:
+    """The hyperparameter that sets the number of epochs: KerasTuner's own, or one named so."""
+    return next((name for name in EPOCHS if name in values), None)
+
+
+def epochs_of(values: Mapping[str, Any], default: int) -> int:
+    """The number of epochs of a trial: its hyperparameter of that name, else that of the search.
+
+    Raises:
+        SpaceError: where the hyperparameter is not an integer from 1.
+    """
+    name = epochs_name(values)
+    epochs = default if name is None else values[name]
+    if isinstance(epochs, bool) or not isinstance(epochs, numbers.Integral) or epochs < 1:
+        raise SpaceError(
+            f"{name}={epochs!r}; a hyperparameter of that name sets the number of epochs, so its "
+            "values must be integers from 1: declare it with hp.Int or hp.Choice, or rename it"
         )
+    return int(epochs)
+
+
+def warn_of_old_epochs(name: str, epochs: int) -> None:
+    """Log that a search of an earlier version goes on without its hyperparameter for epochs."""
+    _log.warning(
+        "this search was begun by an earlier version, in which the hyperparameter %s did not set "
+        "the number of epochs; its remaining trials have %d epochs as well",
+        name,
+        epochs,
+    )

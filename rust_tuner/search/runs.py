@@ -81,11 +81,16 @@ def _onednn_text(enabled: bool | None) -> str:
 
 
 @contextlib.contextmanager
-def claim_folder(folder: Path, run: RunManifest) -> Iterator[None]:
+def claim_folder(folder: Path, run: RunManifest, *, free: tuple[str, ...] = ()) -> Iterator[None]:
     """Check that the folder's search is this one; its manifest is written after the block.
 
     The block reads the records of the folder. If it refuses them, such as those of another search
     with a damaged manifest, the folder stays as it was.
+
+    Args:
+        folder: the project folder.
+        run: the run as this process would begin it.
+        free: names that may differ beside the number of trials.
 
     Raises:
         ResumeError: with a table of the differences and what to do about them.
@@ -112,7 +117,7 @@ def claim_folder(folder: Path, run: RunManifest) -> Iterator[None]:
             holds=f"{folder} contains a search",
             mend="Restore the old values to resume it, or use a new folder. Only max_trials may "
             "change.",
-            free=EXTENDABLE,
+            free=(*EXTENDABLE, *free),
         )
         before = written.get("max_trials")
         asked = run.max_trials
@@ -240,6 +245,17 @@ def recover_trials(
         trials.append(trial)
     oracle.adopt(trials)
     return notes
+
+
+def has_scores(folder: Path) -> bool:
+    """Whether anything was trained in a project folder, which other code must not be mixed with."""
+    trained = any(
+        any(path.glob("fold_*")) or (path / "out_of_fold.npz").exists()
+        for path in trial_folders(folder)
+    )
+    return trained or any(
+        trial.status == TrialStatus.COMPLETED for trial in readable_trials(folder)
+    )
 
 
 def readable_trials(folder: Path) -> list[Trial]:

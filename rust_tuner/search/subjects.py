@@ -18,13 +18,15 @@ from rust_tuner.data.images import PREPROCESSING
 from rust_tuner.data.pipeline import decode_images
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development
-from rust_tuner.errors import SearchError
+from rust_tuner.errors import SearchError, SpaceError
 from rust_tuner.files import cache_folder, sha256_of_file, sha256_of_json
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, macro_aurocs
+from rust_tuner.models.code_identity import is_of_library
+from rust_tuner.models.described import ensure_built
 from rust_tuner.models.features import FrozenFeatures, extract_features
-from rust_tuner.models.fold_batches import FoldPlace, IntArray, Metrics, TrainingData
-from rust_tuner.models.fold_training import RunningPredictions, seeded_weights
+from rust_tuner.models.fold_batches import IntArray, Metrics, TrainingData
+from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.hypermodels import (
     ImageHyperModel,
     ImageRecipe,
@@ -47,6 +49,8 @@ from rust_tuner.search.subject_folds import (
 
 # Keras clips probabilities to the same range.
 _EPSILON = 1e-7
+# So many rows show a model that waits for data what shape they have.
+_SHAPED_BY = 2
 
 Build = Callable[[keras_tuner.HyperParameters, RunningPredictions | None], keras.Model]
 
@@ -65,6 +69,7 @@ class Subject:
             there are no views.
         owns_models: whether nothing else uses the models that `build` makes, so that their memory
             can be released.
+        is_users_model: whether `build` runs code of the user, which no recorded version names.
         rows: what `rows_table` gives for radiographs; None for arrays.
     """
 
@@ -75,6 +80,7 @@ class Subject:
     identity: dict[str, Any]
     view_only: dict[str, float]
     owns_models: bool = False
+    is_users_model: bool = False
     rows: pd.DataFrame | None = None
 
 
@@ -99,13 +105,16 @@ class _Folds:
         *,
         keeps_running: bool = True,
         owns_models: bool = False,
+        is_users_model: bool = False,
     ) -> Subject:
         """The subject of a search: inputs with their hash, and whatever else decides its scores."""
         radiographs, pairs = self.radiographs, self.pairs
         rows = rows_table(radiographs, [validation for _, validation in pairs])
         targets = training_targets(radiographs, masked_loss=about["masked_loss"])
         return Subject(
-            data=TrainingData(inputs, targets, _radiograph_metrics(radiographs, targets)),
+            data=TrainingData(
+                inputs, targets, _radiograph_metrics(radiographs, targets), scores_loss=True
+            ),
             folds=pairs,
             build=build,
             keeps_running=keeps_running,
@@ -120,6 +129,7 @@ class _Folds:
             },
             view_only=self.view_only,
             owns_models=owns_models,
+            is_users_model=is_users_model,
             rows=rows,
         )
 
@@ -169,6 +179,7 @@ def radiographs_subject(
             "precision": recipe.precision,
             "masked_loss": hypermodel.masked_loss,
         },
+        is_users_model=not is_of_library(type(hypermodel)),
     )
 
 
@@ -259,6 +270,7 @@ def images_subject(
         },
         keeps_running=keeps_running,
         owns_models=True,
+        is_users_model=not is_of_library(type(hypermodel)),
     )
 
 
@@ -270,7 +282,6 @@ def arrays_subject(
     cv: Any,
     *,
     seed: int,
-    space: keras_tuner.HyperParameters | None = None,
     objective: str = "val_auroc",
 ) -> Subject:
     """The subject of arrays and of any HyperModel that compiles its models.
@@ -283,7 +294,6 @@ def arrays_subject(
             all must have the same type, and each text group must have one spelling.
         cv: number of folds, `Folds`, or a scikit-learn splitter.
         seed: for folds that are made from a number.
-        space: the declared hyperparameters; those that `build` declares where None.
         objective: the metric to optimise; every fold is checked for it before any work.
 
     Raises:
@@ -313,11 +323,13 @@ def arrays_subject(
         for fold, (_, validation) in enumerate(pairs):
             if np.isin(labels, (0, 1)).all():
                 macro_auroc(labels[validation], labels[validation], where=f"fold {fold}")
+    build = _build_on(hypermodel, inputs)
     return Subject(
         data=TrainingData(inputs, targets, array_metrics(targets, pairs)),
         folds=pairs,
-        build=lambda hp, running: hypermodel.build(hp),
+        build=lambda hp, running: build(hp),
         keeps_running=False,
+        is_users_model=True,
         identity={
             "inputs": sha256_of_arrays(inputs),
             "targets": sha256_of_arrays(targets),
@@ -328,7 +340,6 @@ def arrays_subject(
                 if owners is None
                 else count_units(pairs, owners, "groups")
             ),
-            "model": _sha256_of_model(hypermodel, space or keras_tuner.HyperParameters()),
         },
         view_only={},
     )
@@ -375,22 +386,22 @@ def _sha256_of_images(radiographs: Radiographs, recipe: ImageRecipe) -> str:
     return sha256_of_json([hashes, recipe.image_size, recipe.resize, recipe.preprocessing])
 
 
-def _sha256_of_model(hypermodel: keras_tuner.HyperModel, space: keras_tuner.HyperParameters) -> str:
-    """The SHA-256 of the model built at the defaults: its layers, shapes, optimiser and loss."""
-    with seeded_weights(FoldPlace(0, 0, 0)):
-        model = hypermodel.build(space)
-    optimizer = getattr(model, "optimizer", None)
-    loss = getattr(model, "loss", None)
-    return sha256_of_json(
-        [
-            [
-                [type(layer).__name__, [list(weight.shape) for weight in layer.weights]]
-                for layer in model.layers
-            ],
-            type(optimizer).__name__,
-            loss if isinstance(loss, str) else type(loss).__name__,
-        ]
-    )
+def _build_on(
+    hypermodel: keras_tuner.HyperModel, inputs: npt.NDArray[Any]
+) -> Callable[[keras_tuner.HyperParameters], keras.Model]:
+    """The hypermodel's `build`, whose models have their weights even where they wait for data."""
+
+    def build(hp: keras_tuner.HyperParameters) -> keras.Model:
+        model = hypermodel.build(hp)
+        if not isinstance(model, keras.Model):
+            raise SpaceError(
+                f"{type(hypermodel).__name__}.build returned {type(model).__name__}; it must "
+                "return a compiled keras.Model"
+            )
+        ensure_built(model, inputs[:_SHAPED_BY])
+        return model
+
+    return build
 
 
 def binary_crossentropy(targets: npt.NDArray[np.float32], answers: npt.NDArray[Any]) -> float:

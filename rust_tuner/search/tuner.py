@@ -5,12 +5,15 @@ record them. How folds are trained and values are chosen belongs to other module
 """
 
 import contextlib
+import math
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from keras_tuner.engine.trial import Trial, TrialStatus
@@ -22,41 +25,63 @@ from rust_tuner.errors import (
     SpaceError,
     TrialError,
 )
-from rust_tuner.files import empty_folder, write_json
+from rust_tuner.files import empty_folder, sha256_of_json, write_json
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.locks import hold_lock
-from rust_tuner.models.features import FrozenFeatures
-from rust_tuner.models.fold_parallel import FoldParallelTrainer
+from rust_tuner.models.code_identity import own_code
+from rust_tuner.models.described import describe_model
 from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
-from rust_tuner.models.runtime import onednn_enabled, start_backend, versions
+from rust_tuner.models.runtime import start_backend
 from rust_tuner.progress import Progress, Silent, Task
-from rust_tuner.records.folds import FoldRecord, FoldStore
-from rust_tuner.records.metric_names import with_same_names
+from rust_tuner.records.folds import FoldStore
 from rust_tuner.records.printed_table import PrintedTable
-from rust_tuner.records.project import Project, read_project
+from rust_tuner.records.project import (
+    Project,
+    read_out_of_fold,
+    read_out_of_fold_repeats,
+    read_project,
+)
 from rust_tuner.records.rows import write_rows
-from rust_tuner.records.run import RUN_FILE, RunManifest
+from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.trial_tables import history_table, results_table
+from rust_tuner.scope import AUROCS
+from rust_tuner.search.code_changes import UsersModel
 from rust_tuner.search.cross_validation import (
     CrossValidation,
-    calculate_mean_metrics,
     chosen_epoch,
+    mean_of_repeats,
     run_folds,
     run_folds_together,
 )
+from rust_tuner.search.declaring import declare_by_building
+from rust_tuner.search.failures import (
+    failed_in_a_row,
+    fails_the_trial,
+    first_mistakes,
+    message_of,
+    traceback_of,
+)
 from rust_tuner.search.groups import by_row_note
+from rust_tuner.search.manifest import describe_run
 from rust_tuner.search.oracles import ResumableOracle, Values, plain
-from rust_tuner.search.reserved_names import batch_size_of, warn_of_epochs
+from rust_tuner.search.own_tuner import HOOKS, FoldHooks, metrics_of, refuse_workers
+from rust_tuner.search.reserved_names import (
+    batch_size_of,
+    epochs_name,
+    epochs_of,
+    warn_of_old_epochs,
+)
+from rust_tuner.search.run_state import CountedSteps, Run
 from rust_tuner.search.runs import (
     choose_steps,
     claim_folder,
     readable_trials,
-    recorded_steps,
     recover_trials,
     run_key,
     with_begun_kernels,
 )
+from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.subjects import (
     Subject,
     arrays_subject,
@@ -68,11 +93,6 @@ from rust_tuner.seeds import require_seed
 _DEFAULT_EPOCHS = 20
 _DEFAULT_BATCH_SIZE = 32
 
-# Errors that fail one trial, not the search; any other error is a fault of program or data.
-_TRIAL_FAILURES = (TrialError, MemoryError, keras_tuner.errors.FailedTrialError)
-_BACKEND_FAILURES = ("ResourceExhaustedError", "DataLossError")
-_JAX_FAILURES = ("JaxRuntimeError", "XlaRuntimeError")
-
 
 class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     """Searches hyperparameters by k-fold cross-validation, resumably.
@@ -82,36 +102,46 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     to resume.
     """
 
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+
     def __init__(
         self,
         hypermodel: keras_tuner.HyperModel,
         oracle: ResumableOracle,
         cv: Any = 6,
-        seed: int = 1,
+        seed: int | None = 1,
         directory: str | Path | None = None,
         project_name: str | None = None,
         *,
         score_epoch: str | int = "best_mean",
         overwrite: bool = False,
         progress: Progress | None = None,
+        code_version: str | int | None = None,
     ) -> None:
         """Open a project folder, new or with a search to resume.
 
         Args:
             hypermodel: any Keras HyperModel whose `build` declares all its hyperparameters and
-                compiles the model; one named `batch_size` sets the batch size. No other name has a
-                meaning: the number of epochs is always that of `search`.
+                compiles the model; one named `batch_size` sets the batch size, and one named
+                `epochs` (or KerasTuner's `tuner/epochs`) the number of epochs.
             oracle: a `RandomSearchOracle` or `GridSearchOracle` of this package.
             cv: number of folds, `Folds`, or any scikit-learn splitter.
-            seed: decides folds, initial weights, shuffling and dropout; an integer from 0.
+            seed: decides folds, initial weights, shuffling and dropout; an integer from 0. None
+                for one that is drawn once and recorded with the search.
             directory: the folder of project folders; the current folder where None.
             project_name: name of the project folder.
             score_epoch: `best_mean`, `last`, or an epoch from 0.
             overwrite: whether to empty the project folder first.
             progress: where to report; nowhere by default.
+            code_version: your own name for what the model's code does. A search is resumed only
+                with the same one. The model that `build` returns is compared by itself: its
+                layers, optimizer, losses, metrics, and the code of own classes and functions. Give
+                a new version where you change what a model does not show, such as files that the
+                code reads, or values of global variables.
 
         Raises:
-            SearchError: for an oracle that cannot be resumed.
+            SearchError: for an oracle that cannot be resumed, or in a worker of KerasTuner's
+                distribution.
         """
         if not isinstance(oracle, ResumableOracle):
             raise SearchError(
@@ -123,10 +153,14 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 f"objective {oracle.objective.name!r}; expected a validation metric, such as "
                 "val_auroc or val_loss"
             )
-        self.seed = require_seed(seed, SearchError)
+        refuse_workers()
+        begun = None if overwrite else run_if_whole(_folder_of(directory, project_name))
+        self.seed = _drawn_once(seed, None if begun is None else begun.seed)
+        oracle.seed = _drawn_once(oracle.seed, None if begun is None else begun.oracle_seed)
         start_backend()
         self.cv = cv
         self.score_epoch = score_epoch
+        self.code_version = code_version
         self.progress = progress or Silent()
         # KerasTuner prints that it reloads the project, which is not true here.
         with contextlib.redirect_stdout(None):
@@ -148,6 +182,10 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def project_folder(self) -> Path:
         """The project folder."""
         return Path(self.project_dir)
+
+    @property
+    def _scoring(self) -> Scoring:
+        return Scoring(self.oracle.objective, self.score_epoch)
 
     def search(
         self,
@@ -195,11 +233,14 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 groups,
                 self.cv,
                 seed=self.seed,
-                space=self.oracle.get_space(),
                 objective=self.oracle.objective.name,
             )
             if groups is None and (note := by_row_note(self.cv, len(subject.data.targets))):
                 self.progress.say(note)
+        given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size}
+        if groups is not None:
+            given["groups"] = groups
+        self._arguments = ((x,) if y is None else (x, y)), given
         self.search_subject(subject, epochs=epochs, batch_size=batch_size, about=about)
 
     def _subject_of(self, development: Development, cache: str | Path | None) -> Subject:
@@ -231,14 +272,43 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         note = choose_steps(self.project_folder, self.oracle)
         if note is not None:
             self.progress.say(note)
-        run = self._describe(subject, epochs=epochs, batch_size=batch_size, about=about)
-        with hold_lock(self.project_folder, "searching hyperparameters", noted=True):
-            run = with_begun_kernels(self.project_folder / RUN_FILE, run, say=self.progress.say)
-            with claim_folder(self.project_folder, run):
-                self._run = _Run(subject, run_key(run), epochs, batch_size)
-                for note in recover_trials(self.project_folder, self.oracle, self._is_complete):
+        folder = self.project_folder
+        with hold_lock(folder, "searching hyperparameters", noted=True):
+            model = self._users_model(subject)
+            identity = {} if model is None else model.identity
+            run = describe_run(
+                subject,
+                self.oracle,
+                identity,
+                seed=self.seed,
+                score_epoch=self.score_epoch,
+                epochs=epochs,
+                batch_size=batch_size,
+                about=self._own_choices() | dict(about or {}),
+            )
+            run = with_begun_kernels(folder / RUN_FILE, run, say=self.progress.say)
+            may_change = model is not None and model.may_change
+            free = ("description", "code_version", "run_trial", "model") if may_change else ()
+            with claim_folder(folder, run, free=free):
+                arguments, options = self._arguments
+                self._run = Run(
+                    subject,
+                    run_key(run),
+                    epochs,
+                    batch_size,
+                    reads_epochs=run.epochs_hyperparameter is not None,
+                    arguments=arguments,
+                    options=options,
+                )
+                for note in [] if model is None else model.refuse_changes(self._store_of):
                     self.progress.say(note)
-            warn_of_epochs(self.oracle.get_space().values, epochs)
+                for note in recover_trials(folder, self.oracle, self._is_complete):
+                    self.progress.say(note)
+            if model is not None:
+                model.keep_defaults()
+            name = epochs_name(self.oracle.get_space().values)
+            if name is not None and run.epochs_hyperparameter is None:
+                warn_of_old_epochs(name, epochs)
             if subject.rows is not None:
                 write_rows(self.project_folder, subject.rows)
             self.save()
@@ -248,34 +318,72 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self._run.release()
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Cross-validate one configuration and report its score to the oracle.
+        """Cross-validate one configuration.
+
+        A subclass may override it, as in KerasTuner, to change `epochs` and `batch_size` before it
+        calls this method, or to change what is returned, which is what the trial is scored by.
 
         Args:
             trial: its values and its id.
-            *args: not used.
-            **kwargs: `task`, advanced once per epoch of each fold.
+            *args: the data, as they were given to `search`.
+            **kwargs: `epochs` and `batch_size` of this trial; `groups` as given to `search`.
 
         Returns:
             Each validation metric, averaged over the folds, at the epoch of the score.
+
+        Raises:
+            SearchError: for other data than those of the search, or other arguments.
         """
         run = self._run
-        store = self._store(trial.trial_id, trial.hyperparameters.values)
+        epochs, batch_size = self._choices(trial, args, kwargs)
+        store = self._store_of(trial)
         records = store.load_closed(len(run.subject.folds))
         if records is None:
-            outcome = self._cross_validate(trial, store, kwargs.get("task"))
-            epoch = self._chosen_epoch(list(outcome.folds))
+            outcome = self._cross_validate(trial, store, epochs=epochs, batch_size=batch_size)
+            _, epoch = self._scoring.figures(list(outcome.folds))
             num_rows = len(run.subject.data.targets)
-            store.close(outcome.out_of_fold(epoch, num_rows), epoch)
+            repeats = outcome.out_of_fold_repeats(epoch, num_rows)
+            store.close(
+                mean_of_repeats(repeats), epoch, repeats=repeats if len(repeats) > 1 else None
+            )
             records = list(outcome.folds)
-        metrics, epoch = self._figures(records)
+        metrics, epoch = self._scoring.figures(records)
+        run.chosen[trial.trial_id] = epoch
         self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
         return metrics
+
+    def _choices(
+        self, trial: Trial, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[int, int]:
+        """Epochs and batch size of a trial: those of its values, or those passed to `run_trial`."""
+        run = self._run
+        values = trial.hyperparameters.values
+        other = sorted(set(kwargs) - {"epochs", "batch_size", "groups"})
+        same_data = all(one is other for one, other in zip(args, run.arguments, strict=False))
+        if other or not same_data or kwargs.get("groups") is not run.options.get("groups"):
+            what = ", ".join(other) or "other data"
+            raise SearchError(
+                f"run_trial was called with {what}; a trial is trained on the data of the search, "
+                "and only epochs and batch_size may be changed"
+            )
+        epochs = kwargs.get("epochs", run.epochs)
+        if epochs == run.epochs:
+            epochs = epochs_of(values, run.epochs) if run.reads_epochs else run.epochs
+        batch_size = kwargs.get("batch_size", run.batch_size)
+        if batch_size == run.batch_size:
+            batch_size = batch_size_of(values, run.batch_size)
+        if isinstance(self.score_epoch, int) and self.score_epoch >= epochs:
+            raise TrialError(
+                f"trial {trial.trial_id} has {epochs} epochs, but score_epoch is "
+                f"{self.score_epoch}, counted from 0"
+            )
+        return epochs_of({}, epochs), batch_size_of({}, batch_size)
 
     def on_trial_end(self, trial: Trial) -> None:
         """Record a trial that has ended."""
         self.oracle.end_trial(trial)
-        if trial.status == TrialStatus.COMPLETED:
-            self._store(trial.trial_id, trial.hyperparameters.values).prune()
+        if trial.status != TrialStatus.RUNNING:
+            self._store_of(trial).prune()
         self.progress.recorded(self.project_folder, trial.trial_id)
 
     def results(self) -> pd.DataFrame:
@@ -298,6 +406,29 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             The columns `trial, fold, epoch, split, metric, value`.
         """
         return history_table(self.project)
+
+    def out_of_fold(
+        self, trial: str | None = None, *, each: bool = False
+    ) -> npt.NDArray[np.float32]:
+        """Predictions of a completed trial at its chosen epoch, each by a fold without the row.
+
+        Args:
+            trial: its id, such as `0003`; the best trial where None.
+            each: whether to return every prediction of a row, where several folds validate it.
+
+        Returns:
+            (n, ...) float32, the mean of a row's predictions; (repeats, n, ...) where `each`. NaN
+            in rows that no fold validates.
+
+        Raises:
+            ResumeError: where the trial has none, or no trial is completed.
+        """
+        best = self.project.best if trial is None else None
+        if trial is None and best is None:
+            raise ResumeError(f"{self.project_folder} has no completed trial yet")
+        name = trial if best is None else best.trial
+        read = read_out_of_fold_repeats if each else read_out_of_fold
+        return read(self.project_folder, str(name))
 
     @property
     def project(self) -> Project:
@@ -340,21 +471,26 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.hypermodel.declare_hyperparameters(space)
         self.oracle.update_space(space)
         if not getattr(self.hypermodel, "declares_everything", False):
-            self._activate_all_conditions()
+            declare_by_building(self.hypermodel, self.oracle)
         self.oracle.freeze_space()
 
-    def _cross_validate(self, trial: Trial, store: FoldStore, task: Task | None) -> CrossValidation:
+    def _cross_validate(
+        self, trial: Trial, store: FoldStore, *, epochs: int, batch_size: int
+    ) -> CrossValidation:
         """Train the folds together where that gives the same numbers, else one by one."""
         run = self._run
         shared: dict[str, Any] = {
-            "epochs": run.epochs,
-            "batch_size": batch_size_of(trial.hyperparameters.values, run.batch_size),
+            "epochs": epochs,
+            "batch_size": batch_size,
             "seed": self.seed,
             "trial": int(trial.trial_id),
-            "task": task,
+            "task": run.task,
         }
+        hooks = [name for name in HOOKS if self._overrides(name)]
         if run.trainer is not None:
             try:
+                if hooks:
+                    raise MixedFolds(f"{', '.join(hooks)} of the tuner is called for each fold")
                 outcome = run_folds_together(
                     lambda: self._build(trial, None), run.trainer, run.subject.folds, **shared
                 )
@@ -375,54 +511,80 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             owns_models=run.subject.owns_models,
             store=store,
             on_record=lambda: self.progress.recorded(self.project_folder, trial.trial_id),
+            callbacks=lambda model: [FoldHooks(self, trial)] if hooks else [],
             **shared,
         )
 
+    def _overrides(self, method: str) -> bool:
+        """Whether a subclass has its own form of a method of KerasTuner's tuner."""
+        ours = getattr(CrossValidationTuner, method)
+        return getattr(type(self), method) is not ours
+
     def _build(self, trial: Trial, running: RunningPredictions | None) -> keras.Model:
         hyperparameters = trial.hyperparameters.copy()
-        model = self._run.subject.build(hyperparameters, running)
+        run = self._run
+        model = run.subject.build(hyperparameters, running)
         self.oracle.update_space(hyperparameters)
         if getattr(model, "optimizer", None) is None:
             raise SpaceError(
                 f"{type(self.hypermodel).__name__}.build returned a model that is not compiled"
             )
+        if run.subject.is_users_model and trial.trial_id not in run.described:
+            run.described.add(trial.trial_id)
+            store = self._store_of(trial)
+            if not store.is_begun or store.kept_model() is None:
+                store.keep_model(describe_model(model))
         return model
 
-    def _describe(
-        self, subject: Subject, *, epochs: int, batch_size: int, about: Mapping[str, object] | None
-    ) -> RunManifest:
-        values = self.oracle.get_space().values
-        described = plain(
-            {
-                "format": 1,
-                "oracle": type(self.oracle).__name__,
-                "objective": {
-                    "name": self.oracle.objective.name,
-                    "direction": self.oracle.objective.direction,
-                },
-                "space": _by_name(self.oracle.get_space().get_config()["space"]),
-                "max_trials": self.oracle.max_trials,
-                "num_trials": self.oracle.num_trials(),
-                "seed": self.seed,
-                "oracle_seed": self.oracle.seed,
-                "score_epoch": self.score_epoch,
-                "epochs": epochs,
-                "batch_size": None if "batch_size" in values else batch_size,
-                "subject": subject.identity,
-                "view_only_baseline": subject.view_only,
-                "versions": versions(),
-                "onednn": onednn_enabled(),
-            }
-        )
-        return RunManifest.of(described | recorded_steps(self.oracle) | dict(about or {}))
+    def _users_model(self, subject: Subject) -> UsersModel | None:
+        """The user's model, as it is built now; None where the model is ours.
+
+        Raises:
+            ResumeError: where the search was begun with another model.
+            SearchError: where the model does not have the objective.
+        """
+        model = None
+        offered: tuple[str, ...] | None = ("loss", *AUROCS) if subject.keeps_running else None
+        if subject.is_users_model:
+            space = self.oracle.get_space
+            model = UsersModel(self.project_folder, subject, space, seed=self.seed)
+            if not subject.keeps_running:
+                offered = model.defaults.metrics
+            if "auroc" in model.defaults.own_metrics and "exact_auroc" in (offered or ()):
+                self.progress.say(
+                    "note: the model has a metric of its own named auroc, so val_auroc is that "
+                    "metric; the exact macro AUROC is val_exact_auroc"
+                )
+        self._scoring.require(offered)
+        return model
+
+    def _own_choices(self) -> dict[str, object]:
+        """What the manifest records only where a search has it; older searches keep their key."""
+        own: dict[str, object] = {}
+        if self.code_version is not None:
+            own["code_version"] = self.code_version
+        begun = run_if_whole(self.project_folder)
+        # A search of an earlier version goes on without it, under the key that it was begun with.
+        name = epochs_name(self.oracle.get_space().values)
+        if name is not None and (begun is None or begun.epochs_hyperparameter):
+            own["epochs_hyperparameter"] = name
+        if self._overrides("run_trial"):
+            own["run_trial"] = sha256_of_json(own_code(type(self).run_trial))
+        return own
 
     def _store(self, trial_id: str, values: Values) -> FoldStore:
         key = {"run": self._run.key, "trial": trial_id, "values": plain(values)}
         return FoldStore(self.project_folder / f"trial_{trial_id}", key)
 
+    def _store_of(self, trial: Trial) -> FoldStore:
+        return self._store(trial.trial_id, trial.hyperparameters.values)
+
     def _is_complete(self, trial: Trial) -> bool:
-        store = self._store(trial.trial_id, trial.hyperparameters.values)
+        store = self._store_of(trial)
         records = store.load_closed(len(self._run.subject.folds))
+        if self._overrides("run_trial") and (records is not None or not store.is_begun):
+            # What the subclass returned is recorded in the trial alone.
+            return True
         if records is None:
             if store.is_foreign():
                 raise ResumeError(
@@ -431,32 +593,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     "resume it, or use a new folder"
                 )
             return False
-        metrics, epoch = self._figures(records)
+        metrics, epoch = self._scoring.figures(records)
         if (trial.score, trial.best_step) != (metrics[self.oracle.objective.name], epoch):
             return False
         store.prune()
         return True
-
-    def _figures(self, records: list[FoldRecord]) -> tuple[dict[str, float], int]:
-        """Each validation metric's mean over the folds, at the epoch of the score."""
-        epoch = self._chosen_epoch(records)
-        mean = self._mean(records)
-        return {f"val_{name}": curve[epoch] for name, curve in mean.items()}, epoch
-
-    def _mean(self, records: list[FoldRecord]) -> dict[str, list[float]]:
-        """Validation metrics of each epoch, averaged over the folds."""
-        wanted = self.oracle.objective.name.removeprefix("val_")
-        curves = with_same_names([record.validation for record in records], wanted)
-        return calculate_mean_metrics(curves)
-
-    def _chosen_epoch(self, records: list[FoldRecord]) -> int:
-        name = self.oracle.objective.name
-        mean = self._mean(records)
-        curve = mean.get(name.removeprefix("val_"))
-        if curve is None:
-            offered = ", ".join(f"val_{metric}" for metric in mean)
-            raise SearchError(f"objective {name} is not among the metrics: {offered}")
-        return chosen_epoch(curve, self.score_epoch, self.oracle.objective.direction)
 
     def _run_trials(self) -> None:
         run = self._run
@@ -471,6 +612,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             task.advance(0, note=f"trials of {folds} folds x {run.epochs} epochs")
             self.on_search_begin()
             self.progress.recorded(self.project_folder)
+            self._retry_first_mistakes()
             while True:
                 ended = sum(t.status != TrialStatus.RUNNING for t in self.oracle.trials.values())
                 if ended < total:
@@ -480,80 +622,93 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     break
                 self.on_trial_begin(trial)
                 self.progress.recorded(self.project_folder, trial.trial_id)
-                steps = _CountedSteps(task)
-                self._attempt(trial, steps)
+                own = self._epochs_of(trial) * folds
+                steps = run.task = CountedSteps(task, planned=per_trial, own=own)
+                error = self._attempt(trial, task)
                 # Epochs that a failed trial left out, or an earlier run trained, count as done.
                 task.skip(per_trial - steps.taken)
                 self.on_trial_end(trial)
                 note_recorded_work()
+                if error is not None:
+                    self._end_after_failures(error)
             self.on_search_end()
 
-    def _attempt(self, trial: Trial, task: Task) -> None:
-        """Run a trial; an error that fails it becomes its status and message."""
+    def _epochs_of(self, trial: Trial) -> int:
+        run = self._run
+        values = trial.hyperparameters.values
+        return epochs_of(values, run.epochs) if run.reads_epochs else run.epochs
+
+    def _attempt(self, trial: Trial, task: Task) -> Exception | None:
+        """Run a trial; an error that fails it becomes its status and message, and is returned."""
+        run = self._run
         try:
-            metrics = self.run_trial(trial, task=task)
+            results = self.run_trial(trial, *run.arguments, **run.options)
+            score = self._report(trial, results)
         except Exception as error:
-            if not _fails_the_trial(error):
+            if not fails_the_trial(error):
                 raise
             trial.status = TrialStatus.FAILED
-            trial.message = f"{type(error).__name__}: {error}"
+            trial.message = message_of(error)
+            trial.traceback = traceback_of(error)
             self.progress.say(f"trial {trial.trial_id} failed: {trial.message}")
-        else:
-            trial.status = TrialStatus.COMPLETED
-            name = self.oracle.objective.name
-            task.advance(0, note=f"trial {trial.trial_id} {name} {metrics[name]:.4f}")
+            return error
+        trial.status = TrialStatus.COMPLETED
+        name = self.oracle.objective.name
+        task.advance(0, note=f"trial {trial.trial_id} {name} {score:.4f}")
+        return None
+
+    def _report(self, trial: Trial, results: Any) -> float:
+        """Tell the oracle what `run_trial` returned, as KerasTuner does; returns the score."""
+        name = self.oracle.objective.name
+        reported = self.oracle.get_trial(trial.trial_id).metrics
+        if results is not None or not reported.exists(name):
+            metrics, epoch = metrics_of(results, self.oracle.objective)
+            epoch = self._run.chosen.get(trial.trial_id, epoch)
+            self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
+        score = float(reported.get_last_value(name))
+        if not math.isfinite(score):
+            raise TrialError(f"trial {trial.trial_id}: run_trial returned {name} = {score}")
+        return score
+
+    def _retry_first_mistakes(self) -> None:
+        if self.oracle.max_consecutive_failed_trials is None:
+            self._retry(first_mistakes(list(self.oracle.trials.values())))
+
+    def _retry(self, mistakes: list[Trial]) -> None:
+        """Let trials run again; folds that the mistaken code trained are not kept."""
+        for trial in mistakes:
+            self._store_of(trial).discard()
+        self.oracle.retry(mistakes)
+
+    def _end_after_failures(self, error: Exception) -> None:
+        """End the search where its failures show a mistake, or exceed their limit."""
+        trials = list(self.oracle.trials.values())
+        limit = self.oracle.max_consecutive_failed_trials
+        if limit is not None:
+            if failed_in_a_row(trials) >= limit:
+                raise SearchError(
+                    f"{limit} trials failed one after another, which is the oracle's "
+                    f"max_consecutive_failed_trials; the last with {message_of(error)}"
+                ) from error
+        elif mistakes := first_mistakes(trials):
+            # They run again once the code is mended.
+            self._retry(mistakes)
+            error.add_note(
+                f"The first {len(mistakes)} trials of {self.project_folder} failed with this "
+                "error. Mend the code and run the search again. If the values are at fault, raise "
+                "keras_tuner.errors.FailedTrialError for them in build, or give the oracle "
+                "max_consecutive_failed_trials."
+            )
+            raise error
 
 
-def _by_name(space: list[dict[str, Any]]) -> dict[str, Any]:
-    """A space by the names of its hyperparameters, so that a difference can be reported by name."""
-    named: dict[str, Any] = {}
-    for hyperparameter in space:
-        name = hyperparameter["config"]["name"]
-        while name in named:
-            name = f"{name}'"
-        named[name] = hyperparameter
-    return named
+def _folder_of(directory: str | Path | None, project_name: str | None) -> Path:
+    """The project folder, as KerasTuner will name it."""
+    return Path(directory or ".") / (project_name or "untitled_project")
 
 
-class _CountedSteps:
-    """A task that counts the steps taken through it."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self.taken = 0
-
-    def advance(self, steps: int = 1, *, note: str | None = None) -> None:
-        self.taken += steps
-        self._task.advance(steps, note=note)
-
-    def skip(self, steps: int) -> None:
-        self.taken += steps
-        self._task.skip(steps)
-
-
-class _Run:
-    """What `search` passes to its trials; `trainer` is None where folds are trained one by one."""
-
-    def __init__(self, subject: Subject, key: str, epochs: int, batch_size: int) -> None:
-        self.subject = subject
-        self.key = key
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.said: set[str] = set()
-        self.trainer: FoldParallelTrainer | None = None
-        if isinstance(subject.data.inputs, FrozenFeatures):
-            self.trainer = FoldParallelTrainer(subject.data)
-
-    def release(self) -> None:
-        """Release what only training needs, since many searches may follow in one process."""
-        if self.trainer is not None:
-            self.trainer.release()
-            self.trainer = None
-
-
-def _fails_the_trial(error: Exception) -> bool:
-    # JAX raises one type for every error; the text begins with the kind.
-    exhausted = type(error).__name__ in _JAX_FAILURES and "RESOURCE_EXHAUSTED" in str(error)
-    return (
-        exhausted or isinstance(error, _TRIAL_FAILURES) or type(error).__name__ in _BACKEND_FAILURES
-    )
+def _drawn_once(seed: object, recorded: int | None) -> int:
+    """A seed that is given, else the recorded one, else a new one."""
+    if seed is not None:
+        return require_seed(seed, SearchError)
+    return secrets.randbits(31) if recorded is None else recorded

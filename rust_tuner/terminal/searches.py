@@ -1,5 +1,6 @@
 """Searches, first models and plans on the terminal: a table each."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import pandas as pd
@@ -139,16 +140,25 @@ def baselines_table(results: pd.DataFrame, objective: str) -> Table:
     if suggested is not None:
         lines.append(f"Best of the frozen backbones by {objective}: {suggested}.")
     table = plain_table("First models", "\n".join(lines))
-    add_results(table, results.to_dict("records"), baseline_columns())
+    # With the names that the option --model takes.
+    columns = [dataclasses.replace(column, names=None) for column in baseline_columns()]
+    add_results(table, results.to_dict("records"), columns)
     return table
 
 
-def plan_table(steps: Sequence[PlannedStep]) -> Table:
-    """The steps of a study, and about how long each takes."""
+def plan_table(steps: Sequence[PlannedStep], *, is_measured: bool = False) -> Table:
+    """The steps of a study, and about how long each takes.
+
+    Args:
+        steps: from `steps.plan`.
+        is_measured: whether the times follow from the speed of this machine.
+    """
     table = plain_table(
         "Plan",
         "Times follow from a few steps on this machine, and are revised after each step. Those of "
-        "Regime II and the final model depend on the batch size that Regime I finds best.",
+        "Regime II and the final model depend on the batch size that Regime I finds best."
+        if is_measured
+        else "Times are rough, for steps that have not been started; finished steps are skipped.",
     )
     table.add_column("step")
     table.add_column("what", no_wrap=False)

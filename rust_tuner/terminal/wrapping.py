@@ -62,6 +62,10 @@ class Words:
         self.text = text
         self.style = style
 
+    def __str__(self) -> str:
+        """The text."""
+        return self.text
+
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         """As wide as its longest piece of a word, up to its longest line."""
         pieces = [longest_piece(word) for word in self.text.split()]

@@ -8,7 +8,7 @@ from report_studies import study_record, write_baselines, write_json, write_stud
 
 from rust_tuner.analysis.assessment import as_predictions, figures_table
 from rust_tuner.analysis.summary_scores import summary_scores
-from rust_tuner.figures.style import DOUBLE_WIDTH, new_figure
+from rust_tuner.figures.style import new_axes
 from rust_tuner.figures.summary import draw_summary
 from rust_tuner.metrics.fold_interval import fold_interval
 from rust_tuner.records.folder import read_study
@@ -106,10 +106,13 @@ def test_a_figure_that_is_undefined_is_not_drawn(study):
     scores = summary_scores(study)
     last = (scores["kind"] == "estimate") & (scores["metric"] == "cortex_auroc")
     scores.loc[last, ["value", "low", "high", "view_only"]] = np.nan
-    figure = new_figure(width=DOUBLE_WIDTH, height=2.8)
-    draw_summary(scores, figure=figure)
-    assert [len(axes.texts) for axes in figure.axes] == [6, 4]
-    assert len(figure.axes[0].get_yticklabels()) == 6
+    counts = []
+    for metric in ("auroc", "cortex_auroc"):
+        axes = new_axes(height=3)
+        draw_summary(scores, axes=axes, metric=metric)
+        counts.append(len(axes.texts))
+    # One text for each part, and one for the title.
+    assert counts[0] - counts[1] == 2
 
 
 def test_what_has_no_score_has_no_row(tmp_path):
@@ -121,11 +124,9 @@ def test_what_has_no_score_has_no_row(tmp_path):
 
 def test_each_part_stands_at_its_value_beside_its_own_baseline(study):
     scores = summary_scores(study)
-    figure = new_figure(width=DOUBLE_WIDTH, height=2.8)
-    draw_summary(scores, figure=figure)
-    parts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert parts == list(dict.fromkeys(scores["part"]))
-    for axes, metric in zip(figure.axes, ("auroc", "cortex_auroc"), strict=True):
+    for metric in ("auroc", "cortex_auroc"):
+        axes = new_axes(height=3)
+        draw_summary(scores, axes=axes, metric=metric)
         own = scores[scores["metric"] == metric]
         points = [line for line in axes.get_lines() if line.get_marker() in "osD"]
         np.testing.assert_allclose([line.get_xdata()[0] for line in points], own["value"])
@@ -133,4 +134,5 @@ def test_each_part_stands_at_its_value_beside_its_own_baseline(study):
         np.testing.assert_allclose([line.get_xdata() for line in ends], own[["low", "high"]])
         views = [line for line in axes.get_lines() if line.get_marker() == "None"]
         np.testing.assert_allclose([line.get_xdata()[0] for line in views], own["view_only"])
-        assert [text.get_text() for text in axes.texts] == [f"{v:.3f}" for v in own["value"]]
+        named = [f"{row.part}: {row.value:.3f}" for row in own.itertuples()]
+        assert [text.get_text() for text in axes.texts if ": " in text.get_text()] == named

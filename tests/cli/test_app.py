@@ -272,7 +272,10 @@ def test_predict_prints_its_table_also_with_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(inference, "predict_radiographs", predict_radiographs)
     monkeypatch.setattr("rust_tuner.records.model_card.read_card", lambda file: None)
     monkeypatch.setattr("rust_tuner.records.novelty.read_novelty", lambda file, card: None)
-    result = run("predict", "STUDY", tmp_path / "images", "--csv", tmp_path / "scores.csv")
+    (tmp_path / "STUDY").mkdir()
+    result = run(
+        "predict", tmp_path / "STUDY", tmp_path / "images", "--csv", tmp_path / "scores.csv"
+    )
     assert "RUST scores" in result.stdout
     assert "Pairs of views: 1 by name; such as 017_ap.png with 017_lat.png." in result.stdout
     table = pd.read_csv(tmp_path / "scores.csv")

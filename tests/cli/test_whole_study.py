@@ -7,7 +7,7 @@ import pytest
 from command import run
 
 from rust_tuner import Study
-from rust_tuner.cli import whole_study
+from rust_tuner.cli import whole_run
 from rust_tuner.cli.options import parse_time_budget
 from rust_tuner.errors import TimeBudgetError
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
@@ -18,14 +18,14 @@ from rust_tuner.records.project import read_project
 def calls(finished_copy, monkeypatch):
     """The steps of a study whose searches are finished, in the order in which they are run."""
     made = []
-    monkeypatch.setattr(whole_study, "start_tensorflow", lambda: None)
-    monkeypatch.setattr(whole_study, "fetch_weights", lambda weights: None)
-    monkeypatch.setattr(whole_study._WholeRun, "_measure", lambda self: None)
+    monkeypatch.setattr(whole_run, "start_tensorflow", lambda: None)
+    monkeypatch.setattr(whole_run, "fetch_weights", lambda weights, study: None)
+    monkeypatch.setattr(whole_run.WholeRun, "_measure", lambda self: None)
     for name in ("prepare", "regime_1", "regime_2", "final", "report"):
         monkeypatch.setattr(Study, name, lambda self, name=name: made.append(name))
-    monkeypatch.setattr(whole_study, "run_final", lambda study: None)
+    monkeypatch.setattr(whole_run, "run_final", lambda study: None)
     monkeypatch.setattr(
-        whole_study, "run_baselines", lambda study, models, weights: made.append("baselines")
+        whole_run, "run_baselines", lambda study, models, weights: made.append("baselines")
     )
     return made
 
@@ -35,7 +35,7 @@ def test_the_first_models_come_last_and_are_in_a_second_report(calls, finished_c
     steps = ["prepare", "regime_1", "regime_2", "final", "report", "baselines", "report"]
     assert calls == steps
     plan = shown.stderr.partition("prepare took")[0]
-    order = [plan.index(f"\n  {name} ") for name in ("regime1", "final", "baselines")]
+    order = [plan.index(f"\n {name} ") for name in ("regime1", "final", "baselines")]
     assert order == sorted(order)
     # Standard output holds results alone: equal runs give equal text.
     assert "Plan" not in shown.stdout

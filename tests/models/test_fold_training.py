@@ -6,6 +6,7 @@ Long because it mirrors one module, and its tests share their fixtures.
 import dataclasses
 import itertools
 import random
+import shutil
 from types import SimpleNamespace
 
 import keras
@@ -16,6 +17,7 @@ from search_problems import each_fold
 
 from rust_tuner.errors import TrialError
 from rust_tuner.metrics import macro_auroc
+from rust_tuner.models import epoch_file
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
 from rust_tuner.models.fold_training import RunningPredictions, as_numpy, seeded_weights, train_fold
@@ -60,15 +62,20 @@ def built(place=PLACE):
     return model
 
 
+class Counting(keras.callbacks.Callback):
+    """Keeps the epochs that are trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.trained = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.trained.append(epoch)
+
+
 def train(model, *, checkpoint=None, data=None, **told):
     """The curves, and which epochs were trained for them."""
-    trained, fit = [], model.fit
-
-    def counting_fit(batches, **options):
-        trained.append(options["initial_epoch"])
-        return fit(batches, **options)
-
-    model.fit = counting_fit
+    counting = Counting()
     curves = train_fold(
         model,
         data or problem(),
@@ -78,9 +85,10 @@ def train(model, *, checkpoint=None, data=None, **told):
         epochs=EPOCHS,
         place=PLACE,
         checkpoint=checkpoint,
+        callbacks=[counting],
         **told,
     )
-    return curves, trained
+    return curves, counting.trained
 
 
 def at_every_epoch(folder, key=None) -> EpochCheckpoint:
@@ -185,6 +193,54 @@ def test_a_resumed_fold_depends_on_the_state_of_its_optimizer(whole, tmp_path):
     assert np.abs(curves.predictions[2:] - whole[0].predictions[2:]).max() > 1e-3
 
 
+@pytest.mark.numerical
+def test_predictions_in_a_file_survive_a_crash_and_a_lost_file_starts_the_fold_again(
+    whole, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(epoch_file, "LARGEST_IN_MEMORY", 0)
+    file = tmp_path / "predictions.bin"
+
+    def killing():
+        if file.stat().st_size == 2 * whole[0].predictions[0].nbytes:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(
+            built(),
+            checkpoint=at_every_epoch(tmp_path),
+            on_epoch=killing,
+            predictions_file=file,
+        )
+    lost = shutil.copytree(tmp_path, tmp_path / "lost", ignore=shutil.ignore_patterns("*.bin"))
+    for folder, epochs in ((tmp_path, [2]), (lost, [0, 1, 2])):
+        model = built()
+        curves, trained = train(
+            model,
+            checkpoint=at_every_epoch(folder),
+            predictions_file=folder / "predictions.bin",
+        )
+        assert trained == epochs
+        assert curves.validation == whole[0].validation
+        for epoch in range(EPOCHS):
+            np.testing.assert_array_equal(curves.predictions[epoch], whole[0].predictions[epoch])
+        assert end_state(model) == whole[1]
+
+
+def test_a_model_with_state_that_keras_does_not_show_starts_its_fold_again(tmp_path):
+    class OwnFit(keras.Sequential):
+        def fit(self, *args, **options):
+            return super().fit(*args, **options)
+
+    def own_fit():
+        model = OwnFit([keras.Input((5,)), keras.layers.Dense(2, activation="sigmoid")])
+        model.compile("sgd", "binary_crossentropy", run_eagerly=True)
+        return model
+
+    _, trained = train(own_fit(), checkpoint=at_every_epoch(tmp_path))
+    assert trained == [0, 1, 2]
+    assert list(tmp_path.iterdir()) == []
+
+
 class RecordingModel:
     """Stands for a model: keeps the batches of each epoch, and answers what it is told to."""
 
@@ -196,17 +252,23 @@ class RecordingModel:
         self.validated = []
         self._loss, self._answers, self._evaluated = loss, answers, evaluated
 
-    def fit(self, batches, **options):
-        self.epochs.append(list(batches.as_numpy_iterator()))
-        return SimpleNamespace(history={"loss": [self._now(self._loss)]})
+    def fit(self, batches, *, initial_epoch, epochs, callbacks, validation_data=None, **options):
+        for callback in callbacks:
+            callback.set_model(self)
+        for epoch in range(initial_epoch, epochs):
+            for callback in callbacks:
+                callback.on_epoch_begin(epoch)
+            self.epochs.append(list(batches.as_numpy_iterator()))
+            logs = {"loss": self._now(self._loss)}
+            if validation_data is not None:
+                logs["val_loss"] = self._now(self._evaluated)
+            for callback in callbacks:
+                callback.on_epoch_end(epoch, logs)
 
     def predict(self, batches, **options):
         inputs = np.concatenate([inputs for inputs, _ in batches.as_numpy_iterator()])
         self.validated.append(inputs)
         return np.full((len(inputs), 2), self._now(self._answers))
-
-    def evaluate(self, batches, **options):
-        return {"loss": self._now(self._evaluated)}
 
     def _now(self, values):
         return values[len(self.epochs) - 1] if values else 0.5
@@ -317,13 +379,13 @@ def test_random_layers_get_the_seed_of_their_place_epoch_and_position():
         """What two random layers start each epoch from."""
         model, seen = RecordingModel(), []
         model.variables = [keras.random.SeedGenerator(seed).state for seed in initial]
-        fit = model.fit
+        predict = model.predict
 
-        def watching_fit(batches, **options):
+        def watching_predict(batches, **options):
             seen.extend(tuple(as_numpy(state)) for state in model.variables)
-            return fit(batches, **options)
+            return predict(batches, **options)
 
-        model.fit = watching_fit
+        model.predict = watching_predict
         record(model, place=dataclasses.replace(PLACE, **changes))
         return seen
 

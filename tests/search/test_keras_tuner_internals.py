@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import keras
 import keras_tuner
 import numpy as np
 import pytest
@@ -417,15 +418,28 @@ def test_tuner_deletes_its_folder_where_it_may_overwrite(tmp_path: Path) -> None
     assert not old.exists()
 
 
-def test_tuner_finds_hyperparameters_in_branches_within_branches(tmp_path: Path) -> None:
-    class Bare(keras_tuner.Tuner):
-        def _populate_initial_space(self) -> None:
-            pass
+def test_a_build_shows_which_scopes_it_reached_and_values_can_activate_another() -> None:
+    hp = keras_tuner.HyperParameters()
+    Branching().build(hp)
+    (scope,) = hp.inactive_scopes
+    assert [(condition.name, condition.values) for condition in scope] == [("model", ["deep"])]
+    again = keras_tuner.HyperParameters()
+    again.merge(hp.space)
+    again.values["model"] = "deep"
+    again.ensure_active_values()
+    Branching().build(again)
+    assert again.values["kind"] == "dense"
+    assert scope in again.active_scopes
 
-    tuner = Bare(new_oracle(tmp_path), Branching(), directory=str(tmp_path), project_name="search")
-    assert tuner.oracle.get_space().space == []
-    tuner._activate_all_conditions()
-    assert [hp.name for hp in tuner.oracle.get_space().space] == ["model", "kind", "filters"]
+
+def test_keras_keeps_what_a_model_was_compiled_with_and_all_its_layers() -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    arguments = model._compile_config.config
+    assert (arguments["loss"], list(arguments["metrics"])) == ("mse", ["mae"])
+    assert isinstance(arguments["optimizer"], keras.optimizers.SGD)
+    assert [type(layer).__name__ for layer in model._layers] == ["InputLayer", "Dense"]
+    assert keras.losses.Huber(0.5)._fn_kwargs["delta"] == 0.5
 
 
 def test_tuner_calls_around_a_search_exist_and_do_nothing(tmp_path: Path) -> None:

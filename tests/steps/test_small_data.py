@@ -153,3 +153,23 @@ def test_what_the_data_allow_is_said_at_prepare_and_again_before_a_search_of_ano
     with pytest.raises(KeyboardInterrupt):
         Study(tmp_path / "study", progress=later).regime_1()
     assert sizes(later) == sizes(first)
+
+
+@pytest.mark.slow
+def test_the_smallest_study_that_is_accepted_gets_to_the_end_of_regime_1(tmp_path, tiny_protocol):
+    from rust_tuner.data.phantoms import write_phantoms
+
+    protocol = dataclasses.replace(tiny_protocol, num_folds=6, trials=1, epochs=1)
+    accepted = 0
+    for number in range(12, 20):
+        manifest = write_phantoms(tmp_path / str(number), patients=number, seed=0)
+        study = Study(tmp_path / f"study {number}", manifest, protocol, cache=tmp_path / "cache")
+        try:
+            study.prepare()
+        except SplitError:
+            assert not (tmp_path / f"study {number}" / "study.json").exists()
+            continue
+        accepted = number
+        break
+    assert accepted > 12
+    assert len(study.regime_1().results()) == 1

@@ -1,0 +1,236 @@
+"""Hashes of the code that a user's model runs: own layers, losses, metrics, functions and lambdas.
+
+Seen are the functions and classes that hang on the model, and what they call by a global name in
+their own package. Not seen are values of global variables, files that the code reads, and data that
+it changes while it runs. The code of libraries belongs to their recorded versions.
+"""
+
+import dis
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from rust_tuner.files import sha256_of_json
+
+# Their versions are recorded with every search.
+_RECORDED = {"keras", "keras_tuner", "tensorflow", "jax", "jaxlib", "torch", "numpy", "rust_tuner"}
+_LIBRARIES = _RECORDED | {"builtins"} | set(sys.stdlib_module_names)
+
+_WITHOUT_EFFECT = ("CACHE", "RESUME", "NOP", "EXTENDED_ARG")
+
+Scalar = str | int | float | bool | None
+_SCALAR = (str, int, float, bool, type(None))
+
+
+def own_code(*roots: Any) -> dict[str, str]:
+    """The code of everything that is reached from some objects and is not a library's.
+
+    Args:
+        *roots: a model, and what it was compiled with.
+
+    Returns:
+        Name of a function or class -> SHA-256 of its code, without line numbers and comments.
+    """
+    hashes: dict[str, set[str]] = {}
+    for part in _reached(roots):
+        if isinstance(part, types.FunctionType):
+            if not is_of_library(part):
+                hashes.setdefault(_name(part), set()).add(sha256_of_json(_function(part, set())))
+        else:
+            for owner in type(part).__mro__:
+                if not is_of_library(owner):
+                    hashes.setdefault(_name(owner), set()).add(sha256_of_json(_class(owner, set())))
+    # Two lambdas in one function have the same name.
+    return {name: " ".join(sorted(found)) for name, found in hashes.items()}
+
+
+def own_values(part: Any) -> dict[str, Scalar]:
+    """The public plain attributes of an object whose class is not a library's."""
+    if is_of_library(type(part)):
+        return {}
+    return {
+        name: value
+        for name, value in vars(part).items()
+        if not name.startswith("_") and isinstance(value, _SCALAR)
+    }
+
+
+def is_of_library(part: Any) -> bool:
+    """Whether a class or function comes from a library whose version is recorded."""
+    return str(getattr(part, "__module__", None) or "").partition(".")[0] in _LIBRARIES
+
+
+def _reached(roots: tuple[Any, ...]) -> Iterator[Any]:
+    """Functions and Keras objects that are reached from some objects, each once."""
+    waiting, seen = list(reversed(roots)), set()
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            waiting.extend(part.values())
+        elif isinstance(part, (list, tuple)):
+            waiting.extend(part)
+        elif isinstance(part, functools.partial):
+            waiting.extend((part.func, part.args, part.keywords))
+        elif isinstance(part, types.MethodType):
+            waiting.append(part.__func__)
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, types.FunctionType):
+            yield part
+        elif _is_followed(part):
+            yield part
+            # Containers within containers, such as Keras's own lists of nodes, are not followed.
+            waiting.extend(
+                value
+                for value in vars(part).values()
+                if isinstance(value, (types.FunctionType, types.MethodType, functools.partial))
+                or _is_followed(value)
+                or _holds_parts(value)
+            )
+
+
+def _is_followed(part: Any) -> bool:
+    if isinstance(part, type) or not hasattr(part, "__dict__"):
+        return False
+    return isinstance(part, _keras_types()) or (
+        not is_of_library(type(part)) and callable(getattr(part, "get_config", None))
+    )
+
+
+@functools.cache
+def _keras_types() -> tuple[type, ...]:
+    return (
+        keras.Layer,
+        keras.Optimizer,
+        keras.losses.Loss,
+        keras.metrics.Metric,
+        keras.initializers.Initializer,
+        keras.regularizers.Regularizer,
+        keras.constraints.Constraint,
+        keras.optimizers.schedules.LearningRateSchedule,
+    )
+
+
+def _holds_parts(value: Any) -> bool:
+    items = list(value.values()) if isinstance(value, dict) else value
+    return isinstance(items, (list, tuple)) and any(
+        isinstance(item, types.FunctionType) or _is_followed(item) for item in items
+    )
+
+
+def _name(part: Any) -> str:
+    return str(part.__qualname__)
+
+
+def _class(owner: type, seen: set[int]) -> Any:
+    """What decides the behaviour of a class: its methods and its plain attributes."""
+    if id(owner) in seen:
+        return _name(owner)
+    seen.add(id(owner))
+    parts: dict[str, Any] = {}
+    for name, member in sorted(vars(owner).items()):
+        if isinstance(member, property):
+            parts[name] = [_callable(f, seen) for f in (member.fget, member.fset)]
+        elif isinstance(member, (staticmethod, classmethod)) or callable(member):
+            parts[name] = _callable(getattr(member, "__func__", member), seen)
+        elif not name.startswith("__") and isinstance(member, _SCALAR):
+            parts[name] = repr(member)
+    return [[_name(base) for base in owner.__bases__], parts]
+
+
+def _callable(part: Any, seen: set[int]) -> Any:
+    # A `tf.function` keeps the function that it was made from.
+    part = inspect.unwrap(getattr(part, "python_function", part)) if callable(part) else part
+    if isinstance(part, types.FunctionType):
+        return _function(part, seen)
+    return str(getattr(part, "__qualname__", type(part).__qualname__))
+
+
+def _function(function: types.FunctionType, seen: set[int]) -> Any:
+    """What decides the behaviour of a function: its code, defaults, and what it has closed over."""
+    if id(function) in seen:
+        return _name(function)
+    seen.add(id(function))
+    closed = [_content(cell) for cell in function.__closure__ or ()]
+    names = _names(function.__code__)
+    called = {}
+    for name in sorted(names):
+        part = function.__globals__.get(name)
+        if is_of_library(part):
+            continue
+        if isinstance(part, type):
+            called[name] = _class(part, seen)
+        elif isinstance(part, types.FunctionType):
+            called[name] = _function(part, seen)
+    return [
+        _code(function.__code__),
+        [_value(value, seen) for value in function.__defaults__ or ()],
+        {name: _value(value, seen) for name, value in (function.__kwdefaults__ or {}).items()},
+        [_value(value, seen) for value in closed],
+        called,
+    ]
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        # A name that the enclosing function has not set yet.
+        return None
+
+
+def _value(value: Any, seen: set[int]) -> Any:
+    if isinstance(value, _SCALAR):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return [_value(item, seen) for item in value]
+    if isinstance(value, types.FunctionType) and not is_of_library(value):
+        return _function(value, seen)
+    if isinstance(value, type):
+        return _name(value)
+    return type(value).__qualname__
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*(_names(part) for part in inner))
+
+
+def _code(code: types.CodeType) -> list[Any]:
+    """The instructions of a function, with what they name and load instead of numbers."""
+    return [
+        code.co_argcount,
+        code.co_kwonlyargcount,
+        code.co_flags,
+        [
+            [step.opname, _argument(step)]
+            for step in dis.get_instructions(code)
+            if step.opname not in _WITHOUT_EFFECT
+        ],
+    ]
+
+
+def _argument(step: dis.Instruction) -> Any:
+    if step.opcode in dis.hasconst:
+        return _constant(step.argval)
+    by_name = (
+        step.opcode in dis.hasname or step.opcode in dis.haslocal or step.opcode in dis.hasfree
+    )
+    return str(step.argval) if by_name else step.arg
+
+
+def _constant(constant: Any) -> Any:
+    if isinstance(constant, types.CodeType):
+        return _code(constant)
+    if isinstance(constant, tuple):
+        return [_constant(item) for item in constant]
+    # The order of a set of texts differs from process to process.
+    if isinstance(constant, frozenset):
+        return sorted(map(repr, constant))
+    return repr(constant)

@@ -1,0 +1,124 @@
+"""Builds a model once, to see what it is: its description, and the metrics that it has.
+
+What follows from a difference belongs to `code_changes`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from rust_tuner.files import sha256_of_json
+from rust_tuner.models.described import Description, describe_model
+from rust_tuner.models.fold_batches import FoldPlace, IntArray
+from rust_tuner.models.fold_training import seeded_weights
+from rust_tuner.models.runtime import (
+    MemoryOf,
+    clear_session,
+    new_garbage_collected,
+    number_names_from_scratch,
+    variables_of,
+)
+from rust_tuner.search.subjects import Subject
+
+_FAILED = {"class": "a model that cannot be built"}
+FAILED_SHA256 = sha256_of_json(_FAILED)
+
+
+@dataclass(frozen=True)
+class BuiltOnce:
+    """What one build of the model shows.
+
+    Attributes:
+        description: see `describe_model`; what went wrong where it cannot be built.
+        shapes: the SHA-256 by which earlier versions identified a model; None where it cannot be
+            built.
+        metrics: names of its metrics on the validation side, without `val_`; None where one batch
+            does not give them.
+        own_metrics: those of them that the model itself was compiled with.
+        error: why it cannot be built, or None.
+    """
+
+    description: Description
+    shapes: str | None
+    metrics: tuple[str, ...] | None = None
+    own_metrics: tuple[str, ...] = ()
+    error: Exception | None = None
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the description."""
+        return sha256_of_json(self.description)
+
+
+def build_once(
+    subject: Subject,
+    hp: keras_tuner.HyperParameters,
+    place: FoldPlace,
+    *,
+    with_metrics: bool = False,
+) -> BuiltOnce:
+    """Build a model at some values, describe it, and free it.
+
+    Args:
+        subject: builds the model.
+        hp: the values.
+        place: determines its initial weights.
+        with_metrics: whether to evaluate one batch, for the names of the metrics.
+    """
+    try:
+        with new_garbage_collected():
+            number_names_from_scratch()
+            with seeded_weights(place):
+                model = subject.build(hp, None)
+                built = BuiltOnce(describe_model(model), _sha256_of_shapes(model))
+                if with_metrics:
+                    own, every = _metric_names(model, subject)
+                    built = BuiltOnce(built.description, built.shapes, every, own)
+            memory = MemoryOf(variables_of(model))
+            del model
+            clear_session()
+        memory.release_unused()
+    except Exception as error:
+        # Whatever a user's build raises: the trial with these values raises it again.
+        return BuiltOnce(_FAILED, None, error=error)
+    return built
+
+
+def _metric_names(
+    model: keras.Model, subject: Subject
+) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """The metrics that the model was compiled with, and all that a fold has, without `val_`."""
+    validation = subject.folds[0][1]
+    rows: IntArray = validation[:2]
+    try:
+        # Without tracing, which would take longer than the rest.
+        model.run_eagerly, model.jit_compile = True, False
+        inputs, targets = subject.data.unflipped(rows), subject.data.targets[rows]
+        own = tuple(model.test_on_batch(inputs, targets, return_dict=True))
+        answers: Any = np.asarray(model(inputs, training=False))
+        zeros = np.zeros((len(validation), *answers.shape[1:]), np.float32)
+        ours = subject.data.metrics([zeros], [validation], ["the metrics of fold 0"])[0]
+    except Exception:
+        # Training shows what is wrong, or needs more than two rows.
+        return (), None
+    named = (f"exact_{name}" if name in own else name for name in ours)
+    return own, tuple(dict.fromkeys((*named, *own)))
+
+
+def _sha256_of_shapes(model: keras.Model) -> str:
+    """What versions before descriptions recorded: layers, shapes, optimizer and loss by name."""
+    optimizer = getattr(model, "optimizer", None)
+    loss = getattr(model, "loss", None)
+    return sha256_of_json(
+        [
+            [
+                [type(layer).__name__, [list(weight.shape) for weight in layer.weights]]
+                for layer in model.layers
+            ],
+            type(optimizer).__name__,
+            loss if isinstance(loss, str) else type(loss).__name__,
+        ]
+    )

@@ -1,0 +1,83 @@
+"""Finds the hyperparameters of a hypermodel by building it, before the first trial.
+
+KerasTuner builds at the default values, and once more for each conditional scope that these do not
+reach. Here a build may fail: then other values are tried, so that hyperparameters which are
+declared after the line that fails are found as well.
+"""
+
+import copy
+from typing import Any
+
+import keras_tuner
+
+from rust_tuner.search.failures import are_one_mistake, fails_the_trial, message_of
+from rust_tuner.seeds import seed_word
+
+# Builds at random values, where the default ones cannot be built.
+_MOST_DRAWS = 16
+
+
+def declare_by_building(hypermodel: Any, oracle: keras_tuner.Oracle) -> None:
+    """Add what `build` declares to the oracle's space.
+
+    Raises:
+        Exception: what `build` raises, where it is no failure of a trial; also where the defaults
+            and all other values that were tried fail by one mistake.
+    """
+    never_active: list[Any] = []
+    once_active: list[Any] = []
+    tried: list[Any] = []
+    errors: list[Exception] = []
+    hp = oracle.get_space()
+    while True:
+        error = _build(hypermodel, oracle, hp)
+        if error is not None:
+            errors.append(error)
+        for conditions in hp.active_scopes:
+            if conditions not in once_active:
+                once_active.append(copy.deepcopy(conditions))
+        for conditions in hp.inactive_scopes:
+            if conditions not in never_active:
+                never_active.append(copy.deepcopy(conditions))
+        # A scope may stay inactive, where the build fails before it.
+        waiting = [scope for scope in never_active if scope not in [*once_active, *tried]]
+        if not waiting:
+            break
+        tried.append(waiting[0])
+        hp = oracle.get_space()
+        for condition in waiting[0]:
+            hp.values[condition.name] = condition.values[0]
+        hp.ensure_active_values()
+    if errors:
+        _declare_elsewhere(hypermodel, oracle, errors)
+
+
+def _declare_elsewhere(
+    hypermodel: Any, oracle: keras_tuner.Oracle, errors: list[Exception]
+) -> None:
+    for draw in range(_MOST_DRAWS):
+        hp = oracle.get_space()
+        for position, parameter in enumerate(hp.space):
+            word = seed_word(0, "declaring", draw, position)
+            hp.values[parameter.name] = parameter.random_sample(word)
+        error = _build(hypermodel, oracle, hp)
+        if error is None:
+            return
+        errors.append(error)
+    if are_one_mistake([message_of(error) for error in errors]):
+        raise errors[0]
+
+
+def _build(
+    hypermodel: Any, oracle: keras_tuner.Oracle, hp: keras_tuner.HyperParameters
+) -> Exception | None:
+    """Build once; the error where that fails a trial, else None."""
+    failure = None
+    try:
+        hypermodel.build(hp)
+    except Exception as error:
+        if not fails_the_trial(error):
+            raise
+        failure = error
+    oracle.update_space(hp)
+    return failure

@@ -1,0 +1,70 @@
+"""The run manifest of a search, as this process would begin it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rust_tuner.models.runtime import onednn_enabled, versions
+from rust_tuner.records.run import RunManifest
+from rust_tuner.search.oracles import ResumableOracle, plain
+from rust_tuner.search.runs import recorded_steps
+from rust_tuner.search.subjects import Subject
+
+
+def describe_run(
+    subject: Subject,
+    oracle: ResumableOracle,
+    model: Mapping[str, str | None],
+    *,
+    seed: int,
+    score_epoch: str | int,
+    epochs: int,
+    batch_size: int,
+    about: Mapping[str, object],
+) -> RunManifest:
+    """Everything that decides the scores of a search.
+
+    Args:
+        subject: data, folds and weights.
+        oracle: its space must be declared.
+        model: what identifies the user's model; empty where the model is ours.
+        seed: of folds and training.
+        score_epoch: the rule of the score.
+        epochs: of each fold.
+        batch_size: for spaces without a hyperparameter of that name.
+        about: further values, such as a protocol.
+    """
+    values = oracle.get_space().values
+    described = plain(
+        {
+            "format": 1,
+            "oracle": type(oracle).__name__,
+            "objective": {
+                "name": oracle.objective.name,
+                "direction": oracle.objective.direction,
+            },
+            "space": _by_name(oracle.get_space().get_config()["space"]),
+            "max_trials": oracle.max_trials,
+            "num_trials": oracle.num_trials(),
+            "seed": seed,
+            "oracle_seed": oracle.seed,
+            "score_epoch": score_epoch,
+            "epochs": epochs,
+            "batch_size": None if "batch_size" in values else batch_size,
+            "subject": subject.identity | dict(model),
+            "view_only_baseline": subject.view_only,
+            "versions": versions(),
+            "onednn": onednn_enabled(),
+        }
+    )
+    return RunManifest.of(described | recorded_steps(oracle) | dict(about))
+
+
+def _by_name(space: list[dict[str, Any]]) -> dict[str, Any]:
+    """A space by the names of its hyperparameters, so that a difference can be reported by name."""
+    named: dict[str, Any] = {}
+    for hyperparameter in space:
+        name = hyperparameter["config"]["name"]
+        while name in named:
+            name = f"{name}'"
+        named[name] = hyperparameter
+    return named

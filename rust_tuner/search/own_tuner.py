@@ -1,0 +1,130 @@
+"""How KerasTuner's users extend its tuner: `run_trial` and hooks of a subclass, and its workers."""
+
+import numbers
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+from keras_tuner.engine.trial import Trial
+
+from rust_tuner.errors import SearchError
+
+_WORKER_VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
+HOOKS = ("on_epoch_begin", "on_epoch_end", "on_batch_begin", "on_batch_end")
+
+
+class FoldHooks(keras.callbacks.Callback):  # type: ignore[misc]
+    """Calls the tuner's own methods as each fold of a trial is trained."""
+
+    def __init__(self, tuner: keras_tuner.Tuner, trial: Trial) -> None:
+        """Call the methods of `tuner` with `trial`."""
+        super().__init__()
+        self._tuner = tuner
+        self._trial = trial
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Call `on_epoch_begin` of the tuner."""
+        self._tuner.on_epoch_begin(self._trial, self.model, epoch, logs=logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Call `on_epoch_end` of the tuner, with the metrics of the fold."""
+        self._tuner.on_epoch_end(self._trial, self.model, epoch, logs=logs)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Call `on_batch_begin` of the tuner."""
+        self._tuner.on_batch_begin(self._trial, self.model, batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Call `on_batch_end` of the tuner."""
+        self._tuner.on_batch_end(self._trial, self.model, batch, logs)
+
+
+def metrics_of(returned: Any, objective: keras_tuner.Objective) -> tuple[dict[str, float], int]:
+    """The metrics that a `run_trial` returned, and their epoch, as KerasTuner understands them.
+
+    The epochs of several histories are averaged before the best one is chosen: each history's own
+    best epoch would be chosen on the rows that it is scored on.
+
+    Args:
+        returned: the objective, metrics by name, a `History`, or a list of these, which is
+            averaged.
+        objective: what the search optimises.
+
+    Returns:
+        Metrics by name, and the epoch (from 0) that they belong to; 0 where there are no epochs.
+
+    Raises:
+        SearchError: for anything else, or where the objective is missing.
+    """
+    if _are_histories(returned):
+        return _at_best_epoch(_mean_curves([one.history for one in returned]), objective)
+    if isinstance(returned, list) and returned:
+        parts = [metrics_of(part, objective) for part in returned]
+        names = set.intersection(*(set(metrics) for metrics, _ in parts))
+        means = {
+            name: float(np.mean([metrics[name] for metrics, _ in parts])) for name in sorted(names)
+        }
+        return means, int(np.mean([epoch for _, epoch in parts]))
+    if isinstance(returned, keras.callbacks.History):
+        return _at_best_epoch(returned.history, objective)
+    if isinstance(returned, numbers.Real) and not isinstance(returned, bool):
+        return {objective.name: float(returned)}, 0
+    if not isinstance(returned, Mapping):
+        raise SearchError(
+            f"run_trial returned {type(returned).__name__}; return the value of {objective.name}, "
+            "a dict with it, a keras History, or a list of these"
+        )
+    _require(objective, returned)
+    return {str(name): float(value) for name, value in returned.items()}, 0
+
+
+def _are_histories(returned: Any) -> bool:
+    return isinstance(returned, list) and all(
+        isinstance(one, keras.callbacks.History) for one in returned
+    )
+
+
+def _mean_curves(histories: list[dict[str, list[float]]]) -> dict[str, list[float]]:
+    """Metrics that all histories have, averaged over them for as many epochs as all have."""
+    names = set.intersection(*map(set, histories)) if histories else set()
+    curves = {name: [history[name] for history in histories] for name in sorted(names)}
+    return {
+        name: [float(np.mean(values)) for values in zip(*of_all, strict=False)]
+        for name, of_all in curves.items()
+    }
+
+
+def _at_best_epoch(
+    history: Mapping[str, list[float]], objective: keras_tuner.Objective
+) -> tuple[dict[str, float], int]:
+    _require(objective, history)
+    best = np.nanargmax if objective.direction == "max" else np.nanargmin
+    epoch = int(best(history[objective.name]))
+    return {name: float(values[epoch]) for name, values in history.items()}, epoch
+
+
+def _require(objective: keras_tuner.Objective, metrics: Mapping[str, Any]) -> None:
+    if objective.name not in metrics:
+        offered = ", ".join(map(str, metrics)) or "nothing"
+        raise SearchError(
+            f"run_trial returned no {objective.name}, which is the objective; it returned {offered}"
+        )
+
+
+def refuse_workers() -> None:
+    """Refuse to start in a process that KerasTuner's distribution variables make a worker.
+
+    Raises:
+        SearchError: naming the variables.
+    """
+    found = [name for name in _WORKER_VARIABLES if os.environ.get(name)]
+    if found:
+        raise SearchError(
+            f"{', '.join(found)} set in the environment: KerasTuner's chief and workers do not "
+            "share the folds of a trial, and would wait for each other here without end; unset "
+            "KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, and run the "
+            "search in one process"
+        )

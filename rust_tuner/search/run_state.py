@@ -1,0 +1,89 @@
+"""What one call of `search` passes to its trials, and how their steps are counted."""
+
+from typing import Any
+
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_parallel import FoldParallelTrainer
+from rust_tuner.progress import Silent, Task
+from rust_tuner.search.subjects import Subject
+
+
+class Run:
+    """What `search` passes to its trials.
+
+    Attributes:
+        subject: what is trained on.
+        key: the identity of the run.
+        epochs: of each fold, where no hyperparameter sets them.
+        batch_size: where no hyperparameter sets it.
+        reads_epochs: whether a hyperparameter may set the number of epochs.
+        arguments: what `run_trial` is called with, as in KerasTuner: the data of the search.
+        options: the same by name.
+        said: reasons for one fold after another that were reported.
+        described: the trials whose model is described beside their records.
+        chosen: trial -> the epoch of its score, where its folds were trained.
+        task: counts the steps of the trial that runs.
+        trainer: trains folds together; None where they are trained one by one.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        key: str,
+        epochs: int,
+        batch_size: int,
+        *,
+        reads_epochs: bool = True,
+        arguments: tuple[Any, ...] = (),
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        """Begin a run; folds of frozen features can be trained together."""
+        self.subject = subject
+        self.key = key
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.reads_epochs = reads_epochs
+        self.arguments = arguments
+        self.options = options or {}
+        self.said: set[str] = set()
+        self.described: set[str] = set()
+        self.chosen: dict[str, int] = {}
+        self.task: Task = Silent()
+        self.trainer: FoldParallelTrainer | None = None
+        if isinstance(subject.data.inputs, FrozenFeatures):
+            self.trainer = FoldParallelTrainer(subject.data)
+
+    def release(self) -> None:
+        """Release what only training needs, since many searches may follow in one process."""
+        if self.trainer is not None:
+            self.trainer.release()
+            self.trainer = None
+
+
+class CountedSteps:
+    """A task that counts the steps taken through it.
+
+    A trial counts the same in the progress of its search, whatever its number of epochs.
+    """
+
+    def __init__(self, task: Task, *, planned: int, own: int) -> None:
+        """Count a trial of `own` steps as `planned` steps."""
+        self._task = task
+        self._planned = planned
+        self._own = own
+        self._seen = 0
+        self.taken = 0
+
+    def advance(self, steps: int = 1, *, note: str | None = None) -> None:
+        """Count steps that were worked on."""
+        self._task.advance(self._counted(steps), note=note)
+
+    def skip(self, steps: int) -> None:
+        """Count steps that needed no work."""
+        self._task.skip(self._counted(steps))
+
+    def _counted(self, steps: int) -> int:
+        self._seen += steps
+        before = self.taken
+        self.taken = self._seen * self._planned // self._own
+        return self.taken - before

@@ -1,0 +1,149 @@
+"""What a model is: each choice of its layers and its compilation, and nothing of the process."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from rust_tuner.models.described import describe_model, differences, ensure_built
+
+
+def dense(
+    *,
+    units=3,
+    activation="relu",
+    rate=0.1,
+    regularizer=None,
+    optimizer=None,
+    loss="mse",
+    metrics=("mae",),
+    extra=(),
+):
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(units, activation=activation, kernel_regularizer=regularizer),
+            keras.layers.Dropout(rate),
+            *extra,
+            keras.layers.Dense(1),
+        ]
+    )
+    model.compile(optimizer or keras.optimizers.Adam(1e-3), loss, metrics=list(metrics))
+    return model
+
+
+def changes(**choices):
+    return differences(describe_model(dense()), describe_model(dense(**choices)))
+
+
+@pytest.mark.parametrize(
+    ("choices", "row"),
+    [
+        ({"optimizer": keras.optimizers.Adam(1.0)}, ("optimizer.learning_rate", "0.001", "1.0")),
+        ({"activation": "linear"}, ("layers.dense.activation", "relu", "linear")),
+        ({"rate": 0.9}, ("layers.dropout.rate", "0.1", "0.9")),
+        ({"units": 5}, ("layers.dense.units", "3", "5")),
+        ({"regularizer": "l2"}, ("layers.dense.kernel_regularizer", "absent", "L2")),
+        ({"loss": "mae"}, ("loss", "mse", "mae")),
+        ({"metrics": ("mse",)}, ("metrics.0", "mae", "mse")),
+        ({"loss": keras.losses.Huber(0.5)}, ("loss", "mse", "Huber")),
+    ],
+    ids=["rate", "activation", "dropout", "units", "regularizer", "loss", "metric", "object"],
+)
+def test_each_choice_is_named_with_both_values(choices, row):
+    rows = changes(**choices)
+    assert list(row[1:]) in [values for name, *values in rows if name.endswith(row[0])], rows
+
+
+def test_options_of_losses_schedules_and_optimizers_are_told_apart():
+    schedule = keras.optimizers.schedules.ExponentialDecay
+
+    def described(delta, decay, momentum):
+        optimizer = keras.optimizers.SGD(schedule(0.1, 10, decay), momentum=momentum)
+        return describe_model(dense(optimizer=optimizer, loss=keras.losses.Huber(delta)))
+
+    base = described(1.0, 0.9, 0.0)
+    assert differences(base, described(1.0, 0.9, 0.0)) == []
+    for other in (described(0.5, 0.9, 0.0), described(1.0, 0.5, 0.0), described(1.0, 0.9, 0.9)):
+        assert len(differences(base, other)) == 1
+
+
+def test_a_layer_that_is_inserted_does_not_hide_among_those_that_move():
+    rows = changes(extra=[keras.layers.LayerNormalization()])
+    assert ("layers.layer_normalization", "absent", "LayerNormalization") in rows
+
+
+def test_what_the_process_has_built_before_does_not_count():
+    first = describe_model(dense())
+    for _ in range(3):
+        dense()
+    assert describe_model(dense()) == first
+
+
+def test_a_description_is_json():
+    described = describe_model(dense(loss=keras.losses.Huber(), metrics=[keras.metrics.AUC()]))
+    assert json.loads(json.dumps(described, allow_nan=False)) == described
+
+
+@pytest.mark.filterwarnings("error")
+def test_lambdas_are_told_apart_by_what_they_do():
+    def described(factor):
+        layer = keras.layers.Lambda(lambda x: x * factor)
+        return describe_model(dense(extra=[layer], activation=lambda x: x))
+
+    assert described(2.0) == described(2.0)
+    ((name, _, _),) = differences(described(2.0), described(3.0))
+    assert "<lambda>" in name
+
+
+class Own(keras.Model):
+    """A model of its own class, as in the guides: no `get_config`, layers in attributes."""
+
+    def __init__(self, units, alpha=0.5):
+        super().__init__()
+        self.alpha = alpha
+        self.hidden = keras.layers.Dense(units, activation="relu")
+        self.last = keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.last(self.hidden(x)) * self.alpha
+
+
+def own(**choices):
+    model = Own(**{"units": 3} | choices)
+    model.compile("adam", "mse")
+    ensure_built(model, np.zeros((2, 4), np.float32))
+    return model
+
+
+def test_a_model_of_an_own_class_is_its_layers_attributes_and_shapes():
+    base = describe_model(own())
+    assert differences(base, describe_model(own())) == []
+    assert any(row[1:] == ("3", "4") for row in differences(base, describe_model(own(units=4))))
+    assert any(
+        row[0].endswith("alpha") for row in differences(base, describe_model(own(alpha=0.1)))
+    )
+
+
+def unbuilt():
+    model = keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model
+
+
+@pytest.mark.parametrize("make", [unbuilt, lambda: own()], ids=["sequential", "own class"])
+def test_a_model_that_waits_for_data_gets_its_weights(make):
+    model = make()
+    ensure_built(model, np.zeros((2, 4), np.float32))
+    assert [tuple(weight.shape) for weight in model.weights] == [(4, 3), (3,), (3, 1), (1,)]
+    # Any number of rows still fits.
+    assert model(np.zeros((5, 4), np.float32)).shape == (5, 1)
+
+
+def test_a_built_model_stays_as_it_is():
+    model = dense()
+    before = [weight.numpy() for weight in model.weights]
+    ensure_built(model, np.zeros((2, 4), np.float32))
+    for was, now in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(was, now.numpy())

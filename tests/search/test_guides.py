@@ -1,0 +1,317 @@
+"""The models of KerasTuner's guides, written as its users write them."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from search_problems import arrays
+from sklearn.model_selection import RepeatedKFold
+
+from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle, cross_validate
+from rust_tuner.errors import SearchError
+from rust_tuner.progress import Silent
+from rust_tuner.records.project import (
+    read_out_of_fold,
+    read_out_of_fold_repeats,
+    read_project,
+)
+
+FOLDS = ((np.arange(24), np.arange(24, 48)), (np.arange(24, 48), np.arange(24)))
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def search(folder, build, *, objective="val_loss", tuner=CrossValidationTuner, **options):
+    kind = "max" if "acc" in objective or "au" in objective else "min"
+    oracle = options.pop("oracle", None) or GridSearchOracle(
+        keras_tuner.Objective(objective, kind), max_trials=options.pop("max_trials", 1)
+    )
+    x, y, groups = arrays()
+    told = {"epochs": 2, "batch_size": 24} | options.pop("search", {})
+    made = tuner(
+        build, oracle, cv=options.pop("cv", 2), directory=folder, project_name="search", **options
+    )
+    made.search(x, y, **({"groups": groups} | told))
+    return made
+
+
+def getting_started(hp):
+    """The first model of "Getting started": nothing says what its input is."""
+    model = keras.Sequential()
+    model.add(keras.layers.Flatten())
+    model.add(
+        keras.layers.Dense(
+            units=hp.Int("units", min_value=2, max_value=4, step=2),
+            activation=hp.Choice("activation", ["relu", "tanh"]),
+        )
+    )
+    if hp.Boolean("dropout"):
+        model.add(keras.layers.Dropout(rate=0.25))
+    model.add(keras.layers.Dense(2, activation="sigmoid"))
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=0.01),
+        loss="binary_crossentropy",
+        metrics=["accuracy"],
+        run_eagerly=True,
+    )
+    return model
+
+
+def test_getting_started_is_searched_and_resumed(tmp_path):
+    first = search(tmp_path, getting_started, objective="val_accuracy", max_trials=2).results()
+    assert list(first["status"]) == ["COMPLETED"] * 2
+    again = search(tmp_path, getting_started, objective="val_accuracy", max_trials=2)
+    assert again.results().equals(first)
+
+
+class CustomStep(keras.Model):
+    """The subclass of "Custom training": its own layers, `train_step` and loss tracker."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.hidden = keras.layers.Dense(units, "relu")
+        self.last = keras.layers.Dense(2, "sigmoid")
+        self.own_loss = keras.metrics.Mean(name="loss")
+
+    def call(self, x):
+        return self.last(self.hidden(x))
+
+    def train_step(self, data):
+        import tensorflow as tf
+
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+        gradients = tape.gradient(loss, self.trainable_weights)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        self.own_loss.update_state(loss)
+        return {"loss": self.own_loss.result()}
+
+    @property
+    def metrics(self):
+        return [self.own_loss]
+
+    def test_step(self, data):
+        x, y = data
+        self.own_loss.update_state(self.compute_loss(y=y, y_pred=self(x, training=False)))
+        return {"loss": self.own_loss.result()}
+
+
+def custom_step(hp):
+    model = CustomStep(hp.Int("units", 2, 3))
+    model.compile(keras.optimizers.SGD(0.1), "binary_crossentropy", run_eagerly=True)
+    return model
+
+
+def test_an_own_train_step_is_searched(tmp_path):
+    tuner = search(tmp_path, custom_step)
+    assert list(tuner.results()["status"]) == ["COMPLETED"]
+    curve = tuner.history().query("split == 'training' and metric == 'loss' and fold == 0")
+    assert curve["value"].is_monotonic_decreasing
+
+
+def dense(optimizer, *, cls=keras.Sequential, metrics=()):
+    model = cls([keras.Input((4,)), keras.layers.Dense(2, "sigmoid")])
+    model.compile(optimizer, "binary_crossentropy", metrics=list(metrics), run_eagerly=True)
+    return model
+
+
+def run(build, epochs=4):
+    x, y, _ = arrays()
+    return cross_validate(build, x, y, FOLDS, epochs=epochs, batch_size=12)
+
+
+def test_averaged_weights_are_used_once_fit_is_over_and_not_after_every_epoch():
+    """As in one call of `fit`, training goes on from the weights that are not averaged."""
+
+    def with_average(use_ema):
+        return run(lambda: dense(keras.optimizers.SGD(0.5, use_ema=use_ema, ema_momentum=0.9)))
+
+    averaged, plain = with_average(True), with_average(False)
+    assert averaged.mean == plain.mean
+
+
+class StopsEarly(keras.Sequential):
+    """A model whose own `fit` stops early, and counts how often training begins."""
+
+    begun = 0
+
+    def fit(self, *args, callbacks=(), **options):
+        stop = keras.callbacks.EarlyStopping(
+            "val_loss", patience=0, min_delta=1e9, restore_best_weights=True
+        )
+
+        def count(logs=None):
+            type(self).begun += 1
+
+        begin = keras.callbacks.LambdaCallback(on_train_begin=count)
+        return super().fit(*args, callbacks=[*callbacks, stop, begin], **options)
+
+
+def test_early_stopping_within_fit_stops_and_the_rest_is_the_model_that_it_left(tmp_path):
+    StopsEarly.begun = 0
+    tuner = search(
+        tmp_path,
+        lambda hp: dense(keras.optimizers.SGD(0.1), cls=StopsEarly),
+        search={"epochs": 5},
+    )
+    assert StopsEarly.begun == 2
+    (trial,) = tuner.project.trials
+    for fold in trial.folds:
+        assert fold.epochs_trained == 2
+        losses = fold.validation["loss"]
+        assert len(losses) == 5
+        # The weights of the best epoch, which was the first, were restored.
+        assert losses[2:] == pytest.approx([losses[0]] * 3, rel=1e-6)
+        assert losses[1] != losses[0]
+
+
+def with_own_auroc(hp):
+    return dense("sgd", metrics=[keras.metrics.AUC(name="auroc", num_thresholds=3)])
+
+
+def test_a_metric_of_the_users_named_auroc_keeps_its_name_beside_the_exact_one(tmp_path):
+    notes = Notes()
+    tuner = search(tmp_path, with_own_auroc, objective="val_auroc", progress=notes)
+    history = tuner.history().query("split == 'validation'")
+    by_metric = history.pivot_table(index=["fold", "epoch"], columns="metric", values="value")
+    assert (by_metric["auroc"] != by_metric["exact_auroc"]).any()
+    assert sum("val_exact_auroc" in text for text in notes.said) == 1
+
+
+def test_a_missing_objective_is_refused_before_training_with_what_there_is(tmp_path):
+    with pytest.raises(SearchError, match=r"val_acc is not among the metrics: .*val_accuracy"):
+        search(tmp_path, getting_started, objective="val_acc")
+    assert not list(tmp_path.rglob("trial_*"))
+
+
+def test_repeated_folds_keep_every_prediction_of_a_row_and_their_mean(tmp_path):
+    tuner = search(
+        tmp_path,
+        lambda hp: dense(keras.optimizers.SGD(0.1)),
+        cv=RepeatedKFold(n_splits=2, n_repeats=3, random_state=0),
+        search={"groups": None},
+    )
+    repeats = read_out_of_fold_repeats(tuner.project_folder, "0000")
+    assert repeats.shape == (3, 48, 2)
+    assert np.isfinite(repeats).all()
+    assert (repeats[0] != repeats[1]).any()
+    mean = read_out_of_fold(tuner.project_folder, "0000")
+    np.testing.assert_allclose(mean, repeats.mean(axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(tuner.out_of_fold(), mean)
+    np.testing.assert_array_equal(tuner.out_of_fold("0000", each=True), repeats)
+
+
+@pytest.mark.parametrize("name", ["epochs", pytest.param("tuner/epochs", marks=pytest.mark.slow)])
+def test_a_hyperparameter_sets_the_number_of_epochs(name, tmp_path):
+    def build(hp):
+        hp.Choice(name, [1, 3])
+        return dense(keras.optimizers.SGD(0.1))
+
+    class Counting(Silent):
+        total = done = 0
+
+        def task(self, name, total, *, done=0):
+            self.total = total
+            return super().task(name, total, done=done)
+
+        def advance(self, steps=1, *, note=None):
+            self.done += steps
+
+        skip = advance
+
+    progress = Counting()
+    tuner = search(tmp_path, build, max_trials=2, progress=progress)
+    epochs = tuner.history().groupby("trial")["epoch"].nunique()
+    assert epochs.tolist() == [1, 3]
+    assert progress.done == progress.total
+
+
+def test_a_seed_of_none_is_drawn_once_and_the_search_resumes(tmp_path):
+    def oracle(trials):
+        return RandomSearchOracle(keras_tuner.Objective("val_loss", "min"), trials, seed=None)
+
+    first = search(tmp_path, getting_started, oracle=oracle(2), seed=None)
+    columns = ["trial", "units", "activation", "score"]
+    recorded = first.results()[columns]
+    longer = search(tmp_path, getting_started, oracle=oracle(3), seed=None)
+    assert longer.results()[columns][:2].equals(recorded)
+    other = search(tmp_path / "other", getting_started, oracle=oracle(2), seed=None)
+    assert other.seed != first.seed
+    run = read_project(first.project_folder).run
+    assert (run.seed, run.oracle_seed) == (first.seed, first.oracle.seed)
+
+
+@pytest.mark.parametrize("name", ["KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP"])
+def test_a_worker_of_keras_tuners_distribution_is_refused_at_once(name, tmp_path, monkeypatch):
+    monkeypatch.setenv(name, "127.0.0.1")
+    with pytest.raises(SearchError, match=rf"{name} set in .* run the search in one process"):
+        search(tmp_path, getting_started)
+
+
+class OwnTrial(CrossValidationTuner):
+    def run_trial(self, trial, *args, **kwargs):
+        kwargs["epochs"] = 3
+        metrics = super().run_trial(trial, *args, **kwargs)
+        return metrics | {"val_loss": 7.0 + int(trial.trial_id)}
+
+
+def test_what_an_overridden_run_trial_returns_is_the_score(tmp_path):
+    for _ in range(2):
+        tuner = search(tmp_path, getting_started, tuner=OwnTrial, max_trials=2)
+        assert tuner.results()["score"].tolist() == [7.0, 8.0]
+        assert sorted(tuner.history()["epoch"].unique()) == [0, 1, 2]
+
+
+class BlackBox(CrossValidationTuner):
+    ran = 0
+
+    def run_trial(self, trial, *args, **kwargs):
+        type(self).ran += 1
+        return trial.hyperparameters.get("units") - 4.0
+
+
+def test_a_run_trial_without_folds_is_recorded_and_not_run_again(tmp_path):
+    BlackBox.ran = 0
+    for _ in range(2):
+        tuner = search(tmp_path, getting_started, tuner=BlackBox, max_trials=3)
+        assert sorted(tuner.results()["score"]) == [-2.0, -2.0, -2.0]
+    assert BlackBox.ran == 3
+    assert tuner.project.problems == ()
+
+
+def test_a_run_trial_that_returns_nothing_or_something_else_is_refused(tmp_path):
+    class Nothing(BlackBox):
+        def run_trial(self, trial, *args, **kwargs):
+            return {"loss": 1.0}
+
+    with pytest.raises(SearchError, match="returned no val_loss, which is the objective"):
+        search(tmp_path, getting_started, tuner=Nothing)
+
+
+class WithHooks(CrossValidationTuner):
+    def on_search_begin(self):
+        self.called = []
+
+    def on_epoch_begin(self, trial, model, epoch, logs=None):
+        self.called.append(("begin", epoch))
+
+    def on_epoch_end(self, trial, model, epoch, logs=None):
+        assert "val_auroc" in logs
+        assert isinstance(model, keras.Model)
+        self.called.append((trial.trial_id, epoch))
+
+    def on_batch_end(self, trial, model, batch, logs=None):
+        self.called.append("batch")
+
+
+def test_the_hooks_of_a_subclass_are_called_for_each_epoch_and_batch(tmp_path):
+    tuner = search(tmp_path, lambda hp: dense("sgd"), tuner=WithHooks)
+    one = [("begin", 0), "batch", ("0000", 0), ("begin", 1), "batch", ("0000", 1)]
+    assert tuner.called == one * 2

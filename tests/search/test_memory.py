@@ -1,0 +1,87 @@
+"""The memory of a search: models are freed after each fold, and large predictions are on disk."""
+
+import gc
+import os
+import weakref
+
+import keras
+import numpy as np
+import pytest
+from search_problems import run_search
+
+from rust_tuner import cross_validate
+from rust_tuner.models import epoch_file
+from rust_tuner.models.runtime import MemoryOf, new_garbage_collected, variables_of
+from rust_tuner.records.project import read_out_of_fold
+
+
+def wide(shared=None):
+    first = shared or keras.layers.Dense(1500, "relu")
+    model = keras.Sequential([keras.Input((500,)), first, keras.layers.Dense(1, "sigmoid")])
+    model.compile("adam", "binary_crossentropy")
+    return model
+
+
+def resident():
+    with open("/proc/self/statm") as stream:
+        return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
+def test_the_memory_of_a_users_models_is_flat_after_the_second_fold():
+    rng = np.random.default_rng(0)
+    x, y = rng.random((48, 500), dtype=np.float32), np.tile([0.0, 1.0], 24)[:, None]
+    folds = [(np.flatnonzero(np.arange(48) % 8 != f), np.arange(f, 48, 8)) for f in range(8)]
+    sizes = []
+
+    def build():
+        gc.collect()
+        sizes.append(resident())
+        return wide(keras.layers.Dense(4000, "relu"))
+
+    cross_validate(build, x, y, folds, epochs=1, batch_size=48)
+    # A model takes 8 MB, and its optimizer twice as much.
+    assert sizes[-1] - sizes[2] < 24e6, [size / 1e6 for size in sizes]
+
+
+def test_memory_is_freed_of_variables_alone_that_nothing_refers_to():
+    kept = wide()
+    with new_garbage_collected():
+        model = wide()
+        gone = weakref.ref(model)
+        memory, others = MemoryOf(variables_of(model)), MemoryOf(variables_of(kept))
+        del model
+    assert gone() is None
+    memory.release_unused()
+    others.release_unused()
+    assert np.isfinite(kept.predict(np.zeros((2, 500)), verbose=0)).all()
+
+
+def test_a_layer_that_the_user_shares_between_folds_stays(tmp_path):
+    shared = keras.layers.Dense(1500, "relu")
+    x, y = np.random.default_rng(0).random((12, 500), dtype=np.float32), np.tile([0.0, 1.0], 6)
+    folds = [(np.arange(6), np.arange(6, 12)), (np.arange(6, 12), np.arange(6))]
+    outcome = cross_validate(lambda: wide(shared), x, y[:, None], folds, epochs=1)
+    assert len(outcome.folds) == 2
+    assert shared.kernel.shape == (500, 1500)
+    assert np.isfinite(shared(x).numpy()).all()
+
+
+def test_a_search_with_predictions_on_disk_is_that_with_predictions_in_memory(
+    tmp_path, monkeypatch
+):
+    whole = run_search(tmp_path / "memory", "grid", max_trials=1)
+    monkeypatch.setattr(epoch_file, "LARGEST_IN_MEMORY", 0)
+    made = []
+    create = epoch_file.EpochFile.append
+    monkeypatch.setattr(
+        epoch_file.EpochFile, "append", lambda *args: (made.append(1), create(*args))[1]
+    )
+    on_disk = run_search(tmp_path / "disk", "grid", max_trials=1)
+    assert len(made) == 4
+    columns = ["trial", "score", "epoch"]
+    assert on_disk.results()[columns].equals(whole.results()[columns])
+    assert not list(tmp_path.rglob("*.bin"))
+    one, other = (read_out_of_fold(t.project_folder, "0000") for t in (whole, on_disk))
+    np.testing.assert_array_equal(one, other)
