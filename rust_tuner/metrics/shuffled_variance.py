@@ -88,8 +88,6 @@ def _of_fold(
     stratum: npt.NDArray[np.int64],
 ) -> float | None:
     """The variance of one fold; None where no label of it is defined."""
-    from scipy.stats import rankdata
-
     positives = (truth & counted).sum(axis=0)
     negatives = (~truth & counted).sum(axis=0)
     defined = np.flatnonzero((positives > 0) & (negatives > 0))
@@ -101,9 +99,9 @@ def _of_fold(
     ranks_of_patients, labels_of_patients = [], []
     for label in defined:
         rows = counted[:, label]
-        ranks = rankdata(score[rows, label])
+        ranks = _ranks(score[rows, label])
         if baseline is not None:
-            ranks = ranks - rankdata(baseline[rows, label])
+            ranks = ranks - _ranks(baseline[rows, label])
         # The AUROC is the positives' rank sum divided by this, minus a constant.
         ranks /= positives[label] * negatives[label] * len(defined)
         for value in np.unique(stratum[rows]):
@@ -129,3 +127,11 @@ def _codes(values: npt.ArrayLike | None, num_rows: int, name: str) -> npt.NDArra
     if given.shape != (num_rows,):
         raise MetricError(f"{name} {given.shape}; expected ({num_rows},), one for each row")
     return np.unique(given.astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def _ranks(values: FloatArray) -> FloatArray:
+    """Ranks from 1, equal values sharing their mean, as `scipy.stats.rankdata` gives them."""
+    ordered = np.sort(values)
+    below = np.searchsorted(ordered, values, side="left")
+    up_to = np.searchsorted(ordered, values, side="right")
+    return np.asarray((below + up_to + 1) / 2, dtype=np.float64)
