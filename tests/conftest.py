@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from rust_tuner.data.phantoms import write_phantoms
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+
+# A shell's background starts with Ctrl-C ignored, and so would the processes that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 # What takes longest stands first, so that no process waits for another's last file. Of the first

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from rust_tuner.scope import LABEL_SCOPE
+
 
 @dataclass(frozen=True)
 class Term:
@@ -131,7 +133,7 @@ TERMS = (
         "visible cortices",
         "The 16 labels of cortices and scores, each counted only on radiographs that show the "
         "cortex. The 18 labels also include the view, which is easy, so their figure is higher.",
-        ("visible cortex labels", "18 labels"),
+        ("visible cortex labels", LABEL_SCOPE.short),
     ),
 )
 

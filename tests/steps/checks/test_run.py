@@ -38,11 +38,16 @@ def manifest(tmp_path, phantom_manifest):
 
 @pytest.fixture
 def few(manifest):
-    """The same with the first five patients alone."""
+    """The same with the first seven patients alone: enough for two folds."""
     table = pd.read_csv(manifest, dtype=str)
-    patients = table["patient_id"].unique()[:5]
+    patients = table["patient_id"].unique()[:7]
     table[table["patient_id"].isin(patients)].to_csv(manifest, index=False)
     return manifest
+
+
+@pytest.fixture
+def two_folds(tiny_protocol):
+    return dataclasses.replace(tiny_protocol, num_folds=2)
 
 
 def plant(manifest, *, original, patient, degrees=0.0, **options):
@@ -79,9 +84,9 @@ def test_a_clean_study_passes_what_needs_no_search_and_says_what_does(
     assert read_checks(tmp_path / "study" / "checks.json") == record
 
 
-def test_a_planted_copy_under_another_id_is_found_with_both_sides(tmp_path, few, tiny_protocol):
+def test_a_planted_copy_under_another_id_is_found_with_both_sides(tmp_path, few, two_folds):
     plant(few, original=4, patient="Q1")
-    record = check_data(tmp_path / "study", few, tiny_protocol)
+    record = check_data(tmp_path / "study", few, two_folds)
     verdict = of(record, "near_duplicates")
     assert verdict.status == "failed"
     (line,) = verdict.findings
@@ -95,31 +100,29 @@ def test_a_planted_copy_under_another_id_is_found_with_both_sides(tmp_path, few,
         assert f"{radiographs.table['view'].iloc[position]}, {side})" in line
 
 
-def test_a_copy_that_was_turned_is_found_under_another_id(tmp_path, few, tiny_protocol):
+def test_a_copy_that_was_turned_is_found_under_another_id(tmp_path, few, two_folds):
     plant(few, original=4, patient="Q1", degrees=3)
-    verdict = of(check_data(tmp_path / "study", few, tiny_protocol), "near_duplicates")
+    verdict = of(check_data(tmp_path / "study", few, two_folds), "near_duplicates")
     assert verdict.status == "failed"
     (line,) = verdict.findings
     assert "planted.jpg (patient Q1, " in line
     assert ", turned by " in line
 
 
-def test_a_planted_copy_within_a_patient_is_a_warning(tmp_path, few, tiny_protocol):
+def test_a_planted_copy_within_a_patient_is_a_warning(tmp_path, few, two_folds):
     table = pd.read_csv(few, dtype=str)
     plant(few, original=4, patient=table["patient_id"][4])
     rows = pd.read_csv(few, dtype=str)
     rows.loc[len(table), "visit"] = "later"
     rows.to_csv(few, index=False)
-    verdict = of(check_data(tmp_path / "study", few, tiny_protocol), "near_duplicates")
+    verdict = of(check_data(tmp_path / "study", few, two_folds), "near_duplicates")
     assert verdict.status == "warning"
     assert "1 of one patient" in verdict.reason
 
 
-def test_a_split_that_was_tampered_with_fails_and_stops_no_other_check(
-    tmp_path, few, tiny_protocol
-):
+def test_a_split_that_was_tampered_with_fails_and_stops_no_other_check(tmp_path, few, two_folds):
     folder = tmp_path / "study"
-    Study(folder, few, tiny_protocol).prepare()
+    Study(folder, few, two_folds).prepare()
     text = (folder / "split.json").read_text()
     (folder / "split.json").write_text(text.replace('"seed": 0', '"seed": 1', 1))
     found = statuses(Study(folder).check())
@@ -127,9 +130,9 @@ def test_a_split_that_was_tampered_with_fails_and_stops_no_other_check(
     assert {found[check] for check in OF_DATA if check != "patients_across_splits"} == {"passed"}
 
 
-def test_an_image_that_is_gone_or_damaged_fails_and_is_named(tmp_path, few, tiny_protocol):
+def test_an_image_that_is_gone_or_damaged_fails_and_is_named(tmp_path, few, two_folds):
     folder = tmp_path / "study"
-    Study(folder, few, tiny_protocol).prepare()
+    Study(folder, few, two_folds).prepare()
     image = load_manifest(few).images[3]
     content = image.read_bytes()
     image.write_bytes(content[:300])
