@@ -21,10 +21,10 @@ from rust_tuner.files import read_json, write_json
 LOCK_FILE = ".lock"
 NOTE_FILE = ".lock-note"
 
-How = Literal["finished", "interrupted", "terminated", "failed"]
+How = Literal["finished", "out of time", "interrupted", "terminated", "failed"]
 State = Literal["running", "paused", "killed", "unseen"] | How
 
-_HOWS: tuple[How, ...] = ("finished", "interrupted", "terminated", "failed")
+_HOWS: tuple[How, ...] = ("finished", "out of time", "interrupted", "terminated", "failed")
 _PROC = Path("/proc")
 _LONGEST_MESSAGE = 500
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import filelock
 
-from rust_tuner.errors import LockedError, RustTunerError, StorageError
+from rust_tuner.errors import LockedError, RustTunerError, StorageError, TimeBudgetError
 from rust_tuner.files import read_json, remove_leftovers, write_json
 from rust_tuner.interrupts import Terminated
 from rust_tuner.last_run import LOCK_FILE, note_begin, note_end
@@ -103,6 +103,9 @@ def _noting(folder: Path, purpose: str) -> Iterator[None]:
         raise
     except KeyboardInterrupt:
         note_end(folder, "interrupted")
+        raise
+    except TimeBudgetError:
+        note_end(folder, "out of time")
         raise
     except BaseException as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -22,7 +22,9 @@ class Killer:
         monkeypatch.setattr(os, "unlink", self.unlink)
 
     def replace(self, source, target):
-        if not str(target).startswith(self.folder):
+        if self.dead:
+            return
+        if not str(target).startswith(self.folder) or Path(target).name.startswith(".lock"):
             return self._replace(source, target)
         self._count(Path(target).name, "before")
         if self._is_now("during"):

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rust_tuner.errors import SearchError
+from rust_tuner.errors import SearchError, TimeBudgetError
 from rust_tuner.interrupts import remembering_interrupts
 from rust_tuner.last_run import NOTE_FILE, LastRun, is_locked, process_start, read_last_run
 from rust_tuner.locks import hold_lock
@@ -94,6 +94,9 @@ def test_a_stopped_process_is_paused(tmp_path: Path) -> None:
 
 
 def test_an_error_is_noted_with_its_message_and_an_end_without_one(tmp_path: Path) -> None:
+    with pytest.raises(TimeBudgetError), hold_lock(tmp_path, "Regime II", noted=True):
+        raise TimeBudgetError("30 minutes are spent")
+    assert last(tmp_path).state == "out of time"
     with pytest.raises(SearchError), hold_lock(tmp_path, "Regime II", noted=True):
         raise SearchError("no trial\nmore")
     assert (last(tmp_path).state, last(tmp_path).message) == ("failed", "no trial")

@@ -88,7 +88,7 @@ def _end_line(run: LastRun, folder: Path) -> Text:
         return Text(
             f"stopped: {run.purpose} ended with an error {when}: {run.message}", style="red"
         )
-    by = "Ctrl-C" if run.state == "interrupted" else "SIGTERM"
+    by = {"interrupted": "Ctrl-C", "out of time": "its time budget"}.get(run.state, "SIGTERM")
     return Text(f"stopped: {run.purpose} was ended by {by} {when}; {_RESUME}", style="yellow")
 
 
