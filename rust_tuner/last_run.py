@@ -39,8 +39,8 @@ class LastRun:
         host: the machine's name.
         since: when it began.
         ended: when it ended; None where it has not, or nobody knows.
-        state: `running`; `paused`, if the process is stopped (Ctrl-Z); `finished`; `out of time`, if
-            its budget was spent; `interrupted` by Ctrl-C; `terminated` by SIGTERM; `failed` with
+        state: `running`; `paused`, if the process is stopped (Ctrl-Z); `finished`; `out of time`,
+            if its budget was spent; `interrupted` by Ctrl-C; `terminated` by SIGTERM; `failed` with
             an error; `killed`, if the process is gone without a word; `unseen`, if it ran on
             another machine, and neither its lock nor its end can be seen from here.
         message: of the error.
