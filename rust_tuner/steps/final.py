@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 CROSS_VALIDATION = "cross_validation"
 
+_FEW_IMAGES = 8
 _PREDICTION_BATCH = 32
 
 
@@ -324,7 +325,17 @@ def predict_with_features(
         model: one that `assemble` built: a feature extractor and a head.
         images: (n, size, size, 3), as many as fit into memory at once.
     """
+    import keras
+
     _, extractor, head = model.layers
+    if len(images) <= _FEW_IMAGES:
+        # Without a graph, whose tracing takes longer than it saves.
+        features = extractor(images, training=False)
+        probabilities = head(features, training=False)
+        return (
+            keras.ops.convert_to_numpy(features).astype(np.float32),
+            keras.ops.convert_to_numpy(probabilities).astype(np.float32),
+        )
     features = np.asarray(extractor.predict_on_batch(images))
     return features.astype(np.float32), predict_probabilities(head, features)
 
