@@ -27,6 +27,8 @@ State = Literal["running", "paused", "killed", "unseen"] | How
 _HOWS: tuple[How, ...] = ("finished", "out of time", "interrupted", "terminated", "failed")
 _PROC = Path("/proc")
 _LONGEST_MESSAGE = 500
+# What values of another kind than a note's lead to.
+_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,11 @@ def read_last_run(folder: Path) -> LastRun | None:
             state=_state(folder, note) if ended is None else _HOWS[_HOWS.index(ended["how"])],
             message=None if ended is None else ended.get("message"),
         )
-    except (OSError, RustTunerError, LookupError, TypeError, ValueError, AttributeError):
+        # Neither can be compared with the clock if it says no time zone.
+        is_clear = run.since.tzinfo is not None and (run.ended is None or run.ended.tzinfo)
+    except (OSError, RustTunerError, *_DAMAGE):
         return None
-    return run if run.since.tzinfo is not None else None
+    return run if is_clear else None
 
 
 def is_locked(folder: Path) -> bool | None:

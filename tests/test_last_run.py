@@ -140,7 +140,13 @@ def test_a_process_of_another_machine_is_running_only_if_its_lock_is_seen(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[]", b"{}", b'{"purpose": "x"}', b'{"purpose":1,"process":"a","host":2,"since":"now"}'],
+    [
+        *(b"", b"[]", b"{}", b'{"purpose": "x"}'),
+        b'{"purpose":1,"process":"a","host":2,"since":"now"}',
+        b'{"purpose":1,"process":1e999,"host":2,"since":"2026-01-01T00:00:00+00:00"}',
+        b'{"purpose":1,"process":1,"host":2,"since":"2026-01-01T00:00:00+00:00",'
+        b'"ended":{"at":"2026-01-01T00:00:00","how":"finished"}}',
+    ],
 )
 def test_a_note_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> None:
     assert read_last_run(tmp_path) is None

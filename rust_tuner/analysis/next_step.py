@@ -24,7 +24,9 @@ class NextStep:
 
 def command(step: str, directory: Path, *options: str) -> str:
     """The command of a step, as it is typed where the study's path was given."""
-    return shlex.join(["rust-tuner", step, str(directory), *options])
+    # A name that begins with a dash would be read as an option.
+    typed = f"./{directory}" if str(directory).startswith("-") else str(directory)
+    return shlex.join(["rust-tuner", step, typed, *options])
 
 
 def is_unfinished(project: Project) -> bool:
@@ -106,12 +108,12 @@ def _afterwards(records: StudyRecords) -> NextStep | None:
     if weights is not None and weights.asked in UNTRAINED:
         options = ("--manifest", manifest, "--weights", "imagenet")
         return NextStep(
-            command("study", _another(folder), *options),
+            command("study", another_folder(folder), *options),
             "this backbone has not seen photographs or radiographs; one that has can do better",
         )
     if study is not None and study.is_small:
         return NextStep(
-            command("study", _another(folder), "--manifest", manifest, "--scale", "full"),
+            command("study", another_folder(folder), "--manifest", manifest, "--scale", "full"),
             "the small scale is for trying things out; this runs the whole study in a new folder",
         )
     if not records.baselines:
@@ -147,7 +149,7 @@ def _try_again(records: StudyRecords) -> NextStep:
             "more patients may help, and the clinical protocol searches for what reads the visible "
             "cortices best"
         )
-    return NextStep(command("study", _another(records.directory), *options), why)
+    return NextStep(command("study", another_folder(records.directory), *options), why)
 
 
 def _manifest(records: StudyRecords) -> str:
@@ -155,6 +157,7 @@ def _manifest(records: StudyRecords) -> str:
     return "MANIFEST.csv" if study is None else os.path.normpath(records.directory / study.manifest)
 
 
-def _another(folder: Path) -> Path:
+def another_folder(folder: Path) -> Path:
     """A folder beside a study, for one that replaces it."""
-    return folder.with_name(f"{folder.resolve().name}-2")
+    # `.` and `..` have no name of their own to change.
+    return Path(os.path.normpath(folder / ".." / f"{folder.resolve().name}-2"))

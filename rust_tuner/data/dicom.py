@@ -39,6 +39,7 @@ _JPEG_FAMILY = "1.2.840.10008.1.2.4."
 _JPEG_12_BIT = "1.2.840.10008.1.2.4.51"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _IMPLICIT = "1.2.840.10008.1.2"
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _EXPORT = "export the radiograph again, uncompressed and for presentation"
 _ELEMENTS = (
     "SpecificCharacterSet",
@@ -327,7 +328,9 @@ class DicomFile:
                 f"BitsStored (0028,0101) {bits} and HighBit (0028,0102) {high} in "
                 f"{8 * decoded.dtype.itemsize} bits"
             )
-        unsigned = decoded.view(f"u{decoded.dtype.itemsize}").astype(np.int32)
+        # In the byte order of the file, which may not be this machine's.
+        kind = f"{decoded.dtype.byteorder}u{decoded.dtype.itemsize}"
+        unsigned = decoded.view(kind).astype(np.int32)
         values: npt.NDArray[np.int32] = (unsigned >> shift) & ((1 << bits) - 1)
         if self._integer("PixelRepresentation", default=0) == 1:
             values[values >= 1 << (bits - 1)] -= 1 << bits
@@ -339,6 +342,9 @@ class DicomFile:
         if first is None:
             return None
         last = self._integer("PixelPaddingRangeLimit", default=first)
+        # Some files write the 16 bits with the wrong sign.
+        is_signed = self._integer("PixelRepresentation", default=0) == 1
+        first, last = (_as_stored(value, is_signed=is_signed) for value in (first, last))
         padding: npt.NDArray[np.bool_] = (stored >= min(first, last)) & (stored <= max(first, last))
         if not padding.any() or padding.all():
             return None
@@ -416,7 +422,8 @@ class DicomFile:
         # As pydicom reads it: US, or OW as bytes.
         raw = item["LUTData"].value
         if isinstance(raw, bytes):
-            data = np.frombuffer(raw[: len(raw) // 2 * 2], dtype="<u2")
+            order = ">" if self._is_big_endian() else "<"
+            data = np.frombuffer(raw[: len(raw) // 2 * 2], dtype=f"{order}u2")
         else:
             data = np.atleast_1d(np.asarray(raw, dtype=np.int64))
         if not 1 <= bits <= 16 or len(data) < count:
@@ -427,6 +434,10 @@ class DicomFile:
         if first >= 1 << 15 and self._is_signed():
             first -= 1 << 16
         return LookUpTable(names[0], first, data[:count].astype(np.float64), (1 << bits) - 1)
+
+    def _is_big_endian(self) -> bool:
+        meta = getattr(self._dataset, "file_meta", None)
+        return getattr(meta, "TransferSyntaxUID", None) == _BIG_ENDIAN
 
     def _is_signed(self) -> bool:
         is_signed = self._integer("PixelRepresentation", default=0) == 1
@@ -450,6 +461,13 @@ class DicomFile:
     def _integer(self, keyword: str, *, default: Any = 0) -> Any:
         value = self._dataset.get(keyword)
         return default if value is None or value == "" else int(value)
+
+
+def _as_stored(value: int, *, is_signed: bool) -> int:
+    """A value of 16 bits as the pixels count: signed or not."""
+    if is_signed:
+        return value - (1 << 16) if 1 << 15 <= value < 1 << 16 else value
+    return value + (1 << 16) if -(1 << 15) <= value < 0 else value
 
 
 def _codestream_size(content: bytes, syntax: str) -> tuple[int, int] | None:

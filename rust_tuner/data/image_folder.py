@@ -7,7 +7,7 @@ import datetime
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rust_tuner.data.dicom import is_dicom, read_tags
@@ -30,6 +30,7 @@ class FoundImage:
         view: `ap` or `lateral`; None where nothing says it.
         side: `left`, `right` or None.
         problem: why it cannot be used by its own tags or name; None where it can.
+        folder: absolute, the one that was searched; None where it is not known.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class FoundImage:
     view: str | None = None
     side: str | None = None
     problem: str | None = None
+    folder: Path | None = None
 
 
 def find_images(
@@ -69,9 +71,10 @@ def find_images(
     images = []
     for done, path in enumerate(files, 1):
         if expression is not None:
-            images.append(_by_name(path, folder, expression, pattern or ""))
+            image = _by_name(path, folder, expression, pattern or "")
         else:
-            images.append(_by_tags(path))
+            image = _by_tags(path)
+        images.append(replace(image, folder=folder.resolve()))
         if on_progress is not None:
             on_progress(done, len(files))
     return images
@@ -112,14 +115,15 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 def _files(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         raise ManifestError(f"{folder} is not a folder; give the folder of the images")
-    for parent, folders, names in os.walk(folder):
+    # Links to images keep their own names: some archives are links to files named by content.
+    for parent, folders, names in os.walk(folder.resolve()):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(parent, name)
             if name.startswith("."):
                 continue
             if path.suffix.lower() in SUFFIXES or (not path.suffix and _has_dicom_start(path)):
-                yield path.resolve()
+                yield path
 
 
 def _has_dicom_start(path: Path) -> bool:

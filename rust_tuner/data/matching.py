@@ -4,6 +4,7 @@ Nothing is guessed: where two images, or two visits, may be meant, neither is ta
 """
 
 import datetime
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from pathlib import Path
 from rust_tuner.data.image_folder import FoundImage
 from rust_tuner.data.patient_ids import normal_form
 from rust_tuner.data.sheet_scores import ScoredView
+
+# A visit's name with one number, such as `6w` or `visit2`.
+_NUMBERED = re.compile(r"(\D*)(\d+)(\D*)")
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,12 @@ class _Matcher:
             if image.problem is None and image.patient_id is not None:
                 self._of_patient[normal_form(image.patient_id)].append(image)
         for entry in scored:
-            self._views_of_patient[normal_form(entry.patient_id)].append(entry)
+            self._views_of_patient[entry.patient_id].append(entry)
+        # Ids that read alike may be two people, or one who is written in two ways.
+        self._spellings: dict[str, dict[str, int]] = defaultdict(dict)
+        for entry in scored:
+            same = self._spellings[normal_form(entry.patient_id)]
+            same.setdefault(entry.patient_id, entry.row)
 
     def match(self) -> Matching:
         chosen: dict[Path, list[tuple[ScoredView, FoundImage]]] = defaultdict(list)
@@ -126,25 +135,25 @@ class _Matcher:
         named = Path(str(entry.image).replace("\\", "/"))
         same = self._named[named.name.lower()]
         exact = [image for image in same if _ends_with(image.path, named)]
-        if len(exact or same) == 1:
-            image = (exact or same)[0]
+        fitting = exact or [image for image in same if _may_be(image, named)]
+        if len(fitting) == 1:
+            image = fitting[0]
             if image.view is not None and image.view != entry.view:
                 raise _NoMatchError(
                     f"{named} is a {image.view} view by its own tags, the row says {entry.view}"
                 )
+            if image.side is not None and entry.side not in (image.side, None):
+                raise _NoMatchError(
+                    f"{named} is of the {image.side} side by its own tags, the row says "
+                    f"{entry.side}"
+                )
             return image
-        found = "no such image" if not same else f"{len(same)} images of this name"
+        found = f"{len(fitting)} images of this name" if fitting else "no such image"
         raise _NoMatchError(f"image {named}: {found} in the folder")
 
     def _image_of(self, entry: ScoredView) -> FoundImage:
         """The only image of this patient, visit, view and side."""
-        key = normal_form(entry.patient_id)
-        images = self._of_patient.get(key, [])
-        if not images:
-            raise _NoMatchError("no image of this patient")
-        written = {image.patient_id for image in images if image.patient_id != entry.patient_id}
-        for other in sorted(filter(None, written)):
-            self._note(f"patient {entry.patient_id} of the table is {other} of the images")
+        images = self._images_of_patient(entry)
         images = [image for image in images if image.view == entry.view]
         if not images:
             raise _NoMatchError(f"no {entry.view} image of this patient")
@@ -163,6 +172,30 @@ class _Matcher:
             reason = f"{len(images)} images fit ({names}); keep the one that was scored"
         raise _NoMatchError(reason)
 
+    def _images_of_patient(self, entry: ScoredView) -> list[FoundImage]:
+        """The images whose id is the entry's, else those whose id can only be the entry's."""
+        key = normal_form(entry.patient_id)
+        alike = self._of_patient.get(key, [])
+        same = [image for image in alike if image.patient_id == entry.patient_id]
+        if same:
+            return same
+        if not alike:
+            raise _NoMatchError("no image of this patient")
+        for other, row in self._spellings[key].items():
+            if other != entry.patient_id:
+                raise _NoMatchError(
+                    f"no image of exactly this patient, whose id reads like {other} of row {row}; "
+                    "write one id in one way"
+                )
+        written = sorted({image.patient_id or "" for image in alike})
+        if len(written) > 1:
+            raise _NoMatchError(
+                f"images of patients {' and '.join(written)}, whose ids both read like this one; "
+                "write it as the images do"
+            )
+        self._note(f"patient {entry.patient_id} of the table is {written[0]} of the images")
+        return alike
+
     def _of_visit(
         self, entry: ScoredView, images: list[FoundImage]
     ) -> tuple[list[FoundImage], str]:
@@ -176,7 +209,7 @@ class _Matcher:
             same = [image for image in images if image.date == entry.date]
             others = ", ".join(sorted({str(image.date) for image in images}))
             return same, f"no image of {entry.date}; there are {others}"
-        entries = self._views_of_patient[normal_form(entry.patient_id)]
+        entries = self._views_of_patient[entry.patient_id]
         visits = list(dict.fromkeys(_visit_name(other) for other in _in_order(entries)))
         dates = sorted({image.date for image in images if image.date is not None})
         if len(visits) == 1 and len({(image.visit, image.date) for image in images}) == 1:
@@ -191,7 +224,7 @@ class _Matcher:
         )
 
     def _unused_images(self, used: set[Path]) -> Iterable[Unmatched]:
-        patients = set(self._views_of_patient)
+        patients = set(self._spellings)
         for image in self._images:
             if image.path in used:
                 continue
@@ -214,10 +247,18 @@ class _Matcher:
 
 
 def _in_order(entries: Sequence[ScoredView]) -> list[ScoredView]:
-    """By date where all have one, else as in the table."""
+    """By date where all have one, else by number (`6w` before `12w`), else as in the table."""
     dates = [entry.date for entry in entries]
     if all(date is not None for date in dates):
         return sorted(entries, key=lambda entry: entry.date or datetime.date.min)
+    numbered = [
+        (entry, found)
+        for entry in entries
+        if (found := _NUMBERED.fullmatch(_plain(entry.visit or ""))) is not None
+    ]
+    units = {(found[1], found[3]) for _, found in numbered}
+    if len(numbered) == len(entries) and len(units) == 1:
+        return [entry for entry, _ in sorted(numbered, key=lambda pair: int(pair[1][2]))]
     return list(entries)
 
 
@@ -226,7 +267,18 @@ def _visit_name(entry: ScoredView) -> str:
 
 
 def _plain(text: str) -> str:
-    return "".join(letter for letter in text.lower() if letter.isalnum())
+    """A visit's name, however it is written: `6 W` is `06w`, `1.0` is `1`, but `1.5` is not 15."""
+    return re.sub(r"(?<!\d) | (?!\d)", "", normal_form(text))
+
+
+def _may_be(image: FoundImage, named: Path) -> bool:
+    """Whether a name that comes from another computer fits, as far as both have folders."""
+    if image.folder is None:
+        return True
+    parts = [part.lower() for part in image.path.relative_to(image.folder).parts]
+    wanted = [part.lower() for part in named.parts if part not in (".", "..", "/")]
+    common = min(len(parts), len(wanted))
+    return parts[-common:] == wanted[-common:]
 
 
 def _ends_with(path: Path, named: Path) -> bool:

@@ -18,6 +18,7 @@ from rust_tuner.labels import CORTICES, SCORES, VIEWS
 # What a cell holds where a cortex could not be scored.
 _NOT_SCORED = ("", "-", "--", ".", "na", "n/a", "nan", "none", "nv", "not visible", "x", "missing")
 _WHOLE = re.compile(r"(\d+)(?:[.,]0+)?")
+_TIME_OF_DAY = re.compile(r"[ T]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?$")
 _DATES = ("%Y-%m-%d", "%Y%m%d", "%d.%m.%Y", "%Y/%m/%d")
 _VIEW_NAMES = {
     **dict.fromkeys(("ap", "pa", "a.p.", "anteroposterior", "posteroanterior", "frontal"), "ap"),
@@ -144,7 +145,7 @@ def _entries_of_row(
             row=row,
             patient_id=patient,
             visit=visit or given.get("visit") or None,
-            date=date,
+            date=date or read_date(visit or given.get("visit") or ""),
             view=view,
             side=side,
             scores={cortex: scores[cortex] for cortex in CORTICES if cortex in scores},
@@ -161,9 +162,13 @@ def read_date(text: str) -> datetime.date | None:
 
     Dates with slashes that begin with a day or a month are not read: nobody can tell which.
     """
+    day = _TIME_OF_DAY.sub("", text.strip())
     for form in _DATES:
+        # `strptime` would read 2021111 as one of two days.
+        if form == "%Y%m%d" and len(day) != 8:
+            continue
         try:
-            return datetime.datetime.strptime(text.strip()[:10], form).date()
+            return datetime.datetime.strptime(day, form).date()
         except ValueError:
             continue
     return None

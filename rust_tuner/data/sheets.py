@@ -3,11 +3,12 @@
 Cells are text here; what a column means belongs to `sheet_columns`.
 """
 
+import contextlib
 import csv
 import datetime
 import importlib.util
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,13 @@ _MAX_ROWS = 1_048_576
 _SEPARATORS = (",", ";", "\t", "|")
 _EXCEL = (".xlsx", ".xlsm")
 _OTHER_TABLES = (".xls", ".xlsb", ".ods", ".numbers")
-_BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_BYTE_ORDER_MARKS = {
+    b"\xef\xbb\xbf": "utf-8-sig",
+    # Begins as UTF-16 does, so it comes first.
+    b"\xff\xfe\0\0": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,10 @@ def _separator(lines: Iterable[str]) -> str:
     sample = [line for line in lines if line.strip()][:20]
 
     def cells(separator: str) -> tuple[int, int]:
-        counts = [len(row) for row in csv.reader(sample, delimiter=separator)]
+        counts: list[int] = []
+        # A field that is too long is reported when the whole is read.
+        with contextlib.suppress(csv.Error):
+            counts.extend(len(row) for row in csv.reader(sample, delimiter=separator))
         common = max(set(counts), key=counts.count, default=1)
         return (counts.count(common) if common > 1 else 0), common
 
@@ -142,6 +152,7 @@ def _excel_rows(path: Path, sheet: str | None) -> tuple[str, list[tuple[int, lis
             if (rows := list(_cells(book[name]))) and any(any(cells) for _, cells in rows)
         }
         book.close()
+        uncalculated = _uncalculated(path, tables)
     except Exception as error:  # openpyxl raises whatever ZIP and XML raise.
         raise ManifestError(
             f"{path.name} cannot be read as Excel ({str(error).partition(chr(10))[0]}); save it "
@@ -154,7 +165,31 @@ def _excel_rows(path: Path, sheet: str | None) -> tuple[str, list[tuple[int, lis
         raise ManifestError(
             f"{path.name} {given}: {', '.join(tables) or 'all are empty'}; choose one with --sheet"
         )
+    if sheet in uncalculated:
+        raise ManifestError(
+            f"{path.name} ({sheet}) has formulas that no program has calculated; open it in a "
+            "spreadsheet program and save it"
+        )
     return (f"{path.name} ({sheet})" if len(tables) > 1 else path.name), tables[sheet]
+
+
+def _uncalculated(path: Path, tables: Mapping[str, list[tuple[int, list[str]]]]) -> set[str]:
+    """The sheets none of whose formulas has a value; a single one may be empty on purpose."""
+    import openpyxl
+
+    book = openpyxl.load_workbook(path, read_only=True)
+    found = set()
+    for name, rows in tables.items():
+        values = [
+            rows[row][1][column]
+            for row, cells in enumerate(book[name].iter_rows(max_row=_MAX_ROWS))
+            for column, cell in enumerate(cells)
+            if cell.data_type == "f"
+        ]
+        if values and not any(values):
+            found.add(name)
+    book.close()
+    return found
 
 
 def _cells(sheet: Any) -> Iterator[tuple[int, list[str]]]:
@@ -189,6 +224,12 @@ def _with_header(source: str, rows: list[tuple[int, list[str]]], notes: tuple[st
             "title and were left out",
         )
     names = filled[header][1]
+    for number, cells in filled[header + 1 :]:
+        if any(cells[len(names) :]):
+            raise ManifestError(
+                f"{source} row {number}: {len(cells)} cells, but the header has {len(names)}; put "
+                "a cell that contains the separator in quotes"
+            )
     columns = [name for name in names if name]
     repeated = sorted({name for name in columns if columns.count(name) > 1})
     if repeated:

@@ -78,6 +78,9 @@ def make_manifest(
     """
     report = progress or Silent()
     path = Path(path)
+    for written in (path, _unmatched_path(path)):
+        if written.resolve() == Path(scores).resolve():
+            raise ManifestError(f"{written} is the table of scores; write the manifest elsewhere")
     table = read_sheet(scores, sheet=sheet)
     understood = understand_columns(table.columns, given=columns, source=table.source)
     scored, notes = read_scored_views(table, understood, view_cortices=view_cortices)
@@ -121,9 +124,13 @@ def make_manifest(
 def _write_unmatched(path: Path, matching: Matching) -> Path | None:
     rows = [("table", item.what, item.reason) for item in matching.scores]
     rows += [("image", item.what, item.reason) for item in matching.images]
-    target = path.with_name(f"{path.stem}_unmatched.csv")
+    target = _unmatched_path(path)
     if not rows:
         target.unlink(missing_ok=True)
         return None
     write_text(target, csv_text(pd.DataFrame(rows, columns=["of", "what", "reason"])))
     return target
+
+
+def _unmatched_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_unmatched.csv")

@@ -1,11 +1,12 @@
 """The command that usually follows: what is missing, in the order of a study."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from report_studies import write_study
 
-from rust_tuner.analysis.next_step import next_command
+from rust_tuner.analysis.next_step import another_folder, command, next_command
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def test_the_steps_follow_each_other_in_the_order_of_a_study(study, tmp_path):
     aside.mkdir()
     for name in ("regime_1", "regime_2", "final", "baselines", "checks.json"):
         shutil.move(study / name, aside / name)
-    for after, name, command in (
+    for after, name, expected in (
         ("prepare", None, "regime1"),
         ("regime1", "regime_1", "regime2"),
         ("regime2", "regime_2", "final"),
@@ -35,7 +36,7 @@ def test_the_steps_follow_each_other_in_the_order_of_a_study(study, tmp_path):
     ):
         if name is not None:
             shutil.move(aside / name, study / name)
-        assert follows(study, after) == command, (after, name)
+        assert follows(study, after) == expected, (after, name)
 
 
 @pytest.mark.parametrize("after", ["nested", "noise", "check"])
@@ -46,3 +47,21 @@ def test_further_results_are_shown_by_a_report(finished_copy, after):
 def test_the_folder_is_quoted(study):
     named = study.rename(study.with_name("my study"))
     assert next_command(named, after="final") == f"rust-tuner report '{named}'"
+
+
+@pytest.mark.parametrize(
+    ("given", "other"),
+    [(".", "../study-2"), ("..", "../../{up}-2"), ("a/..", "../study-2"), ("-x", "-x-2")],
+)
+def test_another_folder_lies_beside_a_study_however_it_is_named(
+    given: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "study")
+    assert str(another_folder(Path(given))) == other.format(up=tmp_path.name)
+
+
+def test_a_study_whose_name_begins_with_a_dash_is_no_option() -> None:
+    assert command("final", Path("-x")) == "rust-tuner final ./-x"
+    assert command("final", Path("a b")) == "rust-tuner final 'a b'"

@@ -1,5 +1,6 @@
 """DICOM: each step of the pixel way, in the standard's order, against pydicom's own functions."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +270,30 @@ def test_damaged_files_give_only_the_packages_errors(syntax, tmp_path):
             refused += 1
             assert "damaged.dcm" in str(error)
     assert refused > 10
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_padding_written_with_the_wrong_sign_is_padding(signed):
+    kind, value = (np.int16, -2000) if signed else (np.uint16, 63536)
+    pixels = ramp().astype(kind)
+    pixels[:4] = value
+    file = dataset(pixels, bits=16, **WINDOW)
+    file.add_new(0x00280120, "US" if signed else "SS", 63536 if signed else -2000)
+    image = rendered(file)
+    assert "padding black" in image.steps
+    assert (image.pixels[:4] == 0).all()
+
+
+def test_a_table_in_a_big_endian_file_is_read_as_its_pixels_are():
+    from pydicom.uid import ExplicitVRBigEndian
+
+    entries = np.linspace(0, 1023, 4096).astype(np.uint16)
+    item = table(entries, first=0, bits=10)
+    item.add_new(0x00283006, "OW", entries.astype(">u2").tobytes())
+    file = dataset(ramp(), VOILUTSequence=tables(item))
+    file.PixelData = ramp().astype(">u2").tobytes()
+    file.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    stream = io.BytesIO()
+    pydicom.dcmwrite(stream, file, enforce_file_format=True, little_endian=False)
+    shown = open_dicom(stream.getvalue(), errors=FileErrors(Path("image.dcm"), 3)).render()
+    np.testing.assert_allclose(shown.pixels, entries[ramp()] / 1023, atol=1e-6)

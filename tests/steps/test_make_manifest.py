@@ -273,3 +273,14 @@ def test_the_command_says_what_it_read_and_shows_each_pair(truth, folder, tmp_pa
     page = (tmp_path / "manifest_contact_sheet.html").read_text()
     assert page.count("<figure>") == len(truth)
     assert "next: rust-tuner prepare STUDY --manifest" in result.stderr
+
+
+@pytest.mark.parametrize("out", ["scores.csv", "../made/scores.csv"])
+def test_the_table_of_scores_is_never_overwritten(out, truth, folder, tmp_path):
+    made = tmp_path / "made"
+    made.mkdir()
+    as_comma(truth, made / "scores.csv")
+    before = (made / "scores.csv").read_bytes()
+    with pytest.raises(ManifestError, match="is the table of scores"):
+        make_manifest(folder, made / "scores.csv", made / out, pattern=PATTERN)
+    assert (made / "scores.csv").read_bytes() == before

@@ -1,0 +1,71 @@
+"""Tables of scores as text: what is not a table is said, and nothing moves into another column."""
+
+import datetime
+
+import pandas as pd
+import pytest
+
+from rust_tuner.data.sheet_columns import understand_columns
+from rust_tuner.data.sheet_scores import read_date, read_scored_views
+from rust_tuner.data.sheets import read_sheet
+from rust_tuner.errors import ManifestError
+from rust_tuner.protocol import ANATOMICAL_VIEWS
+
+
+def test_a_row_with_more_cells_than_the_header_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("patient,comment,medial,lateral\nP1,2,1,3,4\nP2,fine,1,2\n")
+    with pytest.raises(ManifestError, match="row 2: 5 cells, but the header has 4"):
+        read_sheet(path)
+    path.write_text('patient,comment,medial,lateral\nP1,"2,\n1",3,4,\n\nP2,fine,1,2,\n')
+    rows = dict(read_sheet(path).rows)
+    assert rows[2]["comment"] == "2,\n1" and rows[2]["medial"] == "3"
+    assert rows[4]["patient"] == "P2"
+
+
+def test_a_field_without_end_is_no_valid_csv(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("patient,medial\nP1," + "1" * 200_000 + "\n")
+    with pytest.raises(ManifestError, match="not valid CSV"):
+        read_sheet(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("2021-03-04", datetime.date(2021, 3, 4)),
+        ("2021-03-04 10:30:00", datetime.date(2021, 3, 4)),
+        ("2021-03-04T10:30:00.5", datetime.date(2021, 3, 4)),
+        ("4.3.2021 10:30", datetime.date(2021, 3, 4)),
+        ("20210304", datetime.date(2021, 3, 4)),
+        ("2021111", None),
+        ("12.03.20213", None),
+        ("2021-03-04 or later", None),
+        ("03/04/2021", None),
+    ],
+)
+def test_a_date_is_read_only_if_it_is_one(text, date):
+    assert read_date(text) == date
+
+
+def test_a_visit_named_by_its_date_has_that_date(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("patient,visit,medial\nP1,2021-03-04,2\n")
+    sheet = read_sheet(path)
+    columns = understand_columns(sheet.columns)
+    (entry,), _ = read_scored_views(sheet, columns, view_cortices=ANATOMICAL_VIEWS)
+    assert entry.date == datetime.date(2021, 3, 4)
+
+
+def test_formulas_that_were_never_calculated_are_not_read_as_empty(tmp_path):
+    path = tmp_path / "a.xlsx"
+    pd.DataFrame({"patient": ["P1", "P2"], "medial": ["=1+1", 2]}).to_excel(path, index=False)
+    with pytest.raises(ManifestError, match="no program has calculated"):
+        read_sheet(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "cp1252"])
+def test_encodings_give_the_same_cells(encoding, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("patient;médial\n007;2\n", encoding=encoding)
+    assert read_sheet(path).rows == ((2, {"patient": "007", "médial": "2"}),)
