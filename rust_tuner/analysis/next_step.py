@@ -1,11 +1,13 @@
 """The command that naturally comes next in a study, and why; from its records only."""
 
+import json
 import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from rust_tuner.models.weights import UNTRAINED
+from rust_tuner.protocol import PUBLISHED_VIEWS
 from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.records.project import Project
 from rust_tuner.scope import CORTEX_SCOPE
@@ -108,12 +110,13 @@ def _afterwards(records: StudyRecords) -> NextStep | None:
     if weights is not None and weights.asked in UNTRAINED:
         options = ("--manifest", manifest, "--weights", "imagenet")
         return NextStep(
-            command("study", another_folder(folder), *options),
+            command("study", another_folder(folder), *options, *_kept_choices(records)),
             "this backbone has not seen photographs or radiographs; one that has can do better",
         )
     if study is not None and study.is_small:
+        options = ("--manifest", manifest, "--scale", "full")
         return NextStep(
-            command("study", another_folder(folder), "--manifest", manifest, "--scale", "full"),
+            command("study", another_folder(folder), *options, *_kept_choices(records)),
             "the small scale is for trying things out; this runs the whole study in a new folder",
         )
     if not records.baselines:
@@ -139,9 +142,8 @@ def _use(records: StudyRecords) -> NextStep:
 
 def _try_again(records: StudyRecords) -> NextStep:
     """Another study, where this one's model is not to be used."""
-    options = ["--manifest", _manifest(records)]
-    protocol = {} if records.study is None else records.study.protocol
-    if protocol.get("objective") == CORTEX_SCOPE.objective:
+    options = ["--manifest", _manifest(records), *_kept_choices(records)]
+    if _is_clinical(records):
         why = "more patients may help, or other pretrained weights (--weights FILE)"
     else:
         options += ["--protocol", "clinical"]
@@ -150,6 +152,27 @@ def _try_again(records: StudyRecords) -> NextStep:
             "cortices best"
         )
     return NextStep(command("study", another_folder(records.directory), *options), why)
+
+
+def _kept_choices(records: StudyRecords) -> list[str]:
+    """The options that belong to the manifest or the question, so another study needs them too."""
+    study = records.study
+    if study is None:
+        return []
+    options = ["--protocol", "clinical"] if _is_clinical(records) else []
+    # As JSON, which has lists in place of tuples.
+    if study.protocol.get("view_cortices") == json.loads(json.dumps(PUBLISHED_VIEWS)):
+        options += ["--views", "published"]
+    if study.protocol.get("folds_by") == "site":
+        options += ["--folds-by", "site"]
+    if study.distinct_patients is True:
+        options += ["--distinct-patients"]
+    return options
+
+
+def _is_clinical(records: StudyRecords) -> bool:
+    protocol = {} if records.study is None else records.study.protocol
+    return protocol.get("objective") == CORTEX_SCOPE.objective
 
 
 def _manifest(records: StudyRecords) -> str:

@@ -71,16 +71,17 @@ def require_enough(radiographs: Radiographs, protocol: Protocol, needs: Sequence
         faults = _unscored(development, folds_asked_for(development, protocol, 2))
         if faults:
             raise SplitError(
-                f"{faults}, so a search would fail; every site needs radiographs with and without "
-                "some score of a cortex: merge small sites, or divide by patient (--folds-by "
-                "patient)"
+                f"{radiographs.source}: {faults}, so a search would fail; every site needs "
+                "radiographs with and without some score of a cortex: merge small sites, or divide "
+                "by patient (--folds-by patient)"
             )
         return
     num_patients = len(set(radiographs.patient_ids))
     left = len(set(development.radiographs.patient_ids))
+    sealed = num_patients - left
     have = (
-        f"{num_patients} patients, of whom {num_patients - left} are sealed in the hold-out set "
-        f"and {left} are left"
+        f"{num_patients} patients, of whom {sealed} {'is' if sealed == 1 else 'are'} sealed in the "
+        f"hold-out set and {left} {'is' if left == 1 else 'are'} left"
     )
     for need in needs:
         if need.num_folds > left:

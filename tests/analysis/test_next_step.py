@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report_studies import write_study
+from report_studies import read_json, write_json, write_study
 
 from rust_tuner.analysis.next_step import another_folder, command, next_command
+from rust_tuner.protocol import PUBLISHED_VIEWS
 
 
 @pytest.fixture
@@ -65,3 +66,15 @@ def test_another_folder_lies_beside_a_study_however_it_is_named(
 def test_a_study_whose_name_begins_with_a_dash_is_no_option() -> None:
     assert command("final", Path("-x")) == "rust-tuner final ./-x"
     assert command("final", Path("a b")) == "rust-tuner final 'a b'"
+
+
+def test_another_study_keeps_the_choices_that_belong_to_the_manifest(study: Path) -> None:
+    record = read_json(study / "study.json")
+    protocol = record["protocol"] | {"scale": "small", "folds_by": "site"}
+    views = {view: list(names) for view, names in PUBLISHED_VIEWS.items()}
+    write_json(
+        study / "study.json",
+        record | {"protocol": protocol | {"view_cortices": views}, "distinct_patients": True},
+    )
+    options = next_command(study, after="report").split("--scale full")[1]
+    assert options == " --views published --folds-by site --distinct-patients"

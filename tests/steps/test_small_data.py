@@ -44,7 +44,7 @@ def refuse(num_patients, protocol, needs=None, **more):
 def test_one_patient_fewer_than_the_least_is_refused_with_the_number_that_is_needed():
     protocol = Protocol.study(num_folds=6)
     refuse(7, protocol)
-    with pytest.raises(SplitError, match=r"6 patients, of whom 1 are sealed .* and 5 are left"):
+    with pytest.raises(SplitError, match=r"6 patients, of whom 1 is sealed .* and 5 are left"):
         refuse(6, protocol)
     with pytest.raises(SplitError, match=r"6 folds of at least one patient each.*to at least 7"):
         refuse(5, protocol)
