@@ -14,6 +14,7 @@ from rust_tuner.data.csv_output import csv_text
 from rust_tuner.data.image_folder import find_images
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.matching import Matching, match
+from rust_tuner.data.patient_ids import two_spellings, visibly
 from rust_tuner.data.sheet_columns import Columns, understand_columns
 from rust_tuner.data.sheet_scores import read_scored_views
 from rust_tuner.data.sheets import read_sheet
@@ -117,7 +118,7 @@ def make_manifest(
         unmatched,
         understood,
         matching,
-        (*table.notes, *notes, *matching.notes),
+        (*table.notes, *notes, *matching.notes, *_alike(matching)),
     )
 
 
@@ -130,6 +131,15 @@ def _write_unmatched(path: Path, matching: Matching) -> Path | None:
         return None
     write_text(target, csv_text(pd.DataFrame(rows, columns=["of", "what", "reason"])))
     return target
+
+
+def _alike(matching: Matching) -> list[str]:
+    """What `prepare` will ask about patients whose ids read alike."""
+    return [
+        f"patient {visibly(pair.other)} reads like {visibly(pair.first)}; write one id in one way, "
+        "or, if they are different people, give prepare --distinct-patients"
+        for pair in two_spellings([pair.scores.patient_id for pair in matching.pairs])
+    ]
 
 
 def _unmatched_path(path: Path) -> Path:

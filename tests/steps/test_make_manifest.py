@@ -284,3 +284,15 @@ def test_the_table_of_scores_is_never_overwritten(out, truth, folder, tmp_path):
     with pytest.raises(ManifestError, match="is the table of scores"):
         make_manifest(folder, made / "scores.csv", made / out, pattern=PATTERN)
     assert (made / "scores.csv").read_bytes() == before
+
+
+def test_ids_that_read_alike_are_said_before_prepare_refuses_them(tmp_path):
+    rng = np.random.default_rng(0)
+    for patient in ("P1", "P01"):
+        pixels = rng.integers(0, 256, (40, 30), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{patient}_6w_ap.png")
+    (tmp_path / "s.csv").write_text("patient,visit,medial\nP1,6w,2\nP01,6w,3\n")
+    made = make_manifest(tmp_path, tmp_path / "s.csv", tmp_path / "m.csv", pattern=PATTERN)
+    assert pd.read_csv(made.path)["medial"].tolist() == [2, 3]
+    (note,) = made.notes
+    assert "'P01' reads like 'P1'" in note and "--distinct-patients" in note

@@ -289,7 +289,9 @@ def _content_of(directory: Path, path: str) -> bytes | None:
         # No symbolic link leads out, not even that of the report's own folder.
         if not file.is_relative_to(study / _REPORT) or file.suffix not in _TYPES:
             return None
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        # A named pipe is not waited for.
+        flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(file, os.O_RDONLY | flags)
         with open(descriptor, "rb") as stream:
             is_file = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
             return stream.read() if is_file else None

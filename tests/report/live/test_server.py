@@ -339,3 +339,10 @@ def test_the_command_says_its_address_and_ends_cleanly(study, sign):
     assert "Ctrl-C ends it" in told
     assert "Traceback" not in told
     assert parts.path not in told
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_not_waited_for(server, study):
+    (study / "report").mkdir(exist_ok=True)
+    os.mkfifo(study / "report" / "pipe.html")
+    assert ask(server, "report/pipe.html")[0] == 404
