@@ -41,6 +41,8 @@ _ALSO_CORTICES = {
 _FILLING = ("cortex", "cortical", "score", "scores", "rust", "mrust", "view")
 # A column with one of these words is a result, not a score of one cortex.
 _NOT_SCORES = ("total", "sum", "mean", "comment", "comments", "note", "union", "reader", "rater")
+# Words that say which leg, so they are no visit.
+_LEGS = ("left", "right", "l", "r", "links", "rechts")
 _SIMILARITY = 0.7
 
 
@@ -179,6 +181,13 @@ def _check(columns: Columns, names: Sequence[str], source: str) -> None:
             f"{source}: no column of scores; expected names such as {CORTICES[0]} or "
             f"{VIEWS[0]}_{CORTICES[0]}, or give them: --column {CORTICES[0]}={_quoted(names[-1])}"
         )
+    with_visit = [column for column in columns.scores if column.visit is not None]
+    if with_visit and "visit" in columns.fields:
+        raise ManifestError(
+            f"{source}: {columns.fields['visit']!r} is the visit of a row, but "
+            f"{with_visit[0].name!r} names visit {with_visit[0].visit} too; rename or remove that "
+            "column, or the other"
+        )
     meanings: dict[tuple[str, str | None, str | None], str] = {}
     for column in columns.scores:
         key = (column.cortex, column.view, column.visit)
@@ -217,7 +226,8 @@ def _score_of(name: str, words: Sequence[str]) -> ScoreColumn | None:
     "lateral" is both a view and a cortex: where another word names the view, it is the cortex, and
     where another names the cortex, it is the view.
     """
-    if any(word in _NOT_SCORES for word in words):
+    # `rater1` is one word.
+    if any(word.rstrip("0123456789") in _NOT_SCORES for word in words):
         return None
     left = [word for word in words if word not in _FILLING]
     cortices = [
@@ -237,6 +247,8 @@ def _score_of(name: str, words: Sequence[str]) -> ScoreColumn | None:
         return None
     ((cortex, view), positions) = next(iter(possible.items()))
     rest = [word for index, word in enumerate(left) if index not in positions]
+    if any(word in _LEGS for word in rest):
+        return None
     return ScoreColumn(name, cortex, view, " ".join(rest) or None)
 
 

@@ -69,3 +69,16 @@ def test_encodings_give_the_same_cells(encoding, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("patient;médial\n007;2\n", encoding=encoding)
     assert read_sheet(path).rows == ((2, {"patient": "007", "médial": "2"}),)
+
+
+@pytest.mark.parametrize("name", ["medial_rater1", "medial reader2", "medial_left", "medial (R)"])
+def test_a_reader_or_a_leg_is_no_visit(name):
+    columns = understand_columns(["patient", "medial", name])
+    assert [column.name for column in columns.scores] == ["medial"]
+    assert columns.unused == (name,)
+
+
+def test_a_second_visit_beside_a_column_of_visits_is_asked_for():
+    with pytest.raises(ManifestError, match="'medial 2' names visit 2 too"):
+        understand_columns(["patient", "visit", "medial", "medial 2"])
+    assert len(understand_columns(["patient", "medial 1", "medial 2"]).scores) == 2
