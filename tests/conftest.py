@@ -85,6 +85,16 @@ class StudyFolder:
         return Study(self.directory, protocol=protocol, cache=self.cache, **options)
 
 
+# Not by the environment, which processes that tests start inherit.
+_is_a_worker = False
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Note whether this is one of pytest-xdist's processes."""
+    global _is_a_worker
+    _is_a_worker = hasattr(config, "workerinput")
+
+
 def pytest_sessionfinish() -> None:
     """Remove what the tests of reports kept for this process."""
     # Most sessions of a few files never import it.
@@ -112,7 +122,7 @@ def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Pa
     so that they never meet at a lock.
     """
     base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    shared = base.parent if _is_a_worker else base
     original, aside = shared / f"made-once-{name}", shared / f"making-{name}"
     with filelock.FileLock(shared / f"{name}.lock"):
         if not original.exists():

@@ -5,6 +5,7 @@ A fact is left out if the record that it comes from is missing or damaged.
 
 import html
 import re
+import shlex
 from collections.abc import Callable
 
 import pandas as pd
@@ -521,7 +522,12 @@ def _failures(records: StudyRecords) -> list[str]:
 
 @_fact
 def _limitations(records: StudyRecords) -> list[str]:
-    return warnings_of(records)[:_MOST_LIMITS]
+    # A paper has no folder of ours: commands name the study as their help does.
+    folder = str(records.directory)
+    return [
+        warning.replace(shlex.quote(folder), "STUDY").replace(folder, "STUDY")
+        for warning in warnings_of(records)[:_MOST_LIMITS]
+    ]
 
 
 @_fact
