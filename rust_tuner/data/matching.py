@@ -147,6 +147,11 @@ class _Matcher:
                     f"{named} is of the {image.side} side by its own tags, the row says "
                     f"{entry.side}"
                 )
+            if image.patient_id and normal_form(image.patient_id) != normal_form(entry.patient_id):
+                self._note(
+                    "an image that a row names has another patient by its own tags or name; if ids "
+                    "were not replaced on purpose, look at the contact sheet"
+                )
             return image
         found = f"{len(fitting)} images of this name" if fitting else "no such image"
         raise _NoMatchError(f"image {named}: {found} in the folder")

@@ -296,3 +296,17 @@ def test_ids_that_read_alike_are_said_before_prepare_refuses_them(tmp_path):
     assert pd.read_csv(made.path)["medial"].tolist() == [2, 3]
     (note,) = made.notes
     assert "'P01' reads like 'P1'" in note and "--distinct-patients" in note
+
+
+def test_a_named_image_of_another_patient_is_joined_with_a_note(truth, folder, tmp_path):
+    table = one_row_a_radiograph(truth)
+    table["File"] = [
+        f"{patient}_{visit}_{view}.png"
+        for patient, visit, view in truth[["patient_id", "visit", "view"]].itertuples(index=False)
+    ]
+    table["Subject ID"] = "study " + table["Subject ID"]
+    table.to_csv(tmp_path / "scores.csv", index=False)
+    made = make_manifest(folder, tmp_path / "scores.csv", tmp_path / "m.csv", pattern=PATTERN)
+    assert len(made.matching.pairs) == len(truth)
+    (note,) = [note for note in made.notes if "another patient" in note]
+    assert f"({len(truth)} times)" in note
