@@ -16,7 +16,7 @@ import pytest
             ["float32", "bfloat16", "bfloat16 less float32"],
         ),
         ("extraction", ["--images", "8"], ["float32", "bfloat16", "bfloat16 features differ"]),
-        ("startup", ["--repeats", "1"], ["import rust_tuner", "rust-tuner --help", "the tuner"]),
+        ("startup", ["--repeats", "1"], ["import rust_tuner", "rust-tuner --help", "predict"]),
         ("regime_1", ["--trials", "1"], ["Regime I: 2490 images, 6 folds, 20 epochs"]),
     ],
 )

@@ -36,7 +36,7 @@ def answered():
     "module",
     [
         "cli",
-        pytest.param("study", marks=pytest.mark.slow),
+        pytest.param("cli.app", marks=pytest.mark.slow),
         pytest.param("interrupts", marks=pytest.mark.slow),
     ],
 )
