@@ -67,10 +67,6 @@ class ManifestError(RustTunerError, ValueError):
         super().__init__(message)
         self.faults = tuple(faults)
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, tuple[Fault, ...]]]:
-        """Keep the faults when the error comes from another process."""
-        return type(self), (str(self), self.faults)
-
 
 class ImageError(RustTunerError, ValueError):
     """A radiograph cannot be decoded; the message names file and row."""

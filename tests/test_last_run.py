@@ -5,47 +5,17 @@ import json
 import os
 import platform
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lock_holders import other_holder
 
 from rust_tuner.errors import SearchError, TimeBudgetError
 from rust_tuner.interrupts import remembering_interrupts
 from rust_tuner.last_run import NOTE_FILE, LastRun, is_locked, process_start, read_last_run
 from rust_tuner.locks import hold_lock
-
-WORKER = """
-import sys, time
-from pathlib import Path
-from rust_tuner.interrupts import remembering_interrupts
-from rust_tuner.locks import hold_lock
-with remembering_interrupts(), hold_lock(Path(sys.argv[1]), "Regime I", noted=True):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-@contextmanager
-def worker(folder: Path) -> Iterator["subprocess.Popen[str]"]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    with process:
-        try:
-            assert process.stdout.readline() == "held\n"
-            yield process
-        finally:
-            process.kill()
 
 
 def last(folder: Path) -> LastRun:
@@ -70,7 +40,7 @@ def change_note(folder: Path, **changes: Any) -> None:
 def test_a_live_process_is_running_and_one_that_was_ended_is_not(
     tmp_path: Path, number: signal.Signals, state: str
 ) -> None:
-    with worker(tmp_path) as process:
+    with other_holder(tmp_path, "Regime I", noted=True) as process:
         run = last(tmp_path)
         assert (run.state, run.process, run.host) == ("running", process.pid, platform.node())
         assert run.purpose == "Regime I"
@@ -84,7 +54,7 @@ def test_a_live_process_is_running_and_one_that_was_ended_is_not(
 
 
 def test_a_stopped_process_is_paused(tmp_path: Path) -> None:
-    with worker(tmp_path) as process:
+    with other_holder(tmp_path, "Regime I", noted=True) as process:
         process.send_signal(signal.SIGSTOP)
         deadline = time.monotonic() + 5
         while last(tmp_path).state != "paused" and time.monotonic() < deadline:
@@ -114,7 +84,7 @@ def test_an_error_is_noted_with_its_message_and_an_end_without_one(tmp_path: Pat
 def test_a_number_that_another_process_has_now_is_not_taken_for_the_dead_one(
     tmp_path: Path,
 ) -> None:
-    with worker(tmp_path) as process:
+    with other_holder(tmp_path, "Regime I", noted=True) as process:
         process.kill()
         process.wait()
     change_note(tmp_path, process=os.getpid())

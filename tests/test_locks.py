@@ -4,43 +4,17 @@ import errno
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
 import pytest
+from lock_holders import other_holder
 
 from rust_tuner.errors import LockedError, StorageError
 from rust_tuner.files import write_text
 from rust_tuner.locks import hold_lock, take_turns
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from rust_tuner.locks import (hold_lock)
-with hold_lock(Path(sys.argv[1]), sys.argv[2]):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-@contextmanager
-def other_holder(folder: Path, purpose: str = "searching") -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(folder), purpose], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    with process:
-        try:
-            assert process.stdout.readline() == "held\n"
-            yield process
-        finally:
-            process.kill()
 
 
 def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:

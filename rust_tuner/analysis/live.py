@@ -9,6 +9,7 @@ import numpy as np
 
 from rust_tuner.analysis.verdict import MODEL_NAMES, SEARCH_NAMES
 from rust_tuner.errors import RustTunerError
+from rust_tuner.last_run import NOTE_FILE, LastRun, read_last_run
 from rust_tuner.records.baselines import BASELINES, BASELINES_FOLDER
 from rust_tuner.records.folder import CROSS_VALIDATION, FINAL
 from rust_tuner.records.looks import HOLDOUT_FILE
@@ -21,7 +22,7 @@ from rust_tuner.records.project import (
     trial_folders,
 )
 from rust_tuner.records.run import RUN_FILE
-from rust_tuner.records.running import Holder, holder_of, unfinished_curves
+from rust_tuner.records.running import unfinished_curves
 from rust_tuner.records.trials import TrialRecord
 from rust_tuner.scope import CORTEX_SCOPE
 from rust_tuner.words import METRICS, short_number, words
@@ -112,7 +113,7 @@ class LiveView:
     """What the live page shows.
 
     Attributes:
-        holder: the process that works on the study, or None.
+        working: the process that works on the study, or None.
         steps: the searches that have begun, in the order of a study.
         current: the one that was written to last, or None.
         best_score: the score of the best trial of the current one, as text; empty without.
@@ -126,7 +127,7 @@ class LiveView:
         is_evaluated: whether the hold-out set has been evaluated.
     """
 
-    holder: Holder | None
+    working: LastRun | None
     steps: tuple[LiveStep, ...]
     current: LiveStep | None
     best_score: str
@@ -153,10 +154,13 @@ def live_view(directory: Path) -> LiveView:
             steps.append(LiveStep(name, title, problem=str(error)))
     current = max(projects, key=lambda name: _written(directory / name), default=None)
     project = None if current is None else projects[current]
-    holder = holder_of(directory)
+    runs = (
+        read_last_run(folder) for folder in (directory, *(directory / name for name in projects))
+    )
+    working = next((run for run in runs if run is not None and run.is_running), None)
     best = None if project is None else project.best
     return LiveView(
-        holder=holder,
+        working=working,
         steps=tuple(steps),
         current=next((step for step in steps if step.name == current), None),
         best_score="" if project is None or best is None else _score(project, best),
@@ -168,8 +172,8 @@ def live_view(directory: Path) -> LiveView:
         view_only=None
         if project is None or best is None
         else project.run.view_only.get(f"val_{_metric_of(project, best)}"),
-        curves=None if project is None else _curves(project, is_running=holder is not None),
-        latest=() if project is None else _latest(project, is_running=holder is not None),
+        curves=None if project is None else _curves(project, is_running=working is not None),
+        latest=() if project is None else _latest(project, is_running=working is not None),
         is_evaluated=(directory / FINAL / HOLDOUT_FILE).is_file(),
     )
 
@@ -187,11 +191,12 @@ def fingerprint(directory: Path) -> int:
 
 
 def _watched(directory: Path) -> Iterator[Path]:
-    yield directory / ".lock-holder.json"
+    yield directory / NOTE_FILE
     yield directory / FINAL / HOLDOUT_FILE
     yield directory / "report" / "index.html"
     for name in _STEPS:
         folder = directory / name
+        yield folder / NOTE_FILE
         yield folder / RUN_FILE
         for trial in trial_folders(folder):
             yield trial / "trial.json"
@@ -208,18 +213,8 @@ def _step(name: str, title: str, project: Project) -> LiveStep:
         ended=len(ended),
         failed=sum(trial.status == "FAILED" for trial in ended),
         total=total,
-        seconds_left=_seconds_left(project),
+        seconds_left=project.seconds_left,
     )
-
-
-def _seconds_left(project: Project) -> float | None:
-    """From the mean of the finished folds, including those of a trial that has not ended."""
-    seconds = [fold.seconds for trial in project.trials for fold in trial.folds]
-    unfinished = [trial for trial in project.trials if not trial.has_ended]
-    ended = len(project.trials) - len(unfinished)
-    folds = (project.run.num_trials - ended) * project.run.subject.num_folds
-    folds -= sum(len(trial.folds) for trial in unfinished)
-    return float(np.mean(seconds)) * folds if seconds and folds > 0 else None
 
 
 def _written(folder: Path) -> int:

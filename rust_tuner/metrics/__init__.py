@@ -28,7 +28,6 @@ from rust_tuner.metrics.jackknife import Jackknife, patient_jackknife
 from rust_tuner.metrics.keras_auc import keras_auroc, keras_aurocs
 from rust_tuner.metrics.ranking import (
     MacroAverage,
-    ViewOnlyBaseline,
     auroc,
     average_precision,
     macro_auroc,
@@ -37,8 +36,6 @@ from rust_tuner.metrics.ranking import (
     macro_average_precision,
     micro_auroc,
     micro_average_precision,
-    view_only_baseline,
-    view_only_scores,
 )
 from rust_tuner.metrics.shuffled_variance import shuffled_variance
 from rust_tuner.metrics.uncertainty import (
@@ -49,6 +46,7 @@ from rust_tuner.metrics.uncertainty import (
     patient_bootstrap,
 )
 from rust_tuner.metrics.union_cutoff import UnionCutoff, choose_union_cutoff
+from rust_tuner.metrics.view_only import ViewOnlyBaseline, view_only_baseline, view_only_scores
 from rust_tuner.metrics.visits import VisitTotals, paired_totals
 from rust_tuner.metrics.weighted_ranking import WeightedAuroc, WeightedAveragePrecision
 

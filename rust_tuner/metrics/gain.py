@@ -14,9 +14,10 @@ from rust_tuner.errors import MetricError
 from rust_tuner.metrics.distributions import t_quantile
 from rust_tuner.metrics.fold_auroc import FoldMacroAuroc, difference
 from rust_tuner.metrics.jackknife import jackknife_variance
-from rust_tuner.metrics.ranking import checked_labels, view_only_scores
+from rust_tuner.metrics.ranking import checked_labels
 from rust_tuner.metrics.shuffled_variance import shuffled_variance
 from rust_tuner.metrics.uncertainty import TAILS, Interval
+from rust_tuner.metrics.view_only import view_only_scores
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -75,6 +75,19 @@ class Project:
         return ties(complete, subject, direction=self.run.objective.direction)
 
     @property
+    def seconds_left(self) -> float | None:
+        """How long the folds that are left would take; None where unknown, or nothing is left.
+
+        By the mean of the finished folds, including those of a trial that has not ended.
+        """
+        seconds = [fold.seconds for trial in self.trials for fold in trial.folds]
+        unfinished = [trial for trial in self.trials if not trial.has_ended]
+        ended = len(self.trials) - len(unfinished)
+        folds = (self.run.num_trials - ended) * self.run.subject.num_folds
+        folds -= sum(len(trial.folds) for trial in unfinished)
+        return sum(seconds) / len(seconds) * folds if seconds and folds > 0 else None
+
+    @property
     def best(self) -> TrialRecord | None:
         """The completed trial with the best score, the first of equals; None if there is none."""
         completed = [trial for trial in self.trials if trial.score is not None]

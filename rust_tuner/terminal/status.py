@@ -113,7 +113,7 @@ def _project_lines(name: str, project: Project) -> list[Text]:
     lines = [
         Text(
             f"{name}: {done} of {total} trials done, {len(by_status['FAILED'])} failed"
-            + _time_left(project, total, num_folds)
+            + _time_left(project)
         )
     ]
     for trial in by_status["RUNNING"]:
@@ -136,17 +136,7 @@ def _project_lines(name: str, project: Project) -> list[Text]:
     return lines
 
 
-def _time_left(project: Project, total: int, num_folds: int) -> str:
-    """Time left, from the finished folds, including those of a trial that has not ended.
-
-    Nothing where no process works in the folder: no time passes for a search that was stopped.
-    """
-    if not is_at_work(project.folder):
-        return ""
-    seconds = [fold.seconds for trial in project.trials for fold in trial.folds]
-    unfinished = [trial for trial in project.trials if not trial.has_ended]
-    ended = len(project.trials) - len(unfinished)
-    left = (total - ended) * num_folds - sum(len(trial.folds) for trial in unfinished)
-    if not seconds or left < 1:
-        return ""
-    return f", about {duration(sum(seconds) / len(seconds) * left)} left"
+def _time_left(project: Project) -> str:
+    """Nothing where no process works in the folder: no time passes for a stopped search."""
+    left = project.seconds_left if is_at_work(project.folder) else None
+    return "" if left is None else f", about {duration(left)} left"

@@ -16,7 +16,7 @@ from report_studies import (
 
 from rust_tuner.analysis.live import fingerprint, live_view
 from rust_tuner.figures.live import curves_svg, scores_svg
-from rust_tuner.records.running import holder_of, unfinished_curves
+from rust_tuner.records.running import unfinished_curves
 
 
 @pytest.fixture
@@ -94,13 +94,6 @@ def test_a_pickle_in_a_state_is_not_read(tmp_path):
     path = tmp_path / "fold_0.epoch.npz"
     path.write_bytes(buffer.getvalue())
     assert unfinished_curves(path) == {}
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"process": "x"}', '{"process": 1}'])
-def test_a_damaged_holder_is_none(content, tmp_path):
-    assert holder_of(tmp_path) is None
-    (tmp_path / ".lock-holder.json").write_text(content)
-    assert holder_of(tmp_path) is None
 
 
 def test_the_fingerprint_changes_with_each_trial_and_fold_and_not_else(study):

@@ -66,7 +66,7 @@ def live_part(directory: Path, view: LiveView) -> str:
             name=directory.resolve().name,
             view=view,
             state=_state(view),
-            is_running=view.holder is not None,
+            is_running=view.working is not None,
             curves=None if view.curves is None else Markup(curves_svg(view.curves)),
             scores=Markup(
                 scores_svg(
@@ -87,10 +87,10 @@ def live_part(directory: Path, view: LiveView) -> str:
 
 
 def _state(view: LiveView) -> str:
-    holder, step = view.holder, view.current
-    if holder is not None:
-        since = holder.since.replace("T", " ").replace("+00:00", " UTC")
-        return f"Running: {holder.purpose}, process {holder.process}, since {since}"
+    working, step = view.working, view.current
+    if working is not None:
+        since = _time(working.since.timestamp())
+        return f"Running: {working.purpose}, process {working.process}, since {since}"
     if view.is_evaluated:
         return "Finished: the final model has been evaluated"
     if step is None:

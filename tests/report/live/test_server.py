@@ -4,7 +4,6 @@ import hashlib
 import http.client
 import json
 import os
-import platform
 import shutil
 import signal
 import socket
@@ -14,6 +13,7 @@ import time
 from urllib.parse import quote, urlsplit
 
 import pytest
+from lock_holders import other_holder
 from report_studies import (
     read_json,
     study_record,
@@ -244,22 +244,21 @@ def test_too_many_pages_at_once_are_refused(server):
         stream.close()
 
 
-def test_a_running_search_is_said_with_its_process(server, study):
-    holder = {"process": os.getpid(), "host": platform.node(), "purpose": "Regime I"}
-    write_json(study / ".lock-holder.json", holder | {"since": "since 2026-11-24T12:00:00+00:00"})
-    page = ask(server)[2]
-    assert f"Running: Regime I, process {os.getpid()}, since 2026-11-24 12:00:00 UTC" in page
-    assert "left</strong>" in page
-
-
-def test_a_process_that_has_ended_does_not_count_down(server, study):
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    holder = {"process": ended.pid, "host": platform.node(), "purpose": "Regime I"}
-    write_json(study / ".lock-holder.json", holder | {"since": "since 2026-11-24T12:00:00+00:00"})
+def test_a_running_search_is_said_with_its_process_and_does_not_count_down_once_it_ended(
+    server, study
+):
+    with other_holder(study, "Regime I", noted=True) as process:
+        page = ask(server)[2]
+        assert f"Running: Regime I, process {process.pid}, since " in page
+        assert "left</strong>" in page
     page = ask(server)[2]
     assert "Running" not in page
     assert "left</strong>" not in page
+
+
+def test_a_search_without_a_study_around_it_is_running_too(server, study):
+    with other_holder(study / "regime_1", "searching hyperparameters", noted=True) as process:
+        assert f"process {process.pid}, since " in ask(server)[2]
 
 
 def test_a_running_trial_has_its_finished_folds(server, study):
