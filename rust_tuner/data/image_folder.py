@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rust_tuner.data.dicom import is_dicom, read_tags
+from rust_tuner.data.dicom import is_dicom
+from rust_tuner.data.dicom_elements import read_tags
 from rust_tuner.data.sheet_scores import read_date, read_side, read_view
 from rust_tuner.errors import ImageError, ManifestError
 

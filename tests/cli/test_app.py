@@ -1,34 +1,22 @@
-"""The command line: what it says, where it says it, and with which exit code.
-
-Long because every command's help and every kind of error stand here.
-"""
+"""The command line: what it says, where it says it, and with which exit code."""
 
 import csv
 import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from command import run
-from report_studies import write_project
 
 from rust_tuner import Protocol, Study, __version__
-from rust_tuner.analysis.against_view import standings
-from rust_tuner.analysis.study_figures import find_figure, holdout_figures
 from rust_tuner.files import read_json
 from rust_tuner.labels import encode
 from rust_tuner.locks import hold_lock
-from rust_tuner.metrics.figure import CORTEX_GROUP
 from rust_tuner.protocol import ANATOMICAL_VIEWS
-from rust_tuner.records.folder import read_study
 from rust_tuner.records.project import read_project
 
 TINY = ["--folds", "3", "--epochs", "2", "--weights", "random", "--image-size", "75"]
@@ -220,40 +208,6 @@ def test_a_preset_changes_only_what_the_presets_differ_in(tmp_path, phantom_mani
     assert "seed" not in result.stderr
 
 
-@pytest.mark.parametrize("suffix", ["json", "yaml", "yml", "csv"])
-def test_export_writes_the_best_of_regime_2(tmp_path, finished_study, suffix):
-    target = tmp_path / f"best.{suffix}"
-    result = run("export", finished_study.directory, target)
-    best = read_project(finished_study.directory / "regime_2").best
-    if suffix == "json":
-        written = json.loads(target.read_text())
-    elif suffix == "csv":
-        (row,) = csv.DictReader(target.read_text().splitlines())
-        values = {name: type(value)(row[name]) for name, value in best.values.items()}
-        written = {"hyperparameters": values, "score": float(row["score"])}
-    else:
-        written = yaml.safe_load(target.read_text())
-    assert written["hyperparameters"] == best.values
-    assert written["score"] == best.score
-    told = f"trial {best.trial}: val_auroc {best.score:.4f}, a selection score -> {target}"
-    assert told in result.stderr
-
-
-def test_export_says_what_the_view_alone_scores_and_warns_below_it(tmp_path, finished_study):
-    result = run("export", finished_study.directory, tmp_path / "best.json")
-    project = read_project(finished_study.directory / "regime_2")
-    for item in standings(project):
-        known = project.run.view_only[f"val_{item.metric}"]
-        assert f"val_{item.metric} of the view alone {known:.4f}" in result.stderr
-        assert (f"WARNING: {item.doubt}" in result.stderr) == bool(item.doubt)
-
-
-def test_export_of_a_search_without_views_says_nothing_about_them(tmp_path):
-    write_project(tmp_path / "mine", [{"units": 3}], view_only={}, metrics=("auroc",))
-    result = run("export", tmp_path / "mine", tmp_path / "best.json")
-    assert "view" not in result.stderr
-
-
 def test_predict_prints_its_table_also_with_a_file(tmp_path, monkeypatch):
     from rust_tuner.steps import predict as inference
 
@@ -281,15 +235,6 @@ def test_predict_prints_its_table_also_with_a_file(tmp_path, monkeypatch):
     table = pd.read_csv(tmp_path / "scores.csv")
     assert table["rust_total"].tolist() == [10, 10]
     assert table.columns[-1] == "total_missing"
-
-
-def test_export_takes_regime_1_where_that_is_all_and_a_project_folder(tmp_path, finished_copy):
-    run("export", finished_copy.directory / "regime_1", tmp_path / "project.json")
-    shutil.rmtree(finished_copy.directory / "regime_2")
-    run("export", finished_copy.directory, tmp_path / "study.json")
-    best = read_project(finished_copy.directory / "regime_1").best
-    for name in ("project", "study"):
-        assert read_json(tmp_path / f"{name}.json")["hyperparameters"] == best.values
 
 
 def test_status_of_a_finished_study(finished_study):
@@ -392,12 +337,6 @@ def test_an_error_is_a_line_on_stderr_and_code_1(
     assert result.stdout == ""
 
 
-def test_export_to_another_suffix_is_refused(tmp_path, finished_study):
-    result = run("export", finished_study.directory, tmp_path / "best.txt", code=1)
-    assert "error: best.txt: expected a file that ends in .json, .yaml" in result.stderr
-    assert not (tmp_path / "best.txt").exists()
-
-
 def test_a_faulty_manifest_is_told_by_row(tmp_path, phantom_manifest):
     lines = phantom_manifest.read_text().splitlines()
     cells = lines[4].split(",")
@@ -440,88 +379,3 @@ def test_a_usage_error_is_code_2_and_touches_nothing(tmp_path, monkeypatch, argu
     assert "Usage: " in result.stderr
     assert result.stdout == ""
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("begun", [False, True])
-def test_demo_continues_calmly_with_its_own_weights_where_none_can_be_had(
-    tmp_path, monkeypatch, capsys, begun
-):
-    """Up to the first search; that it finishes is the slow test below."""
-    import keras
-
-    def no_network(*_, **__):
-        print("Downloading data from https://example.org/weights")
-        raise Exception("URL fetch failure on https://example.org: None -- [Errno -2] no network")
-
-    def no_search(self):
-        raise KeyboardInterrupt
-
-    def no_phantoms(directory, **_):
-        return tmp_path / "manifest.csv"
-
-    folder = tmp_path / "demo"
-    if begun:
-        (folder / "study").mkdir(parents=True)
-        hashes = ("radiographs_sha256", "images_sha256", "development_sha256")
-        written = dict.fromkeys(hashes, "ab" * 32) | {"radiographs": 0, "patients": 0}
-        written |= {"weights": None}
-        protocol = Protocol.study(weights="random").to_json()
-        written |= {"format": 1, "manifest": "../../manifest.csv", "protocol": protocol}
-        (folder / "study" / "study.json").write_text(json.dumps(written))
-    monkeypatch.delenv("RUST_TUNER_WEIGHTS", raising=False)
-    monkeypatch.setattr(keras.utils, "get_file", no_network)
-    monkeypatch.setattr(Study, "regime_1", no_search)
-    monkeypatch.setattr("rust_tuner.data.phantoms.write_phantoms", no_phantoms)
-    result = run("demo", folder, code=130)
-    note = "started without pretrained weights" if begun else "small backbone that was trained"
-    assert note in result.stderr
-    assert "error" not in result.output.lower()
-    assert "Downloading" not in result.output
-    assert ("could not be downloaded: no network." in result.stderr) is not begun
-
-
-def test_demo_does_not_replace_weights_that_the_user_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("RUST_TUNER_WEIGHTS", str(tmp_path / "none.h5"))
-    result = run("demo", tmp_path / "demo", code=1)
-    assert "error: RUST_TUNER_WEIGHTS=" in result.stderr
-    assert not (tmp_path / "demo").exists()
-
-
-@pytest.mark.slow
-def test_demo_without_weights_or_network_finishes_far_above_chance(tmp_path):
-    environment = {k: v for k, v in os.environ.items() if k not in ("RUST_TUNER_WEIGHTS",)}
-    home = tmp_path / "home"
-    home.mkdir()
-    places = {name: str(home) for name in ("HOME", "KERAS_HOME")}
-    places["RUST_TUNER_CACHE"] = str(home / "cache")
-    # An address that refuses at once, so that the test does not depend on there being no network.
-    places |= dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("rust-tuner")), "demo"],
-        cwd=tmp_path,
-        env=environment | places,
-        capture_output=True,
-        text=True,
-        timeout=360,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "uses a small backbone that was trained on synthetic radiographs" in done.stderr
-    assert "say nothing about radiographs of patients" in done.stderr
-    assert "error" not in (done.stdout + done.stderr).lower()
-    assert "Downloading data" not in done.stdout + done.stderr
-    assert "Regime I: best 5 of 6 trials" in done.stdout
-    assert "Regime II: best 4 of 4 trials" in done.stdout
-    best = read_json(tmp_path / "rust-tuner-demo" / "best_hyperparameters.json")
-    assert best["weights"]["asked"] == "phantoms"
-    study = tmp_path / "rust-tuner-demo" / "study"
-    assert (study / "report" / "index.html").is_file()
-    # Far above chance, as the demonstration is meant to show.
-    figures = holdout_figures(read_study(study))
-    assert find_figure(figures, "auroc", CORTEX_GROUP)["value"] >= 0.7
-    assert np.isfinite(best["score"])
-    assert set(best["hyperparameters"]) == {
-        "batch_size",
-        "dropout_rate",
-        "learning_rate",
-        "epsilon",
-    }
