@@ -1,5 +1,6 @@
 """The table of predicted scores: readable names, and notes that name images."""
 
+import dataclasses
 import io
 import re
 
@@ -74,6 +75,14 @@ def test_unlike_images_are_named_with_the_rate_of_false_alarms():
     assert "! WARNING: 1 image is unlike the development set" in text
     assert "noise.png (4.2)" in text
     assert "1 of the 49 development radiographs" in text
+    assert "up to a third" not in text
+
+
+def test_few_patients_to_compare_with_make_the_mark_doubtful():
+    table = predicted(["a.png", "noise.png"], ["ap", "ap"], distances=[0.5, 4.25])
+    few = dataclasses.replace(novelty(), patients=19)
+    text = " ".join(shown(predictions_table(table, few)).split())
+    assert "With only 19 patients to compare with, up to a third of ordinary images" in text
 
 
 def test_a_model_without_the_record_says_that_it_cannot_be_checked():
