@@ -310,3 +310,18 @@ def test_a_named_image_of_another_patient_is_joined_with_a_note(truth, folder, t
     assert len(made.matching.pairs) == len(truth)
     (note,) = [note for note in made.notes if "another patient" in note]
     assert f"({len(truth)} times)" in note
+
+
+def test_a_named_image_of_the_other_view_is_refused(truth, folder, tmp_path):
+    table = one_row_a_radiograph(truth)
+    table["File"] = [
+        f"{patient}_{visit}_{view}.png"
+        for patient, visit, view in truth[["patient_id", "visit", "view"]].itertuples(index=False)
+    ]
+    first = truth.iloc[0]
+    other = {"ap": "lateral", "lateral": "ap"}[first["view"]]
+    table.loc[0, "File"] = f"{first['patient_id']}_{first['visit']}_{other}.png"
+    table.drop(index=1).to_csv(tmp_path / "scores.csv", index=False)
+    made = make_manifest(folder, tmp_path / "scores.csv", tmp_path / "m.csv", pattern=PATTERN)
+    (row,) = made.matching.scores
+    assert f"is a {other} view by its own tags, the row says {first['view']}" in row.reason
