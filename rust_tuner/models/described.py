@@ -63,10 +63,13 @@ def describe_model(model: keras.Model) -> Description:
     """A built and compiled model as JSON values, without the names of its layers."""
     names = _normal_names(model)
     compiled = _compile_arguments(model)
+    config = _config(model)
+    # One layer that has no configuration leaves its whole model without one.
+    is_listed = _lists_layers(model) and "layers" in config
     described = {
         "class": type(model).__qualname__,
-        "model": _config(model),
-        "layers": {} if _lists_layers(model) else _each_layer(model),
+        "model": config,
+        "layers": {} if is_listed else _each_layer(model),
         "compile": {name: _unnamed(_plain(value)) for name, value in compiled.items()},
         "weights": {
             variable.path: f"{'x'.join(map(str, variable.shape))} {variable.dtype}"
@@ -124,9 +127,9 @@ def _config(part: Any) -> dict[str, Any]:
             # Keras warns that lambdas cannot be loaded again, which nobody does here.
             warnings.simplefilter("ignore")
             config = part.get_config()
-    except Exception:
+    except Exception as error:
         # Own classes raise what they like here. Their attributes and their code follow.
-        config = {}
+        config = {"get_config": type(error).__name__}
     values: dict[str, Any] = {
         name: value for name, value in own_values(part).items() if name not in _FLAGS
     }

@@ -147,3 +147,27 @@ def test_a_built_model_stays_as_it_is():
     ensure_built(model, np.zeros((2, 4), np.float32))
     for was, now in zip(before, model.weights, strict=True):
         np.testing.assert_array_equal(was, now.numpy())
+
+
+class Silent(keras.layers.Layer):
+    """A layer that does not say what it is."""
+
+    def __init__(self, factor, fault=NotImplementedError):
+        super().__init__()
+        self.factor, self.fault = factor, fault
+
+    def get_config(self):
+        raise self.fault("not written")
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+def test_a_layer_without_a_configuration_is_known_by_its_attributes_and_by_lacking_one():
+    one, same, other = (describe_model(dense(extra=(Silent(k),))) for k in (2.0, 2.0, 3.0))
+    assert differences(one, same) == []
+    assert [row[1:] for row in differences(one, other)] == [("2.0", "3.0")]
+    assert "NotImplementedError" in json.dumps(one)
+    # The layers beside it are described all the same.
+    changed = describe_model(dense(rate=0.9, extra=(Silent(2.0),)))
+    assert [row[1:] for row in differences(one, changed)] == [("0.1", "0.9")]
