@@ -44,6 +44,9 @@ _TIMED_ROWS, _TIMED_BATCH = 768, 512
 _TIMED_FILES = 6
 # Tracing the training of a model takes this many times as long as building it.
 _TRACING = 6.0
+# Differences of times are noise on a busy machine: an epoch takes at least this part of the trial
+# that was timed for it, and its rows at least this part of the epoch.
+_LEAST_EPOCH, _LEAST_ROWS = 0.125, 0.05
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,7 @@ class _Backbone:
         extractor = feature_extractor(self._model)
         first = _seconds(clock, lambda: extractor.predict_on_batch(picture))
         again = min(_seconds(clock, lambda: extractor.predict_on_batch(picture)) for _ in range(2))
-        self.start = self._build + first - again
+        self.start = self._build + max(first - again, 0.0)
         self.view = again / variants
 
     def trained(self) -> ModelSpeed:
@@ -312,11 +315,11 @@ def _head(protocol: Protocol, rows: int, clock: Callable[[], float]) -> HeadSpee
         trainer.release()
     in_fold = len(folds[0][0])
     steps = [math.ceil(in_fold / size) for size in (large, small)]
-    epoch = max((long - short) / more, 0.0)
+    epoch = max((long - short) / more, _LEAST_EPOCH * long / (1 + more))
     overhead = max(short - epoch, 0.0)
     slow_epoch = max((other - overhead) / more, epoch)
     step = (slow_epoch - epoch) / (steps[1] - steps[0]) if steps[1] > steps[0] else 0.0
-    step = min(step, epoch / steps[0])
+    step = min(step, (1 - _LEAST_ROWS) * epoch / steps[0])
     return HeadSpeed(
         trace=max(first - short, 0.0),
         overhead=overhead / num_folds,
