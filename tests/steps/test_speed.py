@@ -28,6 +28,7 @@ def test_a_few_steps_give_every_rate(phantom_manifest, tiny_protocol):
     assert min(speed.head.step, speed.head.overhead) >= 0
 
 
+@pytest.mark.slow
 def test_times_that_differ_by_noise_alone_give_rates_all_the_same(phantom_manifest, tiny_protocol):
     # Every measurement takes the same time, so every difference of two of them is nothing.
     ticks = itertools.count()
