@@ -22,7 +22,8 @@ from rust_tuner.records.nested import NestedManifest
 from rust_tuner.records.project import TRIAL_ID_WIDTH, trial_folders
 from rust_tuner.records.run import RUN_FILE, RunManifest, run_if_whole
 from rust_tuner.records.trials import read_trial_state
-from rust_tuner.search.oracles import ResumableOracle, Values, plain
+from rust_tuner.search.oracles import ResumableOracle
+from rust_tuner.search.points import Values, plain
 from rust_tuner.search.steps import has_float_steps, stepped_values
 
 Manifest = TypeVar("Manifest", RunManifest, NestedManifest)

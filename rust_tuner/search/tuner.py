@@ -64,8 +64,9 @@ from rust_tuner.search.failures import (
 )
 from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.manifest import describe_run
-from rust_tuner.search.oracles import ResumableOracle, Values, plain
+from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.own_tuner import HOOKS, FoldHooks, metrics_of, refuse_workers
+from rust_tuner.search.points import Values, plain
 from rust_tuner.search.reserved_names import (
     batch_size_of,
     epochs_name,
