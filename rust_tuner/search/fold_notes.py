@@ -94,6 +94,8 @@ def _row_digests(inputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.uint64]:
         for array in arrays:
             value = array[row]
             is_number = array.dtype.kind in "biufcmM"
-            digest.update(value.tobytes() if is_number else repr(np.asarray(value).tolist()).encode())
+            digest.update(
+                value.tobytes() if is_number else repr(np.asarray(value).tolist()).encode()
+            )
         digests[row] = int.from_bytes(digest.digest(), "little")
     return digests

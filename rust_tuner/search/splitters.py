@@ -33,6 +33,7 @@ from rust_tuner.seeds import seed_word
 
 # More rows are divided by combinations of labels, which is quicker than exchanging rows.
 _MOST_EXCHANGED = 20_000
+_MOST_CLASSES = 1_000
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -85,7 +86,7 @@ def split_rows(
         is_older = begun is not None and begun.subject.stratified is None
         made, stratified = _from_number(int(cv), targets, owners, seed, is_older=is_older)
         pairs = checked_folds(made, num_rows)
-    elif hasattr(cv, "split") and not isinstance(cv, Folds):
+    elif hasattr(cv, "split") and not isinstance(cv, Folds | str | bytes):
         random_key = _random_key(cv, targets, owners)
         recorded = None
         if random_key is not None and folder is not None:
@@ -144,7 +145,8 @@ def _from_number(
             splitter = KFold(num_folds, shuffle=True, random_state=word)
             return splitter.split(targets), None
     quantities, stratified = np.zeros((len(targets), 0), np.float32), None
-    if classes is not None and not (labels is not None and owners is not None):
+    # A column for each of very many classes, such as names, would fill the memory.
+    if classes is not None and labels is None and classes.max() < _MOST_CLASSES:
         quantities, stratified = np.eye(classes.max() + 1, dtype=np.float32)[classes], "classes"
     elif labels is not None:
         quantities, stratified = labels, None if owners is not None else "labels"
@@ -169,8 +171,9 @@ def _from_splitter(
     """What a splitter gives, and notes about what it was given or warned of."""
     notes = []
     given = targets
-    if _is_sklearn(cv) and "Stratified" in type(cv).__name__ and _needs_strata(targets):
-        given, kind = strata_of(targets, int(cv.get_n_splits(targets, None, owners)))
+    if _is_sklearn(cv) and "Stratified" in type(cv).__name__:
+        num_folds = int(cv.get_n_splits(targets, None, owners))
+        given, kind = _strata(targets, num_folds)
         if kind != "classes":
             what = f"{given.max() + 1} {kind if kind == 'bins' else 'combinations of labels'}"
             notes.append(f"note: {type(cv).__name__} stratifies the targets by {what}")
@@ -224,12 +227,13 @@ def _rows(fold: int, side: Any, num_rows: int) -> IntArray:
     return rows.astype(np.int64)
 
 
-def _needs_strata(targets: npt.NDArray[Any]) -> bool:
-    """Whether scikit-learn cannot stratify by the targets as they are."""
-    if targets.ndim == 1 or targets.shape[1:] == (1,):
-        # Whole numbers as floats are classes to scikit-learn, however many there are.
-        return targets.dtype.kind == "f" and classes_of(targets, 2) is None
-    return True
+def _strata(targets: npt.NDArray[Any], num_folds: int) -> tuple[npt.NDArray[Any], str]:
+    """What scikit-learn can stratify by, and what it is; see `strata_of`."""
+    is_column = targets.ndim == 1 or targets.shape[1:] == (1,)
+    # Whole numbers as floats are classes to scikit-learn, however many there are.
+    if is_column and targets.dtype.kind != "f":
+        return targets, "classes"
+    return strata_of(targets, num_folds)
 
 
 def _is_sklearn(cv: Any) -> bool:
@@ -246,9 +250,7 @@ def _random_key(
     return _key_of(cv, targets, owners)
 
 
-def _key_of(
-    cv: Any, targets: npt.NDArray[Any], owners: npt.NDArray[Any] | None
-) -> dict[str, Any]:
+def _key_of(cv: Any, targets: npt.NDArray[Any], owners: npt.NDArray[Any] | None) -> dict[str, Any]:
     choices = {name: value for name, value in vars(cv).items() if name != "random_state"}
     return {
         "splitter": f"{type(cv).__qualname__} {_ADDRESS.sub('', repr(sorted(choices.items())))}",

@@ -4,6 +4,8 @@ scikit-learn's stratified splitters take one class for each row. Here targets ke
 loss needs, such as one-hot rows, and this module reads the classes from them.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +15,7 @@ IntArray = npt.NDArray[np.int64]
 _MOST_BINS = 10
 
 
-def classes_of(targets: npt.NDArray[np.generic], num_folds: int) -> IntArray | None:
+def classes_of(targets: npt.NDArray[Any], num_folds: int) -> IntArray | None:
     """The class of each row, where the targets are classes.
 
     Classes are text, Booleans, one-hot rows, or whole numbers of which each stands, on average, in
@@ -36,7 +38,7 @@ def classes_of(targets: npt.NDArray[np.generic], num_folds: int) -> IntArray | N
         targets = targets[:, 0]
     if targets.ndim == 1 and targets.dtype.kind in "OUSb":
         return _numbered(targets.astype(str))
-    if targets.dtype.kind not in "iuf" or not np.isfinite(targets).all():
+    if targets.dtype.kind not in "biuf" or not np.isfinite(targets).all():
         return None
     if targets.ndim == 1:
         if (targets != np.round(targets)).any():
@@ -48,12 +50,12 @@ def classes_of(targets: npt.NDArray[np.generic], num_folds: int) -> IntArray | N
     return None
 
 
-def labels_of(targets: npt.NDArray[np.generic]) -> npt.NDArray[np.float32] | None:
+def labels_of(targets: npt.NDArray[Any]) -> npt.NDArray[np.float32] | None:
     """Zeros and ones (n, labels) of which a row may have several; None for other targets."""
     return targets.astype(np.float32) if _are_labels(targets) else None
 
 
-def strata_of(targets: npt.NDArray[np.generic], num_folds: int) -> tuple[IntArray, str]:
+def strata_of(targets: npt.NDArray[Any], num_folds: int) -> tuple[IntArray, str]:
     """One class for each row, for a splitter that stratifies, whatever the targets are.
 
     Args:
@@ -78,7 +80,7 @@ def strata_of(targets: npt.NDArray[np.generic], num_folds: int) -> tuple[IntArra
     return np.searchsorted(ends, values, side="right").astype(np.int64), "bins"
 
 
-def _are_labels(targets: npt.NDArray[np.generic]) -> bool:
+def _are_labels(targets: npt.NDArray[Any]) -> bool:
     return (
         targets.ndim == 2
         and targets.shape[1] > 1
@@ -96,5 +98,6 @@ def _combinations(labels: npt.NDArray[np.float32], num_folds: int) -> IntArray:
     return _numbered(np.where(is_rare, by_label, combination.ravel()))
 
 
-def _numbered(values: npt.NDArray[np.generic]) -> IntArray:
-    return np.unique(values, return_inverse=True)[1].ravel().astype(np.int64)
+def _numbered(values: npt.NDArray[Any]) -> IntArray:
+    numbers: IntArray = np.unique(values, return_inverse=True)[1].ravel().astype(np.int64)
+    return numbers
