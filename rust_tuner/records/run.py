@@ -110,6 +110,8 @@ class RunManifest(Record):
             where `epochs` does, and in records of earlier versions.
         run_trial: SHA-256 of the code of a tuner that overrides `run_trial`; its trials may have no
             fold records. None where it does not.
+        stop_hopeless: when a trial was stopped as hopeless, see `search.hopeless.StopRule`; None
+            where none was.
         code_version: the user's own name for what the model's code does; None where not given.
     """
 
@@ -136,6 +138,7 @@ class RunManifest(Record):
     epochs_hyperparameter: str | None = None
     run_trial: str | None = None
     code_version: str | int | None = None
+    stop_hopeless: Json | None = None
 
     @property
     def lower_is_better(self) -> bool:

@@ -40,6 +40,7 @@ from rust_tuner.search.code_changes import users_model
 from rust_tuner.search.cross_validation import chosen_epoch
 from rust_tuner.search.declaring import declare_by_building
 from rust_tuner.search.groups import by_row_note
+from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.manifest import describe_run
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
@@ -171,6 +172,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         *,
         batch_size: int = _DEFAULT_BATCH_SIZE,
         cache: str | Path | None = None,
+        stop_hopeless: bool | StopRule = False,
         about: Mapping[str, object] | None = None,
     ) -> None:
         """Run trials until the oracle has no more, or resume a search that was interrupted.
@@ -184,6 +186,10 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             epochs: epochs of each fold.
             batch_size: for hypermodels without a hyperparameter of that name.
             cache: folder of the feature cache, the default one where None; only with radiographs.
+            stop_hopeless: whether to stop a trial that is significantly worse than the best one so
+                far, from the sixth epoch on and at two epochs in a row; or another `StopRule`. Only
+                trials whose folds are trained together are stopped. Such a trial is `PRUNED`: it
+                has no score, and its epochs are kept.
             about: further JSON values for the run manifest, such as a protocol.
 
         Raises:
@@ -217,7 +223,13 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if groups is not None:
             given["groups"] = groups
         self._arguments = ((x,) if y is None else (x, y)), given
-        self.search_subject(subject, epochs=epochs, batch_size=batch_size, about=about)
+        self.search_subject(
+            subject,
+            epochs=epochs,
+            batch_size=batch_size,
+            stop_hopeless=stop_hopeless,
+            about=about,
+        )
 
     def _subject_of(self, development: Development, cache: str | Path | None) -> Subject:
         """Radiographs as the hypermodel takes them: frozen features once, or images."""
@@ -238,6 +250,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         *,
         epochs: int = _DEFAULT_EPOCHS,
         batch_size: int = _DEFAULT_BATCH_SIZE,
+        stop_hopeless: bool | StopRule = False,
         about: Mapping[str, object] | None = None,
     ) -> None:
         """Search on a subject that was made before; see `search`."""
@@ -251,6 +264,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if note is not None:
             self.progress.say(note)
         folder = self.project_folder
+        stop_rule = self._stop_rule(stop_hopeless)
         with hold_lock(folder, "searching hyperparameters", noted=True):
             space = self.oracle.get_space
             model = users_model(
@@ -265,7 +279,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 score_epoch=self.score_epoch,
                 epochs=epochs,
                 batch_size=batch_size,
-                about=self._own_choices() | dict(about or {}),
+                about=self._own_choices(stop_rule) | dict(about or {}),
             )
             run = with_begun_kernels(folder / RUN_FILE, run, say=self.progress.say)
             may_change = model is not None and model.may_change
@@ -284,6 +298,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     hooks=tuple(name for name in HOOKS if self._overrides(name)),
                     arguments=arguments,
                     options=options,
+                    stop_rule=stop_rule,
                 )
                 for note in [] if model is None else model.refuse_changes(self._run.store_of):
                     self.progress.say(note)
@@ -423,9 +438,22 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         ours = getattr(CrossValidationTuner, method)
         return getattr(type(self), method) is not ours
 
-    def _own_choices(self) -> dict[str, object]:
+    def _stop_rule(self, stop_hopeless: bool | StopRule) -> StopRule | None:
+        """The rule of the search; None where no trial is stopped."""
+        if not stop_hopeless:
+            return None
+        if self._overrides("run_trial"):
+            raise SearchError(
+                f"stop_hopeless with {type(self).__name__}.run_trial, which scores trials by "
+                "itself; only trials that this package scores can be compared"
+            )
+        return stop_hopeless if isinstance(stop_hopeless, StopRule) else StopRule()
+
+    def _own_choices(self, stop_rule: StopRule | None) -> dict[str, object]:
         """What the manifest records only where a search has it; older searches keep their key."""
         own: dict[str, object] = {}
+        if stop_rule is not None:
+            own["stop_hopeless"] = stop_rule.to_json()
         if self.code_version is not None:
             own["code_version"] = self.code_version
         begun = run_if_whole(self.project_folder)
