@@ -295,5 +295,5 @@ def _search(
         progress=progress,
     )
     recorded = {"protocol": recorded_protocol(protocol)} | dict(about or {})
-    tuner.search(development, epochs=protocol.epochs, cache=cache, about=recorded)
+    tuner.search(development, epochs=protocol.epochs, verbose=0, cache=cache, about=recorded)
     return tuner

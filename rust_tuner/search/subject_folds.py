@@ -70,7 +70,7 @@ def array_folds(
 def checked_pairs(
     cv: Any,
     inputs: npt.NDArray[Any],
-    targets: npt.NDArray[Any],
+    targets: npt.NDArray[Any] | None,
     owners: npt.NDArray[Any] | None,
 ) -> FoldList:
     """The folds as pairs of rows, whatever form they were given in."""
