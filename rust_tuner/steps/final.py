@@ -87,7 +87,7 @@ def cross_validate_final(
     """
     import keras_tuner
 
-    from rust_tuner.search.oracles import GridSearchOracle
+    from rust_tuner.search.grid_search import GridSearchOracle
     from rust_tuner.search.regimes import recorded_protocol
     from rust_tuner.search.tuner import CrossValidationTuner
 

@@ -16,8 +16,9 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle
 from rust_tuner.errors import ResumeError, SearchError
+from rust_tuner.models.fold_batches import EpochFeed
 from rust_tuner.progress import Silent
-from rust_tuner.records.folds import EpochCheckpoint
+from rust_tuner.records.folds import EpochCheckpoint, FoldStore
 from rust_tuner.search.fit_options import UnknownArgumentError
 
 SPLITTER = StratifiedKFold(3, shuffle=True, random_state=0)
@@ -252,40 +253,33 @@ def test_a_fold_that_is_cut_short_ends_with_its_callbacks_as_if_untouched(
     monkeypatch.setattr(EpochCheckpoint, "seconds_between", 0.0)
     whole = searched(tmp_path / "whole", momentum, x, y, **options)
     assert whole.project.trials[0].folds[0].epochs_trained < 12
+    lay_out = EpochFeed.lay_out
+    saved = {True: FoldStore.save, False: EpochCheckpoint.save}[own]
     for strike in (1, 4):
-        trained = []
+        epochs, saves = [], []
 
-        class Striking(Silent):
-            pass
-
-        save = EpochCheckpoint.save
-        saved = []
-
-        def killing_save(self, state, save=save, saved=saved, strike=strike):
-            save(self, state)
-            saved.append(1)
-            if len(saved) == strike:
+        def killing_save(self, state, saves=saves, strike=strike):
+            saves.append(state)
+            if own:
+                # The fold is trained, but its record is lost.
+                raise Killed
+            saved(self, state)
+            if len(saves) == strike:
                 raise Killed
 
-        begun = keras.Model.fit
-
-        def noting_fit(self, *args, begun=begun, trained=trained, **kwargs):
-            trained.append(kwargs["initial_epoch"])
-            return begun(self, *args, **kwargs)
+        def noting(self, epoch, epochs=epochs):
+            epochs.append(epoch)
+            return lay_out(self, epoch)
 
         folder = tmp_path / str(strike)
-        if not own:
-            with monkeypatch.context() as patch, pytest.raises(Killed):
-                patch.setattr(EpochCheckpoint, "save", killing_save)
-                searched(folder, momentum, x, y, **options)
-        else:
-            with monkeypatch.context() as patch, pytest.raises(Killed):
-                patch.setattr(Counting, "on_train_end", lambda *args: (_ for _ in ()).throw(Killed))
-                searched(folder, momentum, x, y, **options)
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(FoldStore if own else EpochCheckpoint, "save", killing_save)
+            searched(folder, momentum, x, y, **options)
         with monkeypatch.context() as patch:
-            patch.setattr(keras.Sequential, "fit", noting_fit)
+            patch.setattr(EpochFeed, "lay_out", noting)
             again = searched(folder, momentum, x, y, **options)
-        assert trained[0] == (0 if own else strike)
+        # The first is that of a new feed.
+        assert epochs[1] == (0 if own else strike)
         assert again.history().equals(whole.history())
         assert again.out_of_fold().tobytes() == whole.out_of_fold().tobytes()
 
