@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from rust_tuner.search.cross_validation import calculate_mean_metrics as calculate_mean_metrics
     from rust_tuner.search.cross_validation import cross_validate as cross_validate
     from rust_tuner.search.grid_search import GridSearchOracle as GridSearchOracle
+    from rust_tuner.search.objectives import OutOfFoldScore as OutOfFoldScore
     from rust_tuner.search.random_search import RandomSearchOracle as RandomSearchOracle
     from rust_tuner.search.regimes import regime_1 as regime_1
     from rust_tuner.search.regimes import regime_2 as regime_2
@@ -69,6 +70,7 @@ _HOMES = {
     "TransferLearningHyperModel": "rust_tuner.models.hypermodels",
     "cross_validate": "rust_tuner.search.cross_validation",
     "calculate_mean_metrics": "rust_tuner.search.cross_validation",
+    "OutOfFoldScore": "rust_tuner.search.objectives",
     "RandomSearchOracle": "rust_tuner.search.random_search",
     "GridSearchOracle": "rust_tuner.search.grid_search",
     "CrossValidationTuner": "rust_tuner.search.tuner",

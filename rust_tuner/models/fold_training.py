@@ -30,6 +30,7 @@ from rust_tuner.models.fold_batches import (
     ValidationSide,
 )
 from rust_tuner.models.fold_callbacks import keeps_state, restore_state, state_of
+from rust_tuner.models.metric_elements import by_element
 from rust_tuner.seeds import derive_seed, seed_word
 
 
@@ -318,7 +319,7 @@ class _Recorder(_Laying):
         """Give the epochs that `fit` left out the figures of the model as it is now."""
         own: Mapping[str, float] = {}
         if self._evaluates:
-            own = self.model.evaluate(self._held.dataset, verbose=0, return_dict=True)
+            own = by_element(self.model.evaluate(self._held.dataset, verbose=0, return_dict=True))
         answers = self._held.answers()
         figures = self._validated(answers, own, f"{self._feed.place}, after its last epoch")
         for _ in range(epochs - len(self._past.predictions)):
@@ -388,11 +389,13 @@ class _AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
 
 def _scalars(logs: Mapping[str, Any], *, validation: bool) -> dict[str, float]:
     """The model's own metrics of one side, without the `val_` of the other."""
-    return {
-        name.removeprefix("val_"): float(value)
-        for name, value in logs.items()
-        if name.startswith("val_") == validation
-    }
+    return by_element(
+        {
+            name.removeprefix("val_"): value
+            for name, value in logs.items()
+            if name.startswith("val_") == validation
+        }
+    )
 
 
 def _shows_its_state(model: keras.Model) -> bool:

@@ -51,6 +51,7 @@ from rust_tuner.search.fit_options import (
 from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.manifest import describe_run
+from rust_tuner.search.objectives import RankedObjectives, require_validation, with_scores
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
@@ -137,11 +138,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 f"oracle of type {type(oracle).__name__} cannot be resumed; use "
                 "rust_tuner.RandomSearchOracle or rust_tuner.GridSearchOracle"
             )
-        if not str(oracle.objective.name).startswith("val_"):
-            raise SearchError(
-                f"objective {oracle.objective.name!r}; expected a validation metric, such as "
-                "val_auroc or val_loss"
-            )
+        require_validation(oracle.objective)
         refuse_workers()
         begun = None if overwrite else run_if_whole(_folder_of(directory, project_name))
         self.seed = _drawn_once(seed, None if begun is None else begun.seed)
@@ -303,6 +300,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Search on a subject that was made before; see `search`."""
         if epochs < 1 or batch_size < 1:
             raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both must be at least 1")
+        subject = with_scores(subject, self.oracle.objective)
         for told in () if subject.split is None else subject.split.notes:
             self.progress.say(told)
         # An epoch that this search does not have is refused before the first trial.
@@ -493,6 +491,10 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise SearchError(
                 f"stop_hopeless with {type(self).__name__}.run_trial, which scores trials by "
                 "itself; only trials that this package scores can be compared"
+            )
+        if isinstance(self.oracle.objective, RankedObjectives):
+            raise SearchError(
+                "stop_hopeless with several objectives, whose ranks need all trials; give one"
             )
         return stop_hopeless if isinstance(stop_hopeless, StopRule) else StopRule()
 
