@@ -54,6 +54,8 @@ class Subject(Record):
         num_folds: how many there are.
         units: None in records of earlier versions.
         weights: of the backbone; None where there is none.
+        stratified: `classes` or `labels` where a number of folds was divided by them; None where
+            not, and in records of earlier versions.
         num_replicas: devices that shared each batch; None where it was one.
         description: of a user's model at the default values, see `built_models`; None for our own
             models, and in records of earlier versions.
@@ -64,6 +66,7 @@ class Subject(Record):
     rows: str | None = None
     folds: str | None = None
     num_folds: NumFolds
+    stratified: str | None = None
     units: Units | None = None
     weights: Weights | None = None
     num_replicas: int | None = None

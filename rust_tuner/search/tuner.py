@@ -32,6 +32,7 @@ from rust_tuner.records.project import (
     read_out_of_fold_repeats,
     read_project,
 )
+from rust_tuner.records.random_folds import write_random_folds
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.trial_tables import history_table, results_table
@@ -214,6 +215,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self.cv,
                 seed=self.seed,
                 objective=self.oracle.objective.name,
+                folder=self.project_folder,
             )
             if groups is None and (note := by_row_note(self.cv, len(subject.data.targets))):
                 self.progress.say(note)
@@ -254,6 +256,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Search on a subject that was made before; see `search`."""
         if epochs < 1 or batch_size < 1:
             raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both must be at least 1")
+        for told in () if subject.split is None else subject.split.notes:
+            self.progress.say(told)
         # An epoch that this search does not have is refused before the first trial.
         chosen_epoch([0.0] * epochs, self.score_epoch)
         note = choose_steps(self.project_folder, self.oracle)
@@ -303,6 +307,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 )
                 for note in recover_trials(folder, self.oracle, complete):
                     self.progress.say(note)
+                if subject.split is not None and subject.split.random_key is not None:
+                    write_random_folds(folder, subject.split.random_key, subject.folds)
             if model is not None:
                 model.keep_defaults()
             name = epochs_name(self.oracle.get_space().values)
