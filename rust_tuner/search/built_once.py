@@ -96,8 +96,11 @@ def _metric_names(
     try:
         # Without tracing, which would take longer than the rest.
         model.run_eagerly, model.jit_compile = True, False
-        inputs, targets = subject.data.unflipped(rows), subject.data.targets[rows]
-        own = tuple(model.test_on_batch(inputs, targets, return_dict=True))
+        data = subject.data
+        inputs = data.unflipped(rows)
+        own = tuple(
+            model.test_on_batch(*data.batch(inputs, rows, data.sample_weight), return_dict=True)
+        )
         answers: Any = np.asarray(model(inputs, training=False))
         zeros = np.zeros((len(validation), *answers.shape[1:]), np.float32)
         ours = subject.data.metrics([zeros], [validation], ["the metrics of fold 0"])[0]
