@@ -55,6 +55,7 @@ class Subject(Record):
         units: None in records of earlier versions.
         weights: of the backbone; None where there is none.
         num_replicas: devices that shared each batch; None where it was one.
+        classes: output -> the names of its classes, where targets were text; "" is the only output.
         description: of a user's model at the default values, see `built_models`; None for our own
             models, and in records of earlier versions.
     """
@@ -67,6 +68,7 @@ class Subject(Record):
     units: Units | None = None
     weights: Weights | None = None
     num_replicas: int | None = None
+    classes: dict[str, list[str]] | None = None
     description: str | None = None
 
 

@@ -173,7 +173,14 @@ def _folds(
     rows = inputs if isinstance(inputs, np.ndarray) else np.zeros(len(inputs))
     labels = targets if isinstance(targets, np.ndarray) else np.zeros((len(inputs), 0))
     made = array_folds(cv, labels, owners, seed)
-    pairs = checked_pairs(made, rows, labels if labels is targets else None, owners)
+    try:
+        pairs = checked_pairs(made, rows, labels if labels is targets else None, owners)
+    except TypeError as error:
+        raise SearchError(
+            f"the folds cannot be made: {type(cv).__name__} needs one y, not several outputs or "
+            "none; give the pairs of rows that it makes for the y of your choice, "
+            "cv=list(splitter.split(x, y))"
+        ) from error
     if owners is not None:
         require_apart(pairs, owners, "group", "give a number of folds, or a splitter")
     return pairs

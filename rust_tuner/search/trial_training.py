@@ -84,7 +84,12 @@ def cross_validated(
     outcome = _cross_validate(tuner, run, trial, store, epochs=epochs, batch_size=batch_size)
     _, epoch = run.scoring.figures(list(outcome.folds))
     repeats = outcome.out_of_fold_repeats(epoch, run.subject.data.num_rows)
-    store.close(mean_of_repeats(repeats), epoch, repeats=repeats if len(repeats) > 1 else None)
+    store.close(
+        mean_of_repeats(repeats),
+        epoch,
+        repeats=repeats if len(repeats) > 1 else None,
+        outputs=outcome.folds[0].outputs,
+    )
     return list(outcome.folds)
 
 
