@@ -1,11 +1,65 @@
 """k-fold cross-validation as a Keras user writes it by hand, with the seeds of a search."""
 
 import keras
+import keras_tuner
 import numpy as np
+from sklearn.datasets import load_iris
+from sklearn.model_selection import StratifiedKFold
 
+from rust_tuner import CrossValidationTuner, GridSearchOracle
 from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.models.fold_training import seeded_weights
 from rust_tuner.models.runtime import number_names_from_scratch
+from rust_tuner.progress import Silent
+
+SPLITTER = StratifiedKFold(3, shuffle=True, random_state=0)
+
+
+def iris(rows=90):
+    x, y = load_iris(return_X_y=True)
+    chosen = np.random.default_rng(0).permutation(len(x))[:rows]
+    return x[chosen].astype("float32"), y[chosen]
+
+
+def classifier(optimizer="sgd"):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile(
+        keras.optimizers.get({"class_name": optimizer, "config": {"learning_rate": 0.1}}),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="weighted")],
+        run_eagerly=True,
+    )
+    return model
+
+
+def searched(folder, build, x, y, *, cv=SPLITTER, name="val_loss", kind="min", **options):
+    said = options.pop("progress", None) or Silent()
+    tuner = CrossValidationTuner(
+        build,
+        GridSearchOracle(keras_tuner.Objective(name, kind), max_trials=options.pop("trials", 1)),
+        cv=cv,
+        seed=7,
+        directory=folder,
+        project_name="search",
+        progress=said,
+    )
+    tuner.search(x, y, **({"epochs": 3, "batch_size": 16} | options))
+    return tuner
+
+
+def curves(tuner):
+    table = tuner.history().query("split == 'validation'")
+    return {
+        name: part.pivot(index="fold", columns="epoch", values="value").to_numpy()
+        for name, part in table.groupby("metric")
+    }
+
+
+def assert_equal(tuner, expected):
+    found = curves(tuner)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-6, rtol=0, err_msg=name)
 
 
 def taken(data, rows):

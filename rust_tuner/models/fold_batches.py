@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from rust_tuner.data.outputs import Outputs, side_by_side
 from rust_tuner.data.pipeline import Batches, as_dataset
 from rust_tuner.data.structures import AnyRows, Tree, leaves, map_leaves
 from rust_tuner.models.class_weights import ClassWeights
@@ -190,7 +191,13 @@ class _ValidationBatches:
 
 
 class ValidationSide:
-    """A fold's validation side, which the model predicts after every epoch."""
+    """A fold's validation side, which the model predicts after every epoch.
+
+    Attributes:
+        rows: the rows, in order.
+        outputs: which columns of the predictions are whose, once there are some; None where the
+            model has one output.
+    """
 
     def __init__(
         self, model: keras.Model, data: TrainingData, validation: IntArray, batch_size: int
@@ -201,14 +208,19 @@ class ValidationSide:
         self._model = model
         self._shared = _shared(batches, model)
         self.dataset = as_dataset(self._shared)
+        self.outputs: Outputs | None = None
+        # A model that only trains, such as one with steps of its own, predicts nothing.
+        self._predicts = getattr(type(model), "call", None) is not keras.Model.call
         # Sizes and weights of the batches are those of every epoch.
         self._counted = (
             _counted_rows(self._shared) if isinstance(self._shared, _EvenShares) else None
         )
 
     def answers(self) -> npt.NDArray[Any]:
-        """What the model predicts for the rows, in order."""
-        answers: npt.NDArray[Any] = np.asarray(self._model.predict(self.dataset, verbose=0))
+        """What the model predicts for the rows, in order; several outputs side by side."""
+        if not self._predicts:
+            return np.zeros((len(self.rows), 0), np.float32)
+        answers, self.outputs = side_by_side(self._model.predict(self.dataset, verbose=0))
         if self._counted is None:
             return answers
         counted: npt.NDArray[Any] = answers[self._counted]

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from rust_tuner.data.outputs import Outputs
 from rust_tuner.errors import TrialError
 from rust_tuner.models.code_identity import is_of_library
 from rust_tuner.models.epoch_file import EpochFile, EpochLog
@@ -44,6 +45,7 @@ class FoldCurves:
         predictions: (epochs, n_validation, ...) float32, in a file where they are large.
         seconds: how long it took.
         epochs_trained: how many epochs `fit` trained; the rest repeats its last model.
+        outputs: which columns of the predictions belong to which output; None where there is one.
     """
 
     training: dict[str, list[float]]
@@ -51,6 +53,7 @@ class FoldCurves:
     predictions: npt.NDArray[np.float32] | EpochFile
     seconds: float
     epochs_trained: int | None = None
+    outputs: Outputs | None = None
 
 
 class Checkpoint(Protocol):
@@ -181,6 +184,7 @@ def train_fold(
         predictions=past.predictions.result(),
         seconds=past.seconds,
         epochs_trained=trained,
+        outputs=held.outputs,
     )
 
 

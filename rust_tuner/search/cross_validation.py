@@ -346,6 +346,7 @@ def _as_record(fold: int, curves: FoldCurves, validation: IntArray, *, steps: in
         steps_per_epoch=steps,
         seconds=curves.seconds,
         epochs_trained=curves.epochs_trained,
+        outputs=curves.outputs,
     )
 
 

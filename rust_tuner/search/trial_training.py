@@ -91,7 +91,12 @@ def cross_validated(
     note_if_hopeless(run, rival, trial, outcome.folds, epochs)
     _, epoch = run.scoring.figures(list(outcome.folds))
     repeats = outcome.out_of_fold_repeats(epoch, run.subject.data.num_rows)
-    store.close(mean_of_repeats(repeats), epoch, repeats=repeats if len(repeats) > 1 else None)
+    store.close(
+        mean_of_repeats(repeats),
+        epoch,
+        repeats=repeats if len(repeats) > 1 else None,
+        outputs=outcome.folds[0].outputs,
+    )
     return list(outcome.folds)
 
 

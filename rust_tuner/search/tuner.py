@@ -14,7 +14,6 @@ from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from keras_tuner.engine.trial import Trial, TrialStatus
@@ -31,6 +30,7 @@ from rust_tuner.records.project import (
     Project,
     read_out_of_fold,
     read_out_of_fold_repeats,
+    read_outputs,
     read_project,
 )
 from rust_tuner.records.random_folds import write_random_folds
@@ -148,6 +148,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.score_epoch = score_epoch
         self.code_version = code_version
         self._progress = progress
+        if begun is not None and begun.subject.classes:
+            self.classes = begun.subject.classes
         self.progress = progress or Silent()
         # KerasTuner prints that it reloads the project, which is not true here.
         with contextlib.redirect_stdout(None):
@@ -420,9 +422,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         return history_table(self.project)
 
-    def out_of_fold(
-        self, trial: str | None = None, *, each: bool = False
-    ) -> npt.NDArray[np.float32]:
+    def out_of_fold(self, trial: str | None = None, *, each: bool = False) -> Any:
         """Predictions of a completed trial at its chosen epoch, each by a fold without the row.
 
         Args:
@@ -431,7 +431,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
         Returns:
             (n, ...) float32, the mean of a row's predictions; (repeats, n, ...) where `each`. NaN
-            in rows that no fold validates.
+            in rows that no fold validates. For a model with several outputs, a dict or list of
+            these, as the model returns them.
 
         Raises:
             ResumeError: where the trial has none, or no trial is completed.
@@ -441,7 +442,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise ResumeError(f"{self.project_folder} has no completed trial yet")
         name = trial if best is None else best.trial
         read = read_out_of_fold_repeats if each else read_out_of_fold
-        return read(self.project_folder, str(name))
+        predictions = read(self.project_folder, str(name))
+        outputs = read_outputs(self.project_folder, str(name))
+        return predictions if outputs is None else outputs.apart(predictions)
 
     @property
     def project(self) -> Project:

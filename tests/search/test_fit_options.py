@@ -4,71 +4,20 @@ import json
 import time
 
 import keras
-import keras_tuner
 import numpy as np
 import pytest
 from fault_injection import Killed
-from hand_written import by_hand
+from hand_written import SPLITTER, assert_equal, by_hand, classifier, iris, searched
 from search_problems import TinyHyperModel, arrays, make_tuner
-from sklearn.datasets import load_diabetes, load_iris
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.datasets import load_diabetes
+from sklearn.model_selection import KFold
 from sklearn.utils.class_weight import compute_class_weight
 
-from rust_tuner import CrossValidationTuner, GridSearchOracle
 from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.models.fold_batches import EpochFeed
 from rust_tuner.progress import Silent
 from rust_tuner.records.folds import EpochCheckpoint, FoldStore
 from rust_tuner.search.fit_options import UnknownArgumentError
-
-SPLITTER = StratifiedKFold(3, shuffle=True, random_state=0)
-
-
-def iris(rows=90):
-    x, y = load_iris(return_X_y=True)
-    chosen = np.random.default_rng(0).permutation(len(x))[:rows]
-    return x[chosen].astype("float32"), y[chosen]
-
-
-def classifier(optimizer="sgd"):
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
-    model.compile(
-        keras.optimizers.get({"class_name": optimizer, "config": {"learning_rate": 0.1}}),
-        "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="weighted")],
-        run_eagerly=True,
-    )
-    return model
-
-
-def searched(folder, build, x, y, *, cv=SPLITTER, name="val_loss", kind="min", **options):
-    said = options.pop("progress", None) or Silent()
-    tuner = CrossValidationTuner(
-        build,
-        GridSearchOracle(keras_tuner.Objective(name, kind), max_trials=options.pop("trials", 1)),
-        cv=cv,
-        seed=7,
-        directory=folder,
-        project_name="search",
-        progress=said,
-    )
-    tuner.search(x, y, **({"epochs": 3, "batch_size": 16} | options))
-    return tuner
-
-
-def curves(tuner):
-    table = tuner.history().query("split == 'validation'")
-    return {
-        name: part.pivot(index="fold", columns="epoch", values="value").to_numpy()
-        for name, part in table.groupby("metric")
-    }
-
-
-def assert_equal(tuner, expected):
-    found = curves(tuner)
-    for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, atol=1e-6, rtol=0, err_msg=name)
 
 
 def test_sample_weights_are_those_of_a_loop_by_hand_on_both_sides(tmp_path):
