@@ -196,6 +196,7 @@ def train_all(
     epochs: int,
     place: FoldPlace,
     on_epoch: Callable[[], None] = lambda: None,
+    users_callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Train a compiled model on every row, like `train_fold` but without validation.
 
@@ -206,6 +207,7 @@ def train_all(
         epochs: the number of epochs, at least 1.
         place: determines order, flips and dropout of each epoch.
         on_epoch: called after each epoch.
+        users_callbacks: further callbacks of `fit`.
 
     Raises:
         TrialError: if the loss becomes non-finite.
@@ -218,7 +220,7 @@ def train_all(
         epochs=epochs,
         shuffle=False,
         verbose=0,
-        callbacks=[_Laying(feed), _AfterEpoch(None, epochs, None, on_epoch)],
+        callbacks=[_Laying(feed), *users_callbacks, _AfterEpoch(None, epochs, None, on_epoch)],
     )
 
 
