@@ -45,6 +45,7 @@ class FoldCurves:
         seconds: how long it took.
         epochs_trained: how many epochs `fit` trained; the rest repeats its last model.
         outputs: which columns of the predictions belong to which output; None where there is one.
+        steps_per_epoch: optimiser steps of each epoch, where they are not those that were asked.
     """
 
     training: dict[str, list[float]]
@@ -53,6 +54,7 @@ class FoldCurves:
     seconds: float
     epochs_trained: int | None = None
     outputs: Outputs | None = None
+    steps_per_epoch: int | None = None
 
 
 class Checkpoint(Protocol):

@@ -5,9 +5,11 @@ protocol's epoch. The best epoch of each fold is never used: it would be chosen 
 is scored on.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -18,6 +20,7 @@ from rust_tuner.errors import SearchError
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.metrics import macro_aurocs
 from rust_tuner.models.described import ensure_built
+from rust_tuner.models.epoch_file import EpochFile
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, Metrics, TrainingData
 from rust_tuner.models.fold_callbacks import FoldCallbacks
 from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
@@ -41,8 +44,30 @@ from rust_tuner.records.folds import FoldRecord, FoldStore
 from rust_tuner.records.metric_names import with_same_names
 from rust_tuner.records.model import Curves
 
-BuildModel = Callable[[RunningPredictions | None], keras.Model]
+# From the metric that keeps training predictions, or None; and the inputs where folds differ.
+BuildModel = Callable[..., keras.Model]
 FoldList = tuple[tuple[IntArray, IntArray], ...]
+
+
+class OwnFit(Protocol):
+    """Trains one fold with the user's own code; see `own_fit.HyperModelFit`."""
+
+    def __call__(
+        self,
+        model: keras.Model,
+        data: TrainingData,
+        training: IntArray,
+        validation: IntArray,
+        *,
+        epochs: int,
+        place: FoldPlace,
+        on_epoch: Callable[[], None],
+        on_restored: Callable[[int], None],
+        predictions_file: Path | None,
+        callbacks: Sequence[keras.callbacks.Callback],
+        users_callbacks: Sequence[keras.callbacks.Callback],
+    ) -> FoldCurves:
+        """The curves and predictions of the fold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +224,8 @@ def run_folds(
     on_record: Callable[[], None] = lambda: None,
     callbacks: Callable[[keras.Model], Sequence[keras.callbacks.Callback]] = lambda model: (),
     users_callbacks: FoldCallbacks | None = None,
+    data_of: Callable[[int], TrainingData] | None = None,
+    own_fit: OwnFit | None = None,
     task: Task | None = None,
 ) -> CrossValidation:
     """Train the folds of a trial one after another; folds with a record in `store` are skipped.
@@ -220,6 +247,9 @@ def run_folds(
         on_record: called after each record is saved in `store`.
         callbacks: our callbacks of a fold's `fit`, from its model.
         users_callbacks: those of the user, made anew for each fold.
+        data_of: gives the data of each fold, where they differ; `build_model` then gets the fold's
+            inputs as well.
+        own_fit: trains a fold in place of `train_fold`.
         task: advanced once per epoch of each fold.
     """
     progress = task or Silent()
@@ -239,24 +269,34 @@ def run_folds(
                 if keep_running:
                     running = RunningPredictions((len(training), data.targets.shape[1]))
                 number_names_from_scratch()
+                fold_data = data if data_of is None else data_of(fold)
                 with seeded_weights(place):
-                    model = build_model(running)
-                curves = train_fold(
-                    model,
-                    data,
-                    training,
-                    validation,
-                    sizes=sizes,
-                    epochs=epochs,
-                    place=place,
-                    running=running,
-                    on_epoch=progress.advance,
-                    on_restored=progress.skip,
-                    checkpoint=store.checkpoint(fold) if store is not None else None,
-                    predictions_file=store.predictions_file(fold) if store is not None else None,
-                    callbacks=callbacks(model),
-                    users_callbacks=users_callbacks.fresh(place) if users_callbacks else (),
-                )
+                    if data_of is None:
+                        model = build_model(running)
+                    else:
+                        model = build_model(running, fold_data.inputs)
+                shared: dict[str, Any] = {
+                    "epochs": epochs,
+                    "place": place,
+                    "on_epoch": progress.advance,
+                    "on_restored": progress.skip,
+                    "predictions_file": None if store is None else store.predictions_file(fold),
+                    "callbacks": callbacks(model),
+                    "users_callbacks": users_callbacks.fresh(place) if users_callbacks else (),
+                }
+                if own_fit is not None:
+                    curves = own_fit(model, fold_data, training, validation, **shared)
+                else:
+                    curves = train_fold(
+                        model,
+                        fold_data,
+                        training,
+                        validation,
+                        sizes=sizes,
+                        running=running,
+                        checkpoint=store.checkpoint(fold) if store is not None else None,
+                        **shared,
+                    )
                 record = _as_record(fold, curves, validation, steps=len(sizes))
                 if store is not None:
                     store.save(record)
@@ -271,6 +311,8 @@ def run_folds(
         else:
             progress.skip(epochs)
         records.append(record)
+    if own_fit is not None:
+        records = _of_one_length(records, store)
     named = with_same_names([record.validation for record in records])
     return CrossValidation(tuple(records), calculate_mean_metrics(named))
 
@@ -285,6 +327,7 @@ def run_folds_together(
     seed: int,
     trial: int = 0,
     task: Task | None = None,
+    is_hopeless: Callable[[Sequence[Mapping[str, float]]], bool] | None = None,
 ) -> CrossValidation:
     """Train the folds of a trial together; the results are the same as those of `run_folds`.
 
@@ -297,6 +340,7 @@ def run_folds_together(
         seed: of the search.
         trial: number of the trial.
         task: advanced once per epoch of each fold.
+        is_hopeless: stops the trial where it returns True; see `FoldParallelTrainer.train`.
 
     Raises:
         MixedFolds: where the head, its optimiser or its loss would mix folds.
@@ -323,6 +367,7 @@ def run_folds_together(
         rows,
         epochs=epochs,
         on_epoch=lambda: task.advance(len(folds)) if task is not None else None,
+        is_hopeless=is_hopeless,
     )
     records = [
         _as_record(fold, curve, rows[fold].validation, steps=num_steps)
@@ -333,6 +378,43 @@ def run_folds_together(
     )
 
 
+def _of_one_length(records: list[FoldRecord], store: FoldStore | None) -> list[FoldRecord]:
+    """Records with as many epochs as the longest; the others keep their last figures.
+
+    How many epochs a user's own `fit` trains is known only once all folds are trained.
+    """
+    epochs = max(_num_epochs(record) for record in records)
+    made = []
+    for record in records:
+        predictions = record.predictions
+        assert predictions is not None
+        if _num_epochs(record) < epochs or len(predictions) < epochs:
+            while isinstance(predictions, EpochFile) and len(predictions) < epochs:
+                predictions.append(predictions[-1])
+            if not isinstance(predictions, EpochFile):
+                missing = epochs - len(predictions)
+                predictions = np.concatenate([predictions, *[predictions[-1:]] * missing])
+            record = dataclasses.replace(
+                record,
+                training=_lengthened(record.training, epochs),
+                validation=_lengthened(record.validation, epochs),
+                predictions=predictions,
+                epochs_trained=record.epochs_trained or _num_epochs(record),
+            )
+            if store is not None:
+                store.save(record)
+        made.append(record)
+    return made
+
+
+def _num_epochs(record: FoldRecord) -> int:
+    return max(len(curve) for curve in record.validation.values())
+
+
+def _lengthened(curves: Curves, epochs: int) -> Curves:
+    return {name: [*curve, *curve[-1:] * (epochs - len(curve))] for name, curve in curves.items()}
+
+
 def _as_record(fold: int, curves: FoldCurves, validation: IntArray, *, steps: int) -> FoldRecord:
     return FoldRecord(
         fold=fold,
@@ -340,7 +422,7 @@ def _as_record(fold: int, curves: FoldCurves, validation: IntArray, *, steps: in
         validation=curves.validation,
         validation_indices=validation,
         predictions=curves.predictions,
-        steps_per_epoch=steps,
+        steps_per_epoch=steps if curves.steps_per_epoch is None else curves.steps_per_epoch,
         seconds=curves.seconds,
         epochs_trained=curves.epochs_trained,
         outputs=curves.outputs,

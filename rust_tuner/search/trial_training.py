@@ -9,6 +9,7 @@ import keras
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
+from rust_tuner.data.structures import AnyRows
 from rust_tuner.errors import ResumeError, SearchError, SpaceError, TrialError
 from rust_tuner.models.described import describe_model
 from rust_tuner.models.fold_plan import MixedFolds
@@ -20,7 +21,10 @@ from rust_tuner.search.cross_validation import (
     run_folds,
     run_folds_together,
 )
+from rust_tuner.search.hopeless import Rival
+from rust_tuner.search.own_fit import HyperModelFit
 from rust_tuner.search.own_tuner import FoldHooks
+from rust_tuner.search.pruning import judge, note_if_hopeless, rival_of
 from rust_tuner.search.reserved_names import batch_size_of, epochs_of
 from rust_tuner.search.run_state import Run
 
@@ -78,10 +82,15 @@ def cross_validated(
         batch_size: of each step.
     """
     store = run.store_of(trial)
+    rival = rival_of(run, tuner.oracle, trial)
     records = store.load_closed(len(run.subject.folds))
     if records is not None:
+        note_if_hopeless(run, rival, trial, records, epochs)
         return records
-    outcome = _cross_validate(tuner, run, trial, store, epochs=epochs, batch_size=batch_size)
+    outcome = _cross_validate(
+        tuner, run, trial, store, epochs=epochs, batch_size=batch_size, rival=rival
+    )
+    note_if_hopeless(run, rival, trial, outcome.folds, epochs)
     _, epoch = run.scoring.figures(list(outcome.folds))
     repeats = outcome.out_of_fold_repeats(epoch, run.subject.data.num_rows)
     store.close(
@@ -131,6 +140,7 @@ def _cross_validate(
     *,
     epochs: int,
     batch_size: int,
+    rival: Rival | None,
 ) -> CrossValidation:
     """Train the folds together where that gives the same numbers, else one by one."""
     shared: dict[str, Any] = {
@@ -145,7 +155,11 @@ def _cross_validate(
             if run.hooks:
                 raise MixedFolds(f"{', '.join(run.hooks)} of the tuner is called for each fold")
             outcome = run_folds_together(
-                lambda: _build(tuner, run, trial, None), run.trainer, run.subject.folds, **shared
+                lambda: _build(tuner, run, trial, None),
+                run.trainer,
+                run.subject.folds,
+                is_hopeless=judge(run, rival, epochs),
+                **shared,
             )
         except MixedFolds as reason:
             # Decided for each trial, so that a resumed search trains it in the same way.
@@ -156,8 +170,13 @@ def _cross_validate(
             for record in outcome.folds:
                 store.save(record)
             return outcome
+    if run.stop_rule is not None and not run.said_none_stopped:
+        tuner.progress.say(
+            "note: no trial is stopped as hopeless, because folds are trained one after another"
+        )
+        run.said_none_stopped = True
     return run_folds(
-        lambda running: _build(tuner, run, trial, running),
+        lambda running, inputs=None: _build(tuner, run, trial, running, inputs),
         run.subject.data,
         run.subject.folds,
         keep_running=run.subject.keeps_running,
@@ -166,15 +185,22 @@ def _cross_validate(
         on_record=lambda: tuner.progress.recorded(run.folder, trial.trial_id),
         callbacks=lambda model: [FoldHooks(tuner, trial)] if run.hooks else [],
         users_callbacks=run.subject.callbacks,
+        data_of=None if run.subject.preparation is None else run.subject.data_of,
+        own_fit=HyperModelFit(tuner, run, trial, batch_size) if run.subject.own_fit else None,
         **shared,
     )
 
 
 def _build(
-    tuner: keras_tuner.Tuner, run: Run, trial: Trial, running: RunningPredictions | None
+    tuner: keras_tuner.Tuner,
+    run: Run,
+    trial: Trial,
+    running: RunningPredictions | None,
+    inputs: AnyRows | None = None,
 ) -> keras.Model:
     hyperparameters = trial.hyperparameters.copy()
-    model = run.subject.build(hyperparameters, running)
+    given = () if inputs is None else (inputs,)
+    model = run.subject.build(hyperparameters, running, *given)
     tuner.oracle.update_space(hyperparameters)
     if getattr(model, "optimizer", None) is None:
         raise SpaceError(
