@@ -126,9 +126,10 @@ def by_hand(
 def outcome_of(tuner):
     """Everything that a search leaves, to compare with what it leaves after a kill."""
     assert tuner.project.problems == ()
+    folder = tuner.project_folder
     return (
         tuner.results().drop(columns="seconds").to_json(double_precision=15),
         tuner.history().to_json(double_precision=15),
         [tuner.out_of_fold(trial.trial).tobytes() for trial in tuner.project.trials],
-        sorted(str(path.relative_to(tuner.project_folder)) for path in tuner.project_folder.rglob("*")),
-    )  # fmt: skip
+        sorted(str(path.relative_to(folder)) for path in folder.rglob("*")),
+    )

@@ -4,7 +4,7 @@ A subject is made from the development set, or from arrays in `array_subject`; t
 alike.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
