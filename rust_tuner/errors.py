@@ -16,7 +16,8 @@ RustTunerError
 └── SearchError           a search that cannot start or continue
     ├── TrialError      a trial that cannot be scored; the search continues without it
     ├── SpaceError        a search space that changed or is not declared up front
-    └── ResumeError       a project folder that does not belong to this search
+    ├── ResumeError       a project folder that does not belong to this search
+    └── UnknownArgumentError  an argument of search that it does not have
 """
 
 from collections.abc import Iterable
@@ -135,3 +136,7 @@ class SpaceError(SearchError):
 
 class ResumeError(SearchError):
     """A project folder does not belong to the search that wants to resume it."""
+
+
+class UnknownArgumentError(SearchError, TypeError):
+    """An argument of `search` that it does not have."""

@@ -4,15 +4,18 @@ A transformer that is fitted on all rows lets every fold see its validation rows
 scores too high. So each fold fits a copy of its own.
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import clone
 
 from rust_tuner.data.structures import AnyRows, Rows, Tree, leaves, map_leaves, tree_of
 from rust_tuner.data.user_data import is_frame, rows_of
@@ -90,7 +93,8 @@ class Preparation:
         """
         if fold not in self._kept:
             try:
-                inputs = self._prepared(fold, training, validation)
+                with _seeded(seed_word(self._seed, fold, "preprocess")):
+                    inputs = self._prepared(training, validation)
             except SearchError:
                 raise
             except Exception as error:
@@ -105,12 +109,11 @@ class Preparation:
             self._kept[fold] = prepared
         return self._kept[fold]
 
-    def fit(self, rows: IntArray, *, fold: int = 0) -> tuple[AnyRows, Callable[[Any], AnyRows]]:
+    def fit(self, rows: IntArray) -> tuple[AnyRows, Callable[[Any], AnyRows]]:
         """Fit a copy on some rows.
 
         Args:
             rows: what it is fitted on, and nothing else.
-            fold: which seeds its draws.
 
         Returns:
             The rows, prepared as training rows; and a function that prepares other inputs.
@@ -127,7 +130,7 @@ class Preparation:
                 return rows_of(np.concatenate(parts), "preprocess")
 
             return apply(self._taken(rows)), apply
-        transformer = _seeded_copy(self._given, seed_word(self._seed, fold, "preprocess"))
+        transformer = clone(self._given, safe=False)
         targets = None if self._targets is None else self._targets[rows]
         # As in scikit-learn's pipelines: some encode the rows that they are fitted on in another
         # way, so that no row is described by its own target.
@@ -137,8 +140,8 @@ class Preparation:
             made = transformer.fit(self._taken(rows), targets).transform(self._taken(rows))
         return _dense_rows(made), lambda inputs: _dense_rows(transformer.transform(inputs))
 
-    def _prepared(self, fold: int, training: IntArray, validation: IntArray) -> AnyRows:
-        trained, apply = self.fit(training, fold=fold)
+    def _prepared(self, training: IntArray, validation: IntArray) -> AnyRows:
+        trained, apply = self.fit(training)
         held = apply(self._taken(validation))
         for side, rows in ((trained, training), (held, validation)):
             if len(side) != len(rows):
@@ -196,20 +199,17 @@ def _for_sklearn(targets: AnyRows | None) -> npt.NDArray[Any] | None:
     return np.asarray(targets.argmax(axis=1)) if is_one_hot else targets
 
 
-def _seeded_copy(given: Any, word: int) -> Any:
-    """An unfitted copy whose random states that are not set are set by the search's seed."""
-    from sklearn.base import clone
-
-    copy = clone(given, safe=False)
-    if callable(getattr(copy, "get_params", None)):
-        unset = {
-            name: word
-            for name, value in copy.get_params(deep=True).items()
-            if name.rpartition("__")[2] == "random_state" and value is None
-        }
-        if unset:
-            copy.set_params(**unset)
-    return copy
+@contextlib.contextmanager
+def _seeded(word: int) -> Iterator[None]:
+    """Seed what scikit-learn draws from where a `random_state` is not set; restored afterwards."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    random.seed(word)
+    np.random.seed(word)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
 
 
 def _identity(part: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from rust_tuner.errors import SearchError
+from rust_tuner.errors import SearchError, UnknownArgumentError
 from rust_tuner.progress import ConsoleProgress, Progress, Silent
 
 SEARCH_ARGUMENTS = (
@@ -47,10 +47,6 @@ _INSTEAD = {
 
 class Default(int):
     """A default value, which can be told from the same number given by the user."""
-
-
-class UnknownArgumentError(SearchError, TypeError):
-    """An argument of `search` that it does not have."""
 
 
 @dataclass(frozen=True, eq=False)

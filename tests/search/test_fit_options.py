@@ -13,11 +13,10 @@ from sklearn.datasets import load_diabetes
 from sklearn.model_selection import KFold
 from sklearn.utils.class_weight import compute_class_weight
 
-from rust_tuner.errors import ResumeError, SearchError
+from rust_tuner.errors import ResumeError, SearchError, UnknownArgumentError
 from rust_tuner.models.fold_batches import EpochFeed
 from rust_tuner.progress import Silent
 from rust_tuner.records.folds import EpochCheckpoint, FoldStore
-from rust_tuner.search.fit_options import UnknownArgumentError
 
 
 def test_sample_weights_are_those_of_a_loop_by_hand_on_both_sides(tmp_path):

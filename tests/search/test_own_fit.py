@@ -3,7 +3,6 @@
 import contextlib
 
 import keras_tuner
-import numpy as np
 import pytest
 from fault_injection import Killed, Killer
 from hand_written import assert_equal, by_hand, classifier, curves, iris, outcome_of, searched
@@ -103,10 +102,11 @@ class Stopping(Unshuffled):
     """Folds stop after different numbers of epochs, set by the code itself."""
 
     def fit(self, hp, model, x, y, validation_data, callbacks=None, epochs=None, batch_size=None):
+        self.calls = getattr(self, "calls", 0) + 1
         return model.fit(
             x,
             y,
-            epochs=2 + int(np.sum(x[:, 0]) * 10) % 3,
+            epochs=5 - self.calls,
             shuffle=False,
             validation_data=validation_data,
             callbacks=callbacks,

@@ -129,6 +129,30 @@ def test_text_is_vectorised_and_widths_may_differ_between_folds(tmp_path):
     assert again.results().equals(tuner.results())
 
 
+class Drawing(TransformerMixin, BaseEstimator):
+    """Draws from NumPy's global state, as scikit-learn does without a random state."""
+
+    def fit(self, x, y=None):
+        self.noise_ = np.random.normal(size=x.shape[1])
+        return self
+
+    def transform(self, x):
+        return x + self.noise_
+
+
+def test_what_it_draws_is_a_function_of_the_seed_and_the_fold(tmp_path):
+    x, y = diabetes()
+    build = with_input(10)
+    found = []
+    for name in ("one", "other"):
+        np.random.seed(len(name))
+        tuner = searched(
+            tmp_path / name, lambda hp: build(), x, y, cv=2, preprocess=Drawing(), epochs=1
+        )
+        found.append(tuner.history())
+    assert found[0].equals(found[1])
+
+
 def leaked(rows=240, seed=0):
     """A category of its own in nearly every row, and targets of pure noise."""
     rng = np.random.default_rng(seed)
@@ -143,7 +167,7 @@ def linear():
 
 def test_fitted_on_all_rows_a_target_encoder_leaks_and_in_each_fold_it_does_not(tmp_path):
     x, y = leaked()
-    everything = TargetEncoder(random_state=0, target_type="continuous").fit(x, y).transform(x)
+    everything = TargetEncoder(target_type="continuous").fit(x, y).transform(x)
     options = {"cv": 3, "epochs": 8, "batch_size": 32}
     before = searched(tmp_path / "before", lambda hp: linear(), everything, y, **options)
     encoder = TargetEncoder(target_type="continuous")
