@@ -176,9 +176,8 @@ def _rows_of_all(
 
 def _plain_length(value: Any) -> int | None:
     """The number of rows of an array or series; None where it may be a list of arrays."""
-    if value is None or isinstance(value, dict | list | tuple):
-        return None
-    return count_groups(value)
+    is_list = isinstance(value, list | tuple) and bool(value) and np.ndim(value[0]) > 0
+    return None if is_list or isinstance(value, dict) else count_groups(value)
 
 
 def _split(

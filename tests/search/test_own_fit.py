@@ -115,7 +115,7 @@ class Stopping(Unshuffled):
 
 def test_folds_of_different_lengths_keep_their_last_figures(tmp_path):
     x, y = iris(60)
-    tuner = searched(tmp_path, Stopping(), x, y, cv=FOLDS, trials=None)
+    tuner = searched(tmp_path, Stopping(), x, y, cv=FOLDS)
     folds = tuner.project.trials[0].folds
     lengths = [fold.epochs_trained or len(fold.validation["loss"]) for fold in folds]
     assert len(set(lengths)) > 1

@@ -53,9 +53,9 @@ def test_a_pipeline_is_that_of_a_loop_by_hand(tmp_path):
     tuner = searched(tmp_path, lambda hp: build(), x, y, cv=FOLDS, preprocess=pipeline)
     assert_equal(tuner, by_hand(build, x, y, list(FOLDS.split(x)), prepare=prepare, **SHARED))
     assert not hasattr(pipeline[0], "mean_")
-    with pytest.raises(ResumeError, match=r"preprocess\.values\.pca__n_components: was 3, is 4"):
-        other = make_pipeline(StandardScaler(), PCA(4))
-        searched(tmp_path, lambda hp: with_input(4)(), x, y, cv=FOLDS, preprocess=other)
+    with pytest.raises(ResumeError, match=r"values\.pca__whiten: was False, is True"):
+        other = make_pipeline(StandardScaler(), PCA(3, whiten=True))
+        searched(tmp_path, lambda hp: build(), x, y, cv=FOLDS, preprocess=other)
 
 
 def test_a_layer_is_adapted_in_each_fold(tmp_path):
