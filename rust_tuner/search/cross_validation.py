@@ -5,7 +5,6 @@ protocol's epoch. The best epoch of each fold is never used: it would be chosen 
 is scored on.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from rust_tuner.errors import SearchError
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.metrics import macro_aurocs
 from rust_tuner.models.described import ensure_built
-from rust_tuner.models.epoch_file import EpochFile
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, Metrics, TrainingData
 from rust_tuner.models.fold_callbacks import FoldCallbacks
 from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
@@ -43,6 +41,7 @@ from rust_tuner.progress import Silent, Task
 from rust_tuner.records.folds import FoldRecord, FoldStore
 from rust_tuner.records.metric_names import with_same_names
 from rust_tuner.records.model import Curves
+from rust_tuner.search.fold_lengths import of_one_length
 
 # From the metric that keeps training predictions, or None; and the inputs where folds differ.
 BuildModel = Callable[..., keras.Model]
@@ -312,7 +311,7 @@ def run_folds(
             progress.skip(epochs)
         records.append(record)
     if own_fit is not None:
-        records = _of_one_length(records, store)
+        records = of_one_length(records, store)
     named = with_same_names([record.validation for record in records])
     return CrossValidation(tuple(records), calculate_mean_metrics(named))
 
@@ -376,43 +375,6 @@ def run_folds_together(
     return CrossValidation(
         tuple(records), calculate_mean_metrics([record.validation for record in records])
     )
-
-
-def _of_one_length(records: list[FoldRecord], store: FoldStore | None) -> list[FoldRecord]:
-    """Records with as many epochs as the longest; the others keep their last figures.
-
-    How many epochs a user's own `fit` trains is known only once all folds are trained.
-    """
-    epochs = max(_num_epochs(record) for record in records)
-    made = []
-    for record in records:
-        predictions = record.predictions
-        assert predictions is not None
-        if _num_epochs(record) < epochs or len(predictions) < epochs:
-            while isinstance(predictions, EpochFile) and len(predictions) < epochs:
-                predictions.append(predictions[-1])
-            if not isinstance(predictions, EpochFile):
-                missing = epochs - len(predictions)
-                predictions = np.concatenate([predictions, *[predictions[-1:]] * missing])
-            record = dataclasses.replace(
-                record,
-                training=_lengthened(record.training, epochs),
-                validation=_lengthened(record.validation, epochs),
-                predictions=predictions,
-                epochs_trained=record.epochs_trained or _num_epochs(record),
-            )
-            if store is not None:
-                store.save(record)
-        made.append(record)
-    return made
-
-
-def _num_epochs(record: FoldRecord) -> int:
-    return max(len(curve) for curve in record.validation.values())
-
-
-def _lengthened(curves: Curves, epochs: int) -> Curves:
-    return {name: [*curve, *curve[-1:] * (epochs - len(curve))] for name, curve in curves.items()}
 
 
 def _as_record(fold: int, curves: FoldCurves, validation: IntArray, *, steps: int) -> FoldRecord:

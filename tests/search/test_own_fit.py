@@ -30,6 +30,7 @@ class Unshuffled(Plain):
         )
 
 
+@pytest.mark.slow
 def test_a_history_is_that_of_a_loop_by_hand(tmp_path):
     x, y = iris(60)
     hypermodel = Unshuffled()
@@ -90,6 +91,7 @@ def test_a_number_and_a_dict_count_as_one_epoch(tmp_path):
     assert (values.results()["score"] > number.results()["score"]).all()
 
 
+@pytest.mark.slow
 def test_a_return_without_the_objective_ends_the_search_by_name(tmp_path):
     x, y = iris(60)
     with pytest.raises(SearchError, match=r"HyperModel\.fit returned NoneType; return the value"):
@@ -113,6 +115,7 @@ class Stopping(Unshuffled):
         )
 
 
+@pytest.mark.slow
 def test_folds_of_different_lengths_keep_their_last_figures(tmp_path):
     x, y = iris(60)
     tuner = searched(tmp_path, Stopping(), x, y, cv=FOLDS)
@@ -125,6 +128,7 @@ def test_folds_of_different_lengths_keep_their_last_figures(tmp_path):
         assert (curve[length:] == curve[length - 1]).all()
 
 
+@pytest.mark.slow
 def test_a_changed_fit_is_refused_at_resume(tmp_path):
     x, y = iris(60)
     searched(tmp_path, OwnLoop(), x, y, cv=FOLDS)
@@ -156,6 +160,7 @@ def test_a_search_with_its_own_fit_killed_at_any_write_ends_as_if_untouched(tmp_
         assert outcome_of(run(folder)) == expected
 
 
+@pytest.mark.slow
 def test_a_search_with_its_own_fit_is_the_same_after_a_kill(tmp_path):
     x, y = iris(60)
 

@@ -41,6 +41,7 @@ def with_input(width):
     return build
 
 
+@pytest.mark.slow
 def test_a_pipeline_is_that_of_a_loop_by_hand(tmp_path):
     x, y = diabetes()
     pipeline = make_pipeline(StandardScaler(), PCA(3))
@@ -58,6 +59,7 @@ def test_a_pipeline_is_that_of_a_loop_by_hand(tmp_path):
         searched(tmp_path, lambda hp: build(), x, y, cv=FOLDS, preprocess=other)
 
 
+@pytest.mark.slow
 def test_a_layer_is_adapted_in_each_fold(tmp_path):
     x, y = diabetes()
     layer = keras.layers.Normalization()
@@ -99,6 +101,7 @@ def test_it_sees_the_training_rows_of_a_fold_and_their_targets_alone(tmp_path):
     assert Seeing.fitted == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
 def test_a_transformer_gets_a_frame_by_its_columns(library, tmp_path):
     x, y = diabetes()
@@ -113,6 +116,7 @@ def test_a_transformer_gets_a_frame_by_its_columns(library, tmp_path):
     assert list(tuner.results()["status"]) == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_text_is_vectorised_and_widths_may_differ_between_folds(tmp_path):
     rng = np.random.default_rng(0)
     words = np.array([f"word{number}" for number in range(60)])
@@ -140,6 +144,7 @@ class Drawing(TransformerMixin, BaseEstimator):
         return x + self.noise_
 
 
+@pytest.mark.slow
 def test_what_it_draws_is_a_function_of_the_seed_and_the_fold(tmp_path):
     x, y = diabetes()
     build = with_input(10)
@@ -165,6 +170,7 @@ def linear():
     return model
 
 
+@pytest.mark.slow
 def test_fitted_on_all_rows_a_target_encoder_leaks_and_in_each_fold_it_does_not(tmp_path):
     x, y = leaked()
     everything = TargetEncoder(target_type="continuous").fit(x, y).transform(x)
