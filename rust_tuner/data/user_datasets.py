@@ -58,9 +58,13 @@ def rows_of_dataset(dataset: Any) -> DatasetRows:
         items: Iterator[Any] = iter(dataset.as_numpy_iterator())
         is_batched = _is_batched(dataset)
     else:
-        num_batches = getattr(dataset, "num_batches", None)
-        count = num_batches if num_batches is not None else len(dataset)
-        items = (dataset[position] for position in range(int(count)))
+        try:
+            count = len(dataset)
+        except (TypeError, NotImplementedError) as error:
+            raise SearchError(
+                "the dataset has no length; give it __len__, since folds take rows by their numbers"
+            ) from error
+        items = (dataset[position] for position in range(count))
         is_batched = True
     parts: list[tuple[Tree, ...]] = []
     size = 0

@@ -92,6 +92,16 @@ class Subject:
     own_fit: bool = False
     split: Split | None = None
 
+    def why_alone(self) -> str | None:
+        """Why the folds of this subject are trained one after another; None where they need not."""
+        if self.own_fit:
+            return "HyperModel.fit of the hypermodel trains each fold"
+        if self.callbacks is not None:
+            return "callbacks are called for each fold"
+        if self.preparation is not None:
+            return "each fold prepares its own inputs"
+        return None
+
     def data_of(self, fold: int) -> TrainingData:
         """The data as one fold trains on them, prepared by its training rows alone."""
         if self.preparation is None:

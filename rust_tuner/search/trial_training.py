@@ -154,6 +154,8 @@ def _cross_validate(
         try:
             if run.hooks:
                 raise MixedFolds(f"{', '.join(run.hooks)} of the tuner is called for each fold")
+            if (why := run.subject.why_alone()) is not None:
+                raise MixedFolds(why)
             outcome = run_folds_together(
                 lambda: _build(tuner, run, trial, None),
                 run.trainer,

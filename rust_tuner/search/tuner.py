@@ -122,7 +122,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             project_name: name of the project folder.
             score_epoch: `best_mean`, `last`, or an epoch from 0.
             overwrite: whether to empty the project folder first.
-            progress: where to report; nowhere by default.
+            progress: where to report; where None, as `verbose` of `search` says.
             code_version: your own name for what the model's code does. A search is resumed only
                 with the same one. The model that `build` returns is compared by itself: its
                 layers, optimizer, losses, metrics, and the code of own classes and functions. Give
