@@ -10,11 +10,11 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
 import pytest
+from lock_holders import other_holder
 
 from rust_tuner import Protocol, Study
 from rust_tuner.cli.support import open_study
@@ -586,23 +586,11 @@ def test_a_study_of_a_newer_protocol_is_named(prepared):
 
 
 def test_another_process_in_the_study_is_named(prepared):
-    script = (
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "from rust_tuner.locks import hold_lock\n"
-        "with hold_lock(Path(sys.argv[1]), 'Regime I'):\n"
-        "    print('locked', flush=True)\n"
-        "    time.sleep(60)\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", script, str(prepared)], stdout=subprocess.PIPE, text=True
-    ) as holder:
-        try:
-            assert holder.stdout.readline() == "locked\n"
-            with pytest.raises(LockedError, match=f"in use by process {holder.pid} .*Regime I"):
-                Study(prepared).prepare()
-        finally:
-            holder.kill()
+    with (
+        other_holder(prepared, "Regime I") as holder,
+        pytest.raises(LockedError, match=f"in use by process {holder.pid} .*Regime I"),
+    ):
+        Study(prepared).prepare()
     Study(prepared).prepare()
 
 
@@ -682,13 +670,12 @@ def resumed(tmp_path_factory, finished_study):
     before = contents(directory)
     notes = Notes()
     study = Study(directory, cache=finished_study.cache, progress=notes)
-    start = time.monotonic()
     tuners = {"regime_1": study.regime_1(), "regime_2": study.regime_2()}
-    return before, contents(directory), tuners, notes.said, time.monotonic() - start
+    return before, contents(directory), tuners, notes.said
 
 
 def test_running_again_adds_nothing_and_changes_no_byte(resumed):
-    before, after, _, said, _ = resumed
+    before, after, _, said = resumed
     assert sorted(before) == sorted(after)
     # KerasTuner's own state lists trials in the order in which this process met them.
     assert {name for name in before if before[name] != after[name]} <= {

@@ -83,7 +83,7 @@ def test_demo_without_weights_or_network_finishes_far_above_chance(tmp_path):
         env=environment | places,
         capture_output=True,
         text=True,
-        timeout=360,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stderr
     assert "uses a small backbone that was trained on synthetic radiographs" in done.stderr

@@ -179,13 +179,13 @@ def test_what_is_no_regular_file_or_no_path_is_refused_without_waiting(tmp_path)
 
 def test_a_header_of_many_unknown_columns_is_one_fault(tmp_path):
     header = ",".join(f"column{n}" for n in range(30_000))
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ManifestError, match="30000 unknown columns, the first is 'column0'"):
         columns_of(write(tmp_path, f"{header}\n1\n"))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_long_text_resembles_nothing_and_is_not_compared():
-    start = time.perf_counter()
+    start = time.process_time()
     assert closest("view" * 1_000_000, ("view", "visit")) is None
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

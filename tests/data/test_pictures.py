@@ -149,7 +149,7 @@ def opens_in_time(path: Path) -> bool:
             opened.set()
 
     threading.Thread(target=look, daemon=True).start()
-    return opened.wait(30)
+    return opened.wait(300)
 
 
 @pytest.mark.parametrize("capacity", [400, 800, 1000])
@@ -160,7 +160,7 @@ def test_pictures_that_are_open_at_once_stay_within_the_bound(
     monkeypatch.setattr(pictures, "_MEMORY", pictures._Memory(capacity))
     # The third is larger than the bound, and so is alone.
     paths = [save(tmp_path, noise(20, side), f"{side}.png") for side in (20, 10, 100)]
-    lock, open_now, most = threading.Lock(), [0, 0], [0]
+    lock, open_now = threading.Lock(), [0, 0]
 
     def look(path: Path) -> None:
         with open_picture(path) as picture:
@@ -168,7 +168,6 @@ def test_pictures_that_are_open_at_once_stay_within_the_bound(
             with lock:
                 open_now[0] += amount
                 open_now[1] += 1
-                most[0] = max(most[0], open_now[1])
                 assert open_now[0] <= capacity or open_now[1] == 1
             time.sleep(0.002)
             with lock:
@@ -177,7 +176,9 @@ def test_pictures_that_are_open_at_once_stay_within_the_bound(
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(look, paths * 8))
-    assert most[0] > 1 or capacity == 400
+    # Two small ones have room beside each other.
+    with open_picture(paths[1]):
+        assert opens_in_time(paths[1])
     # The largest waits for all of the memory.
     assert opens_in_time(paths[-1])
 

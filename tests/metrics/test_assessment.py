@@ -291,11 +291,11 @@ def test_a_whole_studys_figures_take_seconds():
     predictions = draw(num_patients=750, folds=6)
     rows = np.arange(3000) % len(predictions.labels)
     predictions = predictions.subset(rows)
-    start = time.perf_counter()
+    start = time.process_time()
     auroc_intervals(predictions.labels, predictions.probabilities, predictions.patient_ids)
-    macro = time.perf_counter() - start
+    macro = time.process_time() - start
     assess(predictions)
-    everything = time.perf_counter() - start - macro
+    everything = time.process_time() - start - macro
     print(f"\n3,000 rows of 750 patients: AUROC {macro:.1f} s, all figures {everything:.1f} s")
     assert macro < 2
     assert everything < 60

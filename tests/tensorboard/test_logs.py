@@ -15,6 +15,7 @@ import urllib.request
 import numpy as np
 import pandas as pd
 import pytest
+from lock_holders import other_holder
 from report_studies import (
     curve_value,
     dimension,
@@ -37,7 +38,7 @@ from rust_tuner.tensorboard import logs as tensorboard
 from rust_tuner.tensorboard.logs import LOGS, TensorBoardLogs, write_logs
 
 EPOCHS = 5
-SECONDS_TO_START = 90
+SECONDS_TO_START = 600
 
 
 class Notes(Silent):
@@ -366,26 +367,18 @@ def test_changed_records_have_their_logs_changed_and_never_doubled(tmp_path):
 
 def test_logs_wait_for_another_writer_of_them(tmp_path, monkeypatch):
     folder = write_regime_1(tmp_path / "regime_1", count=1)
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys, time; from pathlib import Path\n"
-            "from rust_tuner.locks import hold_lock\n"
-            "with hold_lock(Path(sys.argv[1]), 'logging'):\n"
-            "    print('held', flush=True); time.sleep(1)",
-            str(tmp_path / LOGS / "regime_1"),
-        ],
-        stdout=subprocess.PIPE,
-    )
-    assert holder.stdout is not None
-    holder.stdout.readline()
-    with pytest.raises(LockedError), hold_lock(tmp_path / LOGS / "regime_1", "looking"):
-        pass
-    logs = write_logs(folder)
+    with other_holder(tmp_path / LOGS / "regime_1", "logging") as holder:
+        with pytest.raises(LockedError), hold_lock(tmp_path / LOGS / "regime_1", "looking"):
+            pass
+
+        def leave(seconds):
+            holder.communicate()
+
+        # The other one leaves as soon as it is waited for.
+        monkeypatch.setattr(time, "sleep", leave)
+        logs = write_logs(folder)
+        assert holder.returncode == 0
     assert (logs / "trial_0000").is_dir()
-    assert holder.wait() == 0
-    holder.stdout.close()
 
 
 def test_a_folder_without_a_search_is_refused(tmp_path):
