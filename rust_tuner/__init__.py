@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from rust_tuner.search.baselines import run_baselines as run_baselines
     from rust_tuner.search.cross_validation import calculate_mean_metrics as calculate_mean_metrics
     from rust_tuner.search.cross_validation import cross_validate as cross_validate
-    from rust_tuner.search.oracles import GridSearchOracle as GridSearchOracle
-    from rust_tuner.search.oracles import RandomSearchOracle as RandomSearchOracle
+    from rust_tuner.search.grid_search import GridSearchOracle as GridSearchOracle
+    from rust_tuner.search.random_search import RandomSearchOracle as RandomSearchOracle
     from rust_tuner.search.regimes import regime_1 as regime_1
     from rust_tuner.search.regimes import regime_2 as regime_2
     from rust_tuner.search.tuner import CrossValidationTuner as CrossValidationTuner
@@ -69,8 +69,8 @@ _HOMES = {
     "TransferLearningHyperModel": "rust_tuner.models.hypermodels",
     "cross_validate": "rust_tuner.search.cross_validation",
     "calculate_mean_metrics": "rust_tuner.search.cross_validation",
-    "RandomSearchOracle": "rust_tuner.search.oracles",
-    "GridSearchOracle": "rust_tuner.search.oracles",
+    "RandomSearchOracle": "rust_tuner.search.random_search",
+    "GridSearchOracle": "rust_tuner.search.grid_search",
     "CrossValidationTuner": "rust_tuner.search.tuner",
     "regime_1": "rust_tuner.search.regimes",
     "regime_2": "rust_tuner.search.regimes",

@@ -7,6 +7,7 @@ are handled by `interrupts`.
 
 # Import nothing else before the signal handlers are installed.
 try:
+    import gc
     import os
     import signal
     from types import FrameType
@@ -16,6 +17,8 @@ except KeyboardInterrupt:
 _INTERRUPTED = 130
 _TERMINATED = 143
 _NOTE = b"interrupted before any work started\n"
+# What imports make stays, so that looking through it again and again costs seconds for nothing.
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
@@ -38,6 +41,7 @@ def main() -> None:
     from rust_tuner.cli.app import main as run
     from rust_tuner.interrupts import until_work_begins
 
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *gc.get_threshold()[1:])
     until_work_begins(_stop)
     # The default action ends the process sooner than Python would, also without output.
     _put_back(signal.SIGTERM, signal.SIG_DFL)

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import strategies as st
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from rust_tuner.search.oracles import GridSearchOracle, RandomSearchOracle, ResumableOracle
+from rust_tuner.search.grid_search import GridSearchOracle
+from rust_tuner.search.oracles import ResumableOracle
+from rust_tuner.search.random_search import RandomSearchOracle
 
 Declare = Callable[[keras_tuner.HyperParameters], None]
 

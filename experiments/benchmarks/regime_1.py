@@ -27,7 +27,7 @@ from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.hypermodels import TransferLearningHyperModel
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.progress import ConsoleProgress
-from rust_tuner.search.oracles import RandomSearchOracle
+from rust_tuner.search.random_search import RandomSearchOracle
 from rust_tuner.search.subjects import Subject
 from rust_tuner.search.tuner import CrossValidationTuner
 

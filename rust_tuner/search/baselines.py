@@ -29,7 +29,7 @@ from rust_tuner.records.baselines import (
     read_baselines,
 )
 from rust_tuner.records.project import Project
-from rust_tuner.search.oracles import GridSearchOracle
+from rust_tuner.search.grid_search import GridSearchOracle
 from rust_tuner.search.subject_folds import sha256_of_folds
 from rust_tuner.search.tuner import CrossValidationTuner
 

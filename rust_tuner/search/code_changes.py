@@ -19,8 +19,10 @@ from rust_tuner.models.fold_batches import FoldPlace
 from rust_tuner.records.built_models import read_built_model, write_built_model
 from rust_tuner.records.folds import FoldStore
 from rust_tuner.records.run import run_if_whole
+from rust_tuner.scope import AUROCS
 from rust_tuner.search.built_once import FAILED_SHA256, BuiltOnce, build_once
 from rust_tuner.search.runs import has_scores, readable_trials
+from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.subjects import Subject
 
 _MOST_ROWS = 12
@@ -140,6 +142,44 @@ class UsersModel:
         hp = self._space()
         hp.values = dict(trial.hyperparameters.values)
         return build_once(self._subject, hp, FoldPlace(self._seed, int(trial.trial_id), 0))
+
+
+def users_model(
+    folder: Path,
+    subject: Subject,
+    space: Callable[[], keras_tuner.HyperParameters],
+    scoring: Scoring,
+    *,
+    seed: int,
+    say: Callable[[str], None],
+) -> UsersModel | None:
+    """The user's model, as it is built now; None where the model is ours.
+
+    Args:
+        folder: the project folder.
+        subject: builds the model.
+        space: gives a copy of the declared hyperparameters.
+        scoring: whose objective is checked.
+        seed: of the search.
+        say: called with notes.
+
+    Raises:
+        ResumeError: where the search was begun with another model.
+        SearchError: where the model does not have the objective.
+    """
+    model = None
+    offered: tuple[str, ...] | None = ("loss", *AUROCS) if subject.keeps_running else None
+    if subject.is_users_model:
+        model = UsersModel(folder, subject, space, seed=seed)
+        if not subject.keeps_running:
+            offered = model.defaults.metrics
+        if "auroc" in model.defaults.own_metrics and "exact_auroc" in (offered or ()):
+            say(
+                "note: the model has a metric of its own named auroc, so val_auroc is that "
+                "metric; the exact macro AUROC is val_exact_auroc"
+            )
+    scoring.require(offered)
+    return model
 
 
 def _notes(folder: Path, unchecked: list[str], is_old: bool) -> list[str]:

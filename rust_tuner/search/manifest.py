@@ -5,7 +5,8 @@ from typing import Any
 
 from rust_tuner.models.runtime import onednn_enabled, versions
 from rust_tuner.records.run import RunManifest
-from rust_tuner.search.oracles import ResumableOracle, plain
+from rust_tuner.search.oracles import ResumableOracle
+from rust_tuner.search.points import plain
 from rust_tuner.search.runs import recorded_steps
 from rust_tuner.search.subjects import Subject
 

@@ -1,35 +1,22 @@
-"""KerasTuner's random and grid search oracles, which can be resumed and end when a space does.
+"""What KerasTuner's oracles lack: they are resumed from the records of their trials alone.
 
-The values of the n-th trial are a function of (seed, n, space), so only the trials themselves have
-to survive a crash: `oracle.json` is written for KerasTuner's own tools and never read here. The
-space must be declared before the first trial. Files are written atomically, and a trial that was
-running when a process died runs again under the same id.
+Only the trials themselves have to survive a crash: `oracle.json` is written for KerasTuner's own
+tools and never read here. The space must be declared before the first trial. Files are written
+atomically, and a trial that was running when a process died runs again under the same id. The
+order of values belongs to each oracle, such as `random_search` and `grid_search`.
 """
 
-import itertools
-import json
-import math
-import random
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
-import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import SpaceError
 from rust_tuner.files import write_json
 from rust_tuner.records.project import TRIAL_ID_WIDTH
-from rust_tuner.search.steps import has_float_steps, stepped_values
-from rust_tuner.seeds import generator, seed_word
-
-Values = dict[str, Any]
-
-# After this many repeated draws in a row, a finite space is listed instead.
-_MAX_COLLISIONS = 200
-_MAX_LISTED = 100_000
+from rust_tuner.search.points import Values, plain, space_key
 
 
 class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
@@ -91,7 +78,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
 
     def freeze_space(self) -> None:
         """Declare the space complete; any new hyperparameter is refused from now on."""
-        self._frozen_space = _space_key(self.hyperparameters)
+        self._frozen_space = space_key(self.hyperparameters)
 
     def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
         """Add hyperparameters while the space is being declared, refuse new ones afterwards.
@@ -235,207 +222,3 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         hyperparameters = self.hyperparameters.copy()
         hyperparameters.values = dict(values)
         return Trial(hyperparameters=hyperparameters, trial_id=trial_id, status=status)
-
-
-class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle):  # type: ignore[misc]
-    """Random search whose n-th trial is a function of (seed, n, space).
-
-    No draw is repeated. The search ends at `max_trials`, or once a small finite space is complete.
-    """
-
-    def __init__(
-        self,
-        objective: keras_tuner.Objective,
-        max_trials: int = 10,
-        seed: int | None = 0,
-        hyperparameters: keras_tuner.HyperParameters | None = None,
-        *,
-        max_consecutive_failed_trials: int | None = None,
-    ) -> None:
-        """Set what to optimise and how often to try.
-
-        Args:
-            objective: the metric and its direction.
-            max_trials: the largest number of trials.
-            seed: an integer from 0; None for one that is drawn once and recorded with the search.
-            hyperparameters: a space declared in advance, if any.
-            max_consecutive_failed_trials: end the search after so many failures in a row; None for
-                no limit.
-        """
-        if isinstance(max_trials, bool) or not isinstance(max_trials, int) or max_trials < 1:
-            raise SpaceError(f"max_trials={max_trials!r}; a random search needs an integer from 1")
-        super().__init__(
-            objective=objective,
-            max_trials=max_trials,
-            seed=seed,
-            hyperparameters=hyperparameters,
-            max_consecutive_failed_trials=max_consecutive_failed_trials,
-        )
-        self._draws: list[Values] = []
-        self._stream: Iterator[Values] | None = None
-        self._stream_space = ""
-
-    def values_of(self, index: int) -> Values | None:
-        """The values of trial `index`: the `index`-th distinct draw."""
-        space = f"{self.exact_steps} {_space_key(self.hyperparameters)}"
-        if self._stream is None or space != self._stream_space:
-            self._draws, self._stream = [], self._distinct_draws()
-            self._stream_space = space
-        needed = index + 1 - len(self._draws)
-        self._draws.extend(itertools.islice(self._stream, max(needed, 0)))
-        return self._draws[index] if index < len(self._draws) else None
-
-    def _distinct_draws(self) -> Iterator[Values]:
-        seen: set[str] = set()
-        collisions = 0
-        for draw in itertools.count():
-            values = self._draw(draw)
-            key = _values_key(values)
-            if key not in seen:
-                seen.add(key)
-                collisions = 0
-                yield values
-                continue
-            collisions += 1
-            if collisions == _MAX_COLLISIONS:
-                break
-        if _grid_size(self.hyperparameters, self.exact_steps) > _MAX_LISTED:
-            return
-        grid = _grid(self.hyperparameters, self.exact_steps)
-        rest = [values for values in grid if _values_key(values) not in seen]
-        for position in generator(self.drawn_seed, "remaining grid").permutation(len(rest)):
-            yield rest[position]
-
-    def _draw(self, draw: int) -> Values:
-        drawn = keras_tuner.HyperParameters()
-        for position, hp in enumerate(self.hyperparameters.space):
-            drawn.merge([hp])
-            if drawn.is_active(hp):
-                word = seed_word(self.drawn_seed, draw, position)
-                drawn.values[hp.name] = _draw(hp, word, self.exact_steps)
-        return dict(drawn.values)
-
-
-class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  # type: ignore[misc]
-    """Grid search whose n-th trial is a function of n and the space.
-
-    The order is KerasTuner's: the defaults come first, and the hyperparameter that is declared last
-    varies fastest.
-    """
-
-    def __init__(
-        self,
-        objective: keras_tuner.Objective,
-        max_trials: int | None = None,
-        seed: int | None = 0,
-        hyperparameters: keras_tuner.HyperParameters | None = None,
-        *,
-        max_consecutive_failed_trials: int | None = None,
-    ) -> None:
-        """Set what to optimise.
-
-        Args:
-            objective: the metric and its direction.
-            max_trials: the largest number of trials; the whole grid if None.
-            seed: recorded with the search, but not used here.
-            hyperparameters: a space declared in advance, if any.
-            max_consecutive_failed_trials: end the search after so many failures in a row; None for
-                no limit.
-        """
-        super().__init__(
-            objective=objective,
-            max_trials=max_trials,
-            seed=seed,
-            hyperparameters=hyperparameters,
-            max_consecutive_failed_trials=max_consecutive_failed_trials,
-        )
-
-    def values_of(self, index: int) -> Values | None:
-        """The values of trial `index`: the `index`-th point of the grid."""
-        return next(itertools.islice(self._points(), index, None), None)
-
-    def num_trials(self) -> int:
-        """How many trials the search will have: `max_trials`, or fewer if the grid has fewer."""
-        return sum(1 for _ in itertools.islice(self._points(), self.max_trials))
-
-    def _points(self) -> Iterator[Values]:
-        return _grid(self.hyperparameters, self.exact_steps)
-
-
-class RepeatOracle(ResumableOracle):
-    """The same values in every trial; trials differ by the seeds that follow from their numbers."""
-
-    def values_of(self, index: int) -> Values | None:
-        """The space's defaults, for every trial."""
-        return next(_grid(self.hyperparameters, self.exact_steps))
-
-
-def _draw(hp: Any, word: int, exact_steps: bool) -> Any:
-    """A random value; where there are steps, each value is equally likely."""
-    if not (exact_steps and has_float_steps(hp)):
-        return hp.random_sample(word)
-    values = stepped_values(hp)
-    return values[int(random.Random(word).random() * len(values))]
-
-
-def _grid(space: keras_tuner.HyperParameters, exact_steps: bool) -> Iterator[Values]:
-    """Every combination of active values, defaults first; the last declared varies fastest."""
-    candidates = [_candidates(hp, exact_steps) for hp in space.space]
-    return _extend_grid(space.space, candidates, {}, 0)
-
-
-def _extend_grid(
-    parameters: list[Any], candidates: list[list[Any]], values: Values, position: int
-) -> Iterator[Values]:
-    if position == len(parameters):
-        yield dict(values)
-        return
-    hp = parameters[position]
-    active = all(condition.is_active(values) for condition in hp.conditions)
-    if not active or hp.name in values:
-        yield from _extend_grid(parameters, candidates, values, position + 1)
-        return
-    for value in candidates[position]:
-        chosen = values | {hp.name: value}
-        yield from _extend_grid(parameters, candidates, chosen, position + 1)
-
-
-def _candidates(hp: Any, exact_steps: bool) -> list[Any]:
-    if exact_steps and has_float_steps(hp):
-        values = stepped_values(hp)
-        # A default such as 3 * 0.1 is the value 0.3.
-        return [hp.default, *(v for v in values if not math.isclose(v, hp.default))]
-    candidates = list(hp.values)
-    if hp.default in candidates:
-        candidates.remove(hp.default)
-    return [hp.default, *candidates]
-
-
-def _grid_size(space: keras_tuner.HyperParameters, exact_steps: bool) -> float:
-    """An upper bound on the number of grid points; infinite for a continuous space."""
-    size = 1.0
-    for hp in space.space:
-        kind = type(hp).__name__
-        if kind == "Float" and hp.step is None:
-            return math.inf
-        if kind == "Int" and hp.step is None and hp.sampling != "linear":
-            return math.inf
-        size *= len(_candidates(hp, exact_steps))
-    return size
-
-
-def _space_key(space: keras_tuner.HyperParameters) -> str:
-    return json.dumps(plain(space.get_config()["space"]), sort_keys=True)
-
-
-def _values_key(values: Values) -> str:
-    return json.dumps(plain(values), sort_keys=True)
-
-
-def plain(value: Any) -> Any:
-    """A value with NumPy's numbers converted to Python's, which JSON can hold."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [plain(item) for item in value]
-    return value.item() if isinstance(value, np.generic) else value

@@ -22,7 +22,9 @@ from rust_tuner.records.model import HyperValues, Json
 from rust_tuner.records.nested import NestedManifest
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE, RunManifest, run_if_whole
-from rust_tuner.search.oracles import GridSearchOracle, RandomSearchOracle, ResumableOracle
+from rust_tuner.search.grid_search import GridSearchOracle
+from rust_tuner.search.oracles import ResumableOracle
+from rust_tuner.search.random_search import RandomSearchOracle
 from rust_tuner.search.tuner import CrossValidationTuner
 
 

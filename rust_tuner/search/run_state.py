@@ -1,10 +1,17 @@
 """What one call of `search` passes to its trials, and how their steps are counted."""
 
+from pathlib import Path
 from typing import Any
+
+from keras_tuner.engine.trial import Trial
 
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.progress import Silent, Task
+from rust_tuner.records.folds import FoldStore
+from rust_tuner.search.points import plain
+from rust_tuner.search.reserved_names import epochs_of
+from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.subjects import Subject
 
 
@@ -13,10 +20,14 @@ class Run:
 
     Attributes:
         subject: what is trained on.
+        folder: the project folder.
         key: the identity of the run.
         epochs: of each fold, where no hyperparameter sets them.
         batch_size: where no hyperparameter sets it.
+        seed: of initial weights, shuffling and dropout.
+        scoring: how folds become a score.
         reads_epochs: whether a hyperparameter may set the number of epochs.
+        hooks: methods of the tuner that a subclass overrides, and that each fold calls.
         arguments: what `run_trial` is called with, as in KerasTuner: the data of the search.
         options: the same by name.
         said: reasons for one fold after another that were reported.
@@ -29,20 +40,28 @@ class Run:
     def __init__(
         self,
         subject: Subject,
+        folder: Path,
         key: str,
         epochs: int,
         batch_size: int,
         *,
+        seed: int,
+        scoring: Scoring,
         reads_epochs: bool = True,
+        hooks: tuple[str, ...] = (),
         arguments: tuple[Any, ...] = (),
         options: dict[str, Any] | None = None,
     ) -> None:
         """Begin a run; folds of frozen features can be trained together."""
         self.subject = subject
+        self.folder = folder
         self.key = key
         self.epochs = epochs
         self.batch_size = batch_size
+        self.seed = seed
+        self.scoring = scoring
         self.reads_epochs = reads_epochs
+        self.hooks = hooks
         self.arguments = arguments
         self.options = options or {}
         self.said: set[str] = set()
@@ -52,6 +71,17 @@ class Run:
         self.trainer: FoldParallelTrainer | None = None
         if isinstance(subject.data.inputs, FrozenFeatures):
             self.trainer = FoldParallelTrainer(subject.data)
+
+    def store_of(self, trial: Trial) -> FoldStore:
+        """The records of a trial, which belong to this run and to the trial's values."""
+        values = plain(trial.hyperparameters.values)
+        key = {"run": self.key, "trial": trial.trial_id, "values": values}
+        return FoldStore(self.folder / f"trial_{trial.trial_id}", key)
+
+    def epochs_of(self, trial: Trial) -> int:
+        """The number of epochs of a trial, by its values."""
+        values = trial.hyperparameters.values
+        return epochs_of(values, self.epochs) if self.reads_epochs else self.epochs
 
     def release(self) -> None:
         """Release what only training needs, since many searches may follow in one process."""

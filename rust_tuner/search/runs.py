@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from rust_tuner.errors import ResumeError, RustTunerError
+from rust_tuner.errors import ResumeError, RustTunerError, SearchError
 from rust_tuner.files import read_json, remove_leftovers, sha256_of_json
 from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.records.folds import fold_files
@@ -22,7 +22,8 @@ from rust_tuner.records.nested import NestedManifest
 from rust_tuner.records.project import TRIAL_ID_WIDTH, trial_folders
 from rust_tuner.records.run import RUN_FILE, RunManifest, run_if_whole
 from rust_tuner.records.trials import read_trial_state
-from rust_tuner.search.oracles import ResumableOracle, Values, plain
+from rust_tuner.search.oracles import ResumableOracle
+from rust_tuner.search.points import Values, plain
 from rust_tuner.search.steps import has_float_steps, stepped_values
 
 Manifest = TypeVar("Manifest", RunManifest, NestedManifest)
@@ -78,6 +79,20 @@ def with_begun_kernels(path: Path, run: Manifest, *, say: Callable[[str], None])
 
 def _onednn_text(enabled: bool | None) -> str:
     return f"{'with' if enabled else 'without'} TensorFlow's oneDNN"
+
+
+def require_a_search(folder: Path) -> None:
+    """Refuse to empty a folder that is not a search folder, such as one named by mistake.
+
+    Raises:
+        SearchError: naming a file of it.
+    """
+    names = [path.name for path in folder.iterdir() if path.name[:5] != ".lock"]
+    if names and not {RUN_FILE, "oracle.json"} & set(names):
+        raise SearchError(
+            f"{folder} is not a search folder (it contains {min(names)}), so it is not emptied; "
+            "use another project_name, or empty it yourself"
+        )
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ record them. How folds are trained and values are chosen belongs to other module
 """
 
 import contextlib
-import math
+import functools
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,22 +19,12 @@ import pandas as pd
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.data.splits import Development, HoldOut, require_development
-from rust_tuner.errors import (
-    ResumeError,
-    SearchError,
-    SpaceError,
-    TrialError,
-)
+from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.files import empty_folder, sha256_of_json, write_json
-from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.code_identity import own_code
-from rust_tuner.models.described import describe_model
-from rust_tuner.models.fold_plan import MixedFolds
-from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.runtime import start_backend
-from rust_tuner.progress import Progress, Silent, Task
-from rust_tuner.records.folds import FoldStore
+from rust_tuner.progress import Progress, Silent
 from rust_tuner.records.printed_table import PrintedTable
 from rust_tuner.records.project import (
     Project,
@@ -45,39 +35,21 @@ from rust_tuner.records.project import (
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.trial_tables import history_table, results_table
-from rust_tuner.scope import AUROCS
-from rust_tuner.search.code_changes import UsersModel
-from rust_tuner.search.cross_validation import (
-    CrossValidation,
-    chosen_epoch,
-    mean_of_repeats,
-    run_folds,
-    run_folds_together,
-)
+from rust_tuner.search.code_changes import users_model
+from rust_tuner.search.cross_validation import chosen_epoch
 from rust_tuner.search.declaring import declare_by_building
-from rust_tuner.search.failures import (
-    failed_in_a_row,
-    fails_the_trial,
-    first_mistakes,
-    message_of,
-    traceback_of,
-)
 from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.manifest import describe_run
-from rust_tuner.search.oracles import ResumableOracle, Values, plain
-from rust_tuner.search.own_tuner import HOOKS, FoldHooks, metrics_of, refuse_workers
-from rust_tuner.search.reserved_names import (
-    batch_size_of,
-    epochs_name,
-    epochs_of,
-    warn_of_old_epochs,
-)
-from rust_tuner.search.run_state import CountedSteps, Run
+from rust_tuner.search.oracles import ResumableOracle
+from rust_tuner.search.own_tuner import HOOKS, refuse_workers
+from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
+from rust_tuner.search.run_state import Run
 from rust_tuner.search.runs import (
     choose_steps,
     claim_folder,
     readable_trials,
     recover_trials,
+    require_a_search,
     run_key,
     with_begun_kernels,
 )
@@ -88,6 +60,8 @@ from rust_tuner.search.subjects import (
     images_subject,
     radiographs_subject,
 )
+from rust_tuner.search.trial_loop import TrialLoop
+from rust_tuner.search.trial_training import choices_of, cross_validated, is_complete
 from rust_tuner.seeds import require_seed
 
 _DEFAULT_EPOCHS = 20
@@ -172,7 +146,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             )
         if overwrite:
             with hold_lock(self.project_folder, "overwriting the search"):
-                self._require_a_search()
+                require_a_search(self.project_folder)
                 empty_folder(self.project_folder)
         self._declare_space()
         # The results of an earlier run are available before the search is resumed.
@@ -274,7 +248,10 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self.progress.say(note)
         folder = self.project_folder
         with hold_lock(folder, "searching hyperparameters", noted=True):
-            model = self._users_model(subject)
+            space = self.oracle.get_space
+            model = users_model(
+                folder, subject, space, self._scoring, seed=self.seed, say=self.progress.say
+            )
             identity = {} if model is None else model.identity
             run = describe_run(
                 subject,
@@ -293,16 +270,23 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 arguments, options = self._arguments
                 self._run = Run(
                     subject,
+                    folder,
                     run_key(run),
                     epochs,
                     batch_size,
+                    seed=self.seed,
+                    scoring=self._scoring,
                     reads_epochs=run.epochs_hyperparameter is not None,
+                    hooks=tuple(name for name in HOOKS if self._overrides(name)),
                     arguments=arguments,
                     options=options,
                 )
-                for note in [] if model is None else model.refuse_changes(self._store_of):
+                for note in [] if model is None else model.refuse_changes(self._run.store_of):
                     self.progress.say(note)
-                for note in recover_trials(folder, self.oracle, self._is_complete):
+                complete = functools.partial(
+                    is_complete, self._run, own_scores=self._overrides("run_trial")
+                )
+                for note in recover_trials(folder, self.oracle, complete):
                     self.progress.say(note)
             if model is not None:
                 model.keep_defaults()
@@ -335,55 +319,18 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             SearchError: for other data than those of the search, or other arguments.
         """
         run = self._run
-        epochs, batch_size = self._choices(trial, args, kwargs)
-        store = self._store_of(trial)
-        records = store.load_closed(len(run.subject.folds))
-        if records is None:
-            outcome = self._cross_validate(trial, store, epochs=epochs, batch_size=batch_size)
-            _, epoch = self._scoring.figures(list(outcome.folds))
-            num_rows = len(run.subject.data.targets)
-            repeats = outcome.out_of_fold_repeats(epoch, num_rows)
-            store.close(
-                mean_of_repeats(repeats), epoch, repeats=repeats if len(repeats) > 1 else None
-            )
-            records = list(outcome.folds)
-        metrics, epoch = self._scoring.figures(records)
+        epochs, batch_size = choices_of(run, trial, args, kwargs)
+        records = cross_validated(self, run, trial, epochs=epochs, batch_size=batch_size)
+        metrics, epoch = run.scoring.figures(records)
         run.chosen[trial.trial_id] = epoch
         self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
         return metrics
-
-    def _choices(
-        self, trial: Trial, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[int, int]:
-        """Epochs and batch size of a trial: those of its values, or those passed to `run_trial`."""
-        run = self._run
-        values = trial.hyperparameters.values
-        other = sorted(set(kwargs) - {"epochs", "batch_size", "groups"})
-        same_data = all(one is other for one, other in zip(args, run.arguments, strict=False))
-        if other or not same_data or kwargs.get("groups") is not run.options.get("groups"):
-            what = ", ".join(other) or "other data"
-            raise SearchError(
-                f"run_trial was called with {what}; a trial is trained on the data of the search, "
-                "and only epochs and batch_size may be changed"
-            )
-        epochs = kwargs.get("epochs", run.epochs)
-        if epochs == run.epochs:
-            epochs = epochs_of(values, run.epochs) if run.reads_epochs else run.epochs
-        batch_size = kwargs.get("batch_size", run.batch_size)
-        if batch_size == run.batch_size:
-            batch_size = batch_size_of(values, run.batch_size)
-        if isinstance(self.score_epoch, int) and self.score_epoch >= epochs:
-            raise TrialError(
-                f"trial {trial.trial_id} has {epochs} epochs, but score_epoch is "
-                f"{self.score_epoch}, counted from 0"
-            )
-        return epochs_of({}, epochs), batch_size_of({}, batch_size)
 
     def on_trial_end(self, trial: Trial) -> None:
         """Record a trial that has ended."""
         self.oracle.end_trial(trial)
         if trial.status != TrialStatus.RUNNING:
-            self._store_of(trial).prune()
+            self._run.store_of(trial).prune()
         self.progress.recorded(self.project_folder, trial.trial_id)
 
     def results(self) -> pd.DataFrame:
@@ -454,15 +401,6 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             "model with the values of get_best_hyperparameters"
         )
 
-    def _require_a_search(self) -> None:
-        """Refuse to empty a folder that is not a search folder, such as one named by mistake."""
-        names = [path.name for path in self.project_folder.iterdir() if path.name[:5] != ".lock"]
-        if names and not {RUN_FILE, "oracle.json"} & set(names):
-            raise SearchError(
-                f"{self.project_folder} is not a search folder (it contains {min(names)}), so it "
-                "is not emptied; use another project_name, or empty it yourself"
-            )
-
     def _populate_initial_space(self) -> None:
         """Do nothing in KerasTuner's constructor; `_declare_space` follows it."""
 
@@ -474,89 +412,10 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             declare_by_building(self.hypermodel, self.oracle)
         self.oracle.freeze_space()
 
-    def _cross_validate(
-        self, trial: Trial, store: FoldStore, *, epochs: int, batch_size: int
-    ) -> CrossValidation:
-        """Train the folds together where that gives the same numbers, else one by one."""
-        run = self._run
-        shared: dict[str, Any] = {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "seed": self.seed,
-            "trial": int(trial.trial_id),
-            "task": run.task,
-        }
-        hooks = [name for name in HOOKS if self._overrides(name)]
-        if run.trainer is not None:
-            try:
-                if hooks:
-                    raise MixedFolds(f"{', '.join(hooks)} of the tuner is called for each fold")
-                outcome = run_folds_together(
-                    lambda: self._build(trial, None), run.trainer, run.subject.folds, **shared
-                )
-            except MixedFolds as reason:
-                # Decided for each trial, so that a resumed search trains it in the same way.
-                if str(reason) not in run.said:
-                    self.progress.say(f"folds are trained one after another: {reason}")
-                    run.said.add(str(reason))
-            else:
-                for record in outcome.folds:
-                    store.save(record)
-                return outcome
-        return run_folds(
-            lambda running: self._build(trial, running),
-            run.subject.data,
-            run.subject.folds,
-            keep_running=run.subject.keeps_running,
-            owns_models=run.subject.owns_models,
-            store=store,
-            on_record=lambda: self.progress.recorded(self.project_folder, trial.trial_id),
-            callbacks=lambda model: [FoldHooks(self, trial)] if hooks else [],
-            **shared,
-        )
-
     def _overrides(self, method: str) -> bool:
         """Whether a subclass has its own form of a method of KerasTuner's tuner."""
         ours = getattr(CrossValidationTuner, method)
         return getattr(type(self), method) is not ours
-
-    def _build(self, trial: Trial, running: RunningPredictions | None) -> keras.Model:
-        hyperparameters = trial.hyperparameters.copy()
-        run = self._run
-        model = run.subject.build(hyperparameters, running)
-        self.oracle.update_space(hyperparameters)
-        if getattr(model, "optimizer", None) is None:
-            raise SpaceError(
-                f"{type(self.hypermodel).__name__}.build returned a model that is not compiled"
-            )
-        if run.subject.is_users_model and trial.trial_id not in run.described:
-            run.described.add(trial.trial_id)
-            store = self._store_of(trial)
-            if not store.is_begun or store.kept_model() is None:
-                store.keep_model(describe_model(model))
-        return model
-
-    def _users_model(self, subject: Subject) -> UsersModel | None:
-        """The user's model, as it is built now; None where the model is ours.
-
-        Raises:
-            ResumeError: where the search was begun with another model.
-            SearchError: where the model does not have the objective.
-        """
-        model = None
-        offered: tuple[str, ...] | None = ("loss", *AUROCS) if subject.keeps_running else None
-        if subject.is_users_model:
-            space = self.oracle.get_space
-            model = UsersModel(self.project_folder, subject, space, seed=self.seed)
-            if not subject.keeps_running:
-                offered = model.defaults.metrics
-            if "auroc" in model.defaults.own_metrics and "exact_auroc" in (offered or ()):
-                self.progress.say(
-                    "note: the model has a metric of its own named auroc, so val_auroc is that "
-                    "metric; the exact macro AUROC is val_exact_auroc"
-                )
-        self._scoring.require(offered)
-        return model
 
     def _own_choices(self) -> dict[str, object]:
         """What the manifest records only where a search has it; older searches keep their key."""
@@ -572,134 +431,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             own["run_trial"] = sha256_of_json(own_code(type(self).run_trial))
         return own
 
-    def _store(self, trial_id: str, values: Values) -> FoldStore:
-        key = {"run": self._run.key, "trial": trial_id, "values": plain(values)}
-        return FoldStore(self.project_folder / f"trial_{trial_id}", key)
-
-    def _store_of(self, trial: Trial) -> FoldStore:
-        return self._store(trial.trial_id, trial.hyperparameters.values)
-
-    def _is_complete(self, trial: Trial) -> bool:
-        store = self._store_of(trial)
-        records = store.load_closed(len(self._run.subject.folds))
-        if self._overrides("run_trial") and (records is not None or not store.is_begun):
-            # What the subclass returned is recorded in the trial alone.
-            return True
-        if records is None:
-            if store.is_foreign():
-                raise ResumeError(
-                    f"{self.project_folder}: the records of trial {trial.trial_id} belong to "
-                    "another search (other data, choices or versions); restore the old values to "
-                    "resume it, or use a new folder"
-                )
-            return False
-        metrics, epoch = self._scoring.figures(records)
-        if (trial.score, trial.best_step) != (metrics[self.oracle.objective.name], epoch):
-            return False
-        store.prune()
-        return True
-
     def _run_trials(self) -> None:
-        run = self._run
-        per_trial = run.epochs * len(run.subject.folds)
-        open_trials = sum(t.status == TrialStatus.RUNNING for t in self.oracle.trials.values())
-        done = len(self.oracle.trials) - open_trials
-        total = self.oracle.num_trials()
-        with self.progress.task(
-            self.project_name, total * per_trial, done=done * per_trial
-        ) as task:
-            folds = len(run.subject.folds)
-            task.advance(0, note=f"trials of {folds} folds x {run.epochs} epochs")
-            self.on_search_begin()
-            self.progress.recorded(self.project_folder)
-            self._retry_first_mistakes()
-            while True:
-                ended = sum(t.status != TrialStatus.RUNNING for t in self.oracle.trials.values())
-                if ended < total:
-                    end_if_time_is_up()
-                trial = self.oracle.create_trial(self.tuner_id)
-                if trial.status == TrialStatus.STOPPED:
-                    break
-                self.on_trial_begin(trial)
-                self.progress.recorded(self.project_folder, trial.trial_id)
-                own = self._epochs_of(trial) * folds
-                steps = run.task = CountedSteps(task, planned=per_trial, own=own)
-                error = self._attempt(trial, task)
-                # Epochs that a failed trial left out, or an earlier run trained, count as done.
-                task.skip(per_trial - steps.taken)
-                self.on_trial_end(trial)
-                note_recorded_work()
-                if error is not None:
-                    self._end_after_failures(error)
-            self.on_search_end()
-
-    def _epochs_of(self, trial: Trial) -> int:
-        run = self._run
-        values = trial.hyperparameters.values
-        return epochs_of(values, run.epochs) if run.reads_epochs else run.epochs
-
-    def _attempt(self, trial: Trial, task: Task) -> Exception | None:
-        """Run a trial; an error that fails it becomes its status and message, and is returned."""
-        run = self._run
-        try:
-            results = self.run_trial(trial, *run.arguments, **run.options)
-            score = self._report(trial, results)
-        except Exception as error:
-            if not fails_the_trial(error):
-                raise
-            trial.status = TrialStatus.FAILED
-            trial.message = message_of(error)
-            trial.traceback = traceback_of(error)
-            self.progress.say(f"trial {trial.trial_id} failed: {trial.message}")
-            return error
-        trial.status = TrialStatus.COMPLETED
-        name = self.oracle.objective.name
-        task.advance(0, note=f"trial {trial.trial_id} {name} {score:.4f}")
-        return None
-
-    def _report(self, trial: Trial, results: Any) -> float:
-        """Tell the oracle what `run_trial` returned, as KerasTuner does; returns the score."""
-        name = self.oracle.objective.name
-        reported = self.oracle.get_trial(trial.trial_id).metrics
-        if results is not None or not reported.exists(name):
-            metrics, epoch = metrics_of(results, self.oracle.objective)
-            epoch = self._run.chosen.get(trial.trial_id, epoch)
-            self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
-        score = float(reported.get_last_value(name))
-        if not math.isfinite(score):
-            raise TrialError(f"trial {trial.trial_id}: run_trial returned {name} = {score}")
-        return score
-
-    def _retry_first_mistakes(self) -> None:
-        if self.oracle.max_consecutive_failed_trials is None:
-            self._retry(first_mistakes(list(self.oracle.trials.values())))
-
-    def _retry(self, mistakes: list[Trial]) -> None:
-        """Let trials run again; folds that the mistaken code trained are not kept."""
-        for trial in mistakes:
-            self._store_of(trial).discard()
-        self.oracle.retry(mistakes)
-
-    def _end_after_failures(self, error: Exception) -> None:
-        """End the search where its failures show a mistake, or exceed their limit."""
-        trials = list(self.oracle.trials.values())
-        limit = self.oracle.max_consecutive_failed_trials
-        if limit is not None:
-            if failed_in_a_row(trials) >= limit:
-                raise SearchError(
-                    f"{limit} trials failed one after another, which is the oracle's "
-                    f"max_consecutive_failed_trials; the last with {message_of(error)}"
-                ) from error
-        elif mistakes := first_mistakes(trials):
-            # They run again once the code is mended.
-            self._retry(mistakes)
-            error.add_note(
-                f"The first {len(mistakes)} trials of {self.project_folder} failed with this "
-                "error. Mend the code and run the search again. If the values are at fault, raise "
-                "keras_tuner.errors.FailedTrialError for them in build, or give the oracle "
-                "max_consecutive_failed_trials."
-            )
-            raise error
+        TrialLoop(self, self._run, self.progress).run_trials()
 
 
 def _folder_of(directory: str | Path | None, project_name: str | None) -> Path:

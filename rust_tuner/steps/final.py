@@ -87,7 +87,7 @@ def cross_validate_final(
     """
     import keras_tuner
 
-    from rust_tuner.search.oracles import GridSearchOracle
+    from rust_tuner.search.grid_search import GridSearchOracle
     from rust_tuner.search.regimes import recorded_protocol
     from rust_tuner.search.tuner import CrossValidationTuner
 
@@ -309,11 +309,8 @@ def predict_probabilities(
 ) -> npt.NDArray[np.float32]:
     """The probabilities (n, 18) that a model gives for decoded images (n, size, size, 3)."""
     starts = range(0, len(images), _PREDICTION_BATCH)
-    parts = [
-        np.asarray(model.predict_on_batch(images[start : start + _PREDICTION_BATCH]))
-        for start in starts
-    ]
-    return np.concatenate(parts).astype(np.float32)
+    parts = [_outputs(model, images[start : start + _PREDICTION_BATCH]) for start in starts]
+    return np.concatenate(parts)
 
 
 def predict_with_features(
@@ -325,19 +322,19 @@ def predict_with_features(
         model: one that `assemble` built: a feature extractor and a head.
         images: (n, size, size, 3), as many as fit into memory at once.
     """
+    _, extractor, head = model.layers
+    features = _outputs(extractor, images)
+    return features, predict_probabilities(head, features)
+
+
+def _outputs(model: "keras.Model", batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     import keras
 
-    _, extractor, head = model.layers
-    if len(images) <= _FEW_IMAGES:
-        # Without a graph, whose tracing takes longer than it saves.
-        features = extractor(images, training=False)
-        probabilities = head(features, training=False)
-        return (
-            keras.ops.convert_to_numpy(features).astype(np.float32),
-            keras.ops.convert_to_numpy(probabilities).astype(np.float32),
-        )
-    features = np.asarray(extractor.predict_on_batch(images))
-    return features.astype(np.float32), predict_probabilities(head, features)
+    if len(batch) > _FEW_IMAGES:
+        return np.asarray(model.predict_on_batch(batch)).astype(np.float32)
+    # Without a graph, whose tracing takes longer than it saves.
+    inputs = [batch] if isinstance(model.input, list) else batch
+    return np.asarray(keras.ops.convert_to_numpy(model(inputs, training=False)), np.float32)
 
 
 def _score_epoch(protocol: Protocol) -> str | int:

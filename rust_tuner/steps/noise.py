@@ -217,8 +217,8 @@ def _repeat(
     """Run a search in a project folder; all its trials have the same values."""
     import keras_tuner
 
-    from rust_tuner.search.oracles import RepeatOracle
     from rust_tuner.search.regimes import recorded_protocol
+    from rust_tuner.search.repeats import RepeatOracle
     from rust_tuner.search.tuner import CrossValidationTuner
 
     # Another seed than the study's, so that no repeat equals a trial of its searches.

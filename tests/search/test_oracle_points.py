@@ -33,11 +33,9 @@ from oracle_problems import (
 )
 
 from rust_tuner.errors import SpaceError
-from rust_tuner.search.oracles import (
-    GridSearchOracle,
-    RandomSearchOracle,
-    ResumableOracle,
-)
+from rust_tuner.search.grid_search import GridSearchOracle
+from rust_tuner.search.oracles import ResumableOracle
+from rust_tuner.search.random_search import RandomSearchOracle
 
 
 @with_marks(STOCK_THREADS)

@@ -24,12 +24,10 @@ from oracle_problems import (
     with_marks,
 )
 
-from rust_tuner.search.oracles import (
-    GridSearchOracle,
-    RandomSearchOracle,
-    RepeatOracle,
-    ResumableOracle,
-)
+from rust_tuner.search.grid_search import GridSearchOracle
+from rust_tuner.search.oracles import ResumableOracle
+from rust_tuner.search.random_search import RandomSearchOracle
+from rust_tuner.search.repeats import RepeatOracle
 
 # ------------------------------------------------------------------------------- both, their ends
 

@@ -22,7 +22,7 @@ from rust_tuner.records.checks import CHECKS
 from rust_tuner.records.model import HyperValues
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import out_of_fold_predictions
-from rust_tuner.search.oracles import GridSearchOracle
+from rust_tuner.search.grid_search import GridSearchOracle
 from rust_tuner.search.regimes import recorded_protocol
 from rust_tuner.search.runs import run_key
 from rust_tuner.search.subjects import view_subject

@@ -15,7 +15,7 @@ from rust_tuner.progress import Silent
 from rust_tuner.records.project import REGIME_1
 from rust_tuner.records.rows import out_of_fold_predictions
 from rust_tuner.search import subject_folds
-from rust_tuner.search.oracles import GridSearchOracle
+from rust_tuner.search.grid_search import GridSearchOracle
 from rust_tuner.search.tuner import CrossValidationTuner
 from rust_tuner.steps.checks.models import judge_view_only
 from rust_tuner.steps.checks.shuffled_labels import judge_shuffled

@@ -1,0 +1,145 @@
+"""The loop over the trials of a search: each is run, reported and recorded, until none is left.
+
+What fails a trial belongs to `failures`, which trial is next to the oracle.
+"""
+
+import math
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from rust_tuner.errors import SearchError, TrialError
+from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
+from rust_tuner.progress import Progress, Task
+from rust_tuner.search.failures import (
+    failed_in_a_row,
+    fails_the_trial,
+    first_mistakes,
+    message_of,
+    traceback_of,
+)
+from rust_tuner.search.oracles import ResumableOracle
+from rust_tuner.search.own_tuner import metrics_of
+from rust_tuner.search.run_state import CountedSteps, Run
+
+
+class TrialLoop:
+    """Runs the trials of one search, one after another."""
+
+    def __init__(self, tuner: keras_tuner.Tuner, run: Run, progress: Progress) -> None:
+        """Run the trials that the tuner's oracle proposes.
+
+        Args:
+            tuner: its `run_trial` and hooks are called, as in KerasTuner.
+            run: what `search` passes to its trials.
+            progress: where to report.
+        """
+        self._tuner = tuner
+        self._oracle: ResumableOracle = tuner.oracle
+        self._run = run
+        self._progress = progress
+
+    def run_trials(self) -> None:
+        """Run trials until the oracle has no more.
+
+        Raises:
+            TimeBudgetError: where a time budget is set and spent before the last trial.
+            SearchError: where so many trials failed one after another as the oracle allows.
+            Exception: what the first trials failed with, where that is a mistake in the code.
+        """
+        run, oracle, tuner = self._run, self._oracle, self._tuner
+        folds = len(run.subject.folds)
+        per_trial = run.epochs * folds
+        open_trials = sum(t.status == TrialStatus.RUNNING for t in oracle.trials.values())
+        done = len(oracle.trials) - open_trials
+        total = oracle.num_trials()
+        with self._progress.task(
+            tuner.project_name, total * per_trial, done=done * per_trial
+        ) as task:
+            task.advance(0, note=f"trials of {folds} folds x {run.epochs} epochs")
+            tuner.on_search_begin()
+            self._progress.recorded(run.folder)
+            self._retry_first_mistakes()
+            while True:
+                ended = sum(t.status != TrialStatus.RUNNING for t in oracle.trials.values())
+                if ended < total:
+                    end_if_time_is_up()
+                trial = oracle.create_trial(tuner.tuner_id)
+                if trial.status == TrialStatus.STOPPED:
+                    break
+                tuner.on_trial_begin(trial)
+                self._progress.recorded(run.folder, trial.trial_id)
+                own = run.epochs_of(trial) * folds
+                steps = run.task = CountedSteps(task, planned=per_trial, own=own)
+                error = self._attempt(trial, task)
+                # Epochs that a failed trial left out, or an earlier run trained, count as done.
+                task.skip(per_trial - steps.taken)
+                tuner.on_trial_end(trial)
+                note_recorded_work()
+                if error is not None:
+                    self._end_after_failures(error)
+            tuner.on_search_end()
+
+    def _attempt(self, trial: Trial, task: Task) -> Exception | None:
+        """Run a trial; an error that fails it becomes its status and message, and is returned."""
+        run = self._run
+        try:
+            results = self._tuner.run_trial(trial, *run.arguments, **run.options)
+            score = self._report(trial, results)
+        except Exception as error:
+            if not fails_the_trial(error):
+                raise
+            trial.status = TrialStatus.FAILED
+            trial.message = message_of(error)
+            trial.traceback = traceback_of(error)
+            self._progress.say(f"trial {trial.trial_id} failed: {trial.message}")
+            return error
+        trial.status = TrialStatus.COMPLETED
+        name = self._oracle.objective.name
+        task.advance(0, note=f"trial {trial.trial_id} {name} {score:.4f}")
+        return None
+
+    def _report(self, trial: Trial, results: Any) -> float:
+        """Tell the oracle what `run_trial` returned, as KerasTuner does; returns the score."""
+        name = self._oracle.objective.name
+        reported = self._oracle.get_trial(trial.trial_id).metrics
+        if results is not None or not reported.exists(name):
+            metrics, epoch = metrics_of(results, self._oracle.objective)
+            epoch = self._run.chosen.get(trial.trial_id, epoch)
+            self._oracle.update_trial(trial.trial_id, metrics, step=epoch)
+        score = float(reported.get_last_value(name))
+        if not math.isfinite(score):
+            raise TrialError(f"trial {trial.trial_id}: run_trial returned {name} = {score}")
+        return score
+
+    def _retry_first_mistakes(self) -> None:
+        if self._oracle.max_consecutive_failed_trials is None:
+            self._retry(first_mistakes(list(self._oracle.trials.values())))
+
+    def _retry(self, mistakes: list[Trial]) -> None:
+        """Let trials run again; folds that the mistaken code trained are not kept."""
+        for trial in mistakes:
+            self._run.store_of(trial).discard()
+        self._oracle.retry(mistakes)
+
+    def _end_after_failures(self, error: Exception) -> None:
+        """End the search where its failures show a mistake, or exceed their limit."""
+        trials = list(self._oracle.trials.values())
+        limit = self._oracle.max_consecutive_failed_trials
+        if limit is not None:
+            if failed_in_a_row(trials) >= limit:
+                raise SearchError(
+                    f"{limit} trials failed one after another, which is the oracle's "
+                    f"max_consecutive_failed_trials; the last with {message_of(error)}"
+                ) from error
+        elif mistakes := first_mistakes(trials):
+            # They run again once the code is mended.
+            self._retry(mistakes)
+            error.add_note(
+                f"The first {len(mistakes)} trials of {self._run.folder} failed with this "
+                "error. Mend the code and run the search again. If the values are at fault, raise "
+                "keras_tuner.errors.FailedTrialError for them in build, or give the oracle "
+                "max_consecutive_failed_trials."
+            )
+            raise error

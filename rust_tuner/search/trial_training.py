@@ -1,0 +1,181 @@
+"""How one trial is cross-validated: its model, its epochs and batch size, and its folds.
+
+Folds are trained together where that gives the same numbers, else one after another.
+"""
+
+from typing import Any
+
+import keras
+import keras_tuner
+from keras_tuner.engine.trial import Trial
+
+from rust_tuner.errors import ResumeError, SearchError, SpaceError, TrialError
+from rust_tuner.models.described import describe_model
+from rust_tuner.models.fold_plan import MixedFolds
+from rust_tuner.models.fold_training import RunningPredictions
+from rust_tuner.records.folds import FoldRecord, FoldStore
+from rust_tuner.search.cross_validation import (
+    CrossValidation,
+    mean_of_repeats,
+    run_folds,
+    run_folds_together,
+)
+from rust_tuner.search.own_tuner import FoldHooks
+from rust_tuner.search.reserved_names import batch_size_of, epochs_of
+from rust_tuner.search.run_state import Run
+
+
+def choices_of(
+    run: Run, trial: Trial, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[int, int]:
+    """Epochs and batch size of a trial: those of its values, or those passed to `run_trial`.
+
+    Args:
+        run: what `search` passes to its trials.
+        trial: the trial.
+        args: positional arguments of `run_trial` after the trial.
+        kwargs: its arguments by name.
+
+    Raises:
+        SearchError: for other data than those of the search, or other arguments.
+        TrialError: where the epoch of the score is beyond those of the trial.
+    """
+    values = trial.hyperparameters.values
+    other = sorted(set(kwargs) - {"epochs", "batch_size", "groups"})
+    same_data = all(one is other for one, other in zip(args, run.arguments, strict=False))
+    if other or not same_data or kwargs.get("groups") is not run.options.get("groups"):
+        what = ", ".join(other) or "other data"
+        raise SearchError(
+            f"run_trial was called with {what}; a trial is trained on the data of the search, "
+            "and only epochs and batch_size may be changed"
+        )
+    epochs = kwargs.get("epochs", run.epochs)
+    if epochs == run.epochs:
+        epochs = run.epochs_of(trial)
+    batch_size = kwargs.get("batch_size", run.batch_size)
+    if batch_size == run.batch_size:
+        batch_size = batch_size_of(values, run.batch_size)
+    score_epoch = run.scoring.score_epoch
+    if isinstance(score_epoch, int) and score_epoch >= epochs:
+        raise TrialError(
+            f"trial {trial.trial_id} has {epochs} epochs, but score_epoch is "
+            f"{score_epoch}, counted from 0"
+        )
+    return epochs_of({}, epochs), batch_size_of({}, batch_size)
+
+
+def cross_validated(
+    tuner: keras_tuner.Tuner, run: Run, trial: Trial, *, epochs: int, batch_size: int
+) -> list[FoldRecord]:
+    """The records of a trial's folds, which are trained where an earlier run left none.
+
+    Args:
+        tuner: whose hooks and oracle are used.
+        run: what `search` passes to its trials.
+        trial: the trial.
+        epochs: of each fold.
+        batch_size: of each step.
+    """
+    store = run.store_of(trial)
+    records = store.load_closed(len(run.subject.folds))
+    if records is not None:
+        return records
+    outcome = _cross_validate(tuner, run, trial, store, epochs=epochs, batch_size=batch_size)
+    _, epoch = run.scoring.figures(list(outcome.folds))
+    repeats = outcome.out_of_fold_repeats(epoch, len(run.subject.data.targets))
+    store.close(mean_of_repeats(repeats), epoch, repeats=repeats if len(repeats) > 1 else None)
+    return list(outcome.folds)
+
+
+def is_complete(run: Run, trial: Trial, *, own_scores: bool) -> bool:
+    """Whether a completed trial has all its records, and they give its score.
+
+    Args:
+        run: what `search` passes to its trials.
+        trial: as its file records it.
+        own_scores: whether a subclass returns the scores, which the trial alone records.
+
+    Raises:
+        ResumeError: where the records belong to another search.
+    """
+    store = run.store_of(trial)
+    records = store.load_closed(len(run.subject.folds))
+    if own_scores and (records is not None or not store.is_begun):
+        return True
+    if records is None:
+        if store.is_foreign():
+            raise ResumeError(
+                f"{run.folder}: the records of trial {trial.trial_id} belong to another search "
+                "(other data, choices or versions); restore the old values to resume it, or use a "
+                "new folder"
+            )
+        return False
+    metrics, epoch = run.scoring.figures(records)
+    if (trial.score, trial.best_step) != (metrics[run.scoring.objective.name], epoch):
+        return False
+    store.prune()
+    return True
+
+
+def _cross_validate(
+    tuner: keras_tuner.Tuner,
+    run: Run,
+    trial: Trial,
+    store: FoldStore,
+    *,
+    epochs: int,
+    batch_size: int,
+) -> CrossValidation:
+    """Train the folds together where that gives the same numbers, else one by one."""
+    shared: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "seed": run.seed,
+        "trial": int(trial.trial_id),
+        "task": run.task,
+    }
+    if run.trainer is not None:
+        try:
+            if run.hooks:
+                raise MixedFolds(f"{', '.join(run.hooks)} of the tuner is called for each fold")
+            outcome = run_folds_together(
+                lambda: _build(tuner, run, trial, None), run.trainer, run.subject.folds, **shared
+            )
+        except MixedFolds as reason:
+            # Decided for each trial, so that a resumed search trains it in the same way.
+            if str(reason) not in run.said:
+                tuner.progress.say(f"folds are trained one after another: {reason}")
+                run.said.add(str(reason))
+        else:
+            for record in outcome.folds:
+                store.save(record)
+            return outcome
+    return run_folds(
+        lambda running: _build(tuner, run, trial, running),
+        run.subject.data,
+        run.subject.folds,
+        keep_running=run.subject.keeps_running,
+        owns_models=run.subject.owns_models,
+        store=store,
+        on_record=lambda: tuner.progress.recorded(run.folder, trial.trial_id),
+        callbacks=lambda model: [FoldHooks(tuner, trial)] if run.hooks else [],
+        **shared,
+    )
+
+
+def _build(
+    tuner: keras_tuner.Tuner, run: Run, trial: Trial, running: RunningPredictions | None
+) -> keras.Model:
+    hyperparameters = trial.hyperparameters.copy()
+    model = run.subject.build(hyperparameters, running)
+    tuner.oracle.update_space(hyperparameters)
+    if getattr(model, "optimizer", None) is None:
+        raise SpaceError(
+            f"{type(tuner.hypermodel).__name__}.build returned a model that is not compiled"
+        )
+    if run.subject.is_users_model and trial.trial_id not in run.described:
+        run.described.add(trial.trial_id)
+        store = run.store_of(trial)
+        if not store.is_begun or store.kept_model() is None:
+            store.keep_model(describe_model(model))
+    return model
