@@ -37,12 +37,12 @@ def test_neither_machine_nor_user_is_named():
 def test_the_processor_is_called_what_the_system_calls_it(tmp_path, monkeypatch, content, expected):
     path = tmp_path / "cpuinfo"
     path.write_text(content)
-    monkeypatch.setattr(environment, "_CPU_FACTS", path)
+    monkeypatch.setattr(environment, "CPU_FACTS", path)
     assert describe_machine()["processor"] == expected
 
 
 def test_a_system_that_does_not_tell_is_no_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "_CPU_FACTS", tmp_path / "absent")
+    monkeypatch.setattr(environment, "CPU_FACTS", tmp_path / "absent")
     monkeypatch.setattr(platform, "processor", lambda: "")
     monkeypatch.delattr(os, "sysconf")
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)

@@ -28,7 +28,7 @@ from rust_tuner.steps.final import (
 
 NOTICE = "Research use only; not a medical device."
 
-_PART = 32
+PART = 32
 
 
 def predict_radiographs(
@@ -74,11 +74,11 @@ def predict_radiographs(
     loaded = None
     answers, distances = [], []
     # In parts, so that a folder of any size fits into memory.
-    for start in range(0, len(paths), _PART):
+    for start in range(0, len(paths), PART):
         values = np.stack(
             [
                 load_image(path, size=card.input.image_size, resize=card.input.resize)
-                for path in paths[start : start + _PART]
+                for path in paths[start : start + PART]
             ]
         )
         # After the first images: TensorFlow takes seconds to start, and a faulty image needs none.
@@ -92,12 +92,12 @@ def predict_radiographs(
             answers.append(part)
             statistics = np.stack([picture_statistics(image) for image in values])
             distances.append(novelty.distances(features, statistics))
-    table = _as_table(paths, np.concatenate(answers), card.view_cortices)
+    table = as_table(paths, np.concatenate(answers), card.view_cortices)
     table["distance"] = np.concatenate(distances)
     table["unlike"] = (table["distance"] > 1).astype("boolean").mask(table["distance"].isna())
     if pairs is True:
         pairs = [(start, start + 1) for start in range(0, len(table), 2)]
-    return table if pairs is False else _with_totals(table, pairs, card.view_cortices)
+    return table if pairs is False else with_totals(table, pairs, card.view_cortices)
 
 
 def model_file(model: str | Path) -> Path:
@@ -128,7 +128,7 @@ def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> N
         )
 
 
-def _as_table(
+def as_table(
     paths: Sequence[Path], answers: Any, view_cortices: Mapping[str, Sequence[str]]
 ) -> pd.DataFrame:
     decoded = decode_probabilities(answers)
@@ -156,7 +156,7 @@ def _as_table(
     return pd.DataFrame(rows)
 
 
-def _with_totals(
+def with_totals(
     table: pd.DataFrame,
     pairs: Sequence[tuple[int, int]],
     view_cortices: Mapping[str, Sequence[str]],

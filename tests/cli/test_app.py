@@ -219,9 +219,9 @@ def test_predict_prints_its_table_also_with_a_file(tmp_path, monkeypatch):
         assert [path.name for path in images] == ["017_ap.png", "017_lat.png"]
         assert list(pairs) == [(0, 1)]
         answers = 0.05 + 0.9 * encode(["ap", "lateral"], [[1, 2, 3, 4]] * 2)
-        table = inference._as_table(images, answers, ANATOMICAL_VIEWS)
+        table = inference.as_table(images, answers, ANATOMICAL_VIEWS)
         table = table.assign(distance=0.5, unlike=pd.array([False] * 2, dtype="boolean"))
-        return inference._with_totals(table, pairs, ANATOMICAL_VIEWS)
+        return inference.with_totals(table, pairs, ANATOMICAL_VIEWS)
 
     monkeypatch.setattr(inference, "predict_radiographs", predict_radiographs)
     monkeypatch.setattr("rust_tuner.records.model_card.read_card", lambda file: None)

@@ -1,5 +1,6 @@
 """`rust-tuner check`: verdicts on standard output, the exit code, and what else shows them."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -88,6 +89,8 @@ def test_the_help_says_what_is_checked():
 
 def test_values_of_files_are_no_markup(tmp_path, radiographs, tiny_protocol):
     table = pd.read_csv(radiographs, dtype=str)
+    # Enough patients for two folds.
+    table = table[table["patient_id"].isin(table["patient_id"].unique()[:7])]
     first = table["patient_id"][0]
     table["patient_id"] = table["patient_id"].replace({first: "[red]P9"})
     extra = table.iloc[[0]].assign(image="images/copy.jpg", patient_id="<b>P8</b>")
@@ -95,7 +98,7 @@ def test_values_of_files_are_no_markup(tmp_path, radiographs, tiny_protocol):
     Image.fromarray(pixels).save(radiographs.parent / "images" / "copy.jpg", quality=90)
     pd.concat([table, extra]).to_csv(radiographs, index=False)
     study = tmp_path / "study"
-    Study(study, radiographs, tiny_protocol).prepare()
+    Study(study, radiographs, dataclasses.replace(tiny_protocol, num_folds=2)).prepare()
     found = run("check", study, code=1)
     assert "patient [red]P9" in found.stdout
     run("report", study)

@@ -20,7 +20,7 @@ def calls(finished_copy, monkeypatch):
     made = []
     monkeypatch.setattr(whole_run, "start_tensorflow", lambda: None)
     monkeypatch.setattr(whole_run, "fetch_weights", lambda weights, study: None)
-    monkeypatch.setattr(whole_run.WholeRun, "_measure", lambda self: None)
+    monkeypatch.setattr(whole_run.WholeRun, "measure", lambda self: None)
     for name in ("prepare", "regime_1", "regime_2", "final", "report"):
         monkeypatch.setattr(Study, name, lambda self, name=name: made.append(name))
     monkeypatch.setattr(whole_run, "run_final", lambda study: None)

@@ -56,7 +56,7 @@ def test_it_does_not_depend_on_how_many_patients_are_left_out_at_a_time(problem,
     patients, *arrays = problem
     statistic = recall_and_mean(*arrays)
     expected = patient_jackknife(statistic, patients)
-    monkeypatch.setattr(jackknife, "_BLOCK", 200)
+    monkeypatch.setattr(jackknife, "BLOCK", 200)
     found = patient_jackknife(statistic, patients)
     np.testing.assert_allclose(found.variances, expected.variances, rtol=1e-12)
     np.testing.assert_array_equal(found.defining, expected.defining)

@@ -13,17 +13,17 @@ from rust_tuner.labels import encode
 from rust_tuner.protocol import ANATOMICAL_VIEWS
 from rust_tuner.records.novelty import Novelty
 from rust_tuner.steps.image_list import ImageList
-from rust_tuner.steps.predict import _as_table, _with_totals
+from rust_tuner.steps.predict import as_table, with_totals
 from rust_tuner.terminal.predictions import image_names, pairing_note, predictions_table
 
 
 def predicted(names, views, pairs=(), distances=None):
     scores = [[2, 3, 1, 4]] * len(names)
-    table = _as_table(names, 0.05 + 0.9 * encode(views, scores), ANATOMICAL_VIEWS)
+    table = as_table(names, 0.05 + 0.9 * encode(views, scores), ANATOMICAL_VIEWS)
     distances = [0.5] * len(names) if distances is None else distances
     unlike = pd.array([distance > 1 for distance in distances], dtype="boolean")
     table = table.assign(distance=distances, unlike=unlike)
-    return _with_totals(table, pairs, ANATOMICAL_VIEWS)
+    return with_totals(table, pairs, ANATOMICAL_VIEWS)
 
 
 def novelty():

@@ -45,7 +45,7 @@ def study(tmp_path):
 
 @pytest.fixture
 def server(study, monkeypatch):
-    monkeypatch.setattr(live, "_SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr(live, "SECONDS_BETWEEN_LOOKS", 0.05)
     opened = LiveServer(study)
     with opened.running():
         yield opened
@@ -236,7 +236,7 @@ def test_a_trial_that_ends_is_sent_to_the_page(server, study):
 
 
 def test_too_many_pages_at_once_are_refused(server):
-    streams = [Stream(server) for _ in range(live._MOST_STREAMS)]
+    streams = [Stream(server) for _ in range(live.MOST_STREAMS)]
     assert all(b"200" in stream.status for stream in streams)
     assert ask(server, "events")[0] == 503
     for stream in streams:
@@ -305,7 +305,7 @@ def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(server, study):
 def test_streams_end_with_the_server(study, monkeypatch):
     opened = LiveServer(study)
     # At once, and not at the next sign of life.
-    monkeypatch.setattr(live, "_HEARTBEAT", 3600.0)
+    monkeypatch.setattr(live, "HEARTBEAT", 3600.0)
     with opened.running():
         stream = Stream(opened)
         stream.next()
