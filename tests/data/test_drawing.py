@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rust_tuner.data.drawing import Anatomy, Outline, draw_radiograph, sample_anatomy
+from rust_tuner.data.drawing import draw_radiograph
+from rust_tuner.data.leg import Anatomy, Outline, sample_anatomy
 
 
 def anatomies(number):

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rust_tuner.data.drawing import Implant, Outline, draw_radiograph, sample_anatomy
+from rust_tuner.data.drawing import draw_radiograph
+from rust_tuner.data.leg import Implant, Outline, sample_anatomy
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.phantoms import (
     COLUMNS,
