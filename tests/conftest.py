@@ -259,3 +259,17 @@ def finished_copy(tmp_path, finished_study) -> StudyFolder:
         root / "radiographs" / finished_study.manifest.name,
         finished_study.cache,
     )
+
+
+@pytest.fixture
+def radiographs(tmp_path: Path, phantom_manifest: Path) -> Path:
+    """A manifest with its images that a test may change."""
+    shutil.copytree(phantom_manifest.parent, tmp_path / "radiographs")
+    return tmp_path / "radiographs" / "manifest.csv"
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, radiographs: Path, tiny_protocol: Protocol) -> Path:
+    """A study of those that is prepared, and no more."""
+    Study(tmp_path / "study", radiographs, tiny_protocol).prepare()
+    return tmp_path / "study"

@@ -131,6 +131,7 @@ def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> N
 def as_table(
     paths: Sequence[Path], answers: Any, view_cortices: Mapping[str, Sequence[str]]
 ) -> pd.DataFrame:
+    """One row an image: its view, and each cortex's most likely score with all probabilities."""
     decoded = decode_probabilities(answers)
     blocks = answers[:, NUM_VIEWS:].reshape(len(answers), len(CORTICES), len(SCORES))
     totals = np.maximum(blocks.sum(axis=2), np.finfo(np.float32).tiny)

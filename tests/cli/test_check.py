@@ -12,12 +12,6 @@ from PIL import Image
 from rust_tuner import Study
 
 
-@pytest.fixture
-def radiographs(tmp_path, phantom_manifest):
-    shutil.copytree(phantom_manifest.parent, tmp_path / "radiographs")
-    return tmp_path / "radiographs" / "manifest.csv"
-
-
 def test_a_planted_leak_is_found_by_prepare_and_check_alone(tmp_path, radiographs, tiny_protocol):
     """A patient's image, copied under another id and compressed again."""
     table = pd.read_csv(radiographs, dtype=str)

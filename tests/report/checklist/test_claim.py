@@ -18,8 +18,8 @@ from rust_tuner.files import read_json
 from rust_tuner.records.folder import read_study
 from rust_tuner.report.checklist.claim import checklists, write_claim
 from rust_tuner.report.checklist.facts import facts_of
-from rust_tuner.report.checklist.registry import FACTS, one_line
 from rust_tuner.report.checklist.items import CLAIM_ITEMS, TRIPOD_ITEMS
+from rust_tuner.report.checklist.registry import FACTS, one_line
 from rust_tuner.report.page import Room
 
 ITEMS = {"claim": CLAIM_ITEMS, "tripod": TRIPOD_ITEMS}
