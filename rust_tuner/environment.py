@@ -17,7 +17,7 @@ _MODEL_FIELDS = ("model name", "Model", "Hardware", "cpu model")
 
 
 def describe_machine() -> dict[str, Any]:
-    """Facts of this machine as JSON values; None where the system does not report it."""
+    """Facts of this machine as JSON values; None if the system does not report it."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),

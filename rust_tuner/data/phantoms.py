@@ -129,7 +129,7 @@ def phantom_table(
 
     Returns:
         One row per radiograph with the columns `COLUMNS`, and `site` if there are several; scores
-        are `Int64`, empty where the cortex is not shown by the view or cannot be scored.
+        are `Int64`, empty if the cortex is not shown by the view or cannot be scored.
 
     Raises:
         ManifestError: for fewer than one patient or site, or a negative seed.

@@ -62,7 +62,7 @@ class Picture:
     Attributes:
         width: in pixels.
         height: in pixels.
-        channels: 1 where all pixels are grey, whatever the file's mode; else 3.
+        channels: 1 if all pixels are grey, whatever the file's mode; else 3.
         file_sha256: of the file's bytes.
         steps: how a DICOM file's values became pixels, in order; empty for other files.
         notes: what a person should know about a DICOM file.
@@ -150,9 +150,9 @@ def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Pictur
         row: the manifest's row, for messages.
 
     Raises:
-        ImageError: naming the file and row, where it is missing, empty, damaged, truncated, too
+        ImageError: naming the file and row, if it is missing, empty, damaged, truncated, too
             large, or of a kind whose depth cannot be kept.
-        ExtraError: for a DICOM file where pydicom is missing.
+        ExtraError: for a DICOM file if pydicom is missing.
     """
     errors = FileErrors(Path(path), row)
     with ExitStack() as stack:

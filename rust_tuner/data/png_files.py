@@ -96,7 +96,7 @@ def read_png(content: bytes, *, errors: FileErrors) -> BareImage:
 
 
 def _chunks(content: bytes, *, errors: FileErrors) -> Iterator[_Chunk]:
-    """The chunks up to the end mark; those that carry no pixels only where they are whole."""
+    """The chunks up to the end mark; those that carry no pixels only if they are whole."""
     view = memoryview(content)
     position = len(PNG_START)
     for _ in range(MAX_CHUNKS):
@@ -210,7 +210,7 @@ def _orientation(chunks: Sequence[_Chunk]) -> int:
 
 
 def _text(chunk: _Chunk, start: int) -> bytes:
-    """The text of a text chunk behind its name; empty where it cannot be read or is too long."""
+    """The text of a text chunk behind its name; empty if it cannot be read or is too long."""
     text = chunk.body[start : start + _MAX_METADATA].tobytes()
     compressed = chunk.kind == b"zTXt"
     if chunk.kind == b"zTXt":

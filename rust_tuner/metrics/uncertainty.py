@@ -148,7 +148,7 @@ def auroc_intervals(
         patient_ids: (n,) the patient of each row.
         mask: (n, labels) bool, or None for all; entries that are False do not count.
         folds: (n,) the fold that scored each row: every figure is each fold's, averaged over the
-            folds that define it. None where one model scored all rows.
+            folds that define it. None if one model scored all rows.
         method: `score`, or `bca` or `percentile` for `patient_bootstrap`.
         rng: of the bootstrap, a seed, or a generator to draw from.
         num_resamples: of the bootstrap, at least 1.

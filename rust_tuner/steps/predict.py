@@ -59,9 +59,9 @@ def predict_radiographs(
     Raises:
         ImageError: for no images, an odd number of them with `pairs=True`, or a file that cannot
             be decoded.
-        SplitError: for an image of the hold-out set of the model's study, where this model has not
+        SplitError: for an image of the hold-out set of the model's study, if this model has not
             looked at that set; only `Study.final` looks at it, and records the look.
-        ResumeError: where the model or its record is missing, or they do not match.
+        ResumeError: if the model or its record is missing, or they do not match.
     """
     paths = [Path(image) for image in images]
     if not paths or (pairs is True and len(paths) % 2):
@@ -109,7 +109,7 @@ def model_file(model: str | Path) -> Path:
 def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> None:
     """Refuse to score sealed images with a model that has not looked at them.
 
-    They are recognised by their bytes, and only where the model is in its study's folder.
+    They are recognised by their bytes, and only if the model is in its study's folder.
     """
     folder = model.resolve().parent
     if folder.name != FINAL:
@@ -162,7 +162,7 @@ def with_totals(
     pairs: Sequence[tuple[int, int]],
     view_cortices: Mapping[str, Sequence[str]],
 ) -> pd.DataFrame:
-    """Add each pair's total to both of its rows, and the reason where there is none."""
+    """Add each pair's total to both of its rows, and the reason if there is none."""
     groups = list(pairs)
     paired = {position for pair in pairs for position in pair}
     singles = [(position,) for position in range(len(table)) if position not in paired]

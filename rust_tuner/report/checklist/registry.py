@@ -49,7 +49,7 @@ def choices_of(records: StudyRecords) -> Json:
 
 
 def backbone_weights(records: StudyRecords) -> str:
-    """The weights that were used, or else requested; untrained ones where several were."""
+    """The weights that were used, or else requested; untrained ones if several were."""
     asked = {
         weights.asked
         for project in records.projects.values()

@@ -113,7 +113,7 @@ class LiveServer(ThreadingHTTPServer):
         Args:
             directory: the study's folder.
             port: 0 for one that is free.
-            token: a random one where None.
+            token: a random one if None.
 
         Raises:
             StorageError: if the port cannot be used.
