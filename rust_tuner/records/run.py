@@ -54,7 +54,10 @@ class Subject(Record):
         num_folds: how many there are.
         units: None in records of earlier versions.
         weights: of the backbone; None if there is none.
+        stratified: `classes` or `labels` where a number of folds was divided by them; None if
+            not, and in records of earlier versions.
         num_replicas: devices that shared each batch; None if it was one.
+        classes: output -> the names of its classes, if targets were text; "" is the only output.
         description: of a user's model at the default values, see `built_models`; None for our own
             models, and in records of earlier versions.
     """
@@ -64,9 +67,11 @@ class Subject(Record):
     rows: str | None = None
     folds: str | None = None
     num_folds: NumFolds
+    stratified: str | None = None
     units: Units | None = None
     weights: Weights | None = None
     num_replicas: int | None = None
+    classes: dict[str, list[str]] | None = None
     description: str | None = None
 
 
@@ -104,9 +109,11 @@ class RunManifest(Record):
         fit_batch_sizes: whether batch sizes were fitted to the folds.
         steps: `exact` if `Float` hyperparameters reach the end of their range.
         epochs_hyperparameter: the hyperparameter that sets the number of epochs of a trial; None
-            where `epochs` does, and in records of earlier versions.
+            if `epochs` does, and in records of earlier versions.
         run_trial: SHA-256 of the code of a tuner that overrides `run_trial`; its trials may have no
             fold records. None if it does not.
+        stop_hopeless: when a trial was stopped as hopeless, see `search.hopeless.StopRule`; None
+            if none was.
         code_version: the user's own name for what the model's code does; None if not given.
     """
 
@@ -133,6 +140,7 @@ class RunManifest(Record):
     epochs_hyperparameter: str | None = None
     run_trial: str | None = None
     code_version: str | int | None = None
+    stop_hopeless: Json | None = None
 
     @property
     def lower_is_better(self) -> bool:

@@ -9,6 +9,7 @@ from rust_tuner.labels import NUM_LABELS
 from rust_tuner.models.description import describe_model
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import REGIME_1, REGIME_2
+from rust_tuner.records.trials import PRUNED
 from rust_tuner.report.checklist.registry import (
     backbone_weights,
     choices_of,
@@ -107,10 +108,14 @@ def _searches(records: StudyRecords) -> list[str]:
             continue
         run = project.run
         done = sum(trial.score is not None for trial in project.trials)
-        lines.append(
+        line = (
             f"{SEARCH_NAMES[name]}: {done} of {run.num_trials} configurations scored by "
             f"{run.subject.num_folds}-fold cross-validation of {run.epochs} epochs"
         )
+        stopped = sum(trial.status == PRUNED for trial in project.trials)
+        if stopped:
+            line += f"; {stopped} stopped early as significantly worse than the best so far"
+        lines.append(line)
     return lines
 
 
