@@ -10,11 +10,11 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
 import pytest
+from studies import StudyFolder
 
 from rust_tuner import Protocol, Study
 from rust_tuner.data.manifest import load_manifest
@@ -71,18 +71,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the files as above, and the others after them by name."""
     rank = {TESTS / name: number for number, name in enumerate(FIRST_FILES)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
-
-
-@dataclass(frozen=True)
-class StudyFolder:
-    """A study, the manifest beside it, and the feature cache that it used."""
-
-    directory: Path
-    manifest: Path
-    cache: Path
-
-    def open(self, protocol: Protocol | None = None, **options) -> Study:
-        return Study(self.directory, protocol=protocol, cache=self.cache, **options)
 
 
 # Not by the environment, which processes that tests start inherit.

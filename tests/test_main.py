@@ -57,7 +57,7 @@ def test_a_signal_during_the_imports_ends_in_one_line_at_most(module, sent, code
 
 
 @pytest.mark.slow
-def test_a_command_that_was_started_to_ignore_ctrl_c_goes_on_ignoring_it():
+def test_a_command_that_was_started_to_ignore_ctrl_c_goes_on_ignoring_it() -> None:
     script = STANDING_STILL.format(module="cli").replace("sleep(600)", "sleep(1)")
     ignoring = f"import signal; signal.signal(2, signal.SIG_IGN)\n{script}"
     process = subprocess.Popen([sys.executable, "-c", ignoring, "--version"], **PIPES)
@@ -68,7 +68,7 @@ def test_a_command_that_was_started_to_ignore_ctrl_c_goes_on_ignoring_it():
     assert out.strip()
 
 
-def test_the_signals_are_answered_before_anything_else_is_imported():
+def test_the_signals_are_answered_before_anything_else_is_imported() -> None:
     script = (
         "import sys\n"
         f"sys.path.insert(0, {str(Path(rust_tuner.__file__).parents[1])!r})\n"
@@ -99,7 +99,7 @@ def test_whenever_a_signal_comes_there_is_no_traceback(sent, delay):
     assert process.returncode in ((130, 1) if sent == signal.SIGINT else (143, -signal.SIGTERM, 1))
 
 
-def test_the_module_runs_as_the_command_does():
+def test_the_module_runs_as_the_command_does() -> None:
     done = subprocess.run([sys.executable, "-m", "rust_tuner", "--version"], **PIPES)
     assert done.returncode == 0
     assert done.stdout.strip()

@@ -3,11 +3,13 @@
 import dataclasses
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from notes import contents
+from studies import StudyFolder
 
 from rust_tuner import Protocol, Study
 from rust_tuner.data.manifest import load_manifest
@@ -19,7 +21,9 @@ from rust_tuner.files import read_json
 from rust_tuner.records.project import read_project
 
 
-def test_prepare_writes_down_protocol_seed_versions_and_hashes(tmp_path, phantom_manifest):
+def test_prepare_writes_down_protocol_seed_versions_and_hashes(
+    tmp_path: Path, phantom_manifest: Path
+) -> None:
     protocol = Protocol.clinical(seed=3, weights="random", image_size=75, num_folds=3)
     development = Study(tmp_path / "study", phantom_manifest, protocol).prepare()
     written = read_json(tmp_path / "study" / "study.json")
@@ -50,7 +54,9 @@ def test_prepare_writes_down_protocol_seed_versions_and_hashes(tmp_path, phantom
     assert written["environments"] == {"prepare": [describe_machine()]}
 
 
-def test_the_record_names_machine_threads_versions_and_split_of_every_step(finished_study):
+def test_the_record_names_machine_threads_versions_and_split_of_every_step(
+    finished_study: StudyFolder,
+) -> None:
     written = read_json(finished_study.directory / "study.json")
     assert set(written["environments"]) == {"prepare", "regime_1", "regime_2"}
     for step in ("regime_1", "regime_2"):
@@ -70,7 +76,9 @@ def test_the_record_names_machine_threads_versions_and_split_of_every_step(finis
     assert written["weights"]["sha256"]
 
 
-def test_a_step_on_another_machine_is_noted_beside_the_first(finished_copy, monkeypatch):
+def test_a_step_on_another_machine_is_noted_beside_the_first(
+    finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = read_json(finished_copy.directory / "study.json")["environments"]
     finished_copy.open().regime_1()
     assert read_json(finished_copy.directory / "study.json")["environments"] == before
@@ -108,7 +116,7 @@ def test_a_prepared_study_knows_its_protocol(prepared, tiny_protocol):
     assert Study(prepared).protocol == tiny_protocol
 
 
-def test_a_study_without_a_manifest_says_what_to_give(tmp_path):
+def test_a_study_without_a_manifest_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match=r"has not been prepared; give its manifest"):
         Study(tmp_path / "study").prepare()
     assert not (tmp_path / "study").exists()

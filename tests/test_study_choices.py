@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from notes import Notes, contents
+from studies import StudyFolder
 
-from rust_tuner import Study
+from rust_tuner import Protocol, Study
 from rust_tuner.cli.support import open_study
 from rust_tuner.data.folds import make_folds
 from rust_tuner.errors import (
@@ -84,8 +86,8 @@ def test_a_mistyped_weights_file_is_refused_before_anything_is_written(
 
 @pytest.mark.parametrize("step", ["baselines", "regime_1", "regime_2", "nested", "noise", "final"])
 def test_weights_replaced_under_the_same_name_are_refused_by_every_step(
-    step, finished_copy, tmp_path, monkeypatch
-):
+    step: str, finished_copy: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "weights.h5"
     path.write_bytes(b"first")
     monkeypatch.setattr("rust_tuner.steps.study_weights.check_architecture", lambda weights: None)
@@ -128,7 +130,9 @@ def test_what_a_step_was_begun_with_is_what_python_resumes_it_with(
     assert asked[-1] == tiny_protocol
 
 
-def test_a_step_resumes_with_its_own_choices_and_refuses_others_with_a_table(finished_copy):
+def test_a_step_resumes_with_its_own_choices_and_refuses_others_with_a_table(
+    finished_copy: StudyFolder,
+) -> None:
     file = finished_copy.directory / "study.json"
     written = read_json(file)
     # Prepared for more epochs than the searches were begun with.
@@ -166,7 +170,7 @@ def test_a_changed_row_is_named(prepared, radiographs):
         Study(prepared).prepare()
 
 
-def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol):
+def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol: Protocol) -> None:
     settled = {
         "objective",
         "seed",
@@ -187,8 +191,8 @@ def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol):
 
 
 def test_preparing_says_what_a_fold_trains_on_and_which_batch_sizes_make_that_one_step(
-    tmp_path, phantom_manifest, tiny_protocol
-):
+    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol
+) -> None:
     notes = Notes()
     fitted = dataclasses.replace(
         tiny_protocol, batch_size_range=(16, 2048), fit_batch_sizes=True, baseline_batch_size=128
@@ -204,8 +208,8 @@ def test_preparing_says_what_a_fold_trains_on_and_which_batch_sizes_make_that_on
 
 
 def test_fitted_batch_sizes_are_recorded_and_resumed_as_they_were(
-    tmp_path, phantom_manifest, tiny_protocol, feature_cache
-):
+    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol, feature_cache: Path
+) -> None:
     fitted = dataclasses.replace(
         tiny_protocol, batch_size_range=(16, 2048), fit_batch_sizes=True, epochs=1
     )

@@ -7,11 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from notes import Notes, contents
+from studies import StudyFolder
 
 from rust_tuner import Study
 from rust_tuner.data.folds import make_folds
@@ -34,14 +36,16 @@ def test_regime_2_without_regime_1_and_without_values_says_what_to_do(
             study.regime_2(**values)
 
 
-def test_regime_2_after_an_unfinished_regime_1_says_how_far_it_is(finished_copy):
+def test_regime_2_after_an_unfinished_regime_1_says_how_far_it_is(
+    finished_copy: StudyFolder,
+) -> None:
     shutil.rmtree(finished_copy.directory / "regime_2")
     shutil.rmtree(finished_copy.directory / "regime_1" / "trial_0001")
     with pytest.raises(SearchError, match="has 1 of 2 trials; finish Regime I first, or give"):
         finished_copy.open().regime_2()
 
 
-def test_both_regimes_complete_every_trial(finished_study):
+def test_both_regimes_complete_every_trial(finished_study: StudyFolder) -> None:
     for regime in ("regime_1", "regime_2"):
         project = read_project(finished_study.directory / regime)
         assert [trial.trial for trial in project.trials] == ["0000", "0001"]
@@ -49,7 +53,9 @@ def test_both_regimes_complete_every_trial(finished_study):
         assert project.problems == ()
 
 
-def test_regime_2_takes_the_best_of_regime_1_and_searches_only_adam(finished_study):
+def test_regime_2_takes_the_best_of_regime_1_and_searches_only_adam(
+    finished_study: StudyFolder,
+) -> None:
     best = best_of_regime_1(finished_study.directory)
     trials = read_project(finished_study.directory / "regime_2").trials
     for trial in trials:
@@ -63,7 +69,9 @@ def test_regime_2_takes_the_best_of_regime_1_and_searches_only_adam(finished_stu
     assert values[best_trial] == best
 
 
-def test_the_best_hyperparameters_are_written_with_the_weights_really_used(finished_study):
+def test_the_best_hyperparameters_are_written_with_the_weights_really_used(
+    finished_study: StudyFolder,
+) -> None:
     from rust_tuner.models.backbones import find_weights
 
     written = read_json(finished_study.directory / "best_hyperparameters.json")
@@ -148,8 +156,8 @@ def test_every_development_row_is_predicted_by_the_fold_that_left_it_out(resumed
 
 
 def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
-    tmp_path, phantom_manifest, tiny_protocol, monkeypatch
-):
+    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("rust_tuner.search.regimes.regime_1", lambda *_, **__: None)
     monkeypatch.setattr(Study, "_record", lambda *_: None)
     notes = Notes()
@@ -181,7 +189,7 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
 
 
 @pytest.mark.parametrize("step", ["regime_1", "regime_2", "final", "nested"])
-def test_every_step_takes_the_weights_of_the_study(step, finished_copy):
+def test_every_step_takes_the_weights_of_the_study(step: str, finished_copy: StudyFolder) -> None:
     study = Study(finished_copy.directory, cache=finished_copy.cache)
     path = finished_copy.directory / "study.json"
     written = read_json(path)
@@ -192,7 +200,7 @@ def test_every_step_takes_the_weights_of_the_study(step, finished_copy):
     assert not (finished_copy.directory / "final").exists()
 
 
-def test_regime_1_again_leaves_the_best_of_regime_2(finished_copy):
+def test_regime_1_again_leaves_the_best_of_regime_2(finished_copy: StudyFolder) -> None:
     path = finished_copy.directory / "best_hyperparameters.json"
     before = path.read_bytes()
     assert read_json(path)["regime"] == "regime_2"
@@ -202,8 +210,8 @@ def test_regime_1_again_leaves_the_best_of_regime_2(finished_copy):
 
 @pytest.mark.slow
 def test_regime_2_and_final_go_on_without_a_regime_1(
-    tmp_path, phantom_manifest, tiny_protocol, feature_cache
-):
+    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol, feature_cache: Path
+) -> None:
     shared = {"cache": feature_cache}
     Study(tmp_path, phantom_manifest, tiny_protocol, **shared).regime_2(8, 0.25)
     tuner = Study(tmp_path, **shared).regime_2()
@@ -213,8 +221,8 @@ def test_regime_2_and_final_go_on_without_a_regime_1(
 
 @pytest.mark.slow
 def test_a_final_model_at_other_values_than_regime_1s_best_is_said(
-    tmp_path, phantom_manifest, tiny_protocol, feature_cache
-):
+    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol, feature_cache: Path
+) -> None:
     notes = Notes()
     study = Study(tmp_path, phantom_manifest, tiny_protocol, cache=feature_cache, progress=notes)
     study.regime_1()
@@ -237,8 +245,8 @@ Study(folder, manifest, Protocol.from_json(json.loads(protocol)), cache=cache).r
 @pytest.mark.slow
 @pytest.mark.skipif(not can_switch_onednn(), reason="the variable means something else here")
 def test_a_study_begun_without_onednn_resumes_without_it_and_bitwise(
-    tmp_path, phantom_manifest, tiny_protocol
-):
+    tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol
+) -> None:
     # As from a shell of the user's, who has set nothing.
     chosen = (ONEDNN_VARIABLE, "RUST_TUNER_ONEDNN_OPTS")
     unset = {name: value for name, value in os.environ.items() if name not in chosen}

@@ -2,12 +2,14 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from command import run
 from PIL import Image
+from studies import StudyFolder
 
 from rust_tuner import Study
 
@@ -54,14 +56,16 @@ def test_a_clean_study_raises_no_alarm(tmp_path, radiographs, tiny_protocol):
     assert f"-> {study / 'checks.json'}" in found.stderr
 
 
-def test_a_folder_without_a_study_is_refused(tmp_path):
+def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
     refused = run("check", tmp_path / "nothing", code=1)
     assert "has not been prepared" in refused.stderr
     assert not (tmp_path / "nothing").exists()
 
 
 @pytest.mark.slow
-def test_the_checks_are_behind_once_a_search_goes_on(finished_copy, monkeypatch):
+def test_the_checks_are_behind_once_a_search_goes_on(
+    finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
     study = finished_copy.directory
     kept = finished_copy.directory.parent / "regime_2"
@@ -75,7 +79,7 @@ def test_the_checks_are_behind_once_a_search_goes_on(finished_copy, monkeypatch)
     assert "Searches have continued since the checks were run" in page
 
 
-def test_the_help_says_what_is_checked():
+def test_the_help_says_what_is_checked() -> None:
     text = " ".join(run("check", "--help").stdout.split())
     for part in ("shuffled labels", "view alone", "exit code is 1", "[default: 10]"):
         assert part in text

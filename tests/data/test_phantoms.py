@@ -453,7 +453,7 @@ def test_the_fibula_stands_apart_in_the_ap_view_and_overlaps_in_the_lateral_view
         assert separate_bones("lateral", seed) == 1
 
 
-def test_patients_are_of_sites_in_turns_and_are_the_same_patients():
+def test_patients_are_of_sites_in_turns_and_are_the_same_patients() -> None:
     plain = phantom_table(patients=7, seed=1)
     table = phantom_table(patients=7, seed=1, sites=3)
     pd.testing.assert_frame_equal(table.drop(columns="site"), plain)

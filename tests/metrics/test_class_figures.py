@@ -39,7 +39,7 @@ def test_figures_are_those_of_scikit_learn_with_classes_missing_on_either_side(
         assert np.isnan([agreement.balanced_accuracy[1:], agreement.macro_f1[1:]]).all()
 
 
-def test_a_class_that_is_absent_has_no_figure():
+def test_a_class_that_is_absent_has_no_figure() -> None:
     found = class_figures(np.diag([3, 0, 2, 0]) + np.eye(4, k=1)[[0, 3, 3, 3]])
     np.testing.assert_array_equal(found.recall, [0.75, np.nan, 1, np.nan])
     np.testing.assert_array_equal(np.isnan(found.f1), [False, False, False, True])

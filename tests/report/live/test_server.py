@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -187,7 +188,7 @@ def test_no_symbolic_link_leads_out(server, study, tmp_path):
     assert ask(server, "report/index.html")[0] == 404
 
 
-def test_a_name_of_a_study_shows_as_text(tmp_path):
+def test_a_name_of_a_study_shows_as_text(tmp_path: Path) -> None:
     folder = tmp_path / "<script>x<b>"
     write_json(folder / "study.json", study_record())
     opened = LiveServer(folder)
