@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import filelock
@@ -92,7 +92,7 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_waiting_for_the_disk():
+def no_waiting_for_the_disk() -> Iterator[None]:
     """Tests write and rename files as ever, but do not wait until the disk has them.
 
     Syncing guards against a power cut. A killed process, which tests do kill, loses nothing that
@@ -103,7 +103,9 @@ def no_waiting_for_the_disk():
         yield
 
 
-def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
     """A copy of a folder that only one of pytest-xdist's processes makes.
 
     As in https://pytest-xdist.readthedocs.io/en/stable/how-to.html; each process has its own copy,
@@ -118,11 +120,13 @@ def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Pa
             aside.mkdir()
             make(aside)
             aside.rename(original)
-    return shutil.copytree(original, tmp_path_factory.mktemp(name) / "copy")
+    copy = tmp_path_factory.mktemp(name) / "copy"
+    shutil.copytree(original, copy)
+    return copy
 
 
 @pytest.fixture(scope="session")
-def phantom_manifest(tmp_path_factory) -> Path:
+def phantom_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """28 synthetic radiographs of 12 patients; not to be written to."""
     folder = made_once(
         tmp_path_factory, "phantoms", lambda folder: write_phantoms(folder, patients=12, seed=0)
@@ -152,7 +156,9 @@ def tiny_protocol() -> Protocol:
 
 
 @pytest.fixture(scope="session")
-def feature_cache(tmp_path_factory, phantom_manifest, tiny_protocol) -> Path:
+def feature_cache(
+    tmp_path_factory: pytest.TempPathFactory, phantom_manifest: Path, tiny_protocol: Protocol
+) -> Path:
     """Features of all the phantoms as `tiny_protocol` makes them."""
 
     def extract(cache: Path) -> None:
@@ -171,7 +177,12 @@ def feature_cache(tmp_path_factory, phantom_manifest, tiny_protocol) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished_study(tmp_path_factory, phantom_manifest, tiny_protocol, feature_cache) -> StudyFolder:
+def finished_study(
+    tmp_path_factory: pytest.TempPathFactory,
+    phantom_manifest: Path,
+    tiny_protocol: Protocol,
+    feature_cache: Path,
+) -> StudyFolder:
     """Both regimes, run in a folder whose name is not a plain one; not to be written to."""
     name = "Tibia [1] (größer) 脛骨 *"
     manifest = Path("radiographs") / phantom_manifest.name
@@ -188,7 +199,9 @@ def finished_study(tmp_path_factory, phantom_manifest, tiny_protocol, feature_ca
 
 
 @pytest.fixture(scope="session")
-def repeated_study(tmp_path_factory, finished_study, tiny_protocol) -> StudyFolder:
+def repeated_study(
+    tmp_path_factory: pytest.TempPathFactory, finished_study: StudyFolder, tiny_protocol: Protocol
+) -> StudyFolder:
     """The finished study, nested and with its noise floor; not to be written to."""
     name, manifest = finished_study.directory.name, finished_study.manifest.name
 
@@ -206,7 +219,9 @@ def repeated_study(tmp_path_factory, finished_study, tiny_protocol) -> StudyFold
 
 
 @pytest.fixture(scope="session")
-def evaluated_study(tmp_path_factory, finished_study) -> StudyFolder:
+def evaluated_study(
+    tmp_path_factory: pytest.TempPathFactory, finished_study: StudyFolder
+) -> StudyFolder:
     """The finished study after its one look at the hold-out set; not to be written to.
 
     The backbone of its final model is a stand-in for InceptionV3.
@@ -226,7 +241,7 @@ def evaluated_study(tmp_path_factory, finished_study) -> StudyFolder:
 
 
 @pytest.fixture
-def repeated_copy(tmp_path, repeated_study) -> StudyFolder:
+def repeated_copy(tmp_path: Path, repeated_study: StudyFolder) -> StudyFolder:
     """The repeated study, moved elsewhere; may be written to."""
     root = tmp_path / "repeats moved here"
     shutil.copytree(repeated_study.directory.parent, root)
@@ -238,7 +253,7 @@ def repeated_copy(tmp_path, repeated_study) -> StudyFolder:
 
 
 @pytest.fixture
-def finished_copy(tmp_path, finished_study) -> StudyFolder:
+def finished_copy(tmp_path: Path, finished_study: StudyFolder) -> StudyFolder:
     """The finished study and its manifest, moved elsewhere; may be written to."""
     root = tmp_path / "moved here"
     shutil.copytree(finished_study.directory.parent, root)

@@ -15,7 +15,7 @@ import pytest
 from notes import Notes, contents
 from studies import StudyFolder
 
-from rust_tuner import Study
+from rust_tuner import Protocol, Study
 from rust_tuner.data.folds import make_folds
 from rust_tuner.errors import (
     ResumeError,

@@ -45,7 +45,7 @@ def test_a_field_without_end_is_no_valid_csv(tmp_path: Path) -> None:
         ("03/04/2021", None),
     ],
 )
-def test_a_date_is_read_only_if_it_is_one(text, date):
+def test_a_date_is_read_only_if_it_is_one(text: str, date: str | None) -> None:
     assert read_date(text) == date
 
 

@@ -12,7 +12,7 @@ ROWS = {"initial_evaluation": 4000, "regime_1": 110, "regime_2": 32, "final_mode
 
 
 @pytest.mark.parametrize("name", PUBLISHED_TABLES)
-def test_every_table_is_there_and_whole(name):
+def test_every_table_is_there_and_whole(name: str) -> None:
     table = read_published(name)
     assert len(table) == ROWS[name]
     assert not table.isna().any(axis=None)

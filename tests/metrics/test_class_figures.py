@@ -13,8 +13,8 @@ from rust_tuner.metrics import class_figures, score_agreement
 @pytest.mark.parametrize("true_classes", [(1, 2, 3, 4), (1, 2, 3), (2, 4), (3,)])
 @pytest.mark.parametrize("predicted_classes", [(1, 2, 3, 4), (1, 2), (4,)])
 def test_figures_are_those_of_scikit_learn_with_classes_missing_on_either_side(
-    true_classes, predicted_classes
-):
+    true_classes: tuple[int, ...], predicted_classes: tuple[int, ...]
+) -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         truth = rng.choice(true_classes, size=30)

@@ -43,7 +43,7 @@ def test_the_interval_of_an_auroc_ends_at_0_and_1() -> None:
 
 
 @pytest.mark.parametrize("scores", [[0.7], [0.7, math.nan, 0.8], [math.nan]])
-def test_what_cannot_be_known_is_nan(scores):
+def test_what_cannot_be_known_is_nan(scores: list[float]) -> None:
     found = fold_interval(scores)
     assert math.isnan(found.low)
     assert math.isnan(found.high)

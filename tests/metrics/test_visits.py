@@ -73,6 +73,8 @@ def test_nothing_is_no_visit() -> None:
 @pytest.mark.parametrize(
     ("reference", "patients"), [([[1, 2, 3]], ["a"]), ([[1, 2, 3, 4]], ["a", "b"])]
 )
-def test_what_does_not_fit_together_is_refused(reference, patients):
+def test_what_does_not_fit_together_is_refused(
+    reference: list[list[float]], patients: list[str]
+) -> None:
     with pytest.raises(MetricError, match=r"expected \(n, 4\) twice and \(n,\) twice"):
         paired_totals(reference, reference, patients, ["x"])

@@ -52,7 +52,7 @@ def test_markup_of_a_text_is_escaped_wherever_it_stands() -> None:
 
 
 @given(st.text())
-def test_no_text_is_lost(text):
+def test_no_text_is_lost(text: str) -> None:
     plain = text.replace("**", "")
     assert Markup(explained(plain)).unescape().count("<script") == plain.count("<script")
 

@@ -22,7 +22,7 @@ def test_a_path_breaks_after_its_separators() -> None:
 
 
 @given(st.text(alphabet="ab/_-. 1", max_size=200), st.integers(1, 40))
-def test_nothing_is_lost_and_no_line_is_too_long(text, width):
+def test_nothing_is_lost_and_no_line_is_too_long(text: str, width: int) -> None:
     lines = wrap_words(text, width).split("\n")
     assert "".join("".join(lines).split()) == "".join(text.split())
     assert max(map(len, lines)) <= width
@@ -36,7 +36,7 @@ def test_no_word_that_fits_is_broken(width: int) -> None:
 
 
 @pytest.mark.parametrize("width", range(12, 40))
-def test_a_number_keeps_its_per_cent_and_its_deviation(width):
+def test_a_number_keeps_its_per_cent_and_its_deviation(width: int) -> None:
     lines = wrap_words("gain +0.039 (95 % over 20) and 0.544 ± 0.154 here", width).split("\n")
     assert any("95 %" in line for line in lines)
     assert width < 13 or any("0.544 ± 0.154" in line for line in lines)
@@ -48,9 +48,10 @@ def test_later_lines_are_indented_as_the_first() -> None:
 
 @pytest.mark.parametrize(("is_terminal", "lines"), [(True, 2), (False, 1)])
 def test_lines_are_wrapped_on_a_terminal_only(is_terminal: bool, lines: int) -> None:
-    console = Console(file=io.StringIO(), width=20, force_terminal=is_terminal, color_system=None)
+    shown = io.StringIO()
+    console = Console(file=shown, width=20, force_terminal=is_terminal, color_system=None)
     print_lines(console, [Text("one two three four five", style="red")])
-    assert len(console.file.getvalue().splitlines()) == lines
+    assert len(shown.getvalue().splitlines()) == lines
 
 
 def test_a_long_name_is_on_a_line_of_its_own_and_whole() -> None:
