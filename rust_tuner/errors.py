@@ -41,7 +41,7 @@ class Fault:
     Attributes:
         source: the file's name, or `table` for a table in memory.
         row: as a spreadsheet shows it, from 1; None for the file as a whole.
-        column: its name; None where the fault is of a row or of the file as a whole.
+        column: its name; None if the fault is of a row or of the file as a whole.
         message: what was found, what was expected and how to fix it, on one line.
     """
 
@@ -60,7 +60,7 @@ class ManifestError(RustTunerError, ValueError):
     """A manifest is invalid; the message lists the first faults with their rows and columns.
 
     Attributes:
-        faults: all of them, in the order of the message; empty where the file is no table at all.
+        faults: all of them, in the order of the message; empty if the file is no table at all.
     """
 
     def __init__(self, message: str, faults: Iterable[Fault] = ()) -> None:
