@@ -95,6 +95,8 @@ class RunManifest(Record):
     """`search.json`: space, data, choices and versions of a search.
 
     Attributes:
+        oracle_arguments: what its proposals follow from beside the seed; None where that is nothing,
+            and in records of earlier versions.
         space: by the hyperparameters' names.
         max_trials: None where the search ends with the space.
         num_trials: how many trials the search will have when it is finished.
@@ -114,6 +116,7 @@ class RunManifest(Record):
 
     format: Literal[1]
     oracle: str | None = None
+    oracle_arguments: Json | None = None
     objective: Objective
     space: dict[str, Hyperparameter]
     max_trials: Count | None = None

@@ -1,6 +1,7 @@
 """The run manifest of a search, as this process would begin it."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 from rust_tuner.models.runtime import onednn_enabled, versions
@@ -53,11 +54,12 @@ def describe_run(
             "batch_size": None if "batch_size" in values else batch_size,
             "subject": subject.identity | dict(model),
             "view_only_baseline": subject.view_only,
-            "versions": versions(),
+            "versions": versions() | {name: version(name) for name in oracle.packages},
             "onednn": onednn_enabled(),
         }
     )
-    return RunManifest.of(described | recorded_steps(oracle) | dict(about))
+    own = plain(oracle.describe())
+    return RunManifest.of(described | own | recorded_steps(oracle) | dict(about))
 
 
 def _by_name(space: list[dict[str, Any]]) -> dict[str, Any]:
