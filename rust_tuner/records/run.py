@@ -97,7 +97,8 @@ class RunManifest(Record):
     Attributes:
         space: by the hyperparameters' names.
         max_trials: None where the search ends with the space.
-        num_trials: how many trials the search will have when it is finished.
+        num_trials: how many trials the search will have when it is finished, as far as that is
+            known; the number of a space that grows is revised while the search runs.
         batch_size: None where it is a hyperparameter.
         onednn: whether TensorFlow used oneDNN; None where that is not known.
         protocol: the choices that are compared when a search of a study is resumed.
@@ -108,6 +109,7 @@ class RunManifest(Record):
         run_trial: SHA-256 of the code of a tuner that overrides `run_trial`; its trials may have no
             fold records. None where it does not.
         code_version: the user's own name for what the model's code does; None where not given.
+        tune_new_entries: whether hyperparameters are tuned that are not in the oracle's.
     """
 
     file_name: ClassVar[str] = RUN_FILE
@@ -133,6 +135,7 @@ class RunManifest(Record):
     epochs_hyperparameter: str | None = None
     run_trial: str | None = None
     code_version: str | int | None = None
+    tune_new_entries: bool = True
 
     @property
     def lower_is_better(self) -> bool:
