@@ -17,7 +17,7 @@ import numpy as np
 from rust_tuner.errors import ExtraError, RustTunerError
 from rust_tuner.locks import hold_lock
 from rust_tuner.records.project import Project, read_project
-from rust_tuner.records.trials import TRIAL_FILE, TrialRecord, read_trial_state
+from rust_tuner.records.trials import PRUNED, TRIAL_FILE, TrialRecord, read_trial_state
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -112,7 +112,9 @@ def _frozen_trials(project: Project) -> Iterator["FrozenTrial"]:
     metric = project.run.objective.name.removeprefix("val_")
     for record in project.trials:
         parameters = _parameters(project.folder, record, used)
-        state = {"COMPLETED": "COMPLETE", "FAILED": "FAIL"}.get(record.status, "RUNNING")
+        state = {"COMPLETED": "COMPLETE", "FAILED": "FAIL", PRUNED: "PRUNED"}.get(
+            record.status, "RUNNING"
+        )
         curve = _mean_curve(record, metric) if state == "COMPLETE" else []
         spread = record.spread(metric)
         about = {"trial": record.trial, "message": record.message, "std over folds": spread}

@@ -102,7 +102,8 @@ class RunManifest(Record):
             and in records of earlier versions.
         space: by the hyperparameters' names.
         max_trials: None where the search ends with the space.
-        num_trials: how many trials the search will have when it is finished.
+        num_trials: how many trials the search will have when it is finished, as far as that is
+            known; the number of a space that grows is revised while the search runs.
         batch_size: None where it is a hyperparameter.
         onednn: whether TensorFlow used oneDNN; None where that is not known.
         protocol: the choices that are compared when a search of a study is resumed.
@@ -115,6 +116,7 @@ class RunManifest(Record):
         stop_hopeless: when a trial was stopped as hopeless, see `search.hopeless.StopRule`; None
             where none was.
         code_version: the user's own name for what the model's code does; None where not given.
+        tune_new_entries: whether hyperparameters are tuned that are not in the oracle's.
     """
 
     file_name: ClassVar[str] = RUN_FILE
@@ -142,6 +144,7 @@ class RunManifest(Record):
     run_trial: str | None = None
     code_version: str | int | None = None
     stop_hopeless: Json | None = None
+    tune_new_entries: bool = True
 
     @property
     def lower_is_better(self) -> bool:

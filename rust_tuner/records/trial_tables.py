@@ -87,11 +87,25 @@ def results_table(project: Project) -> pd.DataFrame:
     lower_is_better = project.run.lower_is_better
     score = table["score"].astype("float64")
     table["rank"] = score.rank(method="first", ascending=lower_is_better).astype("Int64")
+    for column in columns_of.values():
+        if column in table:
+            table[column] = _with_empty_cells(table[column])
     varied_first = sorted(columns_of, key=lambda name: name in fixed_values(project))
     values = [columns_of[name] for name in varied_first if columns_of[name] in table]
     first = ["rank", "trial", "score", "score_std", "tied_with_best", *values]
     rest = [name for name in table if name not in (*first, "message")]
     return table[[*first, *rest, *(["message"] if rows else [])]]
+
+
+def _with_empty_cells(values: pd.Series) -> pd.Series:
+    """The values of a hyperparameter; where trials lack it, the others keep their type."""
+    present = values.dropna()
+    if values.isna().any() and len(present):
+        if all(isinstance(value, bool) for value in present):
+            return values.astype("boolean")
+        if all(float(value).is_integer() for value in present if not isinstance(value, str)):
+            return values
+    return values
 
 
 def fixed_values(project: Project) -> dict[str, object]:

@@ -21,8 +21,9 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from rust_tuner.errors import SpaceError
-from rust_tuner.search.learning_oracle import LearningOracle, require_count
+from rust_tuner.records.trials import PRUNED
 from rust_tuner.search.exact_space import exact
+from rust_tuner.search.learning_oracle import LearningOracle, require_count
 from rust_tuner.search.points import Values, grid_points, grid_size, plain, values_key
 from rust_tuner.search.random_search import RandomSearchOracle
 from rust_tuner.seeds import seed_word
@@ -153,7 +154,8 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
         stock.seed = seed
         stock.gpr = stock._make_gpr()
         stock.hyperparameters.merge([exact(hp) for hp in space])
-        stock.trials = {trial.trial_id: trial for trial in earlier}
+        # KerasTuner knows no trial that was stopped as hopeless, and learns nothing from it.
+        stock.trials = {trial.trial_id: trial for trial in earlier if trial.status != PRUNED}
         stock.ongoing_trials = {
             trial.trial_id: trial for trial in earlier if trial.status == TrialStatus.RUNNING
         }

@@ -35,7 +35,7 @@ def describe_run(
         batch_size: for spaces without a hyperparameter of that name.
         about: further values, such as a protocol.
     """
-    values = oracle.get_space().values
+    declared = oracle.declared
     described = plain(
         {
             "format": 1,
@@ -44,14 +44,14 @@ def describe_run(
                 "name": oracle.objective.name,
                 "direction": oracle.objective.direction,
             },
-            "space": _by_name(oracle.get_space().get_config()["space"]),
+            "space": _by_name(declared.get_config()["space"]),
             "max_trials": oracle.max_trials,
             "num_trials": oracle.num_trials(),
             "seed": seed,
             "oracle_seed": oracle.seed,
             "score_epoch": score_epoch,
             "epochs": epochs,
-            "batch_size": None if "batch_size" in values else batch_size,
+            "batch_size": None if "batch_size" in declared.values else batch_size,
             "subject": subject.identity | dict(model),
             "view_only_baseline": subject.view_only,
             "versions": versions() | {name: version(name) for name in oracle.packages},

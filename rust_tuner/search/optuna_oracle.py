@@ -16,6 +16,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from rust_tuner.errors import ExtraError, SearchError
 from rust_tuner.files import sha256_of_json
 from rust_tuner.models.code_identity import own_code
+from rust_tuner.records.trials import PRUNED
 from rust_tuner.search.learning_oracle import LearningOracle, require_count
 from rust_tuner.search.points import Values
 
@@ -110,7 +111,7 @@ class OptunaOracle(LearningOracle):
         return {"oracle_arguments": {"sampler": self._description}}
 
     def num_trials(self) -> int:
-        """How many trials the search will have: `max_trials`, or fewer if a given grid has fewer."""
+        """How many trials the search will have; at most as many as a given grid has points."""
         grid = getattr(self.sampler, "_all_grids", None)
         most = super().num_trials()
         return most if grid is None else min(most, len(grid))
@@ -122,7 +123,7 @@ class OptunaOracle(LearningOracle):
         if self._proposals is None or self._proposals.seed != self.drawn_seed:
             direction = self.objective.direction
             self._proposals = Proposals(self.sampler, direction=direction, seed=self.drawn_seed)
-        states = {TrialStatus.COMPLETED: "COMPLETE", TrialStatus.FAILED: "FAIL"}
+        states = {TrialStatus.COMPLETED: "COMPLETE", TrialStatus.FAILED: "FAIL", PRUNED: "PRUNED"}
         told = [
             Earlier(
                 known=len(self.known_after(earlier[:number])),

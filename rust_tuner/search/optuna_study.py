@@ -52,7 +52,7 @@ class Earlier:
 
     known: int
     values: Values
-    state: Literal["COMPLETE", "FAIL", "RUNNING"]
+    state: Literal["COMPLETE", "FAIL", "PRUNED", "RUNNING"]
     score: float | None = None
 
 

@@ -74,13 +74,26 @@ class TrialLoop:
                 own = run.epochs_of(trial) * folds
                 steps = run.task = CountedSteps(task, planned=per_trial, own=own)
                 error = self._attempt(trial, task)
-                # Epochs that a failed trial left out, or an earlier run trained, count as done.
-                task.skip(per_trial - steps.taken)
                 tuner.on_trial_end(trial)
+                # Epochs that a failed trial left out, or an earlier run trained, count as done.
+                task.skip((0 if self._runs_again(trial) else per_trial) - steps.taken)
                 note_recorded_work()
-                if error is not None:
+                if error is not None and not self._runs_again(trial):
                     self._end_after_failures(error)
+                if oracle.first_grown is not None:
+                    total = self._revised(task, total, oracle.num_trials())
+            self._revised(task, total, len(oracle.trials))
             tuner.on_search_end()
+
+    def _revised(self, task: Task, total: int, revised: int) -> int:
+        """Record how many trials the search will have, where a space that grows has changed it."""
+        if revised != total:
+            task.expect(revised * self._run.epochs * len(self._run.subject.folds))
+            self._run.expect_trials(revised)
+        return revised
+
+    def _runs_again(self, trial: Trial) -> bool:
+        return bool(self._oracle.trials[trial.trial_id].status == TrialStatus.RUNNING)
 
     def _attempt(self, trial: Trial, task: Task) -> Exception | None:
         """Run a trial; an error that fails it becomes its status and message, and is returned."""
@@ -91,10 +104,14 @@ class TrialLoop:
         except Exception as error:
             if not fails_the_trial(error):
                 raise
-            trial.status = TrialStatus.FAILED
+            # As in KerasTuner, an error other than this one may be tried again.
+            declared = isinstance(error, keras_tuner.errors.FailedTrialError)
+            trial.status = TrialStatus.FAILED if declared else TrialStatus.INVALID
             trial.message = message_of(error)
             trial.traceback = traceback_of(error)
-            self._progress.say(f"trial {trial.trial_id} failed: {trial.message}")
+            again = not declared and self._oracle.may_run_again(trial)
+            verb = "runs again after" if again else "failed:"
+            self._progress.say(f"trial {trial.trial_id} {verb} {trial.message}")
             return error
         reason = run.pruned.get(trial.trial_id)
         if reason is not None:

@@ -185,7 +185,7 @@ def _build(
 ) -> keras.Model:
     hyperparameters = trial.hyperparameters.copy()
     model = run.subject.build(hyperparameters, running)
-    tuner.oracle.update_space(hyperparameters)
+    tuner.oracle.note_asked(trial, hyperparameters)
     if getattr(model, "optimizer", None) is None:
         raise SpaceError(
             f"{type(tuner.hypermodel).__name__}.build returned a model that is not compiled"

@@ -36,6 +36,7 @@ from rust_tuner.records.random_folds import write_random_folds
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.trial_tables import history_table, results_table
+from rust_tuner.search.built_once import ask_model
 from rust_tuner.search.code_changes import users_model
 from rust_tuner.search.cross_validation import chosen_epoch
 from rust_tuner.search.declaring import declare_by_building
@@ -266,9 +267,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         folder = self.project_folder
         stop_rule = self._stop_rule(stop_hopeless)
         with hold_lock(folder, "searching hyperparameters", noted=True):
-            space = self.oracle.get_space
+            declared = self.oracle.declared.copy
             model = users_model(
-                folder, subject, space, self._scoring, seed=self.seed, say=self.progress.say
+                folder, subject, declared, self._scoring, seed=self.seed, say=self.progress.say
             )
             identity = {} if model is None else model.identity
             run = describe_run(
@@ -282,6 +283,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 about=self._own_choices(stop_rule) | dict(about or {}),
             )
             run = with_begun_kernels(folder / RUN_FILE, run, say=self.progress.say)
+            name = epochs_name(self.oracle.declared.values)
             may_change = model is not None and model.may_change
             free = ("description", "code_version", "run_trial", "model") if may_change else ()
             with claim_folder(folder, run, free=free):
@@ -289,17 +291,20 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self._run = Run(
                     subject,
                     folder,
+                    run,
                     run_key(run),
                     epochs,
                     batch_size,
                     seed=self.seed,
                     scoring=self._scoring,
-                    reads_epochs=run.epochs_hyperparameter is not None,
+                    reads_epochs=name is None or run.epochs_hyperparameter is not None,
                     hooks=tuple(name for name in HOOKS if self._overrides(name)),
                     arguments=arguments,
                     options=options,
                     stop_rule=stop_rule,
                 )
+                if not getattr(self.hypermodel, "declares_everything", False):
+                    self.oracle.complete_by(functools.partial(ask_model, subject, self.seed))
                 for note in [] if model is None else model.refuse_changes(self._run.store_of):
                     self.progress.say(note)
                 complete = functools.partial(
@@ -311,7 +316,6 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     write_random_folds(folder, subject.split.random_key, subject.folds)
             if model is not None:
                 model.keep_defaults()
-            name = epochs_name(self.oracle.get_space().values)
             if name is not None and run.epochs_hyperparameter is None:
                 warn_of_old_epochs(name, epochs)
             if subject.rows is not None:
@@ -458,9 +462,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             own["code_version"] = self.code_version
         begun = run_if_whole(self.project_folder)
         # A search of an earlier version goes on without it, under the key that it was begun with.
-        name = epochs_name(self.oracle.get_space().values)
+        name = epochs_name(self.oracle.declared.values)
         if name is not None and (begun is None or begun.epochs_hyperparameter):
             own["epochs_hyperparameter"] = name
+        if not self.oracle.tune_new_entries:
+            own["tune_new_entries"] = False
         if self._overrides("run_trial"):
             own["run_trial"] = sha256_of_json(own_code(type(self).run_trial))
         return own
