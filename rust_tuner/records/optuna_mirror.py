@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FOLDER = "optuna"
 
 _LONGEST_WAIT = 60.0
+_STATES = {"COMPLETED": "COMPLETE", "FAILED": "FAIL", PRUNED: "PRUNED", "RUNNING": "RUNNING"}
 _Parameters = dict[str, tuple[Any, "BaseDistribution"]]
 
 

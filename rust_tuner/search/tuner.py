@@ -101,7 +101,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             hypermodel: any Keras HyperModel whose `build` declares all its hyperparameters and
                 compiles the model; one named `batch_size` sets the batch size, and one named
                 `epochs` (or KerasTuner's `tuner/epochs`) the number of epochs.
-            oracle: a `RandomSearchOracle` or `GridSearchOracle` of this package.
+            oracle: one of this package.
             cv: number of folds, `Folds`, or any scikit-learn splitter.
             seed: decides folds, initial weights, shuffling and dropout; an integer from 0. None
                 for one that is drawn once and recorded with the search.
@@ -123,7 +123,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if not isinstance(oracle, ResumableOracle):
             raise SearchError(
                 f"oracle of type {type(oracle).__name__} cannot be resumed; use "
-                "rust_tuner.RandomSearchOracle or rust_tuner.GridSearchOracle"
+                "RandomSearchOracle, GridSearchOracle, BayesianOptimizationOracle or OptunaOracle of "
+                "rust_tuner"
             )
         if not str(oracle.objective.name).startswith("val_"):
             raise SearchError(
