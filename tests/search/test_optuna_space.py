@@ -3,10 +3,8 @@
 from typing import Any
 
 import keras_tuner
-import pytest
-
-pytest.importorskip("optuna")
 import optuna
+import pytest
 
 from rust_tuner.search.optuna_space import contains, dimension, plain_dimension
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import keras_tuner
 import pytest
-
-pytest.importorskip("optuna")
 from optuna import samplers
 
 from rust_tuner.errors import SpaceError
