@@ -98,7 +98,7 @@ class RunManifest(Record):
     """`search.json`: space, data, choices and versions of a search.
 
     Attributes:
-        oracle_arguments: what its proposals follow from beside the seed; None where that is nothing.
+        oracle_arguments: what its proposals follow from beside the seed; None if nothing.
         space: by the hyperparameters' names.
         max_trials: None where the search ends with the space.
         num_trials: how many trials the search will have when it is finished, as far as that is

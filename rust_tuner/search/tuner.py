@@ -123,8 +123,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if not isinstance(oracle, ResumableOracle):
             raise SearchError(
                 f"oracle of type {type(oracle).__name__} cannot be resumed; use "
-                "RandomSearchOracle, GridSearchOracle, BayesianOptimizationOracle or OptunaOracle of "
-                "rust_tuner"
+                "RandomSearchOracle, GridSearchOracle, BayesianOptimizationOracle or OptunaOracle "
+                "of rust_tuner"
             )
         if not str(oracle.objective.name).startswith("val_"):
             raise SearchError(
