@@ -56,15 +56,28 @@ def mirror(project: str | Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with hold_lock(folder, "writing Optuna's journal", wait=_LONGEST_WAIT), _quiet():
         trials = list(_frozen_trials(records))
-        if not _extend(journal, records, trials):
+        if not _is_extended(journal, records, trials):
             journal.unlink(missing_ok=True)
             _extend(journal, records, trials)
     return journal
 
 
+def _is_extended(journal: Path, project: Project, trials: list["FrozenTrial"]) -> bool:
+    """Add to a journal what it lacks; False where it is damaged or holds something else."""
+    from optuna.exceptions import OptunaError
+
+    # Optuna would write on in a line that was cut short.
+    if journal.exists() and not journal.read_bytes().endswith(b"\n"):
+        return False
+    try:
+        return _extend(journal, project, trials)
+    # Lines that are no journal make Optuna raise whatever they lead to.
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OptunaError):
+        return False
+
+
 def _extend(journal: Path, project: Project, trials: list["FrozenTrial"]) -> bool:
     """Add to a journal what it lacks; False where it holds something else."""
-    import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
     from optuna.study import StudyDirection
@@ -72,12 +85,8 @@ def _extend(journal: Path, project: Project, trials: list["FrozenTrial"]) -> boo
 
     direction = StudyDirection.MINIMIZE if project.run.lower_is_better else StudyDirection.MAXIMIZE
     name = project.folder.resolve().name
-    try:
-        storage = JournalStorage(JournalFileBackend(str(journal)))
-        studies = storage.get_all_studies()
-    # A journal that was cut short or is no journal; whatever it raises, it is made again.
-    except (ValueError, KeyError, TypeError, AttributeError, optuna.exceptions.OptunaError):
-        return False
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    studies = storage.get_all_studies()
     if not studies:
         study_id = storage.create_new_study([direction], name)
         metric = [project.run.objective.name]

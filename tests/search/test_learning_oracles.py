@@ -41,7 +41,7 @@ def optuna_with(sampler: Callable[[], Any]) -> Callable[..., Any]:
 ORACLES: dict[str, Callable[..., Any]] = {
     "bayesian": bayesian,
     "tpe": optuna_with(lambda: samplers.TPESampler(n_startup_trials=2)),
-    "cma-es": optuna_with(lambda: samplers.CmaEsSampler(popsize=2)),
+    "cma-es": optuna_with(lambda: samplers.CmaEsSampler(popsize=3)),
     "nsga-ii": optuna_with(lambda: samplers.NSGAIISampler(population_size=2)),
     "quasi-monte carlo": optuna_with(lambda: samplers.QMCSampler(warn_independent_sampling=False)),
 }
@@ -179,6 +179,7 @@ def test_the_seed_of_the_sampler_is_no_part_of_the_search() -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore:`gamma`:FutureWarning")
 def test_functions_of_a_sampler_are_described_by_their_code() -> None:
     first, same, other = (
         describe_sampler(samplers.TPESampler(gamma=gamma))
@@ -220,10 +221,12 @@ def test_without_optuna_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("sampler", "shown"),
     [
-        ("tpe", "expected a sampler of Optuna"),
-        (samplers.PartialFixedSampler({"a": 1}, samplers.RandomSampler()), "hp.Fixed"),
+        (lambda: "tpe", "expected a sampler of Optuna"),
+        (lambda: samplers.PartialFixedSampler({"a": 1}, samplers.RandomSampler()), "hp.Fixed"),
+        (lambda: samplers.CmaEsSampler(x0={"a": 1}), "leave x0 out"),
     ],
 )
 def test_what_cannot_be_a_function_of_the_records_is_refused(sampler: Any, shown: str) -> None:
+    made = sampler()
     with pytest.raises(SearchError, match=shown):
-        OptunaOracle(sampler, OBJECTIVE)
+        OptunaOracle(made, OBJECTIVE)
