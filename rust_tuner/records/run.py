@@ -117,6 +117,8 @@ class RunManifest(Record):
         stop_hopeless: when a trial was stopped as hopeless, see `search.hopeless.StopRule`; None
             where none was.
         code_version: the user's own name for what the model's code does; None where not given.
+        grown_space: what models have asked for beyond the space, by name; it follows from the
+            records of the trials.
         tune_new_entries: whether hyperparameters are tuned that are not in the oracle's.
     """
 
@@ -146,6 +148,12 @@ class RunManifest(Record):
     code_version: str | int | None = None
     stop_hopeless: Json | None = None
     tune_new_entries: bool = True
+    grown_space: Annotated[dict[str, Hyperparameter], Field(default_factory=dict)]
+
+    @property
+    def whole_space(self) -> dict[str, Hyperparameter]:
+        """The space with what models asked for beyond it, by name."""
+        return self.space | self.grown_space
 
     @property
     def lower_is_better(self) -> bool:

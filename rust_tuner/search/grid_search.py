@@ -16,6 +16,7 @@ from rust_tuner.search.points import (
     next_point,
     num_points,
     rank_of,
+    space_key,
     values_key,
 )
 
@@ -65,6 +66,7 @@ class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
+        self._counted: tuple[str, int] | None = None
 
     def values_of(self, number: int) -> Values | None:
         """The values of a trial: the grid's point of that number.
@@ -100,12 +102,19 @@ class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  
             values_key(declared_values(self.declared, trial.hyperparameters.values))
             for trial in trials
         ]
-        points = sum(1 for _ in self._points())
+        points = self._num_declared()
         num_of_last = num_points(last, self.exact_steps)
         rank = rank_of(last, trials[-1].hyperparameters.values, self.exact_steps)
         num_left = num_of_last - 1 - rank
         most = max(num_of_last, *Counter(declared).values())
         return len(trials) + num_left + (points - len(set(declared))) * most
+
+    def _num_declared(self) -> int:
+        """The number of points of what is declared, which is counted once for a space."""
+        key = f"{self.exact_steps} {space_key(self.declared)}"
+        if self._counted is None or self._counted[0] != key:
+            self._counted = key, sum(1 for _ in self._points())
+        return self._counted[1]
 
     def _points(self) -> Iterator[Values]:
         return grid_points(self.declared, self.exact_steps)

@@ -58,8 +58,17 @@ def describe_run(
             "onednn": onednn_enabled(),
         }
     )
-    own = plain(oracle.describe())
-    return RunManifest.of(described | own | recorded_steps(oracle) | dict(about))
+    grown = grown_space(oracle)
+    more = recorded_steps(oracle) | dict(about) | ({"grown_space": grown} if grown else {})
+    return RunManifest.of(described | plain(oracle.describe()) | more)
+
+
+def grown_space(oracle: ResumableOracle) -> dict[str, Any]:
+    """What the models of the trials have asked for beyond what is declared, by name."""
+    declared, whole = oracle.declared.get_config(), oracle.get_space().get_config()
+    names = list(_by_name(declared["space"]))
+    found = _by_name(whole["space"])
+    return {name: plain(item) for name, item in found.items() if name not in names}
 
 
 def _by_name(space: list[dict[str, Any]]) -> dict[str, Any]:

@@ -96,10 +96,12 @@ class Run:
         values = trial.hyperparameters.values
         return epochs_of(values, self.epochs) if self.reads_epochs else self.epochs
 
-    def expect_trials(self, num_trials: int) -> None:
-        """Record how many trials the search will have, as far as that is known now."""
-        self._manifest = self._manifest.with_changes(num_trials=num_trials)
-        write_record(self.folder / RUN_FILE, self._manifest)
+    def record(self, **changes: Any) -> None:
+        """Record what has become known of the search: its number of trials, and its space."""
+        revised = self._manifest.with_changes(**changes)
+        if revised.to_json() != self._manifest.to_json():
+            self._manifest = revised
+            write_record(self.folder / RUN_FILE, revised)
 
     def release(self) -> None:
         """Release what only training needs, since many searches may follow in one process."""

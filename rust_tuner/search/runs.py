@@ -29,11 +29,11 @@ Manifest = TypeVar("Manifest", RunManifest, NestedManifest)
 
 _EXACT = "exact"
 _SHOWN = 6
-EXTENDABLE = ("max_trials", "num_trials")
+EXTENDABLE = ("max_trials", "num_trials", "grown_space")
 
 
 def run_key(run: RunManifest) -> str:
-    """The identity of a run: the hash of everything but the number of trials."""
+    """The identity of a run: the hash of everything but the number of trials and what was found."""
     content = run.to_json()
     kept = {name: value for name, value in content.items() if name not in EXTENDABLE}
     return sha256_of_json(kept)

@@ -21,6 +21,7 @@ from rust_tuner.search.failures import (
     traceback_of,
 )
 from rust_tuner.search.fit_options import Deadline
+from rust_tuner.search.manifest import grown_space
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.own_tuner import metrics_of
 from rust_tuner.search.run_state import CountedSteps, Run
@@ -50,6 +51,7 @@ class TrialLoop:
         self._run = run
         self._progress = progress
         self._deadline = Deadline(timeout)
+        self._total = 0
 
     def run_trials(self) -> None:
         """Run trials until the oracle has no more.
@@ -64,9 +66,9 @@ class TrialLoop:
         per_trial = run.epochs * folds
         open_trials = sum(t.status == TrialStatus.RUNNING for t in oracle.trials.values())
         done = len(oracle.trials) - open_trials
-        total = oracle.num_trials()
+        self._total = oracle.num_trials()
         with self._progress.task(
-            tuner.project_name, total * per_trial, done=done * per_trial
+            tuner.project_name, self._total * per_trial, done=done * per_trial
         ) as task:
             task.advance(0, note=f"trials of {folds} folds x {run.epochs} epochs")
             tuner.on_search_begin()
@@ -74,13 +76,17 @@ class TrialLoop:
             self._retry_first_mistakes()
             while True:
                 ended = sum(t.status != TrialStatus.RUNNING for t in oracle.trials.values())
-                if ended < total:
+                if ended < self._total:
                     end_if_time_is_up()
                     if self._deadline.is_over(self._progress.say):
-                        break
+                        # Not where the space ends: the number of trials stays as it is recorded.
+                        tuner.on_search_end()
+                        return
                 trial = oracle.create_trial(tuner.tuner_id)
                 if trial.status == TrialStatus.STOPPED:
                     break
+                if oracle.first_grown is not None:
+                    self._revise(task, oracle.num_trials())
                 tuner.on_trial_begin(trial)
                 self._progress.recorded(run.folder, trial.trial_id)
                 own = run.epochs_of(trial) * folds
@@ -94,16 +100,18 @@ class TrialLoop:
                 if error is not None and not self._runs_again(trial):
                     self._end_after_failures(error)
                 if oracle.first_grown is not None:
-                    total = self._revised(task, total, oracle.num_trials())
-            self._revised(task, total, len(oracle.trials))
+                    self._revise(task, oracle.num_trials())
+            if self._total != len(oracle.trials):
+                self._revise(task, len(oracle.trials))
             tuner.on_search_end()
 
-    def _revised(self, task: Task, total: int, revised: int) -> int:
-        """Record how many trials the search will have, where a space that grows has changed it."""
-        if revised != total:
-            task.expect(revised * self._run.epochs * len(self._run.subject.folds))
-            self._run.expect_trials(revised)
-        return revised
+    def _revise(self, task: Task, num_trials: int) -> None:
+        """Record how far the space has grown, and how many trials the search will have."""
+        if num_trials != self._total:
+            self._total = num_trials
+            task.expect(num_trials * self._run.epochs * len(self._run.subject.folds))
+        grown = grown_space(self._oracle)
+        self._run.record(num_trials=num_trials, **({"grown_space": grown} if grown else {}))
 
     def _runs_again(self, trial: Trial) -> bool:
         return bool(self._oracle.trials[trial.trial_id].status == TrialStatus.RUNNING)
