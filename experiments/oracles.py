@@ -64,7 +64,7 @@ def network(values: Values) -> float:
     best = -2.0 - 0.5 * math.log2(values["units"] / 8)
     rate = (math.log10(values["learning_rate"]) - best) ** 2
     width = 0.1 * (math.log2(values["units"]) - 6) ** 2
-    return rate + width + 2 * (values["dropout_rate"] - 0.2) ** 2
+    return float(rate + width + 2 * (values["dropout_rate"] - 0.2) ** 2)
 
 
 def network_space(hp: keras_tuner.HyperParameters) -> None:

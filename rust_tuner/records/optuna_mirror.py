@@ -161,7 +161,7 @@ def _parameters(
         state = read_trial_state(folder / f"trial_{record.trial}" / TRIAL_FILE)
     except (RustTunerError, OSError):
         return {}
-    space: list[dict[str, Any]] = state.hyperparameters.to_json().get("space", [])
+    space: Any = state.hyperparameters.to_json().get("space", [])
     parameters: _Parameters = {}
     for item in space:
         config = item["config"]
@@ -197,8 +197,10 @@ def _distribution(kind: str, config: Mapping[str, Any]) -> "BaseDistribution | N
     if kind == "Choice":
         return CategoricalDistribution(tuple(dict.fromkeys(config["values"])))
     if kind in ("Float", "Int"):
-        made: Any = FloatDistribution if kind == "Float" else IntDistribution
-        return made(config["min_value"], config["max_value"], log=config["sampling"] == "log")
+        low, high, log = config["min_value"], config["max_value"], config["sampling"] == "log"
+        if kind == "Float":
+            return FloatDistribution(low, high, log=log)
+        return IntDistribution(low, high, log=log)
     return None
 
 

@@ -17,7 +17,9 @@ import numpy as np
 import sklearn
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.oracles import BayesianOptimizationOracle as StockOracle
+from scipy.linalg import solve_triangular
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
 from threadpoolctl import threadpool_limits
 
 from rust_tuner.errors import SpaceError
@@ -135,7 +137,8 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
         """Whether enough of some trials are completed for the Gaussian process."""
         completed = sum(trial.status == TrialStatus.COMPLETED for trial in earlier)
         dimensions = len(self.known_after(earlier))
-        return completed >= (self.num_initial_points or max(3 * dimensions, 3))
+        needed: int = self.num_initial_points or max(3 * dimensions, 3)
+        return completed >= needed
 
     def _random_search(self, earlier: Sequence[Trial]) -> RandomSearchOracle:
         oracle = RandomSearchOracle(self.objective, self.max_trials, self.drawn_seed)
@@ -152,7 +155,7 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
         stock = StockOracle(self.objective, num_initial_points=1, alpha=self.alpha, beta=self.beta)
         # KerasTuner replaces a seed of 0 by a random one.
         stock.seed = seed
-        stock.gpr = stock._make_gpr()
+        stock.gpr = _Process(**stock._make_gpr().get_params(deep=False))
         stock.hyperparameters.merge([exact(hp) for hp in space])
         # KerasTuner knows no trial that was stopped as hopeless, and learns nothing from it.
         stock.trials = {trial.trial_id: trial for trial in earlier if trial.status != PRUNED}
@@ -169,5 +172,6 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
         ):
             # Length scales at a bound are usual while there are few trials.
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", "Predicted variances smaller than 0")
             values = stock.populate_space(str(len(earlier)))["values"]
         return dict(plain(values))

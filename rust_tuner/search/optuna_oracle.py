@@ -7,7 +7,7 @@ sampler is asked belongs to `optuna_study`, and how spaces are translated to `op
 import importlib.util
 import types
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras_tuner
 import numpy as np
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from rust_tuner.search.optuna_study import Proposals
 
+State = Literal["COMPLETE", "FAIL", "PRUNED", "RUNNING"]
+
 # What a sampler may be given that names parameters or values of a study, which are not those of the
 # space; and what it may be given that needs more than a score.
 _REFUSED = {
@@ -33,6 +35,11 @@ _REFUSED = {
     "_source_trials": "leave source_trials out",
     "_constraints_func": "leave constraints_func out, and raise "
     "keras_tuner.errors.FailedTrialError in build for values that are not allowed",
+}
+_STATES: dict[str, State] = {
+    TrialStatus.COMPLETED: "COMPLETE",
+    TrialStatus.FAILED: "FAIL",
+    PRUNED: "PRUNED",
 }
 _WITH_TORCH = "GPSampler"
 _WITH_CMAES = "CmaEsSampler"
@@ -123,12 +130,11 @@ class OptunaOracle(LearningOracle):
         if self._proposals is None or self._proposals.seed != self.drawn_seed:
             direction = self.objective.direction
             self._proposals = Proposals(self.sampler, direction=direction, seed=self.drawn_seed)
-        states = {TrialStatus.COMPLETED: "COMPLETE", TrialStatus.FAILED: "FAIL", PRUNED: "PRUNED"}
         told = [
             Earlier(
                 known=len(self.known_after(earlier[:number])),
                 values=dict(trial.hyperparameters.values),
-                state=states.get(trial.status, "RUNNING"),
+                state=_STATES.get(trial.status, "RUNNING"),
                 score=trial.score if trial.status == TrialStatus.COMPLETED else None,
             )
             for number, trial in enumerate(earlier)

@@ -80,7 +80,10 @@ def played(oracle: Any, *, failing: tuple[int, ...] = ()) -> list[Values]:
 def test_the_gaussian_process_proposes_what_that_of_keras_tuner_does(
     declare: Declare, direction: str, tmp_path: Path
 ) -> None:
-    options = {"max_trials": 7, "num_initial_points": 3, "seed": 7}
+    options: dict[str, Any] = {"max_trials": 7, "num_initial_points": 3, "seed": 7}
+    if declare is one_number:
+        # KerasTuner would repeat the failed point, which ours never does.
+        options["max_trials"] = 6
     ours = open_oracle(
         BayesianOptimizationOracle, declare, tmp_path, direction=direction, **options
     )
@@ -93,7 +96,7 @@ def test_the_gaussian_process_proposes_what_that_of_keras_tuner_does(
     stock.verbose, stock.first = 0, proposed
     # Three completed trials and a failed one, then three of the Gaussian process.
     assert played(stock, failing=(1, 5)) == proposed
-    assert len(proposed) == 7
+    assert len(proposed) == options["max_trials"]
 
 
 def test_the_first_trials_are_those_of_a_random_search(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def optuna_with(sampler: Callable[[], Any]) -> Callable[..., Any]:
 ORACLES: dict[str, Callable[..., Any]] = {
     "bayesian": bayesian,
     "tpe": optuna_with(lambda: samplers.TPESampler(n_startup_trials=2)),
-    "cma-es": optuna_with(lambda: samplers.CmaEsSampler(popsize=3)),
+    "cma-es": optuna_with(lambda: samplers.CmaEsSampler(popsize=4)),
     "nsga-ii": optuna_with(lambda: samplers.NSGAIISampler(population_size=2)),
     "quasi-monte carlo": optuna_with(lambda: samplers.QMCSampler(warn_independent_sampling=False)),
 }
