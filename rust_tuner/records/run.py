@@ -54,7 +54,10 @@ class Subject(Record):
         num_folds: how many there are.
         units: None in records of earlier versions.
         weights: of the backbone; None where there is none.
+        stratified: `classes` or `labels` where a number of folds was divided by them; None where
+            not, and in records of earlier versions.
         num_replicas: devices that shared each batch; None where it was one.
+        classes: output -> the names of its classes, where targets were text; "" is the only output.
         description: of a user's model at the default values, see `built_models`; None for our own
             models, and in records of earlier versions.
     """
@@ -64,9 +67,11 @@ class Subject(Record):
     rows: str | None = None
     folds: str | None = None
     num_folds: NumFolds
+    stratified: str | None = None
     units: Units | None = None
     weights: Weights | None = None
     num_replicas: int | None = None
+    classes: dict[str, list[str]] | None = None
     description: str | None = None
 
 
@@ -108,6 +113,8 @@ class RunManifest(Record):
             where `epochs` does, and in records of earlier versions.
         run_trial: SHA-256 of the code of a tuner that overrides `run_trial`; its trials may have no
             fold records. None where it does not.
+        stop_hopeless: when a trial was stopped as hopeless, see `search.hopeless.StopRule`; None
+            where none was.
         code_version: the user's own name for what the model's code does; None where not given.
         grown_space: what models have asked for beyond the space, by name; it follows from the
             records of the trials.
@@ -137,6 +144,7 @@ class RunManifest(Record):
     epochs_hyperparameter: str | None = None
     run_trial: str | None = None
     code_version: str | int | None = None
+    stop_hopeless: Json | None = None
     tune_new_entries: bool = True
     grown_space: Annotated[dict[str, Hyperparameter], Field(default_factory=dict)]
 

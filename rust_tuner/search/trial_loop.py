@@ -12,6 +12,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from rust_tuner.errors import SearchError, TrialError
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.progress import Progress, Task
+from rust_tuner.records.trials import PRUNED
 from rust_tuner.search.failures import (
     failed_in_a_row,
     fails_the_trial,
@@ -19,6 +20,7 @@ from rust_tuner.search.failures import (
     message_of,
     traceback_of,
 )
+from rust_tuner.search.fit_options import Deadline
 from rust_tuner.search.manifest import grown_space
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.own_tuner import metrics_of
@@ -28,19 +30,28 @@ from rust_tuner.search.run_state import CountedSteps, Run
 class TrialLoop:
     """Runs the trials of one search, one after another."""
 
-    def __init__(self, tuner: keras_tuner.Tuner, run: Run, progress: Progress) -> None:
+    def __init__(
+        self,
+        tuner: keras_tuner.Tuner,
+        run: Run,
+        progress: Progress,
+        *,
+        timeout: float | None = None,
+    ) -> None:
         """Run the trials that the tuner's oracle proposes.
 
         Args:
             tuner: its `run_trial` and hooks are called, as in KerasTuner.
             run: what `search` passes to its trials.
             progress: where to report.
+            timeout: seconds after which no further trial begins.
         """
         self._tuner = tuner
         self._oracle: ResumableOracle = tuner.oracle
         self._run = run
         self._progress = progress
         self._total = 0
+        self._deadline = Deadline(timeout)
 
     def run_trials(self) -> None:
         """Run trials until the oracle has no more.
@@ -67,8 +78,12 @@ class TrialLoop:
                 ended = sum(t.status != TrialStatus.RUNNING for t in oracle.trials.values())
                 if ended < self._total:
                     end_if_time_is_up()
+                    if self._deadline.is_over(self._progress.say):
+                        break
                 trial = oracle.create_trial(tuner.tuner_id)
                 if trial.status == TrialStatus.STOPPED:
+                    if self._total != len(oracle.trials):
+                        self._revise(task, len(oracle.trials))
                     break
                 if oracle.first_grown is not None:
                     self._revise(task, oracle.num_trials())
@@ -81,12 +96,11 @@ class TrialLoop:
                 # Epochs that a failed trial left out, or an earlier run trained, count as done.
                 task.skip((0 if self._runs_again(trial) else per_trial) - steps.taken)
                 note_recorded_work()
+                self._deadline.has_worked = True
                 if error is not None and not self._runs_again(trial):
                     self._end_after_failures(error)
                 if oracle.first_grown is not None:
                     self._revise(task, oracle.num_trials())
-            if self._total != len(oracle.trials):
-                self._revise(task, len(oracle.trials))
             tuner.on_search_end()
 
     def _revise(self, task: Task, num_trials: int) -> None:
@@ -118,6 +132,11 @@ class TrialLoop:
             verb = "runs again after" if again else "failed:"
             self._progress.say(f"trial {trial.trial_id} {verb} {trial.message}")
             return error
+        reason = run.pruned.get(trial.trial_id)
+        if reason is not None:
+            trial.status, trial.message = PRUNED, str(reason)
+            task.advance(0, note=f"trial {trial.trial_id} stopped")
+            return None
         trial.status = TrialStatus.COMPLETED
         name = self._oracle.objective.name
         task.advance(0, note=f"trial {trial.trial_id} {name} {score:.4f}")

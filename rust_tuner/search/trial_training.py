@@ -20,7 +20,9 @@ from rust_tuner.search.cross_validation import (
     run_folds,
     run_folds_together,
 )
+from rust_tuner.search.hopeless import Rival
 from rust_tuner.search.own_tuner import FoldHooks
+from rust_tuner.search.pruning import judge, note_if_hopeless, rival_of
 from rust_tuner.search.reserved_names import batch_size_of, epochs_of
 from rust_tuner.search.run_state import Run
 
@@ -41,10 +43,11 @@ def choices_of(
         TrialError: where the epoch of the score is beyond those of the trial.
     """
     values = trial.hyperparameters.values
-    other = sorted(set(kwargs) - {"epochs", "batch_size", "groups"})
+    names = sorted((set(kwargs) | set(run.options)) - {"epochs", "batch_size"})
+    other = [name for name in names if kwargs.get(name) is not run.options.get(name)]
     same_data = all(one is other for one, other in zip(args, run.arguments, strict=False))
-    if other or not same_data or kwargs.get("groups") is not run.options.get("groups"):
-        what = ", ".join(other) or "other data"
+    if other or not same_data:
+        what = ", ".join(f"another {name}" for name in other) or "other data"
         raise SearchError(
             f"run_trial was called with {what}; a trial is trained on the data of the search, "
             "and only epochs and batch_size may be changed"
@@ -77,13 +80,23 @@ def cross_validated(
         batch_size: of each step.
     """
     store = run.store_of(trial)
+    rival = rival_of(run, tuner.oracle, trial)
     records = store.load_closed(len(run.subject.folds))
     if records is not None:
+        note_if_hopeless(run, rival, trial, records, epochs)
         return records
-    outcome = _cross_validate(tuner, run, trial, store, epochs=epochs, batch_size=batch_size)
+    outcome = _cross_validate(
+        tuner, run, trial, store, epochs=epochs, batch_size=batch_size, rival=rival
+    )
+    note_if_hopeless(run, rival, trial, outcome.folds, epochs)
     _, epoch = run.scoring.figures(list(outcome.folds))
-    repeats = outcome.out_of_fold_repeats(epoch, len(run.subject.data.targets))
-    store.close(mean_of_repeats(repeats), epoch, repeats=repeats if len(repeats) > 1 else None)
+    repeats = outcome.out_of_fold_repeats(epoch, run.subject.data.num_rows)
+    store.close(
+        mean_of_repeats(repeats),
+        epoch,
+        repeats=repeats if len(repeats) > 1 else None,
+        outputs=outcome.folds[0].outputs,
+    )
     return list(outcome.folds)
 
 
@@ -125,6 +138,7 @@ def _cross_validate(
     *,
     epochs: int,
     batch_size: int,
+    rival: Rival | None,
 ) -> CrossValidation:
     """Train the folds together where that gives the same numbers, else one by one."""
     shared: dict[str, Any] = {
@@ -139,7 +153,11 @@ def _cross_validate(
             if run.hooks:
                 raise MixedFolds(f"{', '.join(run.hooks)} of the tuner is called for each fold")
             outcome = run_folds_together(
-                lambda: _build(tuner, run, trial, None), run.trainer, run.subject.folds, **shared
+                lambda: _build(tuner, run, trial, None),
+                run.trainer,
+                run.subject.folds,
+                is_hopeless=judge(run, rival, epochs),
+                **shared,
             )
         except MixedFolds as reason:
             # Decided for each trial, so that a resumed search trains it in the same way.
@@ -150,6 +168,11 @@ def _cross_validate(
             for record in outcome.folds:
                 store.save(record)
             return outcome
+    if run.stop_rule is not None and not run.said_none_stopped:
+        tuner.progress.say(
+            "note: no trial is stopped as hopeless, because folds are trained one after another"
+        )
+        run.said_none_stopped = True
     return run_folds(
         lambda running: _build(tuner, run, trial, running),
         run.subject.data,
@@ -159,6 +182,7 @@ def _cross_validate(
         store=store,
         on_record=lambda: tuner.progress.recorded(run.folder, trial.trial_id),
         callbacks=lambda model: [FoldHooks(tuner, trial)] if run.hooks else [],
+        users_callbacks=run.subject.callbacks,
         **shared,
     )
 

@@ -9,16 +9,16 @@ import functools
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from rust_tuner.data.splits import Development, HoldOut, require_development
+from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.files import empty_folder, sha256_of_json, write_json
 from rust_tuner.locks import hold_lock
@@ -30,18 +30,28 @@ from rust_tuner.records.project import (
     Project,
     read_out_of_fold,
     read_out_of_fold_repeats,
+    read_outputs,
     read_project,
 )
+from rust_tuner.records.random_folds import write_random_folds
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.trial_tables import history_table, results_table
+from rust_tuner.search.array_subject import arrays_subject
 from rust_tuner.search.built_once import ask_model
 from rust_tuner.search.code_changes import users_model
 from rust_tuner.search.cross_validation import chosen_epoch
 from rust_tuner.search.declaring import declare_by_building
+from rust_tuner.search.fit_options import (
+    SEARCH_ARGUMENTS,
+    FitOptions,
+    checked_timeout,
+    progress_of,
+    refuse_unknown,
+)
 from rust_tuner.search.groups import by_row_note
+from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.manifest import describe_run
-from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
 from rust_tuner.search.run_state import Run
@@ -55,11 +65,13 @@ from rust_tuner.search.runs import (
     with_begun_kernels,
 )
 from rust_tuner.search.scoring import Scoring
+from rust_tuner.search.stock_oracles import resumable
 from rust_tuner.search.subjects import (
     Subject,
-    arrays_subject,
     images_subject,
+    is_radiographs,
     radiographs_subject,
+    takes_radiographs,
 )
 from rust_tuner.search.trial_loop import TrialLoop
 from rust_tuner.search.trial_training import choices_of, cross_validated, is_complete
@@ -78,11 +90,14 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     """
 
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+    _timeout: float | None = None
+    # Output -> names of its classes, where the targets of the search were text; "" is the only one.
+    classes: Mapping[str, list[str]] = MappingProxyType({})
 
     def __init__(
         self,
         hypermodel: keras_tuner.HyperModel,
-        oracle: ResumableOracle,
+        oracle: keras_tuner.Oracle,
         cv: Any = 6,
         seed: int | None = 1,
         directory: str | Path | None = None,
@@ -96,10 +111,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Open a project folder, new or with a search to resume.
 
         Args:
-            hypermodel: any Keras HyperModel whose `build` declares all its hyperparameters and
-                compiles the model; one named `batch_size` sets the batch size, and one named
-                `epochs` (or KerasTuner's `tuner/epochs`) the number of epochs.
-            oracle: a `RandomSearchOracle` or `GridSearchOracle` of this package.
+            hypermodel: any Keras HyperModel whose `build` compiles the model. It may ask for
+                hyperparameters that only some trials have. One named `batch_size` sets the batch
+                size, and one named `epochs` (or KerasTuner's `tuner/epochs`) the number of epochs.
+            oracle: one of this package, such as `RandomSearchOracle`; KerasTuner's oracles of the
+                same names are taken over by their arguments.
             cv: number of folds, `Folds`, or any scikit-learn splitter.
             seed: decides folds, initial weights, shuffling and dropout; an integer from 0. None
                 for one that is drawn once and recorded with the search.
@@ -118,24 +134,24 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             SearchError: for an oracle that cannot be resumed, or in a worker of KerasTuner's
                 distribution.
         """
-        if not isinstance(oracle, ResumableOracle):
-            raise SearchError(
-                f"oracle of type {type(oracle).__name__} cannot be resumed; use "
-                "rust_tuner.RandomSearchOracle or rust_tuner.GridSearchOracle"
-            )
+        begun = None if overwrite else run_if_whole(_folder_of(directory, project_name))
+        begun_seed = None if begun is None else begun.oracle_seed
+        oracle = resumable(oracle, begun_seed, (progress or Silent()).say)
         if not str(oracle.objective.name).startswith("val_"):
             raise SearchError(
                 f"objective {oracle.objective.name!r}; expected a validation metric, such as "
                 "val_auroc or val_loss"
             )
         refuse_workers()
-        begun = None if overwrite else run_if_whole(_folder_of(directory, project_name))
         self.seed = _drawn_once(seed, None if begun is None else begun.seed)
-        oracle.seed = _drawn_once(oracle.seed, None if begun is None else begun.oracle_seed)
+        oracle.seed = _drawn_once(oracle.seed, begun_seed)
         start_backend()
         self.cv = cv
         self.score_epoch = score_epoch
         self.code_version = code_version
+        self._progress = progress
+        if begun is not None and begun.subject.classes:
+            self.classes = begun.subject.classes
         self.progress = progress or Silent()
         # KerasTuner prints that it reloads the project, which is not true here.
         with contextlib.redirect_stdout(None):
@@ -165,26 +181,55 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def search(
         self,
         x: Any,
-        y: npt.ArrayLike | None = None,
+        y: Any = None,
         groups: npt.ArrayLike | None = None,
         epochs: int = _DEFAULT_EPOCHS,
         *,
         batch_size: int = _DEFAULT_BATCH_SIZE,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        callbacks: Any = None,
+        validation_batch_size: int | None = None,
+        shuffle: bool = True,
+        verbose: int | str = 1,
+        timeout: float | None = None,
         cache: str | Path | None = None,
+        stop_hopeless: bool | StopRule = False,
         about: Mapping[str, object] | None = None,
+        **unknown: Any,
     ) -> None:
         """Run trials until the oracle has no more, or resume a search that was interrupted.
 
         Args:
-            x: the development set, or (n, ...) inputs.
-            y: (n, ...) targets; only with arrays.
+            x: the development set, or (n, ...) inputs: an array, a pandas or Polars frame, or a
+                dict or list of arrays for a model with several inputs.
+            y: (n, ...) targets, likewise; text becomes the positions of its sorted values, which
+                `classes` names. None where the model needs only inputs, and with radiographs.
             groups: (n,) such as patients; no group is on two sides of a fold. No group may be
                 missing, all are numbers or all are text, and each text has one spelling; only with
                 arrays. Without groups, folds are made by row, and a note says so.
             epochs: epochs of each fold.
             batch_size: for hypermodels without a hyperparameter of that name.
+            sample_weight: (n,) weights of the rows, in the loss and in metrics that were compiled
+                as `weighted_metrics`, on both sides of a fold.
+            class_weight: class -> weight of its training rows; or `balanced`, which each fold
+                counts in its own training rows.
+            callbacks: Keras callbacks, copied for each fold; or a function that returns them.
+                `TensorBoard`, `ModelCheckpoint` and `CSVLogger` write into a folder
+                `trial_0000/fold_0` below the path that they were given.
+            validation_batch_size: rows of a batch of validation; `batch_size` where None.
+            shuffle: whether each epoch draws a new order of the training rows.
+            verbose: 0 reports nothing, anything else reports on standard error: a bar on a
+                terminal, lines elsewhere. The `progress` of the tuner is used in any case.
+            timeout: seconds after which no further trial begins; run the search again to resume it.
+                At least one trial is run.
             cache: folder of the feature cache, the default one where None; only with radiographs.
+            stop_hopeless: whether to stop a trial that is significantly worse than the best one so
+                far, from the sixth epoch on and at two epochs in a row; or another `StopRule`. Only
+                trials whose folds are trained together are stopped. Such a trial is `PRUNED`: it
+                has no score, and its epochs are kept.
             about: further JSON values for the run manifest, such as a protocol.
+            **unknown: refused, with what to use instead.
 
         Raises:
             SearchError: before any long work, where data, folds and model do not match.
@@ -192,13 +237,18 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             LockedError: where another process searches in the folder.
             TimeBudgetError: where a time budget is set and spent before the last trial.
         """
-        if y is None or isinstance(x, Development | HoldOut):
+        refuse_unknown(unknown, SEARCH_ARGUMENTS)
+        self.progress = progress_of(self._progress, verbose)
+        self._timeout = checked_timeout(timeout)
+        options = FitOptions(sample_weight, class_weight, callbacks, validation_batch_size, shuffle)
+        if is_radiographs(x) or (y is None and takes_radiographs(self.hypermodel)):
             development = require_development(x)
             if y is not None or groups is not None:
                 raise SearchError(
                     "y and groups are for arrays only; a development set has its own labels and "
                     "patients"
                 )
+            options.refuse("radiographs")
             subject = self._subject_of(development, cache)
         else:
             subject = arrays_subject(
@@ -209,14 +259,25 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self.cv,
                 seed=self.seed,
                 objective=self.oracle.objective.name,
+                folder=self.project_folder,
+                options=options,
             )
-            if groups is None and (note := by_row_note(self.cv, len(subject.data.targets))):
+            if groups is None and (note := by_row_note(self.cv, subject.data.num_rows)):
                 self.progress.say(note)
-        given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size}
+            self.classes = subject.classes
+            if subject.callbacks is not None and (note := subject.callbacks.note()):
+                self.progress.say(note)
+        given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size} | options.given()
         if groups is not None:
             given["groups"] = groups
         self._arguments = ((x,) if y is None else (x, y)), given
-        self.search_subject(subject, epochs=epochs, batch_size=batch_size, about=about)
+        self.search_subject(
+            subject,
+            epochs=epochs,
+            batch_size=batch_size,
+            stop_hopeless=stop_hopeless,
+            about=about,
+        )
 
     def _subject_of(self, development: Development, cache: str | Path | None) -> Subject:
         """Radiographs as the hypermodel takes them: frozen features once, or images."""
@@ -237,17 +298,21 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         *,
         epochs: int = _DEFAULT_EPOCHS,
         batch_size: int = _DEFAULT_BATCH_SIZE,
+        stop_hopeless: bool | StopRule = False,
         about: Mapping[str, object] | None = None,
     ) -> None:
         """Search on a subject that was made before; see `search`."""
         if epochs < 1 or batch_size < 1:
             raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both must be at least 1")
+        for told in () if subject.split is None else subject.split.notes:
+            self.progress.say(told)
         # An epoch that this search does not have is refused before the first trial.
         chosen_epoch([0.0] * epochs, self.score_epoch)
         note = choose_steps(self.project_folder, self.oracle)
         if note is not None:
             self.progress.say(note)
         folder = self.project_folder
+        stop_rule = self._stop_rule(stop_hopeless)
         with hold_lock(folder, "searching hyperparameters", noted=True):
             declared = self.oracle.declared.copy
             model = users_model(
@@ -262,7 +327,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 score_epoch=self.score_epoch,
                 epochs=epochs,
                 batch_size=batch_size,
-                about=self._own_choices() | dict(about or {}),
+                about=self._own_choices(stop_rule) | dict(about or {}),
             )
             run = with_begun_kernels(folder / RUN_FILE, run, say=self.progress.say)
             name = epochs_name(self.oracle.declared.values)
@@ -283,6 +348,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     hooks=tuple(name for name in HOOKS if self._overrides(name)),
                     arguments=arguments,
                     options=options,
+                    stop_rule=stop_rule,
                 )
                 if not getattr(self.hypermodel, "declares_everything", False):
                     self.oracle.complete_by(functools.partial(ask_model, subject, self.seed))
@@ -293,6 +359,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 )
                 for note in recover_trials(folder, self.oracle, complete):
                     self.progress.say(note)
+                if subject.split is not None and subject.split.random_key is not None:
+                    write_random_folds(folder, subject.split.random_key, subject.folds)
             if model is not None:
                 model.keep_defaults()
             if name is not None and run.epochs_hyperparameter is None:
@@ -358,9 +426,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         return history_table(self.project)
 
-    def out_of_fold(
-        self, trial: str | None = None, *, each: bool = False
-    ) -> npt.NDArray[np.float32]:
+    def out_of_fold(self, trial: str | None = None, *, each: bool = False) -> Any:
         """Predictions of a completed trial at its chosen epoch, each by a fold without the row.
 
         Args:
@@ -369,7 +435,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
         Returns:
             (n, ...) float32, the mean of a row's predictions; (repeats, n, ...) where `each`. NaN
-            in rows that no fold validates.
+            in rows that no fold validates. For a model with several outputs, a dict or list of
+            these, as the model returns them.
 
         Raises:
             ResumeError: where the trial has none, or no trial is completed.
@@ -379,7 +446,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise ResumeError(f"{self.project_folder} has no completed trial yet")
         name = trial if best is None else best.trial
         read = read_out_of_fold_repeats if each else read_out_of_fold
-        return read(self.project_folder, str(name))
+        predictions = read(self.project_folder, str(name))
+        outputs = read_outputs(self.project_folder, str(name))
+        return predictions if outputs is None else outputs.apart(predictions)
 
     @property
     def project(self) -> Project:
@@ -421,9 +490,22 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         ours = getattr(CrossValidationTuner, method)
         return getattr(type(self), method) is not ours
 
-    def _own_choices(self) -> dict[str, object]:
+    def _stop_rule(self, stop_hopeless: bool | StopRule) -> StopRule | None:
+        """The rule of the search; None where no trial is stopped."""
+        if not stop_hopeless:
+            return None
+        if self._overrides("run_trial"):
+            raise SearchError(
+                f"stop_hopeless with {type(self).__name__}.run_trial, which scores trials by "
+                "itself; only trials that this package scores can be compared"
+            )
+        return stop_hopeless if isinstance(stop_hopeless, StopRule) else StopRule()
+
+    def _own_choices(self, stop_rule: StopRule | None) -> dict[str, object]:
         """What the manifest records only where a search has it; older searches keep their key."""
         own: dict[str, object] = {}
+        if stop_rule is not None:
+            own["stop_hopeless"] = stop_rule.to_json()
         if self.code_version is not None:
             own["code_version"] = self.code_version
         begun = run_if_whole(self.project_folder)
@@ -438,7 +520,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         return own
 
     def _run_trials(self) -> None:
-        TrialLoop(self, self._run, self.progress).run_trials()
+        TrialLoop(self, self._run, self.progress, timeout=self._timeout).run_trials()
 
 
 def _folder_of(directory: str | Path | None, project_name: str | None) -> Path:

@@ -21,6 +21,8 @@ from search_problems import (
 )
 from sklearn.model_selection import GroupKFold
 
+from rust_tuner.data.phantoms import phantom_table
+from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import (
     LockedError,
     MetricError,
@@ -440,14 +442,6 @@ def test_out_of_fold_predictions_cover_every_row_once(finished):
     assert np.isfinite(predictions).all()
 
 
-def test_a_stock_oracle_is_refused(tmp_path):
-    stock = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_auroc", "max"))
-    from rust_tuner import CrossValidationTuner
-
-    with pytest.raises(SearchError, match="cannot be resumed"):
-        CrossValidationTuner(TinyHyperModel(), stock, directory=tmp_path)
-
-
 def test_arrays_that_do_not_fit_together_are_refused_before_work(tmp_path):
     x, y, groups = arrays()
     with pytest.raises(SearchError, match="x has 48, y has 47, groups has 48 rows"):
@@ -479,8 +473,13 @@ def test_arrays_without_groups_are_said_to_be_split_by_row(tmp_path):
         assert sum("rows are split one by one" in text for text in said) == expected
 
 
-def test_anything_but_a_development_set_is_refused(tmp_path):
+def test_radiographs_that_are_no_development_set_are_refused(tmp_path):
     with pytest.raises(SplitError, match="expected Development"):
+        make_tuner(tmp_path, "grid").search(Radiographs(phantom_table(patients=8, seed=0)))
+
+
+def test_a_model_that_compares_with_targets_is_not_searched_without_them(tmp_path):
+    with pytest.raises(SearchError, match=r"y is missing.*pass the inputs as y as well"):
         make_tuner(tmp_path, "grid").search(arrays()[0])
 
 
