@@ -1,7 +1,7 @@
 """Forks one child for each line on standard input, so that TensorFlow is imported only once.
 
-A line is JSON: `{"do": "arrays", "growing", "study" or "baselines", "folder": ..., "kind": ...}`. It answers
-with the child's process id, and with its exit status once it has ended.
+A line is JSON: `{"do": "arrays", "growing", "study" or "baselines", "folder": ..., "kind": ...}`.
+It answers with the child's process id, and with its exit status once it has ended.
 """
 
 import json

@@ -372,6 +372,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self._run_trials()
             finally:
                 self._run.release()
+                # It refers to the data of the search.
+                self.oracle.complete_by(None)
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Cross-validate one configuration.
