@@ -175,3 +175,18 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
             warnings.filterwarnings("ignore", "Predicted variances smaller than 0")
             values = stock.populate_space(str(len(earlier)))["values"]
         return dict(plain(values))
+
+
+class _Process(GaussianProcessRegressor):  # type: ignore[misc]
+    """scikit-learn's Gaussian process, without checks of inputs, which take half of its time."""
+
+    def predict(self, X: Any, return_std: bool = False, return_cov: bool = False) -> Any:  # noqa: N803
+        """The same figures, bit by bit."""
+        if not hasattr(self, "X_train_") or not return_std:
+            return super().predict(X, return_std, return_cov)
+        across = self.kernel_(X, self.X_train_)
+        mean = self._y_train_std * (across @ self.alpha_) + self._y_train_mean
+        solved = solve_triangular(self.L_, across.T, lower=True, check_finite=False)
+        variance = self.kernel_.diag(X).copy()
+        variance -= np.einsum("ij,ji->i", solved.T, solved)
+        return mean, np.sqrt(np.maximum(variance, 0.0) * self._y_train_std**2)

@@ -54,6 +54,9 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """Keep the seed as it is given, 0 included; where it is None, the tuner draws one."""
+        if isinstance(hyperparameters, AskedHyperParameters):
+            # Those of a trial, such as the best one, would go on by the rule of that trial.
+            hyperparameters = keras_tuner.HyperParameters.copy(hyperparameters)
         super().__init__(
             objective=objective,
             max_trials=max_trials,

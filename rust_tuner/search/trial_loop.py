@@ -50,8 +50,8 @@ class TrialLoop:
         self._oracle: ResumableOracle = tuner.oracle
         self._run = run
         self._progress = progress
-        self._deadline = Deadline(timeout)
         self._total = 0
+        self._deadline = Deadline(timeout)
 
     def run_trials(self) -> None:
         """Run trials until the oracle has no more.
@@ -79,11 +79,11 @@ class TrialLoop:
                 if ended < self._total:
                     end_if_time_is_up()
                     if self._deadline.is_over(self._progress.say):
-                        # Not where the space ends: the number of trials stays as it is recorded.
-                        tuner.on_search_end()
-                        return
+                        break
                 trial = oracle.create_trial(tuner.tuner_id)
                 if trial.status == TrialStatus.STOPPED:
+                    if self._total != len(oracle.trials):
+                        self._revise(task, len(oracle.trials))
                     break
                 if oracle.first_grown is not None:
                     self._revise(task, oracle.num_trials())
@@ -101,8 +101,6 @@ class TrialLoop:
                     self._end_after_failures(error)
                 if oracle.first_grown is not None:
                     self._revise(task, oracle.num_trials())
-            if self._total != len(oracle.trials):
-                self._revise(task, len(oracle.trials))
             tuner.on_search_end()
 
     def _revise(self, task: Task, num_trials: int) -> None:

@@ -52,7 +52,6 @@ from rust_tuner.search.fit_options import (
 from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.manifest import describe_run
-from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
 from rust_tuner.search.run_state import Run
@@ -66,6 +65,7 @@ from rust_tuner.search.runs import (
     with_begun_kernels,
 )
 from rust_tuner.search.scoring import Scoring
+from rust_tuner.search.stock_oracles import resumable
 from rust_tuner.search.subjects import (
     Subject,
     images_subject,
@@ -97,7 +97,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def __init__(
         self,
         hypermodel: keras_tuner.HyperModel,
-        oracle: ResumableOracle,
+        oracle: keras_tuner.Oracle,
         cv: Any = 6,
         seed: int | None = 1,
         directory: str | Path | None = None,
@@ -111,10 +111,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Open a project folder, new or with a search to resume.
 
         Args:
-            hypermodel: any Keras HyperModel whose `build` declares all its hyperparameters and
-                compiles the model; one named `batch_size` sets the batch size, and one named
-                `epochs` (or KerasTuner's `tuner/epochs`) the number of epochs.
-            oracle: one of this package.
+            hypermodel: any Keras HyperModel whose `build` compiles the model. It may ask for
+                hyperparameters that only some trials have. One named `batch_size` sets the batch
+                size, and one named `epochs` (or KerasTuner's `tuner/epochs`) the number of epochs.
+            oracle: one of this package, such as `RandomSearchOracle`; KerasTuner's oracles of the
+                same names are taken over by their arguments.
             cv: number of folds, `Folds`, or any scikit-learn splitter.
             seed: decides folds, initial weights, shuffling and dropout; an integer from 0. None
                 for one that is drawn once and recorded with the search.
@@ -133,21 +134,17 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             SearchError: for an oracle that cannot be resumed, or in a worker of KerasTuner's
                 distribution.
         """
-        if not isinstance(oracle, ResumableOracle):
-            raise SearchError(
-                f"oracle of type {type(oracle).__name__} cannot be resumed; use "
-                "RandomSearchOracle, GridSearchOracle, BayesianOptimizationOracle or OptunaOracle "
-                "of rust_tuner"
-            )
+        begun = None if overwrite else run_if_whole(_folder_of(directory, project_name))
+        begun_seed = None if begun is None else begun.oracle_seed
+        oracle = resumable(oracle, begun_seed, (progress or Silent()).say)
         if not str(oracle.objective.name).startswith("val_"):
             raise SearchError(
                 f"objective {oracle.objective.name!r}; expected a validation metric, such as "
                 "val_auroc or val_loss"
             )
         refuse_workers()
-        begun = None if overwrite else run_if_whole(_folder_of(directory, project_name))
         self.seed = _drawn_once(seed, None if begun is None else begun.seed)
-        oracle.seed = _drawn_once(oracle.seed, None if begun is None else begun.oracle_seed)
+        oracle.seed = _drawn_once(oracle.seed, begun_seed)
         start_backend()
         self.cv = cv
         self.score_epoch = score_epoch
@@ -375,6 +372,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self._run_trials()
             finally:
                 self._run.release()
+                # It refers to the data of the search.
+                self.oracle.complete_by(None)
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Cross-validate one configuration.

@@ -1,51 +1,20 @@
 """Searches whose models ask as they go: trained, killed, resumed, and shown wherever trials are."""
 
+import json
+
 import keras
 import keras_tuner
 import numpy as np
 import pandas as pd
 import pytest
-from search_problems import arrays, run_search
+from search_problems import LoopHyperModel, grow, run_search
 
-from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle
 from rust_tuner.errors import SpaceError
 from rust_tuner.files import read_json
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_project
 
-ORACLES = {"random": RandomSearchOracle, "grid": GridSearchOracle}
-
-
-class LoopHyperModel(keras_tuner.HyperModel):
-    """The second model of "Getting started": a loop of layers, each with its units."""
-
-    def build(self, hp):
-        model = keras.Sequential([keras.Input((4,))])
-        for layer in range(hp.Int("num_layers", 1, 2)):
-            units = hp.Int(f"units_{layer}", 2, 3)
-            model.add(keras.layers.Dense(units, activation="relu"))
-        model.add(keras.layers.Dense(2, activation="sigmoid"))
-        optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
-        model.compile(optimizer, "binary_crossentropy", run_eagerly=True)
-        return model
-
-
-def grow(folder, kind="grid", *, max_trials=None, hypermodel=None, epochs=1, **options):
-    tuner = CrossValidationTuner(
-        hypermodel or LoopHyperModel(),
-        ORACLES[kind](
-            keras_tuner.Objective("val_loss", "min"),
-            **{"max_trials": max_trials, "seed": 3} | options.pop("oracle", {}),
-        ),
-        cv=2,
-        seed=5,
-        directory=folder,
-        project_name="search",
-        **options,
-    )
-    x, y, groups = arrays()
-    tuner.search(x, y, groups, epochs=epochs, batch_size=24)
-    return tuner
+KINDS = ("random", "grid")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +76,7 @@ class FailsAtItsDefaults(LoopHyperModel):
         return model
 
 
-@pytest.mark.parametrize("kind", ORACLES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_default_values_may_be_the_failing_ones(kind, tmp_path):
     results = grow(tmp_path, kind, max_trials=10, hypermodel=FailsAtItsDefaults()).results()
     assert sorted(results["status"]) == ["COMPLETED"] * 4 + ["FAILED"] * 2
@@ -176,8 +145,6 @@ def test_a_search_that_an_earlier_version_refused_in_mid_search_goes_on(grown, t
     tuner = grow(tmp_path, max_trials=3)
     folder = tuner.project_folder
     state = read_json(folder / "trial_0002" / "trial.json")
-    import json
-
     state |= {"status": "RUNNING", "score": None, "best_step": 0, "metrics": {"metrics": {}}}
     state["hyperparameters"]["values"].pop("units_1")
     state["hyperparameters"]["space"] = state["hyperparameters"]["space"][:2]
