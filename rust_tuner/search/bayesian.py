@@ -138,7 +138,7 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
         completed = sum(trial.status == TrialStatus.COMPLETED for trial in earlier)
         dimensions = len(self.known_after(earlier))
         needed: int = self.num_initial_points or max(3 * dimensions, 3)
-        return completed >= needed
+        return bool(completed >= needed)
 
     def _random_search(self, earlier: Sequence[Trial]) -> RandomSearchOracle:
         oracle = RandomSearchOracle(self.objective, self.max_trials, self.drawn_seed)

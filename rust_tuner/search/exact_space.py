@@ -19,7 +19,7 @@ class ExactFloat(Float):  # type: ignore[misc]
         """The value at a probability from 0 to 1."""
         if self.step is None:
             value = float(super().prob_to_value(prob))
-            return min(max(value, self.min_value), self.max_value)
+            return float(min(max(value, self.min_value), self.max_value))
         values = stepped_values(self)
         return values[min(int(prob * len(values)), len(values) - 1)]
 
@@ -38,11 +38,11 @@ class ExactInt(Int):  # type: ignore[misc]
     def prob_to_value(self, prob: float) -> int:
         """The value at a probability from 0 to 1."""
         value = int(super().prob_to_value(prob))
-        return min(max(value, self.min_value), self.max_value)
+        return int(min(max(value, self.min_value), self.max_value))
 
 
 def exact(hp: Any) -> Any:
     """The same hyperparameter, with values that are always of its range."""
-    kinds = {"Float": ExactFloat, "Int": ExactInt}
+    kinds: dict[str, Any] = {"Float": ExactFloat, "Int": ExactInt}
     kind = kinds.get(type(hp).__name__)
     return hp if kind is None else kind.from_config(hp.get_config())

@@ -19,6 +19,7 @@ from oracle_problems import (
 from rust_tuner import BayesianOptimizationOracle, RandomSearchOracle
 from rust_tuner.errors import SpaceError
 from rust_tuner.search.exact_space import exact
+from rust_tuner.search.stock_oracles import resumable
 
 
 def two_numbers(hp: keras_tuner.HyperParameters) -> None:
@@ -167,3 +168,18 @@ def test_numbers_out_of_range_are_refused_by_name(options: dict[str, Any]) -> No
     (name,) = options
     with pytest.raises(SpaceError, match=name):
         BayesianOptimizationOracle(keras_tuner.Objective("val_auroc", "max"), **options)
+
+
+def test_the_oracle_of_keras_tuner_is_taken_over_with_its_arguments() -> None:
+    stock = keras_tuner.oracles.BayesianOptimizationOracle(
+        keras_tuner.Objective("val_auroc", "max"),
+        max_trials=7,
+        num_initial_points=2,
+        alpha=1e-3,
+        beta=1.5,
+        seed=11,
+    )
+    ours = resumable(stock, None, lambda note: None)
+    assert isinstance(ours, BayesianOptimizationOracle)
+    for name in ("max_trials", "num_initial_points", "alpha", "beta", "seed"):
+        assert getattr(ours, name) == getattr(stock, name)
