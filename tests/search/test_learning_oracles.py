@@ -98,7 +98,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     return of
 
 
-@pytest.mark.parametrize("name", ["bayesian", "tpe", "cma-es"])
+@pytest.mark.parametrize(
+    "name",
+    ["bayesian", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tpe", "cma-es"))],
+)
 def test_a_search_killed_in_its_last_trial_ends_as_if_untouched(
     name: str, whole: Any, tmp_path: Path
 ) -> None:
@@ -130,7 +133,7 @@ def resumed_after(folder: Path, name: str, strike: int, moment: str) -> Any:
     return outcome(search(folder, ORACLES[name]()))
 
 
-@pytest.mark.parametrize("name", ["bayesian", "tpe"])
+@pytest.mark.parametrize("name", [pytest.param("bayesian", marks=pytest.mark.slow), "tpe"])
 def test_a_damaged_trial_in_the_middle_is_proposed_and_run_again(
     name: str, whole: Any, tmp_path: Path
 ) -> None:
@@ -141,6 +144,7 @@ def test_a_damaged_trial_in_the_middle_is_proposed_and_run_again(
     assert_same(outcome(search(tmp_path / "copy", ORACLES[name]())), expected)
 
 
+@pytest.mark.slow
 def test_a_search_that_is_extended_ends_as_one_that_was_longer_from_the_start(
     whole: Any, tmp_path: Path
 ) -> None:
@@ -202,7 +206,7 @@ def test_values_that_were_edited_are_refused(whole: Any, tmp_path: Path) -> None
 
 
 def test_the_versions_of_the_optimiser_are_recorded(whole: Any) -> None:
-    for name, package in (("bayesian", "scikit-learn"), ("tpe", "optuna"), ("cma-es", "cmaes")):
+    for name, package in (("bayesian", "scikit-learn"), ("tpe", "optuna")):
         _, folder, _ = whole(name)
         assert package in json.loads((folder / "search" / "search.json").read_text())["versions"]
 
