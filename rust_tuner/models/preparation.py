@@ -30,6 +30,7 @@ from rust_tuner.seeds import seed_word
 _LARGEST_DENSE = 1 << 31
 _LARGEST_KEPT = 1 << 28
 _ROWS_AT_ONCE = 1024
+_VOCABULARIES = ("vocabulary", "idf_weights")
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -119,7 +120,11 @@ class Preparation:
             The rows, prepared as training rows; and a function that prepares other inputs.
         """
         if self._is_layer:
-            layer = type(self._given).from_config(self._given.get_config())
+            config = self._given.get_config()
+            # Keras takes an empty vocabulary for one that is given, and then learns no other.
+            learnt = [name for name in _VOCABULARIES if not config.get(name)]
+            kept = {name: value for name, value in config.items() if name not in learnt}
+            layer = type(self._given).from_config(kept)
             layer.adapt(self._taken(rows))
 
             def apply(inputs: Any) -> AnyRows:
