@@ -203,7 +203,7 @@ def _build(
     hyperparameters = trial.hyperparameters.copy()
     given = () if inputs is None else (inputs,)
     model = run.subject.build(hyperparameters, running, *given)
-    tuner.oracle.update_space(hyperparameters)
+    tuner.oracle.note_asked(trial, hyperparameters)
     if getattr(model, "optimizer", None) is None:
         raise SpaceError(
             f"{type(tuner.hypermodel).__name__}.build returned a model that is not compiled"

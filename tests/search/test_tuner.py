@@ -442,14 +442,6 @@ def test_out_of_fold_predictions_cover_every_row_once(finished):
     assert np.isfinite(predictions).all()
 
 
-def test_a_stock_oracle_is_refused(tmp_path):
-    stock = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_auroc", "max"))
-    from rust_tuner import CrossValidationTuner
-
-    with pytest.raises(SearchError, match="cannot be resumed"):
-        CrossValidationTuner(TinyHyperModel(), stock, directory=tmp_path)
-
-
 def test_arrays_that_do_not_fit_together_are_refused_before_work(tmp_path):
     x, y, groups = arrays()
     with pytest.raises(SearchError, match="x has 48, y has 47, groups has 48 rows"):
