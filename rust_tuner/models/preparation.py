@@ -30,7 +30,7 @@ from rust_tuner.seeds import seed_word
 _LARGEST_DENSE = 1 << 31
 _LARGEST_KEPT = 1 << 28
 _ROWS_AT_ONCE = 1024
-_VOCABULARIES = ("vocabulary", "idf_weights")
+_LEARNT = ("vocabulary", "idf_weights", "vocabulary_size")
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -121,10 +121,10 @@ class Preparation:
         """
         if self._is_layer:
             config = self._given.get_config()
-            # Keras takes an empty vocabulary for one that is given, and then learns no other.
-            learnt = [name for name in _VOCABULARIES if not config.get(name)]
-            kept = {name: value for name, value in config.items() if name not in learnt}
-            layer = type(self._given).from_config(kept)
+            if "vocabulary" in config and not config["vocabulary"]:
+                # Keras takes the size of a layer that has learnt nothing for a fixed one.
+                config = {name: config[name] for name in config if name not in _LEARNT}
+            layer = type(self._given).from_config(config)
             layer.adapt(self._taken(rows))
 
             def apply(inputs: Any) -> AnyRows:
