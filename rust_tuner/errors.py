@@ -15,8 +15,9 @@ RustTunerError
 ├── LockedError           a folder that another process is using
 └── SearchError           a search that cannot start or continue
     ├── TrialError      a trial that cannot be scored; the search continues without it
-    ├── SpaceError        a search space that changed or is not declared up front
-    └── ResumeError       a project folder that does not belong to this search
+    ├── SpaceError        a search space that changed, or asks for what is not allowed
+    ├── ResumeError       a project folder that does not belong to this search
+    └── UnknownArgumentError  an argument of search that it does not have
 """
 
 from collections.abc import Iterable
@@ -130,8 +131,12 @@ class TrialError(SearchError):
 
 
 class SpaceError(SearchError):
-    """A search space changed during the search, or was not declared up front."""
+    """A search space changed during the search, or a model asks for what is not allowed."""
 
 
 class ResumeError(SearchError):
     """A project folder does not belong to the search that wants to resume it."""
+
+
+class UnknownArgumentError(SearchError, TypeError):
+    """An argument of `search` that it does not have."""

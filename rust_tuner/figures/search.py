@@ -124,7 +124,7 @@ def draw_fold_boxes(
     labels = []
     for rank in ranks:
         first = best[best["rank"] == rank].iloc[0]
-        values = ", ".join(short_number(first[name]) for name in names)
+        values = ", ".join(short_number(first[name]) or "-" for name in names)
         labels.append(f"#{rank}" + (f": {values}" if values else ""))
     axes.set_xticks(range(len(ranks)), labels, rotation=90 if names else 0)
     if view_only is not None:

@@ -100,9 +100,11 @@ class RunManifest(Record):
     """`search.json`: space, data, choices and versions of a search.
 
     Attributes:
+        oracle_arguments: what its proposals follow from beside the seed; None if nothing.
         space: by the hyperparameters' names.
         max_trials: None if the search ends with the space.
-        num_trials: how many trials the search will have when it is finished.
+        num_trials: how many trials the search will have when it is finished, as far as that is
+            known; the number of a space that grows is revised while the search runs.
         batch_size: None if it is a hyperparameter.
         onednn: whether TensorFlow used oneDNN; None if that is not known.
         protocol: the choices that are compared when a search of a study is resumed.
@@ -115,12 +117,16 @@ class RunManifest(Record):
         stop_hopeless: when a trial was stopped as hopeless, see `search.hopeless.StopRule`; None
             if none was.
         code_version: the user's own name for what the model's code does; None if not given.
+        grown_space: what models have asked for beyond the space, by name; it follows from the
+            records of the trials.
+        tune_new_entries: whether hyperparameters are tuned that are not in the oracle's.
     """
 
     file_name: ClassVar[str] = RUN_FILE
 
     format: Literal[1]
     oracle: str | None = None
+    oracle_arguments: Json | None = None
     objective: Objective
     space: dict[str, Hyperparameter]
     max_trials: Count | None = None
@@ -141,6 +147,13 @@ class RunManifest(Record):
     run_trial: str | None = None
     code_version: str | int | None = None
     stop_hopeless: Json | None = None
+    tune_new_entries: bool = True
+    grown_space: Annotated[dict[str, Hyperparameter], Field(default_factory=dict)]
+
+    @property
+    def whole_space(self) -> dict[str, Hyperparameter]:
+        """The space with what models asked for beyond it, by name."""
+        return self.space | self.grown_space
 
     @property
     def lower_is_better(self) -> bool:

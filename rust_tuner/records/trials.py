@@ -49,7 +49,14 @@ class TrialValues(Record):
 
 
 class TrialState(Record):
-    """`trial.json`: KerasTuner's trial."""
+    """`trial.json`: KerasTuner's trial.
+
+    Attributes:
+        traceback: of the error that failed it.
+        asked_late: hyperparameters that its code first asked for while it was trained; its records
+            do not depend on them.
+        failed_runs: how often it has failed, where it runs again.
+    """
 
     trial_id: Annotated[str, Field(pattern=r"^\d{4,12}$")]
     status: Status
@@ -59,6 +66,8 @@ class TrialState(Record):
     best_step: int | None
     message: str | None
     traceback: str | None = None
+    asked_late: list[str] | None = None
+    failed_runs: int | None = None
 
     @model_validator(mode="after")
     def _scored_where_completed(self) -> "TrialState":

@@ -211,7 +211,7 @@ def _experiment(declared: Mapping[_Search, RunManifest]) -> _Run:
     """The file that declares what all searches vary and measure; each of them gets the same."""
     in_order = sorted(declared, key=lambda search: search.name)
     runs = [declared[search] for search in in_order]
-    spaces = [{name: item.to_json() for name, item in run.space.items()} for run in runs]
+    spaces = [{name: item.to_json() for name, item in run.whole_space.items()} for run in runs]
     metrics: dict[str, str] = {}
     for run in runs:
         metrics |= _metrics(run)

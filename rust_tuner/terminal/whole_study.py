@@ -159,6 +159,10 @@ class _Shared:
         self._task.skip(steps)
         self._move(steps)
 
+    def expect(self, total: int) -> None:
+        self._task.expect(total)
+        self._total = max(total, 1)
+
     def _move(self, steps: int) -> None:
         self._done += steps
         self._whole.moved(self._name, min(self._done / self._total, 1.0))

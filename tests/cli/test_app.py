@@ -34,7 +34,8 @@ COMMANDS = (
         "nested",
         "noise",
     ),
-    *("check", "final", "study", "status", "export", "report", "watch", "tensorboard", "predict"),
+    *("check", "final", "study", "status", "export", "report", "watch", "dashboard"),
+    *("tensorboard", "predict"),
 )
 
 

@@ -143,6 +143,23 @@ def test_a_soak_of_kills_loses_nothing_and_doubles_nothing(zygote, tmp_path, cap
     assert in_vain <= kills
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["random", "grid"])
+def test_a_soak_of_kills_on_a_growing_space_loses_nothing_and_doubles_nothing(
+    kind, zygote, tmp_path
+):
+    task = {"do": "growing", "kind": kind, "max_trials": 6, "epochs": 4}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    seconds = timed_run(zygote, folder=str(whole), **task)
+    rng = random.Random(1)
+    kills = 0
+    for _ in range(15):
+        kills += kill_after(zygote, rng.uniform(0.05, seconds / 2), folder=str(killed), **task)
+    assert kills > 3
+    timed_run(zygote, folder=str(killed), **task)
+    assert_same_project(killed / "search", whole / "search")
+
+
 KINDS = [
     "search.json",
     "oracle.json",
