@@ -4,6 +4,7 @@ import math
 
 import pytest
 import sklearn.metrics
+
 from rust_tuner.metrics.ranges import metric_range
 
 
