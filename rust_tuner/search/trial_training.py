@@ -43,10 +43,11 @@ def choices_of(
         TrialError: where the epoch of the score is beyond those of the trial.
     """
     values = trial.hyperparameters.values
-    other = sorted(set(kwargs) - {"epochs", "batch_size", "groups"})
+    names = sorted((set(kwargs) | set(run.options)) - {"epochs", "batch_size"})
+    other = [name for name in names if kwargs.get(name) is not run.options.get(name)]
     same_data = all(one is other for one, other in zip(args, run.arguments, strict=False))
-    if other or not same_data or kwargs.get("groups") is not run.options.get("groups"):
-        what = ", ".join(other) or "other data"
+    if other or not same_data:
+        what = ", ".join(f"another {name}" for name in other) or "other data"
         raise SearchError(
             f"run_trial was called with {what}; a trial is trained on the data of the search, "
             "and only epochs and batch_size may be changed"
@@ -89,8 +90,13 @@ def cross_validated(
     )
     note_if_hopeless(run, rival, trial, outcome.folds, epochs)
     _, epoch = run.scoring.figures(list(outcome.folds))
-    repeats = outcome.out_of_fold_repeats(epoch, len(run.subject.data.targets))
-    store.close(mean_of_repeats(repeats), epoch, repeats=repeats if len(repeats) > 1 else None)
+    repeats = outcome.out_of_fold_repeats(epoch, run.subject.data.num_rows)
+    store.close(
+        mean_of_repeats(repeats),
+        epoch,
+        repeats=repeats if len(repeats) > 1 else None,
+        outputs=outcome.folds[0].outputs,
+    )
     return list(outcome.folds)
 
 
@@ -176,6 +182,7 @@ def _cross_validate(
         store=store,
         on_record=lambda: tuner.progress.recorded(run.folder, trial.trial_id),
         callbacks=lambda model: [FoldHooks(tuner, trial)] if run.hooks else [],
+        users_callbacks=run.subject.callbacks,
         **shared,
     )
 
