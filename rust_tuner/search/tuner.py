@@ -39,6 +39,7 @@ from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.trial_tables import history_table, results_table
 from rust_tuner.search.array_subject import arrays_subject
 from rust_tuner.search.code_changes import users_model
+from rust_tuner.search.compile_arguments import CompileArguments
 from rust_tuner.search.cross_validation import chosen_epoch
 from rust_tuner.search.declaring import declare_by_building
 from rust_tuner.search.fit_options import (
@@ -106,6 +107,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         overwrite: bool = False,
         progress: Progress | None = None,
         code_version: str | int | None = None,
+        **compiling: Any,
     ) -> None:
         """Open a project folder, new or with a search to resume.
 
@@ -127,6 +129,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 layers, optimizer, losses, metrics, and the code of own classes and functions. Give
                 a new version where you change what a model does not show, such as files that the
                 code reads, or values of global variables.
+            **compiling: `optimizer`, `loss`, `metrics` and `max_model_size`, as KerasTuner's tuners
+                take them: they replace what `build` compiles with, and a model with more weights
+                fails its trial.
 
         Raises:
             SearchError: for an oracle that cannot be resumed, or in a worker of KerasTuner's
@@ -143,6 +148,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 "val_auroc or val_loss"
             )
         refuse_workers()
+        compile_arguments = CompileArguments.of(compiling)
         begun = None if overwrite else run_if_whole(_folder_of(directory, project_name))
         self.seed = _drawn_once(seed, None if begun is None else begun.seed)
         oracle.seed = _drawn_once(oracle.seed, None if begun is None else begun.oracle_seed)
@@ -162,6 +168,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 directory=None if directory is None else str(directory),
                 project_name=project_name,
             )
+        given: keras_tuner.HyperModel = self.hypermodel
+        self.hypermodel: keras_tuner.HyperModel = compile_arguments.of_hypermodel(given)
         if overwrite:
             with hold_lock(self.project_folder, "overwriting the search"):
                 require_a_search(self.project_folder)
