@@ -172,7 +172,8 @@ def users_model(
     if subject.is_users_model:
         model = UsersModel(folder, subject, space, seed=seed)
         if not subject.keeps_running:
-            offered = model.defaults.metrics
+            # What a `fit` of the user's returns is known once it has run.
+            offered = None if subject.own_fit else model.defaults.metrics
         if "auroc" in model.defaults.own_metrics and "exact_auroc" in (offered or ()):
             say(
                 "note: the model has a metric of its own named auroc, so val_auroc is that "

@@ -718,7 +718,7 @@ def _(folder: Path) -> None:
     tune(folder, dense, oracle=keras_tuner.oracles.HyperbandOracle(LOSS, max_epochs=3))
 
 
-@refused("validation_data=", "validation_data.*folds")
+@refused("validation_data=", "validation_data.*fold")
 def _(folder: Path) -> None:
     tune(folder, dense, validation_data=(X, Y))
 
