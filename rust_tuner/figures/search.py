@@ -23,7 +23,7 @@ def draw_search_progress(
     """Each trial's score, and the best so far.
 
     Args:
-        trials: from `tables.trials_table`: the score, empty where a trial failed, and
+        trials: from `tables.trials_table`: the score, empty if a trial failed, and
             `best_so_far`.
         axes: where to draw.
         score: the column.

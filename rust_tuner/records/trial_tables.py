@@ -1,6 +1,6 @@
 """Tables of a search's trials: one with a row per trial, one with a row per value of a metric.
 
-The column of each hyperparameter has its name, prefixed with `hp_` where the name is taken.
+The column of each hyperparameter has its name, prefixed with `hp_` if the name is taken.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,7 +43,7 @@ def results_table(project: Project) -> pd.DataFrame:
     Columns: `rank` (1 is the best completed trial, the first of equals; empty for others), `trial`,
     `score` (the objective at the chosen epoch, averaged over folds), `score_std` (standard
     deviation over folds), `tied_with_best` (whether the trial is statistically tied with the best
-    one, at 5 % for all trials together; empty where that is not known), a column for each
+    one, at 5 % for all trials together; empty if that is not known), a column for each
     hyperparameter, those that the search varies first (with `hp_` before its name where another
     column has that name, see `hyperparameter_columns`), `epoch` (from 0), `status`, `score_low` and
     `score_high` (the 95 % interval of the score over folds, `TrialRecord.interval`),
@@ -118,7 +118,7 @@ def fixed_values(project: Project) -> dict[str, object]:
 def hyperparameter_columns(project: Project, taken: Iterable[str] = ()) -> dict[str, str]:
     """The column of each hyperparameter of a search in tables of trials.
 
-    It has the hyperparameter's name, prefixed with `hp_` where another column has that name: the
+    It has the hyperparameter's name, prefixed with `hp_` if another column has that name: the
     values of a hyperparameter `trial` are in `hp_trial`.
 
     Args:

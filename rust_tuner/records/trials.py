@@ -128,12 +128,12 @@ class TrialRecord:
 
     @property
     def steps_per_epoch(self) -> int | None:
-        """Optimiser steps of an epoch of the longest fold; None where no fold is finished."""
+        """Optimiser steps of an epoch of the longest fold; None if no fold is finished."""
         return max((fold.steps_per_epoch for fold in self.folds), default=None)
 
     @property
     def one_step(self) -> bool | None:
-        """Whether an epoch was one step on the whole fold; None where no fold is finished."""
+        """Whether an epoch was one step on the whole fold; None if no fold is finished."""
         return None if self.steps_per_epoch is None else self.steps_per_epoch == 1
 
     def spread(self, metric: str) -> float | None:
@@ -167,8 +167,8 @@ def read_trial_state(path: Path) -> TrialState:
     """Read a `trial.json`.
 
     Raises:
-        FileNotFoundError: where there is none.
-        RecordError: where it is damaged.
+        FileNotFoundError: if there is none.
+        RecordError: if it is damaged.
     """
     return read_record(path, TrialState, mend=_AGAIN)
 
@@ -181,8 +181,8 @@ def read_trial(folder: Path, *, objective: str | None = None) -> TrialRecord:
         objective: the metric that its search optimises; see `metric_names.with_same_names`.
 
     Raises:
-        FileNotFoundError: where it does not contain a trial.
-        RecordError: where a file is damaged.
+        FileNotFoundError: if it does not contain a trial.
+        RecordError: if a file is damaged.
     """
     path = folder / TRIAL_FILE
     state = read_trial_state(path)

@@ -120,7 +120,7 @@ def _metric_names(
     try:
         # Without tracing, which would take longer than the rest.
         model.run_eagerly, model.jit_compile = True, False
-        data = subject.data
+        data = subject.data_of(0)
         inputs = data.unflipped(rows)
         own = tuple(
             model.test_on_batch(*data.batch(inputs, rows, data.sample_weight), return_dict=True)

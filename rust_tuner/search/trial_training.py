@@ -9,6 +9,7 @@ import keras
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
+from rust_tuner.data.structures import AnyRows
 from rust_tuner.errors import ResumeError, SearchError, SpaceError, TrialError
 from rust_tuner.models.described import describe_model
 from rust_tuner.models.fold_plan import MixedFolds
@@ -21,6 +22,7 @@ from rust_tuner.search.cross_validation import (
     run_folds_together,
 )
 from rust_tuner.search.hopeless import Rival
+from rust_tuner.search.own_fit import HyperModelFit
 from rust_tuner.search.own_tuner import FoldHooks
 from rust_tuner.search.pruning import judge, note_if_hopeless, rival_of
 from rust_tuner.search.reserved_names import batch_size_of, epochs_of
@@ -152,6 +154,8 @@ def _cross_validate(
         try:
             if run.hooks:
                 raise MixedFolds(f"{', '.join(run.hooks)} of the tuner is called for each fold")
+            if (why := run.subject.why_alone()) is not None:
+                raise MixedFolds(why)
             outcome = run_folds_together(
                 lambda: _build(tuner, run, trial, None),
                 run.trainer,
@@ -174,7 +178,7 @@ def _cross_validate(
         )
         run.said_none_stopped = True
     return run_folds(
-        lambda running: _build(tuner, run, trial, running),
+        lambda running, inputs=None: _build(tuner, run, trial, running, inputs),
         run.subject.data,
         run.subject.folds,
         keep_running=run.subject.keeps_running,
@@ -183,15 +187,22 @@ def _cross_validate(
         on_record=lambda: tuner.progress.recorded(run.folder, trial.trial_id),
         callbacks=lambda model: [FoldHooks(tuner, trial)] if run.hooks else [],
         users_callbacks=run.subject.callbacks,
+        data_of=None if run.subject.preparation is None else run.subject.data_of,
+        own_fit=HyperModelFit(tuner, run, trial, batch_size) if run.subject.own_fit else None,
         **shared,
     )
 
 
 def _build(
-    tuner: keras_tuner.Tuner, run: Run, trial: Trial, running: RunningPredictions | None
+    tuner: keras_tuner.Tuner,
+    run: Run,
+    trial: Trial,
+    running: RunningPredictions | None,
+    inputs: AnyRows | None = None,
 ) -> keras.Model:
     hyperparameters = trial.hyperparameters.copy()
-    model = run.subject.build(hyperparameters, running)
+    given = () if inputs is None else (inputs,)
+    model = run.subject.build(hyperparameters, running, *given)
     tuner.oracle.note_asked(trial, hyperparameters)
     if getattr(model, "optimizer", None) is None:
         raise SpaceError(

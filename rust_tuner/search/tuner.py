@@ -37,13 +37,14 @@ from rust_tuner.records.random_folds import write_random_folds
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.trial_tables import history_table, results_table
-from rust_tuner.search.array_subject import arrays_subject
+from rust_tuner.search.array_subject import arrays_subject, notes_about, taken_apart
 from rust_tuner.search.built_once import ask_model
 from rust_tuner.search.code_changes import users_model
 from rust_tuner.search.cross_validation import chosen_epoch
 from rust_tuner.search.declaring import declare_by_building
 from rust_tuner.search.fit_options import (
     SEARCH_ARGUMENTS,
+    Default,
     FitOptions,
     checked_timeout,
     progress_of,
@@ -77,8 +78,8 @@ from rust_tuner.search.trial_loop import TrialLoop
 from rust_tuner.search.trial_training import choices_of, cross_validated, is_complete
 from rust_tuner.seeds import require_seed
 
-_DEFAULT_EPOCHS = 20
-_DEFAULT_BATCH_SIZE = 32
+_DEFAULT_EPOCHS = Default(20)
+_DEFAULT_BATCH_SIZE = Default(32)
 
 
 class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
@@ -123,7 +124,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             project_name: name of the project folder.
             score_epoch: `best_mean`, `last`, or an epoch from 0.
             overwrite: whether to empty the project folder first.
-            progress: where to report; nowhere by default.
+            progress: where to report; where None, as `verbose` of `search` says.
             code_version: your own name for what the model's code does. A search is resumed only
                 with the same one. The model that `build` returns is compared by itself: its
                 layers, optimizer, losses, metrics, and the code of own classes and functions. Give
@@ -189,6 +190,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         sample_weight: Any = None,
         class_weight: Any = None,
         callbacks: Any = None,
+        preprocess: Any = None,
         validation_batch_size: int | None = None,
         shuffle: bool = True,
         verbose: int | str = 1,
@@ -217,6 +219,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             callbacks: Keras callbacks, copied for each fold; or a function that returns them.
                 `TensorBoard`, `ModelCheckpoint` and `CSVLogger` write into a folder
                 `trial_0000/fold_0` below the path that they were given.
+            preprocess: a scikit-learn transformer or pipeline, or a Keras layer with `adapt`. A
+                copy is fitted on the training rows of each fold, and transforms both sides.
             validation_batch_size: rows of a batch of validation; `batch_size` where None.
             shuffle: whether each epoch draws a new order of the training rows.
             verbose: 0 reports nothing, anything else reports on standard error: a bar on a
@@ -240,7 +244,15 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         refuse_unknown(unknown, SEARCH_ARGUMENTS)
         self.progress = progress_of(self._progress, verbose)
         self._timeout = checked_timeout(timeout)
-        options = FitOptions(sample_weight, class_weight, callbacks, validation_batch_size, shuffle)
+        options = FitOptions(
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            callbacks=callbacks,
+            preprocess=preprocess,
+            validation_batch_size=validation_batch_size,
+            shuffle=shuffle,
+        )
+        x, y, batch_size, options = taken_apart(x, y, batch_size, options)
         if is_radiographs(x) or (y is None and takes_radiographs(self.hypermodel)):
             development = require_development(x)
             if y is not None or groups is not None:
@@ -265,7 +277,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             if groups is None and (note := by_row_note(self.cv, subject.data.num_rows)):
                 self.progress.say(note)
             self.classes = subject.classes
-            if subject.callbacks is not None and (note := subject.callbacks.note()):
+            for note in notes_about(subject):
                 self.progress.say(note)
         given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size} | options.given()
         if groups is not None:
@@ -273,8 +285,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._arguments = ((x,) if y is None else (x, y)), given
         self.search_subject(
             subject,
-            epochs=epochs,
-            batch_size=batch_size,
+            epochs=int(epochs),
+            batch_size=int(batch_size),
             stop_hopeless=stop_hopeless,
             about=about,
         )

@@ -92,7 +92,7 @@ class WholeStudy:
 
     @contextlib.contextmanager
     def task(self, name: str, total: int, *, done: int = 0) -> Iterator[Task]:
-        """Pass a task on; it moves the whole where the plan names it."""
+        """Pass a task on; it moves the whole if the plan names it."""
         if name == FEATURES_TASK:
             # Extracted within another step, but planned as a step of its own.
             self._features_begin = time.monotonic()

@@ -185,3 +185,22 @@ def test_scores_of_a_growing_search_are_those_of_the_models_alone(grown):
     layers = best.get("num_layers")
     assert sum(isinstance(layer, keras.layers.Dense) for layer in model.layers) == layers + 1
     assert np.isfinite(grown.results()["score"]).all()
+
+
+class AsksInFit(keras_tuner.HyperModel):
+    """As KerasTuner's guide tunes how a model is trained."""
+
+    def build(self, hp):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "sigmoid")])
+        model.compile("sgd", "binary_crossentropy", run_eagerly=True)
+        return model
+
+    def fit(self, hp, model, *args, **kwargs):
+        return model.fit(*args, shuffle=hp.Boolean("shuffle"), **kwargs)
+
+
+def test_what_is_asked_for_in_fit_is_searched_and_resumed(tmp_path):
+    results = grow(tmp_path, hypermodel=AsksInFit()).results()
+    assert results["status"].tolist() == ["COMPLETED"] * 2
+    assert results["shuffle"].tolist() == [False, True]
+    assert grow(tmp_path, hypermodel=AsksInFit()).results().equals(results)

@@ -50,7 +50,7 @@ class Zygote:
     def __exit__(self, *exc_info):
         self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait(60)
+        self._process.wait(600)
         self._process.stderr.close()
 
     def start(self, **task):
@@ -99,7 +99,7 @@ def assert_same_project(one, other):
 def kill_once_there(zygote, path, **task):
     """Start a task and kill it as soon as a file is there."""
     child = zygote.start(**task)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not path.exists():
         assert time.monotonic() < deadline
     os.kill(child, signal.SIGKILL)

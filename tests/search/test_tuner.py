@@ -508,16 +508,6 @@ def test_a_space_that_grows_in_mid_search_is_refused_by_name(tmp_path):
         tuner.search(*arrays(), epochs=1, batch_size=16)
 
 
-class FittingHyperModel(TinyHyperModel):
-    def fit(self, hp, model, *args, **kwargs):
-        return model.fit(*args, batch_size=hp.Int("batch_size", 8, 16), **kwargs)
-
-
-def test_a_hypermodel_that_fits_by_itself_is_refused(tmp_path):
-    with pytest.raises(SearchError, match=r"overrides HyperModel\.fit"):
-        make_tuner(tmp_path, "grid", hypermodel=FittingHyperModel()).search(*arrays())
-
-
 @pytest.mark.filterwarnings("ignore:currentThread\\(\\) is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:getName\\(\\) is deprecated:DeprecationWarning")
 def test_stock_keras_tuner_reloads_the_folder_and_reports_the_same_best_trial(finished):
