@@ -9,10 +9,14 @@ import pandas as pd
 import pytest
 from search_problems import LoopHyperModel, grow, run_search
 
+from rust_tuner.analysis.export import best_hyperparameters
+from rust_tuner.analysis.tables import fold_scores, searched_values
 from rust_tuner.errors import SpaceError
 from rust_tuner.files import read_json
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_project
+from rust_tuner.tensorboard.logs import TensorBoardLogs
+from rust_tuner.words import four_digits, short_number
 
 KINDS = ("random", "grid")
 
@@ -38,6 +42,26 @@ def test_a_loop_of_layers_is_searched_to_its_end(grown):
     run = read_json(grown.project_folder / "search.json")
     assert run["num_trials"] == 6
     assert sorted(run["space"]) == ["num_layers", "units_0"]
+
+
+def test_a_value_that_a_trial_lacks_is_empty_wherever_trials_are_shown(grown, tmp_path):
+    project = grown.project
+    assert searched_values(project) == ["num_layers", "units_0", "units_1"]
+    scores = fold_scores(project, "loss")
+    assert scores["units_1"].isna().sum() == 2 * 2
+    assert best_hyperparameters(project).hyperparameters == project.best.values
+    assert [show(value) for show in (short_number, four_digits) for value in (None, pd.NA)] == [
+        ""
+    ] * 4
+    assert (short_number(float("nan")), four_digits(2.0)) == ("", "2")
+    pytest.importorskip("tensorboard")
+    TensorBoardLogs(tmp_path).recorded(project.folder)
+    logs = {
+        trial: b"".join(path.read_bytes() for path in tmp_path.rglob(f"trial_{trial}/events*"))
+        for trial in ("0000", "0002")
+    }
+    assert b"units_0" in logs["0000"] and b"units_1" not in logs["0000"]
+    assert b"units_1" in logs["0002"]
 
 
 def test_a_finished_search_is_left_as_it_is(grown):
