@@ -434,9 +434,10 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         space = self.oracle.get_space()
         self.hypermodel.declare_hyperparameters(space)
         self.oracle.update_space(space)
-        if not getattr(self.hypermodel, "declares_everything", False):
+        may_grow = not getattr(self.hypermodel, "declares_everything", False)
+        if may_grow:
             declare_by_building(self.hypermodel, self.oracle)
-        self.oracle.freeze_space()
+        self.oracle.freeze_space(may_grow=may_grow)
 
     def _overrides(self, method: str) -> bool:
         """Whether a subclass has its own form of a method of KerasTuner's tuner."""
