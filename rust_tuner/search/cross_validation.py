@@ -5,6 +5,7 @@ protocol's epoch. The best epoch of each fold is never used: it would be chosen 
 is scored on.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from rust_tuner.errors import SearchError
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.metrics import macro_aurocs
+from rust_tuner.models.compiled_once import CompiledOnce
 from rust_tuner.models.described import ensure_built
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, Metrics, TrainingData
 from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
@@ -193,6 +195,7 @@ def run_folds(
     trial: int = 0,
     keep_running: bool = False,
     owns_models: bool = False,
+    compiled: CompiledOnce | None = None,
     store: FoldStore | None = None,
     on_record: Callable[[], None] = lambda: None,
     callbacks: Callable[[keras.Model], Sequence[keras.callbacks.Callback]] = lambda model: (),
@@ -213,6 +216,8 @@ def run_folds(
         owns_models: whether nothing else uses the models that `build_model` makes, so that their
             memory can be released after each fold. Else it is released where no other part of the
             program refers to a variable any more.
+        compiled: keeps compiled functions for folds whose models are the same; None where every
+            fold needs a model of its own, as with `keep_running` or callbacks of the user's own.
         store: where records are kept; nowhere by default.
         on_record: called after each record is saved in `store`.
         callbacks: the callbacks of a fold's `fit`, from its model.
@@ -236,7 +241,8 @@ def run_folds(
                     running = RunningPredictions((len(training), data.targets.shape[1]))
                 number_names_from_scratch()
                 with seeded_weights(place):
-                    model = build_model(running)
+                    build = functools.partial(build_model, running)
+                    model = build() if compiled is None else compiled.model_of(build)
                 curves = train_fold(
                     model,
                     data,
@@ -257,7 +263,8 @@ def run_folds(
                     store.save(record)
                     on_record()
                     note_recorded_work()
-                memory = MemoryOf(variables_of(model))
+                is_kept = compiled is not None and compiled.trained(model)
+                memory = MemoryOf(() if is_kept else variables_of(model))
                 if owns_models:
                     memory.release()
                 del model, running

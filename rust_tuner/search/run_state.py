@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_tuner.engine.trial import Trial
 
+from rust_tuner.models.compiled_once import CompiledOnce
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.progress import Silent, Task
@@ -35,6 +36,7 @@ class Run:
         chosen: trial -> the epoch of its score, where its folds were trained.
         task: counts the steps of the trial that runs.
         trainer: trains folds together; None where they are trained one by one.
+        compiled: keeps compiled functions for folds that are trained one by one.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Run:
         self.described: set[str] = set()
         self.chosen: dict[str, int] = {}
         self.task: Task = Silent()
+        self.compiled = CompiledOnce()
         self.trainer: FoldParallelTrainer | None = None
         if isinstance(subject.data.inputs, FrozenFeatures):
             self.trainer = FoldParallelTrainer(subject.data)
@@ -85,6 +88,7 @@ class Run:
 
     def release(self) -> None:
         """Release what only training needs, since many searches may follow in one process."""
+        self.compiled.release()
         if self.trainer is not None:
             self.trainer.release()
             self.trainer = None

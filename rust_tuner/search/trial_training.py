@@ -156,6 +156,7 @@ def _cross_validate(
         run.subject.folds,
         keep_running=run.subject.keeps_running,
         owns_models=run.subject.owns_models,
+        compiled=None if run.hooks or run.subject.keeps_running else run.compiled,
         store=store,
         on_record=lambda: tuner.progress.recorded(run.folder, trial.trial_id),
         callbacks=lambda model: [FoldHooks(tuner, trial)] if run.hooks else [],
