@@ -103,6 +103,8 @@ class Protocol:
             the whole fold, and all such trials are alike. True for the published range and that of
             `SMALL_SCALE`; False where `study`, `clinical` or `with_choices` is given a range, which
             is then not changed. See `batch_sizes`.
+        stop_hopeless: whether the searches stop a trial that is significantly worse than the best
+            one so far, at the same epoch and two epochs in a row; see `search.hopeless`.
         dropout_rate_range: lowest and highest dropout rate of Regime I.
         learning_rates: Adam's learning rates on the grid of Regime II.
         epsilons: Adam's epsilons on the grid of Regime II.
@@ -142,6 +144,7 @@ class Protocol:
         default=PUBLISHED_BATCH_SIZES, metadata=choice("regime_1")
     )
     fit_batch_sizes: bool = field(default=True, metadata=choice("regime_1", compared=False))
+    stop_hopeless: bool = field(default=False, metadata=choice(*SEARCHES, compared=False))
     dropout_rate_range: tuple[float, float] = field(default=(0.0, 0.5), metadata=choice("regime_1"))
     learning_rates: tuple[float, ...] = field(
         default=(1e-1, 1e-2, 1e-3, 1e-4), metadata=choice("regime_2")
@@ -259,12 +262,9 @@ class Protocol:
             self.dropout_rate_range,
             "two numbers from 0 to below 1, the lower one first",
         )
-        _require(
-            isinstance(self.fit_batch_sizes, bool),
-            "fit_batch_sizes",
-            self.fit_batch_sizes,
-            "True or False",
-        )
+        for name in ("fit_batch_sizes", "stop_hopeless"):
+            value = getattr(self, name)
+            _require(isinstance(value, bool), name, value, "True or False")
         for name in ("learning_rates", "epsilons"):
             values = getattr(self, name)
             _require(
@@ -342,6 +342,7 @@ class Protocol:
             "resize": "letterbox",
             "flips": "horizontal",
             "masked_loss": True,
+            "stop_hopeless": True,
         }
         return cls(**(choices | _settled(changes)))
 

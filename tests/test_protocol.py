@@ -37,6 +37,7 @@ def test_the_default_is_the_published_study() -> None:
         "trials": 100,
         "batch_size_range": (16, 2048),
         "fit_batch_sizes": True,
+        "stop_hopeless": False,
         "dropout_rate_range": (0.0, 0.5),
         "learning_rates": (1e-1, 1e-2, 1e-3, 1e-4),
         "epsilons": (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8),
@@ -57,7 +58,7 @@ def test_regime_2_has_the_published_32_points() -> None:
     assert len(protocol.learning_rates) * len(protocol.epsilons) == 32
 
 
-def test_the_clinical_protocol_differs_in_four_choices_only() -> None:
+def test_the_clinical_protocol_differs_in_five_choices_only() -> None:
     study, clinical = Protocol.study(), Protocol.clinical()
     changed = {
         field.name: getattr(clinical, field.name)
@@ -69,6 +70,7 @@ def test_the_clinical_protocol_differs_in_four_choices_only() -> None:
         "resize": "letterbox",
         "flips": "horizontal",
         "masked_loss": True,
+        "stop_hopeless": True,
     }
 
 
@@ -279,7 +281,7 @@ def test_0_is_a_seed_like_any_other() -> None:
 
 
 # What stood in the lists of the rooms before it stood on the fields.
-TRAINING = {"num_folds", "epochs", "score_epoch"}
+TRAINING = {"num_folds", "epochs", "score_epoch", "stop_hopeless"}
 RANGES = {"batch_size_range", "fit_batch_sizes", "dropout_rate_range"}
 GRID = {"learning_rates", "epsilons"}
 BASELINE = {f"baseline_{name}" for name in ("folds", "epochs", "batch_size", "dropout_rate")}
@@ -303,7 +305,8 @@ def test_a_step_is_begun_with_the_choices_that_it_depends_on(step: str, noted: s
 
 
 def test_searches_are_compared_by_what_makes_them_what_they_are() -> None:
-    free = {"trials", "fit_batch_sizes", "union_threshold", "outer_folds"} | BASELINE | FINAL
+    free = {"trials", "fit_batch_sizes", "stop_hopeless", "union_threshold", "outer_folds"}
+    free |= BASELINE | FINAL
     names = {field.name for field in dataclasses.fields(Protocol)}
     assert set(Protocol.compared_by("regime_1", "regime_2")) == names - free
 

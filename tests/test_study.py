@@ -470,6 +470,7 @@ def test_search_fields_may_change_between_calls(prepared, tiny_protocol):
         trials=7,
         batch_size_range=(8, 9),
         fit_batch_sizes=True,
+        stop_hopeless=True,
         dropout_rate_range=(0.1, 0.2),
         learning_rates=(0.5,),
         epsilons=(0.5,),

@@ -16,6 +16,7 @@ from rust_tuner.files import write_text
 from rust_tuner.records.best import BestHyperparameters, EndedTrials
 from rust_tuner.records.model import Json
 from rust_tuner.records.project import Project, read_project
+from rust_tuner.records.trials import PRUNED
 
 SUFFIXES = (".json", ".yaml", ".yml", ".csv")
 
@@ -92,7 +93,13 @@ def best_hyperparameters(project: Project) -> BestHyperparameters:
         view_only_baseline=run.view_only_baseline or None,
         num_folds=run.subject.num_folds,
         epochs=run.epochs,
-        trials=EndedTrials(completed=statuses.count("COMPLETED"), failed=statuses.count("FAILED")),
+        trials=EndedTrials.of(
+            {
+                "completed": statuses.count("COMPLETED"),
+                "failed": statuses.count("FAILED"),
+            }
+            | ({} if run.stop_hopeless is None else {"stopped": statuses.count(PRUNED)})
+        ),
         weights=run.subject.weights,
         seed=run.seed,
         protocol=run.protocol,

@@ -167,7 +167,7 @@ def _is_complete(records: StudyRecords) -> tuple[Status, str]:
         return NOT_YET, "no search has been started"
     lines, is_done = [], True
     for name, project in projects.items():
-        ended = sum(trial.status in ("COMPLETED", "FAILED") for trial in project.trials)
+        ended = sum(trial.has_ended for trial in project.trials)
         failed = sum(trial.status == "FAILED" for trial in project.trials)
         lines.append(f"{name} {ended} of {project.run.num_trials}")
         if failed:

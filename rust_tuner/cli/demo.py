@@ -28,6 +28,7 @@ _PATIENTS = 100
 _CHANGES: dict[str, Any] = {
     "num_folds": 3,
     "epochs": 8,
+    "stop_hopeless": True,
     "trials": 6,
     "batch_size_range": (8, 64),
     "fit_batch_sizes": True,

@@ -228,6 +228,14 @@ TimeBudget = Annotated[
         "report what is there. Run the same command again to resume.",
     ),
 ]
+StopHopeless = Annotated[
+    bool | None,
+    typer.Option(
+        "--stop-hopeless/--no-stop-hopeless",
+        help="Stop a trial once it is significantly worse than the best one so far, at the same "
+        "epoch and two epochs in a row.  [default: on with --protocol clinical, else off]",
+    ),
+]
 Skip = Annotated[
     list[Skippable] | None,
     typer.Option(
@@ -281,6 +289,13 @@ class Searching(Running):
     """How a step that searches is run."""
 
     time_budget: TimeBudget = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning(Searching):
+    """How a step that tries hyperparameters is run."""
+
+    stop_hopeless: StopHopeless = None
 
 
 @dataclass(frozen=True, kw_only=True)

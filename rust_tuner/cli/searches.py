@@ -15,10 +15,10 @@ from rust_tuner.cli.options import (
     NumFolds,
     Preparing,
     Ranges,
-    Searching,
     StudyDirectory,
     TimeBudget,
     Trials,
+    Tuning,
     with_options,
 )
 from rust_tuner.cli.support import (
@@ -46,7 +46,7 @@ def regime1(
     epochs: Epochs = None,
     ranges: Ranges,
     preparing: Preparing,
-    running: Searching,
+    running: Tuning,
 ) -> None:
     """Regime I: random search over batch size and dropout rate.
 
@@ -86,7 +86,7 @@ def regime2(
     folds: NumFolds = None,
     epochs: Epochs = None,
     preparing: Preparing,
-    running: Searching,
+    running: Tuning,
 ) -> None:
     """Regime II: grid search over Adam's learning rate and epsilon.
 
@@ -131,7 +131,7 @@ def nested(
     ranges: Ranges,
     grid: Grid,
     preparing: Preparing,
-    running: Searching,
+    running: Tuning,
 ) -> None:
     """Nested cross-validation: selection score against estimate.
 

@@ -59,7 +59,7 @@ def open_study(
     }
     refuse_wrong_paths(directory, manifest, weights=given.get("weights"), cache=cache)
     if protocol is not None:
-        given |= _preset(protocol)
+        given = _preset(protocol) | given
     if views is not None:
         given["view_cortices"] = view_cortices(views)
     refuse_wrong_choices(given)

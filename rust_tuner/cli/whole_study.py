@@ -8,9 +8,9 @@ from rust_tuner.cli.options import (
     RadImageNet,
     Scale,
     Scales,
-    Searching,
     Skip,
     StudyDirectory,
+    Tuning,
     with_options,
 )
 from rust_tuner.cli.support import ending_in_time, err, open_study, reporting, say_next_step
@@ -25,7 +25,7 @@ def whole_study(
     skip: Skip = None,
     radimagenet_weights: RadImageNet = None,
     preparing: Preparing,
-    running: Searching,
+    running: Tuning,
 ) -> None:
     """Run all steps in order, from prepare to report.
 

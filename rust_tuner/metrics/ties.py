@@ -42,7 +42,7 @@ def ties(
     complete = {
         trial: list(scores) for trial, scores in fold_scores.items() if np.isfinite(scores).all()
     }
-    sizes = _sizes(subject)
+    sizes = fold_sizes(subject)
     if not complete or sizes is None:
         return {}
     n_train, n_test = sizes
@@ -55,7 +55,7 @@ def ties(
     }
 
 
-def _sizes(subject: Mapping[str, Any]) -> tuple[float, float] | None:
+def fold_sizes(subject: Mapping[str, Any]) -> tuple[float, float] | None:
     """The mean number of units that a fold trains on, and of those that it is scored on."""
     try:
         units = subject["units"]

@@ -8,7 +8,7 @@ after another. A head, optimiser or loss that would mix folds is refused with th
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +69,7 @@ class FoldParallelTrainer:
         *,
         epochs: int,
         on_epoch: Callable[[], None] = lambda: None,
+        is_hopeless: Callable[[Sequence[Mapping[str, float]]], bool] | None = None,
     ) -> list[FoldCurves]:
         """Train the folds of one trial together.
 
@@ -78,6 +79,8 @@ class FoldParallelTrainer:
             folds: the folds, all with the same number of steps.
             epochs: the number of epochs, at least 1.
             on_epoch: called after each epoch of all folds.
+            is_hopeless: called with the validation figures of each fold after each epoch, in order;
+                where it returns True, training stops and the curves end with that epoch.
 
         Raises:
             MixedFolds: where head, optimiser or loss would mix folds.
@@ -89,7 +92,7 @@ class FoldParallelTrainer:
         batches = as_dataset(FoldBatches(self._data, folds, epochs, self._num_variants))
         # The metrics of an epoch are computed while the next one trains.
         with ThreadPoolExecutor(1) as pool:
-            epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch, pool)
+            epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch, pool, is_hopeless)
             twin.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log])
             return epoch_log.curves(start)
 
@@ -194,6 +197,7 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         epochs: int,
         on_epoch: Callable[[], None],
         pool: ThreadPoolExecutor,
+        is_hopeless: Callable[[Sequence[Mapping[str, float]]], bool] | None,
     ) -> None:
         super().__init__()
         self._data = trainer._data
@@ -205,6 +209,8 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         self._steps = len(folds[0].sizes)
         self._starts = batch_starts(folds)
         self._pool = pool
+        self._is_hopeless = is_hopeless
+        self._num_kept = epochs
         self._figures: dict[str, list[Future[Any]]] = {"training": [], "validation": []}
         self._predictions: list[list[Any]] = [[] for _ in folds]
         longest = max(len(fold.validation) for fold in folds)
@@ -253,13 +259,20 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
             kept.append(expected.astype(np.float32))
         self._twin.running.reset_state()
         self._on_epoch()
+        if self._is_hopeless is not None and epoch > 0:
+            # Of the epoch before, whose figures were computed while this one was trained.
+            figures = self._figures["validation"][epoch - 1].result()
+            if self._is_hopeless(figures):
+                self._num_kept = epoch
+                self.model.stop_training = True
+                return
         if epoch + 1 < self._epochs:
             self._twin.reseed(self._folds, epoch + 1)
 
     def curves(self, start: float) -> list[FoldCurves]:
         """The curves of each fold; the time since `start` is divided among them."""
         training, validation = (
-            [future.result() for future in self._figures[split]]
+            [future.result() for future in self._figures[split][: self._num_kept]]
             for split in ("training", "validation")
         )
         seconds = time.monotonic() - start
@@ -267,7 +280,7 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
             FoldCurves(
                 training=curves_by_metric([figures[fold] for figures in training]),
                 validation=curves_by_metric([figures[fold] for figures in validation]),
-                predictions=np.stack(self._predictions[fold]),
+                predictions=np.stack(self._predictions[fold][: self._num_kept]),
                 seconds=seconds / len(self._folds),
             )
             for fold in range(len(self._folds))

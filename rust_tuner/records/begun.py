@@ -121,8 +121,11 @@ def _recorded(directory: Path, step: str) -> Json | None:
             if isinstance(run, NestedManifest):
                 # It is recorded outside the protocol, and only where it is true.
                 choices["fit_batch_sizes"] = run.fit_batch_sizes
+                choices["stop_hopeless"] = run.stop_hopeless is not None
                 choices |= {"trials": run.trials[REGIME_1], "outer_folds": run.outer_folds}
-            elif step == REGIME_1 and isinstance(run, RunManifest):
+            elif step in (REGIME_1, REGIME_2) and isinstance(run, RunManifest):
+                choices["stop_hopeless"] = run.stop_hopeless is not None
+            if step == REGIME_1 and isinstance(run, RunManifest):
                 choices["fit_batch_sizes"] = run.fit_batch_sizes
                 if run.max_trials is not None:
                     choices["trials"] = run.max_trials

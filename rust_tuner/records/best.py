@@ -21,10 +21,11 @@ BEST_FILE = "best_hyperparameters.json"
 
 
 class EndedTrials(Record):
-    """How many trials completed and how many failed."""
+    """How many trials completed, failed, and were stopped as hopeless; None where none can be."""
 
     completed: Count
     failed: Count
+    stopped: Count | None = None
 
 
 class BestHyperparameters(Record):

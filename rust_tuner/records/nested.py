@@ -75,6 +75,7 @@ class NestedManifest(Record):
         protocol: the choices that are compared when it is resumed.
         onednn: whether TensorFlow used oneDNN; None where that is not known.
         fit_batch_sizes: whether batch sizes were fitted to the inner folds.
+        stop_hopeless: when an inner trial was stopped as hopeless; None where none was.
     """
 
     file_name: ClassVar[str] = NESTED_FILE
@@ -89,6 +90,7 @@ class NestedManifest(Record):
     versions: dict[str, str]
     onednn: bool | None = None
     fit_batch_sizes: bool = False
+    stop_hopeless: Json | None = None
 
 
 class Counted(Record):

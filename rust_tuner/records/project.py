@@ -4,6 +4,7 @@ It only reads and writes files, without models, data or TensorFlow. A project fo
 
     search.json                 space, data and versions of the search (`RunManifest`)
     rows.csv                    for radiographs: patient, scores and fold of each
+    folds.npz                   the folds of a splitter without a seed
     oracle.json, tuner0.json    KerasTuner's files, kept so that its own tools can read the folder
     trial_0000/trial.json       KerasTuner's trial: values, status, score, epoch, message
     trial_0000/fold_0.json      histories of one fold, with a key of everything they depend on

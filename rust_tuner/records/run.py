@@ -54,6 +54,8 @@ class Subject(Record):
         num_folds: how many there are.
         units: None in records of earlier versions.
         weights: of the backbone; None where there is none.
+        stratified: `classes` or `labels` where a number of folds was divided by them; None where
+            not, and in records of earlier versions.
         num_replicas: devices that shared each batch; None where it was one.
         description: of a user's model at the default values, see `built_models`; None for our own
             models, and in records of earlier versions.
@@ -64,6 +66,7 @@ class Subject(Record):
     rows: str | None = None
     folds: str | None = None
     num_folds: NumFolds
+    stratified: str | None = None
     units: Units | None = None
     weights: Weights | None = None
     num_replicas: int | None = None
@@ -107,6 +110,8 @@ class RunManifest(Record):
             where `epochs` does, and in records of earlier versions.
         run_trial: SHA-256 of the code of a tuner that overrides `run_trial`; its trials may have no
             fold records. None where it does not.
+        stop_hopeless: when a trial was stopped as hopeless, see `search.hopeless.StopRule`; None
+            where none was.
         code_version: the user's own name for what the model's code does; None where not given.
     """
 
@@ -133,6 +138,7 @@ class RunManifest(Record):
     epochs_hyperparameter: str | None = None
     run_trial: str | None = None
     code_version: str | int | None = None
+    stop_hopeless: Json | None = None
 
     @property
     def lower_is_better(self) -> bool:

@@ -17,7 +17,8 @@ from rust_tuner.records.model import HyperValues, Record, read_record
 from rust_tuner.scope import AUROCS
 
 TRIAL_FILE = "trial.json"
-Status = Literal["RUNNING", "COMPLETED", "FAILED"]
+PRUNED: Literal["PRUNED"] = "PRUNED"
+Status = Literal["RUNNING", "COMPLETED", "FAILED", "PRUNED"]
 
 _AGAIN = "run the search again"
 
@@ -73,11 +74,11 @@ class TrialRecord:
 
     Attributes:
         trial: its id, zero-padded to a fixed width.
-        status: `RUNNING`, `COMPLETED` or `FAILED`.
+        status: `RUNNING`, `COMPLETED`, `FAILED`, or `PRUNED` where it was stopped as hopeless.
         values: hyperparameter values.
         score: the objective at the chosen epoch, averaged over folds; None unless completed.
         epoch: the chosen epoch, from 0; None unless completed.
-        message: why it failed, or None.
+        message: why it failed or was stopped, or None.
         metrics: fold-averaged metrics at the chosen epoch.
         folds: the records of the finished folds, in order.
         traceback: of the error that failed it, or None.
@@ -102,7 +103,7 @@ class TrialRecord:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it completed or failed."""
+        """Whether it completed, failed or was stopped."""
         return self.status != "RUNNING"
 
     @property

@@ -287,6 +287,7 @@ def run_folds_together(
     seed: int,
     trial: int = 0,
     task: Task | None = None,
+    is_hopeless: Callable[[Sequence[Mapping[str, float]]], bool] | None = None,
 ) -> CrossValidation:
     """Train the folds of a trial together; the results are the same as those of `run_folds`.
 
@@ -299,6 +300,7 @@ def run_folds_together(
         seed: of the search.
         trial: number of the trial.
         task: advanced once per epoch of each fold.
+        is_hopeless: stops the trial where it returns True; see `FoldParallelTrainer.train`.
 
     Raises:
         MixedFolds: where the head, its optimiser or its loss would mix folds.
@@ -325,6 +327,7 @@ def run_folds_together(
         rows,
         epochs=epochs,
         on_epoch=lambda: task.advance(len(folds)) if task is not None else None,
+        is_hopeless=is_hopeless,
     )
     records = [
         _as_record(fold, curve, rows[fold].validation, steps=num_steps)

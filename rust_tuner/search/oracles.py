@@ -16,6 +16,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from rust_tuner.errors import SpaceError
 from rust_tuner.files import write_json
 from rust_tuner.records.project import TRIAL_ID_WIDTH
+from rust_tuner.records.trials import PRUNED
 from rust_tuner.search.points import Values, plain, space_key
 
 
@@ -145,7 +146,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             return trial
 
     def end_trial(self, trial: Trial) -> None:
-        """Close a trial that is `COMPLETED`, or `FAILED` with the reason as its message."""
+        """Close a trial: `COMPLETED`, or `FAILED` or `PRUNED` with the reason as its message."""
         with self._mutex:
             kept = self.trials[trial.trial_id]
             kept.status, kept.message = trial.status, trial.message
@@ -189,7 +190,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         with self._mutex:
             self.trials = {trial.trial_id: trial for trial in trials}
             self.start_order = list(self.trials)
-            ended = (TrialStatus.COMPLETED, TrialStatus.FAILED)
+            ended = (TrialStatus.COMPLETED, TrialStatus.FAILED, PRUNED)
             self.end_order = [t.trial_id for t in trials if t.status in ended]
             self._retry_queue = [t.trial_id for t in trials if t.status not in ended]
             self.ongoing_trials = {}

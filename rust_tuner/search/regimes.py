@@ -90,7 +90,7 @@ def regime_1(
     # The tuner checks this too, but only once it has made a folder.
     require_development(development)
     begun = run_if_whole(Path(directory) / REGIME_1)
-    chosen = as_begun(chosen, begun)
+    chosen = as_begun(chosen, begun, progress)
     rows = rows_trained_on(development, chosen, chosen.num_folds if folds is None else folds)
     sizes = chosen.batch_sizes(rows)
     if progress is not None and begun is None and say_batch_sizes and sizes.share_of_one_step:
@@ -179,6 +179,7 @@ def regime_2(
             f"batch_size={batch_size}, dropout_rate={dropout_rate}; expected a batch size from 1 "
             "and a dropout rate from 0 to below 1"
         )
+    chosen = as_begun(chosen, run_if_whole(Path(directory) / REGIME_2), progress)
     space = SearchSpace(
         # NumPy's numbers, as in a results table, cannot be written as JSON.
         batch_size=int(batch_size),
@@ -227,16 +228,32 @@ def best_of_regime_1(directory: Path) -> HyperValues:
     return best.values
 
 
-def as_begun(protocol: Protocol, begun: RunManifest | NestedManifest | None) -> Protocol:
-    """The protocol, without fitting its batch sizes where a search was begun without.
+def as_begun(
+    protocol: Protocol,
+    begun: RunManifest | NestedManifest | None,
+    progress: Progress | None = None,
+) -> Protocol:
+    """The protocol, with what a search was begun with where that cannot change.
 
-    Searches of earlier versions drew from the whole range.
+    Whether hopeless trials are stopped, and whether batch sizes are fitted: searches of earlier
+    versions stopped none, and drew from the whole range.
 
     Args:
         protocol: the choices of this call.
         begun: the record of the search that is resumed, or None.
+        progress: where a difference is reported; nowhere by default.
     """
-    if begun is None or begun.fit_batch_sizes or begun.protocol is None:
+    if begun is None:
+        return protocol
+    stops = begun.stop_hopeless is not None
+    if stops != protocol.stop_hopeless:
+        if progress is not None:
+            how = "with" if stops else "without"
+            progress.say(
+                f"note: this search was begun {how} stopping hopeless trials, and continues so"
+            )
+        protocol = replace(protocol, stop_hopeless=stops)
+    if begun.fit_batch_sizes or begun.protocol is None:
         return protocol
     if begun.protocol.get("batch_size_range") != list(protocol.batch_size_range):
         return protocol
@@ -297,5 +314,11 @@ def _search(
         progress=progress,
     )
     recorded = {"protocol": recorded_protocol(protocol)} | dict(about or {})
-    tuner.search(development, epochs=protocol.epochs, cache=cache, about=recorded)
+    tuner.search(
+        development,
+        epochs=protocol.epochs,
+        cache=cache,
+        stop_hopeless=protocol.stop_hopeless,
+        about=recorded,
+    )
     return tuner

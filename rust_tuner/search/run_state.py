@@ -10,6 +10,7 @@ from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.progress import Silent, Task
 from rust_tuner.records.folds import FoldStore
+from rust_tuner.search.hopeless import Hopeless, StopRule
 from rust_tuner.search.points import plain
 from rust_tuner.search.reserved_names import epochs_of
 from rust_tuner.search.scoring import Scoring
@@ -33,7 +34,10 @@ class Run:
         options: the same by name.
         said: reasons for one fold after another that were reported.
         described: the trials whose model is described beside their records.
+        stop_rule: when a trial is stopped as hopeless; None where none is.
         chosen: trial -> the epoch of its score, where its folds were trained.
+        pruned: trial -> why it was stopped.
+        said_none_stopped: whether it was reported that the rule stops nothing.
         task: counts the steps of the trial that runs.
         trainer: trains folds together; None where they are trained one by one.
         compiled: keeps compiled functions for folds that are trained one by one.
@@ -53,6 +57,7 @@ class Run:
         hooks: tuple[str, ...] = (),
         arguments: tuple[Any, ...] = (),
         options: dict[str, Any] | None = None,
+        stop_rule: StopRule | None = None,
     ) -> None:
         """Begin a run; folds of frozen features can be trained together."""
         self.subject = subject
@@ -68,7 +73,10 @@ class Run:
         self.options = options or {}
         self.said: set[str] = set()
         self.described: set[str] = set()
+        self.stop_rule = stop_rule
         self.chosen: dict[str, int] = {}
+        self.pruned: dict[str, Hopeless] = {}
+        self.said_none_stopped = False
         self.task: Task = Silent()
         self.compiled = CompiledOnce()
         self.trainer: FoldParallelTrainer | None = None

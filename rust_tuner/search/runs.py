@@ -21,7 +21,7 @@ from rust_tuner.records.model import Json, Record, write_record
 from rust_tuner.records.nested import NestedManifest
 from rust_tuner.records.project import TRIAL_ID_WIDTH, trial_folders
 from rust_tuner.records.run import RUN_FILE, RunManifest, run_if_whole
-from rust_tuner.records.trials import read_trial_state
+from rust_tuner.records.trials import PRUNED, read_trial_state
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.points import Values, plain
 from rust_tuner.search.steps import has_float_steps, stepped_values
@@ -286,7 +286,7 @@ def _load_trial(path: Path) -> Trial | None:
     except (OSError, RustTunerError, KeyError, TypeError, AttributeError, ValueError):
         # KerasTuner reads the space in it, and raises various errors.
         return None
-    statuses = (TrialStatus.RUNNING, TrialStatus.COMPLETED, TrialStatus.FAILED)
+    statuses = (TrialStatus.RUNNING, TrialStatus.COMPLETED, TrialStatus.FAILED, PRUNED)
     unscored = trial.status == TrialStatus.COMPLETED and trial.score is None
     if f"trial_{trial.trial_id}" != path.parent.name or trial.status not in statuses or unscored:
         return None

@@ -6,16 +6,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import KFold
 
-from rust_tuner.data.folds import Folds, make_folds
+from rust_tuner.data.folds import make_folds
 from rust_tuner.data.splits import Development
-from rust_tuner.data.stratify import stratify_patients
 from rust_tuner.errors import SearchError
 from rust_tuner.metrics import view_only_baseline
 from rust_tuner.scope import SCOPES
 from rust_tuner.search.cross_validation import FoldList, checked_folds
-from rust_tuner.seeds import seed_word
 
 
 def folds_of(development: Development, cv: Any, seed: int) -> tuple[FoldList, dict[str, float]]:
@@ -36,35 +33,6 @@ def count_units(folds: FoldList, owners: npt.NDArray[Any], kind: str) -> dict[st
     sides = ("training", "validation")
     counts = [[len(set(owners[rows].tolist())) for rows in pair] for pair in folds]
     return {"kind": kind} | dict(zip(sides, map(list, zip(*counts, strict=True)), strict=True))
-
-
-def array_folds(
-    cv: Any, targets: npt.NDArray[Any], owners: npt.NDArray[Any] | None, seed: int
-) -> Any:
-    """Folds or a splitter for arrays: as given, or made from a number with groups kept apart."""
-    if not isinstance(cv, int | np.integer):
-        return cv
-    num_folds = int(cv)
-    if num_folds < 2:
-        raise SearchError(f"{num_folds} folds; cross-validation needs at least 2")
-    if owners is None:
-        return KFold(num_folds, shuffle=True, random_state=seed_word(seed, "folds"))
-    num_groups = len(np.unique(owners))
-    if num_folds > num_groups:
-        raise SearchError(
-            f"the folds cannot be made: {num_folds} folds for {num_groups} group(s); a group is "
-            f"never in two folds, so use at most {num_groups} folds"
-        )
-    has_labels = targets.ndim == 2 and bool(np.isin(targets, (0, 1)).all())
-    assignment = stratify_patients(
-        owners.astype(str).astype(object),
-        # Without labels, folds are balanced by their number of rows.
-        targets.astype(np.float32) if has_labels else np.zeros((len(targets), 0), np.float32),
-        shares=np.full(num_folds, 1 / num_folds),
-        seed=seed,
-        place=("folds", num_folds),
-    )
-    return Folds(assignment=assignment, num_folds=num_folds, seed=seed)
 
 
 def checked_pairs(

@@ -37,12 +37,10 @@ from rust_tuner.records.rows import rows_sha256, rows_table
 from rust_tuner.scope import AUROCS
 from rust_tuner.search.cross_validation import FoldList, array_metrics
 from rust_tuner.search.groups import checked_groups, count_groups
+from rust_tuner.search.splitters import Split, split_rows
 from rust_tuner.search.subject_folds import (
-    array_folds,
-    checked_pairs,
     count_units,
     folds_of,
-    require_apart,
     sha256_of_arrays,
     sha256_of_folds,
 )
@@ -71,6 +69,7 @@ class Subject:
             can be released.
         is_users_model: whether `build` runs code of the user, which no recorded version names.
         rows: what `rows_table` gives for radiographs; None for arrays.
+        split: how arrays were divided; None for radiographs.
     """
 
     data: TrainingData
@@ -82,6 +81,7 @@ class Subject:
     owns_models: bool = False
     is_users_model: bool = False
     rows: pd.DataFrame | None = None
+    split: Split | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,6 +283,7 @@ def arrays_subject(
     *,
     seed: int,
     objective: str = "val_auroc",
+    folder: Path | None = None,
 ) -> Subject:
     """The subject of arrays and of any HyperModel that compiles its models.
 
@@ -295,6 +296,7 @@ def arrays_subject(
         cv: number of folds, `Folds`, or a scikit-learn splitter.
         seed: for folds that are made from a number.
         objective: the metric to optimise; every fold is checked for it before any work.
+        folder: the project folder, which may have a search to resume.
 
     Raises:
         MetricError: where the objective is `val_auroc` and a fold has no label with both classes.
@@ -315,9 +317,8 @@ def arrays_subject(
             "are trained; declare its hyperparameters in build (a hyperparameter named batch_size "
             "sets the batch size)"
         )
-    pairs = checked_pairs(array_folds(cv, targets, owners, seed), inputs, targets, owners)
-    if owners is not None:
-        require_apart(pairs, owners, "group", "give a number of folds, or a splitter")
+    split = split_rows(cv, targets, owners, seed=seed, inputs=[inputs], folder=folder)
+    pairs = split.pairs
     if objective == "val_auroc":
         labels = targets.reshape(len(targets), -1)
         for fold, (_, validation) in enumerate(pairs):
@@ -340,8 +341,10 @@ def arrays_subject(
                 if owners is None
                 else count_units(pairs, owners, "groups")
             ),
+            **({} if split.stratified is None else {"stratified": split.stratified}),
         },
         view_only={},
+        split=split,
     )
 
 

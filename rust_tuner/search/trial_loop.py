@@ -12,6 +12,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from rust_tuner.errors import SearchError, TrialError
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.progress import Progress, Task
+from rust_tuner.records.trials import PRUNED
 from rust_tuner.search.failures import (
     failed_in_a_row,
     fails_the_trial,
@@ -95,6 +96,11 @@ class TrialLoop:
             trial.traceback = traceback_of(error)
             self._progress.say(f"trial {trial.trial_id} failed: {trial.message}")
             return error
+        reason = run.pruned.get(trial.trial_id)
+        if reason is not None:
+            trial.status, trial.message = PRUNED, str(reason)
+            task.advance(0, note=f"trial {trial.trial_id} stopped")
+            return None
         trial.status = TrialStatus.COMPLETED
         name = self._oracle.objective.name
         task.advance(0, note=f"trial {trial.trial_id} {name} {score:.4f}")

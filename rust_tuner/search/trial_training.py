@@ -20,7 +20,9 @@ from rust_tuner.search.cross_validation import (
     run_folds,
     run_folds_together,
 )
+from rust_tuner.search.hopeless import Rival
 from rust_tuner.search.own_tuner import FoldHooks
+from rust_tuner.search.pruning import judge, note_if_hopeless, rival_of
 from rust_tuner.search.reserved_names import batch_size_of, epochs_of
 from rust_tuner.search.run_state import Run
 
@@ -77,10 +79,15 @@ def cross_validated(
         batch_size: of each step.
     """
     store = run.store_of(trial)
+    rival = rival_of(run, tuner.oracle, trial)
     records = store.load_closed(len(run.subject.folds))
     if records is not None:
+        note_if_hopeless(run, rival, trial, records, epochs)
         return records
-    outcome = _cross_validate(tuner, run, trial, store, epochs=epochs, batch_size=batch_size)
+    outcome = _cross_validate(
+        tuner, run, trial, store, epochs=epochs, batch_size=batch_size, rival=rival
+    )
+    note_if_hopeless(run, rival, trial, outcome.folds, epochs)
     _, epoch = run.scoring.figures(list(outcome.folds))
     repeats = outcome.out_of_fold_repeats(epoch, len(run.subject.data.targets))
     store.close(mean_of_repeats(repeats), epoch, repeats=repeats if len(repeats) > 1 else None)
@@ -125,6 +132,7 @@ def _cross_validate(
     *,
     epochs: int,
     batch_size: int,
+    rival: Rival | None,
 ) -> CrossValidation:
     """Train the folds together where that gives the same numbers, else one by one."""
     shared: dict[str, Any] = {
@@ -139,7 +147,11 @@ def _cross_validate(
             if run.hooks:
                 raise MixedFolds(f"{', '.join(run.hooks)} of the tuner is called for each fold")
             outcome = run_folds_together(
-                lambda: _build(tuner, run, trial, None), run.trainer, run.subject.folds, **shared
+                lambda: _build(tuner, run, trial, None),
+                run.trainer,
+                run.subject.folds,
+                is_hopeless=judge(run, rival, epochs),
+                **shared,
             )
         except MixedFolds as reason:
             # Decided for each trial, so that a resumed search trains it in the same way.
@@ -150,6 +162,11 @@ def _cross_validate(
             for record in outcome.folds:
                 store.save(record)
             return outcome
+    if run.stop_rule is not None and not run.said_none_stopped:
+        tuner.progress.say(
+            "note: no trial is stopped as hopeless, because folds are trained one after another"
+        )
+        run.said_none_stopped = True
     return run_folds(
         lambda running: _build(tuner, run, trial, running),
         run.subject.data,

@@ -32,6 +32,7 @@ from rust_tuner.records.project import (
     read_out_of_fold_repeats,
     read_project,
 )
+from rust_tuner.records.random_folds import write_random_folds
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.trial_tables import history_table, results_table
@@ -39,6 +40,7 @@ from rust_tuner.search.code_changes import users_model
 from rust_tuner.search.cross_validation import chosen_epoch
 from rust_tuner.search.declaring import declare_by_building
 from rust_tuner.search.groups import by_row_note
+from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.manifest import describe_run
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
@@ -170,6 +172,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         *,
         batch_size: int = _DEFAULT_BATCH_SIZE,
         cache: str | Path | None = None,
+        stop_hopeless: bool | StopRule = False,
         about: Mapping[str, object] | None = None,
     ) -> None:
         """Run trials until the oracle has no more, or resume a search that was interrupted.
@@ -183,6 +186,10 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             epochs: epochs of each fold.
             batch_size: for hypermodels without a hyperparameter of that name.
             cache: folder of the feature cache, the default one where None; only with radiographs.
+            stop_hopeless: whether to stop a trial that is significantly worse than the best one so
+                far, from the sixth epoch on and at two epochs in a row; or another `StopRule`. Only
+                trials whose folds are trained together are stopped. Such a trial is `PRUNED`: it
+                has no score, and its epochs are kept.
             about: further JSON values for the run manifest, such as a protocol.
 
         Raises:
@@ -208,6 +215,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self.cv,
                 seed=self.seed,
                 objective=self.oracle.objective.name,
+                folder=self.project_folder,
             )
             if groups is None and (note := by_row_note(self.cv, len(subject.data.targets))):
                 self.progress.say(note)
@@ -215,7 +223,13 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         if groups is not None:
             given["groups"] = groups
         self._arguments = ((x,) if y is None else (x, y)), given
-        self.search_subject(subject, epochs=epochs, batch_size=batch_size, about=about)
+        self.search_subject(
+            subject,
+            epochs=epochs,
+            batch_size=batch_size,
+            stop_hopeless=stop_hopeless,
+            about=about,
+        )
 
     def _subject_of(self, development: Development, cache: str | Path | None) -> Subject:
         """Radiographs as the hypermodel takes them: frozen features once, or images."""
@@ -236,17 +250,21 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         *,
         epochs: int = _DEFAULT_EPOCHS,
         batch_size: int = _DEFAULT_BATCH_SIZE,
+        stop_hopeless: bool | StopRule = False,
         about: Mapping[str, object] | None = None,
     ) -> None:
         """Search on a subject that was made before; see `search`."""
         if epochs < 1 or batch_size < 1:
             raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both must be at least 1")
+        for told in () if subject.split is None else subject.split.notes:
+            self.progress.say(told)
         # An epoch that this search does not have is refused before the first trial.
         chosen_epoch([0.0] * epochs, self.score_epoch)
         note = choose_steps(self.project_folder, self.oracle)
         if note is not None:
             self.progress.say(note)
         folder = self.project_folder
+        stop_rule = self._stop_rule(stop_hopeless)
         with hold_lock(folder, "searching hyperparameters", noted=True):
             space = self.oracle.get_space
             model = users_model(
@@ -261,7 +279,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 score_epoch=self.score_epoch,
                 epochs=epochs,
                 batch_size=batch_size,
-                about=self._own_choices() | dict(about or {}),
+                about=self._own_choices(stop_rule) | dict(about or {}),
             )
             run = with_begun_kernels(folder / RUN_FILE, run, say=self.progress.say)
             may_change = model is not None and model.may_change
@@ -280,6 +298,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     hooks=tuple(name for name in HOOKS if self._overrides(name)),
                     arguments=arguments,
                     options=options,
+                    stop_rule=stop_rule,
                 )
                 for note in [] if model is None else model.refuse_changes(self._run.store_of):
                     self.progress.say(note)
@@ -288,6 +307,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 )
                 for note in recover_trials(folder, self.oracle, complete):
                     self.progress.say(note)
+                if subject.split is not None and subject.split.random_key is not None:
+                    write_random_folds(folder, subject.split.random_key, subject.folds)
             if model is not None:
                 model.keep_defaults()
             name = epochs_name(self.oracle.get_space().values)
@@ -417,9 +438,22 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         ours = getattr(CrossValidationTuner, method)
         return getattr(type(self), method) is not ours
 
-    def _own_choices(self) -> dict[str, object]:
+    def _stop_rule(self, stop_hopeless: bool | StopRule) -> StopRule | None:
+        """The rule of the search; None where no trial is stopped."""
+        if not stop_hopeless:
+            return None
+        if self._overrides("run_trial"):
+            raise SearchError(
+                f"stop_hopeless with {type(self).__name__}.run_trial, which scores trials by "
+                "itself; only trials that this package scores can be compared"
+            )
+        return stop_hopeless if isinstance(stop_hopeless, StopRule) else StopRule()
+
+    def _own_choices(self, stop_rule: StopRule | None) -> dict[str, object]:
         """What the manifest records only where a search has it; older searches keep their key."""
         own: dict[str, object] = {}
+        if stop_rule is not None:
+            own["stop_hopeless"] = stop_rule.to_json()
         if self.code_version is not None:
             own["code_version"] = self.code_version
         begun = run_if_whole(self.project_folder)

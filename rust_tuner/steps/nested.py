@@ -114,7 +114,7 @@ def nested_cross_validation(
     folder = Path(directory) / NESTED
     with hold_lock(folder, "nested cross-validation", noted=True):
         begun = read_if_whole(folder / NESTED_FILE, NestedManifest)
-        chosen = as_begun(chosen, begun)
+        chosen = as_begun(chosen, begun, report)
         run = _describe(development, outer, chosen)
         run = with_begun_kernels(folder / NESTED_FILE, run, say=report.say)
         claim_record(folder / NESTED_FILE, run, what="a nested cross-validation")
@@ -191,6 +191,7 @@ def _describe(
 ) -> NestedManifest:
     from rust_tuner.models.features import features_sha256
     from rust_tuner.models.runtime import onednn_enabled, versions
+    from rust_tuner.search.hopeless import StopRule
     from rust_tuner.search.regimes import fitting, recorded_protocol
     from rust_tuner.search.subject_folds import sha256_of_folds
 
@@ -217,7 +218,8 @@ def _describe(
         versions=versions(),
         onednn=onednn_enabled(),
     )
-    return run.with_changes(**fitting(protocol))
+    stopping = {"stop_hopeless": StopRule().to_json()} if protocol.stop_hopeless else {}
+    return run.with_changes(**fitting(protocol), **stopping)
 
 
 def _recipe(protocol: Protocol) -> Any:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from rust_tuner.analysis.against_view import standings
 from rust_tuner.analysis.columns import baseline_columns, trial_columns
+from rust_tuner.analysis.stopped import stopped_note
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.analysis.verdict import SEARCH_NAMES
 from rust_tuner.progress import duration
@@ -72,6 +73,8 @@ def _title(
     name = SEARCH_NAMES.get(project.folder.name, project.folder.name)
     failed = sum(trial.status == "FAILED" for trial in project.trials)
     note = f", {failed} failed" if failed else ""
+    stopped = sum(trial.status == "PRUNED" for trial in project.trials)
+    note += f", {stopped} stopped" if stopped else ""
     # The best trial alone is not a tie.
     note += f", {num_tied} tied for the best" if num_tied > 1 else ""
     lines = [f"{name}: best {num_best} of {num_trials} trials{note}"]
@@ -90,6 +93,8 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
         lines.append("Tied: cannot be distinguished from the best (5 % over all trials together).")
         note = tie_note(results_table(project))
         lines += [note] if note else []
+    stopped = stopped_note(project)
+    lines += [stopped] if stopped else []
     whole = sum(trial.one_step or False for trial in project.trials)
     if whole:
         lines.append(

@@ -106,16 +106,14 @@ def _study_lines(folder: Path) -> list[Text]:
 def _project_lines(name: str, project: Project) -> list[Text]:
     by_status = {
         status: [trial for trial in project.trials if trial.status == status]
-        for status in ("COMPLETED", "RUNNING", "FAILED")
+        for status in ("COMPLETED", "RUNNING", "FAILED", "PRUNED")
     }
     done, total = len(by_status["COMPLETED"]), project.run.num_trials
     num_folds = project.run.subject.num_folds
-    lines = [
-        Text(
-            f"{name}: {done} of {total} trials done, {len(by_status['FAILED'])} failed"
-            + _time_left(project)
-        )
-    ]
+    text = f"{name}: {done} of {total} trials done, {len(by_status['FAILED'])} failed"
+    if by_status["PRUNED"]:
+        text += f", {len(by_status['PRUNED'])} stopped as hopeless"
+    lines = [Text(text + _time_left(project))]
     for trial in by_status["RUNNING"]:
         lines.append(
             Text(f"  trial {trial.trial} started: {len(trial.folds)} of {num_folds} folds done")

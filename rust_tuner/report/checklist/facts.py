@@ -28,6 +28,7 @@ from rust_tuner.records.model import Json
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
 from rust_tuner.records.split import SplitRecord
 from rust_tuner.records.study_record import StudyRecord
+from rust_tuner.records.trials import PRUNED
 from rust_tuner.words import AS_PUBLISHED, METRICS, figure_name, short_number
 
 _MOST_LIMITS = 12
@@ -322,10 +323,14 @@ def _searches(records: StudyRecords) -> list[str]:
             continue
         run = project.run
         done = sum(trial.score is not None for trial in project.trials)
-        lines.append(
+        line = (
             f"{SEARCH_NAMES[name]}: {done} of {run.num_trials} configurations scored by "
             f"{run.subject.num_folds}-fold cross-validation of {run.epochs} epochs"
         )
+        stopped = sum(trial.status == PRUNED for trial in project.trials)
+        if stopped:
+            line += f"; {stopped} stopped early as significantly worse than the best so far"
+        lines.append(line)
     return lines
 
 

@@ -12,6 +12,7 @@ from rust_tuner.analysis.columns import trial_columns
 from rust_tuner.analysis.drawn import with_boxes, with_means
 from rust_tuner.analysis.next_step import command, is_unfinished
 from rust_tuner.analysis.noise import noise_spread
+from rust_tuner.analysis.stopped import stopped_note
 from rust_tuner.analysis.tables import (
     fold_scores,
     published_regime_1,
@@ -158,6 +159,9 @@ def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float 
         f"{_count(table)} of {run.num_trials} trials have a score, each the mean of "
         f"{run.subject.num_folds} folds of {run.epochs} epochs."
     )
+    stopped = stopped_note(project)
+    if stopped is not None:
+        section.lead.append(stopped)
     if best is None:
         return
     values = ", ".join(

@@ -1,0 +1,185 @@
+"""Searches that stop hopeless trials: what is stopped, what is recorded, and every kill."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from fault_injection import Killed, Killer
+from search_problems import AdamHyperModel, arrays, each_fold, make_tuner
+
+from rust_tuner import CrossValidationTuner, metrics
+from rust_tuner.analysis.export import best_hyperparameters
+from rust_tuner.errors import ResumeError, SearchError
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_batches import TrainingData
+from rust_tuner.progress import Progress, Silent
+from rust_tuner.records.project import read_out_of_fold
+from rust_tuner.search.hopeless import StopRule
+from rust_tuner.search.subjects import Subject
+from rust_tuner.terminal.searches import best_trials_table
+from rust_tuner.terminal.status import status_lines
+
+EPOCHS = 8
+RULE = StopRule(first_epoch=1)
+
+
+class Rates(AdamHyperModel):
+    """Begins with the opposite of what is right, which the two small learning rates keep."""
+
+    def declare_hyperparameters(self, hp: Any) -> None:
+        hp.Choice("rate", [0.5, 1e-6, 2e-6, 0.4])
+
+    def build(self, hp: Any) -> keras.Model:
+        self.declare_hyperparameters(hp)
+        inputs = keras.Input((4,))
+        wrong = keras.initializers.Identity(gain=-1.0)
+        outputs = keras.layers.Dense(2, activation="sigmoid", kernel_initializer=wrong)(inputs)
+        model = keras.Model(inputs, outputs)
+        model.compile(keras.optimizers.Adam(hp.get("rate")), "binary_crossentropy")
+        return model
+
+
+class Said(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def search(
+    directory: Path,
+    stop_hopeless: bool | StopRule = RULE,
+    *,
+    together: bool = True,
+    max_trials: int | None = None,
+    tuner_class: type[CrossValidationTuner] | None = None,
+    progress: Progress | None = None,
+) -> CrossValidationTuner:
+    tuner = make_tuner(directory, "grid", max_trials, hypermodel=Rates(), progress=progress)
+    if tuner_class is not None:
+        tuner.__class__ = tuner_class
+    x, y, groups = arrays()
+    fold_of = groups % 4
+    folds = tuple(
+        (np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(4)
+    )
+    figures = each_fold(
+        lambda answers, rows, where: {"auroc": metrics.macro_auroc(y[rows], answers)}
+    )
+    inputs = FrozenFeatures(x[:, None], "arrays") if together else x
+    subject = Subject(
+        data=TrainingData(inputs, y, figures),
+        folds=folds,
+        build=lambda hp, running: tuner.hypermodel.build(hp),
+        keeps_running=together,
+        identity={
+            "num_folds": 4,
+            "units": {"kind": "groups", "training": [18.0] * 4, "validation": [6.0] * 4},
+        },
+        view_only={},
+    )
+    tuner.search_subject(subject, epochs=EPOCHS, batch_size=16, stop_hopeless=stop_hopeless)
+    return tuner
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
+    return search(tmp_path_factory.mktemp("stopped"))
+
+
+def state(tuner: CrossValidationTuner) -> list[tuple[Any, ...]]:
+    return [
+        (t.trial, t.status, t.score, t.message, t.epoch, [f.validation for f in t.folds])
+        for t in tuner.project.trials
+    ]
+
+
+def test_trials_that_learn_nothing_are_stopped_and_the_others_are_as_without_the_rule(
+    stopped: CrossValidationTuner, tmp_path: Path
+) -> None:
+    plain = search(tmp_path, stop_hopeless=False).project.trials
+    trials = stopped.project.trials
+    assert [trial.status for trial in trials] == ["COMPLETED", "PRUNED", "PRUNED", "COMPLETED"]
+    assert (trials[0].score, trials[3].score) == (plain[0].score, plain[3].score)
+    for trial, whole in zip(trials[1:3], plain[1:3], strict=True):
+        assert trial.score is None and trial.message.startswith("stopped after epoch 2 (from 0)")
+        for fold, longer in zip(trial.folds, whole.folds, strict=True):
+            # The epochs that were trained are those of the whole trial.
+            assert fold.validation["auroc"] == longer.validation["auroc"][:3]
+            assert fold.training["auroc"] == longer.training["auroc"][:3]
+
+
+def test_tables_export_and_status_say_what_was_stopped(stopped: CrossValidationTuner) -> None:
+    results = stopped.results()
+    assert results["status"].tolist().count("PRUNED") == 2
+    assert results["rank"].isna().tolist() == [False, True, True, False]
+    assert results["tied_with_best"].isna().tolist() == [False, True, True, False]
+    assert best_hyperparameters(stopped.project).trials.stopped == 2
+    table = best_trials_table(stopped.project)
+    assert "2 stopped" in str(table.title)
+    assert "2 of 4 trials were stopped as hopeless, which left out 31% of all" in str(table.caption)
+    lines = "\n".join(str(line) for line in status_lines(stopped.project_folder))
+    assert "2 of 4 trials done, 0 failed, 2 stopped as hopeless" in lines
+
+
+def test_a_finished_search_is_not_run_again_and_keeps_its_rule(
+    stopped: CrossValidationTuner,
+) -> None:
+    folder = stopped.project_folder
+    before = {path: path.read_bytes() for path in folder.rglob("trial.json")}
+    again = search(folder.parent)
+    assert state(again) == state(stopped)
+    assert {path: path.read_bytes() for path in folder.rglob("trial.json")} == before
+    with pytest.raises(ResumeError, match="stop_hopeless"):
+        search(folder.parent, stop_hopeless=False)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_kill_around_any_write_of_a_stopped_trial_ends_in_the_same_search(
+    stopped: CrossValidationTuner, tmp_path: Path, moment: str
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        killer = Killer(tmp_path / "whole", patch)
+        (tmp_path / "whole").mkdir()
+        search(tmp_path / "whole", max_trials=2)
+    # The second trial is the first that is stopped; its writes are the last ones.
+    begin = len(killer.writes) - 14
+    for strike in range(begin, len(killer.writes), 3):
+        folder = tmp_path / f"{strike}"
+        folder.mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            killed = Killer(folder, patch, strike, moment)
+            with contextlib.suppress(Killed):
+                search(folder, max_trials=2)
+        assert killed.dead
+        again = search(folder, max_trials=2)
+        assert state(again) == state(stopped)[:2]
+        for trial in ("0000", "0001"):
+            one, other = (
+                read_out_of_fold(tuner.project_folder, trial) for tuner in (again, stopped)
+            )
+            assert one.tobytes() == other.tobytes()
+
+
+def test_folds_one_after_another_are_not_stopped_and_that_is_said(tmp_path: Path) -> None:
+    progress = Said()
+    tuner = search(tmp_path, together=False, max_trials=2, progress=progress)
+    assert [trial.status for trial in tuner.project.trials] == ["COMPLETED", "COMPLETED"]
+    assert [line for line in progress.lines if "hopeless" in line] == [
+        "note: no trial is stopped as hopeless, because folds are trained one after another"
+    ]
+
+
+def test_a_tuner_that_scores_its_trials_by_itself_cannot_stop_them(tmp_path: Path) -> None:
+    class Own(CrossValidationTuner):
+        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
+            return super().run_trial(trial, *args, **kwargs)
+
+    with pytest.raises(SearchError, match=r"stop_hopeless with Own\.run_trial"):
+        search(tmp_path, tuner_class=Own)
