@@ -45,12 +45,20 @@ from rust_tuner.models.optimizers import FusedAdam, fused
 from rust_tuner.models.runtime import new_garbage_collected, release
 from rust_tuner.seeds import derive_seed
 
+IsHopeless = Callable[[Sequence[Mapping[str, float]]], bool]
+
 # Rows of a batch of predictions.
 _VALIDATION_ROWS = 4096
 
 
 class ArraysTogether:
-    """Trains trials on arrays; a graph is traced once for each kind of model."""
+    """Trains trials on arrays; a graph is traced once for each kind of model.
+
+    Attributes:
+        splits_batches: whether folds with fewer steps than others split a batch.
+    """
+
+    splits_batches = False
 
     def __init__(self, data: TrainingData) -> None:
         """Take the arrays; nothing is copied before the first trial that trains together."""
@@ -83,6 +91,7 @@ class ArraysTogether:
         *,
         epochs: int,
         on_epoch: Callable[[], None] = lambda: None,
+        is_hopeless: IsHopeless | None = None,
         predictions_files: Callable[[int], Path | None] = lambda fold: None,
     ) -> list[FoldCurves]:
         """Train the folds of one trial together.
@@ -92,6 +101,7 @@ class ArraysTogether:
             folds: the folds.
             epochs: the number of epochs, at least 1.
             on_epoch: called after each epoch of all folds.
+            is_hopeless: as in `FoldParallelTrainer.train`.
             predictions_files: where the predictions of a fold go that would take much memory.
 
         Raises:
@@ -104,7 +114,7 @@ class ArraysTogether:
         logs = [EpochLog(epochs, predictions_files(fold)) for fold in range(len(folds))]
         # The metrics of an epoch are computed while the next one trains.
         with ThreadPoolExecutor(1) as pool:
-            recorder = _Recorder(self._data, twin, folds, epochs, on_epoch, logs, pool)
+            recorder = _Recorder(self._data, twin, folds, epochs, on_epoch, is_hopeless, logs, pool)
             batches = as_dataset(FoldBatches(self._data, folds, epochs, 1))
             twin.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[recorder])
             return recorder.curves(start)
@@ -272,6 +282,7 @@ class _Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         folds: Sequence[FoldRows],
         epochs: int,
         on_epoch: Callable[[], None],
+        is_hopeless: IsHopeless | None,
         logs: Sequence[EpochLog],
         pool: ThreadPoolExecutor,
     ) -> None:
@@ -281,6 +292,7 @@ class _Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._folds = folds
         self._epochs = epochs
         self._on_epoch = on_epoch
+        self._is_hopeless = is_hopeless
         self._logs = logs
         self._pool = pool
         self._steps = len(folds[0].sizes)
@@ -301,6 +313,13 @@ class _Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         if keras.backend.backend() == "jax":
             # Keras's JAX trainer holds the variables elsewhere while it trains.
             self._twin.model.jax_state_sync()
+        if self._is_hopeless is not None and self._jobs:
+            # Of the epoch before, whose figures were computed while this one was trained.
+            before = [validation for _, validation in self._jobs[-1].result()]
+            if self._is_hopeless(before):
+                self.model.stop_training = True
+                self._on_epoch()
+                return
         running = as_numpy(self._twin.running.answers)
         trained = [_of_fold(running, fold, self._starts, rows.sizes) for fold, rows in self._each()]
         held = self._twin.outputs(self._rows)

@@ -93,6 +93,10 @@ def refuse_data(data: TrainingData) -> None:
     for name, array in (("inputs", data.inputs), ("targets", data.targets)):
         if array.dtype.kind not in "biuf":
             raise MixedFolds(f"the {name} are not numbers but {array.dtype}")
+    if getattr(data, "is_weighted", False):
+        raise MixedFolds("rows or classes have weights")
+    if not getattr(data, "shuffle", True):
+        raise MixedFolds("rows are not shuffled")
 
 
 def plan_model(model: keras.Model, data: TrainingData) -> ModelPlan:

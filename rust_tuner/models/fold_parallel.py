@@ -46,7 +46,13 @@ class FoldRows:
 
 
 class FoldParallelTrainer:
-    """Trains trials on one feature table; a graph is traced once for each kind of head."""
+    """Trains trials on one feature table; a graph is traced once for each kind of head.
+
+    Attributes:
+        splits_batches: whether folds with fewer steps than others split a batch.
+    """
+
+    splits_batches = True
 
     def __init__(self, data: TrainingData) -> None:
         """Make the features available to the backend.

@@ -112,6 +112,8 @@ class RunManifest(Record):
             fold records. None where it does not.
         stop_hopeless: when a trial was stopped as hopeless, see `search.hopeless.StopRule`; None
             where none was.
+        arrays_together: whether folds of arrays are trained together where the model allows it;
+            absent in searches that earlier versions began, which never did.
         code_version: the user's own name for what the model's code does; None where not given.
     """
 
@@ -138,6 +140,7 @@ class RunManifest(Record):
     epochs_hyperparameter: str | None = None
     run_trial: str | None = None
     code_version: str | int | None = None
+    arrays_together: bool = False
     stop_hopeless: Json | None = None
 
     @property

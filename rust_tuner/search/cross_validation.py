@@ -19,6 +19,7 @@ from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.metrics import macro_aurocs
 from rust_tuner.models.compiled_once import CompiledOnce
 from rust_tuner.models.described import ensure_built
+from rust_tuner.models.fold_arrays import ArraysTogether
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, Metrics, TrainingData
 from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
 from rust_tuner.models.fold_training import (
@@ -37,7 +38,7 @@ from rust_tuner.models.runtime import (
 )
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 from rust_tuner.progress import Silent, Task
-from rust_tuner.records.folds import FoldRecord, FoldStore
+from rust_tuner.records.folds import TOGETHER, FoldRecord, FoldStore
 from rust_tuner.records.metric_names import with_same_names
 from rust_tuner.records.model import Curves
 
@@ -200,6 +201,7 @@ def run_folds(
     on_record: Callable[[], None] = lambda: None,
     callbacks: Callable[[keras.Model], Sequence[keras.callbacks.Callback]] = lambda model: (),
     task: Task | None = None,
+    way: str | None = None,
 ) -> CrossValidation:
     """Train the folds of a trial one after another; folds with a record in `store` are skipped.
 
@@ -222,6 +224,7 @@ def run_folds(
         on_record: called after each record is saved in `store`.
         callbacks: the callbacks of a fold's `fit`, from its model.
         task: advanced once per epoch of each fold.
+        way: what each record says of how folds were trained.
     """
     progress = task or Silent()
     run_first_operation()
@@ -258,7 +261,7 @@ def run_folds(
                     predictions_file=store.predictions_file(fold) if store is not None else None,
                     callbacks=callbacks(model),
                 )
-                record = _as_record(fold, curves, validation, steps=len(sizes))
+                record = _as_record(fold, curves, validation, steps=len(sizes), way=way)
                 if store is not None:
                     store.save(record)
                     on_record()
@@ -279,26 +282,28 @@ def run_folds(
 
 def run_folds_together(
     build_model: Callable[[], keras.Model],
-    trainer: FoldParallelTrainer,
+    trainer: FoldParallelTrainer | ArraysTogether,
     folds: Sequence[tuple[IntArray, IntArray]],
     *,
     epochs: int,
     batch_size: int,
     seed: int,
     trial: int = 0,
+    store: FoldStore | None = None,
     task: Task | None = None,
     is_hopeless: Callable[[Sequence[Mapping[str, float]]], bool] | None = None,
 ) -> CrossValidation:
     """Train the folds of a trial together; the results are the same as those of `run_folds`.
 
     Args:
-        build_model: makes a compiled head.
-        trainer: holds the features.
+        build_model: makes a compiled head, or model on arrays.
+        trainer: holds the features or arrays.
         folds: pairs of training and validation rows.
         epochs: epochs of each fold.
         batch_size: rows of a batch.
         seed: of the search.
         trial: number of the trial.
+        store: where predictions of arrays go that would take much memory. Records are not saved.
         task: advanced once per epoch of each fold.
         is_hopeless: stops the trial where it returns True; see `FoldParallelTrainer.train`.
 
@@ -311,7 +316,7 @@ def run_folds_together(
         FoldRows(
             training,
             validation,
-            batch_sizes(len(training), batch_size, num_steps),
+            batch_sizes(len(training), batch_size, num_steps if trainer.splits_batches else None),
             FoldPlace(seed, trial, fold),
         )
         for fold, (training, validation) in enumerate(folds)
@@ -322,15 +327,16 @@ def run_folds_together(
         with seeded_weights(rows[fold].place):
             return build_model()
 
-    curves = trainer.train(
-        head,
-        rows,
-        epochs=epochs,
-        on_epoch=lambda: task.advance(len(folds)) if task is not None else None,
-        is_hopeless=is_hopeless,
-    )
+    shared: dict[str, Any] = {
+        "epochs": epochs,
+        "on_epoch": lambda: task.advance(len(folds)) if task is not None else None,
+        "is_hopeless": is_hopeless,
+    }
+    if store is not None and isinstance(trainer, ArraysTogether):
+        shared["predictions_files"] = store.predictions_file
+    curves = trainer.train(head, rows, **shared)
     records = [
-        _as_record(fold, curve, rows[fold].validation, steps=num_steps)
+        _as_record(fold, curve, rows[fold].validation, steps=num_steps, way=TOGETHER)
         for fold, curve in enumerate(curves)
     ]
     return CrossValidation(
@@ -338,7 +344,9 @@ def run_folds_together(
     )
 
 
-def _as_record(fold: int, curves: FoldCurves, validation: IntArray, *, steps: int) -> FoldRecord:
+def _as_record(
+    fold: int, curves: FoldCurves, validation: IntArray, *, steps: int, way: str | None
+) -> FoldRecord:
     return FoldRecord(
         fold=fold,
         training=curves.training,
@@ -348,6 +356,7 @@ def _as_record(fold: int, curves: FoldCurves, validation: IntArray, *, steps: in
         steps_per_epoch=steps,
         seconds=curves.seconds,
         epochs_trained=curves.epochs_trained,
+        folds_trained=way,
     )
 
 

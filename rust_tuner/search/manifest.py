@@ -1,10 +1,13 @@
 """The run manifest of a search, as this process would begin it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rust_tuner.models.runtime import onednn_enabled, versions
-from rust_tuner.records.run import RunManifest
+from rust_tuner.records.run import RunManifest, run_if_whole
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.points import plain
 from rust_tuner.search.runs import recorded_steps
@@ -58,6 +61,18 @@ def describe_run(
         }
     )
     return RunManifest.of(described | recorded_steps(oracle) | dict(about))
+
+
+def together_of(folder: Path, subject: Subject) -> dict[str, object]:
+    """What a manifest records of folds of arrays that train together; nothing for other subjects.
+
+    A search of an earlier version goes on one fold after another, under the key that it was begun
+    with.
+    """
+    begun = run_if_whole(folder)
+    on_arrays = not subject.keeps_running and isinstance(subject.data.inputs, np.ndarray)
+    is_new = begun is None or begun.arrays_together
+    return {"arrays_together": True} if on_arrays and is_new else {}
 
 
 def _by_name(space: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from keras_tuner.engine.trial import Trial
 
 from rust_tuner.models.compiled_once import CompiledOnce
 from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_arrays import ArraysTogether
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.progress import Silent, Task
 from rust_tuner.records.folds import FoldStore
@@ -40,6 +41,7 @@ class Run:
         said_none_stopped: whether it was reported that the rule stops nothing.
         task: counts the steps of the trial that runs.
         trainer: trains folds together; None where they are trained one by one.
+        one_by_one: why there is no trainer; None where there is one.
         compiled: keeps compiled functions for folds that are trained one by one.
     """
 
@@ -58,8 +60,9 @@ class Run:
         arguments: tuple[Any, ...] = (),
         options: dict[str, Any] | None = None,
         stop_rule: StopRule | None = None,
+        arrays_together: bool = False,
     ) -> None:
-        """Begin a run; folds of frozen features can be trained together."""
+        """Begin a run; folds of frozen features, and if asked of arrays, can be trained together."""
         self.subject = subject
         self.folder = folder
         self.key = key
@@ -79,9 +82,16 @@ class Run:
         self.said_none_stopped = False
         self.task: Task = Silent()
         self.compiled = CompiledOnce()
-        self.trainer: FoldParallelTrainer | None = None
+        self.trainer: FoldParallelTrainer | ArraysTogether | None = None
+        self.one_by_one: str | None = None
         if isinstance(subject.data.inputs, FrozenFeatures):
             self.trainer = FoldParallelTrainer(subject.data)
+        elif subject.keeps_running:
+            self.one_by_one = "the models are trained on images"
+        elif arrays_together:
+            self.trainer = ArraysTogether(subject.data)
+        else:
+            self.one_by_one = "so the search was begun"
 
     def store_of(self, trial: Trial) -> FoldStore:
         """The records of a trial, which belong to this run and to the trial's values."""

@@ -41,7 +41,7 @@ from rust_tuner.search.cross_validation import chosen_epoch
 from rust_tuner.search.declaring import declare_by_building
 from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.hopeless import StopRule
-from rust_tuner.search.manifest import describe_run
+from rust_tuner.search.manifest import describe_run, together_of
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
@@ -279,7 +279,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 score_epoch=self.score_epoch,
                 epochs=epochs,
                 batch_size=batch_size,
-                about=self._own_choices(stop_rule) | dict(about or {}),
+                about={
+                    **self._own_choices(stop_rule),
+                    **together_of(folder, subject),
+                    **(about or {}),
+                },
             )
             run = with_begun_kernels(folder / RUN_FILE, run, say=self.progress.say)
             may_change = model is not None and model.may_change
@@ -298,6 +302,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     hooks=tuple(name for name in HOOKS if self._overrides(name)),
                     arguments=arguments,
                     options=options,
+                    arrays_together=run.arrays_together,
                     stop_rule=stop_rule,
                 )
                 for note in [] if model is None else model.refuse_changes(self._run.store_of):
