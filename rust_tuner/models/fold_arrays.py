@@ -189,8 +189,9 @@ class _Twin:
         outputs = body(GatherRows(table)(rows))
         self.model = keras.Model(rows, outputs, name="folds_together")
         self.running = _RowsFirst((room, num_folds, *outputs.shape[2:]))
+        own = plan.optimizer
         self.model.compile(
-            optimizer=fused(plan.optimizer),
+            optimizer=fused(own) if plan.is_fused else type(own).from_config(own.get_config()),
             loss=_SummedLoss(plan.loss, plan.final),
             metrics=[self.running],
             jit_compile=False,

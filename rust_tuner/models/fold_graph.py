@@ -68,6 +68,7 @@ class ModelPlan:
         optimizer: the model's own.
         learning_rate: the optimizer's; None where a schedule sets it.
         loss: Keras's loss object.
+        is_fused: whether a fused update of the optimizer gives the numbers of Keras's own.
         signature: equal for models that differ only in numbers that need no new graph.
     """
 
@@ -77,6 +78,7 @@ class ModelPlan:
     optimizer: Any
     learning_rate: float | None
     loss: keras.losses.Loss
+    is_fused: bool
     signature: str
 
 
@@ -119,6 +121,9 @@ def plan_model(model: keras.Model, data: TrainingData) -> ModelPlan:
         raise MixedFolds(f"{min(description['code'])} is code of your own")
     final, last = _final_activation(model, layers)
     learning_rate = _learning_rate(model.optimizer)
+    # Keras squares the gradients of each occurrence of a word by themselves; fused updates do not.
+    has_words = any(type(layer).__name__ == "Embedding" for layer in layers.values())
+    is_fused = not has_words and keras.backend.backend() == "tensorflow"
     return ModelPlan(
         layers,
         final,
@@ -126,7 +131,8 @@ def plan_model(model: keras.Model, data: TrainingData) -> ModelPlan:
         model.optimizer,
         learning_rate,
         _loss(model),
-        _signature(description, model),
+        is_fused,
+        _signature(description, model, is_fused=is_fused),
     )
 
 
@@ -252,13 +258,13 @@ def _loss(model: keras.Model) -> keras.losses.Loss:
     return loss
 
 
-def _signature(description: dict[str, Any], model: keras.Model) -> str:
+def _signature(description: dict[str, Any], model: keras.Model, *, is_fused: bool) -> str:
     optimizer = description["compile"]["optimizer"]
     if isinstance(optimizer, dict):
         settings = optimizer["config"]
         if not isinstance(settings.get("learning_rate"), dict):
             settings.pop("learning_rate", None)
-        if optimizer["class_name"] == "Adam" and keras.backend.backend() == "tensorflow":
+        if is_fused and optimizer["class_name"] == "Adam":
             # The fused update takes it as a variable.
             settings.pop("epsilon", None)
     for layer in description["model"].get("layers", {}).values():

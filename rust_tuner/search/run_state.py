@@ -62,7 +62,7 @@ class Run:
         stop_rule: StopRule | None = None,
         arrays_together: bool = False,
     ) -> None:
-        """Begin a run; folds of frozen features, and if asked of arrays, can be trained together."""
+        """Begin a run; folds of frozen features, and of arrays if asked, are trained together."""
         self.subject = subject
         self.folder = folder
         self.key = key
