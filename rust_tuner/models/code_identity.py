@@ -49,6 +49,15 @@ def own_code(*roots: Any) -> dict[str, str]:
     return {name: " ".join(sorted(found)) for name, found in hashes.items()}
 
 
+def class_code(kind: type) -> dict[str, str]:
+    """The code of a class and of its bases that are not a library's, as `own_code` gives it."""
+    return {
+        _name(owner): sha256_of_json(_class(owner, set()))
+        for owner in kind.__mro__
+        if not is_of_library(owner)
+    }
+
+
 def own_values(part: Any) -> dict[str, Scalar]:
     """The public plain attributes of an object whose class is not a library's."""
     if is_of_library(type(part)):

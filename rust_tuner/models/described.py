@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from rust_tuner.data.structures import Tree, map_leaves
 from rust_tuner.files import sha256_of_json
 from rust_tuner.models.code_identity import own_code, own_values
 
@@ -42,21 +43,28 @@ _OURS = "RunningPredictions"
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
-def ensure_built(model: keras.Model, inputs: npt.NDArray[Any]) -> None:
+def ensure_built(model: keras.Model, inputs: Tree) -> None:
     """Give a model its weights, where it waits for data to make them.
 
     Args:
         model: compiled; unchanged where it has its weights.
-        inputs: (n, ...) a batch of the data.
+        inputs: a batch of the data, an array (n, ...) or a structure of them.
     """
-    if isinstance(model, keras.Sequential) and not model.built:
+    if isinstance(model, keras.Sequential) and not model.built and isinstance(inputs, np.ndarray):
         # With any number of rows, as `keras.Input` would.
         model.build((None, *inputs.shape[1:]))
     if model.built and all(layer.built for layer in model.layers):
         return
-    dtype = "string" if inputs.dtype.kind in "OUS" else inputs.dtype.name
+    # A model that only trains has no outputs, and so no weights but those of its layers.
+    if type(model).call is keras.Model.call and all(layer.built for layer in model.layers):
+        return
     # As `fit` does, so that no value of the data can matter.
-    model(keras.KerasTensor(inputs.shape, dtype))
+    model(map_leaves(_symbol, inputs))
+
+
+def _symbol(array: npt.NDArray[Any]) -> keras.KerasTensor:
+    dtype = "string" if array.dtype.kind in "OUS" else array.dtype.name
+    return keras.KerasTensor(array.shape, dtype)
 
 
 def describe_model(model: keras.Model) -> Description:

@@ -11,7 +11,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from rust_tuner.data.outputs import Outputs, side_by_side
 from rust_tuner.data.pipeline import Batches, as_dataset
+from rust_tuner.data.structures import AnyRows, Tree, leaves, map_leaves
+from rust_tuner.models.class_weights import ClassWeights
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.seeds import generator
 
@@ -25,27 +28,77 @@ Metrics = Callable[
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """The data that folds are taken from.
+    """The data that folds are taken from, and how they are fed to `fit`.
 
     Attributes:
-        inputs: (n, ...) array, or the frozen features of n images.
-        targets: (n, ...) what the loss compares with.
+        inputs: rows of arrays, or the frozen features of n images.
+        targets: rows of what the loss compares with; None where the model needs only inputs.
         metrics: function that maps each fold's predictions, their rows and a name for error
             messages to each fold's metrics; called for training and for validation.
         scores_loss: whether these metrics include the loss, so that the model need not be
             evaluated for it.
+        sample_weight: rows of weights, for training and validation; None weights all alike.
+        class_weight: further weights of the training rows.
+        shuffle: whether each epoch draws a new order of the training rows.
+        validation_batch_size: rows of a batch of validation; that of training where None.
     """
 
-    inputs: npt.NDArray[Any] | FrozenFeatures
-    targets: npt.NDArray[Any]
+    inputs: AnyRows | FrozenFeatures
+    targets: Any
     metrics: Metrics
     scores_loss: bool = False
+    sample_weight: AnyRows | None = None
+    class_weight: ClassWeights | None = None
+    shuffle: bool = True
+    validation_batch_size: int | None = None
 
-    def unflipped(self, rows: IntArray) -> npt.NDArray[Any]:
+    @property
+    def num_rows(self) -> int:
+        """The number of rows."""
+        if isinstance(self.inputs, FrozenFeatures):
+            return len(self.inputs.values)
+        return len(self.inputs)
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether rows have weights, in training at least."""
+        return self.sample_weight is not None or self.class_weight is not None
+
+    def unflipped(self, rows: IntArray) -> Tree:
         """The inputs of some rows without flips, as in validation."""
         if isinstance(self.inputs, FrozenFeatures):
             return np.asarray(self.inputs.values[rows, 0])
-        return np.asarray(self.inputs[rows])
+        return as_fed(self.inputs[rows])
+
+    def batch(self, inputs: Tree, rows: IntArray, weights: AnyRows | None) -> tuple[Tree, ...]:
+        """What `fit` gets for some rows: their inputs, and targets and weights if there are any."""
+        if self.targets is None:
+            return (inputs,)
+        if weights is None:
+            return inputs, as_fed(self.targets[rows])
+        return inputs, as_fed(self.targets[rows]), as_fed(weights[rows])
+
+    def training_weights(self, training: IntArray) -> AnyRows | None:
+        """The weights of all rows where a fold trains on the rows `training`."""
+        if self.class_weight is None:
+            return self.sample_weight
+        of_classes = self.class_weight.of_rows(training)
+        if self.sample_weight is None:
+            return of_classes
+        assert isinstance(self.sample_weight, np.ndarray)
+        shape = (-1,) + (1,) * (self.sample_weight.ndim - 1)
+        weights: npt.NDArray[Any] = self.sample_weight * of_classes.reshape(shape)
+        return weights
+
+
+def as_fed(tree: Tree) -> Tree:
+    """Arrays with floats of Keras's own precision, as `fit` makes them of arrays."""
+    floatx = keras.config.floatx()
+
+    def cast(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return array.astype(floatx) if array.dtype.kind == "f" else array
+
+    return map_leaves(cast, tree)
 
 
 @dataclass(frozen=True)
@@ -90,14 +143,17 @@ class EpochFeed:
         self.place = place
         self._data = data
         self._training = training
+        self._weights = data.training_weights(training)
         self._bounds = np.concatenate([[0], np.cumsum(sizes)])
         self.lay_out(0)
         self.dataset = as_dataset(_shared(self, model))
 
     def lay_out(self, epoch: int) -> IntArray:
         """Draw order and flips of an epoch; returns the rows in that order."""
-        permutation = self.place.generator(epoch, "order").permutation(len(self._training))
-        self._order = self._training[permutation]
+        self._order = self._training
+        if self._data.shuffle:
+            permutation = self.place.generator(epoch, "order").permutation(len(self._training))
+            self._order = self._training[permutation]
         if isinstance(self._data.inputs, FrozenFeatures):
             flips = self.place.generator(epoch, "flips")
             self._variants = flips.integers(self._data.inputs.num_variants, size=len(self._order))
@@ -107,14 +163,15 @@ class EpochFeed:
         """How many batches an epoch has."""
         return len(self._bounds) - 1
 
-    def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """One batch: inputs and targets."""
+    def __getitem__(self, index: int) -> tuple[Tree, ...]:
+        """One batch: inputs, and targets and weights if there are any."""
         span = slice(self._bounds[index], self._bounds[index + 1])
         rows = self._order[span]
         inputs = self._data.inputs
         if isinstance(inputs, FrozenFeatures):
-            return inputs.values[rows, self._variants[span]], self._data.targets[rows]
-        return inputs[rows], self._data.targets[rows]
+            flipped = inputs.values[rows, self._variants[span]]
+            return self._data.batch(flipped, rows, self._weights)
+        return self._data.batch(as_fed(inputs[rows]), rows, self._weights)
 
 
 class _ValidationBatches:
@@ -128,29 +185,42 @@ class _ValidationBatches:
     def __len__(self) -> int:
         return -(-len(self._rows) // self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def __getitem__(self, index: int) -> tuple[Tree, ...]:
         rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
-        return self._data.unflipped(rows), self._data.targets[rows]
+        return self._data.batch(self._data.unflipped(rows), rows, self._data.sample_weight)
 
 
 class ValidationSide:
-    """A fold's validation side, which the model predicts after every epoch."""
+    """A fold's validation side, which the model predicts after every epoch.
+
+    Attributes:
+        rows: the rows, in order.
+        outputs: which columns of the predictions are whose, once there are some; None where the
+            model has one output.
+    """
 
     def __init__(
         self, model: keras.Model, data: TrainingData, validation: IntArray, batch_size: int
     ) -> None:
-        """Ask `model` about the rows `validation`, in batches of `batch_size`."""
+        """Ask `model` about the rows `validation`, in batches of `batch_size` if none is set."""
         self.rows = validation
-        batches = _ValidationBatches(data, validation, batch_size)
+        batches = _ValidationBatches(data, validation, data.validation_batch_size or batch_size)
         self._model = model
         self._shared = _shared(batches, model)
         self.dataset = as_dataset(self._shared)
+        self.outputs: Outputs | None = None
+        # A model that only trains, such as one with steps of its own, predicts nothing.
+        self._predicts = getattr(type(model), "call", None) is not keras.Model.call
         # Sizes and weights of the batches are those of every epoch.
-        self._counted = None if self._shared is batches else _counted_rows(self._shared)
+        self._counted = (
+            _counted_rows(self._shared) if isinstance(self._shared, _EvenShares) else None
+        )
 
     def answers(self) -> npt.NDArray[Any]:
-        """What the model predicts for the rows, in order."""
-        answers: npt.NDArray[Any] = np.asarray(self._model.predict(self.dataset, verbose=0))
+        """What the model predicts for the rows, in order; several outputs side by side."""
+        if not self._predicts:
+            return np.zeros((len(self.rows), 0), np.float32)
+        answers, self.outputs = side_by_side(self._model.predict(self.dataset, verbose=0))
         if self._counted is None:
             return answers
         counted: npt.NDArray[Any] = answers[self._counted]
@@ -174,18 +244,30 @@ class _EvenShares:
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __getitem__(self, index: int) -> tuple[npt.NDArray[Any], ...]:
-        inputs, targets = self._batches[index]
-        counted = len(targets)
-        filled = counted + -counted % self._num_devices
+    def __getitem__(self, index: int) -> tuple[Tree, ...]:
+        batch = self._batches[index]
+        counted, filled = self._sizes(batch)
         rows = np.arange(filled) % counted
-        weights = np.where(np.arange(filled) < counted, filled / counted, 0)
-        return inputs[rows], targets[rows], weights.astype(np.float32)
+        is_row = np.where(np.arange(filled) < counted, filled / counted, 0).astype(np.float32)
+        inputs, targets, *weights = map_leaves(lambda array: array[rows], batch)
+        if not weights:
+            return inputs, targets, is_row
+        weighted = map_leaves(lambda array: (array.T * is_row).T.astype(np.float32), weights[0])
+        return inputs, targets, weighted
+
+    def is_row(self, index: int) -> npt.NDArray[np.bool_]:
+        """Which rows of a batch are not padding."""
+        counted, filled = self._sizes(self._batches[index])
+        return np.arange(filled) < counted
+
+    def _sizes(self, batch: tuple[Tree, ...]) -> tuple[int, int]:
+        counted = len(next(array for _, array in leaves(batch)))
+        return counted, counted + -counted % self._num_devices
 
 
-def _counted_rows(shared: Batches) -> npt.NDArray[np.bool_]:
+def _counted_rows(shared: "_EvenShares") -> npt.NDArray[np.bool_]:
     """Which of all rows, the padding included, are rows of the fold."""
-    return np.concatenate([shared[index][-1] > 0 for index in range(len(shared))])
+    return np.concatenate([shared.is_row(index) for index in range(len(shared))])
 
 
 def _shared(batches: Batches, model: keras.Model) -> Batches:

@@ -95,9 +95,9 @@ def refuse_data(data: TrainingData) -> None:
     for name, array in (("inputs", data.inputs), ("targets", data.targets)):
         if array.dtype.kind not in "biuf":
             raise MixedFolds(f"the {name} are not numbers but {array.dtype}")
-    if getattr(data, "is_weighted", False):
+    if data.is_weighted:
         raise MixedFolds("rows or classes have weights")
-    if not getattr(data, "shuffle", True):
+    if not data.shuffle:
         raise MixedFolds("rows are not shuffled")
 
 

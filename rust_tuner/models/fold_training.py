@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from rust_tuner.data.outputs import Outputs
 from rust_tuner.errors import TrialError
 from rust_tuner.models.code_identity import is_of_library
 from rust_tuner.models.epoch_file import EpochFile, EpochLog
@@ -29,6 +30,7 @@ from rust_tuner.models.fold_batches import (
     TrainingData,
     ValidationSide,
 )
+from rust_tuner.models.fold_callbacks import keeps_state, restore_state, state_of
 from rust_tuner.seeds import derive_seed, seed_word
 
 
@@ -42,6 +44,7 @@ class FoldCurves:
         predictions: (epochs, n_validation, ...) float32, in a file where they are large.
         seconds: how long it took.
         epochs_trained: how many epochs `fit` trained; the rest repeats its last model.
+        outputs: which columns of the predictions belong to which output; None where there is one.
     """
 
     training: dict[str, list[float]]
@@ -49,6 +52,7 @@ class FoldCurves:
     predictions: npt.NDArray[np.float32] | EpochFile
     seconds: float
     epochs_trained: int | None = None
+    outputs: Outputs | None = None
 
 
 class Checkpoint(Protocol):
@@ -116,6 +120,7 @@ def train_fold(
     checkpoint: Checkpoint | None = None,
     predictions_file: Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    users_callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> FoldCurves:
     """Train a compiled model on one fold, in one call of its `fit`.
 
@@ -138,12 +143,14 @@ def train_fold(
         checkpoint: stores the state of a long fold, to resume from its last epoch. Not used where
             the model has state that Keras does not show: a `fit` of its own, or several optimizers.
         predictions_file: where predictions go that would take much memory; None keeps them there.
-        callbacks: further callbacks of `fit`.
+        callbacks: further callbacks of `fit`, which remember nothing.
+        users_callbacks: those that follow; their state is stored as well, and where that of one
+            cannot be, `checkpoint` is not used.
 
     Raises:
         TrialError: if the loss or predictions become non-finite, or `fit` trains no epoch.
     """
-    if not _shows_its_state(model):
+    if not _shows_its_state(model) or not all(map(keeps_state, users_callbacks)):
         checkpoint = None
     # Otherwise there would be no variables to load a state into.
     model.optimizer.build(model.trainable_variables)
@@ -154,13 +161,14 @@ def train_fold(
     held = ValidationSide(model, data, validation, max(sizes))
     evaluates = running is None and not data.scores_loss
     recorder = _Recorder(data, feed, held, past, running, evaluates=evaluates)
+    after = _AfterEpoch(past, epochs, checkpoint, on_epoch, users_callbacks)
     model.fit(
         feed.dataset,
         initial_epoch=len(past.predictions),
         epochs=epochs,
         shuffle=False,
         verbose=0,
-        callbacks=[recorder, *callbacks, _AfterEpoch(past, epochs, checkpoint, on_epoch)],
+        callbacks=[recorder, *callbacks, *users_callbacks, after],
         **({"validation_data": held.dataset} if evaluates else {}),
     )
     trained = len(past.predictions)
@@ -175,6 +183,7 @@ def train_fold(
         predictions=past.predictions.result(),
         seconds=past.seconds,
         epochs_trained=trained,
+        outputs=held.outputs,
     )
 
 
@@ -202,7 +211,7 @@ def train_all(
     """
     # Else the first step would be traced twice: once to make its variables, once to use them.
     model.optimizer.build(model.trainable_variables)
-    feed = EpochFeed(model, data, np.arange(len(data.targets)), sizes, place)
+    feed = EpochFeed(model, data, np.arange(data.num_rows), sizes, place)
     model.fit(
         feed.dataset,
         epochs=epochs,
@@ -221,6 +230,7 @@ class _Past:
         self.training: list[Mapping[str, float]] = []
         self.validation: list[Mapping[str, float]] = []
         self.predictions = EpochLog(epochs, predictions_file)
+        self.restored: Mapping[str, npt.NDArray[Any]] = {}
 
     @property
     def seconds(self) -> float:
@@ -239,6 +249,7 @@ class _Past:
         _restore(model, state)
         self.training, self.validation = past["training"], past["validation"]
         self._elapsed = past["seconds"]
+        self.restored = state
         return True
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -333,7 +344,10 @@ class _Recorder(_Laying):
 
 
 class _AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
-    """Saves the state of a long fold and counts its epochs; the last of the callbacks."""
+    """Saves the state of a long fold and counts its epochs; the last of the callbacks.
+
+    With the state of the model goes that of the user's callbacks.
+    """
 
     def __init__(
         self,
@@ -341,13 +355,20 @@ class _AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         epochs: int,
         checkpoint: Checkpoint | None,
         on_epoch: Callable[[], None],
+        users_callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         super().__init__()
+        self._users_callbacks = users_callbacks
         self._past = past
         self._epochs = epochs
         self._checkpoint = checkpoint
         self._on_epoch = on_epoch
         self._last_save = time.monotonic()
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        # After the others, which forget here what an earlier training taught them.
+        if self._past is not None and self._past.restored and self._users_callbacks:
+            restore_state(self._users_callbacks, self._past.restored)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         checkpoint = self._checkpoint
@@ -355,9 +376,14 @@ class _AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
             checkpoint is not None
             and self._past is not None
             and epoch + 1 < self._epochs
+            # A callback has ended the training; resumed, it would go on.
+            and not getattr(self.model, "stop_training", False)
             and time.monotonic() - self._last_save >= checkpoint.seconds_between
         ):
-            checkpoint.save({**self._past.state(), **_state(self.model)})
+            state = {**self._past.state(), **_state(self.model)}
+            if self._users_callbacks:
+                state |= state_of(self._users_callbacks)
+            checkpoint.save(state)
             self._last_save = time.monotonic()
         self._on_epoch()
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from rust_tuner.data.outputs import Outputs
 from rust_tuner.errors import RecordError
 from rust_tuner.files import sha256_of_json
 from rust_tuner.models.epoch_file import EpochFile
@@ -92,6 +93,7 @@ class FoldRecord:
         steps_per_epoch: optimiser steps of each epoch.
         seconds: how long the fold took.
         epochs_trained: how many epochs `fit` trained before it stopped; None where all.
+        outputs: which columns of the predictions belong to which output; None where there is one.
         folds_trained: see `FoldHead`.
     """
 
@@ -103,6 +105,7 @@ class FoldRecord:
     steps_per_epoch: int
     seconds: float
     epochs_trained: int | None = None
+    outputs: Outputs | None = None
     folds_trained: str | None = None
 
 
@@ -162,6 +165,7 @@ class FoldStore:
             self._arrays(record.fold),
             self._key,
             validation_indices=record.validation_indices,
+            outputs=None if record.outputs is None else record.outputs.to_array(),
             **predictions,
         )
         head: dict[str, Any] = {
@@ -212,6 +216,7 @@ class FoldStore:
         out_of_fold: npt.NDArray[np.float32],
         epoch: int,
         repeats: npt.NDArray[np.float32] | None = None,
+        outputs: Outputs | None = None,
     ) -> None:
         """Keep the chosen epoch's out-of-fold predictions instead of every epoch's.
 
@@ -219,6 +224,7 @@ class FoldStore:
             out_of_fold: (n, outputs), NaN in rows that no fold validates.
             epoch: the chosen epoch, from 0.
             repeats: (repeats, n, outputs), where folds validate a row more than once.
+            outputs: which columns belong to which output, where there are several.
         """
         write_arrays(
             self._out_of_fold,
@@ -226,6 +232,7 @@ class FoldStore:
             predictions=out_of_fold,
             epoch=np.asarray(epoch),
             repeats=repeats,
+            outputs=None if outputs is None else outputs.to_array(),
         )
 
     def prune(self) -> None:
@@ -263,6 +270,7 @@ class FoldStore:
             steps_per_epoch=head.steps_per_epoch,
             seconds=head.seconds,
             epochs_trained=head.epochs_trained,
+            outputs=Outputs.from_array(arrays.get("outputs")),
             folds_trained=head.folds_trained,
         )
 

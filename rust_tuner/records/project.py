@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rust_tuner.data.outputs import Outputs
 from rust_tuner.errors import RecordError, ResumeError, RustTunerError
 from rust_tuner.metrics.ties import Tie, ties
 from rust_tuner.records.arrays import read_arrays
@@ -168,6 +169,15 @@ def read_out_of_fold_repeats(folder: str | Path, trial: str) -> npt.NDArray[np.f
     arrays = _out_of_fold_arrays(folder, trial)
     repeats = arrays["repeats"] if "repeats" in arrays else arrays["predictions"][None]
     return np.asarray(repeats, dtype=np.float32)
+
+
+def read_outputs(folder: str | Path, trial: str) -> Outputs | None:
+    """Which columns of a trial's predictions belong to which output; None where there is one.
+
+    Raises:
+        ResumeError: where the trial has none.
+    """
+    return Outputs.from_array(_out_of_fold_arrays(folder, trial).get("outputs"))
 
 
 def _out_of_fold_arrays(folder: str | Path, trial: str) -> dict[str, npt.NDArray[Any]]:

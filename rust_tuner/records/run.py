@@ -57,6 +57,7 @@ class Subject(Record):
         stratified: `classes` or `labels` where a number of folds was divided by them; None where
             not, and in records of earlier versions.
         num_replicas: devices that shared each batch; None where it was one.
+        classes: output -> the names of its classes, where targets were text; "" is the only output.
         description: of a user's model at the default values, see `built_models`; None for our own
             models, and in records of earlier versions.
     """
@@ -70,6 +71,7 @@ class Subject(Record):
     units: Units | None = None
     weights: Weights | None = None
     num_replicas: int | None = None
+    classes: dict[str, list[str]] | None = None
     description: str | None = None
 
 

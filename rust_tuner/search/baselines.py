@@ -111,7 +111,11 @@ def run_baselines(
             progress=report,
         )
         tuner.search(
-            development, epochs=chosen.baseline_epochs, cache=cache, about={"protocol": recorded}
+            development,
+            epochs=chosen.baseline_epochs,
+            verbose=0,
+            cache=cache,
+            about={"protocol": recorded},
         )
         project = projects[model] = tuner.project
         for trial in project.trials:

@@ -3,6 +3,7 @@
 What follows from a difference belongs to `code_changes`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,11 +97,16 @@ def _metric_names(
     try:
         # Without tracing, which would take longer than the rest.
         model.run_eagerly, model.jit_compile = True, False
-        inputs, targets = subject.data.unflipped(rows), subject.data.targets[rows]
-        own = tuple(model.test_on_batch(inputs, targets, return_dict=True))
-        answers: Any = np.asarray(model(inputs, training=False))
-        zeros = np.zeros((len(validation), *answers.shape[1:]), np.float32)
-        ours = subject.data.metrics([zeros], [validation], ["the metrics of fold 0"])[0]
+        data = subject.data
+        inputs = data.unflipped(rows)
+        own = tuple(
+            model.test_on_batch(*data.batch(inputs, rows, data.sample_weight), return_dict=True)
+        )
+        ours: Mapping[str, float] = {}
+        if isinstance(data.targets, np.ndarray):
+            answers: Any = np.asarray(model(inputs, training=False))
+            zeros = np.zeros((len(validation), *answers.shape[1:]), np.float32)
+            ours = data.metrics([zeros], [validation], ["the metrics of fold 0"])[0]
     except Exception:
         # Training shows what is wrong, or needs more than two rows.
         return (), None

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from rust_tuner.data.structures import AnyRows
 from rust_tuner.errors import SearchError
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.metrics import macro_aurocs
@@ -21,6 +22,7 @@ from rust_tuner.models.compiled_once import CompiledOnce
 from rust_tuner.models.described import ensure_built
 from rust_tuner.models.fold_arrays import ArraysTogether
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, Metrics, TrainingData
+from rust_tuner.models.fold_callbacks import FoldCallbacks
 from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
 from rust_tuner.models.fold_training import (
     FoldCurves,
@@ -200,6 +202,7 @@ def run_folds(
     store: FoldStore | None = None,
     on_record: Callable[[], None] = lambda: None,
     callbacks: Callable[[keras.Model], Sequence[keras.callbacks.Callback]] = lambda model: (),
+    users_callbacks: FoldCallbacks | None = None,
     task: Task | None = None,
     way: str | None = None,
 ) -> CrossValidation:
@@ -222,7 +225,8 @@ def run_folds(
             fold needs a model of its own, as with `keep_running` or callbacks of the user's own.
         store: where records are kept; nowhere by default.
         on_record: called after each record is saved in `store`.
-        callbacks: the callbacks of a fold's `fit`, from its model.
+        callbacks: our callbacks of a fold's `fit`, from its model.
+        users_callbacks: those of the user, made anew for each fold.
         task: advanced once per epoch of each fold.
         way: what each record says of how folds were trained.
     """
@@ -260,6 +264,7 @@ def run_folds(
                     checkpoint=store.checkpoint(fold) if store is not None else None,
                     predictions_file=store.predictions_file(fold) if store is not None else None,
                     callbacks=callbacks(model),
+                    users_callbacks=users_callbacks.fresh(place) if users_callbacks else (),
                 )
                 record = _as_record(fold, curves, validation, steps=len(sizes), way=way)
                 if store is not None:
@@ -356,6 +361,7 @@ def _as_record(
         steps_per_epoch=steps,
         seconds=curves.seconds,
         epochs_trained=curves.epochs_trained,
+        outputs=curves.outputs,
         folds_trained=way,
     )
 
@@ -433,14 +439,16 @@ def chosen_epoch(curve: Sequence[float], rule: str | int, direction: str = "max"
     return int(epoch)
 
 
-def array_metrics(y: npt.NDArray[Any], folds: Sequence[tuple[IntArray, IntArray]] = ()) -> Metrics:
+def array_metrics(y: AnyRows | None, folds: Sequence[tuple[IntArray, IntArray]] = ()) -> Metrics:
     """The metrics of arrays: the exact macro AUROC, for 0-1 labels.
 
     Args:
-        y: (n, ...) targets.
+        y: (n, ...) targets; of several outputs, and of none, there is no AUROC.
         folds: pairs of training and validation rows; where one side of a fold has no label with
             both classes, as in leave-one-out, there is no AUROC.
     """
+    if not isinstance(y, np.ndarray):
+        return lambda answers, rows, where: [{} for _ in rows]
     labels = y.reshape(len(y), -1) if y.ndim == 1 else y
     is_scored = labels.ndim == 2 and bool(np.isin(labels, (0, 1)).all())
     if is_scored:

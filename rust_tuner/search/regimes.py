@@ -317,6 +317,7 @@ def _search(
     tuner.search(
         development,
         epochs=protocol.epochs,
+        verbose=0,
         cache=cache,
         stop_hopeless=protocol.stop_hopeless,
         about=recorded,

@@ -230,8 +230,9 @@ def _rows(fold: int, side: Any, num_rows: int) -> IntArray:
 def _strata(targets: npt.NDArray[Any], num_folds: int) -> tuple[npt.NDArray[Any], str]:
     """What scikit-learn can stratify by, and what it is; see `strata_of`."""
     is_column = targets.ndim == 1 or targets.shape[1:] == (1,)
-    # Whole numbers as floats are classes to scikit-learn, however many there are.
-    if is_column and targets.dtype.kind != "f":
+    # Without targets, scikit-learn says what is missing. Whole numbers as floats are classes to it,
+    # however many there are.
+    if (is_column and targets.dtype.kind != "f") or not targets.size:
         return targets, "classes"
     return strata_of(targets, num_folds)
 

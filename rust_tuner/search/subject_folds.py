@@ -38,7 +38,7 @@ def count_units(folds: FoldList, owners: npt.NDArray[Any], kind: str) -> dict[st
 def checked_pairs(
     cv: Any,
     inputs: npt.NDArray[Any],
-    targets: npt.NDArray[Any],
+    targets: npt.NDArray[Any] | None,
     owners: npt.NDArray[Any] | None,
 ) -> FoldList:
     """The folds as pairs of rows, whatever form they were given in."""

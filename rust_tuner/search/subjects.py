@@ -1,10 +1,11 @@
 """What a search trains on: inputs, targets, folds and metrics, with hashes that identify them.
 
-A subject is made from arrays or from the development set; the tuner treats both alike.
+A subject is made from the development set, or from arrays in `array_subject`; the tuner treats both
+alike.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,14 @@ import pandas as pd
 from rust_tuner.data.images import PREPROCESSING
 from rust_tuner.data.pipeline import decode_images
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.splits import Development
-from rust_tuner.errors import SearchError, SpaceError
+from rust_tuner.data.splits import Development, HoldOut
 from rust_tuner.files import cache_folder, sha256_of_file, sha256_of_json
 from rust_tuner.labels import NUM_VIEWS
-from rust_tuner.metrics import macro_auroc, macro_aurocs
+from rust_tuner.metrics import macro_aurocs
 from rust_tuner.models.code_identity import is_of_library
-from rust_tuner.models.described import ensure_built
 from rust_tuner.models.features import FrozenFeatures, extract_features
 from rust_tuner.models.fold_batches import IntArray, Metrics, TrainingData
+from rust_tuner.models.fold_callbacks import FoldCallbacks
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.hypermodels import (
     ImageHyperModel,
@@ -35,9 +35,8 @@ from rust_tuner.models.hypermodels import (
 from rust_tuner.progress import Progress
 from rust_tuner.records.rows import rows_sha256, rows_table
 from rust_tuner.scope import AUROCS
-from rust_tuner.search.cross_validation import FoldList, array_metrics
-from rust_tuner.search.groups import checked_groups, count_groups
-from rust_tuner.search.splitters import Split, split_rows
+from rust_tuner.search.cross_validation import FoldList
+from rust_tuner.search.splitters import Split
 from rust_tuner.search.subject_folds import (
     count_units,
     folds_of,
@@ -47,8 +46,6 @@ from rust_tuner.search.subject_folds import (
 
 # Keras clips probabilities to the same range.
 _EPSILON = 1e-7
-# So many rows show a model that waits for data what shape they have.
-_SHAPED_BY = 2
 
 Build = Callable[[keras_tuner.HyperParameters, RunningPredictions | None], keras.Model]
 
@@ -69,6 +66,8 @@ class Subject:
             can be released.
         is_users_model: whether `build` runs code of the user, which no recorded version names.
         rows: what `rows_table` gives for radiographs; None for arrays.
+        callbacks: the user's, made anew for each fold; None where there are none.
+        classes: output -> the names of its classes, where targets were text; "" is the only output.
         split: how arrays were divided; None for radiographs.
     """
 
@@ -81,6 +80,8 @@ class Subject:
     owns_models: bool = False
     is_users_model: bool = False
     rows: pd.DataFrame | None = None
+    callbacks: FoldCallbacks | None = None
+    classes: Mapping[str, list[str]] = field(default_factory=dict)
     split: Split | None = None
 
 
@@ -274,78 +275,14 @@ def images_subject(
     )
 
 
-def arrays_subject(
-    hypermodel: keras_tuner.HyperModel,
-    x: npt.ArrayLike,
-    y: npt.ArrayLike,
-    groups: npt.ArrayLike | None,
-    cv: Any,
-    *,
-    seed: int,
-    objective: str = "val_auroc",
-    folder: Path | None = None,
-) -> Subject:
-    """The subject of arrays and of any HyperModel that compiles its models.
+def is_radiographs(x: Any) -> bool:
+    """Whether the data of a search are radiographs, as a development set or by mistake not."""
+    return isinstance(x, Development | HoldOut | Radiographs)
 
-    Args:
-        hypermodel: makes compiled models.
-        x: (n, ...) inputs.
-        y: (n, ...) targets.
-        groups: (n,) such as patients; no group is on two sides of a fold. No group may be missing,
-            all must have the same type, and each text group must have one spelling.
-        cv: number of folds, `Folds`, or a scikit-learn splitter.
-        seed: for folds that are made from a number.
-        objective: the metric to optimise; every fold is checked for it before any work.
-        folder: the project folder, which may have a search to resume.
 
-    Raises:
-        MetricError: where the objective is `val_auroc` and a fold has no label with both classes.
-        SearchError: for arrays of different lengths, groups that are missing or of several types,
-            or folds with a group on both sides.
-    """
-    inputs, targets = np.asarray(x), np.asarray(y)
-    lengths = {"x": len(inputs), "y": len(targets)}
-    if (num_groups := count_groups(groups)) is not None:
-        lengths["groups"] = num_groups
-    if len(set(lengths.values())) != 1:
-        counts = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise SearchError(f"{counts} rows; give one target and one group for each row of x")
-    owners = None if groups is None else checked_groups(groups, len(inputs))
-    if type(hypermodel).fit is not keras_tuner.HyperModel.fit:
-        raise SearchError(
-            f"{type(hypermodel).__name__} overrides HyperModel.fit, which is not called when folds "
-            "are trained; declare its hyperparameters in build (a hyperparameter named batch_size "
-            "sets the batch size)"
-        )
-    split = split_rows(cv, targets, owners, seed=seed, inputs=[inputs], folder=folder)
-    pairs = split.pairs
-    if objective == "val_auroc":
-        labels = targets.reshape(len(targets), -1)
-        for fold, (_, validation) in enumerate(pairs):
-            if np.isin(labels, (0, 1)).all():
-                macro_auroc(labels[validation], labels[validation], where=f"fold {fold}")
-    build = _build_on(hypermodel, inputs)
-    return Subject(
-        data=TrainingData(inputs, targets, array_metrics(targets, pairs)),
-        folds=pairs,
-        build=lambda hp, running: build(hp),
-        keeps_running=False,
-        is_users_model=True,
-        identity={
-            "inputs": sha256_of_arrays(inputs),
-            "targets": sha256_of_arrays(targets),
-            "folds": sha256_of_folds(pairs),
-            "num_folds": len(pairs),
-            "units": (
-                count_units(pairs, np.arange(len(inputs)), "rows")
-                if owners is None
-                else count_units(pairs, owners, "groups")
-            ),
-            **({} if split.stratified is None else {"stratified": split.stratified}),
-        },
-        view_only={},
-        split=split,
-    )
+def takes_radiographs(hypermodel: Any) -> bool:
+    """Whether a hypermodel is made for radiographs."""
+    return hasattr(hypermodel, "feature_recipe") or hasattr(hypermodel, "image_recipe")
 
 
 def training_targets(radiographs: Radiographs, *, masked_loss: bool) -> npt.NDArray[np.float32]:
@@ -387,24 +324,6 @@ def _sha256_of_images(radiographs: Radiographs, recipe: ImageRecipe) -> str:
     """The SHA-256 of the images, in order, and of everything that decides how they are decoded."""
     hashes = [sha256_of_file(image) for image in radiographs.images]
     return sha256_of_json([hashes, recipe.image_size, recipe.resize, recipe.preprocessing])
-
-
-def _build_on(
-    hypermodel: keras_tuner.HyperModel, inputs: npt.NDArray[Any]
-) -> Callable[[keras_tuner.HyperParameters], keras.Model]:
-    """The hypermodel's `build`, whose models have their weights even where they wait for data."""
-
-    def build(hp: keras_tuner.HyperParameters) -> keras.Model:
-        model = hypermodel.build(hp)
-        if not isinstance(model, keras.Model):
-            raise SpaceError(
-                f"{type(hypermodel).__name__}.build returned {type(model).__name__}; it must "
-                "return a compiled keras.Model"
-            )
-        ensure_built(model, inputs[:_SHAPED_BY])
-        return model
-
-    return build
 
 
 def binary_crossentropy(targets: npt.NDArray[np.float32], answers: npt.NDArray[Any]) -> float:

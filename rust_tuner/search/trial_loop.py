@@ -20,6 +20,7 @@ from rust_tuner.search.failures import (
     message_of,
     traceback_of,
 )
+from rust_tuner.search.fit_options import Deadline
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.own_tuner import metrics_of
 from rust_tuner.search.run_state import CountedSteps, Run
@@ -28,18 +29,27 @@ from rust_tuner.search.run_state import CountedSteps, Run
 class TrialLoop:
     """Runs the trials of one search, one after another."""
 
-    def __init__(self, tuner: keras_tuner.Tuner, run: Run, progress: Progress) -> None:
+    def __init__(
+        self,
+        tuner: keras_tuner.Tuner,
+        run: Run,
+        progress: Progress,
+        *,
+        timeout: float | None = None,
+    ) -> None:
         """Run the trials that the tuner's oracle proposes.
 
         Args:
             tuner: its `run_trial` and hooks are called, as in KerasTuner.
             run: what `search` passes to its trials.
             progress: where to report.
+            timeout: seconds after which no further trial begins.
         """
         self._tuner = tuner
         self._oracle: ResumableOracle = tuner.oracle
         self._run = run
         self._progress = progress
+        self._deadline = Deadline(timeout)
 
     def run_trials(self) -> None:
         """Run trials until the oracle has no more.
@@ -66,6 +76,8 @@ class TrialLoop:
                 ended = sum(t.status != TrialStatus.RUNNING for t in oracle.trials.values())
                 if ended < total:
                     end_if_time_is_up()
+                    if self._deadline.is_over(self._progress.say):
+                        break
                 trial = oracle.create_trial(tuner.tuner_id)
                 if trial.status == TrialStatus.STOPPED:
                     break
@@ -78,6 +90,7 @@ class TrialLoop:
                 task.skip(per_trial - steps.taken)
                 tuner.on_trial_end(trial)
                 note_recorded_work()
+                self._deadline.has_worked = True
                 if error is not None:
                     self._end_after_failures(error)
             tuner.on_search_end()

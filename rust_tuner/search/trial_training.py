@@ -45,10 +45,11 @@ def choices_of(
         TrialError: where the epoch of the score is beyond those of the trial.
     """
     values = trial.hyperparameters.values
-    other = sorted(set(kwargs) - {"epochs", "batch_size", "groups"})
+    names = sorted((set(kwargs) | set(run.options)) - {"epochs", "batch_size"})
+    other = [name for name in names if kwargs.get(name) is not run.options.get(name)]
     same_data = all(one is other for one, other in zip(args, run.arguments, strict=False))
-    if other or not same_data or kwargs.get("groups") is not run.options.get("groups"):
-        what = ", ".join(other) or "other data"
+    if other or not same_data:
+        what = ", ".join(f"another {name}" for name in other) or "other data"
         raise SearchError(
             f"run_trial was called with {what}; a trial is trained on the data of the search, "
             "and only epochs and batch_size may be changed"
@@ -91,8 +92,13 @@ def cross_validated(
     )
     note_if_hopeless(run, rival, trial, outcome.folds, epochs)
     _, epoch = run.scoring.figures(list(outcome.folds))
-    repeats = outcome.out_of_fold_repeats(epoch, len(run.subject.data.targets))
-    store.close(mean_of_repeats(repeats), epoch, repeats=repeats if len(repeats) > 1 else None)
+    repeats = outcome.out_of_fold_repeats(epoch, run.subject.data.num_rows)
+    store.close(
+        mean_of_repeats(repeats),
+        epoch,
+        repeats=repeats if len(repeats) > 1 else None,
+        outputs=outcome.folds[0].outputs,
+    )
     return list(outcome.folds)
 
 
@@ -182,10 +188,11 @@ def _cross_validate(
         run.subject.folds,
         keep_running=run.subject.keeps_running,
         owns_models=run.subject.owns_models,
-        compiled=None if run.hooks or run.subject.keeps_running else run.compiled,
+        compiled=run.compiled if _share_functions(run) else None,
         store=store,
         on_record=lambda: tuner.progress.recorded(run.folder, trial.trial_id),
         callbacks=lambda model: [FoldHooks(tuner, trial)] if run.hooks else [],
+        users_callbacks=run.subject.callbacks,
         way=one_by_one(reason),
         **shared,
     )
@@ -201,12 +208,27 @@ def _trainer_of(run: Run, store: FoldStore) -> FoldParallelTrainer | ArraysToget
         raise MixedFolds(str(run.one_by_one))
     if run.hooks:
         raise MixedFolds(f"{', '.join(run.hooks)} of the tuner is called for each fold")
+    subject = run.subject
+    if subject.callbacks is not None:
+        raise MixedFolds("each fold has callbacks of its own")
+    if getattr(subject, "preparation", None) is not None:
+        raise MixedFolds("each fold has inputs of its own, by preprocess")
+    if getattr(subject, "own_fit", False):
+        raise MixedFolds("the hypermodel's own fit trains each fold")
     first = store.load(0)
     begun = None if first is None else reason_of(first.folds_trained)
     if begun is not None:
         # The folds that are left are trained as the first one was.
         raise MixedFolds(begun)
     return run.trainer
+
+
+def _share_functions(run: Run) -> bool:
+    """Whether nothing but a model itself decides how its compiled functions train a fold."""
+    subject = run.subject
+    if run.hooks or subject.keeps_running or getattr(subject, "own_fit", False):
+        return False
+    return subject.callbacks is None or subject.callbacks.leave_functions
 
 
 def _build(

@@ -9,16 +9,16 @@ import functools
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from rust_tuner.data.splits import Development, HoldOut, require_development
+from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.files import empty_folder, sha256_of_json, write_json
 from rust_tuner.locks import hold_lock
@@ -30,15 +30,24 @@ from rust_tuner.records.project import (
     Project,
     read_out_of_fold,
     read_out_of_fold_repeats,
+    read_outputs,
     read_project,
 )
 from rust_tuner.records.random_folds import write_random_folds
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.trial_tables import history_table, results_table
+from rust_tuner.search.array_subject import arrays_subject
 from rust_tuner.search.code_changes import users_model
 from rust_tuner.search.cross_validation import chosen_epoch
 from rust_tuner.search.declaring import declare_by_building
+from rust_tuner.search.fit_options import (
+    SEARCH_ARGUMENTS,
+    FitOptions,
+    checked_timeout,
+    progress_of,
+    refuse_unknown,
+)
 from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.manifest import describe_run, together_of
@@ -58,9 +67,10 @@ from rust_tuner.search.runs import (
 from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.subjects import (
     Subject,
-    arrays_subject,
     images_subject,
+    is_radiographs,
     radiographs_subject,
+    takes_radiographs,
 )
 from rust_tuner.search.trial_loop import TrialLoop
 from rust_tuner.search.trial_training import choices_of, cross_validated, is_complete
@@ -79,6 +89,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     """
 
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+    _timeout: float | None = None
+    # Output -> names of its classes, where the targets of the search were text; "" is the only one.
+    classes: Mapping[str, list[str]] = MappingProxyType({})
 
     def __init__(
         self,
@@ -137,6 +150,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.cv = cv
         self.score_epoch = score_epoch
         self.code_version = code_version
+        self._progress = progress
+        if begun is not None and begun.subject.classes:
+            self.classes = begun.subject.classes
         self.progress = progress or Silent()
         # KerasTuner prints that it reloads the project, which is not true here.
         with contextlib.redirect_stdout(None):
@@ -166,31 +182,55 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def search(
         self,
         x: Any,
-        y: npt.ArrayLike | None = None,
+        y: Any = None,
         groups: npt.ArrayLike | None = None,
         epochs: int = _DEFAULT_EPOCHS,
         *,
         batch_size: int = _DEFAULT_BATCH_SIZE,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        callbacks: Any = None,
+        validation_batch_size: int | None = None,
+        shuffle: bool = True,
+        verbose: int | str = 1,
+        timeout: float | None = None,
         cache: str | Path | None = None,
         stop_hopeless: bool | StopRule = False,
         about: Mapping[str, object] | None = None,
+        **unknown: Any,
     ) -> None:
         """Run trials until the oracle has no more, or resume a search that was interrupted.
 
         Args:
-            x: the development set, or (n, ...) inputs.
-            y: (n, ...) targets; only with arrays.
+            x: the development set, or (n, ...) inputs: an array, a pandas or Polars frame, or a
+                dict or list of arrays for a model with several inputs.
+            y: (n, ...) targets, likewise; text becomes the positions of its sorted values, which
+                `classes` names. None where the model needs only inputs, and with radiographs.
             groups: (n,) such as patients; no group is on two sides of a fold. No group may be
                 missing, all are numbers or all are text, and each text has one spelling; only with
                 arrays. Without groups, folds are made by row, and a note says so.
             epochs: epochs of each fold.
             batch_size: for hypermodels without a hyperparameter of that name.
+            sample_weight: (n,) weights of the rows, in the loss and in metrics that were compiled
+                as `weighted_metrics`, on both sides of a fold.
+            class_weight: class -> weight of its training rows; or `balanced`, which each fold
+                counts in its own training rows.
+            callbacks: Keras callbacks, copied for each fold; or a function that returns them.
+                `TensorBoard`, `ModelCheckpoint` and `CSVLogger` write into a folder
+                `trial_0000/fold_0` below the path that they were given.
+            validation_batch_size: rows of a batch of validation; `batch_size` where None.
+            shuffle: whether each epoch draws a new order of the training rows.
+            verbose: 0 reports nothing, anything else reports on standard error: a bar on a
+                terminal, lines elsewhere. The `progress` of the tuner is used in any case.
+            timeout: seconds after which no further trial begins; run the search again to resume it.
+                At least one trial is run.
             cache: folder of the feature cache, the default one where None; only with radiographs.
             stop_hopeless: whether to stop a trial that is significantly worse than the best one so
                 far, from the sixth epoch on and at two epochs in a row; or another `StopRule`. Only
                 trials whose folds are trained together are stopped. Such a trial is `PRUNED`: it
                 has no score, and its epochs are kept.
             about: further JSON values for the run manifest, such as a protocol.
+            **unknown: refused, with what to use instead.
 
         Raises:
             SearchError: before any long work, where data, folds and model do not match.
@@ -198,13 +238,18 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             LockedError: where another process searches in the folder.
             TimeBudgetError: where a time budget is set and spent before the last trial.
         """
-        if y is None or isinstance(x, Development | HoldOut):
+        refuse_unknown(unknown, SEARCH_ARGUMENTS)
+        self.progress = progress_of(self._progress, verbose)
+        self._timeout = checked_timeout(timeout)
+        options = FitOptions(sample_weight, class_weight, callbacks, validation_batch_size, shuffle)
+        if is_radiographs(x) or (y is None and takes_radiographs(self.hypermodel)):
             development = require_development(x)
             if y is not None or groups is not None:
                 raise SearchError(
                     "y and groups are for arrays only; a development set has its own labels and "
                     "patients"
                 )
+            options.refuse("radiographs")
             subject = self._subject_of(development, cache)
         else:
             subject = arrays_subject(
@@ -216,10 +261,14 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 seed=self.seed,
                 objective=self.oracle.objective.name,
                 folder=self.project_folder,
+                options=options,
             )
-            if groups is None and (note := by_row_note(self.cv, len(subject.data.targets))):
+            if groups is None and (note := by_row_note(self.cv, subject.data.num_rows)):
                 self.progress.say(note)
-        given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size}
+            self.classes = subject.classes
+            if subject.callbacks is not None and (note := subject.callbacks.note()):
+                self.progress.say(note)
+        given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size} | options.given()
         if groups is not None:
             given["groups"] = groups
         self._arguments = ((x,) if y is None else (x, y)), given
@@ -380,9 +429,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """
         return history_table(self.project)
 
-    def out_of_fold(
-        self, trial: str | None = None, *, each: bool = False
-    ) -> npt.NDArray[np.float32]:
+    def out_of_fold(self, trial: str | None = None, *, each: bool = False) -> Any:
         """Predictions of a completed trial at its chosen epoch, each by a fold without the row.
 
         Args:
@@ -391,7 +438,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
         Returns:
             (n, ...) float32, the mean of a row's predictions; (repeats, n, ...) where `each`. NaN
-            in rows that no fold validates.
+            in rows that no fold validates. For a model with several outputs, a dict or list of
+            these, as the model returns them.
 
         Raises:
             ResumeError: where the trial has none, or no trial is completed.
@@ -401,7 +449,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise ResumeError(f"{self.project_folder} has no completed trial yet")
         name = trial if best is None else best.trial
         read = read_out_of_fold_repeats if each else read_out_of_fold
-        return read(self.project_folder, str(name))
+        predictions = read(self.project_folder, str(name))
+        outputs = read_outputs(self.project_folder, str(name))
+        return predictions if outputs is None else outputs.apart(predictions)
 
     @property
     def project(self) -> Project:
@@ -471,7 +521,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         return own
 
     def _run_trials(self) -> None:
-        TrialLoop(self, self._run, self.progress).run_trials()
+        TrialLoop(self, self._run, self.progress, timeout=self._timeout).run_trials()
 
 
 def _folder_of(directory: str | Path | None, project_name: str | None) -> Path:

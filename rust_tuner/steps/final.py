@@ -104,6 +104,7 @@ def cross_validate_final(
     tuner.search(
         development,
         epochs=protocol.final_epochs,
+        verbose=0,
         cache=cache,
         about={"protocol": recorded_protocol(protocol)},
     )

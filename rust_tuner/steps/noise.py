@@ -236,6 +236,7 @@ def _repeat(
     tuner.search(
         development,
         epochs=protocol.epochs,
+        verbose=0,
         cache=cache,
         about={"protocol": recorded_protocol(protocol)},
     )

@@ -28,8 +28,8 @@ from rust_tuner.models.hypermodels import (
 )
 from rust_tuner.progress import Silent
 from rust_tuner.search import subjects
+from rust_tuner.search.array_subject import arrays_subject
 from rust_tuner.search.subjects import (
-    arrays_subject,
     binary_crossentropy,
     images_subject,
     radiographs_subject,

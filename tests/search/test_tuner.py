@@ -21,6 +21,8 @@ from search_problems import (
 )
 from sklearn.model_selection import GroupKFold
 
+from rust_tuner.data.phantoms import phantom_table
+from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import (
     LockedError,
     MetricError,
@@ -479,8 +481,13 @@ def test_arrays_without_groups_are_said_to_be_split_by_row(tmp_path):
         assert sum("rows are split one by one" in text for text in said) == expected
 
 
-def test_anything_but_a_development_set_is_refused(tmp_path):
+def test_radiographs_that_are_no_development_set_are_refused(tmp_path):
     with pytest.raises(SplitError, match="expected Development"):
+        make_tuner(tmp_path, "grid").search(Radiographs(phantom_table(patients=8, seed=0)))
+
+
+def test_a_model_that_compares_with_targets_is_not_searched_without_them(tmp_path):
+    with pytest.raises(SearchError, match=r"y is missing.*pass the inputs as y as well"):
         make_tuner(tmp_path, "grid").search(arrays()[0])
 
 

@@ -113,6 +113,7 @@ class Training:
         tuner.search(
             shuffled,
             epochs=protocol.epochs,
+            verbose=0,
             cache=self.cache,
             about={"protocol": recorded_protocol(protocol)},
         )

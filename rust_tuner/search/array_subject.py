@@ -1,0 +1,225 @@
+"""The subject of a search on the user's own data and model: arrays, frames, dicts of arrays.
+
+What users pass becomes rows in `data.user_data`; radiographs belong to `subjects`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.data.class_labels import encoded
+from rust_tuner.data.structures import AnyRows, leaves, sha256_of_rows, tree_of
+from rust_tuner.data.user_data import rows_of
+from rust_tuner.errors import SearchError, SpaceError
+from rust_tuner.metrics import macro_auroc
+from rust_tuner.models.class_weights import ClassWeights
+from rust_tuner.models.code_identity import is_of_library
+from rust_tuner.models.described import ensure_built
+from rust_tuner.models.fold_batches import TrainingData, as_fed
+from rust_tuner.models.fold_callbacks import FoldCallbacks
+from rust_tuner.search.cross_validation import array_metrics
+from rust_tuner.search.fit_options import FitOptions
+from rust_tuner.search.groups import checked_groups, count_groups
+from rust_tuner.search.splitters import Split, split_rows
+from rust_tuner.search.subject_folds import count_units, sha256_of_folds
+from rust_tuner.search.subjects import Subject
+
+# So many rows show a model that waits for data what shape they have.
+_SHAPED_BY = 2
+_DEFAULT = FitOptions()
+
+
+def arrays_subject(
+    hypermodel: keras_tuner.HyperModel,
+    x: Any,
+    y: Any,
+    groups: npt.ArrayLike | None,
+    cv: Any,
+    *,
+    seed: int,
+    objective: str = "val_auroc",
+    options: FitOptions = _DEFAULT,
+    folder: Path | None = None,
+) -> Subject:
+    """The subject of the user's data and of any HyperModel that compiles its models.
+
+    Args:
+        hypermodel: makes compiled models.
+        x: (n, ...) inputs, or whatever else `rows_of` takes.
+        y: (n, ...) targets, likewise; text becomes the positions of its sorted values. None where
+            the model needs only inputs.
+        groups: (n,) such as patients; no group is on two sides of a fold. No group may be missing,
+            all must have the same type, and each text group must have one spelling.
+        cv: number of folds, `Folds`, or a scikit-learn splitter.
+        seed: for folds that are made from a number.
+        objective: the metric to optimise; every fold is checked for it before any work.
+        options: what else was given to `search`.
+        folder: the project folder, which may have a search to resume.
+
+    Raises:
+        MetricError: where the objective is `val_auroc` and a fold has no label with both classes.
+        SearchError: for arrays of different lengths, groups that are missing or of several types,
+            or folds with a group on both sides.
+    """
+    inputs, targets, weights = _rows_of_all(x, y, options.sample_weight, groups)
+    owners = None if groups is None else checked_groups(groups, len(inputs))
+    if type(hypermodel).fit is not keras_tuner.HyperModel.fit:
+        raise SearchError(
+            f"{type(hypermodel).__name__} overrides HyperModel.fit, which is not called when folds "
+            "are trained; declare its hyperparameters in build (a hyperparameter named batch_size "
+            "sets the batch size)"
+        )
+    identity: dict[str, Any] = {
+        "inputs": sha256_of_rows(inputs),
+        "targets": sha256_of_rows(targets),
+    }
+    coded, classes = (None, {}) if targets is None else encoded(targets)
+    split = _split(cv, inputs, coded, owners, seed, folder)
+    pairs = split.pairs
+    if objective == "val_auroc" and isinstance(coded, np.ndarray):
+        labels = coded.reshape(len(coded), -1)
+        for fold, (_, validation) in enumerate(pairs):
+            if np.isin(labels, (0, 1)).all():
+                macro_auroc(labels[validation], labels[validation], where=f"fold {fold}")
+    build = _build_on(hypermodel, inputs, has_targets=targets is not None)
+    class_weight = None
+    if options.class_weight is not None:
+        class_weight = ClassWeights.of(options.class_weight, coded, classes.get(""))
+        if weights is not None and not isinstance(weights, np.ndarray):
+            raise SearchError("class_weight with a sample_weight of several outputs; give only one")
+    callbacks = None if options.callbacks is None else FoldCallbacks(options.callbacks)
+    return Subject(
+        data=TrainingData(
+            inputs,
+            coded,
+            array_metrics(coded, pairs),
+            sample_weight=weights,
+            class_weight=class_weight,
+            shuffle=options.shuffle,
+            validation_batch_size=options.validation_batch_size,
+        ),
+        folds=pairs,
+        build=lambda hp, running: build(hp),
+        keeps_running=False,
+        is_users_model=True,
+        identity={
+            **identity,
+            "folds": sha256_of_folds(pairs),
+            "num_folds": len(pairs),
+            "units": (
+                count_units(pairs, np.arange(len(inputs)), "rows")
+                if owners is None
+                else count_units(pairs, owners, "groups")
+            ),
+            **({} if split.stratified is None else {"stratified": split.stratified}),
+            **_what_is_new(options, weights, class_weight, callbacks, classes),
+        },
+        view_only={},
+        callbacks=callbacks,
+        classes=classes,
+        split=split,
+    )
+
+
+def _rows_of_all(
+    x: Any, y: Any, sample_weight: Any, groups: Any
+) -> tuple[AnyRows, AnyRows | None, AnyRows | None]:
+    """Inputs, targets and weights as rows, all of one length."""
+    num_groups = count_groups(groups)
+    expected = num_groups if num_groups is not None else _plain_length(y)
+    inputs = rows_of(x, "x", num_rows=expected)
+    targets = None if y is None else rows_of(y, "y", num_rows=len(inputs))
+    lengths = {"x": len(inputs)}
+    if targets is not None:
+        lengths["y"] = len(targets)
+    if num_groups is not None:
+        lengths["groups"] = num_groups
+    weights = None
+    if sample_weight is not None:
+        if targets is None:
+            raise SearchError("sample_weight without y; a model that needs only x has no weights")
+        weights = rows_of(sample_weight, "sample_weight", num_rows=len(inputs))
+        lengths["sample_weight"] = len(weights)
+    if len(set(lengths.values())) != 1:
+        counts = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise SearchError(f"{counts} rows; give one target and one group for each row of x")
+    for name, array in leaves(tree_of(weights)) if weights is not None else ():
+        wrong = array.dtype.kind not in "biuf" or not (np.isfinite(array) & (array >= 0)).all()
+        if wrong:
+            where = f"sample_weight {name}".strip()
+            raise SearchError(f"{where} has values that are no numbers from 0; replace them")
+    return inputs, targets, weights
+
+
+def _plain_length(value: Any) -> int | None:
+    """The number of rows of an array or series; None where it may be a list of arrays."""
+    if value is None or isinstance(value, dict | list | tuple):
+        return None
+    return count_groups(value)
+
+
+def _split(
+    cv: Any,
+    inputs: AnyRows,
+    targets: AnyRows | None,
+    owners: npt.NDArray[Any] | None,
+    seed: int,
+    folder: Path | None,
+) -> Split:
+    """The folds, stratified by the targets or by those of the first of several outputs."""
+    labels = np.zeros((len(inputs), 0))
+    if targets is not None:
+        labels = next(array for _, array in leaves(tree_of(targets)))
+    arrays = [array for _, array in leaves(tree_of(inputs))]
+    return split_rows(cv, labels, owners, seed=seed, inputs=arrays, folder=folder)
+
+
+def _what_is_new(
+    options: FitOptions,
+    weights: AnyRows | None,
+    class_weight: ClassWeights | None,
+    callbacks: FoldCallbacks | None,
+    classes: dict[str, list[str]],
+) -> dict[str, Any]:
+    """What decides the scores beside data and folds; nothing where all is as it always was."""
+    new: dict[str, Any] = {}
+    if weights is not None:
+        new["sample_weight"] = sha256_of_rows(weights)
+    if class_weight is not None:
+        new["class_weight"] = class_weight.identity()
+    if callbacks is not None:
+        new["callbacks"] = callbacks.identity()
+    if classes:
+        new["classes"] = classes
+    for name in ("shuffle", "validation_batch_size"):
+        if name in options.given():
+            new[name] = getattr(options, name)
+    return new
+
+
+def _build_on(
+    hypermodel: keras_tuner.HyperModel, inputs: AnyRows, *, has_targets: bool
+) -> Callable[[keras_tuner.HyperParameters], keras.Model]:
+    """The hypermodel's `build`, whose models have their weights even where they wait for data."""
+
+    def build(hp: keras_tuner.HyperParameters) -> keras.Model:
+        model = hypermodel.build(hp)
+        if not isinstance(model, keras.Model):
+            raise SpaceError(
+                f"{type(hypermodel).__name__}.build returned {type(model).__name__}; it must "
+                "return a compiled keras.Model"
+            )
+        if not has_targets and model.loss is not None and is_of_library(type(model).train_step):
+            raise SearchError(
+                "y is missing, but the model is compiled with a loss that compares with it; for an "
+                "autoencoder pass the inputs as y as well"
+            )
+        ensure_built(model, as_fed(inputs[:_SHAPED_BY]))
+        return model
+
+    return build

@@ -1,0 +1,322 @@
+"""Weights, callbacks and the other arguments of `fit`: used as Keras uses them, or refused."""
+
+import json
+import time
+
+import keras
+import numpy as np
+import pytest
+from fault_injection import Killed
+from hand_written import SPLITTER, assert_equal, by_hand, classifier, iris, searched
+from search_problems import TinyHyperModel, arrays, make_tuner
+from sklearn.datasets import load_diabetes
+from sklearn.model_selection import KFold
+from sklearn.utils.class_weight import compute_class_weight
+
+from rust_tuner.errors import ResumeError, SearchError
+from rust_tuner.models.fold_batches import EpochFeed
+from rust_tuner.progress import Silent
+from rust_tuner.records.folds import EpochCheckpoint, FoldStore
+from rust_tuner.search.fit_options import UnknownArgumentError
+
+
+def test_sample_weights_are_those_of_a_loop_by_hand_on_both_sides(tmp_path):
+    x, y = iris()
+    weights = np.random.default_rng(1).uniform(0.1, 4, len(x))
+    tuner = searched(tmp_path, lambda hp: classifier(), x, y, sample_weight=weights)
+    folds = list(SPLITTER.split(x, y))
+    shared = {"epochs": 3, "batch_size": 16, "seed": 7}
+    expected = by_hand(classifier, x, y, folds, sample_weight=weights, **shared)
+    assert set(expected) == {"loss", "accuracy", "weighted"}
+    assert_equal(tuner, expected)
+    unweighted = by_hand(classifier, x, y, folds, **shared)
+    assert np.abs(unweighted["loss"] - expected["loss"]).min() > 1e-3
+
+
+@pytest.mark.parametrize("given", ["balanced", {0: 5.0, 2: 0.5}])
+def test_class_weights_are_those_of_a_loop_by_hand_and_of_the_training_rows(given, tmp_path):
+    x, y = iris(60)
+    # Few rows of a class, so that it is not equally frequent in all folds.
+    kept = np.r_[np.flatnonzero(y < 2), np.flatnonzero(y == 2)[:5]]
+    x, y = x[kept], y[kept]
+    tuner = searched(tmp_path, lambda hp: classifier(), x, y, cv=KFold(3), class_weight=given)
+
+    def of_fold(targets):
+        if given != "balanced":
+            return {0: 5.0, 1: 1.0, 2: 0.5}
+        weights = compute_class_weight("balanced", classes=np.unique(targets), y=targets)
+        return {label: 1.0 for label in range(3)} | dict(
+            zip(np.unique(targets).tolist(), weights, strict=True)
+        )
+
+    folds = list(KFold(3).split(x))
+    shared = {"epochs": 3, "batch_size": 16, "seed": 7}
+    assert_equal(tuner, by_hand(classifier, x, y, folds, class_weight=of_fold, **shared))
+    with pytest.raises(ResumeError, match=r"subject\.class_weight"):
+        searched(tmp_path, lambda hp: classifier(), x, y, cv=KFold(3), class_weight={0: 2.0})
+
+
+def test_weights_of_rows_and_of_classes_are_multiplied(tmp_path):
+    x, y = iris(60)
+    weights = np.random.default_rng(1).uniform(0.1, 4, len(x))
+    both = searched(
+        tmp_path / "both", lambda hp: classifier(), x, y, sample_weight=weights,
+        class_weight={0: 3.0},
+    )  # fmt: skip
+    product = searched(
+        tmp_path / "product", lambda hp: classifier(), x, y,
+        sample_weight=weights * np.where(y == 0, 3, 1),
+    )  # fmt: skip
+    training = "split == 'training' and metric == 'loss'"
+    np.testing.assert_allclose(
+        both.history().query(training)["value"],
+        product.history().query(training)["value"],
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sample_weight": np.ones(9)}, "sample_weight has 9 rows"),
+        ({"sample_weight": np.full(60, np.nan)}, "sample_weight has values that are no numbers"),
+        ({"sample_weight": -np.ones(60)}, "no numbers from 0"),
+        ({"class_weight": {3: 1.0}}, r"class_weight has the class 3; the targets have 0 to 2"),
+        ({"class_weight": {"setosa": 1.0}}, "class 'setosa'"),
+        ({"class_weight": "balance"}, "'balance'; give a dict"),
+        ({"class_weight": {0: -1}}, r"class_weight\[0\] is -1"),
+        ({"callbacks": ["early"]}, "callbacks is a list with 'early'"),
+        ({"callbacks": [keras.callbacks.BackupAndRestore("x")]}, "resumes by itself"),
+        ({"validation_batch_size": 0}, "validation_batch_size=0"),
+        ({"shuffle": "batch"}, "shuffle='batch'"),
+        ({"verbose": 3}, "verbose=3"),
+        ({"timeout": 0}, "timeout=0"),
+        ({"validation_data": 1}, "no argument validation_data: each fold validates"),
+        ({"sample_weights": 1}, "no argument sample_weights; did you mean sample_weight"),
+        ({"zzz": 1}, "no argument zzz; it has x, y, groups"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_refused_before_work(options, message, tmp_path):
+    x, y = iris(60)
+    with pytest.raises(SearchError, match=message):
+        searched(tmp_path, lambda hp: classifier(), x, y, **options)
+    assert not list(tmp_path.rglob("trial_*"))
+
+
+def test_an_unknown_argument_is_a_type_error_as_in_python(tmp_path):
+    with pytest.raises(TypeError, match="did you mean shuffle"):
+        make_tuner(tmp_path, "grid").search(*arrays(), shufle=True)
+    assert issubclass(UnknownArgumentError, SearchError)
+
+
+def test_class_weights_of_targets_that_are_no_classes_are_refused(tmp_path):
+    x, y = load_diabetes(return_X_y=True)
+    for targets in (y + 0.5, np.eye(3)[[0, 1, 2] * 20] + np.eye(3)[[1, 2, 0] * 20]):
+        with pytest.raises(SearchError, match="class_weight needs"):
+            searched(
+                tmp_path, lambda hp: classifier(), x[: len(targets)], targets,
+                class_weight="balanced", cv=2,
+            )  # fmt: skip
+
+
+class Counting(keras.callbacks.Callback):
+    made = 0
+
+    def __init__(self):
+        super().__init__()
+        self.epochs = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs += 1
+        assert self.epochs == epoch + 1
+        assert "val_loss" in logs
+
+
+def test_each_fold_gets_callbacks_that_have_seen_no_other(tmp_path):
+    x, y = iris(60)
+    given = Counting()
+    searched(tmp_path / "copied", lambda hp: classifier(), x, y, callbacks=[given])
+    assert given.epochs == 0
+    made = []
+
+    def factory():
+        made.append(Counting())
+        return [made[-1]]
+
+    searched(tmp_path / "made", lambda hp: classifier(), x, y, callbacks=factory)
+    assert sorted(callback.epochs for callback in made if callback.epochs) == [3, 3, 3]
+
+
+def test_early_stopping_and_plateaus_are_those_of_keras(tmp_path):
+    x, y = iris()
+
+    def callbacks():
+        return [
+            keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=0.05),
+            keras.callbacks.ReduceLROnPlateau("val_loss", patience=0, min_delta=0.2),
+        ]
+
+    tuner = searched(
+        tmp_path, lambda hp: classifier(), x, y, epochs=12, callbacks=callbacks(), cv=2
+    )
+    trained = [fold.epochs_trained for fold in tuner.project.trials[0].folds]
+    assert all(epochs is not None and 1 < epochs < 12 for epochs in trained)
+    with pytest.raises(ResumeError, match=r"callbacks.EarlyStopping.values.patience: was 1, is 5"):
+        changed = [keras.callbacks.EarlyStopping("val_loss", patience=5, min_delta=0.05)]
+        searched(tmp_path, lambda hp: classifier(), x, y, epochs=12, callbacks=changed, cv=2)
+
+
+def test_checkpoints_and_logs_are_written_for_each_trial_and_fold(tmp_path):
+    x, y = iris(60)
+    callbacks = [
+        keras.callbacks.ModelCheckpoint(str(tmp_path / "kept" / "best.keras")),
+        keras.callbacks.CSVLogger(str(tmp_path / "kept" / "log.csv")),
+        keras.callbacks.TensorBoard(str(tmp_path / "board"), write_graph=False),
+    ]
+    searched(tmp_path, lambda hp: classifier(), x, y, epochs=1, callbacks=callbacks)
+    for fold in range(3):
+        place = f"trial_0000/fold_{fold}"
+        assert (tmp_path / "kept" / place / "best.keras").is_file()
+        assert (tmp_path / "kept" / place / "log.csv").is_file()
+        assert list((tmp_path / "board" / place).rglob("events*"))
+
+
+def momentum(hp):
+    return classifier("adam")
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["of Keras", "of the user"])
+def test_a_fold_that_is_cut_short_ends_with_its_callbacks_as_if_untouched(
+    own, tmp_path, monkeypatch
+):
+    """Callbacks of Keras go on with what they remember; with others the fold begins again."""
+    x, y = iris()
+    callbacks = [
+        keras.callbacks.EarlyStopping(
+            "val_loss", patience=2, min_delta=0.03, restore_best_weights=True
+        ),
+        keras.callbacks.ReduceLROnPlateau("val_loss", patience=1, min_delta=0.06),
+        *([Counting()] if own else []),
+    ]
+    options = {"epochs": 12, "callbacks": callbacks, "cv": 2}
+    monkeypatch.setattr(EpochCheckpoint, "seconds_between", 0.0)
+    whole = searched(tmp_path / "whole", momentum, x, y, **options)
+    assert whole.project.trials[0].folds[0].epochs_trained < 12
+    lay_out = EpochFeed.lay_out
+    saved = {True: FoldStore.save, False: EpochCheckpoint.save}[own]
+    for strike in (1, 4):
+        epochs, saves = [], []
+
+        def killing_save(self, state, saves=saves, strike=strike):
+            saves.append(state)
+            if own:
+                # The fold is trained, but its record is lost.
+                raise Killed
+            saved(self, state)
+            if len(saves) == strike:
+                raise Killed
+
+        def noting(self, epoch, epochs=epochs):
+            epochs.append(epoch)
+            return lay_out(self, epoch)
+
+        folder = tmp_path / str(strike)
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(FoldStore if own else EpochCheckpoint, "save", killing_save)
+            searched(folder, momentum, x, y, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr(EpochFeed, "lay_out", noting)
+            again = searched(folder, momentum, x, y, **options)
+        # The first is that of a new feed.
+        assert epochs[1] == (0 if own else strike)
+        assert again.history().equals(whole.history())
+        assert again.out_of_fold().tobytes() == whole.out_of_fold().tobytes()
+
+
+def test_that_a_fold_with_callbacks_of_the_user_begins_again_is_said(tmp_path):
+    x, y = iris(60)
+    said = []
+
+    class Listening(Silent):
+        def say(self, text):
+            said.append(text)
+
+    searched(tmp_path, lambda hp: classifier(), x, y, epochs=1, callbacks=[Counting()],
+             progress=Listening())  # fmt: skip
+    assert any("Counting" in text and "begins again" in text for text in said)
+
+
+def test_without_shuffling_rows_come_in_their_order(tmp_path):
+    seen = []
+
+    class Rows(keras.callbacks.Callback):
+        pass
+
+    class Seeing(keras.Sequential):
+        def train_step(self, data):
+            seen.append(np.asarray(data[0])[:, 0])
+            return super().train_step(data)
+
+    def build(hp):
+        model = Seeing([keras.Input((4,)), keras.layers.Dense(2)])
+        model.compile("sgd", "mse", run_eagerly=True)
+        return model
+
+    x, y, _ = arrays()
+    tuner = searched(tmp_path, build, x, y, cv=KFold(2), epochs=1, batch_size=24, shuffle=False)
+    np.testing.assert_array_equal(np.stack(seen), [x[24:, 0], x[:24, 0]])
+    manifest = json.loads((tuner.project_folder / "search.json").read_text())
+    assert manifest["subject"]["shuffle"] is False
+
+
+def test_the_batches_of_validation_have_their_own_size(tmp_path):
+    sizes = set()
+
+    class Seeing(keras.Sequential):
+        def test_step(self, data):
+            sizes.add(len(np.asarray(data[0])))
+            return super().test_step(data)
+
+    def build(hp):
+        model = Seeing([keras.Input((4,)), keras.layers.Dense(2)])
+        model.compile("sgd", "mse", run_eagerly=True)
+        return model
+
+    x, y, _ = arrays()
+    searched(tmp_path, build, x, y, cv=2, epochs=1, validation_batch_size=6)
+    # Two rows show which metrics there are.
+    assert sizes == {2, 6}
+
+
+def test_a_search_reports_as_it_runs_unless_it_is_silenced(tmp_path, capsys):
+    x, y, groups = arrays()
+    for verbose in (1, 0):
+        make_tuner(tmp_path / str(verbose), "grid", 1).search(
+            x, y, groups, epochs=1, verbose=verbose
+        )
+        assert ("search: 2/2" in capsys.readouterr().err) == bool(verbose)
+
+
+def test_a_search_that_is_out_of_time_ends_between_trials_and_is_resumed(tmp_path):
+    x, y, groups = arrays()
+
+    class Slow(TinyHyperModel):
+        def build(self, hp):
+            time.sleep(0.02)
+            return super().build(hp)
+
+    def run(**options):
+        tuner = make_tuner(tmp_path, "grid", None, hypermodel=Slow())
+        tuner.search(x, y, groups, epochs=1, batch_size=16, verbose=0, **options)
+        return tuner.results()
+
+    assert list(run(timeout=1e-3)["status"]) == ["COMPLETED"]
+    assert list(run(timeout=1e-3)["status"]) == ["COMPLETED"] * 2
+    assert list(run()["status"]) == ["COMPLETED"] * 4
+
+
+def test_nothing_new_leaves_no_trace_in_the_manifest(tmp_path):
+    """A search that uses nothing new has the key of earlier versions."""
+    tuner = searched(tmp_path, lambda hp: classifier(), *iris(60), epochs=1)
+    subject = json.loads((tuner.project_folder / "search.json").read_text())["subject"]
+    assert set(subject) == {"inputs", "targets", "folds", "num_folds", "units", "description"}
