@@ -196,7 +196,7 @@ class _Twin:
             metrics=[self.running],
             jit_compile=False,
         )
-        self.figures = ModelFigures(model, plan.final)
+        self.figures = ModelFigures(model, plan.loss, plan.final)
 
     def reset(self, plan: ModelPlan, models: Sequence[keras.Model]) -> None:
         """Set the trial's numbers and the initial weights of each fold."""

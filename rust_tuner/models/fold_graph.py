@@ -157,7 +157,8 @@ def refuse_size(model: keras.Model, data: TrainingData, *, num_folds: int, rows:
     # Each fold: its own model and its place in the common one, the gradients, and at most three
     # values of the optimizer for each weight; activations and their gradients.
     needed = _FLOAT * num_folds * (6 * weights + 2 * rows * activations)
-    needed += np.asarray(data.inputs).nbytes
+    assert isinstance(data.inputs, np.ndarray)
+    needed += _FLOAT * data.inputs.size
     if needed > _MOST_OF_MEMORY * memory_bytes():
         raise MixedFolds(
             f"{num_folds} models at once would take {needed / 2**30:.1f} GiB, more than a quarter "

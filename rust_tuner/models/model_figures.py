@@ -17,16 +17,23 @@ _ROWS = 8192
 class ModelFigures:
     """The loss and metrics of a compiled model; its functions are traced once."""
 
-    def __init__(self, model: keras.Model, final: Any) -> None:
-        """Use the loss and metrics of `model`, which is not trained meanwhile.
+    def __init__(self, model: keras.Model, loss: keras.losses.Loss, final: Any) -> None:
+        """Use the loss and metrics of `model`, which itself is not kept.
 
         Args:
             model: built and compiled, with one output.
+            loss: what it was compiled with, as an object.
             final: the activation that makes its predictions from the outputs that are given. Some
                 of Keras's losses look through it. None where these are the predictions.
         """
-        self._model = model
         self._final = final
+        given = model._compile_config.config
+        names = ("metrics", "weighted_metrics")
+        # A model that passes its inputs on has the same loss and metrics, and no weights.
+        self._model = keras.Sequential([keras.Input(model.outputs[0].shape[1:])])
+        self._model.compile(
+            loss=loss, jit_compile=False, **{name: given.get(name) for name in names}
+        )
         self._step = self._one_step
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
