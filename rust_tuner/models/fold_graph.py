@@ -68,7 +68,6 @@ class ModelPlan:
         optimizer: the model's own.
         learning_rate: the optimizer's; None where a schedule sets it.
         loss: Keras's loss object.
-        is_fused: whether a fused update of the optimizer gives the numbers of Keras's own.
         signature: equal for models that differ only in numbers that need no new graph.
     """
 
@@ -78,7 +77,6 @@ class ModelPlan:
     optimizer: Any
     learning_rate: float | None
     loss: keras.losses.Loss
-    is_fused: bool
     signature: str
 
 
@@ -108,22 +106,21 @@ def plan_model(model: keras.Model, data: TrainingData) -> ModelPlan:
         MixedFolds: where something in it is not known to keep folds apart.
     """
     _refuse_kind(model)
-    layers = {}
-    for layer in model.layers:
-        if type(layer).__name__ != "InputLayer":
-            _refuse_layer(layer)
-            layers[layer.name] = layer
-    # Before that, an operation such as `x * 2` would be named as a layer.
+    layers = {layer.name: layer for layer in model.layers if not _is_input(layer)}
+    for layer in layers.values():
+        _refuse_layer_kind(layer)
     if len(getattr(model, "operations", model.layers)) > len(layers) + len(model.inputs):
         raise MixedFolds("the model uses operations that are not layers")
     description = describe_model(model)
     if description["code"]:
         raise MixedFolds(f"{min(description['code'])} is code of your own")
+    for name, described in description["model"].get("layers", {}).items():
+        if len(described.get("inbound_nodes") or ()) > 1:
+            raise MixedFolds(f"layer {name} is used more than once")
+    for layer in layers.values():
+        _refuse_options(layer)
     final, last = _final_activation(model, layers)
     learning_rate = _learning_rate(model.optimizer)
-    # Keras squares the gradients of each occurrence of a word by themselves; fused updates do not.
-    has_words = any(type(layer).__name__ == "Embedding" for layer in layers.values())
-    is_fused = not has_words and keras.backend.backend() == "tensorflow"
     return ModelPlan(
         layers,
         final,
@@ -131,8 +128,7 @@ def plan_model(model: keras.Model, data: TrainingData) -> ModelPlan:
         model.optimizer,
         learning_rate,
         _loss(model),
-        is_fused,
-        _signature(description, model, is_fused=is_fused),
+        _signature(description, model),
     )
 
 
@@ -186,11 +182,18 @@ def _refuse_kind(model: keras.Model) -> None:
         raise MixedFolds("the model is compiled with loss_weights")
 
 
-def _refuse_layer(layer: keras.layers.Layer) -> None:
+def _is_input(layer: keras.layers.Layer) -> bool:
+    return type(layer).__name__ == "InputLayer"
+
+
+def _refuse_layer_kind(layer: keras.layers.Layer) -> None:
     kind = type(layer).__name__
-    named = f"layer {layer.name}"
     if kind not in (*_BY_ROW, *_WITH_WEIGHTS) or not is_of_library(type(layer)):
-        raise MixedFolds(f"{named} is a {kind}")
+        raise MixedFolds(f"layer {layer.name} is a {kind}")
+
+
+def _refuse_options(layer: keras.layers.Layer) -> None:
+    kind, named = type(layer).__name__, f"layer {layer.name}"
     config = layer.get_config()
     for name in _ABSENT:
         if config.get(name):
@@ -199,10 +202,7 @@ def _refuse_layer(layer: keras.layers.Layer) -> None:
         raise MixedFolds(f"{named} computes in {layer.dtype_policy.name}")
     if kind == "BatchNormalization" and layer.trainable:
         raise MixedFolds(f"{named} is a BatchNormalization that trains")
-    try:
-        rank = len(keras.tree.flatten(layer.output)[0].shape)
-    except AttributeError as error:
-        raise MixedFolds(f"{named} is used more than once") from error
+    rank = len(keras.tree.flatten(layer.output)[0].shape)
     axis = config.get("axis", -1)
     lasts = (-1, rank - 1, [-1], [rank - 1], (-1,), (rank - 1,))
     if kind in ("LayerNormalization", "BatchNormalization") and axis not in lasts:
@@ -259,15 +259,12 @@ def _loss(model: keras.Model) -> keras.losses.Loss:
     return loss
 
 
-def _signature(description: dict[str, Any], model: keras.Model, *, is_fused: bool) -> str:
+def _signature(description: dict[str, Any], model: keras.Model) -> str:
     optimizer = description["compile"]["optimizer"]
     if isinstance(optimizer, dict):
         settings = optimizer["config"]
         if not isinstance(settings.get("learning_rate"), dict):
             settings.pop("learning_rate", None)
-        if is_fused and optimizer["class_name"] == "Adam":
-            # The fused update takes it as a variable.
-            settings.pop("epsilon", None)
     for layer in description["model"].get("layers", {}).values():
         if layer["class_name"] == "Dropout":
             layer["config"].pop("rate")

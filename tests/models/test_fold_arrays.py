@@ -78,7 +78,7 @@ def one_by_one(data, build, rows):
     return curves
 
 
-def assert_same(first, second, rtol=2e-5, atol=2e-6):
+def assert_same(first, second, rtol=2e-5, atol=1e-6):
     for one, other in zip(first, second, strict=True):
         np.testing.assert_allclose(one.predictions, other.predictions, rtol=rtol, atol=atol)
         for split in ("training", "validation"):
