@@ -138,7 +138,7 @@ def search(model: Model, epochs: int) -> tuple[float, float, str]:
     )
     with tempfile.TemporaryDirectory() as folder:
         tuner = Timed(model, oracle, cv=splitter(), directory=Path(folder), project_name="search")
-        tuner.search(*model.arrays(), epochs=epochs, batch_size=BATCH_SIZE)
+        tuner.search(*model.arrays(), epochs=epochs, batch_size=BATCH_SIZE, verbose=0)
         first, *later = np.diff(tuner.times)
         way = tuner.results()["folds_trained"].iloc[0]
     return float(first), statistics.median(map(float, later)), str(way)

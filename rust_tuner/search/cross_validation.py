@@ -151,7 +151,13 @@ def cross_validate(
         ensure_built(model, x[:2])
         return model
 
-    return run_folds(build, data, pairs, epochs=epochs, batch_size=batch_size, seed=seed)
+    compiled = CompiledOnce()
+    try:
+        return run_folds(
+            build, data, pairs, epochs=epochs, batch_size=batch_size, seed=seed, compiled=compiled
+        )
+    finally:
+        compiled.release()
 
 
 def checked_folds(folds: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], num_rows: int) -> FoldList:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from rust_tuner.models.compiled_once import CompiledOnce
@@ -90,6 +91,8 @@ class Run:
             self.one_by_one = "the models are trained on images"
         elif arrays_together:
             self.trainer = ArraysTogether(subject.data)
+        elif not isinstance(subject.data.inputs, np.ndarray):
+            self.one_by_one = "the inputs are not one array"
         else:
             self.one_by_one = "so the search was begun"
 
