@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     )
     from rust_tuner.protocol import Protocol as Protocol
     from rust_tuner.search.baselines import run_baselines as run_baselines
+    from rust_tuner.search.bayesian import BayesianOptimizationOracle as BayesianOptimizationOracle
     from rust_tuner.search.cross_validation import calculate_mean_metrics as calculate_mean_metrics
     from rust_tuner.search.cross_validation import cross_validate as cross_validate
     from rust_tuner.search.grid_search import GridSearchOracle as GridSearchOracle
+    from rust_tuner.search.optuna_oracle import OptunaOracle as OptunaOracle
     from rust_tuner.search.random_search import RandomSearchOracle as RandomSearchOracle
     from rust_tuner.search.regimes import regime_1 as regime_1
     from rust_tuner.search.regimes import regime_2 as regime_2
@@ -70,6 +72,8 @@ _HOMES = {
     "cross_validate": "rust_tuner.search.cross_validation",
     "calculate_mean_metrics": "rust_tuner.search.cross_validation",
     "RandomSearchOracle": "rust_tuner.search.random_search",
+    "BayesianOptimizationOracle": "rust_tuner.search.bayesian",
+    "OptunaOracle": "rust_tuner.search.optuna_oracle",
     "GridSearchOracle": "rust_tuner.search.grid_search",
     "CrossValidationTuner": "rust_tuner.search.tuner",
     "regime_1": "rust_tuner.search.regimes",

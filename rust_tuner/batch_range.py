@@ -16,7 +16,7 @@ class BatchSizes:
     Attributes:
         lowest: the smallest batch size that is drawn.
         highest: the largest.
-        sampling: `linear`, or `log` where the requested range was shortened to fit.
+        sampling: `linear`, or `log` if the requested range was shortened to fit.
         asked: the requested range.
         num_rows: radiographs that the largest fold trains on. A batch of this size or larger holds
             the whole fold, and an epoch is then one step.

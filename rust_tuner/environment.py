@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _GIBIBYTE = 1 << 30
-_CPU_FACTS = Path("/proc/cpuinfo")
+CPU_FACTS = Path("/proc/cpuinfo")
 _CONTAINER_LIMITS = (
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
@@ -22,7 +22,7 @@ _MODEL_FIELDS = ("model name", "Model", "Hardware", "cpu model")
 
 
 def describe_machine() -> dict[str, Any]:
-    """Facts of this machine as JSON values; None where the system does not report it."""
+    """Facts of this machine as JSON values; None if the system does not report it."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
@@ -36,7 +36,7 @@ def describe_machine() -> dict[str, Any]:
 
 def _processor() -> str | None:
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        lines = [line.split(":", 1) for line in _CPU_FACTS.read_text().splitlines()]
+        lines = [line.split(":", 1) for line in CPU_FACTS.read_text().splitlines()]
         facts = {line[0].strip(): line[1].strip() for line in lines if len(line) > 1}
         for name in _MODEL_FIELDS:
             if facts.get(name):

@@ -15,8 +15,9 @@ RustTunerError
 ├── LockedError           a folder that another process is using
 └── SearchError           a search that cannot start or continue
     ├── TrialError      a trial that cannot be scored; the search continues without it
-    ├── SpaceError        a search space that changed or is not declared up front
-    └── ResumeError       a project folder that does not belong to this search
+    ├── SpaceError        a search space that changed, or asks for what is not allowed
+    ├── ResumeError       a project folder that does not belong to this search
+    └── UnknownArgumentError  an argument of search that it does not have
 """
 
 from collections.abc import Iterable
@@ -40,7 +41,7 @@ class Fault:
     Attributes:
         source: the file's name, or `table` for a table in memory.
         row: as a spreadsheet shows it, from 1; None for the file as a whole.
-        column: its name; None where the fault is of a row or of the file as a whole.
+        column: its name; None if the fault is of a row or of the file as a whole.
         message: what was found, what was expected and how to fix it, on one line.
     """
 
@@ -59,7 +60,7 @@ class ManifestError(RustTunerError, ValueError):
     """A manifest is invalid; the message lists the first faults with their rows and columns.
 
     Attributes:
-        faults: all of them, in the order of the message; empty where the file is no table at all.
+        faults: all of them, in the order of the message; empty if the file is no table at all.
     """
 
     def __init__(self, message: str, faults: Iterable[Fault] = ()) -> None:
@@ -130,8 +131,12 @@ class TrialError(SearchError):
 
 
 class SpaceError(SearchError):
-    """A search space changed during the search, or was not declared up front."""
+    """A search space changed during the search, or a model asks for what is not allowed."""
 
 
 class ResumeError(SearchError):
     """A project folder does not belong to the search that wants to resume it."""
+
+
+class UnknownArgumentError(SearchError, TypeError):
+    """An argument of `search` that it does not have."""

@@ -185,7 +185,7 @@ def remove_leftovers(folder: Path, *below: str, older_than: float = 0.0) -> None
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can do that."""
+    """Make the names in a folder durable, if the system can do that."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

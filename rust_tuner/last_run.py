@@ -1,7 +1,7 @@
 """Which process works in a folder, or worked there last, and how it ended.
 
 `locks.hold_lock` writes the note; a process that is killed cannot write its end. So a note without
-an end counts as running only if the folder's lock is held, and, where the process can be seen from
+an end counts as running only if the folder's lock is held, and, if the process can be seen from
 here, if it is still the same process: its number may have been given to another one.
 """
 
@@ -40,7 +40,7 @@ class LastRun:
         process: the number of the process.
         host: the machine's name.
         since: when it began.
-        ended: when it ended; None where it has not, or nobody knows.
+        ended: when it ended; None if it has not, or nobody knows.
         state: `running`; `paused`, if the process is stopped (Ctrl-Z); `finished`; `out of time`,
             if its budget was spent; `interrupted` by Ctrl-C; `terminated` by SIGTERM; `failed` with
             an error; `killed`, if the process is gone without a word; `unseen`, if it ran on
@@ -88,7 +88,7 @@ def note_end(folder: Path, how: How, message: str | None = None) -> None:
 
 
 def read_last_run(folder: Path) -> LastRun | None:
-    """The last work in a folder; None where none is noted, or the note is damaged."""
+    """The last work in a folder; None if none is noted, or the note is damaged."""
     try:
         note = read_json(folder / NOTE_FILE)
         ended = note.get("ended")
@@ -109,7 +109,7 @@ def read_last_run(folder: Path) -> LastRun | None:
 
 
 def is_locked(folder: Path) -> bool | None:
-    """Whether a process holds a folder's lock; None where this cannot be seen."""
+    """Whether a process holds a folder's lock; None if this cannot be seen."""
     try:
         import fcntl
     except ImportError:

@@ -43,6 +43,9 @@ class Task(Protocol):
     def skip(self, steps: int) -> None:
         """Report `steps` more steps as done by an earlier run."""
 
+    def expect(self, total: int) -> None:
+        """Revise the number of all steps."""
+
 
 class Progress(Protocol):
     """Receives the reports of long work."""
@@ -75,6 +78,9 @@ class Silent:
         """Do nothing."""
 
     def skip(self, steps: int) -> None:
+        """Do nothing."""
+
+    def expect(self, total: int) -> None:
         """Do nothing."""
 
     @contextlib.contextmanager
@@ -151,6 +157,10 @@ class _Counted:
     def skip(self, steps: int) -> None:
         self._task.skip(steps)
         self._part.skip(steps)
+
+    def expect(self, total: int) -> None:
+        # The whole keeps its own plan.
+        self._task.expect(total)
 
 
 class ConsoleProgress:
@@ -323,6 +333,10 @@ class _Bar:
         self._pace.skip(steps)
         self._bars.advance(self._bar, steps)
 
+    def expect(self, total: int) -> None:
+        self._pace.total = total
+        self._bars.update(self._bar, total=total)
+
 
 class _Lines:
     def __init__(self, console: Console, name: str, total: int, done: int) -> None:
@@ -346,6 +360,9 @@ class _Lines:
 
     def skip(self, steps: int) -> None:
         self._pace.skip(steps)
+
+    def expect(self, total: int) -> None:
+        self._pace.total = total
 
     def finish(self) -> None:
         pace = self._pace

@@ -63,7 +63,7 @@ def choice(*steps: Step, compared: bool = True) -> dict[str, Any]:
     """The metadata of a field of the protocol.
 
     Args:
-        *steps: the steps that use the choice, each of which may have its own value; none where it
+        *steps: the steps that use the choice, each of which may have its own value; none if it
             is fixed when a study is prepared.
         compared: whether the choice must be the same when a search is resumed.
     """
@@ -101,7 +101,7 @@ class Protocol:
         fit_batch_sizes: whether the range is shortened to the number of radiographs that a fold
             trains on, and then drawn logarithmically, if its end is larger: a larger batch holds
             the whole fold, and all such trials are alike. True for the published range and that of
-            `SMALL_SCALE`; False where `study`, `clinical` or `with_choices` is given a range, which
+            `SMALL_SCALE`; False if `study`, `clinical` or `with_choices` is given a range, which
             is then not changed. See `batch_sizes`.
         stop_hopeless: whether the searches stop a trial that is significantly worse than the best
             one so far, at the same epoch and two epochs in a row; see `search.hopeless`.

@@ -36,7 +36,7 @@ def seed_word(seed: int, *place: int | str) -> int:
 
 
 def require_seed(seed: object, error: type[RustTunerError]) -> int:
-    """The seed as an integer; where it is none from 0, `error` is raised."""
+    """The seed as an integer; if it is none from 0, `error` is raised."""
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise error(f"seed={seed!r}; expected an integer from 0")
     return int(seed)

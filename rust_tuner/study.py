@@ -82,13 +82,13 @@ class Study:
                 `Protocol.study()` for a new one; each step is then resumed with the choices that it
                 was begun with.
             choices: fields of the protocol by name, which replace those of `protocol`.
-            cache: folder of the feature cache, which studies share; the default one where None.
+            cache: folder of the feature cache, which studies share; the default one if None.
             progress: where to report; nowhere by default.
             distinct_patients: whether patient ids that read alike, such as `P1` and `p-001`, are
                 known to be of different people; not needed for a study that was prepared with it.
 
         Raises:
-            ResumeError: where the study was prepared with other choices.
+            ResumeError: if the study was prepared with other choices.
             ProtocolError: for choices that are not fields of the protocol, or out of range.
         """
         self.directory = Path(directory)
@@ -128,8 +128,8 @@ class Study:
                 `final` or `checks`.
 
         Raises:
-            ResumeError: where `study.json` cannot be read.
-            ProtocolError: where the requested choices do not fit those that it was begun with.
+            ResumeError: if `study.json` cannot be read.
+            ProtocolError: if the requested choices do not fit those that it was begun with.
         """
         if self._is_chosen_whole or not self._file.is_there:
             return self.protocol
@@ -142,7 +142,7 @@ class Study:
         """The looks at the hold-out set so far, in order.
 
         Raises:
-            ResumeError: where their record in `study.json` cannot be read.
+            ResumeError: if their record in `study.json` cannot be read.
         """
         self._file.read_again()
         return self._file.looks if self._file.is_there else unrecorded_looks(self.directory)
@@ -157,16 +157,16 @@ class Study:
         """The radiographs of the manifest; nothing is written.
 
         Raises:
-            ResumeError: where the manifest of a prepared study does not exist any more.
+            ResumeError: if the manifest of a prepared study does not exist any more.
         """
         self._require_manifest()
         return self._load_radiographs()
 
     def count_sites(self) -> int | None:
-        """How many sites the folds leave out in turn; None where folds are by patient.
+        """How many sites the folds leave out in turn; None if folds are by patient.
 
         Raises:
-            SplitError: where no site can be left out.
+            SplitError: if no site can be left out.
         """
         if self.protocol.folds_by != "site":
             return None
@@ -180,9 +180,9 @@ class Study:
 
         Raises:
             ManifestError: with all faults of the manifest or of the images.
-            SplitError: where the split cannot be made or was tampered with.
-            WeightsError: where a file of weights is missing or not of an InceptionV3.
-            ResumeError: where the manifest or an image changed since the study was prepared.
+            SplitError: if the split cannot be made or was tampered with.
+            WeightsError: if a file of weights is missing or not of an InceptionV3.
+            ResumeError: if the manifest or an image changed since the study was prepared.
         """
         return self._split([need_of_search(self.protocol)])[0]
 
@@ -255,9 +255,9 @@ class Study:
         """Train the first models; prepares the study first. See `search.baselines.run_baselines`.
 
         Args:
-            models: some of `search.baselines.BASELINES`; all that are available where None.
+            models: some of `search.baselines.BASELINES`; all that are available if None.
             radimagenet_weights: the file of RadImageNet's InceptionV3 without top; its model is
-                left out where None.
+                left out if None.
 
         Returns:
             One row per model, including chance and the view-only baseline.
@@ -426,9 +426,9 @@ class Study:
             The content of `final/holdout.json`; a second call reads it and computes nothing.
 
         Raises:
-            ProtocolError: for an empty reason, or one where there was no look yet.
-            SearchError: where Regime II is missing, or a search is not finished.
-            ResumeError: where the hold-out set was looked at, and the result is missing or belongs
+            ProtocolError: for an empty reason, or one if there was no look yet.
+            SearchError: if Regime II is missing, or a search is not finished.
+            ResumeError: if the hold-out set was looked at, and the result is missing or belongs
                 to another model.
         """
         from rust_tuner.steps.final import cross_validate_final, fit_final_model
@@ -499,7 +499,7 @@ class Study:
             The verdict of each check, as in `checks.json`.
 
         Raises:
-            ResumeError: where the study has not been prepared.
+            ResumeError: if the study has not been prepared.
         """
         from rust_tuner.steps.checks.run import run_checks
         from rust_tuner.steps.checks.shuffled_labels import DEFAULT_PERMUTATIONS

@@ -53,7 +53,12 @@ AS_PUBLISHED = "as published"
 
 
 def short_number(value: object) -> str:
-    """Format a hyperparameter with up to three significant digits, as briefly as possible."""
+    """Format a hyperparameter with up to three significant digits, as briefly as possible.
+
+    A value that a trial lacks is empty.
+    """
+    if _is_missing(value):
+        return ""
     return _bare(f"{value:.3g}") if isinstance(value, float | np.floating) else str(value)
 
 
@@ -63,8 +68,16 @@ def power_number(value: float) -> str:
 
 
 def four_digits(value: object) -> str:
-    """A hyperparameter with at most four significant digits."""
+    """A hyperparameter with at most four significant digits; empty where a trial lacks it."""
+    if _is_missing(value):
+        return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _is_missing(value: object) -> bool:
+    # pandas' own missing value is not equal to itself either, but neither true nor false.
+    is_nan = isinstance(value, float | np.floating) and bool(np.isnan(value))
+    return value is None or is_nan or type(value).__name__ == "NAType"
 
 
 def figure_name(name: str, *, published: bool = False) -> str:

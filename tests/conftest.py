@@ -9,12 +9,12 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import filelock
 import pytest
+from studies import StudyFolder
 
 from rust_tuner import Protocol, Study
 from rust_tuner.data.manifest import load_manifest
@@ -73,18 +73,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
-@dataclass(frozen=True)
-class StudyFolder:
-    """A study, the manifest beside it, and the feature cache that it used."""
-
-    directory: Path
-    manifest: Path
-    cache: Path
-
-    def open(self, protocol: Protocol | None = None, **options) -> Study:
-        return Study(self.directory, protocol=protocol, cache=self.cache, **options)
-
-
 # Not by the environment, which processes that tests start inherit.
 _is_a_worker = False
 
@@ -104,7 +92,7 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_waiting_for_the_disk():
+def no_waiting_for_the_disk() -> Iterator[None]:
     """Tests write and rename files as ever, but do not wait until the disk has them.
 
     Syncing guards against a power cut. A killed process, which tests do kill, loses nothing that
@@ -115,7 +103,9 @@ def no_waiting_for_the_disk():
         yield
 
 
-def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
     """A copy of a folder that only one of pytest-xdist's processes makes.
 
     As in https://pytest-xdist.readthedocs.io/en/stable/how-to.html; each process has its own copy,
@@ -130,11 +120,13 @@ def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Pa
             aside.mkdir()
             make(aside)
             aside.rename(original)
-    return shutil.copytree(original, tmp_path_factory.mktemp(name) / "copy")
+    copy = tmp_path_factory.mktemp(name) / "copy"
+    shutil.copytree(original, copy)
+    return copy
 
 
 @pytest.fixture(scope="session")
-def phantom_manifest(tmp_path_factory) -> Path:
+def phantom_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """28 synthetic radiographs of 12 patients; not to be written to."""
     folder = made_once(
         tmp_path_factory, "phantoms", lambda folder: write_phantoms(folder, patients=12, seed=0)
@@ -164,7 +156,9 @@ def tiny_protocol() -> Protocol:
 
 
 @pytest.fixture(scope="session")
-def feature_cache(tmp_path_factory, phantom_manifest, tiny_protocol) -> Path:
+def feature_cache(
+    tmp_path_factory: pytest.TempPathFactory, phantom_manifest: Path, tiny_protocol: Protocol
+) -> Path:
     """Features of all the phantoms as `tiny_protocol` makes them."""
 
     def extract(cache: Path) -> None:
@@ -183,7 +177,12 @@ def feature_cache(tmp_path_factory, phantom_manifest, tiny_protocol) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished_study(tmp_path_factory, phantom_manifest, tiny_protocol, feature_cache) -> StudyFolder:
+def finished_study(
+    tmp_path_factory: pytest.TempPathFactory,
+    phantom_manifest: Path,
+    tiny_protocol: Protocol,
+    feature_cache: Path,
+) -> StudyFolder:
     """Both regimes, run in a folder whose name is not a plain one; not to be written to."""
     name = "Tibia [1] (größer) 脛骨 *"
     manifest = Path("radiographs") / phantom_manifest.name
@@ -200,7 +199,9 @@ def finished_study(tmp_path_factory, phantom_manifest, tiny_protocol, feature_ca
 
 
 @pytest.fixture(scope="session")
-def repeated_study(tmp_path_factory, finished_study, tiny_protocol) -> StudyFolder:
+def repeated_study(
+    tmp_path_factory: pytest.TempPathFactory, finished_study: StudyFolder, tiny_protocol: Protocol
+) -> StudyFolder:
     """The finished study, nested and with its noise floor; not to be written to."""
     name, manifest = finished_study.directory.name, finished_study.manifest.name
 
@@ -218,7 +219,9 @@ def repeated_study(tmp_path_factory, finished_study, tiny_protocol) -> StudyFold
 
 
 @pytest.fixture(scope="session")
-def evaluated_study(tmp_path_factory, finished_study) -> StudyFolder:
+def evaluated_study(
+    tmp_path_factory: pytest.TempPathFactory, finished_study: StudyFolder
+) -> StudyFolder:
     """The finished study after its one look at the hold-out set; not to be written to.
 
     The backbone of its final model is a stand-in for InceptionV3.
@@ -238,7 +241,7 @@ def evaluated_study(tmp_path_factory, finished_study) -> StudyFolder:
 
 
 @pytest.fixture
-def repeated_copy(tmp_path, repeated_study) -> StudyFolder:
+def repeated_copy(tmp_path: Path, repeated_study: StudyFolder) -> StudyFolder:
     """The repeated study, moved elsewhere; may be written to."""
     root = tmp_path / "repeats moved here"
     shutil.copytree(repeated_study.directory.parent, root)
@@ -250,7 +253,7 @@ def repeated_copy(tmp_path, repeated_study) -> StudyFolder:
 
 
 @pytest.fixture
-def finished_copy(tmp_path, finished_study) -> StudyFolder:
+def finished_copy(tmp_path: Path, finished_study: StudyFolder) -> StudyFolder:
     """The finished study and its manifest, moved elsewhere; may be written to."""
     root = tmp_path / "moved here"
     shutil.copytree(finished_study.directory.parent, root)
@@ -259,3 +262,17 @@ def finished_copy(tmp_path, finished_study) -> StudyFolder:
         root / "radiographs" / finished_study.manifest.name,
         finished_study.cache,
     )
+
+
+@pytest.fixture
+def radiographs(tmp_path: Path, phantom_manifest: Path) -> Path:
+    """A manifest with its images that a test may change."""
+    shutil.copytree(phantom_manifest.parent, tmp_path / "radiographs")
+    return tmp_path / "radiographs" / "manifest.csv"
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, radiographs: Path, tiny_protocol: Protocol) -> Path:
+    """A study of those that is prepared, and no more."""
+    Study(tmp_path / "study", radiographs, tiny_protocol).prepare()
+    return tmp_path / "study"

@@ -73,7 +73,7 @@ def taken(data, rows):
 
 def by_hand(
     build, x, y, folds, *, epochs, batch_size, seed, sample_weight=None, class_weight=None,
-    prepare=None,
+    prepare=None, shuffle=True,
 ):  # fmt: skip
     """Validation metrics, each (folds, epochs), of one model in plain calls of `fit`.
 
@@ -95,7 +95,9 @@ def by_hand(
         if sample_weight is not None:
             held.append(sample_weight[validation])
         for epoch in range(epochs):
-            order = place.generator(epoch, "order").permutation(len(training))
+            order = np.arange(len(training))
+            if shuffle:
+                order = place.generator(epoch, "order").permutation(len(training))
             options = {}
             if sample_weight is not None:
                 options["sample_weight"] = sample_weight[training][order]
@@ -119,3 +121,15 @@ def by_hand(
             for name, value in figures.items():
                 curves.setdefault(name, [[] for _ in folds])[fold].append(value)
     return {name: np.array(values) for name, values in curves.items()}
+
+
+def outcome_of(tuner):
+    """Everything that a search leaves, to compare with what it leaves after a kill."""
+    assert tuner.project.problems == ()
+    folder = tuner.project_folder
+    return (
+        tuner.results().drop(columns="seconds").to_json(double_precision=15),
+        tuner.history().to_json(double_precision=15),
+        [tuner.out_of_fold(trial.trial).tobytes() for trial in tuner.project.trials],
+        sorted(str(path.relative_to(folder)) for path in folder.rglob("*")),
+    )

@@ -1,6 +1,9 @@
 """Searches whose records follow from given predictions, so that verdicts on them can be tested."""
 
+from pathlib import Path
+
 import numpy as np
+import numpy.typing as npt
 from report_studies import VERSIONS, write_json
 
 from rust_tuner.data.folds import make_folds
@@ -9,33 +12,39 @@ from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_auroc, view_only_baseline
 from rust_tuner.records.folds import FoldRecord, FoldStore
-from rust_tuner.records.project import read_project
+from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.rows import rows_sha256, rows_table, write_rows
 
 NUM_FOLDS = 3
 
 
-def phantom_rows(patients=80, seed=3):
+def phantom_rows(patients: int = 80, seed: int = 3) -> Radiographs:
     return Radiographs(phantom_table(patients=patients, seed=seed))
 
 
-def skilled(radiographs, *, skill=1.0, seed=0):
+def skilled(
+    radiographs: Radiographs, *, skill: float = 1.0, seed: int = 0
+) -> npt.NDArray[np.float32]:
     """Probabilities of a reader: of the truth as far as it has skill, else of noise."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=radiographs.labels.shape) + 3 * skill * (radiographs.labels - 0.5)
-    return (1 / (1 + np.exp(-logits))).astype(np.float32)
+    answers: npt.NDArray[np.float32] = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    return answers
 
 
-def of_the_view(radiographs, *, seed=0):
+def of_the_view(radiographs: Radiographs, *, seed: int = 0) -> npt.NDArray[np.float32]:
     """Probabilities of a reader that sees which view it is, and guesses the rest."""
     labels = radiographs.labels
     means = np.stack([labels[labels[:, view] == 1].mean(axis=0) for view in range(NUM_VIEWS)])
     shown = means[labels[:, :NUM_VIEWS].argmax(axis=1)]
     noise = np.random.default_rng(seed).normal(scale=1e-3, size=shown.shape)
-    return np.clip(shown + noise, 0, 1).astype(np.float32)
+    answers: npt.NDArray[np.float32] = np.clip(shown + noise, 0, 1).astype(np.float32)
+    return answers
 
 
-def write_judged_search(folder, radiographs, probabilities):
+def write_judged_search(
+    folder: Path, radiographs: Radiographs, probabilities: npt.NDArray[np.float32]
+) -> Project:
     """A project of one trial and one epoch whose figures are those of the predictions."""
     folds = make_folds(radiographs, NUM_FOLDS, seed=0)
     rows = rows_table(radiographs, [validation for _, validation in folds])

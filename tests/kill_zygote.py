@@ -1,7 +1,7 @@
 """Forks one child for each line on standard input, so that TensorFlow is imported only once.
 
-A line is JSON: `{"do": "arrays", "study" or "baselines", "folder": ..., "kind": ...}`. It answers
-with the child's process id, and with its exit status once it has ended.
+A line is JSON: `{"do": "arrays", "growing", "study" or "baselines", "folder": ..., "kind": ...}`.
+It answers with the child's process id, and with its exit status once it has ended.
 """
 
 import json
@@ -41,7 +41,12 @@ def baselines(folder: str, manifest: str, cache: str) -> None:
     Study(folder, manifest, protocol, cache=cache).baselines(models=["lenet1998"])
 
 
-TASKS = {"study": study, "baselines": baselines, "arrays": search_problems.run_search}
+TASKS = {
+    "study": study,
+    "baselines": baselines,
+    "arrays": search_problems.run_search,
+    "growing": search_problems.grow,
+}
 
 
 def main() -> None:

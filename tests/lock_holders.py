@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _HOLDER = """
-import sys, time
+import sys
 from pathlib import Path
 from rust_tuner.interrupts import remembering_interrupts
 from rust_tuner.locks import hold_lock
 with remembering_interrupts(), hold_lock(Path(sys.argv[1]), sys.argv[2], noted=bool(sys.argv[3])):
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
@@ -24,6 +24,7 @@ def other_holder(
     """Another process that holds a folder until the block ends, and may note its work there."""
     process = subprocess.Popen(
         [sys.executable, "-c", _HOLDER, str(folder), purpose, "noted" if noted else ""],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

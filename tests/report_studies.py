@@ -1,8 +1,6 @@
 """Study folders written by hand, so that the report's tests need no TensorFlow.
 
 Every figure is a formula of trial, fold and epoch, so that a test can compute it by itself.
-
-It is long because every kind of record has its writer here, and they agree on one made-up study.
 """
 
 import dataclasses
@@ -10,11 +8,14 @@ import functools
 import json
 import shutil
 import tempfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from rust_tuner import Protocol
 from rust_tuner.analysis.assessment import as_predictions, figures_table, label_figures
@@ -46,26 +47,37 @@ SHA = "ab" * 32
 ROWS_TRAINED = 400
 
 
-def write_json(path, value):
+def write_json(path: Path, value: object) -> None:
     """As the package writes it, but without waiting for the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=2))
 
 
-def signed(head):
+def signed(head: Mapping[str, Any]) -> dict[str, Any]:
     """A record with the hash of all else in it, as its reader expects."""
     content = {name: value for name, value in head.items() if name != "sha256"}
     return content | {"sha256": sha256_of_json(content)}
 
 
-def curve_value(metric, trial, fold, epoch, *, split="validation"):
+def curve_value(
+    metric: str, trial: int, fold: int, epoch: int, *, split: str = "validation"
+) -> float:
     """Rises to epoch 2 and falls again; differs between folds and trials, and never by a tie."""
     base = {"auroc": 0.75, "cortex_auroc": 0.6, "loss": 0.4}[metric]
     gain = -0.01 * (epoch - 2) ** 2 if split == "validation" else 0.02 * epoch
     return base + gain - 0.01 * trial + 0.004 * fold
 
 
-def write_trial(folder, number, values, *, num_folds, epochs, metrics, objective="val_auroc"):
+def write_trial(
+    folder: Path,
+    number: int,
+    values: Mapping[str, Any],
+    *,
+    num_folds: int,
+    epochs: int,
+    metrics: Sequence[str],
+    objective: str = "val_auroc",
+) -> None:
     place = folder / f"trial_{number:04d}"
     for fold in range(num_folds):
         curves = {
@@ -111,18 +123,18 @@ def write_trial(folder, number, values, *, num_folds, epochs, metrics, objective
 
 
 def write_project(
-    folder,
-    trials,
+    folder: Path,
+    trials: Sequence[Mapping[str, Any]],
     *,
-    space=None,
-    num_folds=3,
-    epochs=5,
-    num_trials=None,
-    metrics=("auroc", "cortex_auroc", "loss"),
-    objective="val_auroc",
-    view_only=VIEW_ONLY,
-    weights="imagenet",
-):
+    space: Mapping[str, Any] | None = None,
+    num_folds: int = 3,
+    epochs: int = 5,
+    num_trials: int | None = None,
+    metrics: Sequence[str] = ("auroc", "cortex_auroc", "loss"),
+    objective: str = "val_auroc",
+    view_only: Mapping[str, float] = VIEW_ONLY,
+    weights: str = "imagenet",
+) -> Path:
     """A project folder whose trials have these hyperparameter values, the first one is the best."""
     protocol = Protocol.study(epochs=epochs, num_folds=num_folds).to_json()
     run = {
@@ -167,7 +179,14 @@ def write_project(
     return folder
 
 
-def write_out_of_fold(folder, trial=0, *, rows=90, seed=1, site=None):
+def write_out_of_fold(
+    folder: Path,
+    trial: int = 0,
+    *,
+    rows: int = 90,
+    seed: int = 1,
+    site: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Rows and out-of-fold predictions of a project of this folder, as a search leaves them."""
     run = read_json(folder / "search.json")
     num_folds = run["subject"]["num_folds"]
@@ -184,11 +203,11 @@ def write_out_of_fold(folder, trial=0, *, rows=90, seed=1, site=None):
     return table
 
 
-def dimension(name, kind, **config):
+def dimension(name: str, kind: str, **config: Any) -> dict[str, Any]:
     return {name: {"class_name": kind, "config": {"name": name, **config}}}
 
 
-def write_regime_1(folder, *, count=12, **options):
+def write_regime_1(folder: Path, *, count: int = 12, **options: Any) -> Path:
     space = dimension("batch_size", "Int", min_value=16, max_value=2048)
     space |= dimension("dropout_rate", "Float", min_value=0.0, max_value=0.5)
     space |= dimension("learning_rate", "Fixed", value=1e-3)
@@ -205,7 +224,13 @@ def write_regime_1(folder, *, count=12, **options):
     return write_project(folder, trials, space=space, **options)
 
 
-def write_regime_2(folder, *, rates=(1e-1, 1e-3, 1e-2), epsilons=(1e-7, 1e-1), **options):
+def write_regime_2(
+    folder: Path,
+    *,
+    rates: Sequence[float] = (1e-1, 1e-3, 1e-2),
+    epsilons: Sequence[float] = (1e-7, 1e-1),
+    **options: Any,
+) -> Path:
     space = dimension("batch_size", "Fixed", value=16)
     space |= dimension("dropout_rate", "Fixed", value=0.0)
     space |= dimension("learning_rate", "Choice", values=list(rates))
@@ -218,12 +243,12 @@ def write_regime_2(folder, *, rates=(1e-1, 1e-3, 1e-2), epsilons=(1e-7, 1e-1), *
     return write_project(folder, trials, space=space, **options)
 
 
-def write_baselines(folder, models, **options):
+def write_baselines(folder: Path, models: Iterable[str], **options: Any) -> None:
     for model in models:
         write_project(folder / model, [{"batch_size": 128}], **({"num_folds": 4} | options))
 
 
-def make_predictions(rows=60, seed=0):
+def make_predictions(rows: int = 60, seed: int = 0) -> pd.DataFrame:
     """Predictions that are right more often than not: patients with two visits of two views."""
     rng = np.random.default_rng(seed)
     views = np.where(np.arange(rows) % 2 == 0, "ap", "lateral")
@@ -248,7 +273,7 @@ def make_predictions(rows=60, seed=0):
     return table
 
 
-def holdout_record(**changes):
+def holdout_record(**changes: Any) -> dict[str, Any]:
     record = {
         "format": 1,
         "date": "2026-11-24T12:00:00+00:00",
@@ -284,16 +309,17 @@ def holdout_record(**changes):
     return record | changes
 
 
-def holdout_record_of(predictions, **changes):
+def holdout_record_of(predictions: pd.DataFrame, **changes: Any) -> dict[str, Any]:
     """A record whose figures are those of predictions, as a look leaves it, but for their list."""
     found = as_predictions(predictions)
     figures = figures_table(found)
     groups = (("", "labels"), ("cortex_", "cortices"))
     names = ("auroc", "precision", "recall", "f1")
     metrics = {
-        f"{start}{name}": plain(find_figure(figures, name, group)["value"])
+        f"{start}{name}": plain(row["value"])
         for start, group in groups
         for name in names
+        if (row := find_figure(figures, name, group)) is not None
     }
     own = label_figures(figures)
     labels = [
@@ -309,12 +335,12 @@ def holdout_record_of(predictions, **changes):
     return holdout_record(metrics=metrics, labels=labels, **counts) | changes
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """A cell as a JSON value."""
     return None if pd.isna(value) else value.item() if isinstance(value, np.generic) else value
 
 
-def write_split(path, *, num_folds=3):
+def write_split(path: Path, *, num_folds: int = 3) -> None:
     development = [f"{number:03d}" for number in range(30, 60)]
     content = {
         "version": 1,
@@ -334,14 +360,14 @@ def write_split(path, *, num_folds=3):
     write_json(path, content | {"sha256": sha256_of_json(content)})
 
 
-def make_out_of_fold(rows=120, outer_folds=3, seed=1):
+def make_out_of_fold(rows: int = 120, outer_folds: int = 3, seed: int = 1) -> pd.DataFrame:
     """Out-of-fold predictions, each patient in one outer fold."""
     table = make_predictions(rows, seed)
     owner = table["patient_id"].astype(int) % outer_folds
     return table.assign(outer_fold=owner)
 
 
-def outer_record(number, **changes):
+def outer_record(number: int, **changes: Any) -> dict[str, Any]:
     """What outer fold `number` gave; the first two chose the same batch size."""
     record = {
         "outer_fold": number,
@@ -363,7 +389,7 @@ def outer_record(number, **changes):
     return record | changes
 
 
-def nested_run(outer_folds=3, **changes):
+def nested_run(outer_folds: int = 3, **changes: Any) -> dict[str, Any]:
     protocol = Protocol.study(epochs=5, num_folds=3).to_json()
     run = {
         "format": 1,
@@ -383,7 +409,7 @@ def nested_run(outer_folds=3, **changes):
     return run | changes
 
 
-def write_nested(folder, *, outer_folds=3, finished=3, **changes):
+def write_nested(folder: Path, *, outer_folds: int = 3, finished: int = 3, **changes: Any) -> Path:
     """A nested cross-validation of which some outer folds are finished."""
     run = nested_run(outer_folds, **changes)
     write_json(folder / "nested.json", run)
@@ -398,7 +424,7 @@ def write_nested(folder, *, outer_folds=3, finished=3, **changes):
     return folder
 
 
-def write_noise(folder, *, repeats=4, **changes):
+def write_noise(folder: Path, *, repeats: int = 4, **changes: Any) -> Path:
     """Repeats under other seeds, whose scores fall by 0.01 each, and under other assignments."""
     values = {"batch_size": 16, "dropout_rate": 0.0, "learning_rate": 0.1, "epsilon": 1e-7}
     run = {
@@ -419,7 +445,7 @@ def write_noise(folder, *, repeats=4, **changes):
     return folder
 
 
-def write_passed_checks(folder):
+def write_passed_checks(folder: Path) -> None:
     """The record of checks that all passed, run on the searches that the folder holds."""
     verdicts = tuple(
         Verdict(name, title, "passed", f"{title} is as it must be.")
@@ -430,7 +456,7 @@ def write_passed_checks(folder):
     write_json(folder / "checks.json", {"format": 1, **dataclasses.asdict(record)})
 
 
-def study_record(**changes):
+def study_record(**changes: Any) -> dict[str, Any]:
     record = {
         "format": 1,
         "manifest": "../radiographs/manifest.csv",
@@ -446,28 +472,28 @@ def study_record(**changes):
     return record | changes
 
 
-def write_study(folder):
+def write_study(folder: Path) -> Path:
     """A finished study with everything that a report can tell of."""
     shutil.copytree(_written_once(), folder, dirs_exist_ok=True)
     return folder
 
 
 @functools.cache
-def _written_once():
+def _written_once() -> Path:
     """The finished study that all are copies of; `conftest` lets it be removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="written-study-"))
     _write_finished(folder)
     return folder
 
 
-def remove_written_study():
+def remove_written_study() -> None:
     """Remove what `write_study` copies, if it was ever asked for."""
     if _written_once.cache_info().currsize:
         shutil.rmtree(_written_once())
         _written_once.cache_clear()
 
 
-def _write_finished(folder):
+def _write_finished(folder: Path) -> None:
     write_json(folder / "study.json", study_record())
     write_split(folder / "split.json")
     write_baselines(folder / "baselines", ("lenet1998", "inceptionv3_imagenet"))
@@ -485,14 +511,14 @@ def _write_finished(folder):
     write_passed_checks(folder)
 
 
-def write_unrendered_report(study, *, rendered=()):
+def write_unrendered_report(study: Path, *, rendered: Collection[str] = ()) -> Path:
     """The report with all its files, for tests of tables, captions and text.
 
     Its figures are drawn, but rendering them takes most of a report's time: their pictures are
     empty but for those that are named.
     """
 
-    def save(figure, path, data):
+    def save(figure: Figure, path: str | Path, data: pd.DataFrame) -> list[Path]:
         if Path(path).name in rendered:
             return save_figure(figure, path, data)
         files = [Path(f"{path}.{suffix}") for suffix in ("png", "svg", "csv")]

@@ -137,3 +137,39 @@ def run_search_of_folds_together(
     )
     tuner.search_subject(subject, epochs=2)
     return tuner
+
+
+class LoopHyperModel(keras_tuner.HyperModel):
+    """The second model of "Getting started": a loop of layers, each with its units."""
+
+    def build(self, hp):
+        model = keras.Sequential([keras.Input((4,))])
+        for layer in range(hp.Int("num_layers", 1, 2)):
+            units = hp.Int(f"units_{layer}", 2, 3)
+            model.add(keras.layers.Dense(units, activation="relu"))
+        model.add(keras.layers.Dense(2, activation="sigmoid"))
+        optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+        model.compile(optimizer, "binary_crossentropy", run_eagerly=True)
+        return model
+
+
+ORACLES = {"random": RandomSearchOracle, "grid": GridSearchOracle}
+
+
+def grow(folder, kind="grid", *, max_trials=None, hypermodel=None, epochs=1, **options):
+    """A search whose space grows."""
+    tuner = CrossValidationTuner(
+        hypermodel or LoopHyperModel(),
+        ORACLES[kind](
+            keras_tuner.Objective("val_loss", "min"),
+            **{"max_trials": max_trials, "seed": 3} | options.pop("oracle", {}),
+        ),
+        cv=2,
+        seed=5,
+        directory=folder,
+        project_name="search",
+        **options,
+    )
+    x, y, groups = arrays()
+    tuner.search(x, y, groups, epochs=epochs, batch_size=24)
+    return tuner

@@ -3,7 +3,9 @@
 import keras
 
 
-def backbone_stand_in(weights, *, image_size, trainable=False, precision="float32"):
+def backbone_stand_in(
+    weights: object, *, image_size: int, trainable: bool = False, precision: str = "float32"
+) -> keras.Model:
     """A backbone that is quick to build and train, with statistics of its batches as the real."""
     drawn = [keras.initializers.GlorotUniform(seed=seed) for seed in (1, 2)]
     layers = [

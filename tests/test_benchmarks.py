@@ -20,7 +20,9 @@ import pytest
         ("regime_1", ["--trials", "1"], ["Regime I: 2490 images, 6 folds, 20 epochs"]),
     ],
 )
-def test_a_benchmark_prints_its_table_with_machine_and_versions(name, options, told):
+def test_a_benchmark_prints_its_table_with_machine_and_versions(
+    name: str, options: list[str], told: list[str]
+) -> None:
     command = [sys.executable, "-m", f"experiments.benchmarks.{name}", *options]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

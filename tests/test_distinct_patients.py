@@ -1,6 +1,7 @@
 """Patient ids that read alike stop a study, unless the user says that they are different people."""
 
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -39,7 +40,7 @@ def test_a_manifest_is_refused_by_row_unless_they_are_different_people(manifest)
     assert len(Radiographs(radiographs.table, distinct_patients=True)) == len(radiographs)
 
 
-def test_a_label_table_is_refused_by_row_unless_they_are_different_people(tmp_path):
+def test_a_label_table_is_refused_by_row_unless_they_are_different_people(tmp_path: Path) -> None:
     cortices = [label.replace("_", "_cortex_") for label in CORTEX_LABELS]
     table = pd.DataFrame(
         {
@@ -90,6 +91,6 @@ def test_the_command_line_takes_it_once(manifest, tmp_path):
 @pytest.mark.parametrize(
     "command", ["prepare", "baselines", "regime1", "regime2", "nested", "study"]
 )
-def test_every_step_that_takes_a_manifest_takes_it(command):
+def test_every_step_that_takes_a_manifest_takes_it(command: str) -> None:
     shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
     assert "--distinct-patients" in shown.output

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from studies import StudyFolder
 
 import rust_tuner
 
@@ -41,7 +42,9 @@ def test_the_examples_of_a_module_hold(
 
 
 @pytest.mark.slow
-def test_the_example_of_the_export_holds(tmp_path, finished_study, monkeypatch) -> None:
+def test_the_example_of_the_export_holds(
+    tmp_path: Path, finished_study: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(finished_study.directory, tmp_path / "STUDY")
     monkeypatch.chdir(tmp_path)
     run(importlib.import_module(OF_A_STUDY))

@@ -4,6 +4,7 @@ import getpass
 import json
 import os
 import platform
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from rust_tuner import environment
 from rust_tuner.environment import describe_machine
 
 
-def test_the_facts_are_those_of_this_machine():
+def test_the_facts_are_those_of_this_machine() -> None:
     found = describe_machine()
     assert found["cores"] == os.cpu_count()
     assert 1 <= found["usable_cores"] <= found["cores"]
@@ -21,7 +22,7 @@ def test_the_facts_are_those_of_this_machine():
     assert json.loads(json.dumps(found)) == found == describe_machine()
 
 
-def test_neither_machine_nor_user_is_named():
+def test_neither_machine_nor_user_is_named() -> None:
     text = json.dumps(describe_machine())
     for name in (platform.node(), getpass.getuser()):
         assert not name or len(name) < 3 or name not in text
@@ -34,15 +35,19 @@ def test_neither_machine_nor_user_is_named():
         ("processor: 0\nModel : Board 5\n", "Board 5"),
     ],
 )
-def test_the_processor_is_called_what_the_system_calls_it(tmp_path, monkeypatch, content, expected):
+def test_the_processor_is_called_what_the_system_calls_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, expected: str
+) -> None:
     path = tmp_path / "cpuinfo"
     path.write_text(content)
-    monkeypatch.setattr(environment, "_CPU_FACTS", path)
+    monkeypatch.setattr(environment, "CPU_FACTS", path)
     assert describe_machine()["processor"] == expected
 
 
-def test_a_system_that_does_not_tell_is_no_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "_CPU_FACTS", tmp_path / "absent")
+def test_a_system_that_does_not_tell_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "CPU_FACTS", tmp_path / "absent")
     monkeypatch.setattr(platform, "processor", lambda: "")
     monkeypatch.delattr(os, "sysconf")
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from stand_ins import backbone_stand_in
 
-from rust_tuner import Study
+from rust_tuner import Protocol, Study
 from rust_tuner.figures.published_study import read_published
 from rust_tuner.files import read_json
 from rust_tuner.records.project import read_project
@@ -45,8 +45,14 @@ def in_a_process_of_its_own():
     "runner", ["in_process", pytest.param("in_a_process_of_its_own", marks=pytest.mark.slow)]
 )
 def test_both_scripts_run_and_run_again_adding_nothing(
-    tmp_path, phantom_manifest, tiny_protocol, feature_cache, monkeypatch, request, runner
-):
+    tmp_path: Path,
+    phantom_manifest: Path,
+    tiny_protocol: Protocol,
+    feature_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    runner: str,
+) -> None:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(feature_cache))
     call = request.getfixturevalue(runner)
     study = tmp_path / "study"

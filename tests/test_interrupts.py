@@ -34,7 +34,7 @@ def swallow():
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_step(terminal):
+def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_step(terminal: bool) -> None:
     progress = ConsoleProgress(Console(force_terminal=terminal, quiet=True))
     steps = 0
     with (
@@ -50,7 +50,7 @@ def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_step(terminal):
     assert steps == 2
 
 
-def test_a_command_ends_with_130_though_something_has_swallowed_ctrl_c():
+def test_a_command_ends_with_130_though_something_has_swallowed_ctrl_c() -> None:
     progress = ConsoleProgress(Console(quiet=True))
     with (
         pytest.raises(typer.Exit) as left,
@@ -63,7 +63,9 @@ def test_a_command_ends_with_130_though_something_has_swallowed_ctrl_c():
 
 
 @pytest.mark.parametrize("is_swallowed", [False, True])
-def test_sigterm_ends_a_command_as_ctrl_c_does_with_its_own_code(is_swallowed, capsys):
+def test_sigterm_ends_a_command_as_ctrl_c_does_with_its_own_code(
+    is_swallowed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     progress = ConsoleProgress(Console(quiet=True))
     with pytest.raises(typer.Exit) as left, reporting(), progress.task("work", 2) as task:
         if is_swallowed:
@@ -79,7 +81,7 @@ def test_sigterm_ends_a_command_as_ctrl_c_does_with_its_own_code(is_swallowed, c
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_who_has_a_handler_of_sigterm_keeps_it():
+def test_who_has_a_handler_of_sigterm_keeps_it() -> None:
     heard = []
     before = signal.signal(signal.SIGTERM, lambda *_: heard.append("own"))
     try:
@@ -90,7 +92,7 @@ def test_who_has_a_handler_of_sigterm_keeps_it():
     assert heard == ["own"]
 
 
-def test_it_is_raised_once():
+def test_it_is_raised_once() -> None:
     with remembering_interrupts():
         swallow()
         with pytest.raises(KeyboardInterrupt):
@@ -98,14 +100,14 @@ def test_it_is_raised_once():
         raise_if_interrupted()
 
 
-def test_nothing_is_left_behind():
+def test_nothing_is_left_behind() -> None:
     with remembering_interrupts():
         swallow()
     raise_if_interrupted()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it():
+def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with remembering_interrupts():
         signal.raise_signal(signal.SIGINT)

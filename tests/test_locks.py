@@ -17,13 +17,22 @@ from rust_tuner.files import write_text
 from rust_tuner.locks import hold_lock, take_turns
 
 
-def test_a_second_process_is_told_who_holds_the_folder(tmp_path: Path) -> None:
+def test_a_second_process_is_told_who_holds_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "study"
+    waits: list[float] = []
+    sleep = time.sleep
+
+    def counted_sleep(seconds: float) -> None:
+        waits.append(seconds)
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", counted_sleep)
     with other_holder(folder, "searching regime_1") as holder:
-        started = time.monotonic()
         with pytest.raises(LockedError) as caught, hold_lock(folder, "reporting"):
             raise AssertionError("two holders")
-        assert time.monotonic() - started < 1
+        assert sum(waits) < 1
         message = str(caught.value)
         assert message.startswith(f"{folder} is in use by process {holder.pid} on ")
         assert "searching regime_1, since 20" in message

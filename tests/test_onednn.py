@@ -34,7 +34,9 @@ def before_tensorflow(monkeypatch):
 
 
 @pytest.mark.usefixtures("before_tensorflow")
-def test_onednn_follows_the_last_choice_of_ours_until_tensorflow_is_imported(monkeypatch):
+def test_onednn_follows_the_last_choice_of_ours_until_tensorflow_is_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert not onednn_is_chosen()
     for enabled, value in ((True, "1"), (False, "0"), (None, None), (True, "1")):
         choose_onednn(enabled)
@@ -48,7 +50,7 @@ def test_onednn_follows_the_last_choice_of_ours_until_tensorflow_is_imported(mon
 
 @pytest.mark.usefixtures("before_tensorflow")
 @pytest.mark.parametrize("value", ["0", "1", "false", ""])
-def test_a_users_choice_on_onednn_stays(value, monkeypatch):
+def test_a_users_choice_on_onednn_stays(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ONEDNN_VARIABLE, value)
     for enabled in (True, False, None):
         choose_onednn(enabled)
@@ -57,7 +59,9 @@ def test_a_users_choice_on_onednn_stays(value, monkeypatch):
 
 
 @pytest.mark.usefixtures("before_tensorflow")
-def test_a_user_may_overrule_in_a_process_that_this_one_starts(monkeypatch):
+def test_a_user_may_overrule_in_a_process_that_this_one_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     choose_onednn()
     monkeypatch.setenv(ONEDNN_VARIABLE, "0")
     choose_onednn()
@@ -71,7 +75,9 @@ def test_a_user_may_overrule_in_a_process_that_this_one_starts(monkeypatch):
 @pytest.mark.parametrize(
     ("machine", "system"), [("arm64", "darwin"), ("x86_64", "darwin"), ("aarch64", "linux")]
 )
-def test_where_the_variable_means_something_else_it_is_left_alone(machine, system, monkeypatch):
+def test_where_the_variable_means_something_else_it_is_left_alone(
+    machine: str, system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_machine(monkeypatch, machine, system)
     choose_onednn()
     assert ONEDNN_VARIABLE not in os.environ

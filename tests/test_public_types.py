@@ -14,7 +14,7 @@ ROOT = Path(rust_tuner.__file__).parents[1]
 ATTRIBUTES = ("directory", "cache", "progress", "protocol")
 
 
-def test_checkers_know_every_name_that_is_imported_on_first_use():
+def test_checkers_know_every_name_that_is_imported_on_first_use() -> None:
     tree = ast.parse(Path(rust_tuner.__file__).read_text())
     typed = {}
     for node in ast.walk(tree):

@@ -96,7 +96,7 @@ def test_the_notebook_runs_in_small_and_again_computing_nothing(tmp_path, monkey
     study = tmp_path / "tutorial" / "study"
     runs = []
     for _ in range(2):
-        NotebookClient(book, timeout=600, resources=place).execute()
+        NotebookClient(book, timeout=1800, resources=place).execute()
         shown = [list(texts(cell)) for cell in code_cells(book)]
         runs.append((shown, {path: path.read_bytes() for path in study.rglob("trial_*/*")}))
     assert runs[0] == runs[1]

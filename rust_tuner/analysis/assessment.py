@@ -142,7 +142,7 @@ def site_figures(
 
     Returns:
         `site, radiographs, patients, figure, of, value, low, high, reason`, sites in the order of
-        their names; no rows where there are fewer than two sites.
+        their names; no rows if there are fewer than two sites.
     """
     names = np.array([str(site) for site in sites], dtype=object)
     parts = []

@@ -31,8 +31,8 @@ def export_best_hyperparameters(project_directory: str | Path, path: str | Path)
     Returns:
         What was written: `hyperparameters`, `objective`, `score` (averaged over the folds; a
         selection score, which the best of many trials exceeds by chance), `score_std` (over
-        folds), `score_interval` (95 %, over folds; null where it is not known), `tied_trials`
-        (those that are statistically tied with the best one, itself among them; null where that
+        folds), `score_interval` (95 %, over folds; null if it is not known), `tied_trials`
+        (those that are statistically tied with the best one, itself among them; null if that
         is not known), `epoch` (from 0), `trial`, the other metrics, the view-only baseline, the
         number of trials, the weights really used, seed, protocol and versions.
 

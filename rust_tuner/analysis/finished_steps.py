@@ -10,7 +10,7 @@ from rust_tuner.records.run import RUN_FILE
 
 
 def share_done(study: Path, search: str) -> float | None:
-    """The share of a search's trials that have ended, in [0, 1]; None where it was not begun."""
+    """The share of a search's trials that have ended, in [0, 1]; None if it was not begun."""
     project = _project(study / search)
     if project is None:
         return None

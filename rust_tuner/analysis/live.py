@@ -236,7 +236,7 @@ def _scores(project: Project, metric: str) -> tuple[float, ...]:
 
 
 def _metric_of(project: Project, trial: TrialRecord) -> str:
-    """The visible cortices where a trial has them, else the objective."""
+    """The visible cortices if a trial has them, else the objective."""
     known = {name for fold in trial.folds for name in fold.validation} | {
         name.removeprefix("val_") for name in trial.metrics
     }
@@ -249,7 +249,7 @@ def _values(trial: TrialRecord) -> tuple[tuple[str, str], ...]:
 
 
 def _curves(project: Project, *, is_running: bool) -> Curves | None:
-    """The curves of the running trial; where it has none yet, those of the last trial."""
+    """The curves of the running trial; if it has none yet, those of the last trial."""
     for trial in reversed(project.trials):
         metric = _metric_of(project, trial)
         values = {fold.fold: fold.validation.get(metric, []) for fold in trial.folds}

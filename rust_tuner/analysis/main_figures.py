@@ -109,7 +109,7 @@ def _bracket(parts: Sequence[str]) -> str:
 
 
 def last_search(records: StudyRecords) -> tuple[str, Project] | None:
-    """The last search that has begun; the one before where it has no score yet."""
+    """The last search that has begun; the one before if it has no score yet."""
     searches = [
         (title, project)
         for title, project in (

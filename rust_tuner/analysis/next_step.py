@@ -25,7 +25,7 @@ class NextStep:
 
 
 def command(step: str, directory: Path, *options: str) -> str:
-    """The command of a step, as it is typed where the study's path was given."""
+    """The command of a step, as it is typed if the study's path was given."""
     # A name that begins with a dash would be read as an option.
     typed = f"./{directory}" if str(directory).startswith("-") else str(directory)
     return shlex.join(["rust-tuner", step, typed, *options])
@@ -141,7 +141,7 @@ def _use(records: StudyRecords) -> NextStep:
 
 
 def _try_again(records: StudyRecords) -> NextStep:
-    """Another study, where this one's model is not to be used."""
+    """Another study, if this one's model is not to be used."""
     options = ["--manifest", _manifest(records), *_kept_choices(records)]
     if _is_clinical(records):
         why = "more patients may help, or other pretrained weights (--weights FILE)"

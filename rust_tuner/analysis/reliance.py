@@ -135,7 +135,7 @@ def _few(records: StudyRecords) -> list[str]:
 
 
 def _few_prepared(records: StudyRecords) -> list[str]:
-    """That the patients set aside are few, where they are not used yet."""
+    """That the patients set aside are few, if they are not used yet."""
     number = 0 if records.split is None else len(records.split.holdout)
     if records.split is None or number >= FEW_PATIENTS:
         return []
@@ -153,5 +153,5 @@ def _damaged(records: StudyRecords) -> list[str]:
 
 
 def development_patients(records: StudyRecords) -> int:
-    """The number of patients that searches may use; 0 where the split cannot be read."""
+    """The number of patients that searches may use; 0 if the split cannot be read."""
     return 0 if records.split is None else len(records.split.development)

@@ -53,7 +53,7 @@ def trials_table(project: Project) -> pd.DataFrame:
 
 def searched_values(project: Project) -> list[str]:
     """The names of the hyperparameters that a search varies, in the order of its space."""
-    space = project.run.space
+    space = project.run.whole_space
     return [name for name, item in space.items() if item["class_name"] != "Fixed"]
 
 

@@ -1,4 +1,4 @@
-"""Why a trial may be tied with the best one where another of a better rank is not."""
+"""Why a trial may be tied with the best one although another of a better rank is not."""
 
 import pandas as pd
 

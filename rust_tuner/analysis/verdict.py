@@ -337,7 +337,7 @@ def _at_the_edge(project: Project) -> list[str]:
     if project.best is None:
         return []
     found = []
-    for name, item in project.run.space.items():
+    for name, item in project.run.whole_space.items():
         values = item.config.values if item.class_name == "Choice" else None
         best = project.best.values.get(name)
         if values and len(values) > 1 and best in (min(values), max(values)):

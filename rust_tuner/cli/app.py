@@ -8,6 +8,7 @@ import typer
 
 from rust_tuner import __version__
 from rust_tuner.cli.checks import check
+from rust_tuner.cli.dashboard import dashboard
 from rust_tuner.cli.demo import demo
 from rust_tuner.cli.early import refuse_missing_files, refuse_no_study
 from rust_tuner.cli.manifest import manifest
@@ -169,6 +170,7 @@ def report(
 
 
 app.command()(watch)
+app.command()(dashboard)
 
 
 @app.command()

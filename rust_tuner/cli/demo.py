@@ -125,7 +125,7 @@ def _answer(folder: Path) -> str:
 
 
 def _with_interval(figures: "pd.DataFrame", name: str, of: str, *, digits: int) -> str:
-    """A figure with its interval over patients, where it has one."""
+    """A figure with its interval over patients, if it has one."""
     import pandas as pd
 
     from rust_tuner.analysis.study_figures import find_figure

@@ -29,7 +29,7 @@ def refuse_wrong_paths(
     Raises:
         ManifestError: for a manifest that does not exist.
         WeightsError: for a file of weights that does not exist.
-        StorageError: for a file where a folder is expected.
+        StorageError: for a file in place of a folder.
     """
     for folder in (study, cache):
         if folder is not None and folder.is_file():
@@ -45,7 +45,7 @@ def refuse_wrong_paths(
 
 
 def refuse_unprepared(study: Path, manifest: Path | None = None) -> None:
-    """Refuse a folder without a prepared study where no manifest is given.
+    """Refuse a folder without a prepared study if no manifest is given.
 
     Raises:
         ResumeError: with what it is instead.

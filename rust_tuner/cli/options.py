@@ -261,7 +261,7 @@ RadImageNet = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Preparing:
-    """How a study is prepared; None where the user gave no option."""
+    """How a study is prepared; None if the user gave no option."""
 
     manifest: Manifest = None
     distinct_patients: DistinctPatients = False

@@ -43,7 +43,7 @@ def open_study(
     views: Views | None = None,
     **choices: Any,
 ) -> "Study":
-    """Open a study with the options that the user gave; None where an option was not given.
+    """Open a study with the options that the user gave; None if an option was not given.
 
     The time budget belongs to `ending_in_time`; it is accepted here with the other options.
     """

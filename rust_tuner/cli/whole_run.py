@@ -54,7 +54,7 @@ class WholeRun:
         study, whole = self._study, self._whole
         study.require_enough_patients(skip=self._skip)
         start_tensorflow()
-        self._measure()
+        self.measure()
         # On standard error: results alone, which never differ, go to standard output.
         err.print(plan_table(self._plan(), is_measured=self._speed is not None))
         whole.plan(self._plan())
@@ -105,7 +105,7 @@ class WholeRun:
             path = self._study.report()
         say(f"report -> {path}")
 
-    def _measure(self) -> None:
+    def measure(self) -> None:
         """Time a few steps on this machine, of what is not finished."""
         from rust_tuner.steps.speed import measure_speed
 

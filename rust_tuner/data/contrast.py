@@ -39,7 +39,7 @@ def unit(pictures: FloatArray) -> FloatArray:
 
 
 def ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
-    """Part divided by whole, 0 where whole is 0."""
+    """Part divided by whole, 0 if whole is 0."""
     result = np.zeros(np.broadcast_shapes(part.shape, whole.shape), dtype=np.float32)
     np.divide(part, whole, out=result, where=whole > 0)
     return result

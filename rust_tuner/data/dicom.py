@@ -63,7 +63,7 @@ def open_dicom(content: bytes, *, errors: FileErrors) -> "DicomFile":
     Raises:
         ImageError: naming file, element and what to do: for no pixels, colour, several frames,
             ultrasound, a size above the limit, and damage.
-        ExtraError: where pydicom is missing.
+        ExtraError: if pydicom is missing.
     """
     require_pydicom(errors)
     with as_image_errors(errors):

@@ -24,7 +24,7 @@ def stored_values(elements: Elements) -> npt.NDArray[np.int32]:
         elements: of a file with one frame and one sample a pixel.
 
     Returns:
-        (rows, columns) int32, negative where the file's values are signed.
+        (rows, columns) int32, negative if the file's values are signed.
 
     Raises:
         ImageError: for a compression that cannot be decoded, and damage.
@@ -98,7 +98,7 @@ def _check_codestream(elements: Elements, syntax: str) -> None:
 
 
 def _codestream_size(content: bytes, syntax: str) -> tuple[int, int] | None:
-    """(width, height) in the header of compressed pixels; None where it has none."""
+    """(width, height) in the header of compressed pixels; None if it has none."""
     if syntax in _JPEG_2000:
         start = content.find(b"\xff\x4f\xff\x51")
         if start < 0 or len(content) < start + 24:

@@ -82,7 +82,7 @@ class Elements:
 
         Raises:
             ImageError: for a file whose content is deflated.
-            ExtraError: where pydicom is missing.
+            ExtraError: if pydicom is missing.
         """
         self.errors = errors
         self.notes: list[str] = []
@@ -138,7 +138,7 @@ class Elements:
         return is_signed or self.number("RescaleIntercept", 0.0) < 0
 
     def text(self, keyword: str) -> str:
-        """A text in capitals; empty where there is none."""
+        """A text in capitals; empty if there is none."""
         value = self.dataset.get(keyword)
         return str(value).strip().upper() if value is not None else ""
 
@@ -147,7 +147,7 @@ class Elements:
         return [str(value) for value in _as_list(self.dataset.get(keyword))]
 
     def numbers(self, keyword: str) -> list[float]:
-        """All values; none of them where one is not finite."""
+        """All values; none of them if one is not finite."""
         values = [float(value) for value in _as_list(self.dataset.get(keyword))]
         return values if np.isfinite(values).all() else []
 
@@ -174,13 +174,13 @@ def _parse(content: bytes, errors: FileErrors) -> "Dataset":
 
 
 def read_tags(path: Path) -> dict[str, str]:
-    """What a DICOM file says about whose radiograph it is, as text; empty where it says nothing.
+    """What a DICOM file says about whose radiograph it is, as text; empty if it says nothing.
 
     Only for joining images with scores: nothing else in the package reads these elements.
 
     Raises:
-        ImageError: where the file cannot be read as DICOM.
-        ExtraError: where pydicom is missing.
+        ImageError: if the file cannot be read as DICOM.
+        ExtraError: if pydicom is missing.
     """
     errors = FileErrors(path, None)
     require_pydicom(errors)
@@ -195,7 +195,7 @@ def read_tags(path: Path) -> dict[str, str]:
 
 
 def require_pydicom(errors: FileErrors) -> None:
-    """Refuse a DICOM file where pydicom is missing.
+    """Refuse a DICOM file if pydicom is missing.
 
     Raises:
         ExtraError: with how to install it.

@@ -37,7 +37,7 @@ class Folds:
         seed: the seed that they were made with.
         warnings: what a reader of the folds' scores must know, such as a label that a fold cannot
             score.
-        sites: the site that each fold validates, where folds leave one site out; else empty.
+        sites: the site that each fold validates, if folds leave one site out; else empty.
     """
 
     assignment: IntArray
@@ -110,7 +110,7 @@ def make_folds(radiographs: Radiographs | Development, num_folds: int, seed: int
         seed: an integer from 0; the same patients, labels and seed give the same folds.
 
     Returns:
-        The folds, with warnings where a fold cannot score or learn a label.
+        The folds, with warnings if a fold cannot score or learn a label.
 
     Raises:
         SplitError: for more folds than patients, for the hold-out set, or for an argument out of
@@ -237,10 +237,10 @@ def rows_trained_on(development: Development, protocol: Protocol, num_folds: int
     Args:
         development: the development set.
         protocol: the scientific choices.
-        num_folds: the number of folds where they divide the patients, or the folds.
+        num_folds: the number of folds if they divide the patients, or the folds.
 
     Raises:
-        SplitError: where the folds cannot be made.
+        SplitError: if the folds cannot be made.
     """
     folds = num_folds
     if isinstance(folds, int):

@@ -25,13 +25,13 @@ class FoundImage:
 
     Attributes:
         path: absolute.
-        patient_id: None where nothing says it.
-        visit: its name; None where nothing says it.
-        date: when it was taken; None where nothing says it.
-        view: `ap` or `lateral`; None where nothing says it.
+        patient_id: None if nothing says it.
+        visit: its name; None if nothing says it.
+        date: when it was taken; None if nothing says it.
+        view: `ap` or `lateral`; None if nothing says it.
         side: `left`, `right` or None.
-        problem: why it cannot be used by its own tags or name; None where it can.
-        folder: absolute, the one that was searched; None where it is not known.
+        problem: why it cannot be used by its own tags or name; None if it can.
+        folder: absolute, the one that was searched; None if it is not known.
     """
 
     path: Path

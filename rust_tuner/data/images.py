@@ -52,7 +52,7 @@ def load_image(
         (size, size, 3) float32 in [-1, 1]; the three channels of a greyscale image are equal.
 
     Raises:
-        ImageError: naming the file and row, where it is missing, empty, damaged, truncated, too
+        ImageError: naming the file and row, if it is missing, empty, damaged, truncated, too
             large, or of a kind whose depth cannot be kept.
     """
     if resize not in ("squash", "letterbox"):

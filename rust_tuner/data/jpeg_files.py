@@ -22,7 +22,7 @@ _SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
 _COEFFICIENTS = 64
 # The progressive scripts in use have 10 to 20 scans; each scan costs a pass over the picture.
-_MAX_SCANS, _MAX_SEGMENTS = 100, 1 << 16
+_MAX_SCANS, MAX_SEGMENTS = 100, 1 << 16
 # Without 255, which would begin a marker; irregular, so that it does not encode plausible data.
 _SURPLUS = bytes((37 * n + 101) % 251 for n in range(1, 65))
 _SURPLUS_OF_PART = _SURPLUS[:8]
@@ -98,7 +98,7 @@ def read_jpeg(content: bytes, *, errors: FileErrors) -> BareImage:
     """
     parts = _Parts()
     position = 2
-    for _ in range(_MAX_SEGMENTS):
+    for _ in range(MAX_SEGMENTS):
         marker, position = _next_marker(content, position, errors=errors)
         if marker == _EOI:
             return _whole(parts, errors=errors)
@@ -132,7 +132,7 @@ def read_jpeg(content: bytes, *, errors: FileErrors) -> BareImage:
             if marker == _DRI:
                 parts.restart_interval = int.from_bytes(body[:2], "big")
             parts.keep(segment)
-    raise errors.damaged(f"more than {_MAX_SEGMENTS} segments")
+    raise errors.damaged(f"more than {MAX_SEGMENTS} segments")
 
 
 def _next_marker(content: bytes, position: int, *, errors: FileErrors) -> tuple[int, int]:

@@ -39,7 +39,7 @@ def load_manifest(path: str | Path, *, distinct_patients: bool = False) -> Radio
     """Load a manifest and check everything that can be checked without decoding an image.
 
     The file is a UTF-8 CSV (with or without a byte order mark, and with `sep=,` or another
-    separator in a first line of its own where Excel wrote one) with the columns `image, patient_id,
+    separator in a first line of its own if Excel wrote one) with the columns `image, patient_id,
     visit, view, medial, lateral, anterior, posterior` in any order, and optionally `site`. Blanks
     around values are dropped, and rows without any value are skipped. A visit must not be empty,
     because it pairs the two views. Everything else is kept as text: `007` and `NA` are valid
@@ -275,7 +275,7 @@ def _scores_from_onehot(
 def _read_flags(
     rows: Sequence[int], cells: dict[str, list[str]], name: str, *, faults: Faults
 ) -> list[int | None]:
-    """The zeros and ones of a column; None where it is missing or a cell is neither."""
+    """The zeros and ones of a column; None if it is missing or a cell is neither."""
     if name not in cells:
         return [None] * len(rows)
     flags: list[int | None] = []

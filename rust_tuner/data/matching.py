@@ -1,6 +1,6 @@
 """Joins the scores of a table with the images of a folder, and says what does not match and why.
 
-Nothing is guessed: where two images, or two visits, may be meant, neither is taken.
+Nothing is guessed: if two images, or two visits, may be meant, neither is taken.
 """
 
 import datetime
@@ -67,7 +67,7 @@ def match(scored: Sequence[ScoredView], images: Sequence[FoundImage]) -> Matchin
     """Join each scored view with the one image of its patient, visit, view and side.
 
     A row that names its image gets that one. Else patients are equal if their ids are, or read
-    alike; visits are equal by name, else by date. Where the table has only names and the images
+    alike; visits are equal by name, else by date. If the table has only names and the images
     only dates, the visits of a patient are taken in order, if there are as many of both.
     """
     return _Matcher(scored, images).match()
@@ -252,7 +252,7 @@ class _Matcher:
 
 
 def _in_order(entries: Sequence[ScoredView]) -> list[ScoredView]:
-    """By date where all have one, else by number (`6w` before `12w`), else as in the table."""
+    """By date if all have one, else by number (`6w` before `12w`), else as in the table."""
     dates = [entry.date for entry in entries]
     if all(date is not None for date in dates):
         return sorted(entries, key=lambda entry: entry.date or datetime.date.min)

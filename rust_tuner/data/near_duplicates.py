@@ -75,7 +75,7 @@ class SimilarPair:
     Attributes:
         first: position of the one that comes first in the set.
         second: position of the other.
-        similarity: 1 where the pixels are equal, else from `SIMILARITY_THRESHOLD` to 1.
+        similarity: 1 if the pixels are equal, else from `SIMILARITY_THRESHOLD` to 1.
         equal: whether all pixels are equal at full size.
         flip: how the second must be flipped to be like the first; empty if not flipped.
         change: what else was done to one of the two, such as `turned by 2.0 degrees`; empty for

@@ -22,8 +22,8 @@ def read_orientation(*, exif: bytes, xmp: bytes) -> int:
 
     Args:
         exif: a TIFF header and its first directory, with or without the mark of a JPEG segment
-            before it; empty where the file has none.
-        xmp: an XMP packet; empty where the file has none.
+            before it; empty if the file has none.
+        xmp: an XMP packet; empty if the file has none.
 
     Returns:
         1-8 as EXIF 2.32 (table 6, tag 0x0112) defines it; 1, upright, if neither gives one.

@@ -52,7 +52,7 @@ def outer_folds(development: Development, folds: Folds) -> tuple[OuterFold, ...]
         folds: folds of it.
 
     Raises:
-        SplitError: for anything but a development set, for folds of other data, or where a
+        SplitError: for anything but a development set, for folds of other data, or if a
             patient would be on both sides.
     """
     radiographs = require_development(development).radiographs

@@ -19,7 +19,8 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
-from rust_tuner.data.drawing import Outline, draw_radiograph, sample_anatomy
+from rust_tuner.data.drawing import draw_radiograph
+from rust_tuner.data.leg import Outline, sample_anatomy
 from rust_tuner.data.output_folder import refuse_other_files
 from rust_tuner.errors import ManifestError, ProtocolError
 from rust_tuner.files import atomic_write, write_text
@@ -128,7 +129,7 @@ def phantom_table(
 
     Returns:
         One row per radiograph with the columns `COLUMNS`, and `site` if there are several; scores
-        are `Int64`, empty where the cortex is not shown by the view or cannot be scored.
+        are `Int64`, empty if the cortex is not shown by the view or cannot be scored.
 
     Raises:
         ManifestError: for fewer than one patient or site, or a negative seed.

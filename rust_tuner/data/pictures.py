@@ -37,10 +37,10 @@ _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _MODES = (*_DEEP_MODES, "1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _MAX_8_BIT, _MAX_16_BIT = 255, 65535
 # A strip of float32 in three channels is 1.5 MiB, which stays in a processor's cache.
-_STRIP_PIXELS = 1 << 17
+STRIP_PIXELS = 1 << 17
 # A detector of 43 by 43 cm with pixels of 0.1 mm has 18.5 million pixels.
-_PIXELS_RESIZED_AT_ONCE = 20_000_000
-_PIXELS_AT_ONCE = 1 << 25
+PIXELS_RESIZED_AT_ONCE = 20_000_000
+PIXELS_AT_ONCE = 1 << 25
 _LARGE_FILE_BYTES = 1 << 26
 # Rendering DICOM needs so many times the memory of a decoded picture.
 _DICOM_SHARE = 4
@@ -62,7 +62,7 @@ class Picture:
     Attributes:
         width: in pixels.
         height: in pixels.
-        channels: 1 where all pixels are grey, whatever the file's mode; else 3.
+        channels: 1 if all pixels are grey, whatever the file's mode; else 3.
         file_sha256: of the file's bytes.
         steps: how a DICOM file's values became pixels, in order; empty for other files.
         notes: what a person should know about a DICOM file.
@@ -116,7 +116,7 @@ class Picture:
         Returns:
             (height, width) float32, one for each channel.
         """
-        large = self.width * self.height > _PIXELS_RESIZED_AT_ONCE
+        large = self.width * self.height > PIXELS_RESIZED_AT_ONCE
         width = size[0] if large else self.width
         channels: list[FloatImage] = []
         top = 0
@@ -150,22 +150,22 @@ def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Pictur
         row: the manifest's row, for messages.
 
     Raises:
-        ImageError: naming the file and row, where it is missing, empty, damaged, truncated, too
+        ImageError: naming the file and row, if it is missing, empty, damaged, truncated, too
             large, or of a kind whose depth cannot be kept.
-        ExtraError: for a DICOM file where pydicom is missing.
+        ExtraError: for a DICOM file if pydicom is missing.
     """
     errors = FileErrors(Path(path), row)
     with ExitStack() as stack:
         large_file = _file_size(errors) > _LARGE_FILE_BYTES
         if large_file:
-            stack.enter_context(_MEMORY.hold(_PIXELS_AT_ONCE))
+            stack.enter_context(MEMORY.hold(PIXELS_AT_ONCE))
         content = _read_bytes(errors)
         file_sha256 = hashlib.sha256(content).hexdigest()
         if is_dicom(content, errors.path):
             dicom = open_dicom(content, errors=errors)
             del content
             if not large_file:
-                stack.enter_context(_MEMORY.hold(_DICOM_SHARE * dicom.width * dicom.height))
+                stack.enter_context(MEMORY.hold(_DICOM_SHARE * dicom.width * dicom.height))
             rendered = dicom.render()
             deep = np.rint(rendered.pixels * np.float32(_MAX_16_BIT)).astype(np.uint16)
             image = Image.fromarray(deep)
@@ -175,10 +175,10 @@ def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Pictur
         bare = _read_file(content, errors)
         del content
         if not large_file:
-            stack.enter_context(_MEMORY.hold(bare.width * bare.height))
+            stack.enter_context(MEMORY.hold(bare.width * bare.height))
         # Callbacks run in reverse order, and so before the memory is released. The caller may keep
         # a reference to the picture, so it is closed.
-        if bare.width * bare.height > _PIXELS_RESIZED_AT_ONCE:
+        if bare.width * bare.height > PIXELS_RESIZED_AT_ONCE:
             stack.callback(_return_memory)
         image = _decode(bare, errors)
         stack.callback(image.close)
@@ -186,10 +186,11 @@ def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Pictur
         yield Picture(*image.size, channels, file_sha256, image)
 
 
-class _Memory:
+class Memory:
     """Counts decoded pixels, and lets threads wait while there are too many."""
 
     def __init__(self, capacity: int) -> None:
+        """Let so many pixels be open at once."""
         self._capacity = self._free = capacity
         self._changed = threading.Condition()
 
@@ -208,7 +209,7 @@ class _Memory:
                 self._changed.notify_all()
 
 
-_MEMORY = _Memory(_PIXELS_AT_ONCE)
+MEMORY = Memory(PIXELS_AT_ONCE)
 
 
 def _return_memory() -> None:
@@ -336,7 +337,7 @@ def _survey(image: Image.Image, errors: FileErrors) -> int:
 def _raw_strips(image: Image.Image) -> Iterator[npt.NDArray[np.uint8 | np.uint16 | np.int32]]:
     """(rows, width, 1, 3 or 4) as stored: 8 bits, or 16 bits of one channel."""
     width, height = image.size
-    rows = max(1, _STRIP_PIXELS // width)
+    rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(top + rows, height)))
         if image.mode not in _DEEP_MODES:

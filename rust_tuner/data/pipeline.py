@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float32]
 
 _FORMAT_VERSION = 1
-_IMAGES_AHEAD = 64
+IMAGES_AHEAD = 64
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -70,15 +70,15 @@ def decode_images(
         return _in_memory(radiographs, image_size, resize, report)
     shape = (len(radiographs), image_size, image_size, 3)
     path = cache / f"{_identity(radiographs, image_size, resize)[:32]}.images"
-    entry = _read_entry(path, shape)
+    entry = read_entry(path, shape)
     if entry is None:
         with take_turns(cache, "decoding images", say=report.say):
             # Another process may have written them while this one waited.
-            entry = _read_entry(path, shape)
+            entry = read_entry(path, shape)
             if entry is None:
                 try:
                     _write_entry(path, _decoded(radiographs, image_size, resize, report))
-                    entry = _read_entry(path, shape)
+                    entry = read_entry(path, shape)
                     if entry is None:
                         raise StorageError("the written entry cannot be read back; check the disk")
                 except StorageError as error:
@@ -196,7 +196,7 @@ def _decoded(
         ThreadPoolExecutor(DECODING_THREADS) as pool,
         report.task("images", len(radiographs)) as task,
     ):
-        while chunk := list(itertools.islice(items, _IMAGES_AHEAD)):
+        while chunk := list(itertools.islice(items, IMAGES_AHEAD)):
             for image in pool.map(decode, chunk):
                 yield image
                 task.advance()
@@ -229,7 +229,7 @@ def _write_entry(path: Path, images: Iterator[FloatArray]) -> None:
         stream.write(digest.digest())
 
 
-def _read_entry(path: Path, shape: Sequence[int]) -> FloatArray | None:
+def read_entry(path: Path, shape: Sequence[int]) -> FloatArray | None:
     """A mapped entry, or None if it is absent, unreadable, or does not match its own hash."""
     try:
         size = 4 * math.prod(shape) + _DIGEST_BYTES

@@ -28,7 +28,7 @@ _ADAM7 = (
     *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
 )
 # A radiograph of 30 MB has 4,000 chunks of the smallest usual size.
-_MAX_CHUNKS = 1 << 20
+MAX_CHUNKS = 1 << 20
 _INPUT_BYTES, _OUTPUT_BYTES, _EXTRA_BYTES = 1 << 16, 1 << 20, 1 << 16
 _MAX_METADATA = 1 << 22
 
@@ -96,10 +96,10 @@ def read_png(content: bytes, *, errors: FileErrors) -> BareImage:
 
 
 def _chunks(content: bytes, *, errors: FileErrors) -> Iterator[_Chunk]:
-    """The chunks up to the end mark; those that carry no pixels only where they are whole."""
+    """The chunks up to the end mark; those that carry no pixels only if they are whole."""
     view = memoryview(content)
     position = len(PNG_START)
-    for _ in range(_MAX_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if position + 8 > len(view):
             raise errors.damaged("the end is missing")
         length, kind = struct.unpack_from(">I4s", view, position)
@@ -116,7 +116,7 @@ def _chunks(content: bytes, *, errors: FileErrors) -> Iterator[_Chunk]:
         elif kind in _PIXEL_CHUNKS:
             raise errors.damaged(f"wrong checksum of {kind.decode()} at byte {position}")
         position = end
-    raise errors.damaged(f"more than {_MAX_CHUNKS} chunks")
+    raise errors.damaged(f"more than {MAX_CHUNKS} chunks")
 
 
 def _read_header(chunks: Sequence[_Chunk], *, errors: FileErrors) -> _Header:
@@ -210,7 +210,7 @@ def _orientation(chunks: Sequence[_Chunk]) -> int:
 
 
 def _text(chunk: _Chunk, start: int) -> bytes:
-    """The text of a text chunk behind its name; empty where it cannot be read or is too long."""
+    """The text of a text chunk behind its name; empty if it cannot be read or is too long."""
     text = chunk.body[start : start + _MAX_METADATA].tobytes()
     compressed = chunk.kind == b"zTXt"
     if chunk.kind == b"zTXt":

@@ -33,7 +33,7 @@ _EMPTY_MENDS = {
     "image": "give the path of the radiograph",
     "patient_id": "every radiograph needs its patient, so that no patient is on two sides of a "
     "split",
-    "visit": "it is needed to pair the two views of a visit; write 1 where there was only one",
+    "visit": "it is needed to pair the two views of a visit; write 1 if there was only one",
     "view": f"a view is {' or '.join(VIEWS)}",
 }
 
@@ -126,9 +126,9 @@ class Radiographs:
 
     @cached_property
     def sites(self) -> npt.NDArray[np.object_] | None:
-        """(n,) object array of text, the site of each row, empty where not known; read-only.
+        """(n,) object array of text, the site of each row, empty if not known; read-only.
 
-        None where the table has no such column.
+        None if the table has no such column.
         """
         if "site" not in self.table:
             return None

@@ -54,7 +54,7 @@ class ScoreColumn:
         name: in the table.
         cortex: one of `CORTICES`.
         view: the view that its name gives; None for the one that shows the cortex.
-        visit: the visit that its name gives; None where the row has one.
+        visit: the visit that its name gives; None if the row has one.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Columns:
 
     Attributes:
         fields: column name by field, such as `patient_id`.
-        images: column of image files by view, where each view has its own.
+        images: column of image files by view, if each view has its own.
         scores: the columns of scores.
         unused: the others.
     """
@@ -221,10 +221,10 @@ def _image_of(words: Sequence[str]) -> str | None:
 
 
 def _score_of(name: str, words: Sequence[str]) -> ScoreColumn | None:
-    """The cortex, view and visit in a column's name; None where it names no single cortex.
+    """The cortex, view and visit in a column's name; None if it names no single cortex.
 
-    "lateral" is both a view and a cortex: where another word names the view, it is the cortex, and
-    where another names the cortex, it is the view.
+    "lateral" is both a view and a cortex: if another word names the view, it is the cortex, and
+    if another names the cortex, it is the view.
     """
     # `rater1` is one word.
     if any(word.rstrip("0123456789") in _NOT_SCORES for word in words):

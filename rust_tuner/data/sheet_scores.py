@@ -37,12 +37,12 @@ class ScoredView:
     Attributes:
         row: the table's row.
         patient_id: as written.
-        visit: its name; None where the table has none.
-        date: of the visit; None where the table has none.
+        visit: its name; None if the table has none.
+        date: of the visit; None if the table has none.
         view: `ap` or `lateral`.
         side: `left`, `right`, or None.
         scores: score by cortex; a cortex that could not be scored is left out.
-        image: the image file as the table names it; None where it names none.
+        image: the image file as the table names it; None if it names none.
         site: or None.
     """
 
@@ -131,7 +131,7 @@ def _entries_of_row(
         whole = _WHOLE.fullmatch(text)
         if whole is None or int(whole[1]) not in SCORES:
             faults.add(
-                f"{column.name}={text}; a score is {SCORES[0]} to {SCORES[-1]}, or empty where the "
+                f"{column.name}={text}; a score is {SCORES[0]} to {SCORES[-1]}, or empty if the "
                 "cortex cannot be seen",
                 row=row,
                 column=column.name,

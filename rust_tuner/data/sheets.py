@@ -53,12 +53,12 @@ def read_sheet(path: str | Path, *, sheet: str | None = None) -> Sheet:
     Args:
         path: `.xlsx`, `.xlsm`, or a text file whose cells are separated by commas, semicolons,
             tabs or bars, in UTF-8, UTF-16 or Windows-1252.
-        sheet: the name of the sheet; needed where several are not empty.
+        sheet: the name of the sheet; needed if several are not empty.
 
     Raises:
         ManifestError: naming the file and what to do: for a file that is no table, an empty one,
             a header with equal names, or several sheets.
-        ExtraError: for an Excel file where openpyxl is missing.
+        ExtraError: for an Excel file if openpyxl is missing.
     """
     path = Path(path)
     suffix = path.suffix.lower()

@@ -60,7 +60,7 @@ class Split:
         radiographs_sha256: of the patients, visits, views, scores and sites that it was made for.
         development_sha256: the same of the development set alone.
         folds: by number of folds.
-        site_folds: those that leave one site out, where they were made.
+        site_folds: those that leave one site out, if they were made.
         drawn: how the hold-out set was drawn; None if an earlier version drew it, which took
             patients in the order of their ids, or if it was not drawn from the seed.
     """
@@ -169,7 +169,7 @@ def load_or_make_split(
         seed: an integer from 0.
 
     Raises:
-        SplitError: where the file does not match the arguments or itself, or where no split can
+        SplitError: if the file does not match the arguments or itself, or if no split can
             be made.
     """
     path = Path(path)
@@ -210,7 +210,7 @@ def load_or_make_folds(path: Path, development: Development, num_folds: int, see
         seed: an integer from 0.
 
     Raises:
-        SplitError: where the file is missing, does not match the arguments or itself, or where
+        SplitError: if the file is missing, does not match the arguments or itself, or if
             the folds cannot be made.
     """
     path = Path(path)
@@ -233,7 +233,7 @@ def load_or_make_site_folds(path: Path, development: Development, seed: int) -> 
         seed: an integer from 0, as for the other folds.
 
     Raises:
-        SplitError: where the file is missing, does not match the arguments or itself, or where
+        SplitError: if the file is missing, does not match the arguments or itself, or if
             the folds cannot be made.
     """
     path = Path(path)

@@ -89,7 +89,7 @@ def split_holdout(
 ) -> tuple[Development, HoldOut]:
     """Seal a hold-out set of patients, with each label about as frequent as in all radiographs.
 
-    Every patient is sealed with the same probability. Where the radiographs have sites, the same
+    Every patient is sealed with the same probability. If the radiographs have sites, the same
     holds for each site.
 
     Args:

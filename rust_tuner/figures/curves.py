@@ -1,6 +1,6 @@
 """Draws the curves of a cross-validation, of one model or several trials, and models side by side.
 
-A figure function takes a tidy table and an `Axes`, or a `Figure` where it draws several panels;
+A figure function takes a tidy table and an `Axes`, or a `Figure` if it draws several panels;
 it computes no score. How figures look belongs to `style`.
 """
 
@@ -43,7 +43,7 @@ def draw_curves(
         curves: `split, epoch, fold` and the metric, as published; epochs from 1.
         axes: where to draw.
         metric: the column.
-        epoch: the chosen epoch, from 1; the best of the mean validation curve where None.
+        epoch: the chosen epoch, from 1; the best of the mean validation curve if None.
         view_only: the view-only baseline, drawn as a line.
         title: a line above the number of folds.
     """

@@ -80,7 +80,7 @@ def draw_gallery(
 
 
 def _short_name(image: str) -> str:
-    """The name of an image's file, or its end where it is long."""
+    """The name of an image's file, or its end if it is long."""
     name = PurePath(image.replace("\\", "/")).name
     return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 

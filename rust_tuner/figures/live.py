@@ -63,7 +63,7 @@ class _Panel:
         return _TOP + (_HEIGHT - _TOP - _BOTTOM) * share
 
     def line(self, values: Sequence[float], style: str) -> str:
-        """A line through values; a dot where there is only one."""
+        """A line through values; a dot if there is only one."""
         places = " ".join(f"{self.x(n):.1f},{self.y(v):.1f}" for n, v in enumerate(values, 1))
         dot = self.dots(values) if len(values) == 1 else ""
         return f'<polyline class="{style}" points="{places}"/>{dot}'

@@ -77,13 +77,13 @@ def draw_regime_1(
     """Batch size against dropout rate, coloured by score; trials tied with the best are ringed.
 
     Args:
-        trials: `batch_size, dropout_rate` and the score, empty where a trial failed; with a
+        trials: `batch_size, dropout_rate` and the score, empty if a trial failed; with a
             boolean column `tied_with_best`, the trials where it holds are ringed.
         axes: where to draw.
         score: the column.
         metric: what the score is.
         num_folds: the number of folds averaged in the score.
-        limits: scores at the ends of the colours; the lowest and the highest where None.
+        limits: scores at the ends of the colours; the lowest and the highest if None.
         best: index of the chosen trial; None for the trial with the best score.
     """
     done = _chosen_last(trials.dropna(subset=[score]).sort_values(score), best)
@@ -138,14 +138,14 @@ def draw_slices(
     """The score along each hyperparameter, a panel each; the noise floor as a band at the best.
 
     Args:
-        trials: the hyperparameters and the score, empty where a trial failed; `tied_with_best`
+        trials: the hyperparameters and the score, empty if a trial failed; `tied_with_best`
             as in `draw_regime_1`.
         figure: where to draw.
         names: the hyperparameters.
         score: the column.
         metric: what the score is.
         noise: the difference that the scores of two repeats of one configuration exceed in at most
-            5 % of cases (`difference` of `noise_spread`); no band where None.
+            5 % of cases (`difference` of `noise_spread`); no band if None.
         view_only: the view-only baseline, drawn as a line.
         best: index of the chosen trial; None for the trial with the best score.
 
@@ -200,13 +200,13 @@ def draw_regime_2(
     its colour shows the score.
 
     Args:
-        trials: `learning_rate, epsilon` and the score, empty where a trial failed; a dot marks the
+        trials: `learning_rate, epsilon` and the score, empty if a trial failed; a dot marks the
             cells where an optional column `tied_with_best` is true.
         axes: where to draw.
         score: the column.
         metric: what the score is.
         num_folds: the number of folds averaged in the score.
-        limits: scores at the ends of the colours; the lowest and the highest where None.
+        limits: scores at the ends of the colours; the lowest and the highest if None.
         best: index of the chosen trial; None for the trial with the best score.
 
     Raises:

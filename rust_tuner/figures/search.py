@@ -23,7 +23,7 @@ def draw_search_progress(
     """Each trial's score, and the best so far.
 
     Args:
-        trials: from `tables.trials_table`: the score, empty where a trial failed, and
+        trials: from `tables.trials_table`: the score, empty if a trial failed, and
             `best_so_far`.
         axes: where to draw.
         score: the column.
@@ -124,7 +124,7 @@ def draw_fold_boxes(
     labels = []
     for rank in ranks:
         first = best[best["rank"] == rank].iloc[0]
-        values = ", ".join(short_number(first[name]) for name in names)
+        values = ", ".join(short_number(first[name]) or "-" for name in names)
         labels.append(f"#{rank}" + (f": {values}" if values else ""))
     axes.set_xticks(range(len(ranks)), labels, rotation=90 if names else 0)
     if view_only is not None:

@@ -27,7 +27,7 @@ class PairedTest:
     Attributes:
         difference: the mean of first minus second.
         statistic: Student's t statistic; infinite if all folds differ by the same amount.
-        p_value: two-sided; 1 where no fold differs.
+        p_value: two-sided; 1 if no fold differs.
         degrees_of_freedom: the number of folds minus one.
     """
 

@@ -33,7 +33,7 @@ class FoldMacroAuroc:
             y_true: (n, labels) zeros and ones.
             y_score: (n, labels) finite scores.
             mask: (n, labels) bool, or None for all; entries that are False do not count.
-            folds: (n,) the fold that scored each row; None where one model scored all.
+            folds: (n,) the fold that scored each row; None if one model scored all.
 
         Raises:
             MetricError: as `auroc`, or for folds of another shape.

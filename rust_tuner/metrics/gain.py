@@ -73,7 +73,7 @@ def gain_over(
         mask: (n, labels) bool, or None for all; entries that are False do not count.
         strata: (n,) what the baseline knows of each row, such as the view; see
             `shuffled_variance`.
-        folds: (n,) the fold that scored each row; None where one model scored all.
+        folds: (n,) the fold that scored each row; None if one model scored all.
 
     Returns:
         The gain; its interval is NaN where leaving out one patient leaves nothing to score.

@@ -18,7 +18,7 @@ IntArray = npt.NDArray[np.int64]
 Statistic = Callable[[FloatArray], FloatArray]
 
 # Weights are computed in blocks of about this many, which fit a core's cache.
-_BLOCK = 250_000
+BLOCK = 250_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def _of_each_patient(statistic: Statistic, patient_ids: npt.ArrayLike) -> FloatA
     if identifiers.ndim != 1 or not len(identifiers):
         raise MetricError(f"patient_ids {identifiers.shape}; expected (n,), one for each row")
     patients, patient_of_row = np.unique(identifiers, return_inverse=True)
-    size = max(1, _BLOCK // len(identifiers))
+    size = max(1, BLOCK // len(identifiers))
     parts = []
     for start in range(0, len(patients), size):
         numbers = np.arange(start, min(start + size, len(patients)))

@@ -31,7 +31,7 @@ def keras_aurocs(
         num_thresholds: as in Keras, at least 2.
 
     Returns:
-        (labels,) float64 in [0, 1]; 0 where a label has no positive or no negative.
+        (labels,) float64 in [0, 1]; 0 if a label has no positive or no negative.
 
     Raises:
         MetricError: for shapes that differ, labels other than 0 and 1, or probabilities outside

@@ -60,7 +60,7 @@ def macro_auroc(
         where: what the data are, such as `fold 3`, for the error message.
 
     Raises:
-        MetricError: where no label has both a positive and a negative; and as `auroc`.
+        MetricError: if no label has both a positive and a negative; and as `auroc`.
 
     Examples:
         >>> y_true = [[1, 0], [0, 1], [1, 1], [0, 0]]

@@ -40,11 +40,11 @@ def shuffled_variance(
         mask: (n, labels) bool, or None for all; entries that are False do not count.
         strata: (n,) labels are swapped only between rows with the same value, such as the view;
             None to swap between all.
-        folds: (n,) the fold that scored each row; None where one model scored all.
+        folds: (n,) the fold that scored each row; None if one model scored all.
         baseline: (n, labels) scores whose macro AUROC is subtracted; None for nothing.
 
     Returns:
-        The variance, at least 0; 0 where no label has both classes in any fold.
+        The variance, at least 0; 0 if no label has both classes in any fold.
 
     Raises:
         MetricError: as `auroc`, or for patients, strata or folds of another shape.
@@ -87,7 +87,7 @@ def _of_fold(
     owner: npt.NDArray[np.int64],
     stratum: npt.NDArray[np.int64],
 ) -> float | None:
-    """The variance of one fold; None where no label of it is defined."""
+    """The variance of one fold; None if no label of it is defined."""
     positives = (truth & counted).sum(axis=0)
     negatives = (~truth & counted).sum(axis=0)
     defined = np.flatnonzero((positives > 0) & (negatives > 0))

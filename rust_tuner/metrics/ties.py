@@ -36,7 +36,7 @@ def ties(
         direction: `max` or `min`, what is best.
 
     Returns:
-        By trial; empty where no trial has scores, or the manifest counts no units. Trials with a
+        By trial; empty if no trial has scores, or the manifest counts no units. Trials with a
         score that is not finite are left out.
     """
     complete = {

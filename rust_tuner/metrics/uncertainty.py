@@ -28,7 +28,7 @@ TAILS = (0.025, 0.975)
 # data; `experiments/coverage.py` measures that intervals cover from this number on.
 MIN_PATIENTS: Final = 5
 # Weights are computed in blocks of about this many, which fit a core's cache.
-_BLOCK = 250_000
+BLOCK = 250_000
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def auroc_intervals(
         patient_ids: (n,) the patient of each row.
         mask: (n, labels) bool, or None for all; entries that are False do not count.
         folds: (n,) the fold that scored each row: every figure is each fold's, averaged over the
-            folds that define it. None where one model scored all rows.
+            folds that define it. None if one model scored all rows.
         method: `score`, or `bca` or `percentile` for `patient_bootstrap`.
         rng: of the bootstrap, a seed, or a generator to draw from.
         num_resamples: of the bootstrap, at least 1.
@@ -249,7 +249,7 @@ def _resample(
     if num_resamples < 1:
         raise MetricError(f"num_resamples={num_resamples}; expected at least 1")
     generator = np.random.default_rng(rng)
-    size = max(1, _BLOCK // len(patient_of_row))
+    size = max(1, BLOCK // len(patient_of_row))
     parts = []
     for start in range(0, num_resamples, size):
         count = min(size, num_resamples - start)

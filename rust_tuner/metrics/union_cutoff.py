@@ -27,7 +27,7 @@ class UnionCutoff:
     """The predicted total from which a model predicts union, and how it was chosen.
 
     Attributes:
-        value: in points; the threshold where nothing could be chosen.
+        value: in points; the threshold if nothing could be chosen.
         threshold: the true total from which a visit is united.
         how: in words, how it was chosen, or why it could not be.
         chosen: whether it was chosen on data.

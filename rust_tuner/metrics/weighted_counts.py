@@ -176,7 +176,7 @@ class WeightedUnion:
             reference: at least the threshold is union.
             predicted: at least the cut-off is predicted union.
             threshold: of the reference.
-            cutoff: of the prediction; the threshold where None.
+            cutoff: of the prediction; the threshold if None.
         """
         truth = reference >= threshold
         answer = predicted >= (threshold if cutoff is None else cutoff)

@@ -50,7 +50,8 @@ def ensure_built(model: keras.Model, inputs: Tree) -> None:
         model: compiled; unchanged where it has its weights.
         inputs: a batch of the data, an array (n, ...) or a structure of them.
     """
-    if isinstance(model, keras.Sequential) and not model.built and isinstance(inputs, np.ndarray):
+    is_numeric = isinstance(inputs, np.ndarray) and inputs.dtype.kind not in "OUS"
+    if isinstance(model, keras.Sequential) and not model.built and is_numeric:
         # With any number of rows, as `keras.Input` would.
         model.build((None, *inputs.shape[1:]))
     if model.built and all(layer.built for layer in model.layers):

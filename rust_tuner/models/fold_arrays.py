@@ -30,11 +30,11 @@ from rust_tuner.models.fold_parallel import (
     step_sizes,
 )
 from rust_tuner.models.fold_plan import MixedFolds
+from rust_tuner.models.fold_state import as_numpy
 from rust_tuner.models.fold_stock import fold_layer, take_weights
 from rust_tuner.models.fold_training import (
     FoldCurves,
     RunningPredictions,
-    as_numpy,
     curves_by_metric,
     merged_figures,
     require_finite,

@@ -195,6 +195,7 @@ class ValidationSide:
 
     Attributes:
         rows: the rows, in order.
+        metrics: those of the data.
         outputs: which columns of the predictions are whose, once there are some; None where the
             model has one output.
     """
@@ -204,6 +205,7 @@ class ValidationSide:
     ) -> None:
         """Ask `model` about the rows `validation`, in batches of `batch_size` if none is set."""
         self.rows = validation
+        self.metrics = data.metrics
         batches = _ValidationBatches(data, validation, data.validation_batch_size or batch_size)
         self._model = model
         self._shared = _shared(batches, model)

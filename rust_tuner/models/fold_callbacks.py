@@ -186,9 +186,10 @@ def _described(callback: keras.callbacks.Callback) -> dict[str, Any]:
     """Class and values of a callback; not where it writes, nor what Keras gives it."""
     values: dict[str, Any] = {}
     held = []
+    remembered = _REMEMBERED.get(type(callback).__name__, ())
     for name, value in sorted(vars(callback).items()):
         held.append(value)
-        if name.startswith("_") or name in _WITHOUT_EFFECT:
+        if name.startswith("_") or name in (*_WITHOUT_EFFECT, *remembered):
             continue
         if isinstance(value, _PLAIN):
             values[name] = repr(value) if isinstance(value, float) else value

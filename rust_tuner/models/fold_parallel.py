@@ -24,10 +24,10 @@ from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, TrainingData
 from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows
 from rust_tuner.models.fold_plan import LAYER_KINDS, HeadPlan, plan_head
+from rust_tuner.models.fold_state import as_numpy
 from rust_tuner.models.fold_training import (
     FoldCurves,
     RunningPredictions,
-    as_numpy,
     curves_by_metric,
 )
 from rust_tuner.models.optimizers import FusedAdam, fused

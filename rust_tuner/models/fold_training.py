@@ -21,7 +21,6 @@ from keras import ops
 
 from rust_tuner.data.outputs import Outputs
 from rust_tuner.errors import TrialError
-from rust_tuner.models.code_identity import is_of_library
 from rust_tuner.models.epoch_file import EpochFile, EpochLog
 from rust_tuner.models.fold_batches import (
     EpochFeed,
@@ -31,7 +30,14 @@ from rust_tuner.models.fold_batches import (
     ValidationSide,
 )
 from rust_tuner.models.fold_callbacks import keeps_state, restore_state, state_of
-from rust_tuner.seeds import derive_seed, seed_word
+from rust_tuner.models.fold_state import (
+    as_numpy,
+    reseed,
+    restore_model,
+    shows_its_state,
+    state_of_model,
+)
+from rust_tuner.seeds import seed_word
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +51,7 @@ class FoldCurves:
         seconds: how long it took.
         epochs_trained: how many epochs `fit` trained; the rest repeats its last model.
         outputs: which columns of the predictions belong to which output; None where there is one.
+        steps_per_epoch: optimiser steps of each epoch, where they are not those that were asked.
     """
 
     training: dict[str, list[float]]
@@ -53,6 +60,7 @@ class FoldCurves:
     seconds: float
     epochs_trained: int | None = None
     outputs: Outputs | None = None
+    steps_per_epoch: int | None = None
 
 
 class Checkpoint(Protocol):
@@ -150,7 +158,7 @@ def train_fold(
     Raises:
         TrialError: if the loss or predictions become non-finite, or `fit` trains no epoch.
     """
-    if not _shows_its_state(model) or not all(map(keeps_state, users_callbacks)):
+    if not shows_its_state(model) or not all(map(keeps_state, users_callbacks)):
         checkpoint = None
     # Otherwise there would be no variables to load a state into.
     model.optimizer.build(model.trainable_variables)
@@ -246,7 +254,7 @@ class _Past:
             self.predictions.restore(state["predictions"])
         elif not self.predictions.reopen(state["epoch_shape"].tolist(), len(past["validation"])):
             return False
-        _restore(model, state)
+        restore_model(model, state)
         self.training, self.validation = past["training"], past["validation"]
         self._elapsed = past["seconds"]
         self.restored = state
@@ -270,7 +278,7 @@ class _Laying(keras.callbacks.Callback):  # type: ignore[misc]
         self._feed = feed
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        _reseed(self.model, self._feed.place, epoch)
+        reseed(self.model, self._feed.place, epoch)
         self._order = self._feed.lay_out(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -380,7 +388,7 @@ class _AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
             and not getattr(self.model, "stop_training", False)
             and time.monotonic() - self._last_save >= checkpoint.seconds_between
         ):
-            state = {**self._past.state(), **_state(self.model)}
+            state = {**self._past.state(), **state_of_model(self.model)}
             if self._users_callbacks:
                 state |= state_of(self._users_callbacks)
             checkpoint.save(state)
@@ -403,46 +411,6 @@ def scalars(logs: Mapping[str, Any], *, validation: bool) -> dict[str, float]:
     }
 
 
-def _shows_its_state(model: keras.Model) -> bool:
-    """Whether everything that the next epoch depends on is in the model's variables."""
-    if not isinstance(model, keras.Model):
-        return True
-    others = [
-        value
-        for value in vars(model).values()
-        if isinstance(value, keras.Optimizer) and value is not model.optimizer
-    ]
-    return is_of_library(type(model).fit) and not others
-
-
-def _state(model: keras.Model) -> dict[str, npt.NDArray[Any]]:
-    """Everything that the next epoch depends on: weights, statistics and the optimiser's state."""
-    return {
-        f"{owner}_{position}": as_numpy(variable)
-        for owner, variables in _stateful(model)
-        for position, variable in enumerate(variables)
-    }
-
-
-def _restore(model: keras.Model, state: Mapping[str, npt.NDArray[Any]]) -> None:
-    for owner, variables in _stateful(model):
-        for position, variable in enumerate(variables):
-            variable.assign(state[f"{owner}_{position}"])
-
-
-def _stateful(model: keras.Model) -> tuple[tuple[str, list[Any]], ...]:
-    return (("model", model.variables), ("optimizer", model.optimizer.variables))
-
-
-def _reseed(model: keras.Model, place: FoldPlace, epoch: int) -> None:
-    """Give every random layer the seed of this epoch, so that its state needs no saving."""
-    states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
-    for position, state in enumerate(states):
-        seeds = derive_seed(place.seed, place.trial, place.fold, epoch, "layers", position)
-        words = seeds.generate_state(int(np.prod(state.shape))).astype(state.dtype)
-        state.assign(words.reshape(tuple(state.shape)))
-
-
 def require_finite(figures: Mapping[str, float], where: str) -> None:
     """Fail the trial where a figure is infinite or NaN.
 
@@ -452,11 +420,6 @@ def require_finite(figures: Mapping[str, float], where: str) -> None:
     for name, value in figures.items():
         if not math.isfinite(value):
             raise TrialError(f"{where}: {name} is {value}")
-
-
-def as_numpy(variable: keras.Variable) -> npt.NDArray[Any]:
-    """The value of a variable; `ops.convert_to_numpy` makes NumPy issue a warning."""
-    return np.asarray(variable)
 
 
 def curves_by_metric(epochs: list[Mapping[str, float]]) -> dict[str, list[float]]:

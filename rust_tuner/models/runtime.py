@@ -26,7 +26,7 @@ _ALIGNMENT = 64
 
 
 # The warnings that this process has logged.
-_logged: set[str] = set()
+logged_messages: set[str] = set()
 
 
 def start_backend() -> None:
@@ -101,8 +101,8 @@ def _mention_slow_kernels() -> None:
 
 
 def _warn_once(message: str) -> None:
-    if message not in _logged:
-        _logged.add(message)
+    if message not in logged_messages:
+        logged_messages.add(message)
         _log.warning(message)
 
 

@@ -40,11 +40,11 @@ def write_arrays(path: Path, key: str, **arrays: Any) -> None:
 
 
 def read_arrays(path: Path, key: str | None) -> dict[str, npt.NDArray[Any]] | None:
-    """The arrays of a file, or None where it is missing, damaged, or has another key.
+    """The arrays of a file, or None if it is missing, damaged, or has another key.
 
     Args:
         path: the file.
-        key: the key that the file must have; any key where None.
+        key: the key that the file must have; any key if None.
     """
     try:
         content = read_whole(path, most=_LARGEST)

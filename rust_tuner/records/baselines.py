@@ -77,10 +77,10 @@ def baseline_results(directory: str | Path) -> "pd.DataFrame":
         epoch (from 0) of the model's score; `_std` is their standard deviation over the folds
         (n - 1); ties with the best model are by the objective, as for trials. A model that is not
         finished, or failed, has no figures; its `folds` are the finished ones. The table has no
-        rows where no model was begun. Its `attrs` have the objective.
+        rows if no model was begun. Its `attrs` have the objective.
 
     Raises:
-        SearchError: where the models were trained on different radiographs or folds.
+        SearchError: if the models were trained on different radiographs or folds.
     """
     projects = read_baselines(directory)
     if not projects:
@@ -108,10 +108,10 @@ def suggested_backbone(table: "pd.DataFrame", objective: str | None = None) -> s
 
     Args:
         table: from `baseline_results`.
-        objective: `val_auroc` or `val_cortex_auroc`; the models' own objective where None.
+        objective: `val_auroc` or `val_cortex_auroc`; the models' own objective if None.
 
     Returns:
-        One of `FROZEN_BASELINES`, or None where none of them is finished.
+        One of `FROZEN_BASELINES`, or None if none of them is finished.
     """
     scored_by = objective or str(table.attrs.get("objective", "val_auroc"))
     figure = scored_by.removeprefix("val_")

@@ -47,7 +47,7 @@ def begun_protocol(file: StudyFile, step: str, protocol: Protocol) -> Protocol:
         protocol: the study's choices, for all other fields.
 
     Raises:
-        ResumeError: where the choices in `study.json` cannot be read.
+        ResumeError: if the choices in `study.json` cannot be read.
     """
     choices: Json = {}
     if (begun := _choices_of(file, step)) is not None:
@@ -78,7 +78,7 @@ def is_begun(directory: Path, step: str) -> bool:
 
 
 def fixed_by_regime_2(file: StudyFile) -> tuple[int | None, float | None]:
-    """Batch size and dropout rate that Regime II was begun with; None where it was not."""
+    """Batch size and dropout rate that Regime II was begun with; None if it was not."""
     run = run_if_whole(file.directory / REGIME_2)
     if run is None:
         note = file.begun(REGIME_2) if file.is_there else None
@@ -106,7 +106,7 @@ def _choices_of(file: StudyFile, step: str) -> Json | None:
 
 
 def _recorded(directory: Path, step: str) -> Json | None:
-    """The choices in the records of a step; None where there are none.
+    """The choices in the records of a step; None if there are none.
 
     Records that cannot be read are skipped: the step itself reports what is wrong with its folder.
     """

@@ -32,10 +32,10 @@ class BestHyperparameters(Record):
     """The best completed trial of a search, with the uncertainty of its score.
 
     Attributes:
-        regime: the search, where it belongs to a study.
+        regime: the search, if it belongs to a study.
         score: averaged over the folds; a selection score.
-        score_interval: 95 %, over folds; None where it is not known.
-        tied_trials: the best trial and those that are statistically tied with it; None where that
+        score_interval: 95 %, over folds; None if it is not known.
+        tied_trials: the best trial and those that are statistically tied with it; None if that
             is not known.
         epoch: of the score, from 0.
     """

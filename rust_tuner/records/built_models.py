@@ -49,7 +49,7 @@ def write_built_model(folder: Path, key: str, description: Json) -> None:
 
 
 def read_built_model(folder: Path, key: str | None = None) -> Json | None:
-    """The description in a folder; None where it is missing, damaged, or has another key."""
+    """The description in a folder; None if it is missing, damaged, or has another key."""
     try:
         record = read_record(folder / MODEL_FILE, BuiltModel)
     except (FileNotFoundError, RecordError):

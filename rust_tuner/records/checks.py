@@ -32,12 +32,12 @@ class Verdict:
     Attributes:
         check: its name in records, such as `near_duplicates`.
         title: its name for readers.
-        status: `passed`; `warning`, to be looked at; `failed`, where figures cannot be trusted
+        status: `passed`; `warning`, to be looked at; `failed`, if figures cannot be trusted
             before this is corrected; or `not_run`.
         reason: the result in words, or why the check could not be run.
-        mend: what to do; empty where nothing is to be done.
+        mend: what to do; empty if nothing is to be done.
         findings: the individual findings, the most serious first, a line each.
-        figures: numbers behind the verdict, by name; None where undefined.
+        figures: numbers behind the verdict, by name; None if undefined.
     """
 
     check: str
@@ -134,8 +134,8 @@ def read_checks(path: Path) -> CheckRecord:
     """Read `checks.json`.
 
     Raises:
-        FileNotFoundError: where no check was run.
-        RecordError: where the file is damaged or of another format.
+        FileNotFoundError: if no check was run.
+        RecordError: if the file is damaged or of another format.
     """
     content = read_record(path, ChecksRecord, mend="run the checks again")
     verdicts = tuple(

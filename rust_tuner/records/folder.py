@@ -99,7 +99,7 @@ def read_study(directory: str | Path) -> StudyRecords:
     """Read a study folder, even if it is unfinished, in use or partly damaged.
 
     Raises:
-        ResumeError: where there is no such folder, or it is not a study folder.
+        ResumeError: if there is no such folder, or it is not a study folder.
     """
     folder = Path(directory)
     require_study(folder)
@@ -176,7 +176,7 @@ def require_study(folder: Path) -> None:
     """Refuse a folder that contains no part of a study.
 
     Raises:
-        ResumeError: where there is no such folder, or it is not a study folder.
+        ResumeError: if there is no such folder, or it is not a study folder.
     """
     if not has_study_parts(folder):
         raise ResumeError(no_study(folder))

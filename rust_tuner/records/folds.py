@@ -2,7 +2,7 @@
 
     fold_0.json        histories of one fold, with a key of everything they depend on
     fold_0.npz         its validation predictions of every epoch, while the trial runs
-    fold_0.predictions.bin   the same predictions, where they would take much memory
+    fold_0.predictions.bin   the same predictions, if they would take much memory
     fold_0.epoch.npz   the state of a long fold after its last finished epoch
     out_of_fold.npz    the predictions of the trial's chosen epoch
     model.json         the trial's model as it was built, see `built_models`
@@ -54,7 +54,7 @@ class FoldHead(Record):
         training: metric -> value per epoch, on the training batches as they were trained.
         validation: metric -> value per epoch, on the fold's validation rows.
         epochs_trained: where `fit` stopped early; the later epochs repeat the model that it left.
-            None where all were trained.
+            None if all were trained.
         folds_trained: whether it was trained together with the other folds, or why not: `together`,
             or `one after another: REASON`. None in records of earlier versions.
         sha256: of all else in the record.
@@ -88,12 +88,12 @@ class FoldRecord:
         validation: metric -> value per epoch, on the fold's validation rows.
         validation_indices: (n_validation,) int64 rows of the development set; empty once the
             trial is closed.
-        predictions: (epochs, n_validation, outputs) float32, in a file where they are large; None
+        predictions: (epochs, n_validation, outputs) float32, in a file if they are large; None
             once the trial is closed.
         steps_per_epoch: optimiser steps of each epoch.
         seconds: how long the fold took.
-        epochs_trained: how many epochs `fit` trained before it stopped; None where all.
-        outputs: which columns of the predictions belong to which output; None where there is one.
+        epochs_trained: how many epochs `fit` trained before it stopped; None if all.
+        outputs: which columns of the predictions belong to which output; None if there is one.
         folds_trained: see `FoldHead`.
     """
 
@@ -135,7 +135,7 @@ class FoldStore:
         self._key = sha256_of_json(key)
 
     def load(self, fold: int) -> FoldRecord | None:
-        """The record of a fold, or None where there is none with this key."""
+        """The record of a fold, or None if there is none with this key."""
         arrays = read_arrays(self._arrays(fold), self._key)
         if arrays is None:
             return None
@@ -195,7 +195,7 @@ class FoldStore:
         write_built_model(self._folder, self._key, description)
 
     def kept_model(self) -> Json | None:
-        """The description that was kept, or None where there is none with this key."""
+        """The description that was kept, or None if there is none with this key."""
         return read_built_model(self._folder, self._key)
 
     def is_foreign(self) -> bool:
@@ -223,8 +223,8 @@ class FoldStore:
         Args:
             out_of_fold: (n, outputs), NaN in rows that no fold validates.
             epoch: the chosen epoch, from 0.
-            repeats: (repeats, n, outputs), where folds validate a row more than once.
-            outputs: which columns belong to which output, where there are several.
+            repeats: (repeats, n, outputs), if folds validate a row more than once.
+            outputs: which columns belong to which output, if there are several.
         """
         write_arrays(
             self._out_of_fold,
@@ -247,7 +247,7 @@ class FoldStore:
             path.unlink(missing_ok=True)
 
     def _large_predictions(self, fold: int, arrays: Mapping[str, Any]) -> EpochFile | None:
-        """The predictions in a fold's own file, or None where they are not those of its record."""
+        """The predictions in a fold's own file, or None if they are not those of its record."""
         epochs, *epoch_shape = arrays["shape"].tolist()
         kept = EpochFile.of(self.predictions_file(fold), epoch_shape, epochs)
         return kept if kept is not None and kept.checksum() == int(arrays["checksum"]) else None
@@ -301,7 +301,7 @@ class EpochCheckpoint:
         self._key = key
 
     def load(self) -> dict[str, Any] | None:
-        """The state that was kept, or None where there is none with this key."""
+        """The state that was kept, or None if there is none with this key."""
         return read_arrays(self._path, self._key)
 
     def save(self, state: dict[str, Any]) -> None:
@@ -327,8 +327,8 @@ def read_fold(path: Path) -> FoldHead:
     """Read a fold's record.
 
     Raises:
-        FileNotFoundError: where there is none.
-        RecordError: where it is damaged, or belongs to another fold.
+        FileNotFoundError: if there is none.
+        RecordError: if it is damaged, or belongs to another fold.
     """
     head = read_record(path, FoldHead, mend=_AGAIN)
     content = {name: value for name, value in head.to_json().items() if name != "sha256"}
@@ -340,7 +340,7 @@ def read_fold(path: Path) -> FoldHead:
 
 
 def _whole(path: Path) -> FoldHead | None:
-    """A fold's record, or None where it is missing or damaged."""
+    """A fold's record, or None if it is missing or damaged."""
     try:
         return read_fold(path)
     except (FileNotFoundError, RecordError):

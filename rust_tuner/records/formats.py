@@ -47,15 +47,15 @@ def in_todays_format(
         content: as it was read.
         file_name: a name in `formats`.
         path: where it was read, for the message.
-        mend: what to do where it is damaged.
+        mend: what to do if it is damaged.
         formats: today's format of each file.
         upgrades: the conversions between formats.
 
     Returns:
-        The same content where it is in today's format, else an upgraded copy with the new number.
+        The same content if it is in today's format, else an upgraded copy with the new number.
 
     Raises:
-        RecordError: where the format is a later one, or missing.
+        RecordError: if the format is a later one, or missing.
     """
     today, written = formats[file_name], content.get("format")
     if isinstance(written, bool) or not isinstance(written, int) or written < 1:

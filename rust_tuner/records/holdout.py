@@ -17,7 +17,7 @@ _MEND = "restore it from a copy"
 
 
 class LabelFigures(Record):
-    """The figures of one label on the hold-out set; None where undefined."""
+    """The figures of one label on the hold-out set; None if undefined."""
 
     label: str
     positives: Count
@@ -116,17 +116,17 @@ def load_holdout(path: Path) -> Holdout:
     """Read a `holdout.json`.
 
     Raises:
-        FileNotFoundError: where there is none.
-        RecordError: where it is damaged.
+        FileNotFoundError: if there is none.
+        RecordError: if it is damaged.
     """
     return read_record(path, Holdout, mend=_MEND)
 
 
 def read_holdout(directory: str | Path) -> Holdout | None:
-    """The result of the last look at the hold-out set, or None where there is no record of it.
+    """The result of the last look at the hold-out set, or None if there is no record of it.
 
     Raises:
-        ResumeError: where the record cannot be read.
+        ResumeError: if the record cannot be read.
     """
     try:
         return load_holdout(Path(directory) / FINAL / HOLDOUT_FILE)

@@ -32,14 +32,14 @@ class Look:
     """One look at the hold-out set.
 
     Attributes:
-        date: when it was begun, ISO 8601 in UTC; None where an older record does not say.
-        model_sha256: of the model file that looked; None where an older record does not say.
+        date: when it was begun, ISO 8601 in UTC; None if an older record does not say.
+        model_sha256: of the model file that looked; None if an older record does not say.
         reason: why there was a look after the first one; None for the first.
         state: `begun` before the first sealed image is read, `finished` once the evaluation is
             written.
         holdout_sha256: of `final/holdout.json`, once it is written.
         metrics: its main figures, `auroc` of all labels and `cortex_auroc` of visible cortices;
-            None where undefined.
+            None if undefined.
     """
 
     date: str | None
@@ -65,7 +65,7 @@ class Look:
         """Read a look that `to_json` wrote.
 
         Raises:
-            TypeError, ValueError: where it is not a look.
+            TypeError, ValueError: if it is not a look.
         """
         if not isinstance(values, Mapping) or values.get("state") not in get_args(LookState):
             raise ValueError(f"{values!r} is not a look")
@@ -100,10 +100,10 @@ class Look:
 
 
 def main_figures(metrics: Any) -> dict[str, float | None]:
-    """The figures of an evaluation that a look keeps; none where there are none.
+    """The figures of an evaluation that a look keeps; none if there are none.
 
     Raises:
-        TypeError: where a figure is not a number.
+        TypeError: if a figure is not a number.
     """
     if metrics is None:
         return {}
@@ -117,15 +117,15 @@ def main_figures(metrics: Any) -> dict[str, float | None]:
 def read_looks(noted: object, directory: str | Path) -> tuple[Look, ...]:
     """The looks in a study's record, in order.
 
-    Where there are none, but `final` contains files of a look, these count as the first look, since
+    If there are none, but `final` contains files of a look, these count as the first look, since
     older versions did not record it.
 
     Args:
-        noted: the looks of `study.json`; None where there are none.
+        noted: the looks of `study.json`; None if there are none.
         directory: the study's folder.
 
     Raises:
-        ResumeError: where the record of looks cannot be read.
+        ResumeError: if the record of looks cannot be read.
     """
     path = Path(directory)
     try:
@@ -202,7 +202,7 @@ def require_reason(reason: object) -> str:
 
 
 def count_text(looks: Iterable[Look]) -> str:
-    """How often the hold-out set was looked at, with the reasons; empty where it never was."""
+    """How often the hold-out set was looked at, with the reasons; empty if it never was."""
     items = tuple(looks)
     if not items:
         return ""

@@ -36,7 +36,7 @@ def with_same_names(
 ) -> list[dict[str, _Value]]:
     """Histories of the folds of one trial under the same names.
 
-    Names are kept where all histories have the same ones, and `wanted` is among them: a user may
+    Names are kept if all histories have the same ones, and `wanted` is among them: a user may
     have named a metric `precision_1`.
 
     Args:
@@ -44,7 +44,7 @@ def with_same_names(
         wanted: the metric that the trial is scored by, without `val_`.
 
     Returns:
-        The histories, renumbered where that makes their names agree.
+        The histories, renumbered if that makes their names agree.
     """
     kept = [dict(history) for history in histories]
     if _agree(kept, wanted):

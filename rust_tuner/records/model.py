@@ -50,7 +50,7 @@ class Record(BaseModel):
     (`of`) or from keywords, in the order in which they are written.
 
     Attributes:
-        file_name: the file's name, where the record is a whole file; the key in `formats`.
+        file_name: the file's name, if the record is a whole file; the key in `formats`.
     """
 
     model_config = ConfigDict(
@@ -118,10 +118,10 @@ def read_record(path: Path, kind: type[AnyRecord], *, mend: str = RESTORE) -> An
     Args:
         path: the file.
         kind: the type of its record.
-        mend: what to do where it is damaged.
+        mend: what to do if it is damaged.
 
     Raises:
-        FileNotFoundError: where there is none.
+        FileNotFoundError: if there is none.
         RecordError: with the file, its first invalid part, and what to do about it.
     """
     try:
@@ -134,7 +134,7 @@ def read_record(path: Path, kind: type[AnyRecord], *, mend: str = RESTORE) -> An
 
 
 def read_if_whole(path: Path, kind: type[AnyRecord]) -> AnyRecord | None:
-    """A state file, or None where there is none or it is damaged.
+    """A state file, or None if there is none or it is damaged.
 
     For records of a step that is resumed: the step itself reports what is wrong with them.
     """
@@ -162,7 +162,7 @@ def require_right_hash(content: Any) -> Any:
     """The unchanged content, after its SHA-256 was checked; for validators of records with one.
 
     Raises:
-        ValueError: where `sha256` is not the hash of the other content.
+        ValueError: if `sha256` is not the hash of the other content.
     """
     if isinstance(content, dict):
         hashed = {name: value for name, value in content.items() if name != "sha256"}

@@ -99,8 +99,8 @@ def read_card(model: Path) -> ModelCard:
     """Read the card of a model.
 
     Raises:
-        ResumeError: where the model or its card is missing, or they do not match.
-        RecordError: where the record is damaged.
+        ResumeError: if the model or its card is missing, or they do not match.
+        RecordError: if the record is damaged.
     """
     path = model.with_suffix(".json")
     if not model.is_file():

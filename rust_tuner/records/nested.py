@@ -73,7 +73,7 @@ class NestedManifest(Record):
     Attributes:
         trials: how many trials each regime has inside an outer fold.
         protocol: the choices that are compared when it is resumed.
-        onednn: whether TensorFlow used oneDNN; None where that is not known.
+        onednn: whether TensorFlow used oneDNN; None if that is not known.
         fit_batch_sizes: whether batch sizes were fitted to the inner folds.
         stop_hopeless: when an inner trial was stopped as hopeless; None where none was.
     """
@@ -230,7 +230,7 @@ class Nested:
         folder: the folder.
         run: its manifest.
         outer: the records of the outer folds that are finished, in order.
-        summary: the results, or None where it is not finished.
+        summary: the results, or None if it is not finished.
         problems: files that exist but cannot be read, a line each.
     """
 
@@ -277,14 +277,14 @@ def write_outer(place: Path, record: OuterRecord, *, key: str, predictions: str)
 
 
 def read_outer(place: Path, *, key: str | None = None) -> OuterRecord | None:
-    """The record of an outer fold, or None where it is not finished.
+    """The record of an outer fold, or None if it is not finished.
 
     Args:
         place: the outer fold's folder.
-        key: the key that the record must have; any key where None.
+        key: the key that the record must have; any key if None.
 
     Raises:
-        RecordError: where record or predictions are damaged or belong to another run.
+        RecordError: if record or predictions are damaged or belong to another run.
     """
     path = place / OUTER_FILE
     try:
@@ -313,8 +313,8 @@ def read_nested(folder: str | Path) -> Nested:
     """Read the folder of a nested cross-validation, even if it is not finished.
 
     Raises:
-        ResumeError: where the folder does not contain one.
-        RecordError: where its manifest is damaged.
+        ResumeError: if the folder does not contain one.
+        RecordError: if its manifest is damaged.
     """
     nested = Path(folder)
     path = nested / NESTED_FILE

@@ -102,8 +102,8 @@ def read_noise(folder: str | Path) -> NoiseFloor:
     """Read STUDY/noise, even while the repeats are running.
 
     Raises:
-        ResumeError: where there are no repeats.
-        RecordError: where their manifest is damaged.
+        ResumeError: if there are no repeats.
+        RecordError: if their manifest is damaged.
     """
     import pandas as pd
 

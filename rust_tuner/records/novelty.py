@@ -79,7 +79,7 @@ def write_novelty(folder: Path, novelty: Novelty, *, model_sha256: str) -> None:
 
 
 def read_novelty(model: Path, card: ModelCard) -> Novelty | None:
-    """What belongs to a model; None where there is none, or it is damaged or of another model."""
+    """What belongs to a model; None if there is none, or it is damaged or of another model."""
     arrays = read_arrays(model.with_name(NOVELTY_FILE), card.model_sha256)
     if arrays is None or set(arrays) != set(Novelty.__annotations__):
         return None

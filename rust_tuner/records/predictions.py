@@ -38,9 +38,9 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
     """Read `final/predictions.csv`: one row per radiograph, with true scores and 18 probabilities.
 
     Raises:
-        FileNotFoundError: where there is no such file.
-        RecordError: where it is not a CSV file.
-        RustTunerError: where columns are missing or values are out of range.
+        FileNotFoundError: if there is no such file.
+        RecordError: if it is not a CSV file.
+        RustTunerError: if columns are missing or values are out of range.
     """
     source = Path(path)
     content = read_whole(source)
@@ -75,7 +75,7 @@ def read_predictions(path: str | Path) -> pd.DataFrame:
 
 
 def difference_from(predictions: pd.DataFrame, holdout: Holdout) -> str:
-    """How predictions differ from those of `final/holdout.json`; empty where they do not.
+    """How predictions differ from those of `final/holdout.json`; empty if they do not.
 
     Args:
         predictions: from `read_predictions`.

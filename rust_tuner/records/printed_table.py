@@ -26,7 +26,7 @@ class PrintedTable(pd.DataFrame):
         return pd.DataFrame
 
     def __repr__(self) -> str:
-        """The first columns, as wide as the terminal; 80 characters where that is not known."""
+        """The first columns, as wide as the terminal; 80 characters if that is not known."""
         plain = pd.DataFrame(self)
         if plain.empty or pd.get_option("display.max_columns") != 0:
             return repr(plain)

@@ -78,7 +78,7 @@ class Project:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the folds that are left would take; None where unknown, or nothing is left.
+        """How long the folds that are left would take; None if unknown, or nothing is left.
 
         By the mean of the finished folds, including those of a trial that has not ended.
         """
@@ -101,8 +101,8 @@ def read_project(folder: str | Path) -> Project:
     """Read a project folder, even if its search is running or was killed.
 
     Raises:
-        ResumeError: where the folder is not a search folder.
-        RecordError: where its manifest is damaged.
+        ResumeError: if the folder is not a search folder.
+        RecordError: if its manifest is damaged.
     """
     project = Path(folder)
     if not os.path.lexists(project / RUN_FILE):
@@ -135,7 +135,7 @@ def read_project(folder: str | Path) -> Project:
 def count_ended(folder: Path) -> int:
     """How many trials of a project folder have ended, for progress only.
 
-    0 where the folder is missing or cannot be read; its search then reports what is wrong.
+    0 if the folder is missing or cannot be read; its search then reports what is wrong.
     """
     if not (folder / RUN_FILE).is_file():
         return 0
@@ -149,10 +149,10 @@ def count_ended(folder: Path) -> int:
 def read_out_of_fold(folder: str | Path, trial: str) -> npt.NDArray[np.float32]:
     """Out-of-fold predictions (n, outputs) of a completed trial at its chosen epoch.
 
-    Where several folds validate a row, as with a repeated splitter, this is their mean.
+    If several folds validate a row, as with a repeated splitter, this is their mean.
 
     Raises:
-        ResumeError: where the trial has none.
+        ResumeError: if the trial has none.
     """
     return np.asarray(_out_of_fold_arrays(folder, trial)["predictions"], dtype=np.float32)
 
@@ -164,7 +164,7 @@ def read_out_of_fold_repeats(folder: str | Path, trial: str) -> npt.NDArray[np.f
     has fewer predictions.
 
     Raises:
-        ResumeError: where the trial has none.
+        ResumeError: if the trial has none.
     """
     arrays = _out_of_fold_arrays(folder, trial)
     repeats = arrays["repeats"] if "repeats" in arrays else arrays["predictions"][None]

@@ -35,8 +35,8 @@ def rows_table(radiographs: Radiographs, folds: list[npt.NDArray[np.int64]]) -> 
         folds: the rows that each fold validates.
 
     Returns:
-        `patient_id, visit, view`, `site` where there is one, the four cortices, and `fold`; it is
-        -1 where no fold validates the row, and everywhere where some row has several folds.
+        `patient_id, visit, view`, `site` if there is one, the four cortices, and `fold`; it is
+        -1 if no fold validates the row, and everywhere if some row has several folds.
     """
     number = np.zeros(len(radiographs), dtype=np.int64)
     fold_of_row = np.full(len(radiographs), NO_FOLD)
@@ -62,10 +62,10 @@ def write_rows(folder: Path, rows: pd.DataFrame) -> None:
 
 
 def read_rows(project: Project) -> pd.DataFrame:
-    """The rows of a project's predictions; `site` is always there, empty where it is not known.
+    """The rows of a project's predictions; `site` is always there, empty if it is not known.
 
     Raises:
-        ResumeError: where they are missing or differ from those of the search.
+        ResumeError: if they are missing or differ from those of the search.
     """
     path = project.folder / ROWS_FILE
     expected = project.run.subject.rows
@@ -87,10 +87,10 @@ def out_of_fold_predictions(project: Project, trial: TrialRecord | None = None) 
 
     Args:
         project: a search on radiographs.
-        trial: the trial; the best one where None.
+        trial: the trial; the best one if None.
 
     Raises:
-        ResumeError: where there are none, or more than one fold validates a row.
+        ResumeError: if there are none, or more than one fold validates a row.
     """
     chosen = trial or project.best
     if chosen is None:
@@ -106,7 +106,7 @@ def predictions_of(rows: pd.DataFrame, probabilities: npt.NDArray[np.float32]) -
         probabilities: (n, 18) of the same rows.
 
     Raises:
-        ResumeError: where their numbers differ, or no row is validated by exactly one fold.
+        ResumeError: if their numbers differ, or no row is validated by exactly one fold.
     """
     counted = (rows["fold"] != NO_FOLD).to_numpy()
     if len(probabilities) != len(rows) or not counted.any():

@@ -53,11 +53,11 @@ class Subject(Record):
         folds: of the rows of all folds.
         num_folds: how many there are.
         units: None in records of earlier versions.
-        weights: of the backbone; None where there is none.
-        stratified: `classes` or `labels` where a number of folds was divided by them; None where
+        weights: of the backbone; None if there is none.
+        stratified: `classes` or `labels` where a number of folds was divided by them; None if
             not, and in records of earlier versions.
-        num_replicas: devices that shared each batch; None where it was one.
-        classes: output -> the names of its classes, where targets were text; "" is the only output.
+        num_replicas: devices that shared each batch; None if it was one.
+        classes: output -> the names of its classes, if targets were text; "" is the only output.
         description: of a user's model at the default values, see `built_models`; None for our own
             models, and in records of earlier versions.
     """
@@ -100,29 +100,35 @@ class RunManifest(Record):
     """`search.json`: space, data, choices and versions of a search.
 
     Attributes:
+        oracle_arguments: what its proposals follow from beside the seed; None if nothing.
         space: by the hyperparameters' names.
-        max_trials: None where the search ends with the space.
-        num_trials: how many trials the search will have when it is finished.
-        batch_size: None where it is a hyperparameter.
-        onednn: whether TensorFlow used oneDNN; None where that is not known.
+        max_trials: None if the search ends with the space.
+        num_trials: how many trials the search will have when it is finished, as far as that is
+            known; the number of a space that grows is revised while the search runs.
+        batch_size: None if it is a hyperparameter.
+        onednn: whether TensorFlow used oneDNN; None if that is not known.
         protocol: the choices that are compared when a search of a study is resumed.
         fit_batch_sizes: whether batch sizes were fitted to the folds.
-        steps: `exact` where `Float` hyperparameters reach the end of their range.
+        steps: `exact` if `Float` hyperparameters reach the end of their range.
         epochs_hyperparameter: the hyperparameter that sets the number of epochs of a trial; None
-            where `epochs` does, and in records of earlier versions.
+            if `epochs` does, and in records of earlier versions.
         run_trial: SHA-256 of the code of a tuner that overrides `run_trial`; its trials may have no
-            fold records. None where it does not.
+            fold records. None if it does not.
         stop_hopeless: when a trial was stopped as hopeless, see `search.hopeless.StopRule`; None
-            where none was.
+            if none was.
         arrays_together: whether folds of arrays are trained together where the model allows it;
             absent in searches that earlier versions began, which never did.
-        code_version: the user's own name for what the model's code does; None where not given.
+        code_version: the user's own name for what the model's code does; None if not given.
+        grown_space: what models have asked for beyond the space, by name; it follows from the
+            records of the trials.
+        tune_new_entries: whether hyperparameters are tuned that are not in the oracle's.
     """
 
     file_name: ClassVar[str] = RUN_FILE
 
     format: Literal[1]
     oracle: str | None = None
+    oracle_arguments: Json | None = None
     objective: Objective
     space: dict[str, Hyperparameter]
     max_trials: Count | None = None
@@ -144,6 +150,13 @@ class RunManifest(Record):
     code_version: str | int | None = None
     arrays_together: bool = False
     stop_hopeless: Json | None = None
+    tune_new_entries: bool = True
+    grown_space: Annotated[dict[str, Hyperparameter], Field(default_factory=dict)]
+
+    @property
+    def whole_space(self) -> dict[str, Hyperparameter]:
+        """The space with what models asked for beyond it, by name."""
+        return self.space | self.grown_space
 
     @property
     def lower_is_better(self) -> bool:
@@ -152,7 +165,7 @@ class RunManifest(Record):
 
     @property
     def view_only(self) -> dict[str, float]:
-        """The recorded view-only baseline, where defined, by metric such as `val_auroc`."""
+        """The recorded view-only baseline, if defined, by metric such as `val_auroc`."""
         recorded = self.view_only_baseline or {}
         return {name: value for name, value in recorded.items() if value is not None}
 
@@ -161,12 +174,12 @@ def read_run(folder: Path) -> RunManifest:
     """The run manifest of a project folder.
 
     Raises:
-        FileNotFoundError: where there is none.
-        RecordError: where it is damaged.
+        FileNotFoundError: if there is none.
+        RecordError: if it is damaged.
     """
     return read_record(folder / RUN_FILE, RunManifest)
 
 
 def run_if_whole(folder: Path) -> RunManifest | None:
-    """The run manifest of a project folder; None where there is none or it is damaged."""
+    """The run manifest of a project folder; None if there is none or it is damaged."""
     return read_if_whole(folder / RUN_FILE, RunManifest)

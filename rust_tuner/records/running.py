@@ -12,7 +12,7 @@ _MOST_BYTES = 8 << 20
 
 
 def unfinished_curves(path: Path) -> dict[str, list[float]]:
-    """The validation curves so far of a long fold that is being trained; empty where unknown.
+    """The validation curves so far of a long fold that is being trained; empty if unknown.
 
     Args:
         path: its `fold_0.epoch.npz`, of which only the curves are read.

@@ -55,8 +55,8 @@ def read_split_record(path: Path) -> SplitRecord:
     """Read a `split.json`.
 
     Raises:
-        FileNotFoundError: where there is none.
-        RecordError: where it is damaged.
+        FileNotFoundError: if there is none.
+        RecordError: if it is damaged.
     """
     return read_record(path, SplitRecord)
 

@@ -45,7 +45,7 @@ class StudyFile:
         """Read the file, if it exists.
 
         Raises:
-            ResumeError: where it has another format, or lacks something.
+            ResumeError: if it has another format, or lacks something.
         """
         self.directory = directory
         self.path = directory / STUDY_FILE
@@ -72,7 +72,7 @@ class StudyFile:
         """The choices that the study was prepared with.
 
         Raises:
-            ResumeError: where they cannot be read.
+            ResumeError: if they cannot be read.
         """
         try:
             return Protocol.from_json(self.record.protocol)
@@ -89,9 +89,9 @@ class StudyFile:
 
     @property
     def begun_onednn(self) -> bool | None:
-        """Whether the study's first training used oneDNN; True where it has none yet.
+        """Whether the study's first training used oneDNN; True if it has none yet.
 
-        None where that is not recorded, as by earlier versions, which used TensorFlow's default,
+        None if that is not recorded, as by earlier versions, which used TensorFlow's default,
         and with other backends.
         """
         for runs in (self.record.environments or {}).values():
@@ -107,7 +107,7 @@ class StudyFile:
         """The looks at the hold-out set so far, in order.
 
         Raises:
-            ResumeError: where the file's record of them cannot be read.
+            ResumeError: if the file's record of them cannot be read.
         """
         return read_looks(self.record.looks, self.directory)
 
@@ -115,7 +115,7 @@ class StudyFile:
         """The choices that a step was begun with, from `note_begun`; None if there are none.
 
         Raises:
-            ResumeError: where the record cannot be read.
+            ResumeError: if the record cannot be read.
         """
         begun = self.record.begun or {}
         note = begun.get(step) if isinstance(begun, dict) else begun
@@ -150,7 +150,7 @@ class StudyFile:
             protocol: the study's choices.
             image_hashes: SHA-256 of each radiograph's image file.
             split_sha256: of `split.json`.
-            weights: those of the backbone; None where they are found when they are first used.
+            weights: those of the backbone; None if they are found when they are first used.
         """
         record = StudyRecord(
             format=1,
@@ -283,8 +283,8 @@ class StudyFile:
         """Refuse a manifest with other radiographs; record the path of one with the same.
 
         Raises:
-            ResumeError: where scores, patients or image files are not those of the study.
-            ImageError: where an image file cannot be read.
+            ResumeError: if scores, patients or image files are not those of the study.
+            ImageError: if an image file cannot be read.
         """
         mend = "restore it, or use a new study folder"
         was, now = self.record.radiographs_sha256, radiographs_sha256(radiographs)

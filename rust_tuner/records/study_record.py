@@ -37,7 +37,7 @@ class StudyRecord(Record):
     Attributes:
         manifest: its path, relative to the study if possible.
         protocol: all choices, as JSON values; `StudyFile.protocol` reads them.
-        weights: of the backbone; None where they are found when they are first used.
+        weights: of the backbone; None if they are found when they are first used.
         environments: by step, the machines that it ran on.
     """
 
@@ -70,7 +70,7 @@ def read_study_record(path: Path) -> StudyRecord:
     """Read a `study.json`.
 
     Raises:
-        FileNotFoundError: where there is none.
-        RecordError: where it is damaged.
+        FileNotFoundError: if there is none.
+        RecordError: if it is damaged.
     """
     return read_record(path, StudyRecord)

@@ -1,9 +1,9 @@
 """Tables of a search's trials: one with a row per trial, one with a row per value of a metric.
 
-The column of each hyperparameter has its name, prefixed with `hp_` where the name is taken.
+The column of each hyperparameter has its name, prefixed with `hp_` if the name is taken.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -44,7 +44,7 @@ def results_table(project: Project) -> pd.DataFrame:
     Columns: `rank` (1 is the best completed trial, the first of equals; empty for others), `trial`,
     `score` (the objective at the chosen epoch, averaged over folds), `score_std` (standard
     deviation over folds), `tied_with_best` (whether the trial is statistically tied with the best
-    one, at 5 % for all trials together; empty where that is not known), a column for each
+    one, at 5 % for all trials together; empty if that is not known), a column for each
     hyperparameter, those that the search varies first (with `hp_` before its name where another
     column has that name, see `hyperparameter_columns`), `epoch` (from 0), `status`, `score_low` and
     `score_high` (the 95 % interval of the score over folds, `TrialRecord.interval`),
@@ -90,6 +90,10 @@ def results_table(project: Project) -> pd.DataFrame:
     lower_is_better = project.run.lower_is_better
     score = table["score"].astype("float64")
     table["rank"] = score.rank(method="first", ascending=lower_is_better).astype("Int64")
+    for name, column in columns_of.items():
+        if (kind := _kind_with_gaps([trial.values.get(name) for trial in project.trials])) is None:
+            continue
+        table = table.astype({column: kind})
     varied_first = sorted(columns_of, key=lambda name: name in fixed_values(project))
     values = [columns_of[name] for name in varied_first if columns_of[name] in table]
     first = ["rank", "trial", "score", "score_std", "tied_with_best", *values]
@@ -97,11 +101,19 @@ def results_table(project: Project) -> pd.DataFrame:
     return table[[*first, *rest, *(["message"] if rows else [])]]
 
 
+def _kind_with_gaps(values: Sequence[object]) -> str | None:
+    """The type that lets whole numbers stay whole in a column where some trials have none."""
+    kinds = {type(value) for value in values if value is not None}
+    if None not in values or len(kinds) != 1:
+        return None
+    return {int: "Int64", bool: "boolean"}.get(kinds.pop())
+
+
 def fixed_values(project: Project) -> dict[str, object]:
     """The hyperparameters that a search holds fixed, by name."""
     return {
         parameter.config.name: parameter.config.value
-        for parameter in project.run.space.values()
+        for parameter in project.run.whole_space.values()
         if parameter.class_name == "Fixed"
     }
 
@@ -109,14 +121,14 @@ def fixed_values(project: Project) -> dict[str, object]:
 def hyperparameter_columns(project: Project, taken: Iterable[str] = ()) -> dict[str, str]:
     """The column of each hyperparameter of a search in tables of trials.
 
-    It has the hyperparameter's name, prefixed with `hp_` where another column has that name: the
+    It has the hyperparameter's name, prefixed with `hp_` if another column has that name: the
     values of a hyperparameter `trial` are in `hp_trial`.
 
     Args:
         project: the search.
         taken: further columns of the table.
     """
-    names = [parameter.config.name for parameter in project.run.space.values()]
+    names = [parameter.config.name for parameter in project.run.whole_space.values()]
     names += [name for trial in project.trials for name in trial.values]
     columns: dict[str, str] = {}
     for name in dict.fromkeys(names):

@@ -49,7 +49,14 @@ class TrialValues(Record):
 
 
 class TrialState(Record):
-    """`trial.json`: KerasTuner's trial."""
+    """`trial.json`: KerasTuner's trial.
+
+    Attributes:
+        traceback: of the error that failed it.
+        asked_late: hyperparameters that its code first asked for while it was trained; its records
+            do not depend on them.
+        failed_runs: how often it has failed, where it runs again.
+    """
 
     trial_id: Annotated[str, Field(pattern=r"^\d{4,12}$")]
     status: Status
@@ -59,6 +66,8 @@ class TrialState(Record):
     best_step: int | None
     message: str | None
     traceback: str | None = None
+    asked_late: list[str] | None = None
+    failed_runs: int | None = None
 
     @model_validator(mode="after")
     def _scored_where_completed(self) -> "TrialState":
@@ -119,12 +128,12 @@ class TrialRecord:
 
     @property
     def steps_per_epoch(self) -> int | None:
-        """Optimiser steps of an epoch of the longest fold; None where no fold is finished."""
+        """Optimiser steps of an epoch of the longest fold; None if no fold is finished."""
         return max((fold.steps_per_epoch for fold in self.folds), default=None)
 
     @property
     def one_step(self) -> bool | None:
-        """Whether an epoch was one step on the whole fold; None where no fold is finished."""
+        """Whether an epoch was one step on the whole fold; None if no fold is finished."""
         return None if self.steps_per_epoch is None else self.steps_per_epoch == 1
 
     def spread(self, metric: str) -> float | None:
@@ -158,8 +167,8 @@ def read_trial_state(path: Path) -> TrialState:
     """Read a `trial.json`.
 
     Raises:
-        FileNotFoundError: where there is none.
-        RecordError: where it is damaged.
+        FileNotFoundError: if there is none.
+        RecordError: if it is damaged.
     """
     return read_record(path, TrialState, mend=_AGAIN)
 
@@ -172,8 +181,8 @@ def read_trial(folder: Path, *, objective: str | None = None) -> TrialRecord:
         objective: the metric that its search optimises; see `metric_names.with_same_names`.
 
     Raises:
-        FileNotFoundError: where it does not contain a trial.
-        RecordError: where a file is damaged.
+        FileNotFoundError: if it does not contain a trial.
+        RecordError: if a file is damaged.
     """
     path = folder / TRIAL_FILE
     state = read_trial_state(path)

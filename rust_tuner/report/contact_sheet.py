@@ -41,7 +41,7 @@ def write_contact_sheet(
         The errors of images that cannot be decoded; their place on the page says so too.
 
     Raises:
-        StorageError: where the file cannot be written.
+        StorageError: if the file cannot be written.
     """
     cards, errors = [], []
     with ThreadPoolExecutor(DECODING_THREADS) as pool:

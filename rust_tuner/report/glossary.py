@@ -1,6 +1,6 @@
 """The terms of the report that a reader may not know, each with its meaning in a sentence or two.
 
-Where a term stands in a text of the page, it links to its entry, which shows when it is pointed at,
+If a term stands in a text of the page, it links to its entry, which shows when it is pointed at,
 reached with the keyboard, or touched.
 """
 

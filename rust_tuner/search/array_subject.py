@@ -3,7 +3,7 @@
 What users pass becomes rows in `data.user_data`; radiographs belong to `subjects`.
 """
 
-from collections.abc import Callable
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,24 @@ import numpy.typing as npt
 from rust_tuner.data.class_labels import encoded
 from rust_tuner.data.structures import AnyRows, leaves, sha256_of_rows, tree_of
 from rust_tuner.data.user_data import rows_of
+from rust_tuner.data.user_datasets import is_dataset, rows_of_dataset
 from rust_tuner.errors import SearchError, SpaceError
+from rust_tuner.files import sha256_of_json
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.class_weights import ClassWeights
-from rust_tuner.models.code_identity import is_of_library
+from rust_tuner.models.code_identity import is_of_library, own_code
 from rust_tuner.models.described import ensure_built
+from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData, as_fed
 from rust_tuner.models.fold_callbacks import FoldCallbacks
+from rust_tuner.models.fold_training import RunningPredictions
+from rust_tuner.models.preparation import Preparation
 from rust_tuner.search.cross_validation import array_metrics
-from rust_tuner.search.fit_options import FitOptions
+from rust_tuner.search.fit_options import Default, FitOptions
 from rust_tuner.search.groups import checked_groups, count_groups
 from rust_tuner.search.splitters import Split, split_rows
 from rust_tuner.search.subject_folds import count_units, sha256_of_folds
-from rust_tuner.search.subjects import Subject
+from rust_tuner.search.subjects import Build, Subject
 
 # So many rows show a model that waits for data what shape they have.
 _SHAPED_BY = 2
@@ -43,8 +48,8 @@ def arrays_subject(
     *,
     seed: int,
     objective: str = "val_auroc",
-    options: FitOptions = _DEFAULT,
     folder: Path | None = None,
+    options: FitOptions = _DEFAULT,
 ) -> Subject:
     """The subject of the user's data and of any HyperModel that compiles its models.
 
@@ -58,8 +63,8 @@ def arrays_subject(
         cv: number of folds, `Folds`, or a scikit-learn splitter.
         seed: for folds that are made from a number.
         objective: the metric to optimise; every fold is checked for it before any work.
-        options: what else was given to `search`.
         folder: the project folder, which may have a search to resume.
+        options: what else was given to `search`.
 
     Raises:
         MetricError: where the objective is `val_auroc` and a fold has no label with both classes.
@@ -68,12 +73,6 @@ def arrays_subject(
     """
     inputs, targets, weights = _rows_of_all(x, y, options.sample_weight, groups)
     owners = None if groups is None else checked_groups(groups, len(inputs))
-    if type(hypermodel).fit is not keras_tuner.HyperModel.fit:
-        raise SearchError(
-            f"{type(hypermodel).__name__} overrides HyperModel.fit, which is not called when folds "
-            "are trained; declare its hyperparameters in build (a hyperparameter named batch_size "
-            "sets the batch size)"
-        )
     identity: dict[str, Any] = {
         "inputs": sha256_of_rows(inputs),
         "targets": sha256_of_rows(targets),
@@ -86,25 +85,40 @@ def arrays_subject(
         for fold, (_, validation) in enumerate(pairs):
             if np.isin(labels, (0, 1)).all():
                 macro_auroc(labels[validation], labels[validation], where=f"fold {fold}")
-    build = _build_on(hypermodel, inputs, has_targets=targets is not None)
+    preparation = None
+    if options.preprocess is not None:
+        preparation = Preparation(options.preprocess, x, inputs, coded, seed=seed)
     class_weight = None
     if options.class_weight is not None:
         class_weight = ClassWeights.of(options.class_weight, coded, classes.get(""))
         if weights is not None and not isinstance(weights, np.ndarray):
             raise SearchError("class_weight with a sample_weight of several outputs; give only one")
     callbacks = None if options.callbacks is None else FoldCallbacks(options.callbacks)
+    data = TrainingData(
+        inputs,
+        coded,
+        array_metrics(coded, pairs),
+        sample_weight=weights,
+        class_weight=class_weight,
+        shuffle=options.shuffle,
+        validation_batch_size=options.validation_batch_size,
+    )
+    usual = inputs
+    own_fit = type(hypermodel).fit is not keras_tuner.HyperModel.fit
+    if preparation is not None:
+        # Before any work: what cannot be fitted here cannot be fitted later.
+        prepared = preparation.of_fold(data, 0, *pairs[0]).inputs
+        assert not isinstance(prepared, FrozenFeatures)
+        usual = prepared
     return Subject(
-        data=TrainingData(
-            inputs,
-            coded,
-            array_metrics(coded, pairs),
-            sample_weight=weights,
-            class_weight=class_weight,
-            shuffle=options.shuffle,
-            validation_batch_size=options.validation_batch_size,
-        ),
+        data=data,
         folds=pairs,
-        build=lambda hp, running: build(hp),
+        build=_build_on(
+            hypermodel,
+            usual,
+            has_targets=targets is not None,
+            own_fit=own_fit,
+        ),
         keeps_running=False,
         is_users_model=True,
         identity={
@@ -118,11 +132,15 @@ def arrays_subject(
             ),
             **({} if split.stratified is None else {"stratified": split.stratified}),
             **_what_is_new(options, weights, class_weight, callbacks, classes),
+            **({} if preparation is None else {"preprocess": preparation.identity()}),
+            **({} if not own_fit else {"fit": sha256_of_json(own_code(type(hypermodel).fit))}),
         },
         view_only={},
+        split=split,
+        preparation=preparation,
+        own_fit=own_fit,
         callbacks=callbacks,
         classes=classes,
-        split=split,
     )
 
 
@@ -158,9 +176,8 @@ def _rows_of_all(
 
 def _plain_length(value: Any) -> int | None:
     """The number of rows of an array or series; None where it may be a list of arrays."""
-    if value is None or isinstance(value, dict | list | tuple):
-        return None
-    return count_groups(value)
+    is_list = isinstance(value, list | tuple) and bool(value) and np.ndim(value[0]) > 0
+    return None if is_list or isinstance(value, dict) else count_groups(value)
 
 
 def _split(
@@ -171,12 +188,29 @@ def _split(
     seed: int,
     folder: Path | None,
 ) -> Split:
-    """The folds, stratified by the targets or by those of the first of several outputs."""
-    labels = np.zeros((len(inputs), 0))
-    if targets is not None:
-        labels = next(array for _, array in leaves(tree_of(targets)))
-    arrays = [array for _, array in leaves(tree_of(inputs))]
-    return split_rows(cv, labels, owners, seed=seed, inputs=arrays, folder=folder)
+    """The folds; those of several outputs are stratified by the first one that can be classes."""
+    given = [array for _, array in leaves(tree_of(inputs))]
+    # Rows that differ in their text alone would look equal.
+    if any(array.dtype.kind in "OUS" for array in given):
+        given = []
+    if targets is None and "Stratified" in type(cv).__name__:
+        raise SearchError(
+            f"the folds cannot be made: {type(cv).__name__} divides by y, but there is none; use "
+            "another splitter, such as KFold"
+        )
+    return split_rows(
+        cv, _stratified_by(targets, len(inputs)), owners, seed=seed, inputs=given, folder=folder
+    )
+
+
+def _stratified_by(targets: AnyRows | None, num_rows: int) -> npt.NDArray[Any]:
+    if isinstance(targets, np.ndarray):
+        return targets
+    flat = [] if targets is None else [array for _, array in leaves(targets.tree)]
+    flat = [array for array in flat if array.ndim <= 2]
+    classes = [array for array in flat if array.dtype.kind in "iub" and array[0].size == 1]
+    # Numbers of which no two are equal are no classes.
+    return next(iter([*classes, *flat]), np.arange(num_rows) + 0.5)
 
 
 def _what_is_new(
@@ -203,23 +237,64 @@ def _what_is_new(
 
 
 def _build_on(
-    hypermodel: keras_tuner.HyperModel, inputs: AnyRows, *, has_targets: bool
-) -> Callable[[keras_tuner.HyperParameters], keras.Model]:
+    hypermodel: keras_tuner.HyperModel,
+    usual: AnyRows,
+    *,
+    has_targets: bool,
+    own_fit: bool,
+) -> Build:
     """The hypermodel's `build`, whose models have their weights even where they wait for data."""
 
-    def build(hp: keras_tuner.HyperParameters) -> keras.Model:
+    def build(
+        hp: keras_tuner.HyperParameters,
+        running: RunningPredictions | None,
+        inputs: AnyRows | None = None,
+    ) -> keras.Model:
         model = hypermodel.build(hp)
         if not isinstance(model, keras.Model):
             raise SpaceError(
                 f"{type(hypermodel).__name__}.build returned {type(model).__name__}; it must "
                 "return a compiled keras.Model"
             )
-        if not has_targets and model.loss is not None and is_of_library(type(model).train_step):
+        steps_of_keras = is_of_library(type(model).train_step) and not own_fit
+        if not has_targets and model.loss is not None and steps_of_keras:
             raise SearchError(
                 "y is missing, but the model is compiled with a loss that compares with it; for an "
                 "autoencoder pass the inputs as y as well"
             )
-        ensure_built(model, as_fed(inputs[:_SHAPED_BY]))
+        ensure_built(model, as_fed((usual if inputs is None else inputs)[:_SHAPED_BY]))
         return model
 
     return build
+
+
+def notes_about(subject: Subject) -> list[str]:
+    """What a user must know about how folds are resumed."""
+    notes = [] if subject.callbacks is None else [subject.callbacks.note()]
+    if subject.own_fit:
+        notes = [
+            "note: HyperModel.fit of the hypermodel trains each fold, so a fold that is "
+            "interrupted begins again at its first epoch"
+        ]
+    return [note for note in notes if note]
+
+
+def taken_apart(
+    x: Any, y: Any, batch_size: int, options: FitOptions
+) -> tuple[Any, Any, int, FitOptions]:
+    """A dataset as rows, with the options that it decides; other data as they are.
+
+    The batch size is that of the dataset unless the user gave another.
+
+    Raises:
+        SearchError: where targets or weights are given beside a dataset.
+    """
+    if not is_dataset(x):
+        return x, y, batch_size, options
+    for name, value in (("y", y), ("sample_weight", options.sample_weight)):
+        if value is not None:
+            raise SearchError(f"{name} beside a dataset; put it into the dataset, as in Keras")
+    rows = rows_of_dataset(x)
+    if isinstance(batch_size, Default) and rows.batch_size is not None:
+        batch_size = rows.batch_size
+    return rows.x, rows.y, batch_size, dataclasses.replace(options, sample_weight=rows.weights)

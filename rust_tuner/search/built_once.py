@@ -22,6 +22,7 @@ from rust_tuner.models.runtime import (
     number_names_from_scratch,
     variables_of,
 )
+from rust_tuner.search.failures import fails_the_trial
 from rust_tuner.search.subjects import Subject
 
 _FAILED = {"class": "a model that cannot be built"}
@@ -60,6 +61,7 @@ def build_once(
     place: FoldPlace,
     *,
     with_metrics: bool = False,
+    with_description: bool = True,
 ) -> BuiltOnce:
     """Build a model at some values, describe it, and free it.
 
@@ -68,13 +70,16 @@ def build_once(
         hp: the values.
         place: determines its initial weights.
         with_metrics: whether to evaluate one batch, for the names of the metrics.
+        with_description: whether to describe the model; if not, the description is empty.
     """
     try:
         with new_garbage_collected():
             number_names_from_scratch()
             with seeded_weights(place):
                 model = subject.build(hp, None)
-                built = BuiltOnce(describe_model(model), _sha256_of_shapes(model))
+                built = BuiltOnce({}, None)
+                if with_description:
+                    built = BuiltOnce(describe_model(model), _sha256_of_shapes(model))
                 if with_metrics:
                     own, every = _metric_names(model, subject)
                     built = BuiltOnce(built.description, built.shapes, every, own)
@@ -88,6 +93,24 @@ def build_once(
     return built
 
 
+def ask_model(subject: Subject, seed: int, trial: int, hp: keras_tuner.HyperParameters) -> None:
+    """Build a trial's model for the hyperparameters that it asks for, and free it.
+
+    Args:
+        subject: builds the model.
+        seed: of the search.
+        trial: number of the trial.
+        hp: those of the trial, which may be asked for more than they contain.
+
+    Raises:
+        Exception: what `build` raises, where it does not fail the trial.
+    """
+    place = FoldPlace(seed, trial, 0)
+    built = build_once(subject, hp, place, with_description=False)
+    if built.error is not None and not fails_the_trial(built.error):
+        raise built.error
+
+
 def _metric_names(
     model: keras.Model, subject: Subject
 ) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
@@ -97,7 +120,7 @@ def _metric_names(
     try:
         # Without tracing, which would take longer than the rest.
         model.run_eagerly, model.jit_compile = True, False
-        data = subject.data
+        data = subject.data_of(0)
         inputs = data.unflipped(rows)
         own = tuple(
             model.test_on_batch(*data.batch(inputs, rows, data.sample_weight), return_dict=True)

@@ -8,7 +8,8 @@ is scored on.
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -43,9 +44,32 @@ from rust_tuner.progress import Silent, Task
 from rust_tuner.records.folds import TOGETHER, FoldRecord, FoldStore
 from rust_tuner.records.metric_names import with_same_names
 from rust_tuner.records.model import Curves
+from rust_tuner.search.fold_lengths import of_one_length
 
-BuildModel = Callable[[RunningPredictions | None], keras.Model]
+# From the metric that keeps training predictions, or None; and the inputs where folds differ.
+BuildModel = Callable[..., keras.Model]
 FoldList = tuple[tuple[IntArray, IntArray], ...]
+
+
+class OwnFit(Protocol):
+    """Trains one fold with the user's own code; see `own_fit.HyperModelFit`."""
+
+    def __call__(
+        self,
+        model: keras.Model,
+        data: TrainingData,
+        training: IntArray,
+        validation: IntArray,
+        *,
+        epochs: int,
+        place: FoldPlace,
+        on_epoch: Callable[[], None],
+        on_restored: Callable[[int], None],
+        predictions_file: Path | None,
+        callbacks: Sequence[keras.callbacks.Callback],
+        users_callbacks: Sequence[keras.callbacks.Callback],
+    ) -> FoldCurves:
+        """The curves and predictions of the fold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +233,8 @@ def run_folds(
     on_record: Callable[[], None] = lambda: None,
     callbacks: Callable[[keras.Model], Sequence[keras.callbacks.Callback]] = lambda model: (),
     users_callbacks: FoldCallbacks | None = None,
+    data_of: Callable[[int], TrainingData] | None = None,
+    own_fit: OwnFit | None = None,
     task: Task | None = None,
     way: str | None = None,
 ) -> CrossValidation:
@@ -233,6 +259,9 @@ def run_folds(
         on_record: called after each record is saved in `store`.
         callbacks: our callbacks of a fold's `fit`, from its model.
         users_callbacks: those of the user, made anew for each fold.
+        data_of: gives the data of each fold, where they differ; `build_model` then gets the fold's
+            inputs as well.
+        own_fit: trains a fold in place of `train_fold`.
         task: advanced once per epoch of each fold.
         way: what each record says of how folds were trained.
     """
@@ -253,25 +282,33 @@ def run_folds(
                 if keep_running:
                     running = RunningPredictions((len(training), data.targets.shape[1]))
                 number_names_from_scratch()
+                fold_data = data if data_of is None else data_of(fold)
                 with seeded_weights(place):
-                    build = functools.partial(build_model, running)
+                    own_inputs = () if data_of is None else (fold_data.inputs,)
+                    build = functools.partial(build_model, running, *own_inputs)
                     model = build() if compiled is None else compiled.model_of(build)
-                curves = train_fold(
-                    model,
-                    data,
-                    training,
-                    validation,
-                    sizes=sizes,
-                    epochs=epochs,
-                    place=place,
-                    running=running,
-                    on_epoch=progress.advance,
-                    on_restored=progress.skip,
-                    checkpoint=store.checkpoint(fold) if store is not None else None,
-                    predictions_file=store.predictions_file(fold) if store is not None else None,
-                    callbacks=callbacks(model),
-                    users_callbacks=users_callbacks.fresh(place) if users_callbacks else (),
-                )
+                shared: dict[str, Any] = {
+                    "epochs": epochs,
+                    "place": place,
+                    "on_epoch": progress.advance,
+                    "on_restored": progress.skip,
+                    "predictions_file": None if store is None else store.predictions_file(fold),
+                    "callbacks": callbacks(model),
+                    "users_callbacks": users_callbacks.fresh(place) if users_callbacks else (),
+                }
+                if own_fit is not None:
+                    curves = own_fit(model, fold_data, training, validation, **shared)
+                else:
+                    curves = train_fold(
+                        model,
+                        fold_data,
+                        training,
+                        validation,
+                        sizes=sizes,
+                        running=running,
+                        checkpoint=store.checkpoint(fold) if store is not None else None,
+                        **shared,
+                    )
                 record = _as_record(fold, curves, validation, steps=len(sizes), way=way)
                 if store is not None:
                     store.save(record)
@@ -287,6 +324,8 @@ def run_folds(
         else:
             progress.skip(epochs)
         records.append(record)
+    if own_fit is not None:
+        records = of_one_length(records, store)
     named = with_same_names([record.validation for record in records])
     return CrossValidation(tuple(records), calculate_mean_metrics(named))
 
@@ -364,7 +403,7 @@ def _as_record(
         validation=curves.validation,
         validation_indices=validation,
         predictions=curves.predictions,
-        steps_per_epoch=steps,
+        steps_per_epoch=steps if curves.steps_per_epoch is None else curves.steps_per_epoch,
         seconds=curves.seconds,
         epochs_trained=curves.epochs_trained,
         outputs=curves.outputs,

@@ -47,9 +47,22 @@ def declare_by_building(hypermodel: Any, oracle: keras_tuner.Oracle) -> None:
         hp = oracle.get_space()
         for condition in waiting[0]:
             hp.values[condition.name] = condition.values[0]
-        hp.ensure_active_values()
+        _ensure_active_values(hp)
     if errors:
         _declare_elsewhere(hypermodel, oracle, errors)
+
+
+def _ensure_active_values(hp: keras_tuner.HyperParameters) -> None:
+    """Let all active hyperparameters, and only these, have a value.
+
+    KerasTuner's method draws the missing ones at random, so that each process might declare another
+    space.
+    """
+    active = [parameter for parameter in hp.space if hp.is_active(parameter)]
+    for parameter in active:
+        hp.values.setdefault(parameter.name, parameter.default)
+    names = {parameter.name for parameter in active}
+    hp.values = {name: value for name, value in hp.values.items() if name in names}
 
 
 def _declare_elsewhere(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from rust_tuner.errors import SearchError
+from rust_tuner.errors import SearchError, UnknownArgumentError
 from rust_tuner.progress import ConsoleProgress, Progress, Silent
 
 SEARCH_ARGUMENTS = (
@@ -20,11 +20,13 @@ SEARCH_ARGUMENTS = (
     "sample_weight",
     "class_weight",
     "callbacks",
+    "preprocess",
     "validation_batch_size",
     "shuffle",
     "verbose",
     "timeout",
     "cache",
+    "stop_hopeless",
     "about",
 )
 # Arguments of Keras's `fit`, or of KerasTuner's `search`, that have no meaning here.
@@ -43,8 +45,8 @@ _INSTEAD = {
 }
 
 
-class UnknownArgumentError(SearchError, TypeError):
-    """An argument of `search` that it does not have."""
+class Default(int):
+    """A default value, which can be told from the same number given by the user."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,7 @@ class FitOptions:
         sample_weight: rows of weights.
         class_weight: class -> weight, or `balanced`.
         callbacks: Keras callbacks, or a function that makes them.
+        preprocess: a transformer or layer that each fold fits on its training rows.
         validation_batch_size: rows of a batch of validation.
         shuffle: whether each epoch draws a new order of the training rows.
     """
@@ -62,6 +65,7 @@ class FitOptions:
     sample_weight: Any = None
     class_weight: Any = None
     callbacks: Any = None
+    preprocess: Any = None
     validation_batch_size: int | None = None
     shuffle: bool = True
 

@@ -1,6 +1,7 @@
 """The run manifest of a search, as this process would begin it."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def describe_run(
         batch_size: for spaces without a hyperparameter of that name.
         about: further values, such as a protocol.
     """
-    values = oracle.get_space().values
+    declared = oracle.declared
     described = plain(
         {
             "format": 1,
@@ -46,21 +47,31 @@ def describe_run(
                 "name": oracle.objective.name,
                 "direction": oracle.objective.direction,
             },
-            "space": _by_name(oracle.get_space().get_config()["space"]),
+            "space": _by_name(declared.get_config()["space"]),
             "max_trials": oracle.max_trials,
             "num_trials": oracle.num_trials(),
             "seed": seed,
             "oracle_seed": oracle.seed,
             "score_epoch": score_epoch,
             "epochs": epochs,
-            "batch_size": None if "batch_size" in values else batch_size,
+            "batch_size": None if "batch_size" in declared.values else batch_size,
             "subject": subject.identity | dict(model),
             "view_only_baseline": subject.view_only,
-            "versions": versions(),
+            "versions": versions() | {name: version(name) for name in oracle.packages},
             "onednn": onednn_enabled(),
         }
     )
-    return RunManifest.of(described | recorded_steps(oracle) | dict(about))
+    grown = grown_space(oracle)
+    more = recorded_steps(oracle) | dict(about) | ({"grown_space": grown} if grown else {})
+    return RunManifest.of(described | plain(oracle.describe()) | more)
+
+
+def grown_space(oracle: ResumableOracle) -> dict[str, Any]:
+    """What the models of the trials have asked for beyond what is declared, by name."""
+    declared, whole = oracle.declared.get_config(), oracle.get_space().get_config()
+    names = list(_by_name(declared["space"]))
+    found = _by_name(whole["space"])
+    return {name: plain(item) for name, item in found.items() if name not in names}
 
 
 def together_of(folder: Path, subject: Subject) -> dict[str, object]:

@@ -1,12 +1,14 @@
 """What KerasTuner's oracles lack: they are resumed from the records of their trials alone.
 
 Only the trials themselves have to survive a crash: `oracle.json` is written for KerasTuner's own
-tools and never read here. The space must be declared before the first trial. Files are written
-atomically, and a trial that was running when a process died runs again under the same id. The
-order of values belongs to each oracle, such as `random_search` and `grid_search`.
+tools and never read here. Files are written atomically, and a trial that was running when a process
+died runs again under the same id. A space may grow: a trial's model may ask for hyperparameters
+that were not declared before the first trial, and its values are completed before it is trained.
+The order of values belongs to each oracle, such as `random_search` and `grid_search`.
 """
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,27 @@ from rust_tuner.errors import SpaceError
 from rust_tuner.files import write_json
 from rust_tuner.records.project import TRIAL_ID_WIDTH
 from rust_tuner.records.trials import PRUNED
-from rust_tuner.search.points import Values, plain, space_key
+from rust_tuner.search.asked import (
+    AskedHyperParameters,
+    DrawnByName,
+    Rule,
+    again_from_start,
+    asked_late,
+    at_default,
+    begin_with,
+    begun_values,
+    missing_from,
+)
+from rust_tuner.search.points import Values, plain
+
+Build = Callable[[int, keras_tuner.HyperParameters], object]
 
 
 class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
     """What all oracles share: ids, storage, retries and failures, but not the order of values."""
+
+    # What decides the values beside this package; their versions are recorded with a search.
+    packages: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -29,14 +47,23 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         max_trials: int | None = None,
         hyperparameters: keras_tuner.HyperParameters | None = None,
         seed: int | None = 0,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int | None = None,
         **kwargs: Any,
     ) -> None:
         """Keep the seed as it is given, 0 included; where it is None, the tuner draws one."""
+        if isinstance(hyperparameters, AskedHyperParameters):
+            # Those of a trial, such as the best one, would go on by the rule of that trial.
+            hyperparameters = keras_tuner.HyperParameters.copy(hyperparameters)
         super().__init__(
             objective=objective,
             max_trials=max_trials,
             hyperparameters=hyperparameters,
+            allow_new_entries=allow_new_entries,
+            tune_new_entries=tune_new_entries,
+            max_retries_per_trial=max_retries_per_trial,
             seed=seed,
             **kwargs,
         )
@@ -46,7 +73,10 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         self.max_consecutive_failed_trials = max_consecutive_failed_trials
         self.verbose = 0
         self._mutex = threading.RLock()
-        self._frozen_space: str | None = None
+        self._declared: keras_tuner.HyperParameters | None = None
+        self._build: Build | None = None
+        # How many trials the search has, once that is known.
+        self._num_points: int | None = None
         # False for a search that was begun with KerasTuner's steps; see `steps`.
         self.exact_steps = True
         self.ongoing_trials: dict[str, Trial] = {}
@@ -64,43 +94,124 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             raise SpaceError("the oracle has no seed yet; give it one, or give it to a tuner first")
         return int(self.seed)
 
-    def values_of(self, index: int) -> Values | None:
-        """The values of trial `index` (from 0), or None where the space has no more."""
+    @property
+    def declared(self) -> keras_tuner.HyperParameters:
+        """What was declared before the first trial; a search is identified by it."""
+        return self.hyperparameters if self._declared is None else self._declared
+
+    @property
+    def first_grown(self) -> int | None:
+        """The number of the first trial that asked for more than is declared, and tunes it."""
+        num_declared = len(self.declared.space)
+        grown = (
+            int(name)
+            for name, trial in self.trials.items()
+            if len(trial.hyperparameters.space) > num_declared
+        )
+        return min(grown, default=None) if self.tune_new_entries else None
+
+    def in_order(self) -> list[Trial]:
+        """The trials by their numbers."""
+        return sorted(self.trials.values(), key=lambda trial: int(trial.trial_id))
+
+    def values_of(self, number: int) -> Values | None:
+        """The values of a trial, as far as they are known before its model is built.
+
+        They may depend on the trials before it.
+
+        Args:
+            number: of the trial, from 0.
+
+        Returns:
+            Values by name; None where the space has no more.
+        """
         raise NotImplementedError
 
+    def rule_of(self, number: int) -> Rule:
+        """What gives a value to a hyperparameter that a trial asks for and that has none."""
+        if not self.tune_new_entries:
+            return at_default
+        return self.growth_rule(number)
+
+    def growth_rule(self, number: int) -> Rule:
+        """The same where new hyperparameters are tuned: a random value by its name."""
+        return DrawnByName(self.drawn_seed, number, self.exact_steps)
+
+    def asked_by(self, trial: Trial) -> list[Any]:
+        """The hyperparameters that a trial asked for and tunes, beyond what is declared.
+
+        Only those with a value, in the order of asking.
+        """
+        if not self.tune_new_entries:
+            return []
+        hyperparameters = trial.hyperparameters
+        return [
+            hp
+            for hp in missing_from(self.declared, hyperparameters.space)
+            if hp.name in hyperparameters.values and hyperparameters.is_active(hp)
+        ]
+
+    def accepts(self, number: int, trial: Trial) -> bool:
+        """Whether the recorded values of a trial are those that this search gives to its number."""
+        values = self.values_of(number)
+        if values is None:
+            return False
+        rule = self.rule_of(number)
+        recorded = plain(trial.hyperparameters.values)
+        asked = missing_from(self.declared, trial.hyperparameters.space)
+        expected = {hp.name: rule(hp) for hp in asked if trial.hyperparameters.is_active(hp)}
+        return bool(recorded == plain(expected | values))
+
+    def describe(self) -> dict[str, Any]:
+        """What the run manifest records of an oracle beside its type, seed and number of trials."""
+        return {}
+
     def num_trials(self) -> int:
-        """How many trials the search will have: `max_trials`, or fewer if the space has fewer."""
-        index = 0
-        while self.max_trials is None or index < self.max_trials:
-            if self.values_of(index) is None:
+        """How many trials the search will have, as far as that is known now.
+
+        `max_trials`, or fewer if the space has fewer. A space that grows may have more than are
+        known.
+        """
+        if self._num_points is not None:
+            return self._num_points
+        if self.first_grown is not None:
+            return max(len(self.trials), self.max_trials or 0)
+        number = 0
+        while self.max_trials is None or number < self.max_trials:
+            if self.values_of(number) is None:
                 break
-            index += 1
-        return index
+            number += 1
+        return max(number, len(self.trials))
 
     def freeze_space(self) -> None:
-        """Declare the space complete; any new hyperparameter is refused from now on."""
-        self._frozen_space = space_key(self.hyperparameters)
+        """Take the space as declared; from now on it grows with the trials that ask for more."""
+        self._declared = keras_tuner.HyperParameters.copy(self.hyperparameters)
+
+    def complete_by(self, build: Build | None) -> None:
+        """Complete the values of each new trial with what its model asks for.
+
+        Args:
+            build: builds the model with the hyperparameters that it is given; None where all are
+                declared.
+        """
+        self._build = build
 
     def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
-        """Add hyperparameters while the space is being declared, refuse new ones afterwards.
+        """Add new hyperparameters to the space, as `allow_new_entries` and `tune_new_entries` say.
 
         Raises:
-            SpaceError: naming the hyperparameters that were not declared up front.
+            SpaceError: naming those that may not be added.
         """
-        if self._frozen_space is not None:
-            new = [
-                hp.name
-                for hp in hyperparameters.space
-                if not self.hyperparameters._exists(hp.name, hp.conditions)
-            ]
-            if new:
-                raise SpaceError(
-                    f"hyperparameter {', '.join(new)} was first declared during the search; "
-                    "declare every hyperparameter in HyperModel.declare_hyperparameters or in the "
-                    "first lines of build, within conditional scopes where it is conditional"
-                )
-            return
-        super().update_space(hyperparameters)
+        new = missing_from(self.hyperparameters, hyperparameters.space)
+        if new and not self.allow_new_entries:
+            names = ", ".join(dict.fromkeys(hp.name for hp in new))
+            raise SpaceError(
+                f"the model asks for the hyperparameter {names}, which is not in the oracle's "
+                "hyperparameters, and allow_new_entries is False; add it there, or allow new "
+                "entries"
+            )
+        if self.tune_new_entries:
+            self.hyperparameters.merge(new)
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """KerasTuner's form of `values_of`."""
@@ -112,25 +223,59 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
     def create_trial(self, tuner_id: str) -> Trial:
         """The next trial to run: an interrupted one, else a new one, else `STOPPED`."""
         with self._mutex:
-            if self._frozen_space is None:
+            if self._declared is None:
                 self.freeze_space()
             if self._retry_queue:
-                trial = self.trials[self._retry_queue.pop(0)]
-                trial = self._blank_trial(trial.trial_id, trial.hyperparameters.values)
+                trial = self._again(self.trials[self._retry_queue.pop(0)])
             else:
-                trial_id = f"{len(self.trials):0{TRIAL_ID_WIDTH}d}"
-                full = self.max_trials is not None and len(self.trials) >= self.max_trials
-                values = None if full else self.values_of(len(self.trials))
+                number = len(self.trials)
+                full = self.max_trials is not None and number >= self.max_trials
+                values = None if full else self.values_of(number)
                 if values is None:
-                    return self._blank_trial(trial_id, {}, status=TrialStatus.STOPPED)
-                trial = self._blank_trial(trial_id, values)
-                self.start_order.append(trial_id)
+                    self._num_points = number
+                    return Trial(self.get_space(), trial_id(number), TrialStatus.STOPPED)
+                trial = self.new_trial(number, values)
+                self.start_order.append(trial.trial_id)
             self._remember(trial)
             self.trials[trial.trial_id] = trial
             self.ongoing_trials[tuner_id] = trial
             self._save_trial(trial)
             self.save()
             return trial
+
+    def new_trial(self, number: int, values: Values) -> Trial:
+        """A trial that has not run, with its values completed."""
+        hyperparameters = AskedHyperParameters.of(self.declared, values, self.rule_of(number))
+        if self._build is not None:
+            self._build(number, hyperparameters)
+            self.update_space(hyperparameters)
+        trial = Trial(hyperparameters, trial_id(number), TrialStatus.RUNNING)
+        begin_with(trial, hyperparameters.values)
+        return trial
+
+    def note_asked(self, trial: Trial, hyperparameters: keras_tuner.HyperParameters) -> None:
+        """Record what a model asked for while its trial is trained, before its results are kept.
+
+        Args:
+            trial: the trial.
+            hyperparameters: those that the trial's code was given; a copy of the trial's, or these.
+
+        Raises:
+            SpaceError: as `update_space`.
+        """
+        with self._mutex:
+            known = trial.hyperparameters
+            new = missing_from(known, hyperparameters.space)
+            values = {
+                name: value
+                for name, value in hyperparameters.values.items()
+                if name not in known.values
+            }
+            self.update_space(hyperparameters)
+            if new or values:
+                known.values |= values
+                known.merge(new, overwrite=False)
+                self._save_trial(trial)
 
     def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Trial:
         """Record the metrics of a trial; those of an earlier run of it are replaced."""
@@ -146,17 +291,24 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             return trial
 
     def end_trial(self, trial: Trial) -> None:
-        """Close a trial: `COMPLETED`, or `FAILED` or `PRUNED` with the reason as its message."""
+        """Close a trial: `COMPLETED`, or `FAILED` or `PRUNED` with the reason as its message.
+
+        An `INVALID` one runs again `max_retries_per_trial` times before it has failed.
+        """
         with self._mutex:
             kept = self.trials[trial.trial_id]
             kept.status, kept.message = trial.status, trial.message
             kept.traceback = getattr(trial, "traceback", None)
+            kept.hyperparameters = trial.hyperparameters
             self.update_space(trial.hyperparameters)
             if kept.status == TrialStatus.COMPLETED:
                 self.score_trial(kept)
             else:
                 kept.score = None
-            self.end_order.append(kept.trial_id)
+            if kept.status == TrialStatus.INVALID:
+                self._end_invalid(kept)
+            if kept.status != TrialStatus.RUNNING:
+                self.end_order.append(kept.trial_id)
             self.ongoing_trials = {
                 tuner_id: ongoing
                 for tuner_id, ongoing in self.ongoing_trials.items()
@@ -165,11 +317,15 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             self._save_trial(kept)
             self.save()
 
+    def may_run_again(self, trial: Trial) -> bool:
+        """Whether a trial that fails now runs again; see `max_retries_per_trial`."""
+        return bool(self._run_times[trial.trial_id] < self.max_retries_per_trial)
+
     def retry(self, trials: list[Trial]) -> None:
         """Let trials run again that have failed."""
         with self._mutex:
             for trial in trials:
-                blank = self._blank_trial(trial.trial_id, trial.hyperparameters.values)
+                blank = again_from_start(trial)
                 self.trials[trial.trial_id] = blank
                 self._retry_queue.append(trial.trial_id)
                 self._save_trial(blank)
@@ -194,8 +350,20 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             self.end_order = [t.trial_id for t in trials if t.status in ended]
             self._retry_queue = [t.trial_id for t in trials if t.status not in ended]
             self.ongoing_trials = {}
+            self._num_points = None
             for trial in trials:
-                self._remember(trial)
+                self.adopt_one(trial)
+
+    def adopt_one(self, trial: Trial) -> None:
+        """Load a further trial, whose number follows those that are loaded."""
+        self.trials[trial.trial_id] = trial
+        self._run_times[trial.trial_id] = getattr(trial, "failed_runs", 0)
+        if self.tune_new_entries and self._declared is not None:
+            # What was declared differently is reported once a search begins.
+            self.hyperparameters.merge(
+                missing_from(self.hyperparameters, trial.hyperparameters.space)
+            )
+        self._remember(trial)
 
     def save(self) -> None:
         """Write `oracle.json`, from which KerasTuner's own tools reload the project."""
@@ -209,6 +377,10 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         path = Path(self._get_trial_dir(trial.trial_id)) / "trial.json"
         found = getattr(trial, "traceback", None)
         state = trial.get_state() | ({} if found is None else {"traceback": found})
+        if late := asked_late(trial):
+            state["asked_late"] = late
+        if self._run_times[trial.trial_id] and trial.status == TrialStatus.RUNNING:
+            state["failed_runs"] = self._run_times[trial.trial_id]
         write_json(path, plain(state))
 
     def _remember(self, trial: Trial) -> None:
@@ -217,9 +389,25 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         self._tried_so_far.add(digest)
         self._id_to_hash[trial.trial_id] = digest
 
-    def _blank_trial(
-        self, trial_id: str, values: Values, status: str = TrialStatus.RUNNING
-    ) -> Trial:
-        hyperparameters = self.hyperparameters.copy()
-        hyperparameters.values = dict(values)
-        return Trial(hyperparameters=hyperparameters, trial_id=trial_id, status=status)
+    def _again(self, trial: Trial) -> Trial:
+        """A trial that runs again: with its values, and with what mended code may ask for."""
+        number = int(trial.trial_id)
+        late = {name: trial.hyperparameters.values[name] for name in asked_late(trial)}
+        again = self.new_trial(number, begun_values(trial))
+        again.hyperparameters.values |= late
+        known = again.hyperparameters
+        known.merge(missing_from(known, trial.hyperparameters.space), overwrite=False)
+        return again
+
+    def _end_invalid(self, trial: Trial) -> None:
+        """Let an invalid trial run again, or fail."""
+        runs_again = self.may_run_again(trial)
+        self._run_times[trial.trial_id] += 1
+        trial.status = TrialStatus.RUNNING if runs_again else TrialStatus.FAILED
+        if runs_again:
+            self._retry_queue.insert(0, trial.trial_id)
+
+
+def trial_id(number: int) -> str:
+    """The id of a trial, by its number from 0."""
+    return f"{number:0{TRIAL_ID_WIDTH}d}"

@@ -42,7 +42,9 @@ class FoldHooks(keras.callbacks.Callback):  # type: ignore[misc]
         self._tuner.on_batch_end(self._trial, self.model, batch, logs)
 
 
-def metrics_of(returned: Any, objective: keras_tuner.Objective) -> tuple[dict[str, float], int]:
+def metrics_of(
+    returned: Any, objective: keras_tuner.Objective, *, what: str = "run_trial"
+) -> tuple[dict[str, float], int]:
     """The metrics that a `run_trial` returned, and their epoch, as KerasTuner understands them.
 
     The epochs of several histories are averaged before the best one is chosen: each history's own
@@ -52,6 +54,7 @@ def metrics_of(returned: Any, objective: keras_tuner.Objective) -> tuple[dict[st
         returned: the objective, metrics by name, a `History`, or a list of these, which is
             averaged.
         objective: what the search optimises.
+        what: the method that returned them, for messages.
 
     Returns:
         Metrics by name, and the epoch (from 0) that they belong to; 0 where there are no epochs.
@@ -60,24 +63,24 @@ def metrics_of(returned: Any, objective: keras_tuner.Objective) -> tuple[dict[st
         SearchError: for anything else, or where the objective is missing.
     """
     if _are_histories(returned):
-        return _at_best_epoch(_mean_curves([one.history for one in returned]), objective)
+        return _at_best_epoch(_mean_curves([one.history for one in returned]), objective, what)
     if isinstance(returned, list) and returned:
-        parts = [metrics_of(part, objective) for part in returned]
+        parts = [metrics_of(part, objective, what=what) for part in returned]
         names = set.intersection(*(set(metrics) for metrics, _ in parts))
         means = {
             name: float(np.mean([metrics[name] for metrics, _ in parts])) for name in sorted(names)
         }
         return means, int(np.mean([epoch for _, epoch in parts]))
     if isinstance(returned, keras.callbacks.History):
-        return _at_best_epoch(returned.history, objective)
+        return _at_best_epoch(returned.history, objective, what)
     if isinstance(returned, numbers.Real) and not isinstance(returned, bool):
         return {objective.name: float(returned)}, 0
     if not isinstance(returned, Mapping):
         raise SearchError(
-            f"run_trial returned {type(returned).__name__}; return the value of {objective.name}, "
+            f"{what} returned {type(returned).__name__}; return the value of {objective.name}, "
             "a dict with it, a keras History, or a list of these"
         )
-    _require(objective, returned)
+    _require(objective, returned, what)
     return {str(name): float(value) for name, value in returned.items()}, 0
 
 
@@ -98,19 +101,19 @@ def _mean_curves(histories: list[dict[str, list[float]]]) -> dict[str, list[floa
 
 
 def _at_best_epoch(
-    history: Mapping[str, list[float]], objective: keras_tuner.Objective
+    history: Mapping[str, list[float]], objective: keras_tuner.Objective, what: str
 ) -> tuple[dict[str, float], int]:
-    _require(objective, history)
+    _require(objective, history, what)
     best = np.nanargmax if objective.direction == "max" else np.nanargmin
     epoch = int(best(history[objective.name]))
     return {name: float(values[epoch]) for name, values in history.items()}, epoch
 
 
-def _require(objective: keras_tuner.Objective, metrics: Mapping[str, Any]) -> None:
+def _require(objective: keras_tuner.Objective, metrics: Mapping[str, Any], what: str) -> None:
     if objective.name not in metrics:
         offered = ", ".join(map(str, metrics)) or "nothing"
         raise SearchError(
-            f"run_trial returned no {objective.name}, which is the objective; it returned {offered}"
+            f"{what} returned no {objective.name}, which is the objective; it returned {offered}"
         )
 
 

@@ -12,6 +12,9 @@ from rust_tuner.models.fold_arrays import ArraysTogether
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.progress import Silent, Task
 from rust_tuner.records.folds import FoldStore
+from rust_tuner.records.model import write_record
+from rust_tuner.records.run import RUN_FILE, RunManifest
+from rust_tuner.search.asked import begun_values
 from rust_tuner.search.hopeless import Hopeless, StopRule
 from rust_tuner.search.points import plain
 from rust_tuner.search.reserved_names import epochs_of
@@ -50,6 +53,7 @@ class Run:
         self,
         subject: Subject,
         folder: Path,
+        manifest: RunManifest,
         key: str,
         epochs: int,
         batch_size: int,
@@ -66,6 +70,7 @@ class Run:
         """Begin a run; folds of frozen features, and of arrays if asked, are trained together."""
         self.subject = subject
         self.folder = folder
+        self._manifest = manifest
         self.key = key
         self.epochs = epochs
         self.batch_size = batch_size
@@ -98,7 +103,7 @@ class Run:
 
     def store_of(self, trial: Trial) -> FoldStore:
         """The records of a trial, which belong to this run and to the trial's values."""
-        values = plain(trial.hyperparameters.values)
+        values = plain(begun_values(trial))
         key = {"run": self.key, "trial": trial.trial_id, "values": values}
         return FoldStore(self.folder / f"trial_{trial.trial_id}", key)
 
@@ -106,6 +111,13 @@ class Run:
         """The number of epochs of a trial, by its values."""
         values = trial.hyperparameters.values
         return epochs_of(values, self.epochs) if self.reads_epochs else self.epochs
+
+    def record(self, **changes: Any) -> None:
+        """Record what has become known of the search: its number of trials, and its space."""
+        revised = self._manifest.with_changes(**changes)
+        if revised.to_json() != self._manifest.to_json():
+            self._manifest = revised
+            write_record(self.folder / RUN_FILE, revised)
 
     def release(self) -> None:
         """Release what only training needs, since many searches may follow in one process."""
@@ -136,6 +148,10 @@ class CountedSteps:
     def skip(self, steps: int) -> None:
         """Count steps that needed no work."""
         self._task.skip(self._counted(steps))
+
+    def expect(self, total: int) -> None:
+        """Revise the number of all steps."""
+        self._task.expect(total)
 
     def _counted(self, steps: int) -> int:
         self._seen += steps

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import ResumeError, RustTunerError, SearchError
@@ -19,22 +18,22 @@ from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.records.folds import fold_files
 from rust_tuner.records.model import Json, Record, write_record
 from rust_tuner.records.nested import NestedManifest
-from rust_tuner.records.project import TRIAL_ID_WIDTH, trial_folders
+from rust_tuner.records.project import trial_folders
 from rust_tuner.records.run import RUN_FILE, RunManifest, run_if_whole
 from rust_tuner.records.trials import PRUNED, read_trial_state
-from rust_tuner.search.oracles import ResumableOracle
-from rust_tuner.search.points import Values, plain
+from rust_tuner.search.asked import again_from_start, begin_with
+from rust_tuner.search.oracles import ResumableOracle, trial_id
 from rust_tuner.search.steps import has_float_steps, stepped_values
 
 Manifest = TypeVar("Manifest", RunManifest, NestedManifest)
 
 _EXACT = "exact"
 _SHOWN = 6
-EXTENDABLE = ("max_trials", "num_trials")
+EXTENDABLE = ("max_trials", "num_trials", "grown_space")
 
 
 def run_key(run: RunManifest) -> str:
-    """The identity of a run: the hash of everything but the number of trials."""
+    """The identity of a run: the hash of everything but the number of trials and what was found."""
     content = run.to_json()
     kept = {name: value for name, value in content.items() if name not in EXTENDABLE}
     return sha256_of_json(kept)
@@ -186,9 +185,10 @@ def choose_steps(folder: Path, oracle: ResumableOracle) -> str | None:
     Returns:
         A note for the user where the older steps are kept and differ; else None.
     """
-    stepped = [hp for hp in oracle.get_space().space if has_float_steps(hp)]
+    stepped = [hp for hp in oracle.declared.space if has_float_steps(hp)]
     begun = run_if_whole(folder)
-    oracle.exact_steps = begun is None or begun.steps == _EXACT
+    # A space without any has none to keep, also where it grows.
+    oracle.exact_steps = begun is None or begun.steps == _EXACT or not stepped
     changed = [hp for hp in stepped if list(hp.values) != stepped_values(hp)]
     if oracle.exact_steps or not changed:
         return None
@@ -204,7 +204,7 @@ def recorded_steps(oracle: ResumableOracle) -> dict[str, str]:
 
     This lets searches of earlier versions be resumed.
     """
-    has_steps = any(has_float_steps(hp) for hp in oracle.get_space().space)
+    has_steps = any(has_float_steps(hp) for hp in oracle.declared.space)
     return {"steps": _EXACT} if has_steps and oracle.exact_steps else {}
 
 
@@ -215,7 +215,7 @@ def recover_trials(
 
     Args:
         folder: the project folder.
-        oracle: its space must be declared.
+        oracle: its space must be declared, and it must be able to complete values.
         is_complete: whether a completed trial has all its records, and they give its score.
 
     Returns:
@@ -233,32 +233,36 @@ def recover_trials(
             f"{folders[-1]} is beyond the {total} trials of this search; remove it if it is not a "
             "trial, or use a new folder"
         )
-    trials, notes = [], []
+    notes: list[str] = []
+    oracle.adopt([])
     for number in range(max(numbers, default=-1) + 1):
-        trial_id = f"{number:0{TRIAL_ID_WIDTH}d}"
-        values = oracle.values_of(number)
+        name = trial_id(number)
+        trial = _load_trial(folder / f"trial_{name}" / "trial.json")
+        is_accepted = trial is not None and oracle.accepts(number, trial)
+        # An oracle that learns takes seconds to propose values.
+        values = trial.hyperparameters.values if is_accepted and trial else oracle.values_of(number)
         if values is None:
             raise ResumeError(
-                f"{folder}: trial {trial_id} is beyond the {number} points of the search space; "
+                f"{folder}: trial {name} is beyond the {number} points of the search space; "
                 "use a new folder"
             )
-        trial = _load_trial(folder / f"trial_{trial_id}" / "trial.json")
-        if trial is not None and plain(trial.hyperparameters.values) != plain(values):
+        if trial is not None and not is_accepted:
             raise ResumeError(
-                f"{folder}: trial {trial_id} has the values {trial.hyperparameters.values}, but "
+                f"{folder}: trial {name} has the values {trial.hyperparameters.values}, but "
                 f"this search gives it {values}; restore its trial.json or use a new folder"
             )
         if trial is None:
-            trial = _blank(oracle, trial_id, values)
-            notes.append(f"trial {trial_id} has no readable trial.json; it is run again")
+            trial = oracle.new_trial(number, values)
+            notes.append(f"trial {name} has no readable trial.json; it is run again")
         elif trial.status == TrialStatus.COMPLETED and not is_complete(trial):
-            trial = _blank(oracle, trial_id, values)
+            trial = again_from_start(trial)
             notes.append(
-                f"trial {trial_id} has damaged fold records, or a score that differs from theirs; "
+                f"trial {name} has damaged fold records, or a score that differs from theirs; "
                 "it is run again"
             )
-        trials.append(trial)
-    oracle.adopt(trials)
+        # The values of the next trial may depend on those before it.
+        oracle.adopt_one(trial)
+    oracle.adopt(oracle.in_order())
     return notes
 
 
@@ -282,7 +286,11 @@ def readable_trials(folder: Path) -> list[Trial]:
 def _load_trial(path: Path) -> Trial | None:
     """The trial in a file, or None where the file is missing or damaged."""
     try:
-        trial = Trial.from_state(read_trial_state(path).to_json())
+        state = read_trial_state(path)
+        trial = Trial.from_state(state.to_json())
+        late = state.asked_late or []
+        begin_with(trial, {n: v for n, v in trial.hyperparameters.values.items() if n not in late})
+        trial.failed_runs = state.failed_runs or 0
     except (OSError, RustTunerError, KeyError, TypeError, AttributeError, ValueError):
         # KerasTuner reads the space in it, and raises various errors.
         return None
@@ -291,12 +299,6 @@ def _load_trial(path: Path) -> Trial | None:
     if f"trial_{trial.trial_id}" != path.parent.name or trial.status not in statuses or unscored:
         return None
     return trial
-
-
-def _blank(oracle: ResumableOracle, trial_id: str, values: Values) -> Trial:
-    hyperparameters: keras_tuner.HyperParameters = oracle.get_space()
-    hyperparameters.values = dict(values)
-    return Trial(hyperparameters=hyperparameters, trial_id=trial_id, status=TrialStatus.RUNNING)
 
 
 def _refuse_differences(

@@ -32,6 +32,7 @@ from rust_tuner.models.hypermodels import (
     ImageRecipe,
     TransferLearningHyperModel,
 )
+from rust_tuner.models.preparation import Preparation
 from rust_tuner.progress import Progress
 from rust_tuner.records.rows import rows_sha256, rows_table
 from rust_tuner.scope import AUROCS
@@ -47,7 +48,10 @@ from rust_tuner.search.subject_folds import (
 # Keras clips probabilities to the same range.
 _EPSILON = 1e-7
 
-Build = Callable[[keras_tuner.HyperParameters, RunningPredictions | None], keras.Model]
+
+# From hyperparameters, the metric that keeps training predictions or None, and where folds prepare
+# their inputs these as well: a compiled model.
+Build = Callable[..., keras.Model]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +72,8 @@ class Subject:
         rows: what `rows_table` gives for radiographs; None for arrays.
         callbacks: the user's, made anew for each fold; None where there are none.
         classes: output -> the names of its classes, where targets were text; "" is the only output.
+        preparation: what is fitted on the training rows of each fold; None where nothing is.
+        own_fit: whether the hypermodel's own `fit` trains each fold.
         split: how arrays were divided; None for radiographs.
     """
 
@@ -82,7 +88,25 @@ class Subject:
     rows: pd.DataFrame | None = None
     callbacks: FoldCallbacks | None = None
     classes: Mapping[str, list[str]] = field(default_factory=dict)
+    preparation: Preparation | None = None
+    own_fit: bool = False
     split: Split | None = None
+
+    def why_alone(self) -> str | None:
+        """Why the folds of this subject are trained one after another; None where they need not."""
+        if self.own_fit:
+            return "HyperModel.fit of the hypermodel trains each fold"
+        if self.callbacks is not None:
+            return "callbacks are called for each fold"
+        if self.preparation is not None:
+            return "each fold prepares its own inputs"
+        return None
+
+    def data_of(self, fold: int) -> TrainingData:
+        """The data as one fold trains on them, prepared by its training rows alone."""
+        if self.preparation is None:
+            return self.data
+        return self.preparation.of_fold(self.data, fold, *self.folds[fold])
 
 
 @dataclass(frozen=True, eq=False)

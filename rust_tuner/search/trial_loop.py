@@ -21,6 +21,7 @@ from rust_tuner.search.failures import (
     traceback_of,
 )
 from rust_tuner.search.fit_options import Deadline
+from rust_tuner.search.manifest import grown_space
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.own_tuner import metrics_of
 from rust_tuner.search.run_state import CountedSteps, Run
@@ -49,6 +50,7 @@ class TrialLoop:
         self._oracle: ResumableOracle = tuner.oracle
         self._run = run
         self._progress = progress
+        self._total = 0
         self._deadline = Deadline(timeout)
 
     def run_trials(self) -> None:
@@ -64,9 +66,9 @@ class TrialLoop:
         per_trial = run.epochs * folds
         open_trials = sum(t.status == TrialStatus.RUNNING for t in oracle.trials.values())
         done = len(oracle.trials) - open_trials
-        total = oracle.num_trials()
+        self._total = oracle.num_trials()
         with self._progress.task(
-            tuner.project_name, total * per_trial, done=done * per_trial
+            tuner.project_name, self._total * per_trial, done=done * per_trial
         ) as task:
             task.advance(0, note=f"trials of {folds} folds x {run.epochs} epochs")
             tuner.on_search_begin()
@@ -74,26 +76,43 @@ class TrialLoop:
             self._retry_first_mistakes()
             while True:
                 ended = sum(t.status != TrialStatus.RUNNING for t in oracle.trials.values())
-                if ended < total:
+                if ended < self._total:
                     end_if_time_is_up()
                     if self._deadline.is_over(self._progress.say):
                         break
                 trial = oracle.create_trial(tuner.tuner_id)
                 if trial.status == TrialStatus.STOPPED:
+                    if self._total != len(oracle.trials):
+                        self._revise(task, len(oracle.trials))
                     break
+                if oracle.first_grown is not None:
+                    self._revise(task, oracle.num_trials())
                 tuner.on_trial_begin(trial)
                 self._progress.recorded(run.folder, trial.trial_id)
                 own = run.epochs_of(trial) * folds
                 steps = run.task = CountedSteps(task, planned=per_trial, own=own)
                 error = self._attempt(trial, task)
-                # Epochs that a failed trial left out, or an earlier run trained, count as done.
-                task.skip(per_trial - steps.taken)
                 tuner.on_trial_end(trial)
+                # Epochs that a failed trial left out, or an earlier run trained, count as done.
+                task.skip((0 if self._runs_again(trial) else per_trial) - steps.taken)
                 note_recorded_work()
                 self._deadline.has_worked = True
-                if error is not None:
+                if error is not None and not self._runs_again(trial):
                     self._end_after_failures(error)
+                if oracle.first_grown is not None:
+                    self._revise(task, oracle.num_trials())
             tuner.on_search_end()
+
+    def _revise(self, task: Task, num_trials: int) -> None:
+        """Record how far the space has grown, and how many trials the search will have."""
+        if num_trials != self._total:
+            self._total = num_trials
+            task.expect(num_trials * self._run.epochs * len(self._run.subject.folds))
+        grown = grown_space(self._oracle)
+        self._run.record(num_trials=num_trials, **({"grown_space": grown} if grown else {}))
+
+    def _runs_again(self, trial: Trial) -> bool:
+        return bool(self._oracle.trials[trial.trial_id].status == TrialStatus.RUNNING)
 
     def _attempt(self, trial: Trial, task: Task) -> Exception | None:
         """Run a trial; an error that fails it becomes its status and message, and is returned."""
@@ -104,10 +123,14 @@ class TrialLoop:
         except Exception as error:
             if not fails_the_trial(error):
                 raise
-            trial.status = TrialStatus.FAILED
+            # As in KerasTuner, an error other than this one may be tried again.
+            declared = isinstance(error, keras_tuner.errors.FailedTrialError)
+            trial.status = TrialStatus.FAILED if declared else TrialStatus.INVALID
             trial.message = message_of(error)
             trial.traceback = traceback_of(error)
-            self._progress.say(f"trial {trial.trial_id} failed: {trial.message}")
+            again = not declared and self._oracle.may_run_again(trial)
+            verb = "runs again after" if again else "failed:"
+            self._progress.say(f"trial {trial.trial_id} {verb} {trial.message}")
             return error
         reason = run.pruned.get(trial.trial_id)
         if reason is not None:

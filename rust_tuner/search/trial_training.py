@@ -9,6 +9,7 @@ import keras
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
+from rust_tuner.data.structures import AnyRows
 from rust_tuner.errors import ResumeError, SearchError, SpaceError, TrialError
 from rust_tuner.models.described import describe_model
 from rust_tuner.models.fold_arrays import ArraysTogether
@@ -23,6 +24,7 @@ from rust_tuner.search.cross_validation import (
     run_folds_together,
 )
 from rust_tuner.search.hopeless import Rival
+from rust_tuner.search.own_fit import HyperModelFit
 from rust_tuner.search.own_tuner import FoldHooks
 from rust_tuner.search.pruning import judge, note_if_hopeless, rival_of
 from rust_tuner.search.reserved_names import batch_size_of, epochs_of
@@ -183,7 +185,9 @@ def _cross_validate(
         )
         run.said_none_stopped = True
     return run_folds(
-        lambda running: spare.pop() if spare else _build(tuner, run, trial, running),
+        lambda running, inputs=None: (
+            spare.pop() if spare else _build(tuner, run, trial, running, inputs)
+        ),
         run.subject.data,
         run.subject.folds,
         keep_running=run.subject.keeps_running,
@@ -193,6 +197,8 @@ def _cross_validate(
         on_record=lambda: tuner.progress.recorded(run.folder, trial.trial_id),
         callbacks=lambda model: [FoldHooks(tuner, trial)] if run.hooks else [],
         users_callbacks=run.subject.callbacks,
+        data_of=None if run.subject.preparation is None else run.subject.data_of,
+        own_fit=HyperModelFit(tuner, run, trial, batch_size) if run.subject.own_fit else None,
         way=one_by_one(reason),
         **shared,
     )
@@ -208,13 +214,8 @@ def _trainer_of(run: Run, store: FoldStore) -> FoldParallelTrainer | ArraysToget
         raise MixedFolds(str(run.one_by_one))
     if run.hooks:
         raise MixedFolds(f"{', '.join(run.hooks)} of the tuner is called for each fold")
-    subject = run.subject
-    if subject.callbacks is not None:
-        raise MixedFolds("each fold has callbacks of its own")
-    if getattr(subject, "preparation", None) is not None:
-        raise MixedFolds("each fold has inputs of its own, by preprocess")
-    if getattr(subject, "own_fit", False):
-        raise MixedFolds("the hypermodel's own fit trains each fold")
+    if (why := run.subject.why_alone()) is not None:
+        raise MixedFolds(why)
     first = store.load(0)
     begun = None if first is None else reason_of(first.folds_trained)
     if begun is not None:
@@ -226,17 +227,22 @@ def _trainer_of(run: Run, store: FoldStore) -> FoldParallelTrainer | ArraysToget
 def _share_functions(run: Run) -> bool:
     """Whether nothing but a model itself decides how its compiled functions train a fold."""
     subject = run.subject
-    if run.hooks or subject.keeps_running or getattr(subject, "own_fit", False):
+    if run.hooks or subject.keeps_running or subject.own_fit:
         return False
     return subject.callbacks is None or subject.callbacks.leave_functions
 
 
 def _build(
-    tuner: keras_tuner.Tuner, run: Run, trial: Trial, running: RunningPredictions | None
+    tuner: keras_tuner.Tuner,
+    run: Run,
+    trial: Trial,
+    running: RunningPredictions | None,
+    inputs: AnyRows | None = None,
 ) -> keras.Model:
     hyperparameters = trial.hyperparameters.copy()
-    model = run.subject.build(hyperparameters, running)
-    tuner.oracle.update_space(hyperparameters)
+    given = () if inputs is None else (inputs,)
+    model = run.subject.build(hyperparameters, running, *given)
+    tuner.oracle.note_asked(trial, hyperparameters)
     if getattr(model, "optimizer", None) is None:
         raise SpaceError(
             f"{type(tuner.hypermodel).__name__}.build returned a model that is not compiled"

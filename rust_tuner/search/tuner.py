@@ -37,12 +37,14 @@ from rust_tuner.records.random_folds import write_random_folds
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.trial_tables import history_table, results_table
-from rust_tuner.search.array_subject import arrays_subject
+from rust_tuner.search.array_subject import arrays_subject, notes_about, taken_apart
+from rust_tuner.search.built_once import ask_model
 from rust_tuner.search.code_changes import users_model
 from rust_tuner.search.cross_validation import chosen_epoch
 from rust_tuner.search.declaring import declare_by_building
 from rust_tuner.search.fit_options import (
     SEARCH_ARGUMENTS,
+    Default,
     FitOptions,
     checked_timeout,
     progress_of,
@@ -51,7 +53,6 @@ from rust_tuner.search.fit_options import (
 from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.manifest import describe_run, together_of
-from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
 from rust_tuner.search.run_state import Run
@@ -65,6 +66,7 @@ from rust_tuner.search.runs import (
     with_begun_kernels,
 )
 from rust_tuner.search.scoring import Scoring
+from rust_tuner.search.stock_oracles import resumable
 from rust_tuner.search.subjects import (
     Subject,
     images_subject,
@@ -76,8 +78,8 @@ from rust_tuner.search.trial_loop import TrialLoop
 from rust_tuner.search.trial_training import choices_of, cross_validated, is_complete
 from rust_tuner.seeds import require_seed
 
-_DEFAULT_EPOCHS = 20
-_DEFAULT_BATCH_SIZE = 32
+_DEFAULT_EPOCHS = Default(20)
+_DEFAULT_BATCH_SIZE = Default(32)
 
 
 class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
@@ -96,7 +98,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
     def __init__(
         self,
         hypermodel: keras_tuner.HyperModel,
-        oracle: ResumableOracle,
+        oracle: keras_tuner.Oracle,
         cv: Any = 6,
         seed: int | None = 1,
         directory: str | Path | None = None,
@@ -110,10 +112,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Open a project folder, new or with a search to resume.
 
         Args:
-            hypermodel: any Keras HyperModel whose `build` declares all its hyperparameters and
-                compiles the model; one named `batch_size` sets the batch size, and one named
-                `epochs` (or KerasTuner's `tuner/epochs`) the number of epochs.
-            oracle: a `RandomSearchOracle` or `GridSearchOracle` of this package.
+            hypermodel: any Keras HyperModel whose `build` compiles the model. It may ask for
+                hyperparameters that only some trials have. One named `batch_size` sets the batch
+                size, and one named `epochs` (or KerasTuner's `tuner/epochs`) the number of epochs.
+            oracle: one of this package, such as `RandomSearchOracle`; KerasTuner's oracles of the
+                same names are taken over by their arguments.
             cv: number of folds, `Folds`, or any scikit-learn splitter.
             seed: decides folds, initial weights, shuffling and dropout; an integer from 0. None
                 for one that is drawn once and recorded with the search.
@@ -121,7 +124,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             project_name: name of the project folder.
             score_epoch: `best_mean`, `last`, or an epoch from 0.
             overwrite: whether to empty the project folder first.
-            progress: where to report; nowhere by default.
+            progress: where to report; where None, as `verbose` of `search` says.
             code_version: your own name for what the model's code does. A search is resumed only
                 with the same one. The model that `build` returns is compared by itself: its
                 layers, optimizer, losses, metrics, and the code of own classes and functions. Give
@@ -132,20 +135,17 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             SearchError: for an oracle that cannot be resumed, or in a worker of KerasTuner's
                 distribution.
         """
-        if not isinstance(oracle, ResumableOracle):
-            raise SearchError(
-                f"oracle of type {type(oracle).__name__} cannot be resumed; use "
-                "rust_tuner.RandomSearchOracle or rust_tuner.GridSearchOracle"
-            )
+        begun = None if overwrite else run_if_whole(_folder_of(directory, project_name))
+        begun_seed = None if begun is None else begun.oracle_seed
+        oracle = resumable(oracle, begun_seed, (progress or Silent()).say)
         if not str(oracle.objective.name).startswith("val_"):
             raise SearchError(
                 f"objective {oracle.objective.name!r}; expected a validation metric, such as "
                 "val_auroc or val_loss"
             )
         refuse_workers()
-        begun = None if overwrite else run_if_whole(_folder_of(directory, project_name))
         self.seed = _drawn_once(seed, None if begun is None else begun.seed)
-        oracle.seed = _drawn_once(oracle.seed, None if begun is None else begun.oracle_seed)
+        oracle.seed = _drawn_once(oracle.seed, begun_seed)
         start_backend()
         self.cv = cv
         self.score_epoch = score_epoch
@@ -190,6 +190,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         sample_weight: Any = None,
         class_weight: Any = None,
         callbacks: Any = None,
+        preprocess: Any = None,
         validation_batch_size: int | None = None,
         shuffle: bool = True,
         verbose: int | str = 1,
@@ -218,6 +219,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             callbacks: Keras callbacks, copied for each fold; or a function that returns them.
                 `TensorBoard`, `ModelCheckpoint` and `CSVLogger` write into a folder
                 `trial_0000/fold_0` below the path that they were given.
+            preprocess: a scikit-learn transformer or pipeline, or a Keras layer with `adapt`. A
+                copy is fitted on the training rows of each fold, and transforms both sides.
             validation_batch_size: rows of a batch of validation; `batch_size` where None.
             shuffle: whether each epoch draws a new order of the training rows.
             verbose: 0 reports nothing, anything else reports on standard error: a bar on a
@@ -241,7 +244,15 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         refuse_unknown(unknown, SEARCH_ARGUMENTS)
         self.progress = progress_of(self._progress, verbose)
         self._timeout = checked_timeout(timeout)
-        options = FitOptions(sample_weight, class_weight, callbacks, validation_batch_size, shuffle)
+        options = FitOptions(
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            callbacks=callbacks,
+            preprocess=preprocess,
+            validation_batch_size=validation_batch_size,
+            shuffle=shuffle,
+        )
+        x, y, batch_size, options = taken_apart(x, y, batch_size, options)
         if is_radiographs(x) or (y is None and takes_radiographs(self.hypermodel)):
             development = require_development(x)
             if y is not None or groups is not None:
@@ -266,7 +277,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             if groups is None and (note := by_row_note(self.cv, subject.data.num_rows)):
                 self.progress.say(note)
             self.classes = subject.classes
-            if subject.callbacks is not None and (note := subject.callbacks.note()):
+            for note in notes_about(subject):
                 self.progress.say(note)
         given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size} | options.given()
         if groups is not None:
@@ -274,8 +285,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._arguments = ((x,) if y is None else (x, y)), given
         self.search_subject(
             subject,
-            epochs=epochs,
-            batch_size=batch_size,
+            epochs=int(epochs),
+            batch_size=int(batch_size),
             stop_hopeless=stop_hopeless,
             about=about,
         )
@@ -315,9 +326,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         folder = self.project_folder
         stop_rule = self._stop_rule(stop_hopeless)
         with hold_lock(folder, "searching hyperparameters", noted=True):
-            space = self.oracle.get_space
+            declared = self.oracle.declared.copy
             model = users_model(
-                folder, subject, space, self._scoring, seed=self.seed, say=self.progress.say
+                folder, subject, declared, self._scoring, seed=self.seed, say=self.progress.say
             )
             identity = {} if model is None else model.identity
             run = describe_run(
@@ -335,6 +346,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 },
             )
             run = with_begun_kernels(folder / RUN_FILE, run, say=self.progress.say)
+            name = epochs_name(self.oracle.declared.values)
             may_change = model is not None and model.may_change
             free = ("description", "code_version", "run_trial", "model") if may_change else ()
             with claim_folder(folder, run, free=free):
@@ -342,18 +354,21 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self._run = Run(
                     subject,
                     folder,
+                    run,
                     run_key(run),
                     epochs,
                     batch_size,
                     seed=self.seed,
                     scoring=self._scoring,
-                    reads_epochs=run.epochs_hyperparameter is not None,
+                    reads_epochs=name is None or run.epochs_hyperparameter is not None,
                     hooks=tuple(name for name in HOOKS if self._overrides(name)),
                     arguments=arguments,
                     options=options,
                     arrays_together=run.arrays_together,
                     stop_rule=stop_rule,
                 )
+                if not getattr(self.hypermodel, "declares_everything", False):
+                    self.oracle.complete_by(functools.partial(ask_model, subject, self.seed))
                 for note in [] if model is None else model.refuse_changes(self._run.store_of):
                     self.progress.say(note)
                 complete = functools.partial(
@@ -365,7 +380,6 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                     write_random_folds(folder, subject.split.random_key, subject.folds)
             if model is not None:
                 model.keep_defaults()
-            name = epochs_name(self.oracle.get_space().values)
             if name is not None and run.epochs_hyperparameter is None:
                 warn_of_old_epochs(name, epochs)
             if subject.rows is not None:
@@ -375,6 +389,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 self._run_trials()
             finally:
                 self._run.release()
+                # It refers to the data of the search.
+                self.oracle.complete_by(None)
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Cross-validate one configuration.
@@ -415,8 +431,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             `rank`, `trial`, `score`, `score_std`, `tied_with_best`, the hyperparameters (those that
             the search varies first), `epoch`, `status`, `score_low`, `score_high`,
             `p_against_best`, each validation metric and its `_std`, `view_only_...` for
-            radiographs, `folds_trained`, `steps_per_epoch`, `one_step`, `seconds` and `message`. Use
-            names, not positions; `records.trial_tables.results_table` explains each. Printed, it
+            radiographs, `folds_trained`, `steps_per_epoch`, `one_step`, `seconds` and `message`.
+            Use names, not positions; `records.trial_tables.results_table` explains each. Printed, it
             shows as many of its first columns as fit, and names the others; a file written from it
             has all.
         """
@@ -514,9 +530,11 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             own["code_version"] = self.code_version
         begun = run_if_whole(self.project_folder)
         # A search of an earlier version goes on without it, under the key that it was begun with.
-        name = epochs_name(self.oracle.get_space().values)
+        name = epochs_name(self.oracle.declared.values)
         if name is not None and (begun is None or begun.epochs_hyperparameter):
             own["epochs_hyperparameter"] = name
+        if not self.oracle.tune_new_entries:
+            own["tune_new_entries"] = False
         if self._overrides("run_trial"):
             own["run_trial"] = sha256_of_json(own_code(type(self).run_trial))
         return own

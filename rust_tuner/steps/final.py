@@ -76,7 +76,7 @@ def cross_validate_final(
         values: the four hyperparameters.
         protocol: gives the number of epochs and how the epoch is chosen.
         folds: folds of the development set.
-        cache: folder of the feature cache; the default one where None.
+        cache: folder of the feature cache; the default one if None.
         progress: where to report; nowhere by default.
 
     Returns:
@@ -126,7 +126,7 @@ def fit_final_model(
 
     `model.keras` takes float32 (n, size, size, 3) in [-1, 1] and returns 18 probabilities. It is
     saved uncompiled and consists of Keras layers only, so Keras loads it in safe mode.
-    `model.json` describes its input. Where both files exist and belong to these arguments, nothing
+    `model.json` describes its input. If both files exist and belong to these arguments, nothing
     is trained.
 
     Args:
@@ -136,7 +136,7 @@ def fit_final_model(
         epochs: how many, from 1.
         protocol: the scientific choices.
         look_again: whether the model may replace one that has looked at the hold-out set.
-        cache: folder of the feature cache; the default one where None.
+        cache: folder of the feature cache; the default one if None.
         progress: where to report; nowhere by default.
 
     Returns:
@@ -144,8 +144,8 @@ def fit_final_model(
 
     Raises:
         SplitError: for anything but a development set.
-        ResumeError: where another model has looked at the hold-out set.
-        TrialError: where the training diverges.
+        ResumeError: if another model has looked at the hold-out set.
+        TrialError: if the training diverges.
     """
     from rust_tuner.models.features import extract_features
     from rust_tuner.models.fold_batches import FoldPlace
@@ -279,7 +279,7 @@ def load_final_model(model: Path, *, image_size: int) -> "keras.Model":
         image_size: the side of the images that its record says it takes, in pixels.
 
     Raises:
-        ResumeError: where it cannot be loaded, or has another input or output shape.
+        ResumeError: if it cannot be loaded, or has another input or output shape.
     """
     import keras
 
@@ -339,7 +339,7 @@ def _outputs(model: "keras.Model", batch: npt.NDArray[np.float32]) -> npt.NDArra
 
 
 def _score_epoch(protocol: Protocol) -> str | int:
-    """The protocol's epoch, or the last where the final model is trained for fewer."""
+    """The protocol's epoch, or the last if the final model is trained for fewer."""
     rule = protocol.score_epoch
     return rule if isinstance(rule, str) else min(rule, protocol.final_epochs - 1)
 

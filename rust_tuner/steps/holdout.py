@@ -92,7 +92,7 @@ def evaluate_holdout(
         development: the development set; the view-only baseline takes its prevalences from it.
         holdout: the sealed set.
         epoch: the epoch that the cross-validation chose, from 0; it is only recorded.
-        protocol: gives the union threshold; `Protocol.study()` where None. The predicted total
+        protocol: gives the union threshold; `Protocol.study()` if None. The predicted total
             from which on the model predicts union is chosen on the out-of-fold predictions of
             `final/cross_validation`, never on the hold-out set.
         look_again: the reason for another look; None for the first.
@@ -105,7 +105,7 @@ def evaluate_holdout(
 
     Raises:
         SearchError: for anything but a hold-out set.
-        ResumeError: where there is no model, or it does not match its record; where the study has
+        ResumeError: if there is no model, or it does not match its record; if the study has
             not been prepared; for a look after the first one without a reason.
     """
     folder = Path(directory) / FINAL
@@ -191,7 +191,7 @@ def holdout_figures(
         figures: from `figures_table`, of its predictions.
 
     Returns:
-        Its `metrics`, `view_only_baseline` and `labels`; None where a figure is undefined.
+        Its `metrics`, `view_only_baseline` and `labels`; None if a figure is undefined.
     """
     radiographs = holdout.radiographs
     labels, visible = radiographs.labels, radiographs.visible
@@ -220,7 +220,7 @@ def holdout_figures(
 
 
 def _value(figures: pd.DataFrame, name: str, of: str) -> float | None:
-    """The value of a figure; None where it is undefined or missing."""
+    """The value of a figure; None if it is undefined or missing."""
     row = find_figure(figures, name, of)
     return None if row is None else _number(row["value"])
 
@@ -235,11 +235,11 @@ def known_evaluation(directory: str | Path, *, reason: str | None = None) -> Hol
         reason: why the hold-out set is looked at again; None for no further look.
 
     Returns:
-        The content of `final/holdout.json`; None where a look may be made or resumed.
+        The content of `final/holdout.json`; None if a look may be made or resumed.
 
     Raises:
-        ProtocolError: for a reason where there was no look yet.
-        ResumeError: where there was a look, no reason is given, and its result is missing or was
+        ProtocolError: for a reason if there was no look yet.
+        ResumeError: if there was a look, no reason is given, and its result is missing or was
             changed, or its model is missing so that it cannot be resumed.
     """
     study = Path(directory)

@@ -40,7 +40,7 @@ def list_images(given: Sequence[str | Path]) -> ImageList:
     one patient, date and side. Of a manifest (a CSV file) only the column `image` is needed; with
     `patient_id`, `visit` and `view` it also names the pairs. Other images are paired if their names
     differ in the view only: `017_ap.png` and `017_lat.png`, or `ap/017.png` and `lateral/017.png`.
-    Where more than two match, none is paired.
+    If more than two match, none is paired.
 
     Args:
         given: files, folders and manifests.
@@ -79,7 +79,7 @@ def _by_tags(image: FoundImage) -> tuple[str, ...] | None:
 
 
 def _images_of(manifest: Path) -> dict[Path, tuple[str, ...] | None]:
-    """The images of a manifest, with patient, visit and view where it has all three."""
+    """The images of a manifest, with patient, visit and view if it has all three."""
     faults = Faults(manifest.name)
     rows, cells = read_columns(
         manifest, required=["image"], optional=(*COLUMNS[1:], *OPTIONAL_COLUMNS), faults=faults

@@ -31,7 +31,7 @@ class MadeManifest:
 
     Attributes:
         path: the manifest.
-        unmatched: the table of what was not joined; None where all was.
+        unmatched: the table of what was not joined; None if all was.
         columns: what the table's columns were read as.
         matching: what was joined.
         notes: what was assumed or left out.
@@ -66,16 +66,16 @@ def make_manifest(
         path: the manifest to write.
         pattern: what file names say, such as `{patient_id}_{visit}_{view}.png`; without it, the
             table names the images, or DICOM tags say what they are.
-        columns: column name by meaning, where the usual names do not say it; see
+        columns: column name by meaning, if the usual names do not say it; see
             `sheet_columns.understand_columns`.
         sheet: of an Excel file with several.
         view_cortices: the cortices that each view shows.
         progress: where to report; nowhere by default.
 
     Raises:
-        ManifestError: for a table or folder that cannot be understood, and where nothing matches.
-        ExtraError: where openpyxl or pydicom is needed and missing.
-        StorageError: where a file cannot be written.
+        ManifestError: for a table or folder that cannot be understood, and if nothing matches.
+        ExtraError: if openpyxl or pydicom is needed and missing.
+        StorageError: if a file cannot be written.
     """
     report = progress or Silent()
     path = Path(path)

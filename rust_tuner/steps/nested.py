@@ -76,16 +76,16 @@ def nested_cross_validation(
 
     Call it again with the same arguments to resume; finished outer folds are not computed again.
     All outer folds draw the same trials, since the seed is the same: the study's own procedure is
-    estimated. Where batch sizes are fitted, they are fitted to the inner folds of each outer fold.
+    estimated. If batch sizes are fitted, they are fitted to the inner folds of each outer fold.
 
     Args:
         development: the development set.
         directory: the study's folder; everything is kept in its subfolder `nested`.
-        protocol: the scientific choices; `Protocol.study()` where None.
+        protocol: the scientific choices; `Protocol.study()` if None.
         folds: the outer folds. If None, they are made from the protocol's seed, as many as its
             `outer_folds`. If the protocol's folds are by site, each outer fold leaves one site out,
             and so does each inner fold.
-        cache: folder of the feature cache; the default one where None.
+        cache: folder of the feature cache; the default one if None.
         progress: where to report; nowhere by default.
 
     Returns:
@@ -93,11 +93,11 @@ def nested_cross_validation(
 
     Raises:
         SplitError: for anything but a development set, or folds made for other data.
-        MetricError: before any long work, where an outer or inner fold has nothing to score.
-        ResumeError: where the folder contains a nested cross-validation of other data, folds,
+        MetricError: before any long work, if an outer or inner fold has nothing to score.
+        ResumeError: if the folder contains a nested cross-validation of other data, folds,
             choices or versions.
-        SearchError: where no trial of an inner search completes.
-        LockedError: where another process works in the folder.
+        SearchError: if no trial of an inner search completes.
+        LockedError: if another process works in the folder.
     """
     from rust_tuner.models.features import extract_features
     from rust_tuner.models.runtime import start_backend
@@ -340,7 +340,7 @@ def _named(table: pd.DataFrame, answers: npt.NDArray[np.float32]) -> pd.DataFram
 
 
 def _finished(folder: Path, run: NestedManifest, fold: OuterFold) -> OuterRecord | None:
-    """The record of an outer fold that is finished; None where it must be computed (again)."""
+    """The record of an outer fold that is finished; None if it must be computed (again)."""
     try:
         return read_outer(outer_folder(folder, fold.number), key=_key(run, fold))
     except RustTunerError:

@@ -48,9 +48,9 @@ def measure_noise(
 ) -> NoiseFloor:
     """Repeat the best configuration with other seeds, and with other assignments to folds.
 
-    The configuration is Regime II's best, or Regime I's where there is no Regime II, trained for
+    The configuration is Regime II's best, or Regime I's if there is no Regime II, trained for
     as many epochs and scored by the same rule as in its search. Call it again to resume; more
-    repeats may be requested later. Where each fold leaves one site out, there is only one
+    repeats may be requested later. If each fold leaves one site out, there is only one
     assignment, so only the seed is changed.
 
     Args:
@@ -59,7 +59,7 @@ def measure_noise(
         folds: the folds of that search; the repeats with other seeds use them.
         protocol: the scientific choices that the search was run with.
         repeats: how many of each kind, from 2. If None, as many as were begun, or 10.
-        cache: folder of the feature cache; the default one where None.
+        cache: folder of the feature cache; the default one if None.
         progress: where to report; nowhere by default.
 
     Returns:
@@ -67,11 +67,11 @@ def measure_noise(
 
     Raises:
         ProtocolError: for fewer than two repeats.
-        SearchError: where there is no search, or none of its trials completed.
-        ResumeError: where the folder contains repeats of another configuration, data or choices,
-            or more of them; where the search was run on other radiographs, weights or folds.
-        MetricError: before any long work, where an assignment has a fold with nothing to score.
-        LockedError: where another process works in the folder.
+        SearchError: if there is no search, or none of its trials completed.
+        ResumeError: if the folder contains repeats of another configuration, data or choices,
+            or more of them; if the search was run on other radiographs, weights or folds.
+        MetricError: before any long work, if an assignment has a fold with nothing to score.
+        LockedError: if another process works in the folder.
     """
     from rust_tuner.search.runs import claim_record
 
@@ -105,10 +105,10 @@ def measure_noise(
 
 
 def best_project(directory: str | Path) -> Project:
-    """Regime II's project where a trial of it has completed, else Regime I's.
+    """Regime II's project if a trial of it has completed, else Regime I's.
 
     Raises:
-        SearchError: where neither has a completed trial.
+        SearchError: if neither has a completed trial.
     """
     for regime in (REGIME_2, REGIME_1):
         folder = Path(directory) / regime
@@ -138,8 +138,8 @@ def require_same_data(
     """Refuse to repeat a search on other data than its own, before any long work.
 
     Raises:
-        ResumeError: where radiographs, weights, preprocessing or folds differ.
-        WeightsError: where the weights are not available.
+        ResumeError: if radiographs, weights, preprocessing or folds differ.
+        WeightsError: if the weights are not available.
     """
     from rust_tuner.models.features import features_sha256
     from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel

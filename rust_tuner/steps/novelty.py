@@ -39,7 +39,7 @@ def fit_novelty(
         features: (n, features) of the frozen backbone, of n development images.
         statistics: (n, statistics) from `picture_statistics`.
         patient_ids: (n,) patients.
-        seed: chooses the references where there are more than 512 images.
+        seed: chooses the references if there are more than 512 images.
 
     Returns:
         None for fewer than two patients, or images whose features are all the same.

@@ -70,12 +70,12 @@ def score_outer_fold(
         trial: the number of the trial that they come from.
         epoch: the epoch that the inner cross-validation chose, from 0.
         protocol: the scientific choices.
-        cache: folder of the feature cache; the default one where None.
+        cache: folder of the feature cache; the default one if None.
         progress: where the extraction of features is reported.
 
     Raises:
-        TrialError: where the configuration diverges.
-        MetricError: where no label of the validation side has both classes.
+        TrialError: if the configuration diverges.
+        MetricError: if no label of the validation side has both classes.
     """
     from rust_tuner.models.features import FrozenFeatures, extract_features
     from rust_tuner.models.fold_batches import FoldPlace
@@ -148,7 +148,7 @@ def answers_of_inner_models(
         For each fold (rows, 18) probabilities after the last epoch.
 
     Raises:
-        TrialError: where a fold diverges.
+        TrialError: if a fold diverges.
     """
     from rust_tuner.models.fold_batches import TrainingData
     from rust_tuner.models.fold_parallel import FoldParallelTrainer
@@ -190,7 +190,7 @@ def view_only_of_fold(fold: OuterFold) -> dict[str, float]:
     """The view-only baseline on an outer fold's validation patients.
 
     Raises:
-        MetricError: where no label of the validation side has both classes.
+        MetricError: if no label of the validation side has both classes.
     """
     held = fold.validation.radiographs
     training = fold.training.radiographs.labels

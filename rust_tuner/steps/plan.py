@@ -71,11 +71,11 @@ def plan_study(
         protocol: the scientific choices.
         num_radiographs: radiographs of the manifest.
         models: the first models that will be trained.
-        num_sites: how many sites there are, where each fold leaves one out.
-        speed: the machine's, as measured; a typical one where None.
+        num_sites: how many sites there are, if each fold leaves one out.
+        speed: the machine's, as measured; a typical one if None.
         skip: steps that are left out, some of `SKIPPABLE`.
         batch_size: of Regime II and the final model, once Regime I has chosen it; halfway through
-            Regime I's range where None.
+            Regime I's range if None.
         done: the share that earlier runs have done, in [0, 1], by step.
     """
     if num_sites is not None:
@@ -140,8 +140,8 @@ def plan_nested(
     Args:
         protocol: the scientific choices.
         num_radiographs: radiographs of the manifest.
-        num_sites: how many sites there are, where each fold leaves one out.
-        speed: the machine's, as measured; a typical one where None.
+        num_sites: how many sites there are, if each fold leaves one out.
+        speed: the machine's, as measured; a typical one if None.
     """
     if num_sites is not None:
         inner = max(num_sites - 1, 2)
@@ -186,8 +186,8 @@ def plan_noise(
         protocol: the scientific choices, as the repeated search had them.
         num_radiographs: radiographs of the manifest.
         repeats: how many of each kind.
-        num_sites: how many sites there are, where each fold leaves one out.
-        speed: the machine's, as measured; a typical one where None.
+        num_sites: how many sites there are, if each fold leaves one out.
+        speed: the machine's, as measured; a typical one if None.
     """
     if num_sites is not None:
         protocol = dataclasses.replace(protocol, num_folds=num_sites)

@@ -28,7 +28,7 @@ from rust_tuner.steps.final import (
 
 NOTICE = "Research use only; not a medical device."
 
-_PART = 32
+PART = 32
 
 
 def predict_radiographs(
@@ -59,9 +59,9 @@ def predict_radiographs(
     Raises:
         ImageError: for no images, an odd number of them with `pairs=True`, or a file that cannot
             be decoded.
-        SplitError: for an image of the hold-out set of the model's study, where this model has not
+        SplitError: for an image of the hold-out set of the model's study, if this model has not
             looked at that set; only `Study.final` looks at it, and records the look.
-        ResumeError: where the model or its record is missing, or they do not match.
+        ResumeError: if the model or its record is missing, or they do not match.
     """
     paths = [Path(image) for image in images]
     if not paths or (pairs is True and len(paths) % 2):
@@ -74,11 +74,11 @@ def predict_radiographs(
     loaded = None
     answers, distances = [], []
     # In parts, so that a folder of any size fits into memory.
-    for start in range(0, len(paths), _PART):
+    for start in range(0, len(paths), PART):
         values = np.stack(
             [
                 load_image(path, size=card.input.image_size, resize=card.input.resize)
-                for path in paths[start : start + _PART]
+                for path in paths[start : start + PART]
             ]
         )
         # After the first images: TensorFlow takes seconds to start, and a faulty image needs none.
@@ -92,12 +92,12 @@ def predict_radiographs(
             answers.append(part)
             statistics = np.stack([picture_statistics(image) for image in values])
             distances.append(novelty.distances(features, statistics))
-    table = _as_table(paths, np.concatenate(answers), card.view_cortices)
+    table = as_table(paths, np.concatenate(answers), card.view_cortices)
     table["distance"] = np.concatenate(distances)
     table["unlike"] = (table["distance"] > 1).astype("boolean").mask(table["distance"].isna())
     if pairs is True:
         pairs = [(start, start + 1) for start in range(0, len(table), 2)]
-    return table if pairs is False else _with_totals(table, pairs, card.view_cortices)
+    return table if pairs is False else with_totals(table, pairs, card.view_cortices)
 
 
 def model_file(model: str | Path) -> Path:
@@ -109,7 +109,7 @@ def model_file(model: str | Path) -> Path:
 def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> None:
     """Refuse to score sealed images with a model that has not looked at them.
 
-    They are recognised by their bytes, and only where the model is in its study's folder.
+    They are recognised by their bytes, and only if the model is in its study's folder.
     """
     folder = model.resolve().parent
     if folder.name != FINAL:
@@ -128,9 +128,10 @@ def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> N
         )
 
 
-def _as_table(
+def as_table(
     paths: Sequence[Path], answers: Any, view_cortices: Mapping[str, Sequence[str]]
 ) -> pd.DataFrame:
+    """One row an image: its view, and each cortex's most likely score with all probabilities."""
     decoded = decode_probabilities(answers)
     blocks = answers[:, NUM_VIEWS:].reshape(len(answers), len(CORTICES), len(SCORES))
     totals = np.maximum(blocks.sum(axis=2), np.finfo(np.float32).tiny)
@@ -156,12 +157,12 @@ def _as_table(
     return pd.DataFrame(rows)
 
 
-def _with_totals(
+def with_totals(
     table: pd.DataFrame,
     pairs: Sequence[tuple[int, int]],
     view_cortices: Mapping[str, Sequence[str]],
 ) -> pd.DataFrame:
-    """Add each pair's total to both of its rows, and the reason where there is none."""
+    """Add each pair's total to both of its rows, and the reason if there is none."""
     groups = list(pairs)
     paired = {position for pair in pairs for position in pair}
     singles = [(position,) for position in range(len(table)) if position not in paired]

@@ -43,12 +43,12 @@ def write_study_file(
         progress: where to report.
 
     Returns:
-        The batch sizes of Regime I that were reported; None where its folds cannot be made.
+        The batch sizes of Regime I that were reported; None if its folds cannot be made.
 
     Raises:
         ManifestError: with all faults of the images.
-        SplitError: where the split or the folds cannot be made.
-        WeightsError: where a file of weights is missing or not of an InceptionV3.
+        SplitError: if the split or the folds cannot be made.
+        WeightsError: if a file of weights is missing or not of an InceptionV3.
     """
     # A mistyped path must not be recorded.
     weights = find_local_weights(protocol.weights)
@@ -96,7 +96,7 @@ def say_small_data(
 
 
 def say_warnings(progress: Progress, warnings: Sequence[str]) -> None:
-    """Report warnings; where there are many of a kind, only the first one."""
+    """Report warnings; if there are many of a kind, only the first one."""
     if len(warnings) > _WARNINGS_SHOWN:
         progress.say(f"note: {warnings[0]} ({len(warnings) - 1} more notes of this kind)")
         return
@@ -109,7 +109,7 @@ def _say_batch_sizes(
 ) -> BatchSizes | None:
     """Report how many radiographs a fold trains on, and which batch sizes hold all of them.
 
-    Nothing is reported where there are too few patients for the folds: the search raises an error,
+    Nothing is reported if there are too few patients for the folds: the search raises an error,
     and may be run with fewer folds.
     """
     sizes = None

@@ -30,7 +30,7 @@ def tuned_values(project: Project) -> HyperValues:
     """The best trial's hyperparameters.
 
     Raises:
-        SearchError: where the search is not finished.
+        SearchError: if the search is not finished.
     """
     best = project.best
     done = sum(trial.has_ended for trial in project.trials)
@@ -71,7 +71,7 @@ def fit_head(
         on_epoch: called after each epoch.
 
     Raises:
-        TrialError: where the training diverges.
+        TrialError: if the training diverges.
     """
     from rust_tuner.models.fold_batches import TrainingData
     from rust_tuner.models.fold_training import seeded_weights, train_all

@@ -1,4 +1,4 @@
-"""What a study's number of patients allows: refused where too few, and said before a search begins.
+"""What a study's number of patients allows: refused if too few, and said before a search begins.
 
 It owns the sentences and the limits; the arithmetic of intervals belongs to
 `metrics.expected_width`.
@@ -102,7 +102,7 @@ def require_enough(radiographs: Radiographs, protocol: Protocol, needs: Sequence
 
 
 def _mend(development: Development, protocol: Protocol, need: Need) -> str:
-    """What to change, where fewer folds would do."""
+    """What to change, if fewer folds would do."""
     left = len(set(development.radiographs.patient_ids))
     for num_folds in range(min(need.num_folds - 1, left), 1, -1):
         if not _unscored(development, make_folds(development, num_folds, protocol.seed)):
@@ -111,7 +111,7 @@ def _mend(development: Development, protocol: Protocol, need: Need) -> str:
 
 
 def _unscored(development: Development, folds: Folds | int) -> str:
-    """Why a fold has nothing to score, as the search would find it; empty where all have."""
+    """Why a fold has nothing to score, as the search would find it; empty if all have."""
     labels, visible = development.radiographs.labels, development.radiographs.visible
     assert isinstance(folds, Folds)
     for number, (training, held) in enumerate(folds):

@@ -184,7 +184,7 @@ def _seconds(clock: Callable[[], float], work: Callable[[], object]) -> float:
 def _files(
     radiographs: Radiographs, protocol: Protocol, clock: Callable[[], float]
 ) -> tuple[float, float] | None:
-    """Seconds to check an image, and to decode it; None where one cannot be read."""
+    """Seconds to check an image, and to decode it; None if one cannot be read."""
     few = np.unique(np.linspace(0, len(radiographs) - 1, _TIMED_FILES).astype(int))
     sample = radiographs.subset(few)
     # What is wrong with an image is reported by the step that needs it.

@@ -24,11 +24,11 @@ def find_study_weights(
     Args:
         file: `study.json` of a prepared study.
         protocol: names them.
-        download: whether ImageNet's may be downloaded; else None where that would be needed.
+        download: whether ImageNet's may be downloaded; else None if that would be needed.
 
     Raises:
-        WeightsError: where they are not available, or are not those of an InceptionV3 without top.
-        ResumeError: where they are not those of the study.
+        WeightsError: if they are not available, or are not those of an InceptionV3 without top.
+        ResumeError: if they are not those of the study.
     """
     weights = find_local_weights(protocol.weights)
     if weights is None and download:
@@ -56,8 +56,8 @@ def find_radimagenet(file: StudyFile, asked: str | Path | None) -> BackboneWeigh
     """RadImageNet's file: the one given, else the one that the first models were begun with.
 
     Raises:
-        WeightsError: where it cannot be read, or is not that of an InceptionV3 without top.
-        ResumeError: where the first models were begun with another file.
+        WeightsError: if it cannot be read, or is not that of an InceptionV3 without top.
+        ResumeError: if the first models were begun with another file.
     """
     note = file.begun(BASELINES_FOLDER)
     begun = None if note is None else note.inceptionv3_radimagenet

@@ -74,9 +74,9 @@ def write_logs(directory: str | Path) -> Path:
         TensorBoard then lists together, or that of the single search.
 
     Raises:
-        ExtraError: where the package tensorboard is missing.
-        ResumeError: where the folder holds neither a study nor a search.
-        StorageError: where a file cannot be written.
+        ExtraError: if the package tensorboard is missing.
+        ResumeError: if the folder holds neither a study nor a search.
+        StorageError: if a file cannot be written.
     """
     require_tensorboard()
     folder = Path(directory)
@@ -104,7 +104,7 @@ class TensorBoardLogs:
             progress: where everything else is reported to; nowhere by default.
 
         Raises:
-            ExtraError: where the package tensorboard is missing.
+            ExtraError: if the package tensorboard is missing.
         """
         require_tensorboard()
         self._directory = Path(directory)
@@ -211,7 +211,7 @@ def _experiment(declared: Mapping[_Search, RunManifest]) -> _Run:
     """The file that declares what all searches vary and measure; each of them gets the same."""
     in_order = sorted(declared, key=lambda search: search.name)
     runs = [declared[search] for search in in_order]
-    spaces = [{name: item.to_json() for name, item in run.space.items()} for run in runs]
+    spaces = [{name: item.to_json() for name, item in run.whole_space.items()} for run in runs]
     metrics: dict[str, str] = {}
     for run in runs:
         metrics |= _metrics(run)

@@ -135,6 +135,6 @@ def _project_lines(name: str, project: Project) -> list[Text]:
 
 
 def _time_left(project: Project) -> str:
-    """Nothing where no process works in the folder: no time passes for a stopped search."""
+    """Nothing if no process works in the folder: no time passes for a stopped search."""
     left = project.seconds_left if is_at_work(project.folder) else None
     return "" if left is None else f", about {duration(left)} left"

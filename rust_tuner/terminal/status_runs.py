@@ -103,7 +103,7 @@ def _last_sign(folder: Path, since: datetime.datetime) -> datetime.datetime:
 
 
 def _when(time: datetime.datetime) -> str:
-    """A time on the clock of this machine; with the date where it was not today."""
+    """A time on the clock of this machine; with the date if it was not today."""
     local, today = time.astimezone(), _now().astimezone().date()
     return local.strftime("%H:%M:%S" if local.date() == today else "%Y-%m-%d %H:%M")
 

@@ -92,7 +92,7 @@ class WholeStudy:
 
     @contextlib.contextmanager
     def task(self, name: str, total: int, *, done: int = 0) -> Iterator[Task]:
-        """Pass a task on; it moves the whole where the plan names it."""
+        """Pass a task on; it moves the whole if the plan names it."""
         if name == FEATURES_TASK:
             # Extracted within another step, but planned as a step of its own.
             self._features_begin = time.monotonic()
@@ -158,6 +158,10 @@ class _Shared:
     def skip(self, steps: int) -> None:
         self._task.skip(steps)
         self._move(steps)
+
+    def expect(self, total: int) -> None:
+        self._task.expect(total)
+        self._total = max(total, 1)
 
     def _move(self, steps: int) -> None:
         self._done += steps

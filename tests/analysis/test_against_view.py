@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def standing(low, high, view_only=0.8, metric="auroc"):
     return Standing(metric, Gain(reference + middle, view_only, reference, gain, 40))
 
 
-def test_a_gain_whose_interval_is_above_zero_leaves_no_doubt():
+def test_a_gain_whose_interval_is_above_zero_leaves_no_doubt() -> None:
     found = standing(0.01, 0.05)
     assert (found.answer, found.is_above, found.doubt) == ("above", True, "")
     assert found.told == (
@@ -36,17 +37,17 @@ def test_a_gain_whose_interval_is_above_zero_leaves_no_doubt():
     )
 
 
-def test_a_gain_whose_interval_contains_zero_is_not_distinguishable():
+def test_a_gain_whose_interval_contains_zero_is_not_distinguishable() -> None:
     found = standing(-0.02, 0.02)
     assert found.answer == "not distinguishable"
     assert found.doubt.startswith("cannot be distinguished from the view-only baseline: 0.800")
 
 
-def test_an_interval_that_ends_at_zero_is_doubted():
+def test_an_interval_that_ends_at_zero_is_doubted() -> None:
     assert not standing(0.0, 0.1).is_above
 
 
-def test_a_gain_whose_interval_is_below_zero_says_so():
+def test_a_gain_whose_interval_is_below_zero_says_so() -> None:
     assert standing(-0.2, -0.1).answer == "below"
     assert standing(-0.2, -0.1).doubt.startswith("lies below the view-only baseline")
 
@@ -58,30 +59,32 @@ def test_a_gain_whose_interval_is_below_zero_says_so():
         (0.45, "chance, which the view alone does not reach"),
     ],
 )
-def test_where_the_view_tells_no_more_than_chance_chance_is_named(view_only, beside):
+def test_where_the_view_tells_no_more_than_chance_chance_is_named(
+    view_only: float, beside: str
+) -> None:
     assert f"from {beside}: 0.500 against 0.500" in standing(-0.05, 0.05, view_only).doubt
 
 
-def test_an_undefined_interval_is_not_distinguishable():
+def test_an_undefined_interval_is_not_distinguishable() -> None:
     found = standing(math.nan, math.nan)
     assert found.answer == "not distinguishable"
     assert "too few of 40 patients for an interval" in found.doubt
 
 
-def test_without_predictions_it_is_undecided_and_no_other_rule_takes_over(tmp_path):
+def test_without_predictions_it_is_undecided_and_no_other_rule_takes_over(tmp_path: Path) -> None:
     project = read_project(write_regime_1(tmp_path / "regime_1"))
     found = standings(project)
     assert {item.answer for item in found} == {"undecided"}
     assert "cannot be decided: no predictions by patient" in found[0].doubt
 
 
-def test_a_search_without_a_view_only_baseline_has_no_standing(tmp_path):
+def test_a_search_without_a_view_only_baseline_has_no_standing(tmp_path: Path) -> None:
     project = read_project(write_regime_1(tmp_path / "regime_1"))
     run = project.run.with_changes(view_only_baseline={})
     assert standings(dataclasses.replace(project, run=run)) == ()
 
 
-def test_both_figures_of_a_search_stand_beside_its_own_baseline(tmp_path):
+def test_both_figures_of_a_search_stand_beside_its_own_baseline(tmp_path: Path) -> None:
     radiographs = phantom_rows(patients=50)
     good = write_judged_search(tmp_path / "good", radiographs, skilled(radiographs))
     found = standings(good)
@@ -95,7 +98,7 @@ def test_both_figures_of_a_search_stand_beside_its_own_baseline(tmp_path):
     assert not any(item.is_above for item in standings(view))
 
 
-def test_every_part_of_a_study_is_judged_by_its_predictions(tmp_path):
+def test_every_part_of_a_study_is_judged_by_its_predictions(tmp_path: Path) -> None:
     records = read_study(write_study(tmp_path / "study"))
     found = study_standings(records)
     assert list(found) == ["regime_1", "regime_2", "cross_validation", "nested", "holdout"]
@@ -114,7 +117,7 @@ def without_skill(rows, seed=0):
     return table
 
 
-def test_twelve_patients_a_hair_above_chance_do_not_beat_the_view(tmp_path):
+def test_twelve_patients_a_hair_above_chance_do_not_beat_the_view(tmp_path: Path) -> None:
     """The figure of the record is above the baseline; the interval over patients decides."""
     study = write_study(tmp_path / "study")
     record = read_json(study / "final" / "holdout.json")
@@ -131,7 +134,9 @@ def test_twelve_patients_a_hair_above_chance_do_not_beat_the_view(tmp_path):
 
 
 @pytest.mark.parametrize("missing", ["predictions", "rows"])
-def test_a_hold_out_set_without_predictions_or_development_labels_is_undecided(missing, tmp_path):
+def test_a_hold_out_set_without_predictions_or_development_labels_is_undecided(
+    missing: str, tmp_path: Path
+) -> None:
     study = write_study(tmp_path / "study")
     if missing == "predictions":
         (study / "final" / "predictions.csv").unlink()
@@ -144,7 +149,7 @@ def test_a_hold_out_set_without_predictions_or_development_labels_is_undecided(m
     assert expected in found[0].reason
 
 
-def test_a_nested_cross_validation_without_predictions_is_undecided(tmp_path):
+def test_a_nested_cross_validation_without_predictions_is_undecided(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study")
     (study / "nested" / "predictions.csv").write_text("nothing")
     found = nested_standings(read_study(study).nested)

@@ -1,6 +1,7 @@
 """The answer of a study: its figures, how far to rely on it, and the command that comes next."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -202,7 +203,7 @@ def test_a_damaged_study_has_an_answer(finished):
     assert any("records are damaged" in reason for reason in found.reasons)
 
 
-def test_a_folder_that_says_nothing_has_an_answer(tmp_path):
+def test_a_folder_that_says_nothing_has_an_answer(tmp_path: Path) -> None:
     (tmp_path / "final").mkdir()
     found = of(tmp_path)
     assert "there is no result" in found.sentence
@@ -237,7 +238,7 @@ def test_a_search_that_knows_only_the_view_is_not_to_be_relied_on(judged):
     assert answer(records).reliance == "not yet"
 
 
-def test_a_tie_is_explained_in_a_clause(tmp_path):
+def test_a_tie_is_explained_in_a_clause(tmp_path: Path) -> None:
     project = read_project(write_regime_1(tmp_path / "one", count=1))
     assert tied_clause(project) == ""
     project = read_project(write_regime_1(tmp_path / "many", count=6))

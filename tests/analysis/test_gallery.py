@@ -1,5 +1,7 @@
 """The worst errors: ranked by what was misread, found where they lie now, shown small."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,7 +82,7 @@ def table_of(folder):
     )
 
 
-def test_images_are_found_after_study_and_manifest_moved(tmp_path):
+def test_images_are_found_after_study_and_manifest_moved(tmp_path: Path) -> None:
     table = table_of("/somewhere/else")
     manifest = write_manifest(tmp_path / "moved")
     found = find_images(table, manifest)
@@ -90,14 +92,16 @@ def test_images_are_found_after_study_and_manifest_moved(tmp_path):
 
 
 @pytest.mark.parametrize("manifest", [None, "nothing.csv"])
-def test_without_a_manifest_the_recorded_path_is_taken(tmp_path, manifest):
+def test_without_a_manifest_the_recorded_path_is_taken(
+    tmp_path: Path, manifest: str | None
+) -> None:
     write_manifest(tmp_path)
     place = None if manifest is None else tmp_path / manifest
     found = find_images(table_of(tmp_path), place)
     assert [str(path) for path in found.values()] == list(table_of(tmp_path)["image"])
 
 
-def test_thumbnails_are_small_and_keep_the_aspect_ratio(tmp_path):
+def test_thumbnails_are_small_and_keep_the_aspect_ratio(tmp_path: Path) -> None:
     write_manifest(tmp_path)
     path = tmp_path / "images" / "0_ap.png"
     (picture,) = read_thumbnails({"a": path, "b": tmp_path / "none.png"}).values()
@@ -109,7 +113,7 @@ def test_thumbnails_are_small_and_keep_the_aspect_ratio(tmp_path):
     assert picture.max() == 255
 
 
-def test_a_black_image_is_black(tmp_path):
+def test_a_black_image_is_black(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((20, 20), dtype=np.uint8)).save(tmp_path / "black.png")
     (picture,) = read_thumbnails({"a": tmp_path / "black.png"}).values()
     assert not picture.any()

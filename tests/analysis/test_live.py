@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_time_left_counts_folds_that_are_not_finished(study):
     assert (step.ended, step.seconds_left) == (2, pytest.approx((6 * 3 - 2) * 1.5))
 
 
-def test_a_finished_search_has_no_time_left(tmp_path):
+def test_a_finished_search_has_no_time_left(tmp_path: Path) -> None:
     write_regime_2(tmp_path / "regime_2")
     (step,) = live_view(tmp_path).steps
     assert step.is_finished
@@ -81,14 +82,14 @@ def test_a_trial_without_any_fold_yet_leaves_the_curves_of_the_one_before(study)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no archive"])
-def test_damaged_states_of_a_fold_have_no_curves(content, tmp_path):
+def test_damaged_states_of_a_fold_have_no_curves(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "fold_0.epoch.npz"
     assert unfinished_curves(path) == {}
     path.write_bytes(content)
     assert unfinished_curves(path) == {}
 
 
-def test_a_pickle_in_a_state_is_not_read(tmp_path):
+def test_a_pickle_in_a_state_is_not_read(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, past=np.array([{"validation": []}], dtype=object))
     path = tmp_path / "fold_0.epoch.npz"

@@ -1,5 +1,7 @@
 """Selection score, estimate and the gap: every figure is recomputed another way."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from report_studies import make_out_of_fold, nested_run, outer_record, write_nested
@@ -132,7 +134,7 @@ def test_the_summary_table_names_each_figure_once_a_metric(nested):
     assert row["low"] == nested.summary["estimate"]["auroc"]["low"]
 
 
-def test_an_unfinished_one_has_a_summary_table_without_rows(tmp_path):
+def test_an_unfinished_one_has_a_summary_table_without_rows(tmp_path: Path) -> None:
     nested = read_nested(write_nested(tmp_path / "nested", finished=1))
     assert summary_table(nested).empty
     assert len(outer_table(nested)) == 1

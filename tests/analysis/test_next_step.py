@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from report_studies import read_json, write_json, write_study
+from studies import StudyFolder
 
 from rust_tuner.analysis.next_step import another_folder, command, next_command
 from rust_tuner.protocol import PUBLISHED_VIEWS
@@ -41,7 +42,7 @@ def test_the_steps_follow_each_other_in_the_order_of_a_study(study, tmp_path):
 
 
 @pytest.mark.parametrize("after", ["nested", "noise", "check"])
-def test_further_results_are_shown_by_a_report(finished_copy, after):
+def test_further_results_are_shown_by_a_report(finished_copy: StudyFolder, after: str) -> None:
     assert follows(finished_copy.directory, after) == "report"
 
 

@@ -1,6 +1,7 @@
 """The noise floor: the repeats that are there, and what they vary by."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,7 @@ def test_the_spread_is_that_of_the_repeats(folder):
 
 
 @pytest.mark.slow
-def test_the_ranges_hold_what_they_promise_in_a_simulation():
+def test_the_ranges_hold_what_they_promise_in_a_simulation() -> None:
     rng = np.random.default_rng(0)
     inside, near, covered = [], [], []
     for _ in range(500):
@@ -95,7 +96,7 @@ def test_the_ranges_hold_what_they_promise_in_a_simulation():
         assert np.mean(found) == pytest.approx(0.95, abs=0.03)
 
 
-def test_one_repeat_has_a_mean_and_no_spread():
+def test_one_repeat_has_a_mean_and_no_spread() -> None:
     values = pd.DataFrame({"kind": ["seed"], "repeat": [0], "metric": ["auroc"], "value": [0.75]})
     row = noise_spread(values).iloc[0]
     assert row["mean"] == 0.75
@@ -103,11 +104,11 @@ def test_one_repeat_has_a_mean_and_no_spread():
     assert np.isnan(row["low"])
 
 
-def test_no_repeat_at_all_is_a_table_without_rows():
+def test_no_repeat_at_all_is_a_table_without_rows() -> None:
     assert noise_spread(pd.DataFrame(columns=["kind", "repeat", "metric", "value"])).empty
 
 
-def test_a_folder_without_repeats_is_refused(tmp_path):
+def test_a_folder_without_repeats_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match=r"noise\.json is missing"):
         read_noise(tmp_path)
     (tmp_path / "noise.json").write_text('{"format": 2}')

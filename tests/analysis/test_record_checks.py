@@ -1,5 +1,7 @@
 """Checks of the records: each can fail, and none passes on what is not there."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from report_studies import (
@@ -64,7 +66,7 @@ def test_a_finished_study_passes_every_check(study):
     assert "against 0.500, gain +0.4" in checks[VIEW].reason
 
 
-def test_nothing_passes_on_what_is_not_there(tmp_path):
+def test_nothing_passes_on_what_is_not_there(tmp_path: Path) -> None:
     write_json(tmp_path / "study.json", study_record())
     checks = checked(tmp_path)
     verdicts = {question: check.status for question, check in checks.items()}
@@ -154,12 +156,12 @@ def test_a_search_of_one_step_an_epoch_does_not_pass_beside_a_grid_that_has_more
     assert checked(study)[BATCH_SIZE].status == FAILED
 
 
-def test_one_batch_size_that_held_the_whole_fold_is_a_warning(tmp_path):
+def test_one_batch_size_that_held_the_whole_fold_is_a_warning(tmp_path: Path) -> None:
     write_project(tmp_path / "regime_1", [{"batch_size": 400}, {"batch_size": 400}])
     assert checked(tmp_path)[BATCH_SIZE].status == WARNING
 
 
-def test_different_batch_sizes_of_as_many_steps_are_a_warning(tmp_path):
+def test_different_batch_sizes_of_as_many_steps_are_a_warning(tmp_path: Path) -> None:
     write_project(tmp_path / "regime_1", [{"batch_size": 250}, {"batch_size": 251}])
     assert checked(tmp_path)[BATCH_SIZE].status == WARNING
 
@@ -175,7 +177,7 @@ def test_unfinished_and_failed_trials_are_a_warning(study):
     assert "Regime II 6 of 6 (1 failed)" in checked(study)[COMPLETE].reason
 
 
-def test_a_score_without_predictions_by_patient_is_not_decided(tmp_path):
+def test_a_score_without_predictions_by_patient_is_not_decided(tmp_path: Path) -> None:
     write_project(tmp_path / "regime_1", [{"batch_size": 16}])
     found = checked(tmp_path)[VIEW]
     assert found.status == NOT_YET

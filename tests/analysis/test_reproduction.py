@@ -1,6 +1,7 @@
 """The commands of a report make the same study again, and the command line takes them."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 import typer
@@ -102,7 +103,7 @@ def test_the_commands_are_those_of_the_command_line(study):
         assert set(options(line)) <= accepted, line
 
 
-def test_values_fixed_by_hand_are_in_the_command(tmp_path):
+def test_values_fixed_by_hand_are_in_the_command(tmp_path: Path) -> None:
     write_json(tmp_path / "study.json", study_record())
     write_regime_2(tmp_path / "regime_2")
     (line,) = [x for x in reproduction(read_study(tmp_path)).commands if "regime2" in x]
@@ -110,13 +111,13 @@ def test_values_fixed_by_hand_are_in_the_command(tmp_path):
     assert options(line)["--dropout-rate"] == "0.0"
 
 
-def test_a_manifest_with_an_odd_name_cannot_break_a_command(tmp_path):
+def test_a_manifest_with_an_odd_name_cannot_break_a_command(tmp_path: Path) -> None:
     write_json(tmp_path / "study.json", study_record(manifest="../a b; rm -rf $HOME.csv"))
     (line,) = [x for x in reproduction(read_study(tmp_path)).commands if "prepare" in x]
     assert options(line)["--manifest"] == "a b; rm -rf $HOME.csv"
 
 
-def test_choices_without_an_option_are_named(tmp_path):
+def test_choices_without_an_option_are_named(tmp_path: Path) -> None:
     protocol = Protocol.study(score_epoch="last", flips="none", final_folds=4).to_json()
     write_json(tmp_path / "study.json", study_record(protocol=protocol))
     told = " ".join(reproduction(read_study(tmp_path)).notes)
@@ -134,7 +135,7 @@ def test_a_study_of_small_scale_is_one_command(study):
     assert options(line)["--seed"] == "3"
 
 
-def test_radimagenet_is_cited_where_it_was_used(tmp_path):
+def test_radimagenet_is_cited_where_it_was_used(tmp_path: Path) -> None:
     write_project(tmp_path / "baselines" / "inceptionv3_radimagenet", [{"batch_size": 128}])
     assert any("RadImageNet" in line for line in reproduction(read_study(tmp_path)).cite)
     write_regime_1(tmp_path / "other" / "regime_1", count=1)

@@ -1,6 +1,7 @@
 """The figures of a study: what was recorded stands, the rest is computed, and each stands once."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_a_record_of_an_earlier_version_gets_the_figures_that_it_did_not_know(re
     assert find_figure(found, "macro_f1", "medial")["value"] == expected["value"]
 
 
-def test_a_record_alone_has_the_values_that_it_tells():
+def test_a_record_alone_has_the_values_that_it_tells() -> None:
     found = recorded_figures(Holdout.of(holdout_record()))
     row = find_figure(found, "auroc", "labels")
     assert (row["value"], np.isnan(row["low"])) == (0.81, True)
@@ -64,7 +65,7 @@ def test_a_record_alone_has_the_values_that_it_tells():
     assert recorded_figures(None).empty
 
 
-def test_predictions_that_the_record_is_not_of_give_no_figure(tmp_path):
+def test_predictions_that_the_record_is_not_of_give_no_figure(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study")
     make_predictions(seed=9).to_csv(study / "final" / "predictions.csv", index=False)
     other = read_study(study)
@@ -108,7 +109,7 @@ def test_the_cut_off_is_chosen_on_development_data_and_recorded(tmp_path, record
     assert (earlier.value, earlier.threshold, earlier.chosen) == (12.0, 12.0, False)
 
 
-def test_union_figures_take_the_recorded_cut_off(tmp_path):
+def test_union_figures_take_the_recorded_cut_off(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study")
     path = study / "final" / "holdout.json"
     cutoff = {"value": 10.0, "threshold": 13.0, "chosen": True, "how": "chosen", "youden": 0.5}

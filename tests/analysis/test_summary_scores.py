@@ -1,6 +1,7 @@
 """What came out as one table and figure: values of the records, intervals of folds and patients."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_a_recorded_interval_that_does_not_hold_its_figure_is_computed_anew(stud
     assert np.isnan(row["low"])
 
 
-def test_without_predictions_the_hold_out_set_has_no_interval(tmp_path):
+def test_without_predictions_the_hold_out_set_has_no_interval(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study")
     (study / "final" / "predictions.csv").unlink()
     row = row_of(summary_scores(read_study(study)), "tuned model, hold-out", "auroc")
@@ -115,7 +116,7 @@ def test_a_figure_that_is_undefined_is_not_drawn(study):
     assert counts[0] - counts[1] == 2
 
 
-def test_what_has_no_score_has_no_row(tmp_path):
+def test_what_has_no_score_has_no_row(tmp_path: Path) -> None:
     write_json(tmp_path / "study.json", study_record())
     assert summary_scores(read_study(tmp_path)).empty
     write_baselines(tmp_path / "baselines", ("lenet1998",))

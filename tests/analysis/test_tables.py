@@ -1,6 +1,7 @@
 """Tables: every value is the records', and the published layouts are the published ones."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -101,7 +102,7 @@ def test_the_table_keeps_every_column_of_the_results(folder):
     pd.testing.assert_frame_equal(trials_table(project)[list(results)], results)
 
 
-def test_a_search_without_trials_has_a_table_without_rows(tmp_path):
+def test_a_search_without_trials_has_a_table_without_rows(tmp_path: Path) -> None:
     project = read_project(write_regime_1(tmp_path / "regime_1", count=0))
     assert trials_table(project).empty
     assert fold_scores(project, "auroc").empty
@@ -171,12 +172,12 @@ def test_ranked_curves_go_from_the_best_to_the_worst(folder):
     pd.testing.assert_frame_equal(first[columns], own, check_dtype=False)
 
 
-def test_fewer_trials_than_asked_are_all_shown(tmp_path):
+def test_fewer_trials_than_asked_are_all_shown(tmp_path: Path) -> None:
     project = read_project(write_regime_1(tmp_path / "regime_1", count=2))
     assert sorted(set(ranked_curves(project)["rank"])) == [1, 2]
 
 
-def test_the_best_epoch_is_that_of_the_mean_curve_never_of_a_fold():
+def test_the_best_epoch_is_that_of_the_mean_curve_never_of_a_fold() -> None:
     # Fold 1 alone is best at epoch 1, fold 2 alone at epoch 3, their mean at epoch 2.
     rows = [
         ("m", split, epoch, fold, value)
@@ -203,7 +204,7 @@ def test_the_first_regime_is_written_as_published(folder, tmp_path):
     assert float(score) == pytest.approx(mean_curve("auroc", 1).max())
 
 
-def test_the_second_regime_is_written_as_published(tmp_path):
+def test_the_second_regime_is_written_as_published(tmp_path: Path) -> None:
     write_published_regime_2(
         read_project(write_regime_2(tmp_path / "regime_2")), tmp_path / "regime_2.csv"
     )
@@ -219,7 +220,7 @@ def test_the_published_score_is_the_maximum_whatever_epoch_the_protocol_takes(fo
     assert table["max_val_auroc"][0] == pytest.approx(mean_curve("auroc", 0).max())
 
 
-def test_per_fold_curves_are_written_as_published(tmp_path):
+def test_per_fold_curves_are_written_as_published(tmp_path: Path) -> None:
     write_baselines(tmp_path, ("lenet1998", "inceptionv3_imagenet"))
     projects = {
         name: read_project(tmp_path / name) for name in ("lenet1998", "inceptionv3_imagenet")
@@ -232,13 +233,13 @@ def test_per_fold_curves_are_written_as_published(tmp_path):
     assert table["model"].value_counts().to_dict() == dict.fromkeys(projects, 2 * 5 * 4)
 
 
-def test_a_table_comes_back_bit_for_bit(tmp_path):
+def test_a_table_comes_back_bit_for_bit(tmp_path: Path) -> None:
     table = pd.DataFrame({"text": ["a, b", '"'], "value": [0.1 + 0.2, 1 / 3]})
     write_table(table, tmp_path / "table.csv")
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "table.csv"), table, check_exact=True)
 
 
-def test_a_study_has_the_tables_of_what_is_there(tmp_path):
+def test_a_study_has_the_tables_of_what_is_there(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study")
     tables = study_tables(study)
     assert list(tables) == [
@@ -267,20 +268,22 @@ def test_a_study_has_the_tables_of_what_is_there(tmp_path):
     assert len(tables["predictions"]) == 60
 
 
-def test_an_unfinished_study_has_fewer_tables(tmp_path):
+def test_an_unfinished_study_has_fewer_tables(tmp_path: Path) -> None:
     write_regime_1(tmp_path / "study" / "regime_1", count=2, num_trials=9)
     assert list(study_tables(tmp_path / "study")) == ["regime_1", "regime_1_history"]
 
 
 @pytest.mark.parametrize("name", ["absent", "empty"])
-def test_a_folder_without_a_study_is_refused(name, tmp_path):
+def test_a_folder_without_a_study_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     told = {"absent": "absent is not a folder", "empty": "empty is not a study folder"}[name]
     with pytest.raises(ResumeError, match=told):
         study_tables(tmp_path / name)
 
 
-def test_the_final_table_tells_both_evaluations_beside_the_view_only_baseline(tmp_path):
+def test_the_final_table_tells_both_evaluations_beside_the_view_only_baseline(
+    tmp_path: Path,
+) -> None:
     study = tmp_path / "study"
     write_project(study / "final" / "cross_validation", [{"batch_size": 16}])
     write_json(study / "final" / "holdout.json", holdout_record())
@@ -297,7 +300,7 @@ def test_the_final_table_tells_both_evaluations_beside_the_view_only_baseline(tm
     assert list(kinds["holdout"]) == ["estimate"]
 
 
-def test_nothing_of_a_final_model_is_a_table_without_rows(tmp_path):
+def test_nothing_of_a_final_model_is_a_table_without_rows(tmp_path: Path) -> None:
     write_regime_1(tmp_path / "regime_1", count=1)
     records = read_study(tmp_path)
     assert final_table(records).empty

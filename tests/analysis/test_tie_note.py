@@ -18,7 +18,7 @@ def table(scores, tied):
     )
 
 
-def test_a_tied_trial_of_wide_folds_below_an_untied_one_is_explained():
+def test_a_tied_trial_of_wide_folds_below_an_untied_one_is_explained() -> None:
     rng = np.random.default_rng(0)
     folds = rng.normal(scale=0.01, size=6)
     means = (0.9, *[0.8] * 20)
@@ -34,7 +34,7 @@ def test_a_tied_trial_of_wide_folds_below_an_untied_one_is_explained():
     assert f"(SD {spreads[21]:.3f}, {spreads[second]:.3f})" in note
 
 
-def test_ties_in_the_order_of_ranks_need_no_note():
+def test_ties_in_the_order_of_ranks_need_no_note() -> None:
     scores = np.array([[0.9, 0.8], [0.85, 0.8], [0.7, 0.6]])
     for tied in ([True, True, False], [True, True, True], [True, False, False], [None] * 3):
         assert tie_note(table(scores, tied)) == ""

@@ -1,6 +1,7 @@
 """What a study is worth: the warnings come when they must, and only then."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -85,7 +86,7 @@ def test_the_nested_estimate_stands_in_the_summary_with_the_gap(study):
     assert rows["View only, outer folds"].auroc == "0.700 ± 0.000"
 
 
-def test_a_nested_cross_validation_that_is_not_finished_is_said(tmp_path):
+def test_a_nested_cross_validation_that_is_not_finished_is_said(tmp_path: Path) -> None:
     write_nested(tmp_path / "nested", finished=1)
     (line,) = warned(tmp_path, "Nested cross-validation is not finished")
     assert line.endswith(f"1 of 3 outer folds. To resume it: rust-tuner nested {tmp_path}")
@@ -109,12 +110,12 @@ def test_a_figure_that_is_undefined_is_no_number(study):
     assert rows["Tuned model, hold-out set"].auroc == "undefined"
 
 
-def test_a_summary_of_nothing_has_chance_alone(tmp_path):
+def test_a_summary_of_nothing_has_chance_alone(tmp_path: Path) -> None:
     write_json(tmp_path / "study.json", study_record())
     assert [row.what for row in summary(read_study(tmp_path)).rows] == ["Chance"]
 
 
-def test_the_question_names_objective_and_protocol(tmp_path):
+def test_the_question_names_objective_and_protocol(tmp_path: Path) -> None:
     protocol = Protocol.clinical(score_epoch=4).to_json()
     write_json(tmp_path / "study.json", study_record(protocol=protocol))
     asked = " ".join(summary(read_study(tmp_path)).asked)
@@ -138,7 +139,7 @@ def test_a_figure_that_cannot_be_decided_is_said(part, study):
     assert "cannot be decided: no predictions by patient." in lines[0]
 
 
-def test_random_weights_are_said_of_frozen_backbones_alone(tmp_path):
+def test_random_weights_are_said_of_frozen_backbones_alone(tmp_path: Path) -> None:
     write_baselines(tmp_path / "baselines", ("lenet1998", "inceptionv3_end2end"), weights="random")
     write_regime_1(tmp_path / "regime_1", count=2)
     assert warned(tmp_path, "Weights 'random'") == []
@@ -164,7 +165,7 @@ def test_labels_with_few_positives_are_named(study):
     assert "posterior cortex, score 2 (3)" in line
 
 
-def test_an_unfinished_search_and_its_failures_are_said(tmp_path):
+def test_an_unfinished_search_and_its_failures_are_said(tmp_path: Path) -> None:
     write_regime_1(tmp_path / "regime_1", count=3, num_trials=100)
     change(
         tmp_path / "regime_1" / "trial_0001" / "trial.json",

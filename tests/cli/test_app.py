@@ -7,10 +7,12 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from command import run
+from studies import StudyFolder
 
 from rust_tuner import Protocol, Study, __version__
 from rust_tuner.files import read_json
@@ -32,7 +34,8 @@ COMMANDS = (
         "nested",
         "noise",
     ),
-    *("check", "final", "study", "status", "export", "report", "watch", "tensorboard", "predict"),
+    *("check", "final", "study", "status", "export", "report", "watch", "dashboard"),
+    *("tensorboard", "predict"),
 )
 
 
@@ -126,13 +129,13 @@ def test_help_names_what_a_newcomer_needs(command, told):
         assert phrase in text
 
 
-def test_no_line_of_the_list_of_commands_is_cut():
+def test_no_line_of_the_list_of_commands_is_cut() -> None:
     _, commands = run("--help").stdout.split("Commands:\n")
     assert [line.split()[0] for line in commands.splitlines()] == list(COMMANDS)
     assert "..." not in commands
 
 
-def test_the_defaults_that_help_names_are_the_protocols(tiny_protocol):
+def test_the_defaults_that_help_names_are_the_protocols(tiny_protocol: Protocol) -> None:
     study = Protocol.study()
     assert (study.trials, study.num_folds, study.epochs) == (100, 6, 20)
     assert (study.batch_size_range, study.dropout_rate_range) == ((16, 2048), (0, 0.5))
@@ -141,7 +144,9 @@ def test_the_defaults_that_help_names_are_the_protocols(tiny_protocol):
     assert (study.holdout_fraction, study.image_size, study.seed) == (0.15, 299, 0)
 
 
-def test_help_status_and_export_start_neither_tensorflow_nor_keras(tmp_path, finished_study):
+def test_help_status_and_export_start_neither_tensorflow_nor_keras(
+    tmp_path: Path, finished_study: StudyFolder
+) -> None:
     calls = [[command, "--help"] for command in COMMANDS]
     calls += [[], ["--help"], ["--version"], ["status", str(finished_study.directory)]]
     calls += [["export", str(finished_study.directory), str(tmp_path / "best.json")]]
@@ -162,11 +167,11 @@ def test_help_status_and_export_start_neither_tensorflow_nor_keras(tmp_path, fin
     assert codes == [2 if call == [] else 0 for call in calls]
 
 
-def test_version_is_the_packages():
+def test_version_is_the_packages() -> None:
     assert run("--version").stdout == f"{__version__}\n"
 
 
-def test_phantoms_are_written_and_the_next_command_can_be_typed(tmp_path):
+def test_phantoms_are_written_and_the_next_command_can_be_typed(tmp_path: Path) -> None:
     folder = tmp_path / "my phantoms"
     result = run("phantoms", folder, "--patients", 2, "--seed", 0)
     (command,) = re.findall(r"next: rust-tuner (.*)", result.stderr)
@@ -178,7 +183,9 @@ def test_phantoms_are_written_and_the_next_command_can_be_typed(tmp_path):
     assert all((folder / row["image"]).is_file() for row in rows)
 
 
-def test_prepare_takes_every_choice_and_says_how_much_is_sealed(tmp_path, phantom_manifest):
+def test_prepare_takes_every_choice_and_says_how_much_is_sealed(
+    tmp_path: Path, phantom_manifest: Path
+) -> None:
     study = tmp_path / "study"
     options = ["--protocol", "clinical", "--views", "published", "--weights", "random"]
     options += ["--seed", 3, "--holdout-fraction", 0.25, "--image-size", 80]
@@ -198,7 +205,9 @@ def test_prepare_takes_every_choice_and_says_how_much_is_sealed(tmp_path, phanto
     run("prepare", study)
 
 
-def test_a_preset_changes_only_what_the_presets_differ_in(tmp_path, phantom_manifest):
+def test_a_preset_changes_only_what_the_presets_differ_in(
+    tmp_path: Path, phantom_manifest: Path
+) -> None:
     study = tmp_path / "study"
     options = ["--seed", 3, "--folds", 3, "--protocol", "clinical"]
     run("prepare", study, "--manifest", phantom_manifest, *options)
@@ -208,7 +217,9 @@ def test_a_preset_changes_only_what_the_presets_differ_in(tmp_path, phantom_mani
     assert "seed" not in result.stderr
 
 
-def test_predict_prints_its_table_also_with_a_file(tmp_path, monkeypatch):
+def test_predict_prints_its_table_also_with_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from rust_tuner.steps import predict as inference
 
     for view in ("ap", "lat"):
@@ -219,9 +230,9 @@ def test_predict_prints_its_table_also_with_a_file(tmp_path, monkeypatch):
         assert [path.name for path in images] == ["017_ap.png", "017_lat.png"]
         assert list(pairs) == [(0, 1)]
         answers = 0.05 + 0.9 * encode(["ap", "lateral"], [[1, 2, 3, 4]] * 2)
-        table = inference._as_table(images, answers, ANATOMICAL_VIEWS)
+        table = inference.as_table(images, answers, ANATOMICAL_VIEWS)
         table = table.assign(distance=0.5, unlike=pd.array([False] * 2, dtype="boolean"))
-        return inference._with_totals(table, pairs, ANATOMICAL_VIEWS)
+        return inference.with_totals(table, pairs, ANATOMICAL_VIEWS)
 
     monkeypatch.setattr(inference, "predict_radiographs", predict_radiographs)
     monkeypatch.setattr("rust_tuner.records.model_card.read_card", lambda file: None)
@@ -237,7 +248,7 @@ def test_predict_prints_its_table_also_with_a_file(tmp_path, monkeypatch):
     assert table.columns[-1] == "total_missing"
 
 
-def test_status_of_a_finished_study(finished_study):
+def test_status_of_a_finished_study(finished_study: StudyFolder) -> None:
     best = read_project(finished_study.directory / "regime_1").best
     lines = run("status", finished_study.directory).stdout.splitlines()
     assert lines[0] == str(finished_study.directory)
@@ -251,7 +262,7 @@ def test_status_of_a_finished_study(finished_study):
     assert len(lines) == 10
 
 
-def test_status_of_what_is_not_there(tmp_path):
+def test_status_of_what_is_not_there(tmp_path: Path) -> None:
     assert "no such folder" in run("status", tmp_path / "nothing").stdout
     assert not (tmp_path / "nothing").exists()
     told = run("status", tmp_path).stdout.splitlines()[1]
@@ -272,7 +283,9 @@ def test_status_of_what_is_not_there(tmp_path):
         ("regime_1/trial_0001/fold_2.json", "{}", "trial_0001: .*fold_2.json is damaged"),
     ],
 )
-def test_status_names_what_is_damaged_and_tells_the_rest(finished_copy, name, text, told):
+def test_status_names_what_is_damaged_and_tells_the_rest(
+    finished_copy: StudyFolder, name: str, text: str, told: str
+) -> None:
     (finished_copy.directory / name).write_text(text)
     shown = run("status", finished_copy.directory).stdout
     assert re.search(told, shown)
@@ -284,7 +297,9 @@ def change_trial(study, trial, **changes):
     path.write_text(json.dumps(read_json(path) | changes))
 
 
-def test_status_of_a_running_trial_tells_its_folds_and_the_time_left(finished_copy):
+def test_status_of_a_running_trial_tells_its_folds_and_the_time_left(
+    finished_copy: StudyFolder,
+) -> None:
     change_trial(finished_copy.directory, "0001", status="RUNNING", score=None)
     (finished_copy.directory / "regime_1" / "trial_0001" / "fold_2.json").unlink()
     with hold_lock(finished_copy.directory / "regime_1", "searching", noted=True):
@@ -298,7 +313,7 @@ def test_status_of_a_running_trial_tells_its_folds_and_the_time_left(finished_co
     assert lines[3] == "regime_1: 1 of 2 trials done, 0 failed"
 
 
-def test_status_of_a_failed_trial_tells_the_reason(finished_copy):
+def test_status_of_a_failed_trial_tells_the_reason(finished_copy: StudyFolder) -> None:
     reason = "TrialError: trial 1, fold 0, epoch 1: the training loss is nan"
     change_trial(finished_copy.directory, "0001", status="FAILED", message=f"{reason}\nmore")
     lines = run("status", finished_copy.directory).stdout.splitlines()
@@ -337,7 +352,7 @@ def test_an_error_is_a_line_on_stderr_and_code_1(
     assert result.stdout == ""
 
 
-def test_a_faulty_manifest_is_told_by_row(tmp_path, phantom_manifest):
+def test_a_faulty_manifest_is_told_by_row(tmp_path: Path, phantom_manifest: Path) -> None:
     lines = phantom_manifest.read_text().splitlines()
     cells = lines[4].split(",")
     cells[lines[0].split(",").index("medial")] = "5"

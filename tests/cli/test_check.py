@@ -1,20 +1,17 @@
 """`rust-tuner check`: verdicts on standard output, the exit code, and what else shows them."""
 
+import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from command import run
 from PIL import Image
+from studies import StudyFolder
 
 from rust_tuner import Study
-
-
-@pytest.fixture
-def radiographs(tmp_path, phantom_manifest):
-    shutil.copytree(phantom_manifest.parent, tmp_path / "radiographs")
-    return tmp_path / "radiographs" / "manifest.csv"
 
 
 def test_a_planted_leak_is_found_by_prepare_and_check_alone(tmp_path, radiographs, tiny_protocol):
@@ -59,14 +56,16 @@ def test_a_clean_study_raises_no_alarm(tmp_path, radiographs, tiny_protocol):
     assert f"-> {study / 'checks.json'}" in found.stderr
 
 
-def test_a_folder_without_a_study_is_refused(tmp_path):
+def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
     refused = run("check", tmp_path / "nothing", code=1)
     assert "has not been prepared" in refused.stderr
     assert not (tmp_path / "nothing").exists()
 
 
 @pytest.mark.slow
-def test_the_checks_are_behind_once_a_search_goes_on(finished_copy, monkeypatch):
+def test_the_checks_are_behind_once_a_search_goes_on(
+    finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
     study = finished_copy.directory
     kept = finished_copy.directory.parent / "regime_2"
@@ -80,7 +79,7 @@ def test_the_checks_are_behind_once_a_search_goes_on(finished_copy, monkeypatch)
     assert "Searches have continued since the checks were run" in page
 
 
-def test_the_help_says_what_is_checked():
+def test_the_help_says_what_is_checked() -> None:
     text = " ".join(run("check", "--help").stdout.split())
     for part in ("shuffled labels", "view alone", "exit code is 1", "[default: 10]"):
         assert part in text
@@ -88,6 +87,8 @@ def test_the_help_says_what_is_checked():
 
 def test_values_of_files_are_no_markup(tmp_path, radiographs, tiny_protocol):
     table = pd.read_csv(radiographs, dtype=str)
+    # Enough patients for two folds.
+    table = table[table["patient_id"].isin(table["patient_id"].unique()[:7])]
     first = table["patient_id"][0]
     table["patient_id"] = table["patient_id"].replace({first: "[red]P9"})
     extra = table.iloc[[0]].assign(image="images/copy.jpg", patient_id="<b>P8</b>")
@@ -95,7 +96,7 @@ def test_values_of_files_are_no_markup(tmp_path, radiographs, tiny_protocol):
     Image.fromarray(pixels).save(radiographs.parent / "images" / "copy.jpg", quality=90)
     pd.concat([table, extra]).to_csv(radiographs, index=False)
     study = tmp_path / "study"
-    Study(study, radiographs, tiny_protocol).prepare()
+    Study(study, radiographs, dataclasses.replace(tiny_protocol, num_folds=2)).prepare()
     found = run("check", study, code=1)
     assert "patient [red]P9" in found.stdout
     run("report", study)

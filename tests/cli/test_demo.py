@@ -25,8 +25,8 @@ def cache(monkeypatch, feature_cache):
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_demo_continues_calmly_with_its_own_weights_where_none_can_be_had(
-    tmp_path, monkeypatch, capsys, begun
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], begun: bool
+) -> None:
     """Up to the first search; that it finishes is the slow test below."""
     import keras
 
@@ -61,7 +61,9 @@ def test_demo_continues_calmly_with_its_own_weights_where_none_can_be_had(
     assert ("could not be downloaded: no network." in result.stderr) is not begun
 
 
-def test_demo_does_not_replace_weights_that_the_user_named(tmp_path, monkeypatch):
+def test_demo_does_not_replace_weights_that_the_user_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RUST_TUNER_WEIGHTS", str(tmp_path / "none.h5"))
     result = run("demo", tmp_path / "demo", code=1)
     assert "error: RUST_TUNER_WEIGHTS=" in result.stderr
@@ -69,7 +71,7 @@ def test_demo_does_not_replace_weights_that_the_user_named(tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_demo_without_weights_or_network_finishes_far_above_chance(tmp_path):
+def test_demo_without_weights_or_network_finishes_far_above_chance(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("RUST_TUNER_WEIGHTS",)}
     home = tmp_path / "home"
     home.mkdir()
@@ -83,7 +85,7 @@ def test_demo_without_weights_or_network_finishes_far_above_chance(tmp_path):
         env=environment | places,
         capture_output=True,
         text=True,
-        timeout=360,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stderr
     assert "uses a small backbone that was trained on synthetic radiographs" in done.stderr

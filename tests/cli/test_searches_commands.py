@@ -9,6 +9,7 @@ import time
 
 import pytest
 from command import run
+from studies import StudyFolder
 
 from rust_tuner.files import read_json
 from rust_tuner.records.project import read_project
@@ -111,7 +112,9 @@ def test_ctrl_c_ends_a_search_with_130_and_the_command_that_resumes_it(
 
 
 @pytest.mark.slow
-def test_nested_and_noise_go_on_with_what_they_were_begun_with(repeated_copy, monkeypatch):
+def test_nested_and_noise_go_on_with_what_they_were_begun_with(
+    repeated_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(repeated_copy.cache))
     study = repeated_copy.directory
     before = {path: path.read_bytes() for path in study.rglob("trial_*/*")}

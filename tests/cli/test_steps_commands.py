@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from command import run
 from stand_ins import backbone_stand_in
+from studies import StudyFolder
 
 from rust_tuner import Protocol, Study
 from rust_tuner.files import read_json
@@ -75,7 +76,9 @@ def test_final_looks_once_and_then_shows_what_it_found(final_copy, phantom_manif
     assert f"{found['metrics']['auroc']:.3f}" in page
 
 
-def test_final_before_the_searches_is_refused_with_what_to_do(tmp_path, phantom_manifest):
+def test_final_before_the_searches_is_refused_with_what_to_do(
+    tmp_path: Path, phantom_manifest: Path
+) -> None:
     options = ["--weights", "random", "--folds", 3]
     run("prepare", tmp_path / "study", "--manifest", phantom_manifest, *options)
     refused = run("final", tmp_path / "study", code=1)
@@ -83,8 +86,8 @@ def test_final_before_the_searches_is_refused_with_what_to_do(tmp_path, phantom_
 
 
 def test_a_first_model_is_trained_shown_and_not_trained_again(
-    tmp_path, phantom_manifest, monkeypatch
-):
+    tmp_path: Path, phantom_manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(tmp_path / "cache"))
     options = ["--model", "lenet1998", "--folds", 3, "--epochs", 1]
     scale = ["--image-size", 75, "--weights", "random"]
@@ -106,7 +109,9 @@ def test_a_first_model_is_trained_shown_and_not_trained_again(
 
 
 @pytest.mark.slow
-def test_final_takes_folds_and_epochs_and_keeps_them(finished_copy, monkeypatch):
+def test_final_takes_folds_and_epochs_and_keeps_them(
+    finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(finished_copy.cache))
     study = finished_copy.directory
     run("final", study, "--folds", 2, "--epochs", 1)
@@ -118,8 +123,8 @@ def test_final_takes_folds_and_epochs_and_keeps_them(finished_copy, monkeypatch)
 
 @pytest.mark.slow
 def test_a_study_on_a_prepared_folder_uses_the_weights_that_are_asked_for(
-    tmp_path, phantom_manifest, monkeypatch
-):
+    tmp_path: Path, phantom_manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RUST_TUNER_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RUST_TUNER_WEIGHTS", raising=False)
     # Which weights are used does not depend on what the end-to-end model trains.
@@ -177,8 +182,8 @@ def test_a_step_keeps_tensorboard_logs_where_asked_and_a_command_writes_them_lat
 
 
 def test_logs_without_their_package_are_refused_before_anything_is_done(
-    tmp_path, phantom_manifest, monkeypatch
-):
+    tmp_path: Path, phantom_manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     study = tmp_path / "study"
     refused = run("regime1", study, "--manifest", phantom_manifest, "--tensorboard", code=1)
@@ -199,7 +204,9 @@ main()
 
 
 @pytest.mark.slow
-def test_a_whole_study_killed_on_the_way_has_every_file(tmp_path, phantom_manifest):
+def test_a_whole_study_killed_on_the_way_has_every_file(
+    tmp_path: Path, phantom_manifest: Path
+) -> None:
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM]
     study = tmp_path / "study"
     options = ["study", str(study), "--manifest", str(phantom_manifest), "--scale", "small"]

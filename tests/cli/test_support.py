@@ -2,9 +2,11 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 import typer
+from studies import StudyFolder
 
 from rust_tuner import Protocol, Study
 from rust_tuner.cli.options import Choices, Precisions, Views, parse_batch_sizes, parse_numbers
@@ -32,7 +34,7 @@ def test_batch_sizes_are_two_numbers_or_the_published_ones_by_name(text, sizes):
     assert parse_batch_sizes(text) == sizes
 
 
-def test_batch_sizes_that_are_given_are_not_fitted_and_the_default_is(tmp_path):
+def test_batch_sizes_that_are_given_are_not_fitted_and_the_default_is(tmp_path: Path) -> None:
     shared = {"protocol": None, "views": None}
     given = open_study(tmp_path, None, batch_size_range=(16, 2048), **shared)
     assert given.protocol.batch_sizes(40).highest == 2048
@@ -54,7 +56,7 @@ def test_what_are_no_such_numbers_is_a_usage_error_that_quotes_them(text, kind, 
         parse_numbers("--epsilons", text, kind, count=count)
 
 
-def test_what_is_given_is_laid_over_the_preset_and_what_is_not_stays(tmp_path):
+def test_what_is_given_is_laid_over_the_preset_and_what_is_not_stays(tmp_path: Path) -> None:
     study = open_study(
         tmp_path / "study",
         None,
@@ -70,7 +72,9 @@ def test_what_is_given_is_laid_over_the_preset_and_what_is_not_stays(tmp_path):
     assert type(study.protocol.precision) is str
 
 
-def test_a_prepared_study_keeps_its_choices_unless_others_are_given(finished_study):
+def test_a_prepared_study_keeps_its_choices_unless_others_are_given(
+    finished_study: StudyFolder,
+) -> None:
     opened = open_study(finished_study.directory, None, protocol=None, views=None, trials=7)
     prepared = Study(finished_study.directory).protocol
     assert prepared.trials != 7

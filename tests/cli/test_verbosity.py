@@ -28,12 +28,12 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 )
 @pytest.mark.parametrize("option", ["--quiet", "-q"])
 def test_quiet_prints_no_notes_wherever_it_is_written(tmp_path: Path, place, option) -> None:
-    command = ["phantoms", str(tmp_path / "some"), "--patients", "2"]
+    command = ["phantoms", str(tmp_path / "some"), "--patients", "1"]
     result = run(*place(command, option))
     assert (result.stdout, result.stderr) == ("", "")
     assert (tmp_path / "some" / "manifest.csv").is_file()
     # The next command is as usual.
-    assert "wrote " in run("phantoms", tmp_path / "others", "--patients", "2").stderr
+    assert "wrote " in run("phantoms", tmp_path / "others", "--patients", "1").stderr
     assert not err.quiet
 
 

@@ -2,9 +2,11 @@
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from command import run
+from studies import StudyFolder
 
 from rust_tuner import Study
 from rust_tuner.cli import whole_run
@@ -20,7 +22,7 @@ def calls(finished_copy, monkeypatch):
     made = []
     monkeypatch.setattr(whole_run, "start_tensorflow", lambda: None)
     monkeypatch.setattr(whole_run, "fetch_weights", lambda weights, study: None)
-    monkeypatch.setattr(whole_run.WholeRun, "_measure", lambda self: None)
+    monkeypatch.setattr(whole_run.WholeRun, "measure", lambda self: None)
     for name in ("prepare", "regime_1", "regime_2", "final", "report"):
         monkeypatch.setattr(Study, name, lambda self, name=name: made.append(name))
     monkeypatch.setattr(whole_run, "run_final", lambda study: None)
@@ -56,7 +58,9 @@ def test_steps_that_nothing_needs_can_be_left_out(calls, finished_copy, skip, le
 
 
 @pytest.mark.parametrize("name", ["regime1", "prepare", "nested", "", "baseline"])
-def test_a_step_that_cannot_be_left_out_is_refused_before_anything_is_done(tmp_path, name):
+def test_a_step_that_cannot_be_left_out_is_refused_before_anything_is_done(
+    tmp_path: Path, name: str
+) -> None:
     shown = run("study", tmp_path / "study", "--manifest", "none.csv", "--skip", name, code=2)
     assert "baselines" in shown.stderr
     assert not list(tmp_path.iterdir())
@@ -90,19 +94,21 @@ def test_a_study_whose_time_is_up_reports_what_is_there_and_says_how_to_go_on(
     ("text", "seconds"),
     [("30m", 1800), ("8h", 28800), ("90s", 90), ("1h30m", 5400), ("1.5h", 5400), ("1H 5S", 3605)],
 )
-def test_a_time_is_read_as_people_write_it(text, seconds):
+def test_a_time_is_read_as_people_write_it(text: str, seconds: int) -> None:
     assert parse_time_budget(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["30", "", "0m", "-5m", "h", "30m1h", "soon", "nan", "1e9h", "5d"])
 @pytest.mark.parametrize("command", ["study", "regime1", "regime2", "baselines", "nested", "noise"])
-def test_another_time_is_refused_with_an_example(tmp_path, command, text):
+def test_another_time_is_refused_with_an_example(tmp_path: Path, command: str, text: str) -> None:
     shown = run(command, tmp_path / "study", f"--time-budget={text}", code=2)
     assert "1h30m" in " ".join(re.sub(r"[│╭╰─]", " ", shown.stderr).split())
     assert not list(tmp_path.iterdir())
 
 
-def test_a_search_whose_time_is_up_keeps_its_trials_and_is_resumed(finished_copy, monkeypatch):
+def test_a_search_whose_time_is_up_keeps_its_trials_and_is_resumed(
+    finished_copy: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from rust_tuner.interrupts import within_time_budget
 
     study = finished_copy.directory

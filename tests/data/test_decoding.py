@@ -44,7 +44,7 @@ def test_more_images_than_are_decoded_ahead_keep_their_order(
     radiographs: Radiographs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = decode_images(radiographs, image_size=SIZE)
-    monkeypatch.setattr(pipeline, "_IMAGES_AHEAD", 3)
+    monkeypatch.setattr(pipeline, "IMAGES_AHEAD", 3)
     np.testing.assert_array_equal(decode_images(radiographs, image_size=SIZE), whole)
 
 
@@ -154,7 +154,7 @@ def test_images_that_cannot_be_read_back_stay_in_memory_and_that_is_said(
     radiographs: Radiographs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = decode_images(radiographs, image_size=SIZE)
-    monkeypatch.setattr(pipeline, "_read_entry", lambda path, shape: None)
+    monkeypatch.setattr(pipeline, "read_entry", lambda path, shape: None)
     said = Said()
     found = decode_images(radiographs, image_size=SIZE, cache=tmp_path / "cache", progress=said)
     np.testing.assert_array_equal(found, whole)

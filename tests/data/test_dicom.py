@@ -41,20 +41,20 @@ def windowed(file: Any) -> npt.NDArray[np.float64]:
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT"])
 @pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (2, -1024), (0.5, 10)])
-def test_a_window_is_applied_after_the_rescale(function, slope, intercept):
+def test_a_window_is_applied_after_the_rescale(function: str, slope: float, intercept: int) -> None:
     file = dataset(
         ramp(), RescaleSlope=slope, RescaleIntercept=intercept, VOILUTFunction=function, **WINDOW
     )
     np.testing.assert_allclose(rendered(file).pixels, windowed(file), atol=1e-6)
 
 
-def test_a_sigmoid_is_that_of_the_standard():
+def test_a_sigmoid_is_that_of_the_standard() -> None:
     file = dataset(ramp(), VOILUTFunction="SIGMOID", **WINDOW)
     expected = 1 / (1 + np.exp(-4 * (ramp().astype(float) - 2000) / 1500))
     np.testing.assert_allclose(rendered(file).pixels, expected, atol=1e-6)
 
 
-def test_of_three_tables_the_first_is_used_before_a_window_and_named():
+def test_of_three_tables_the_first_is_used_before_a_window_and_named() -> None:
     entries = np.linspace(0, 1023, 4096).astype(np.uint16)
     items = [
         table(entries, first=0, bits=10, name="NORMAL"),
@@ -68,7 +68,7 @@ def test_of_three_tables_the_first_is_used_before_a_window_and_named():
     assert "3 tables (NORMAL, HARDER, SOFTER)" in image.notes[0]
 
 
-def test_of_several_windows_the_first_is_used_and_the_note_says_so():
+def test_of_several_windows_the_first_is_used_and_the_note_says_so() -> None:
     file = dataset(
         ramp(),
         WindowCenter=[2000, 1000],
@@ -80,7 +80,7 @@ def test_of_several_windows_the_first_is_used_and_the_note_says_so():
     assert "2 windows (BONE, SOFT TISSUE)" in image.notes[0]
 
 
-def test_a_modality_table_comes_before_the_window():
+def test_a_modality_table_comes_before_the_window() -> None:
     entries = (np.arange(4096) // 2).astype(np.uint16)
     file = dataset(
         ramp(),
@@ -93,7 +93,7 @@ def test_a_modality_table_comes_before_the_window():
 
 
 @pytest.mark.parametrize("shape", [None, "INVERSE"])
-def test_monochrome_1_is_inverted_once(shape):
+def test_monochrome_1_is_inverted_once(shape: str | None) -> None:
     elements = WINDOW | ({} if shape is None else {"PresentationLUTShape": shape})
     upright = rendered(dataset(ramp(), **WINDOW))
     image = rendered(dataset(ramp(), PhotometricInterpretation="MONOCHROME1", **elements))
@@ -101,7 +101,7 @@ def test_monochrome_1_is_inverted_once(shape):
     assert image.steps[-1] == "inverted (MONOCHROME1)"
 
 
-def test_without_a_window_percentiles_of_what_is_not_padding_are_used():
+def test_without_a_window_percentiles_of_what_is_not_padding_are_used() -> None:
     pixels = ramp()
     pixels[:24] = 4095
     padded = rendered(dataset(pixels, PixelPaddingValue=4095))
@@ -113,7 +113,7 @@ def test_without_a_window_percentiles_of_what_is_not_padding_are_used():
     assert (padded.pixels[:24] == 0).all()
 
 
-def test_padding_is_black_in_monochrome_1_too():
+def test_padding_is_black_in_monochrome_1_too() -> None:
     pixels = ramp()
     pixels[:4] = 0
     image = rendered(
@@ -122,14 +122,14 @@ def test_padding_is_black_in_monochrome_1_too():
     assert (image.pixels[:4] == 0).all()
 
 
-def test_overlay_bits_above_the_stored_ones_do_not_count():
+def test_overlay_bits_above_the_stored_ones_do_not_count() -> None:
     pixels = ramp()
     burnt = pixels | np.uint16(0x8000)
     clean, marked = (rendered(dataset(each, **WINDOW)).pixels for each in (pixels, burnt))
     np.testing.assert_array_equal(clean, marked)
 
 
-def test_values_of_15_signed_bits_are_negative_below_0():
+def test_values_of_15_signed_bits_are_negative_below_0() -> None:
     signed = (ramp(14).astype(np.int32) - 8192).astype(np.int16)
     stored = (signed & np.int16(0x7FFF)).astype(np.int16)
     file = dataset(stored, bits=15, WindowCenter=0, WindowWidth=12000)
@@ -147,7 +147,7 @@ def test_compressed_pixels_are_those_before_compression(syntax, bits):
     np.testing.assert_array_equal(rendered(packed).pixels, rendered(plain).pixels)
 
 
-def test_a_missing_transfer_syntax_is_read_as_uncompressed_with_a_note(tmp_path):
+def test_a_missing_transfer_syntax_is_read_as_uncompressed_with_a_note(tmp_path: Path) -> None:
     file = dataset(ramp(), **WINDOW)
     file.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     content = as_bytes(file)
@@ -178,14 +178,14 @@ def test_what_is_no_greyscale_radiograph_is_refused_with_element_and_cure(elemen
     assert "image.dcm row 3" in str(caught.value)
 
 
-def test_a_file_without_pixels_is_refused():
+def test_a_file_without_pixels_is_refused() -> None:
     file = dataset(ramp())
     del file.PixelData
     with pytest.raises(ImageError, match=r"no PixelData \(7FE0,0010\)"):
         rendered(file)
 
 
-def test_12_bit_jpeg_is_refused_with_the_reason():
+def test_12_bit_jpeg_is_refused_with_the_reason() -> None:
     from pydicom.encaps import encapsulate
 
     file = dataset(ramp())
@@ -196,7 +196,7 @@ def test_12_bit_jpeg_is_refused_with_the_reason():
         rendered(file)
 
 
-def test_a_compressed_picture_larger_than_its_header_says_is_refused_before_decoding():
+def test_a_compressed_picture_larger_than_its_header_says_is_refused_before_decoding() -> None:
     file = dataset(ramp())
     file.compress(JPEG2000Lossless, generate_instance_uid=False)
     size = (64).to_bytes(4, "big")
@@ -229,7 +229,7 @@ def test_what_does_not_matter_is_not_noted(elements):
     assert rendered(dataset(ramp(), **elements)).notes == ()
 
 
-def test_a_radiograph_is_loaded_as_its_png_is(tmp_path):
+def test_a_radiograph_is_loaded_as_its_png_is(tmp_path: Path) -> None:
     from PIL import Image
 
     file = dataset(ramp(), **WINDOW)
@@ -241,7 +241,7 @@ def test_a_radiograph_is_loaded_as_its_png_is(tmp_path):
     )
 
 
-def test_dicom_is_recognised_by_its_first_bytes_or_its_suffix():
+def test_dicom_is_recognised_by_its_first_bytes_or_its_suffix() -> None:
     content = as_bytes(dataset(ramp()))
     assert is_dicom(content, Path("IM0001"))
     assert is_dicom(b"", Path("a.DCM"))
@@ -273,7 +273,7 @@ def test_damaged_files_give_only_the_packages_errors(syntax, tmp_path):
 
 
 @pytest.mark.parametrize("signed", [True, False])
-def test_padding_written_with_the_wrong_sign_is_padding(signed):
+def test_padding_written_with_the_wrong_sign_is_padding(signed: bool) -> None:
     kind, value = (np.int16, -2000) if signed else (np.uint16, 63536)
     pixels = ramp().astype(kind)
     pixels[:4] = value
@@ -284,7 +284,7 @@ def test_padding_written_with_the_wrong_sign_is_padding(signed):
     assert (image.pixels[:4] == 0).all()
 
 
-def test_a_table_in_a_big_endian_file_is_read_as_its_pixels_are():
+def test_a_table_in_a_big_endian_file_is_read_as_its_pixels_are() -> None:
     from pydicom.uid import ExplicitVRBigEndian
 
     entries = np.linspace(0, 1023, 4096).astype(np.uint16)

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rust_tuner.data.drawing import Anatomy, Outline, draw_radiograph, sample_anatomy
+from rust_tuner.data.drawing import draw_radiograph
+from rust_tuner.data.leg import Anatomy, Outline, sample_anatomy
 
 
 def anatomies(number):
@@ -31,7 +32,7 @@ def middle_of_change(one, other):
     )
 
 
-def test_the_generator_decides_every_pixel_and_the_global_state_none():
+def test_the_generator_decides_every_pixel_and_the_global_state_none() -> None:
     first = draw(seed=3)
     np.random.seed(1)
     before = np.random.get_state()
@@ -41,7 +42,7 @@ def test_the_generator_decides_every_pixel_and_the_global_state_none():
     assert other.shape != first.shape or not np.array_equal(other, first)
 
 
-def test_no_draw_depends_on_a_score():
+def test_no_draw_depends_on_a_score() -> None:
     generators = [np.random.default_rng(5) for _ in range(3)]
     (anatomy,) = anatomies(1)
     for rng, outlines in zip(
@@ -57,7 +58,7 @@ def test_no_draw_depends_on_a_score():
     assert len({rng.integers(2**62) for rng in generators}) == 1
 
 
-def test_legs_are_treated_as_often_and_lie_within_what_is_drawn():
+def test_legs_are_treated_as_often_and_lie_within_what_is_drawn() -> None:
     legs = anatomies(2000)
     kinds = [leg.implant for leg in legs]
     # The standard error of a share is at most 0.0112.
@@ -70,7 +71,7 @@ def test_legs_are_treated_as_often_and_lie_within_what_is_drawn():
 
 
 @pytest.mark.parametrize("view", ["ap", "lateral"])
-def test_the_other_leg_has_its_first_outline_on_the_other_side(view):
+def test_the_other_leg_has_its_first_outline_on_the_other_side(view: str) -> None:
     for seed, leg in enumerate(anatomies(3)):
         sides = []
         for mirrored in (False, True):
@@ -81,7 +82,7 @@ def test_the_other_leg_has_its_first_outline_on_the_other_side(view):
 
 
 @pytest.mark.parametrize("height", [0.40, 0.60])
-def test_the_score_shows_at_the_height_of_the_fracture(height):
+def test_the_score_shows_at_the_height_of_the_fracture(height: float) -> None:
     anatomy: Anatomy = dataclasses.replace(
         anatomies(1)[0], implant="none", fracture_height=height, slopes=(0.0, 0.0)
     )
@@ -90,7 +91,7 @@ def test_the_score_shows_at_the_height_of_the_fracture(height):
         assert middle_of_change(*pictures)[0] == pytest.approx(height, abs=0.06)
 
 
-def test_an_implant_is_the_brightest_thing_in_the_picture():
+def test_an_implant_is_the_brightest_thing_in_the_picture() -> None:
     for seed in range(3):
         bright = {}
         for implant in ("none", "nail", "plate"):
@@ -100,7 +101,7 @@ def test_an_implant_is_the_brightest_thing_in_the_picture():
         assert bright["none"] < min(bright["nail"], bright["plate"])
 
 
-def test_pictures_of_sixteen_bits_use_their_range():
+def test_pictures_of_sixteen_bits_use_their_range() -> None:
     for seed in range(60):
         picture = draw(seed=seed)
         if picture.dtype == np.uint16:

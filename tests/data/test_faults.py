@@ -12,13 +12,13 @@ def told(faults):
     return str(caught.value).splitlines()
 
 
-def test_no_fault_is_no_error():
+def test_no_fault_is_no_error() -> None:
     faults = Faults("m.csv")
     faults.raise_any()
     assert len(faults) == 0
 
 
-def test_faults_are_told_by_file_then_row_and_in_the_order_found_within_a_row():
+def test_faults_are_told_by_file_then_row_and_in_the_order_found_within_a_row() -> None:
     faults = Faults("labels.csv")
     faults.add("late", row=10)
     faults.add("of the names", row=1, source="names.csv")
@@ -37,7 +37,7 @@ def test_faults_are_told_by_file_then_row_and_in_the_order_found_within_a_row():
     ]
 
 
-def test_grave_faults_come_before_all_others():
+def test_grave_faults_come_before_all_others() -> None:
     faults = Faults("a.csv")
     faults.add("light", row=1)
     faults.add("grave", row=9, source="b.csv", grave=True)
@@ -63,13 +63,13 @@ def test_a_long_list_ends_with_the_number_of_the_hidden(number, last):
     assert told(faults)[0] == f"m.csv row {number + 1}: grave"
 
 
-def test_faults_may_be_raised_again():
+def test_faults_may_be_raised_again() -> None:
     faults = Faults("m.csv")
     faults.add("one", row=1)
     assert told(faults) == told(faults) == ["m.csv row 1: one"]
 
 
-def test_the_error_carries_every_fault_with_its_file_row_and_column():
+def test_the_error_carries_every_fault_with_its_file_row_and_column() -> None:
     faults = Faults("m.csv")
     for row in range(2, MAX_FAULTS_SHOWN + 10):
         faults.add("anterior=5; a RUST score is 1-4 or empty", row=row, column="anterior")

@@ -61,7 +61,7 @@ def test_what_was_done_to_a_picture_is_found(picture, degrees, scale, slant, sig
     assert moved.is_a_copys[0]
 
 
-def test_a_turn_of_a_narrow_picture_is_a_turn_and_no_stretch():
+def test_a_turn_of_a_narrow_picture_is_a_turn_and_no_stretch() -> None:
     """Squashed to a square, a turned picture is sheared; its aspect ratio tells that it is not."""
     aspect = np.array([0.5], dtype=np.float32)
     squash = np.diag([2.0, 1, 1]).astype(np.float32)
@@ -73,7 +73,7 @@ def test_a_turn_of_a_narrow_picture_is_a_turn_and_no_stretch():
     assert not as_square.is_a_copys[0]
 
 
-def test_a_stretch_is_no_copys():
+def test_a_stretch_is_no_copys() -> None:
     stretched = np.diag([0.8, 1, 1]).astype(np.float32)[None]
     square = np.ones(1, dtype=np.float32)
     assert not movement(stretched, square, square).is_a_copys[0]
@@ -90,7 +90,7 @@ def test_a_fit_that_keeps_the_shape_scales_turns_and_shifts_only(picture):
     assert moved.slant[0] == 0
 
 
-def test_a_stretch_is_taken_out_of_a_start_and_a_turn_is_not():
+def test_a_stretch_is_taken_out_of_a_start_and_a_turn_is_not() -> None:
     aspect = np.array([0.5], dtype=np.float32)
     squash = np.diag([2.0, 1, 1])
     start = squash @ np.diag([0.8, 1, 1]) @ turned_and_scaled(3, 1) @ np.linalg.inv(squash)

@@ -183,7 +183,7 @@ def test_scans_and_segments_without_end_are_refused(
     (last,) = [place for place, part in enumerate(parts) if part[0] == SOS][-1:]
     with pytest.raises(ImageError, match="more than 100 scans"):
         load(join_jpeg(parts[: last + 1] + [parts[last]] * 200 + [parts[-1]]))
-    monkeypatch.setattr(jpeg_files, "_MAX_SEGMENTS", 50)
+    monkeypatch.setattr(jpeg_files, "MAX_SEGMENTS", 50)
     with pytest.raises(ImageError, match="more than 50 segments"):
         load(join_jpeg([segment(0xFE, b"")] * 60 + parts))
 

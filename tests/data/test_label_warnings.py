@@ -29,7 +29,7 @@ BOTH_VIEWS = [("ap", score) for score in (1, 2, 3, 4)] + [("lateral", 1)]
 COMPLETE = radiographs(*(("a", *row) for row in BOTH_VIEWS))
 
 
-def test_two_sides_with_every_label_have_no_warning():
+def test_two_sides_with_every_label_have_no_warning() -> None:
     other = radiographs(*(("b", *row) for row in BOTH_VIEWS))
     assert split_warnings(COMPLETE, other) == ()
 
@@ -41,7 +41,9 @@ def test_two_sides_with_every_label_have_no_warning():
         ("hold-out", "hold-out set", "no AUROC there"),
     ],
 )
-def test_labels_that_one_side_lacks_are_in_one_line_with_patients_and_mend(lacks, side, worth):
+def test_labels_that_one_side_lacks_are_in_one_line_with_patients_and_mend(
+    lacks: str, side: str, worth: str
+) -> None:
     poor = radiographs(("b", "ap", 1), ("c", "lateral", 2), ("c", "lateral", None))
     sides = (poor, COMPLETE) if lacks == "development" else (COMPLETE, poor)
     (line,) = split_warnings(*sides)
@@ -51,7 +53,7 @@ def test_labels_that_one_side_lacks_are_in_one_line_with_patients_and_mend(lacks
     )
 
 
-def test_a_cortex_counts_only_where_it_is_visible():
+def test_a_cortex_counts_only_where_it_is_visible() -> None:
     # Where the cortex is not seen, `medial_1` is not set; that makes it no negative.
     poor = radiographs(("b", "ap", 1), ("b", "lateral", None))
     lines = split_warnings(COMPLETE, poor)
@@ -62,7 +64,7 @@ def test_a_cortex_counts_only_where_it_is_visible():
     ]
 
 
-def test_what_nothing_has_is_told_once_and_of_no_side():
+def test_what_nothing_has_is_told_once_and_of_no_side() -> None:
     of_one_view = [radiographs((name, "ap", 1), (name, "ap", 2)) for name in "ab"]
     assert split_warnings(*of_one_view) == (
         "no radiograph has lateral view; medial cortex, scores 3 or 4: there is nothing to "
@@ -72,7 +74,7 @@ def test_what_nothing_has_is_told_once_and_of_no_side():
     )
 
 
-def test_a_fold_without_a_label_is_told():
+def test_a_fold_without_a_label_is_told() -> None:
     table = radiographs(("a", "ap", 1), ("b", "ap", 1), ("c", "ap", 2), ("d", "ap", 2))
     warnings = fold_warnings(table, np.repeat([0, 0, 1, 1], 4), num_folds=2)
     for told in (
@@ -84,7 +86,9 @@ def test_a_fold_without_a_label_is_told():
 
 
 @pytest.mark.parametrize("score, scored", [(None, 0), (3, 2)])
-def test_radiographs_that_tell_nothing_but_the_view_are_refused(score, scored):
+def test_radiographs_that_tell_nothing_but_the_view_are_refused(
+    score: int | None, scored: int
+) -> None:
     row = {"image": "x.png", "visit": "1"} | dict.fromkeys(CORTICES, score)
     rows = [{"patient_id": "a", "view": "ap"} | row, {"patient_id": "b", "view": "lateral"} | row]
     with pytest.raises(ManifestError, match=f"{scored} of 2 radiographs have a score"):

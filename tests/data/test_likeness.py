@@ -37,7 +37,7 @@ def test_visits_of_one_leg_are_more_alike_than_other_legs(radiographs, views):
     assert np.nanmean(alike[same]) > np.nanmean(alike[~same]) + 0.5
 
 
-def test_features_that_carry_who_it_is_are_more_alike_for_one_person():
+def test_features_that_carry_who_it_is_are_more_alike_for_one_person() -> None:
     rng = np.random.default_rng(0)
     people = np.repeat(np.arange(20), 2)
     features = rng.normal(size=(20, 100))[people] + 0.5 * rng.normal(size=(40, 100))
@@ -48,11 +48,11 @@ def test_features_that_carry_who_it_is_are_more_alike_for_one_person():
     assert np.nanmin(alike[same]) > np.nanquantile(alike[~same], 0.99)
 
 
-def test_features_that_are_all_the_same_are_neither_alike_nor_not():
+def test_features_that_are_all_the_same_are_neither_alike_nor_not() -> None:
     alike = likeness_of_features(np.ones((4, 8), dtype=np.float32), np.full(4, "ap"))
     assert (alike[~np.eye(4, dtype=bool)] == 0).all()
 
 
-def test_one_radiograph_of_a_view_is_like_no_other():
+def test_one_radiograph_of_a_view_is_like_no_other() -> None:
     alike = likeness_of_features(np.ones((1, 8), dtype=np.float32), np.array(["ap"]))
     assert np.isnan(alike).all()

@@ -459,7 +459,7 @@ def test_faults_of_both_published_files_are_told_together(tmp_path: Path) -> Non
     assert "column 'lateral_cortex_3' is missing" in lines[0]
 
 
-def test_a_folder_in_an_images_place_is_called_what_it_is(tmp_path):
+def test_a_folder_in_an_images_place_is_called_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "picture.png").mkdir()
     manifest = tmp_path / "manifest.csv"
     manifest.write_text(

@@ -25,12 +25,12 @@ def joined(scored: list[ScoredView], images: list[FoundImage]) -> dict[int, str]
     return {pair.scores.row: pair.image.path.name for pair in match(scored, images).pairs}
 
 
-def test_ids_that_read_alike_are_joined_exactly_where_both_are_written_so():
+def test_ids_that_read_alike_are_joined_exactly_where_both_are_written_so() -> None:
     images = [image("a.png", "P1", visit="6w"), image("b.png", "P01", visit="6w")]
     assert joined([entry(2, "P01"), entry(3, "P1")], images) == {2: "b.png", 3: "a.png"}
 
 
-def test_an_id_is_joined_with_another_spelling_only_if_no_other_id_reads_like_it():
+def test_an_id_is_joined_with_another_spelling_only_if_no_other_id_reads_like_it() -> None:
     only = [image("a.png", "007", visit="6w")]
     assert joined([entry(2, "7")], only) == {2: "a.png"}
     assert match([entry(2, "7")], only).notes == ("patient 7 of the table is 007 of the images",)
@@ -53,19 +53,21 @@ def test_an_id_is_joined_with_another_spelling_only_if_no_other_id_reads_like_it
         ("followup", "follow_up", True),
     ],
 )
-def test_a_visit_is_known_however_it_is_written_and_not_taken_for_another(table, name, is_same):
+def test_a_visit_is_known_however_it_is_written_and_not_taken_for_another(
+    table: str, name: str, is_same: bool
+) -> None:
     found = joined([entry(2, "P1", table)], [image("a.png", "P1", visit=name)])
     assert bool(found) is is_same
 
 
-def test_visits_with_numbers_are_taken_in_their_order_not_the_tables():
+def test_visits_with_numbers_are_taken_in_their_order_not_the_tables() -> None:
     days = [datetime.date(2021, month, 1) for month in (1, 2, 3)]
     images = [image(f"{day}.png", "P1", date=day) for day in days]
     scored = [entry(2, "P1", "12w"), entry(3, "P1", "24w"), entry(4, "P1", "6w")]
     assert joined(scored, images) == {4: "2021-01-01.png", 2: "2021-02-01.png", 3: "2021-03-01.png"}
 
 
-def test_a_row_never_gets_the_image_of_another_subfolder():
+def test_a_row_never_gets_the_image_of_another_subfolder() -> None:
     images = [image("P2/ap.png"), image("P3/ap.png")]
     assert joined([entry(2, "P1", image="P1/ap.png")], images[:1]) == {}
     assert joined([entry(2, "P2", image="Z:\\scans\\P2\\AP.png")], images) == {2: "ap.png"}
@@ -74,13 +76,13 @@ def test_a_row_never_gets_the_image_of_another_subfolder():
     assert "2 images of this name" in two[0].reason
 
 
-def test_a_named_image_of_the_other_side_is_refused():
+def test_a_named_image_of_the_other_side_is_refused() -> None:
     left = image("a.png", side="left")
     (refused,) = match([entry(2, "P1", image="a.png", side="right")], [left]).scores
     assert "of the left side by its own tags" in refused.reason
 
 
-def test_links_to_images_keep_their_names_and_may_lead_out_of_the_folder(tmp_path):
+def test_links_to_images_keep_their_names_and_may_lead_out_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "images").mkdir()
     for number in (1, 2):

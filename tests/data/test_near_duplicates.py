@@ -1,5 +1,7 @@
 """Similar pictures: altered copies are found, and legs that only look alike are not."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -180,7 +182,7 @@ def test_one_picture_and_none_have_no_pairs(prints):
 
 
 @pytest.mark.slow
-def test_hundreds_of_legs_that_look_alike_raise_no_alarm(tmp_path):
+def test_hundreds_of_legs_that_look_alike_raise_no_alarm(tmp_path: Path) -> None:
     radiographs = load_manifest(write_phantoms(tmp_path, patients=120, seed=11))
     prints = fingerprint(radiographs)
     assert len(prints) > 250

@@ -54,13 +54,13 @@ def test_strips_give_the_bits_of_the_whole_picture(
     with open_picture(path) as picture:
         (pixels,) = picture.strips()
         sha256 = picture.content_sha256()
-    monkeypatch.setattr(pictures, "_STRIP_PIXELS", 70 * 7)
+    monkeypatch.setattr(pictures, "STRIP_PIXELS", 70 * 7)
     with open_picture(path) as picture:
         assert len(list(picture.strips())) == 13
         np.testing.assert_array_equal(whole(picture), pixels)
         assert picture.content_sha256() == sha256
         resized = picture.resize(size, prepare=lambda strip: strip * 2 - 1)
-        monkeypatch.setattr(pictures, "_PIXELS_RESIZED_AT_ONCE", 0)
+        monkeypatch.setattr(pictures, "PIXELS_RESIZED_AT_ONCE", 0)
         of_large = picture.resize(size, prepare=lambda strip: strip * 2 - 1)
     assert len(resized) == len(of_large) == pixels.shape[2]
     for channel, found in enumerate(resized):
@@ -149,18 +149,18 @@ def opens_in_time(path: Path) -> bool:
             opened.set()
 
     threading.Thread(target=look, daemon=True).start()
-    return opened.wait(30)
+    return opened.wait(300)
 
 
 @pytest.mark.parametrize("capacity", [400, 800, 1000])
 def test_pictures_that_are_open_at_once_stay_within_the_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capacity: int
 ) -> None:
-    monkeypatch.setattr(pictures, "_PIXELS_AT_ONCE", capacity)
-    monkeypatch.setattr(pictures, "_MEMORY", pictures._Memory(capacity))
+    monkeypatch.setattr(pictures, "PIXELS_AT_ONCE", capacity)
+    monkeypatch.setattr(pictures, "MEMORY", pictures.Memory(capacity))
     # The third is larger than the bound, and so is alone.
     paths = [save(tmp_path, noise(20, side), f"{side}.png") for side in (20, 10, 100)]
-    lock, open_now, most = threading.Lock(), [0, 0], [0]
+    lock, open_now = threading.Lock(), [0, 0]
 
     def look(path: Path) -> None:
         with open_picture(path) as picture:
@@ -168,7 +168,6 @@ def test_pictures_that_are_open_at_once_stay_within_the_bound(
             with lock:
                 open_now[0] += amount
                 open_now[1] += 1
-                most[0] = max(most[0], open_now[1])
                 assert open_now[0] <= capacity or open_now[1] == 1
             time.sleep(0.002)
             with lock:
@@ -177,7 +176,9 @@ def test_pictures_that_are_open_at_once_stay_within_the_bound(
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(look, paths * 8))
-    assert most[0] > 1 or capacity == 400
+    # Two small ones have room beside each other.
+    with open_picture(paths[1]):
+        assert opens_in_time(paths[1])
     # The largest waits for all of the memory.
     assert opens_in_time(paths[-1])
 
@@ -185,8 +186,8 @@ def test_pictures_that_are_open_at_once_stay_within_the_bound(
 def test_room_is_given_back_where_decoding_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "_PIXELS_AT_ONCE", 60 * 50)
-    monkeypatch.setattr(pictures, "_MEMORY", pictures._Memory(60 * 50))
+    monkeypatch.setattr(pictures, "PIXELS_AT_ONCE", 60 * 50)
+    monkeypatch.setattr(pictures, "MEMORY", pictures.Memory(60 * 50))
     content = encode(radiograph(60, 50), "JPEG")
     with pytest.raises(ImageError):
         load_image(save(tmp_path, content[: len(content) // 2] + b"\xff\xd9", "x.jpg"))

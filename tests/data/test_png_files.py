@@ -248,6 +248,6 @@ def test_another_form_is_refused_with_what_is_wrong(
 
 
 def test_chunks_without_end_are_refused(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(png_files, "_MAX_CHUNKS", 100)
+    monkeypatch.setattr(png_files, "MAX_CHUNKS", 100)
     with pytest.raises(ImageError, match="more than 100 chunks"):
         load(PNG_START + chunk(b"teST", b"") * 200)

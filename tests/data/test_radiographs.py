@@ -33,7 +33,7 @@ def table(num_rows=3, **changes):
     return pd.DataFrame(columns | changes)
 
 
-def test_what_was_put_into_form_stays_as_it_is():
+def test_what_was_put_into_form_stays_as_it_is() -> None:
     once = Radiographs(table(site=["Oslo", None, " Bergen "]), source="m.csv")
     again = Radiographs(once.table, source=once.source)
     pd.testing.assert_frame_equal(again.table, once.table)
@@ -42,7 +42,7 @@ def test_what_was_put_into_form_stays_as_it_is():
     assert once.table["posterior"].dtype == np.float64
 
 
-def test_an_index_of_row_numbers_is_kept_and_any_other_is_replaced():
+def test_an_index_of_row_numbers_is_kept_and_any_other_is_replaced() -> None:
     numbered = table().set_index(pd.Index([7, 3, 12], name="row"))
     assert Radiographs(numbered).rows == (7, 3, 12)
     assert Radiographs(numbered.rename_axis("n")).rows == (2, 3, 4)
@@ -51,7 +51,7 @@ def test_an_index_of_row_numbers_is_kept_and_any_other_is_replaced():
         Radiographs(numbered.assign(medial=[1, None, 9]))
 
 
-def test_labels_and_visibility_are_those_of_the_scores_in_the_order_of_the_rows():
+def test_labels_and_visibility_are_those_of_the_scores_in_the_order_of_the_rows() -> None:
     radiographs = Radiographs(table())
     scores = radiographs.table[list(CORTICES)].to_numpy()
     np.testing.assert_array_equal(radiographs.labels, encode(["ap", "lateral", "ap"], scores))
@@ -60,13 +60,13 @@ def test_labels_and_visibility_are_those_of_the_scores_in_the_order_of_the_rows(
     assert len(radiographs) == 3
 
 
-def test_no_radiographs_are_a_value_too():
+def test_no_radiographs_are_a_value_too() -> None:
     empty = Radiographs(table()).subset([])
     assert (len(empty), empty.rows, empty.images) == (0, (), ())
     assert (empty.labels.shape, empty.visible.shape) == ((0, 18), (0, 16))
 
 
-def test_a_value_is_frozen():
+def test_a_value_is_frozen() -> None:
     radiographs = Radiographs(table())
     with pytest.raises(dataclasses.FrozenInstanceError):
         radiographs.source = "other"
@@ -92,7 +92,7 @@ def test_what_is_no_score_is_no_score_in_any_disguise(value):
         faults.raise_any()
 
 
-def test_whole_numbers_with_gaps_are_names_without_a_decimal_point():
+def test_whole_numbers_with_gaps_are_names_without_a_decimal_point() -> None:
     faults = Faults("t")
     cells = {"patient_id": [7.0, "7.0", 7.5, np.int64(8)], "visit": [1.0, "b", 2, "c"]}
     read = normalise_cells(range(4), cells, faults=faults)
@@ -100,7 +100,7 @@ def test_whole_numbers_with_gaps_are_names_without_a_decimal_point():
     assert read["visit"].tolist() == ["1", "b", "2", "c"]
 
 
-def test_unexpected_scores_are_counted_with_the_first_rows():
+def test_unexpected_scores_are_counted_with_the_first_rows() -> None:
     (warning,) = check_views(
         Radiographs(table(14, posterior=[4] * 14), source="m.csv"), ANATOMICAL_VIEWS
     )
@@ -115,7 +115,7 @@ def test_unexpected_scores_are_counted_with_the_first_rows():
     )
 
 
-def test_a_view_that_is_expected_to_show_nothing_is_told_so():
+def test_a_view_that_is_expected_to_show_nothing_is_told_so() -> None:
     warnings = check_views(Radiographs(table()), {"ap": (), "lateral": ("anterior",)})
     assert len(warnings) == 1
     assert "2 of 2 ap radiographs score medial and lateral (rows 2, 4)" in warnings[0]
@@ -123,7 +123,7 @@ def test_a_view_that_is_expected_to_show_nothing_is_told_so():
     assert "view_cortices to {'ap': ['medial', 'lateral'], 'lateral': " in warnings[0]
 
 
-def test_sites_are_text_and_none_where_there_is_no_such_column():
+def test_sites_are_text_and_none_where_there_is_no_such_column() -> None:
     assert Radiographs(table()).sites is None
     sites = Radiographs(table(site=["Oslo", None, " Bergen "])).sites
     assert sites.tolist() == ["Oslo", "", "Bergen"]

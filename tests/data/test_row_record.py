@@ -69,7 +69,7 @@ def test_an_image_of_another_row_is_told_from_a_changed_one(record):
     ]
 
 
-def test_many_changes_are_cut_and_counted():
+def test_many_changes_are_cut_and_counted() -> None:
     number = 30
     rows = pd.DataFrame(
         {

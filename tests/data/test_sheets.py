@@ -1,6 +1,7 @@
 """Tables of scores as text: what is not a table is said, and nothing moves into another column."""
 
 import datetime
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ from rust_tuner.errors import ManifestError
 from rust_tuner.protocol import ANATOMICAL_VIEWS
 
 
-def test_a_row_with_more_cells_than_the_header_is_refused(tmp_path):
+def test_a_row_with_more_cells_than_the_header_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("patient,comment,medial,lateral\nP1,2,1,3,4\nP2,fine,1,2\n")
     with pytest.raises(ManifestError, match="row 2: 5 cells, but the header has 4"):
@@ -23,7 +24,7 @@ def test_a_row_with_more_cells_than_the_header_is_refused(tmp_path):
     assert rows[4]["patient"] == "P2"
 
 
-def test_a_field_without_end_is_no_valid_csv(tmp_path):
+def test_a_field_without_end_is_no_valid_csv(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("patient,medial\nP1," + "1" * 200_000 + "\n")
     with pytest.raises(ManifestError, match="not valid CSV"):
@@ -44,11 +45,11 @@ def test_a_field_without_end_is_no_valid_csv(tmp_path):
         ("03/04/2021", None),
     ],
 )
-def test_a_date_is_read_only_if_it_is_one(text, date):
+def test_a_date_is_read_only_if_it_is_one(text: str, date: str | None) -> None:
     assert read_date(text) == date
 
 
-def test_a_visit_named_by_its_date_has_that_date(tmp_path):
+def test_a_visit_named_by_its_date_has_that_date(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("patient,visit,medial\nP1,2021-03-04,2\n")
     sheet = read_sheet(path)
@@ -57,7 +58,7 @@ def test_a_visit_named_by_its_date_has_that_date(tmp_path):
     assert entry.date == datetime.date(2021, 3, 4)
 
 
-def test_formulas_that_were_never_calculated_are_not_read_as_empty(tmp_path):
+def test_formulas_that_were_never_calculated_are_not_read_as_empty(tmp_path: Path) -> None:
     path = tmp_path / "a.xlsx"
     pd.DataFrame({"patient": ["P1", "P2"], "medial": ["=1+1", 2]}).to_excel(path, index=False)
     with pytest.raises(ManifestError, match="no program has calculated"):
@@ -65,20 +66,20 @@ def test_formulas_that_were_never_calculated_are_not_read_as_empty(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "cp1252"])
-def test_encodings_give_the_same_cells(encoding, tmp_path):
+def test_encodings_give_the_same_cells(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("patient;médial\n007;2\n", encoding=encoding)
     assert read_sheet(path).rows == ((2, {"patient": "007", "médial": "2"}),)
 
 
 @pytest.mark.parametrize("name", ["medial_rater1", "medial reader2", "medial_left", "medial (R)"])
-def test_a_reader_or_a_leg_is_no_visit(name):
+def test_a_reader_or_a_leg_is_no_visit(name: str) -> None:
     columns = understand_columns(["patient", "medial", name])
     assert [column.name for column in columns.scores] == ["medial"]
     assert columns.unused == (name,)
 
 
-def test_a_second_visit_beside_a_column_of_visits_is_asked_for():
+def test_a_second_visit_beside_a_column_of_visits_is_asked_for() -> None:
     with pytest.raises(ManifestError, match="'medial 2' names visit 2 too"):
         understand_columns(["patient", "visit", "medial", "medial 2"])
     assert len(understand_columns(["patient", "medial 1", "medial 2"]).scores) == 2

@@ -143,7 +143,9 @@ def test_prevalences_of_ten_folds_are_near_the_whole(published: Radiographs) -> 
     assert worst_deviation(published.labels, make_folds(published, 10, 0).assignment) < 0.15
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+)
 def test_prevalences_of_the_holdout_set_are_near_the_whole(
     published: Radiographs, seed: int
 ) -> None:

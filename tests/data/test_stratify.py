@@ -78,7 +78,7 @@ def test_every_patient_is_in_a_group_with_the_same_probability(shares):
     assert {"large", "rare", "both"} < set(names)
 
 
-def test_only_the_draw_depends_on_the_names_of_patients():
+def test_only_the_draw_depends_on_the_names_of_patients() -> None:
     patients, labels = cohort(40)
     order = np.random.default_rng(0).permutation(len(patients))
     shuffled = divide([patients[row] for row in order], labels[order], (0.85, 0.15))
@@ -90,14 +90,14 @@ def test_only_the_draw_depends_on_the_names_of_patients():
     )
 
 
-def test_as_many_groups_as_patients_have_one_each():
+def test_as_many_groups_as_patients_have_one_each() -> None:
     patients, labels = cohort(9)
     groups = divide(patients, labels, np.full(9, 1 / 9))
     assert len(set(zip(patients, groups, strict=True))) == 9
     assert len(set(groups)) == 9
 
 
-def test_a_patient_with_more_radiographs_than_are_told_apart_keeps_its_place():
+def test_a_patient_with_more_radiographs_than_are_told_apart_keeps_its_place() -> None:
     # 30 radiographs with the label: more than the unary form of a count has levels.
     patients = ["big"] * 30 + [f"p{n}" for n in range(30)]
     groups = divide(patients, np.ones((60, 1)), (0.5, 0.5))
@@ -105,7 +105,7 @@ def test_a_patient_with_more_radiographs_than_are_told_apart_keeps_its_place():
     assert len(set(groups[:30])) == 1
 
 
-def test_a_label_that_no_row_or_every_row_has_changes_nothing():
+def test_a_label_that_no_row_or_every_row_has_changes_nothing() -> None:
     patients, labels = cohort(60)
     constant = np.column_stack([labels, np.zeros(len(labels))])
     np.testing.assert_array_equal(
@@ -113,7 +113,7 @@ def test_a_label_that_no_row_or_every_row_has_changes_nothing():
     )
 
 
-def test_seed_and_place_decide_and_the_names_of_patients_may_be_numbers():
+def test_seed_and_place_decide_and_the_names_of_patients_may_be_numbers() -> None:
     patients, labels = cohort(60)
     groups = divide(patients, labels, (0.5, 0.5))
     np.testing.assert_array_equal(divide(patients, labels, (0.5, 0.5)), groups)

@@ -41,7 +41,7 @@ def test_a_series_is_one_array(series):
     assert numbers.dtype.kind == "i"
 
 
-def test_categories_and_nullable_columns_are_their_values():
+def test_categories_and_nullable_columns_are_their_values() -> None:
     assert rows_of(pd.Series(["b", "a"], dtype="category"), "y").tolist() == ["b", "a"]
     assert rows_of(pl.Series(["b", "a"], dtype=pl.Categorical), "y").tolist() == ["b", "a"]
     assert rows_of(pd.Series([1, 2], dtype="Int64"), "y").tolist() == [1, 2]
@@ -49,7 +49,7 @@ def test_categories_and_nullable_columns_are_their_values():
     assert rows_of(pd.Series([1, 2], dtype="category"), "y").tolist() == [1, 2]
 
 
-def test_dicts_and_lists_of_arrays_keep_their_structure():
+def test_dicts_and_lists_of_arrays_keep_their_structure() -> None:
     rows = rows_of({"a": np.zeros(3), "b": [np.ones((3, 2)), pd.Series([1, 2, 3])]}, "x")
     assert isinstance(rows, Rows)
     assert len(rows) == 3
@@ -57,13 +57,13 @@ def test_dicts_and_lists_of_arrays_keep_their_structure():
     assert rows_of([np.zeros(3), np.ones(3)], "x").tree[1].tolist() == [1, 1, 1]
 
 
-def test_a_list_of_rows_is_one_array():
+def test_a_list_of_rows_is_one_array() -> None:
     assert rows_of([[1, 2], [3, 4]], "x").tolist() == [[1, 2], [3, 4]]
     listed = [np.array([1, 2]), np.array([3, 4]), np.array([5, 6])]
     assert rows_of(listed, "x", num_rows=3).shape == (3, 2)
 
 
-def test_objects_are_numbers_or_text():
+def test_objects_are_numbers_or_text() -> None:
     assert rows_of(np.array([1, 2.5], dtype=object), "x").dtype == np.float64
     assert rows_of(np.array([b"a", "b"], dtype=object), "x").tolist() == ["a", "b"]
 
@@ -89,7 +89,7 @@ def test_data_that_cannot_be_trained_on_are_refused_with_the_cure(value, message
         rows_of(value, "x")
 
 
-def test_sparse_and_ragged_tensors_are_refused():
+def test_sparse_and_ragged_tensors_are_refused() -> None:
     import tensorflow as tf
 
     with pytest.raises(SearchError, match=r"tf\.sparse\.to_dense"):

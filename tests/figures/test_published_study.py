@@ -1,5 +1,7 @@
 """The published tables come with the package, whole."""
 
+from pathlib import Path
+
 import pytest
 
 from rust_tuner.analysis.tables import best_epoch_scores
@@ -10,24 +12,26 @@ ROWS = {"initial_evaluation": 4000, "regime_1": 110, "regime_2": 32, "final_mode
 
 
 @pytest.mark.parametrize("name", PUBLISHED_TABLES)
-def test_every_table_is_there_and_whole(name):
+def test_every_table_is_there_and_whole(name: str) -> None:
     table = read_published(name)
     assert len(table) == ROWS[name]
     assert not table.isna().any(axis=None)
 
 
-def test_the_first_models_reach_what_was_published():
+def test_the_first_models_reach_what_was_published() -> None:
     scores = best_epoch_scores(read_published("initial_evaluation"))
     means = scores.groupby("model", sort=False)["value"].mean().round(3)
     assert list(means) == [0.608, 0.692, 0.706, 0.784]
 
 
-def test_an_unknown_table_is_refused():
+def test_an_unknown_table_is_refused() -> None:
     with pytest.raises(RustTunerError, match="no published table 'regime_3'"):
         read_published("regime_3")
 
 
-def test_an_installation_without_the_tables_says_how_to_mend_it(monkeypatch, tmp_path):
+def test_an_installation_without_the_tables_says_how_to_mend_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path)
     with pytest.raises(RustTunerError, match=r"regime_1\.csv cannot be read .* install"):
         read_published("regime_1")

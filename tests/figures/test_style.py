@@ -1,5 +1,7 @@
 """How figures are saved, and how numbers are told in them."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,7 +30,7 @@ def drawn():
     return axes.figure
 
 
-def test_a_saved_figure_is_a_300_dpi_png_an_svg_and_its_table(tmp_path):
+def test_a_saved_figure_is_a_300_dpi_png_an_svg_and_its_table(tmp_path: Path) -> None:
     files = save_figure(drawn(), tmp_path / "deep" / "v1.5 progress", DATA)
     assert [file.name for file in files] == [
         f"v1.5 progress.{end}" for end in ("png", "svg", "csv")
@@ -44,7 +46,7 @@ def test_a_saved_figure_is_a_300_dpi_png_an_svg_and_its_table(tmp_path):
     )
 
 
-def test_equal_tables_give_equal_files(tmp_path):
+def test_equal_tables_give_equal_files(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         save_figure(drawn(), tmp_path / folder / "boxes", DATA)
     for suffix in ("png", "svg", "csv"):
@@ -52,13 +54,13 @@ def test_equal_tables_give_equal_files(tmp_path):
         assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_figure_that_cannot_be_written_names_its_file(tmp_path):
+def test_a_figure_that_cannot_be_written_names_its_file(tmp_path: Path) -> None:
     (tmp_path / "figures").write_text("in the way")
     with pytest.raises(StorageError, match=r"curves\.png cannot be written"):
         save_figure(drawn(), tmp_path / "figures" / "curves", DATA)
 
 
-def test_figures_are_as_wide_as_a_journals_columns():
+def test_figures_are_as_wide_as_a_journals_columns() -> None:
     assert 25.4 * COLUMN_WIDTH == pytest.approx(85)
     assert 25.4 * DOUBLE_WIDTH == pytest.approx(180)
 
@@ -73,7 +75,7 @@ def contrast(one, other):
     return (high + 0.05) / (low + 0.05)
 
 
-def test_ink_contrasts_with_whatever_is_behind():
+def test_ink_contrasts_with_whatever_is_behind() -> None:
     for colour in np.random.default_rng(0).random((200, 3)):
         own = luminance(to_rgb(ink_on([*colour, 1])))
         assert contrast(own, luminance(colour)) >= 4.5
@@ -115,12 +117,12 @@ def test_the_two_main_colours_stay_apart_for_colour_blind_readers(matrix):
         (123456.0, "1.23e5"),
     ],
 )
-def test_hyperparameters_are_told_in_three_digits(value, told):
+def test_hyperparameters_are_told_in_three_digits(value: float, told: str) -> None:
     assert short_number(value) == told
 
 
 @pytest.mark.parametrize(
     ("value", "told"), [(0.1, "1e-1"), (1e-8, "1e-8"), (0.0025, "2.5e-3"), (1.0, "1e0")]
 )
-def test_logarithmic_axes_count_in_powers_of_ten(value, told):
+def test_logarithmic_axes_count_in_powers_of_ten(value: float, told: str) -> None:
     assert power_number(value) == told

@@ -13,8 +13,8 @@ from rust_tuner.metrics import class_figures, score_agreement
 @pytest.mark.parametrize("true_classes", [(1, 2, 3, 4), (1, 2, 3), (2, 4), (3,)])
 @pytest.mark.parametrize("predicted_classes", [(1, 2, 3, 4), (1, 2), (4,)])
 def test_figures_are_those_of_scikit_learn_with_classes_missing_on_either_side(
-    true_classes, predicted_classes
-):
+    true_classes: tuple[int, ...], predicted_classes: tuple[int, ...]
+) -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         truth = rng.choice(true_classes, size=30)
@@ -39,7 +39,7 @@ def test_figures_are_those_of_scikit_learn_with_classes_missing_on_either_side(
         assert np.isnan([agreement.balanced_accuracy[1:], agreement.macro_f1[1:]]).all()
 
 
-def test_a_class_that_is_absent_has_no_figure():
+def test_a_class_that_is_absent_has_no_figure() -> None:
     found = class_figures(np.diag([3, 0, 2, 0]) + np.eye(4, k=1)[[0, 3, 3, 3]])
     np.testing.assert_array_equal(found.recall, [0.75, np.nan, 1, np.nan])
     np.testing.assert_array_equal(np.isnan(found.f1), [False, False, False, True])

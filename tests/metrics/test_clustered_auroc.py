@@ -65,7 +65,7 @@ def test_several_rows_a_patient_have_the_variance_of_obuchowski(seed):
         assert found.label(label).variance == pytest.approx(expected, rel=1e-12)
 
 
-def test_rows_that_do_not_count_are_as_if_they_were_not_there():
+def test_rows_that_do_not_count_are_as_if_they_were_not_there() -> None:
     truth, score, patients, mask = draw(3, 80)
     found = ClusteredAurocs(truth, score, patients, mask)
     for label in range(3):
@@ -76,7 +76,7 @@ def test_rows_that_do_not_count_are_as_if_they_were_not_there():
 
 
 @pytest.mark.parametrize("num_folds", [1, 3])
-def test_macro_and_labels_are_the_means_over_folds_that_the_bootstrap_takes(num_folds):
+def test_macro_and_labels_are_the_means_over_folds_that_the_bootstrap_takes(num_folds: int) -> None:
     truth, score, patients, mask = draw(8, 90)
     folds = np.unique(patients, return_inverse=True)[1] % num_folds
     truth[folds == 0, 0] = False
@@ -94,7 +94,7 @@ def test_macro_and_labels_are_the_means_over_folds_that_the_bootstrap_takes(num_
         assert macro == pytest.approx(macro_auroc(truth, score, mask))
 
 
-def test_a_mean_of_the_same_label_twice_is_no_surer_than_the_label():
+def test_a_mean_of_the_same_label_twice_is_no_surer_than_the_label() -> None:
     truth, score, patients, _ = draw(1, 600, num_labels=1, num_patients=150)
     one = ClusteredAurocs(truth, score, patients)
     two = ClusteredAurocs(np.tile(truth, 2), np.tile(score, 2), patients).macro()
@@ -102,7 +102,7 @@ def test_a_mean_of_the_same_label_twice_is_no_surer_than_the_label():
     assert two.variance == pytest.approx(one.label(0).variance, rel=0.05)
 
 
-def test_the_variance_of_the_macro_is_that_of_many_data_sets():
+def test_the_variance_of_the_macro_is_that_of_many_data_sets() -> None:
     rng = np.random.default_rng(0)
     values, variances = [], []
     patients = np.repeat(np.arange(60), 3)
@@ -116,14 +116,14 @@ def test_the_variance_of_the_macro_is_that_of_many_data_sets():
     assert np.mean(variances) == pytest.approx(np.var(values, ddof=1), rel=0.3)
 
 
-def test_a_table_without_both_classes_is_undefined():
+def test_a_table_without_both_classes_is_undefined() -> None:
     found = ClusteredAurocs(np.zeros((4, 2)), np.zeros((4, 2)), list("aabb"))
     for area in (found.macro(), found.label(0)):
         assert np.isnan([area.value, area.variance]).all()
 
 
 @pytest.mark.parametrize("name", ["patient_ids", "folds"])
-def test_arrays_of_other_rows_are_refused(name):
+def test_arrays_of_other_rows_are_refused(name: str) -> None:
     truth, score, patients, _ = draw(0, 20)
     options = {"patient_ids": patients, "folds": np.zeros(20)} | {name: np.zeros(3)}
     with pytest.raises(MetricError, match=rf"{name} \(3,\); expected \(20,\)"):

@@ -42,7 +42,7 @@ def test_it_is_about_the_half_width_of_bootstrap_intervals_of_other_readers(num_
     assert 0.8 < expected / np.mean(halves) < 1.6
 
 
-def test_it_falls_with_the_square_root_of_the_number_of_patients():
+def test_it_falls_with_the_square_root_of_the_number_of_patients() -> None:
     few = expected_half_width(*radiographs(60))
     many = expected_half_width(*radiographs(240))
     assert few / many == pytest.approx(2, rel=0.15)
@@ -50,17 +50,17 @@ def test_it_falls_with_the_square_root_of_the_number_of_patients():
     assert patients_for(*radiographs(60), wanted=few) == pytest.approx(60, rel=0.2)
 
 
-def test_the_numbers_that_a_small_study_is_told():
+def test_the_numbers_that_a_small_study_is_told() -> None:
     assert 0.08 < expected_half_width(*radiographs(10)) < 0.18
     assert 0.03 < expected_half_width(*radiographs(60)) < 0.06
 
 
 @pytest.mark.parametrize("num_patients", [1, 2, 4])
-def test_there_is_none_where_there_will_be_no_interval(num_patients):
+def test_there_is_none_where_there_will_be_no_interval(num_patients: int) -> None:
     assert np.isnan(expected_half_width(*radiographs(num_patients)))
 
 
-def test_more_patients_and_fewer_trials_resolve_smaller_differences():
+def test_more_patients_and_fewer_trials_resolve_smaller_differences() -> None:
     def resolution(num_patients, num_trials):
         labels, visible, owners = radiographs(num_patients)
         folds = [
@@ -72,5 +72,5 @@ def test_more_patients_and_fewer_trials_resolve_smaller_differences():
     assert resolution(200, 20) < resolution(40, 20) < resolution(40, 100)
 
 
-def test_the_same_labels_give_the_same_number():
+def test_the_same_labels_give_the_same_number() -> None:
     assert expected_half_width(*radiographs(10)) == expected_half_width(*radiographs(10))

@@ -59,12 +59,12 @@ def test_a_figure_without_an_interval_says_why(measured, reason):
     assert reason in found.reason
 
 
-def test_what_is_undefined_needs_no_reason():
+def test_what_is_undefined_needs_no_reason() -> None:
     found = of("recall", math.nan)
     assert math.isnan(found.low)
     assert found.reason == ""
 
 
-def test_a_share_of_all_has_an_interval_below_one():
+def test_a_share_of_all_has_an_interval_below_one() -> None:
     found = of("sensitivity", 1.0, variance=0.0, patients=8, moving=0)
     assert 0.5 < found.low < found.high == 1

@@ -12,7 +12,7 @@ from rust_tuner.metrics.fold_interval import UNIT, fold_interval
 
 
 @pytest.mark.parametrize("num_folds", [2, 3, 6, 10])
-def test_it_ends_where_the_corrected_test_rejects_at_5_percent(num_folds):
+def test_it_ends_where_the_corrected_test_rejects_at_5_percent(num_folds: int) -> None:
     scores = np.random.default_rng(num_folds).normal(0.8, 0.02, num_folds)
     found = fold_interval(scores)
     assert found.value == pytest.approx(scores.mean())
@@ -21,20 +21,20 @@ def test_it_ends_where_the_corrected_test_rejects_at_5_percent(num_folds):
         assert test.p_value == pytest.approx(0.05)
 
 
-def test_without_shared_data_it_is_students_interval():
+def test_without_shared_data_it_is_students_interval() -> None:
     scores = np.random.default_rng(0).normal(0.8, 0.02, 8)
     found = fold_interval(scores, overlap=1e-12)
     expected = stats.t.interval(0.95, 7, scores.mean(), stats.sem(scores))
     assert (found.low, found.high) == pytest.approx(expected)
 
 
-def test_a_larger_overlap_makes_it_wider():
+def test_a_larger_overlap_makes_it_wider() -> None:
     scores = [0.7, 0.75, 0.8]
     narrow, wide = (fold_interval(scores, overlap=overlap) for overlap in (0.1, 1.0))
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
-def test_the_interval_of_an_auroc_ends_at_0_and_1():
+def test_the_interval_of_an_auroc_ends_at_0_and_1() -> None:
     high, low = fold_interval([0.99, 0.9, 0.95], bounds=UNIT), fold_interval([0, 0.1], bounds=UNIT)
     free = fold_interval([0.99, 0.9, 0.95])
     assert free.high > 1
@@ -43,18 +43,18 @@ def test_the_interval_of_an_auroc_ends_at_0_and_1():
 
 
 @pytest.mark.parametrize("scores", [[0.7], [0.7, math.nan, 0.8], [math.nan]])
-def test_what_cannot_be_known_is_nan(scores):
+def test_what_cannot_be_known_is_nan(scores: list[float]) -> None:
     found = fold_interval(scores)
     assert math.isnan(found.low)
     assert math.isnan(found.high)
 
 
-def test_equal_folds_leave_no_doubt():
+def test_equal_folds_leave_no_doubt() -> None:
     found = fold_interval([0.75, 0.75, 0.75])
     assert (found.low, found.high) == (0.75, 0.75)
 
 
-def test_wrong_input_is_refused():
+def test_wrong_input_is_refused() -> None:
     with pytest.raises(MetricError, match=r"shape \(0,\); expected \(folds,\)"):
         fold_interval([])
     with pytest.raises(MetricError, match=r"shape \(1, 2\)"):

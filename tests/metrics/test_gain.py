@@ -18,7 +18,7 @@ def problem(seed=0, patients=30, rows=3, labels=4, skill=1.5):
     return truth, score, baseline, owner
 
 
-def test_model_baseline_and_gain_are_the_macro_aurocs():
+def test_model_baseline_and_gain_are_the_macro_aurocs() -> None:
     truth, score, baseline, owner = problem()
     found = gain_over(truth, score, baseline, owner)
     assert found.model == pytest.approx(macro_auroc(truth, score))
@@ -28,7 +28,7 @@ def test_model_baseline_and_gain_are_the_macro_aurocs():
     assert found.num_patients == 30
 
 
-def test_a_baseline_below_chance_is_replaced_by_chance():
+def test_a_baseline_below_chance_is_replaced_by_chance() -> None:
     truth, score, baseline, owner = problem(skill=0.0)
     found = gain_over(truth, score, -baseline, owner)
     assert found.baseline < 0.5
@@ -36,7 +36,7 @@ def test_a_baseline_below_chance_is_replaced_by_chance():
     assert found.gain.value == pytest.approx(found.model - 0.5)
 
 
-def test_the_interval_is_paired():
+def test_the_interval_is_paired() -> None:
     """What model and baseline share does not widen it."""
     truth, score, baseline, owner = problem(skill=0.05)
     with_it = gain_over(truth, score, baseline, owner).gain
@@ -44,7 +44,7 @@ def test_the_interval_is_paired():
     assert with_it.high - with_it.low < 0.6 * (apart.high - apart.low)
 
 
-def test_the_variance_is_the_jackknifes_where_that_is_larger():
+def test_the_variance_is_the_jackknifes_where_that_is_larger() -> None:
     truth, score, baseline, owner = problem()
     names = np.unique(owner)
     left_out = [
@@ -57,7 +57,7 @@ def test_the_variance_is_the_jackknifes_where_that_is_larger():
     assert found.high - found.value >= 2.0452 * error * 0.9999
 
 
-def test_patients_that_agree_by_luck_do_not_make_it_certain():
+def test_patients_that_agree_by_luck_do_not_make_it_certain() -> None:
     """All is right for each of three patients: the jackknife's variance is 0."""
     truth = np.array([[1], [0], [0]])
     score = np.array([[0.9], [0.2], [0.1]])
@@ -66,7 +66,7 @@ def test_patients_that_agree_by_luck_do_not_make_it_certain():
     assert not found.gain.low > 0
 
 
-def test_folds_widen_it_by_what_they_share():
+def test_folds_widen_it_by_what_they_share() -> None:
     truth, score, baseline, owner = problem(patients=60)
     folds = owner % 3
     # The same rows, every fold by itself a sample: only the correction differs.
@@ -78,7 +78,7 @@ def test_folds_widen_it_by_what_they_share():
     assert one == apart
 
 
-def test_the_interval_does_not_depend_on_the_order_of_rows_or_names():
+def test_the_interval_does_not_depend_on_the_order_of_rows_or_names() -> None:
     truth, score, baseline, owner = problem()
     order = np.random.default_rng(0).permutation(len(owner))
     names = np.array([f"P{(7 * number) % 30}" for number in owner])
@@ -87,7 +87,7 @@ def test_the_interval_does_not_depend_on_the_order_of_rows_or_names():
     assert (other.low, other.high) == pytest.approx((first.low, first.high), abs=1e-12)
 
 
-def test_too_few_patients_have_no_interval():
+def test_too_few_patients_have_no_interval() -> None:
     truth, score, baseline, _ = problem()
     assert math.isnan(gain_over(truth, score, baseline, ["a"] * len(truth)).gain.low)
     # Without the one patient that has both classes nothing is left.
@@ -96,7 +96,7 @@ def test_too_few_patients_have_no_interval():
     assert math.isnan(gain_over(truth, score, np.zeros((3, 1)), ["a", "a", "b"]).gain.low)
 
 
-def test_the_view_alone_of_a_fold_knows_the_other_folds():
+def test_the_view_alone_of_a_fold_knows_the_other_folds() -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random((30, 18)) < 0.4).astype(float)
     labels[:, 0], labels[:, 1] = np.arange(30) % 2, 1 - np.arange(30) % 2
@@ -110,7 +110,7 @@ def test_the_view_alone_of_a_fold_knows_the_other_folds():
         view_only_of_folds(labels, np.zeros(30, int))
 
 
-def test_patients_of_another_shape_are_refused():
+def test_patients_of_another_shape_are_refused() -> None:
     truth, score, baseline, owner = problem()
     with pytest.raises(MetricError, match=r"patient_ids \(3,\); expected \(90,\)"):
         gain_over(truth, score, baseline, owner[:3])

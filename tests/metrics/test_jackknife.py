@@ -46,7 +46,7 @@ def test_variances_are_those_of_tables_without_a_patient(problem):
     ]
 
 
-def test_one_row_a_patient_gives_the_variance_of_the_mean():
+def test_one_row_a_patient_gives_the_variance_of_the_mean() -> None:
     score = np.random.default_rng(1).normal(size=50)
     found = patient_jackknife(recall_and_mean(score > 0, score > 1, score), np.arange(50))
     assert found.variances[1] == pytest.approx(score.var(ddof=1) / 50)
@@ -56,13 +56,13 @@ def test_it_does_not_depend_on_how_many_patients_are_left_out_at_a_time(problem,
     patients, *arrays = problem
     statistic = recall_and_mean(*arrays)
     expected = patient_jackknife(statistic, patients)
-    monkeypatch.setattr(jackknife, "_BLOCK", 200)
+    monkeypatch.setattr(jackknife, "BLOCK", 200)
     found = patient_jackknife(statistic, patients)
     np.testing.assert_allclose(found.variances, expected.variances, rtol=1e-12)
     np.testing.assert_array_equal(found.defining, expected.defining)
 
 
-def test_a_figure_that_one_patient_alone_defines_has_no_variance():
+def test_a_figure_that_one_patient_alone_defines_has_no_variance() -> None:
     patients = np.repeat(np.arange(4), 2)
     statistic = recall_and_mean(patients == 2, patients > 0, patients * 1.0)
     found = patient_jackknife(statistic, patients)
@@ -71,6 +71,6 @@ def test_a_figure_that_one_patient_alone_defines_has_no_variance():
     assert np.isfinite(found.variances[1])
 
 
-def test_patients_of_no_rows_are_refused():
+def test_patients_of_no_rows_are_refused() -> None:
     with pytest.raises(MetricError, match=r"patient_ids \(0,\); expected \(n,\)"):
         patient_jackknife(lambda weights: weights.T, [])

@@ -24,7 +24,7 @@ def of_keras(truth, score, num_thresholds=200, batches=1):
 
 @pytest.mark.parametrize("num_thresholds", [200, 5])
 @pytest.mark.parametrize("crowded", [1.0, 6.0])
-def test_it_is_the_figure_of_keras(num_thresholds, crowded):
+def test_it_is_the_figure_of_keras(num_thresholds: int, crowded: float) -> None:
     for seed in range(3):
         truth, score = draw(seed, crowded=crowded)
         # Probabilities at the edges of the bins, and labels of one class.
@@ -36,13 +36,13 @@ def test_it_is_the_figure_of_keras(num_thresholds, crowded):
         assert found == pytest.approx(expected, abs=2e-6)
 
 
-def test_it_is_the_exact_area_of_scores_rounded_to_the_bins():
+def test_it_is_the_exact_area_of_scores_rounded_to_the_bins() -> None:
     truth, score = draw(5)
     bins = np.maximum(np.ceil(score * np.float32(199)), 1)
     np.testing.assert_allclose(keras_aurocs(truth, score), auroc(truth, bins), atol=1e-12)
 
 
-def test_many_probabilities_in_one_bin_lose_their_order():
+def test_many_probabilities_in_one_bin_lose_their_order() -> None:
     truth, score = draw(0, crowded=1.0)
     assert keras_auroc(truth, score) == pytest.approx(macro_auroc(truth, score), abs=2e-3)
     # The same order, pressed into the first bin: Keras's figure falls to chance.
@@ -51,7 +51,7 @@ def test_many_probabilities_in_one_bin_lose_their_order():
     assert keras_auroc(truth, pressed) == pytest.approx(0.5)
 
 
-def test_a_label_without_a_positive_counts_as_zero_there_and_not_at_all_here():
+def test_a_label_without_a_positive_counts_as_zero_there_and_not_at_all_here() -> None:
     truth, score = draw(1, num_labels=4)
     exact = macro_auroc(truth, score)
     truth[:, 0] = 0

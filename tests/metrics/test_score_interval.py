@@ -25,7 +25,7 @@ variances = st.floats(0, 0.25)
 patients = st.integers(1, 2000)
 
 
-def test_the_model_is_the_exact_variance_where_a_score_tells_nothing():
+def test_the_model_is_the_exact_variance_where_a_score_tells_nothing() -> None:
     for m, n in ((2, 3), (5, 40)):
         # Of the Mann-Whitney statistic under no difference.
         assert float(area_variance(0.5, np.array(m), np.array(n))) == pytest.approx(
@@ -33,7 +33,7 @@ def test_the_model_is_the_exact_variance_where_a_score_tells_nothing():
         )
 
 
-def test_the_model_is_the_variance_of_simulated_normal_scores():
+def test_the_model_is_the_variance_of_simulated_normal_scores() -> None:
     rng = np.random.default_rng(0)
     area, m, n = 0.9, 6, 15
     apart = stats.norm.ppf(area) * math.sqrt(2)
@@ -44,7 +44,7 @@ def test_the_model_is_the_variance_of_simulated_normal_scores():
     assert found.var() == pytest.approx(expected, rel=0.05)
 
 
-def test_a_share_whose_variance_is_the_models_has_wilsons_interval_with_t():
+def test_a_share_whose_variance_is_the_models_has_wilsons_interval_with_t() -> None:
     share, count = 0.85, 40
     low, high = share_interval(share, share * (1 - share) / count, patients=count)
     z = stats.t.ppf(0.975, 4 + count - 1)
@@ -86,14 +86,14 @@ def test_a_t_interval_holds_its_estimate_and_stays_in_range(scale, place, varian
         assert lowest <= ends[0] <= value <= ends[1] <= highest
 
 
-def test_a_t_interval_on_the_plain_scale_is_students():
+def test_a_t_interval_on_the_plain_scale_is_students() -> None:
     score = np.random.default_rng(0).normal(size=30)
     expected = stats.ttest_1samp(score, 0).confidence_interval()
     found = t_interval(score.mean(), score.var(ddof=1) / 30, degrees=29, scale=plain_scale())
     assert found == pytest.approx((expected.low, expected.high))
 
 
-def test_few_patients_lean_on_the_model_and_many_on_the_data():
+def test_few_patients_lean_on_the_model_and_many_on_the_data() -> None:
     assert moderated(0.0, 1.0, 1) == 1
     assert moderated(0.0, 1.0, 5) == 0.5
     assert moderated(0.0, 1.0, 1000) < 0.005

@@ -29,13 +29,13 @@ def permuted(truth, score, owner, *, baseline=None, draws=4000, seed=1):
     return np.var(figures)
 
 
-def test_it_is_the_variance_over_permutations_of_the_patients():
+def test_it_is_the_variance_over_permutations_of_the_patients() -> None:
     truth, score, owner = problem()
     expected = permuted(truth, score, owner)
     assert shuffled_variance(truth, score, owner) == pytest.approx(expected, rel=0.08)
 
 
-def test_of_a_difference_it_is_the_paired_one():
+def test_of_a_difference_it_is_the_paired_one() -> None:
     truth, score, owner = problem()
     baseline = score + 0.3 * np.random.default_rng(2).normal(size=score.shape)
     expected = permuted(truth, score, owner, baseline=baseline)
@@ -45,19 +45,19 @@ def test_of_a_difference_it_is_the_paired_one():
     assert shuffled_variance(truth, score, owner, baseline=score) == 0
 
 
-def test_of_one_label_and_one_row_a_patient_it_is_mann_whitneys():
+def test_of_one_label_and_one_row_a_patient_it_is_mann_whitneys() -> None:
     rng = np.random.default_rng(0)
     truth, score = np.arange(11)[:, None] < 4, rng.normal(size=(11, 1))
     expected = (4 + 7 + 1) / (12 * 4 * 7)
     assert shuffled_variance(truth, score, np.arange(11)) == pytest.approx(expected)
 
 
-def test_two_patients_are_right_or_wrong_with_equal_chance():
+def test_two_patients_are_right_or_wrong_with_equal_chance() -> None:
     truth, score = np.array([[1], [0]]), np.array([[0.9], [0.1]])
     assert shuffled_variance(truth, score, ["a", "b"]) == pytest.approx(0.25)
 
 
-def test_the_mean_of_folds_varies_as_independent_folds():
+def test_the_mean_of_folds_varies_as_independent_folds() -> None:
     truth, score, owner = problem(patients=16)
     folds = (owner % 2).astype(int)
     parts = [
@@ -67,7 +67,7 @@ def test_the_mean_of_folds_varies_as_independent_folds():
     assert shuffled_variance(truth, score, owner, folds=folds) == pytest.approx(sum(parts) / 4)
 
 
-def test_strata_and_masks_count_alone():
+def test_strata_and_masks_count_alone() -> None:
     truth, score, owner = problem(rows=1, patients=20)
     mask = np.random.default_rng(0).random(truth.shape) < 0.8
     hidden = np.where(mask, score, 99.0)
@@ -78,11 +78,11 @@ def test_strata_and_masks_count_alone():
     assert shuffled_variance(truth, score, owner, strata=owner) == pytest.approx(0)
 
 
-def test_where_nothing_is_defined_it_is_zero():
+def test_where_nothing_is_defined_it_is_zero() -> None:
     assert shuffled_variance(np.zeros((4, 2)), np.zeros((4, 2)), np.arange(4)) == 0
 
 
-def test_other_shapes_are_refused():
+def test_other_shapes_are_refused() -> None:
     truth, score, owner = problem()
     with pytest.raises(MetricError, match=r"strata \(3,\); expected \(24,\)"):
         shuffled_variance(truth, score, owner, strata=[1, 2, 3])

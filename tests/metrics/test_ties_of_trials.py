@@ -16,7 +16,7 @@ def draw(seed=0, num_trials=5):
 
 
 @pytest.mark.parametrize("direction", ["max", "min"])
-def test_trials_are_compared_by_the_mean_number_of_units_of_the_folds(direction):
+def test_trials_are_compared_by_the_mean_number_of_units_of_the_folds(direction: str) -> None:
     scores = draw()
     found = ties(scores, SUBJECT, direction=direction)
     sign = 1 if direction == "max" else -1
@@ -29,7 +29,7 @@ def test_trials_are_compared_by_the_mean_number_of_units_of_the_folds(direction)
         assert tie.p_value == corrected_t_test(best, own, 10, 5).p_value
 
 
-def test_a_trial_whose_score_is_not_finite_is_left_out():
+def test_a_trial_whose_score_is_not_finite_is_left_out() -> None:
     scores = draw()
     expected = ties(scores, SUBJECT, direction="max")
     found = ties(scores | {"0009": [0.9, np.nan, 0.9]}, SUBJECT, direction="max")
@@ -52,5 +52,5 @@ def test_where_units_are_not_known_nothing_is_said(subject):
     assert ties(draw(), subject, direction="max") == {}
 
 
-def test_no_trials_have_no_ties():
+def test_no_trials_have_no_ties() -> None:
     assert ties({}, SUBJECT, direction="max") == {}

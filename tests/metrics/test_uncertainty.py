@@ -204,11 +204,13 @@ def test_one_seed_gives_one_interval_and_a_generator_goes_on() -> None:
     assert interval(generator) != interval(generator)
 
 
-def test_resamples_do_not_depend_on_how_many_are_weighed_at_a_time(monkeypatch) -> None:
+def test_resamples_do_not_depend_on_how_many_are_weighed_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     truth, score, mask, patients = draw_problem(3, 50, 3)
     options = {"method": "percentile", "rng": 0, "num_resamples": 101}
     expected = auroc_intervals(truth, score, patients, mask, **options)
-    monkeypatch.setattr(uncertainty, "_BLOCK", 150)
+    monkeypatch.setattr(uncertainty, "BLOCK", 150)
     found = auroc_intervals(truth, score, patients, mask, **options)
     for one, other in zip(
         (found.macro, *found.labels), (expected.macro, *expected.labels), strict=True

@@ -17,7 +17,7 @@ def totals(reference, predicted, patients=None):
     )
 
 
-def test_the_best_of_all_cut_offs_by_balanced_accuracy_is_taken():
+def test_the_best_of_all_cut_offs_by_balanced_accuracy_is_taken() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         reference = rng.integers(4, 17, size=80)
@@ -34,7 +34,7 @@ def test_the_best_of_all_cut_offs_by_balanced_accuracy_is_taken():
         assert (found.visits, found.united) == (80, (reference >= 13).sum())
 
 
-def test_of_equally_good_cut_offs_the_nearest_to_the_threshold_is_taken():
+def test_of_equally_good_cut_offs_the_nearest_to_the_threshold_is_taken() -> None:
     reference = [5] * 10 + [15] * 10
     for low, high, expected in ((5, 15, 13), (5, 12, 12), (13, 16, 14)):
         predicted = [low] * 10 + [high] * 10
@@ -73,6 +73,6 @@ def test_where_nothing_can_be_chosen_the_threshold_is_taken_and_it_says_why(
     assert found.to_json()["youden"] is None
 
 
-def test_a_threshold_that_no_total_can_have_is_refused():
+def test_a_threshold_that_no_total_can_have_is_refused() -> None:
     with pytest.raises(MetricError, match="threshold=17; a RUST total is 4-16"):
         choose_union_cutoff(totals([4], [4]), threshold=17, of="visits")

@@ -12,7 +12,7 @@ from rust_tuner.metrics import paired_totals
 NAN = np.nan
 
 
-def test_the_reference_is_the_total_of_the_manifests_visits():
+def test_the_reference_is_the_total_of_the_manifests_visits() -> None:
     table = phantom_table(patients=80, seed=3)
     scores = table[list(CORTICES)].astype("float64").to_numpy()
     known = table.assign(**dict(zip(CORTICES, scores.T, strict=True)))
@@ -27,7 +27,7 @@ def test_the_reference_is_the_total_of_the_manifests_visits():
     np.testing.assert_array_equal(found.visits, complete["visit"])
 
 
-def test_a_cortex_counts_where_both_sides_score_it_and_a_visit_where_all_four_do():
+def test_a_cortex_counts_where_both_sides_score_it_and_a_visit_where_all_four_do() -> None:
     reference = [[1, 2, NAN, NAN], [NAN, NAN, 3, 4], [1, 1, NAN, NAN], [NAN, NAN, 2, NAN]]
     predicted = [[2, 2, 4, 4], [1, 1, 3, 1], [1, 1, NAN, NAN], [NAN, NAN, 2, 2]]
     found = paired_totals(reference, predicted, ["a", "a", "b", "b"], ["x", "x", "x", "x"])
@@ -37,7 +37,7 @@ def test_a_cortex_counts_where_both_sides_score_it_and_a_visit_where_all_four_do
     assert found.num_visits == 2
 
 
-def test_radiographs_taken_twice_are_averaged():
+def test_radiographs_taken_twice_are_averaged() -> None:
     reference = [[1, 2, 3, 4], [3, NAN, NAN, NAN]]
     predicted = [[1, 2, 3, 4], [4, 4, 4, 4]]
     found = paired_totals(reference, predicted, ["a", "a"], ["x", "x"])
@@ -45,7 +45,7 @@ def test_radiographs_taken_twice_are_averaged():
     assert found.predicted.tolist() == [2.5 + 2 + 3 + 4]
 
 
-def test_visits_of_one_name_are_not_those_of_another_patient_and_order_does_not_matter():
+def test_visits_of_one_name_are_not_those_of_another_patient_and_order_does_not_matter() -> None:
     rng = np.random.default_rng(0)
     reference = rng.integers(1, 5, size=(40, 4)).astype(float)
     predicted = rng.integers(1, 5, size=(40, 4)).astype(float)
@@ -64,7 +64,7 @@ def test_visits_of_one_name_are_not_those_of_another_patient_and_order_does_not_
         np.testing.assert_array_equal(np.sort(one), np.sort(other))
 
 
-def test_nothing_is_no_visit():
+def test_nothing_is_no_visit() -> None:
     nothing = np.empty((0, 4))
     found = paired_totals(nothing, nothing, [], [])
     assert (len(found.reference), found.num_visits) == (0, 0)
@@ -73,6 +73,8 @@ def test_nothing_is_no_visit():
 @pytest.mark.parametrize(
     ("reference", "patients"), [([[1, 2, 3]], ["a"]), ([[1, 2, 3, 4]], ["a", "b"])]
 )
-def test_what_does_not_fit_together_is_refused(reference, patients):
+def test_what_does_not_fit_together_is_refused(
+    reference: list[list[float]], patients: list[str]
+) -> None:
     with pytest.raises(MetricError, match=r"expected \(n, 4\) twice and \(n,\) twice"):
         paired_totals(reference, reference, patients, ["x"])

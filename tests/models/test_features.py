@@ -690,7 +690,7 @@ def test_two_processes_at_once_succeed_with_the_same_features(
     )
     command = [sys.executable, "-c", script, str(tmp_path), *map(str, images)]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    answers = [run.communicate(timeout=300)[0] for run in runs]
+    answers = [run.communicate(timeout=900)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0]
     assert answers[0] == answers[1]
     assert len(answers[0].split()) == 2
@@ -711,7 +711,7 @@ def test_decoded_images_that_wait_do_not_grow_with_their_number(
     for number in range(120):
         paths.append(tmp_path / f"{number}.bin")
         paths[-1].write_text(str(number))
-    lock = threading.Lock()
+    lock = threading.Condition()
     alive, most = 0, 0
 
     def gone() -> None:
@@ -726,10 +726,14 @@ def test_decoded_images_that_wait_do_not_grow_with_their_number(
         with lock:
             alive += 1
             most = max(most, alive)
+            lock.notify_all()
         return picture
 
     class Slow:
         def predict_on_batch(self, batch: FloatArray) -> FloatArray:
+            # The readers are ahead of it, however long they take; later they may overtake it.
+            with lock:
+                assert lock.wait_for(lambda: most >= 8, timeout=300)
             time.sleep(0.01)
             return np.repeat(batch[:, :1, 0, 0], NUM_FEATURES, axis=1)
 

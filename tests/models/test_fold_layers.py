@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows
-from rust_tuner.models.fold_training import as_numpy
+from rust_tuner.models.fold_state import as_numpy
 
 pytestmark = pytest.mark.numerical
 

@@ -20,7 +20,8 @@ from rust_tuner.metrics import macro_auroc
 from rust_tuner.models import epoch_file
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
-from rust_tuner.models.fold_training import RunningPredictions, as_numpy, seeded_weights, train_fold
+from rust_tuner.models.fold_state import as_numpy
+from rust_tuner.models.fold_training import RunningPredictions, seeded_weights, train_fold
 from rust_tuner.models.schedules import batch_sizes
 from rust_tuner.records.folds import EpochCheckpoint, FoldStore
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from rust_tuner.models.fold_training import as_numpy
+from rust_tuner.models.fold_state import as_numpy
 from rust_tuner.models.optimizers import FusedAdam, fused
 
 pytestmark = pytest.mark.numerical

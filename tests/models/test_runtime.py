@@ -151,7 +151,7 @@ def test_a_state_of_onednn_that_tensorflow_no_longer_tells_is_not_known(monkeypa
 
 
 def test_slow_kernels_are_mentioned_once_and_only_where_nobody_chose_them(monkeypatch, caplog):
-    monkeypatch.setattr(runtime, "_logged", set())
+    monkeypatch.setattr(runtime, "logged_messages", set())
     monkeypatch.setattr(runtime, "can_switch_onednn", lambda: True)
     for enabled, is_chosen in ((True, False), (None, False), (False, True)):
         monkeypatch.setattr(runtime, "onednn_enabled", lambda enabled=enabled: enabled)

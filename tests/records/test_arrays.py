@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def plain(array) -> bytes:
 SIGNATURE = {"key": plain(np.frombuffer(bytes.fromhex(KEY), np.uint8)), "num_arrays": plain(1)}
 
 
-def test_arrays_come_back_under_their_key_alone(tmp_path):
+def test_arrays_come_back_under_their_key_alone(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     write_arrays(path, KEY, predictions=array, nothing=None)
@@ -77,7 +78,7 @@ def test_what_is_no_archive_of_ours_is_refused(content, tmp_path):
     assert read_arrays(path, None) is None
 
 
-def test_a_compressed_bomb_is_refused(tmp_path):
+def test_a_compressed_bomb_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -87,6 +88,6 @@ def test_a_compressed_bomb_is_refused(tmp_path):
     assert read_arrays(path, None) is None
 
 
-def test_what_stands_in_the_files_place_is_refused(tmp_path):
+def test_what_stands_in_the_files_place_is_refused(tmp_path: Path) -> None:
     assert read_arrays(tmp_path / "absent.npz", None) is None
     assert read_arrays(tmp_path, None) is None

@@ -1,6 +1,7 @@
 """`checks.json`: what was written comes back, what is damaged is refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 from report_studies import write_regime_1
@@ -82,6 +83,6 @@ def test_a_record_cut_short_is_refused(path):
         read_checks(path)
 
 
-def test_searches_are_told_by_best_trial_and_count(tmp_path):
+def test_searches_are_told_by_best_trial_and_count(tmp_path: Path) -> None:
     project = read_project(write_regime_1(tmp_path / "regime_1", count=3))
     assert searches_seen({"regime_1": project}) == {"regime_1": SearchSeen("0000", 3)}

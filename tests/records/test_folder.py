@@ -1,6 +1,7 @@
 """A study folder is read part by part: what is damaged is named, and the rest is there."""
 
 import json
+from pathlib import Path
 
 import pytest
 from report_studies import signed, write_study
@@ -116,7 +117,7 @@ def test_a_split_that_was_changed_by_hand_is_not_taken(study):
     assert "does not match its SHA-256" in records.problems[0]
 
 
-def test_what_is_not_there_is_no_problem(tmp_path):
+def test_what_is_not_there_is_no_problem(tmp_path: Path) -> None:
     (tmp_path / "regime_1").mkdir()
     records = read_study(tmp_path)
     assert found(records) == set()
@@ -147,6 +148,6 @@ def test_the_empty_folder_of_a_refused_step_is_no_problem(study):
     assert "final/cross_validation: not started" in told
 
 
-def test_a_folder_that_is_no_study_is_refused(tmp_path):
+def test_a_folder_that_is_no_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match="is not a study folder; give the folder that"):
         read_study(tmp_path)

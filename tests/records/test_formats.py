@@ -164,7 +164,7 @@ def upgraded(content, upgrades):
     )
 
 
-def test_an_older_file_takes_every_step_to_todays_format():
+def test_an_older_file_takes_every_step_to_todays_format() -> None:
     upgrades = {
         ("noise.json", 1): lambda content: {"format": 1, "regime": content["search"]},
         ("noise.json", 2): lambda content: content | {"repeats": 2 * content["number"]},
@@ -179,7 +179,7 @@ def test_an_older_file_takes_every_step_to_todays_format():
     assert upgraded(newest, upgrades) is newest
 
 
-def test_every_file_with_a_format_is_in_the_table():
+def test_every_file_with_a_format_is_in_the_table() -> None:
     for kind in KINDS.values():
         assert ("format" in kind.model_fields) == (kind.file_name in FORMATS)
     assert json.loads(json.dumps(FORMATS)) == FORMATS

@@ -1,6 +1,7 @@
 """Looks at the hold-out set: what a record says, what files alone tell, how it is worded."""
 
 import json
+from pathlib import Path
 
 import pytest
 from report_studies import holdout_record
@@ -31,7 +32,7 @@ def final(tmp_path):
     return tmp_path / "final"
 
 
-def test_a_look_survives_its_record(tmp_path):
+def test_a_look_survives_its_record(tmp_path: Path) -> None:
     study = json.loads(json.dumps({"looks": [FIRST.to_json(), SECOND.to_json()]}))
     assert read_looks(study["looks"], tmp_path) == (FIRST, SECOND)
 
@@ -86,7 +87,7 @@ def test_a_damaged_record_of_looks_is_named(tmp_path, looks):
         read_looks(looks, tmp_path)
 
 
-def test_the_number_of_looks_and_every_reason_are_told():
+def test_the_number_of_looks_and_every_reason_are_told() -> None:
     assert count_text([]) == ""
     assert count_text([FIRST]) == "looked at once"
     assert count_text([FIRST, SECOND]) == (
@@ -100,14 +101,14 @@ def test_the_number_of_looks_and_every_reason_are_told():
     assert holdout_title([FIRST, third]).startswith("Hold-out set, looked at 2 times; reason")
 
 
-def test_a_look_names_its_date_model_and_figures():
+def test_a_look_names_its_date_model_and_figures() -> None:
     assert str(FIRST) == "2026-01-02T03:04:05+00:00 with the model abababababab (AUROC 0.812)"
     assert str(SECOND).endswith("efefefefefef, not finished")
     unknown = Look(date=None, model_sha256=None, state="finished")
     assert str(unknown) == "an unknown date with an unknown model"
 
 
-def test_a_reason_is_kept_on_one_line_without_control_characters():
+def test_a_reason_is_kept_on_one_line_without_control_characters() -> None:
     assert require_reason(" a\n\tb\x1b[31mc ") == "a b[31mc"
     for reason in ("", " \n", "\x1b", None, 3, "x" * 501):
         with pytest.raises(ProtocolError, match="expected the reason for another look"):

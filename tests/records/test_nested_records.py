@@ -1,6 +1,7 @@
 """Records of outer folds: whole or not there, and never taken for another run's."""
 
 import json
+from pathlib import Path
 
 import pytest
 from report_studies import SHA, outer_record, write_nested
@@ -31,7 +32,7 @@ def test_a_record_comes_back_as_it_was(place):
     assert (place / OUTER_PREDICTIONS).read_text() == "a,b\n1,2\n"
 
 
-def test_optimism_is_of_the_same_models_and_the_gap_of_the_refitted_one():
+def test_optimism_is_of_the_same_models_and_the_gap_of_the_refitted_one() -> None:
     assert RECORD.optimism == {
         "auroc": pytest.approx(0.81 - 0.762),
         "cortex_auroc": pytest.approx(0.64 - 0.58),
@@ -87,14 +88,14 @@ def test_predictions_that_are_not_the_records_own_are_named(place):
         read_outer(place)
 
 
-def test_a_finished_folder_is_read_whole(tmp_path):
+def test_a_finished_folder_is_read_whole(tmp_path: Path) -> None:
     nested = read_nested(write_nested(tmp_path / "nested"))
     assert [record.outer_fold for record in nested.outer] == [0, 1, 2]
     assert nested.summary is not None
     assert nested.problems == ()
 
 
-def test_an_unfinished_folder_has_no_summary(tmp_path):
+def test_an_unfinished_folder_has_no_summary(tmp_path: Path) -> None:
     nested = read_nested(write_nested(tmp_path / "nested", finished=1))
     assert len(nested.outer) == 1
     assert nested.outer_folds == 3
@@ -102,7 +103,7 @@ def test_an_unfinished_folder_has_no_summary(tmp_path):
     assert nested.problems == ()
 
 
-def test_a_damaged_outer_fold_is_named_and_the_others_are_there(tmp_path):
+def test_a_damaged_outer_fold_is_named_and_the_others_are_there(tmp_path: Path) -> None:
     folder = write_nested(tmp_path / "nested")
     (outer_folder(folder, 1) / OUTER_FILE).write_text("{")
     nested = read_nested(folder)
@@ -111,7 +112,7 @@ def test_a_damaged_outer_fold_is_named_and_the_others_are_there(tmp_path):
     assert problem.startswith("outer fold 1: ")
 
 
-def test_the_summary_of_another_run_is_not_taken(tmp_path):
+def test_the_summary_of_another_run_is_not_taken(tmp_path: Path) -> None:
     folder = write_nested(tmp_path / "nested")
     run = read_json(folder / "nested.json")
     (folder / "nested.json").write_text(json.dumps(run | {"seed": 1}))
@@ -123,7 +124,7 @@ def test_the_summary_of_another_run_is_not_taken(tmp_path):
     )
 
 
-def test_a_folder_without_a_manifest_is_refused(tmp_path):
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match=r"nested\.json is missing"):
         read_nested(tmp_path)
     (tmp_path / "nested.json").write_text('{"format": 2}')

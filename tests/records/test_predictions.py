@@ -1,5 +1,7 @@
 """Hold-out predictions: only visible cortices count, and figures are the references'."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,7 +59,7 @@ def test_a_missing_column_is_named(tmp_path, predictions):
         read_predictions(tmp_path / "p.csv")
 
 
-def test_an_empty_file_is_refused(tmp_path):
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("")
     with pytest.raises(RustTunerError, match=r"p\.csv is not a CSV"):
         read_predictions(tmp_path / "p.csv")

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -363,7 +364,7 @@ def test_a_trial_learned_nothing_where_every_auroc_of_every_fold_and_epoch_is_on
     assert not dataclasses.replace(trial, status="RUNNING").learned_nothing
 
 
-def test_folds_are_in_the_order_of_their_numbers(tmp_path):
+def test_folds_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     write_json(tmp_path / "search.json", RUN | {"subject": {"num_folds": 11}})
     write_trial(tmp_path, "0000", folds=[0.01 * fold for fold in range(11)])
     (trial,) = read_project(tmp_path).trials
@@ -378,7 +379,7 @@ def test_trials_that_ended_are_counted_and_none_where_nothing_can_be_read(projec
     assert count_ended(tmp_path / "nowhere") == 0
 
 
-def test_a_folder_without_a_search_is_refused(tmp_path):
+def test_a_folder_without_a_search_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match=r"is not a search folder \(search\.json is missing\)"):
         read_project(tmp_path)
 
@@ -553,7 +554,7 @@ def test_the_history_has_every_value_of_every_fold_once(project):
     assert set(table.loc[table["split"] == "validation", "metric"]) == {"loss", "auroc"}
 
 
-def test_a_search_without_trials_has_empty_tables_with_their_columns(tmp_path):
+def test_a_search_without_trials_has_empty_tables_with_their_columns(tmp_path: Path) -> None:
     write_json(tmp_path / "search.json", RUN | {"view_only_baseline": {}})
     read = read_project(tmp_path)
     assert read.best is None

@@ -1,5 +1,7 @@
 """The folds of a splitter without a seed are read as they were written, or not at all."""
 
+from pathlib import Path
+
 import numpy as np
 
 from rust_tuner.records.random_folds import FOLDS_FILE, read_random_folds, write_random_folds
@@ -11,7 +13,7 @@ FOLDS = [
 ]
 
 
-def test_folds_are_read_as_they_were_written(tmp_path):
+def test_folds_are_read_as_they_were_written(tmp_path: Path) -> None:
     write_random_folds(tmp_path, {"splitter": "KFold"}, FOLDS)
     read = read_random_folds(tmp_path, {"splitter": "KFold"})
     for pair, written in zip(read, FOLDS, strict=True):
@@ -19,7 +21,7 @@ def test_folds_are_read_as_they_were_written(tmp_path):
             np.testing.assert_array_equal(side, rows)
 
 
-def test_folds_of_another_splitter_or_a_damaged_file_are_not_read(tmp_path):
+def test_folds_of_another_splitter_or_a_damaged_file_are_not_read(tmp_path: Path) -> None:
     assert read_random_folds(tmp_path, {"splitter": "KFold"}) is None
     write_random_folds(tmp_path, {"splitter": "KFold"}, FOLDS)
     assert read_random_folds(tmp_path, {"splitter": "Other"}) is None
@@ -28,7 +30,7 @@ def test_folds_of_another_splitter_or_a_damaged_file_are_not_read(tmp_path):
     assert read_random_folds(tmp_path, {"splitter": "KFold"}) is None
 
 
-def test_folds_that_are_recorded_stay(tmp_path):
+def test_folds_that_are_recorded_stay(tmp_path: Path) -> None:
     write_random_folds(tmp_path, {"splitter": "KFold"}, FOLDS)
     before = (tmp_path / FOLDS_FILE).read_bytes()
     write_random_folds(tmp_path, {"splitter": "KFold"}, FOLDS[::-1])

@@ -117,7 +117,7 @@ def test_text_comes_back_as_it_was_and_the_hash_is_that_of_the_file(tmp_path, pr
     np.testing.assert_array_equal(found["lateral"], [2, np.nan, np.nan])
 
 
-def test_a_row_that_no_fold_or_more_than_one_validates_has_no_fold_of_its_own():
+def test_a_row_that_no_fold_or_more_than_one_validates_has_no_fold_of_its_own() -> None:
     radiographs = small_radiographs()
     rows = rows_table(radiographs, [np.array([0]), np.array([1])])
     assert list(rows["fold"]) == [0, 1, NO_FOLD]

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,17 @@ from rust_tuner.records.project import read_project
 from rust_tuner.report.html import write_report
 
 NAME = "<script>alert(1)<script>"
+RENDERED = (
+    *(
+        "summary",
+        "baselines_auroc",
+        "regime_1",
+        "regime_1_slices",
+        "regime_2",
+        "published_regime_1",
+    ),
+    *("holdout_roc", "holdout_confusion", "holdout_calibration", "holdout_worst"),
+)
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
 
@@ -73,11 +85,20 @@ def read_page(index):
     return Page(index.read_text())
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished study of an unfriendly name, and its report; not to be written to."""
+@pytest.fixture(
+    scope="module", params=["some pictures", pytest.param("all", marks=pytest.mark.slow)]
+)
+def finished(request, tmp_path_factory):
+    """A finished study of an unfriendly name, and its report; not to be written to.
+
+    Two thirds of a report's time go into the pictures. Quickly there is one of each kind; all of
+    them are there in the slow run.
+    """
     study = write_study(tmp_path_factory.mktemp("reports") / NAME)
-    write_report(study)
+    if request.param == "all":
+        write_report(study)
+    else:
+        write_unrendered_report(study, rendered=RENDERED)
     return study
 
 
@@ -347,7 +368,7 @@ def test_without_repeats_no_noise_floor_is_told(small):
     assert "Noise floor:" not in source
 
 
-def test_the_gallery_shows_the_radiographs_that_the_manifest_names(tmp_path):
+def test_the_gallery_shows_the_radiographs_that_the_manifest_names(tmp_path: Path) -> None:
     study = tmp_path / "study"
     rows = make_predictions()
     (study / "final").mkdir(parents=True)
@@ -441,7 +462,7 @@ def test_an_older_record_without_out_of_fold_rows_says_what_to_do(small):
     assert "rows.csv is missing or was changed" in page.text
 
 
-def test_ties_and_intervals_of_a_search_stand_in_its_section(tmp_path):
+def test_ties_and_intervals_of_a_search_stand_in_its_section(tmp_path: Path) -> None:
     write_regime_1(tmp_path / "regime_1", count=4)
     write_out_of_fold(tmp_path / "regime_1", trial=0)
     page = read_page(write_unrendered_report(tmp_path))
@@ -493,7 +514,7 @@ def test_equal_records_give_an_equal_report_but_for_the_studys_name(small, tmp_p
     assert named.replace("Report of study", "Report of moved") == second
 
 
-def test_a_study_that_is_only_prepared_has_a_page(tmp_path):
+def test_a_study_that_is_only_prepared_has_a_page(tmp_path: Path) -> None:
     write_json(tmp_path / "study.json", study_record())
     page = read_page(write_report(tmp_path))
     for told in (
@@ -512,7 +533,7 @@ def test_a_study_that_is_only_prepared_has_a_page(tmp_path):
     assert "120 radiographs of 60 patients" in page.text
 
 
-def test_a_search_that_has_just_begun_has_a_page(tmp_path):
+def test_a_search_that_has_just_begun_has_a_page(tmp_path: Path) -> None:
     write_regime_1(tmp_path / "regime_1", count=0, num_trials=100)
     page = read_page(write_report(tmp_path))
     assert "0 of 100 trials have a score" in page.text
@@ -520,7 +541,7 @@ def test_a_search_that_has_just_begun_has_a_page(tmp_path):
     assert "study.json is missing or damaged" in page.text
 
 
-def test_a_single_trial_of_two_folds_and_one_epoch_is_drawn(tmp_path):
+def test_a_single_trial_of_two_folds_and_one_epoch_is_drawn(tmp_path: Path) -> None:
     write_regime_1(tmp_path / "regime_1", count=1, num_folds=2, epochs=1)
     page = read_page(write_report(tmp_path))
     assert len(page.all("figure")) == 13
@@ -539,7 +560,7 @@ def test_a_damaged_part_is_named_and_the_rest_is_drawn(small):
     assert len(page.all("figure")) == 13
 
 
-def test_first_models_on_different_data_are_not_drawn_side_by_side(tmp_path):
+def test_first_models_on_different_data_are_not_drawn_side_by_side(tmp_path: Path) -> None:
     write_baselines(tmp_path / "baselines", ("lenet1998", "inceptionv3_imagenet"), epochs=2)
     path = tmp_path / "baselines" / "lenet1998" / "search.json"
     run = read_json(path)
@@ -553,7 +574,7 @@ def test_first_models_on_different_data_are_not_drawn_side_by_side(tmp_path):
     assert len(page.all("figure")) == len(drawn) == 6
 
 
-def test_predictions_that_cannot_be_drawn_leave_the_page_whole(tmp_path):
+def test_predictions_that_cannot_be_drawn_leave_the_page_whole(tmp_path: Path) -> None:
     blind = make_predictions(rows=4).assign(**dict.fromkeys(CORTICES, None))
     (tmp_path / "final").mkdir()
     blind.to_csv(tmp_path / "final" / "predictions.csv", index=False)
@@ -567,7 +588,7 @@ def test_a_report_that_cannot_be_written_is_an_error_and_no_page(small):
         write_report(small)
 
 
-def test_a_folder_without_a_study_is_refused_and_stays_as_it_is(tmp_path):
+def test_a_folder_without_a_study_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match="is not a study folder"):
         write_report(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,7 @@
 """Parts of the page: cells that sort by their numbers, steps that fail in their place."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -21,7 +23,7 @@ from rust_tuner.report.page import (
 )
 
 
-def test_a_prefix_goes_to_every_id_and_reference_of_a_drawing():
+def test_a_prefix_goes_to_every_id_and_reference_of_a_drawing() -> None:
     drawing = (
         '<?xml version="1.0"?><!DOCTYPE svg><svg width="1pt" height="2pt" viewBox="0 0 1 2">'
         '<metadata>x</metadata><g id="a"><use xlink:href="#a" clip-path="url(#b)"/></g></svg>'
@@ -53,12 +55,14 @@ def test_a_cell_shows_its_text_and_is_sorted_by_its_number(cell, expected):
     assert cell == expected
 
 
-def test_recorded_values_read_as_text():
+def test_recorded_values_read_as_text() -> None:
     found = {"cores": 2, "devices": ["CPU", "GPU"], "memory": None}
     assert as_text(found) == "cores: 2; devices: CPU, GPU; memory: not recorded"
 
 
-def test_a_step_that_records_do_not_allow_is_said_and_a_fault_of_the_program_is_not_hidden():
+def test_a_step_that_records_do_not_allow_is_said_and_a_fault_of_the_program_is_not_hidden() -> (
+    None
+):
     section = Section("a", "A")
 
     def damaged():
@@ -73,7 +77,7 @@ def test_a_step_that_records_do_not_allow_is_said_and_a_fault_of_the_program_is_
         attempt(section, "The curves", broken)
 
 
-def test_columns_without_text_are_not_shown_and_others_keep_their_order():
+def test_columns_without_text_are_not_shown_and_others_keep_their_order() -> None:
     rows = [[text("a"), text(None), decimal(1.0)], [text(None), text(None), decimal(2.0)]]
     shown = PageTable("t", ("one", "two", "three"), rows, {"CSV": "t.csv"}).shown
     assert shown.header == ["one", "three"]
@@ -83,7 +87,7 @@ def test_columns_without_text_are_not_shown_and_others_keep_their_order():
     assert facts.shown is facts
 
 
-def test_visible_cortices_come_before_the_18_labels():
+def test_visible_cortices_come_before_the_18_labels() -> None:
     names = ["trial", "val_auroc", "val_cortex_auroc", "epoch", "auroc", "cortex_auroc"]
     ordered = cortices_first([Column(name, name) for name in names])
     assert [column.name for column in ordered] == [
@@ -91,7 +95,7 @@ def test_visible_cortices_come_before_the_18_labels():
     ]
 
 
-def test_colours_of_a_drawing_become_the_pages():
+def test_colours_of_a_drawing_become_the_pages() -> None:
     svg = (
         '<svg width="1" height="1"><path style="fill: #ffffff; stroke: #000000"/>'
         '<path style="fill: #fefefe; stroke: #123456"/></svg>'
@@ -101,7 +105,7 @@ def test_colours_of_a_drawing_become_the_pages():
     assert 'style="fill: #fefefe; stroke: #123456"' in told
 
 
-def test_a_table_goes_where_the_page_says(tmp_path):
+def test_a_table_goes_where_the_page_says(tmp_path: Path) -> None:
     path = Room(tmp_path).table("trials", pd.DataFrame({"trial": ["0000"]}))
     assert path == "tables/trials.csv"
     assert (tmp_path / path).read_text() == "trial\n0000\n"

@@ -6,10 +6,12 @@ import pandas as pd
 import polars as pl
 import pytest
 from hand_written import assert_equal, by_hand, classifier, searched
+from search_problems import TinyHyperModel
 from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from rust_tuner.errors import ResumeError, SearchError
+from rust_tuner.search.array_subject import arrays_subject
 
 SHARED = {"epochs": 3, "batch_size": 16, "seed": 7}
 
@@ -64,6 +66,7 @@ def listed():
     return model
 
 
+@pytest.mark.slow
 def test_lists_of_inputs_targets_and_outputs_are_those_of_a_loop_by_hand(tmp_path):
     x, y = load_iris(return_X_y=True)
     x, y = x[::3].astype("float32"), y[::3]
@@ -77,6 +80,7 @@ def test_lists_of_inputs_targets_and_outputs_are_those_of_a_loop_by_hand(tmp_pat
     assert (first.shape, second.shape) == ((50, 3), (50, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", [pd, pl], ids=["pandas", "polars"])
 def test_frames_and_labels_as_text_train_as_the_same_numbers(library, tmp_path):
     x, y = load_iris(return_X_y=True)
@@ -113,6 +117,7 @@ def of_mixed_columns():
     return model
 
 
+@pytest.mark.slow
 def test_text_is_trained_on_and_resumed(tmp_path):
     rng = np.random.default_rng(0)
     colours = rng.choice(["red", "blue"], 40).tolist()
@@ -169,6 +174,7 @@ def reconstructing(hp):
     return model
 
 
+@pytest.mark.slow
 def test_an_autoencoder_is_trained_without_targets(tmp_path):
     x = load_iris(return_X_y=True)[0][::3]
     tuner = searched(tmp_path, reconstructing, x, None, cv=2)
@@ -180,10 +186,14 @@ def test_an_autoencoder_is_trained_without_targets(tmp_path):
         searched(tmp_path, reconstructing, x, None, cv=2, sample_weight=np.ones(50))
 
 
-def test_stratified_folds_of_several_targets_are_refused(tmp_path):
-    images, y = digits()
-    with pytest.raises(SearchError, match="folds cannot be made"):
-        searched(
-            tmp_path, lambda hp: two_in_two_out(), {"top": images, "bottom": images},
-            {"digit": y, "even": y}, cv=StratifiedKFold(2),
-        )  # fmt: skip
+def test_folds_of_several_targets_are_stratified_by_the_first_that_can_be_classes():
+    x, y = digits(60)
+    size = np.arange(60) + 0.5
+    subject = arrays_subject(
+        TinyHyperModel(), {"image": x}, {"size": size, "digit": y}, None, StratifiedKFold(2), seed=0
+    )
+    expected = list(StratifiedKFold(2).split(x, y))
+    for found, pair in zip(subject.folds, expected, strict=True):
+        np.testing.assert_array_equal(found[1], pair[1])
+    with pytest.raises(SearchError, match="StratifiedKFold divides by y, but there is none"):
+        arrays_subject(TinyHyperModel(), x, None, None, StratifiedKFold(2), seed=0)

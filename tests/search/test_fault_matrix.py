@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from fault_injection import Killed, Killer
 from search_problems import (
+    grow,
     run_array_search_together,
     run_search,
     run_search_of_folds_together,
@@ -125,6 +126,37 @@ def test_a_search_of_folds_together_killed_at_any_write_ends_as_if_untouched(run
     for strike in range(len(killer.writes)):
         folder = tmp_path / str(strike)
         assert_same(resume_after(folder, "random", strike, moment, run), expected)
+        shutil.rmtree(folder)
+
+
+def run_growing_search(folder, kind):
+    return grow(folder, kind, max_trials=6)
+
+
+def test_a_growing_search_killed_at_some_writes_ends_as_if_untouched(tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        killer = Killer(tmp_path / "whole", patch)
+        expected = outcome(run_growing_search(tmp_path / "whole", "grid"))
+    # The first trial with a hyperparameter of its own, and the record of the space that it grew.
+    strikes = [position for position, name in enumerate(killer.writes) if name == "search.json"]
+    assert len(strikes) > 1
+    assert_same(
+        resume_after(tmp_path / "killed", "grid", strikes[1], "during", run_growing_search),
+        expected,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "moment"), [("grid", "before"), ("grid", "after"), ("random", "during")]
+)
+def test_a_growing_search_killed_at_any_write_ends_as_if_untouched(kind, moment, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        killer = Killer(tmp_path / "whole", patch)
+        expected = outcome(run_growing_search(tmp_path / "whole", kind))
+    for strike in range(len(killer.writes)):
+        folder = tmp_path / str(strike)
+        assert_same(resume_after(folder, kind, strike, moment, run_growing_search), expected)
         shutil.rmtree(folder)
 
 

@@ -13,11 +13,10 @@ from sklearn.datasets import load_diabetes
 from sklearn.model_selection import KFold
 from sklearn.utils.class_weight import compute_class_weight
 
-from rust_tuner.errors import ResumeError, SearchError
+from rust_tuner.errors import ResumeError, SearchError, UnknownArgumentError
 from rust_tuner.models.fold_batches import EpochFeed
 from rust_tuner.progress import Silent
 from rust_tuner.records.folds import EpochCheckpoint, FoldStore
-from rust_tuner.search.fit_options import UnknownArgumentError
 
 
 def test_sample_weights_are_those_of_a_loop_by_hand_on_both_sides(tmp_path):
@@ -33,6 +32,7 @@ def test_sample_weights_are_those_of_a_loop_by_hand_on_both_sides(tmp_path):
     assert np.abs(unweighted["loss"] - expected["loss"]).min() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["balanced", {0: 5.0, 2: 0.5}])
 def test_class_weights_are_those_of_a_loop_by_hand_and_of_the_training_rows(given, tmp_path):
     x, y = iris(60)
@@ -56,6 +56,7 @@ def test_class_weights_are_those_of_a_loop_by_hand_and_of_the_training_rows(give
         searched(tmp_path, lambda hp: classifier(), x, y, cv=KFold(3), class_weight={0: 2.0})
 
 
+@pytest.mark.slow
 def test_weights_of_rows_and_of_classes_are_multiplied(tmp_path):
     x, y = iris(60)
     weights = np.random.default_rng(1).uniform(0.1, 4, len(x))
@@ -132,6 +133,7 @@ class Counting(keras.callbacks.Callback):
         assert "val_loss" in logs
 
 
+@pytest.mark.slow
 def test_each_fold_gets_callbacks_that_have_seen_no_other(tmp_path):
     x, y = iris(60)
     given = Counting()
@@ -147,6 +149,7 @@ def test_each_fold_gets_callbacks_that_have_seen_no_other(tmp_path):
     assert sorted(callback.epochs for callback in made if callback.epochs) == [3, 3, 3]
 
 
+@pytest.mark.slow
 def test_early_stopping_and_plateaus_are_those_of_keras(tmp_path):
     x, y = iris()
 
@@ -166,6 +169,7 @@ def test_early_stopping_and_plateaus_are_those_of_keras(tmp_path):
         searched(tmp_path, lambda hp: classifier(), x, y, epochs=12, callbacks=changed, cv=2)
 
 
+@pytest.mark.slow
 def test_checkpoints_and_logs_are_written_for_each_trial_and_fold(tmp_path):
     x, y = iris(60)
     callbacks = [
@@ -185,6 +189,7 @@ def momentum(hp):
     return classifier("adam")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True], ids=["of Keras", "of the user"])
 def test_a_fold_that_is_cut_short_ends_with_its_callbacks_as_if_untouched(
     own, tmp_path, monkeypatch
@@ -233,6 +238,7 @@ def test_a_fold_that_is_cut_short_ends_with_its_callbacks_as_if_untouched(
         assert again.out_of_fold().tobytes() == whole.out_of_fold().tobytes()
 
 
+@pytest.mark.slow
 def test_that_a_fold_with_callbacks_of_the_user_begins_again_is_said(tmp_path):
     x, y = iris(60)
     said = []
@@ -269,6 +275,7 @@ def test_without_shuffling_rows_come_in_their_order(tmp_path):
     assert manifest["subject"]["shuffle"] is False
 
 
+@pytest.mark.slow
 def test_the_batches_of_validation_have_their_own_size(tmp_path):
     sizes = set()
 
@@ -297,6 +304,7 @@ def test_a_search_reports_as_it_runs_unless_it_is_silenced(tmp_path, capsys):
         assert ("search: 2/2" in capsys.readouterr().err) == bool(verbose)
 
 
+@pytest.mark.slow
 def test_a_search_that_is_out_of_time_ends_between_trials_and_is_resumed(tmp_path):
     x, y, groups = arrays()
 

@@ -50,7 +50,7 @@ class Zygote:
     def __exit__(self, *exc_info):
         self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait(60)
+        self._process.wait(600)
         self._process.stderr.close()
 
     def start(self, **task):
@@ -99,7 +99,7 @@ def assert_same_project(one, other):
 def kill_once_there(zygote, path, **task):
     """Start a task and kill it as soon as a file is there."""
     child = zygote.start(**task)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not path.exists():
         assert time.monotonic() < deadline
     os.kill(child, signal.SIGKILL)
@@ -141,6 +141,23 @@ def test_a_soak_of_kills_loses_nothing_and_doubles_nothing(zygote, tmp_path, cap
     with capsys.disabled():
         print(f"\n{kills} kills, {len(trials)} trials, {in_vain} more computed in vain")
     assert in_vain <= kills
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["random", "grid"])
+def test_a_soak_of_kills_on_a_growing_space_loses_nothing_and_doubles_nothing(
+    kind, zygote, tmp_path
+):
+    task = {"do": "growing", "kind": kind, "max_trials": 6, "epochs": 4}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    seconds = timed_run(zygote, folder=str(whole), **task)
+    rng = random.Random(1)
+    kills = 0
+    for _ in range(15):
+        kills += kill_after(zygote, rng.uniform(0.05, seconds / 2), folder=str(killed), **task)
+    assert kills > 3
+    timed_run(zygote, folder=str(killed), **task)
+    assert_same_project(killed / "search", whole / "search")
 
 
 KINDS = [

@@ -32,7 +32,6 @@ from oracle_problems import (
     with_marks,
 )
 
-from rust_tuner.errors import SpaceError
 from rust_tuner.search.grid_search import GridSearchOracle
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.random_search import RandomSearchOracle
@@ -268,39 +267,15 @@ def test_a_space_without_choices_has_one_trial(kind: type[ResumableOracle], tmp_
     assert [t.hyperparameters.values for t in run_to_the_end(empty)] == [{}]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=KIND_NAMES)
-def test_a_space_that_grows_in_mid_search_is_refused_by_name(
-    kind: type[ResumableOracle], tmp_path: Path
-) -> None:
-    oracle = open_oracle(kind, thirty_points, tmp_path, max_trials=5)
-    trial = oracle.create_trial("tuner0")
-    grown = oracle.get_space()
-    grown.Float("momentum", 0.0, 1.0)
-    with pytest.raises(
-        SpaceError, match=r"hyperparameter momentum was first declared during the search"
-    ):
-        oracle.update_space(grown)
-    trial.hyperparameters.Boolean("nesterov")
-    oracle.update_trial(trial.trial_id, {"val_auroc": 0.5})
-    trial.status = TrialStatus.COMPLETED
-    with pytest.raises(
-        SpaceError, match=r"hyperparameter nesterov was first declared during the search"
-    ):
-        oracle.end_trial(trial)
-    assert [hp.name for hp in oracle.get_space().space] == ["units", "activation"]
-
-
-def test_a_known_name_under_new_conditions_is_refused() -> None:
+def test_a_known_name_under_new_conditions_is_a_new_hyperparameter() -> None:
     oracle = open_oracle(GridSearchOracle, two_models)
     oracle.freeze_space()
-    oracle.update_space(oracle.get_space())
     grown = oracle.get_space()
     with grown.conditional_scope("model", ["linear"]):
         grown.Int("layers", 1, 3)
-    with pytest.raises(
-        SpaceError, match=r"hyperparameter layers was first declared during the search"
-    ):
-        oracle.update_space(grown)
+    oracle.update_space(grown)
+    assert [hp.name for hp in oracle.get_space().space].count("layers") == 2
+    assert [hp.name for hp in oracle.declared.space].count("layers") == 1
 
 
 def test_a_space_may_grow_until_it_is_frozen() -> None:

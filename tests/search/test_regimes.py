@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -249,8 +250,11 @@ def run(development, tiny_protocol, feature_cache, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def first(run):
-    return run(seed=0)
+def first(development, tiny_protocol, finished_study, tmp_path_factory):
+    """The search of the finished study, taken up."""
+    folder = tmp_path_factory.mktemp("first")
+    shutil.copytree(finished_study.directory / "regime_1", folder / "regime_1")
+    return regime_1(development, folder, protocol=tiny_protocol, cache=finished_study.cache)
 
 
 def bits(tuner):

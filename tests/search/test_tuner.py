@@ -442,14 +442,6 @@ def test_out_of_fold_predictions_cover_every_row_once(finished):
     assert np.isfinite(predictions).all()
 
 
-def test_a_stock_oracle_is_refused(tmp_path):
-    stock = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_auroc", "max"))
-    from rust_tuner import CrossValidationTuner
-
-    with pytest.raises(SearchError, match="cannot be resumed"):
-        CrossValidationTuner(TinyHyperModel(), stock, directory=tmp_path)
-
-
 def test_arrays_that_do_not_fit_together_are_refused_before_work(tmp_path):
     x, y, groups = arrays()
     with pytest.raises(SearchError, match="x has 48, y has 47, groups has 48 rows"):
@@ -514,16 +506,6 @@ def test_a_space_that_grows_in_mid_search_is_refused_by_name(tmp_path):
     tuner = make_tuner(tmp_path, "grid", None, hypermodel=hypermodel)
     with pytest.raises(SpaceError, match="late was first declared during the search"):
         tuner.search(*arrays(), epochs=1, batch_size=16)
-
-
-class FittingHyperModel(TinyHyperModel):
-    def fit(self, hp, model, *args, **kwargs):
-        return model.fit(*args, batch_size=hp.Int("batch_size", 8, 16), **kwargs)
-
-
-def test_a_hypermodel_that_fits_by_itself_is_refused(tmp_path):
-    with pytest.raises(SearchError, match=r"overrides HyperModel\.fit"):
-        make_tuner(tmp_path, "grid", hypermodel=FittingHyperModel()).search(*arrays())
 
 
 @pytest.mark.filterwarnings("ignore:currentThread\\(\\) is deprecated:DeprecationWarning")

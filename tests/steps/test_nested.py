@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fault_injection import Killed, Killer
+from notes import contents
 from sklearn.metrics import roc_auc_score
 
 from rust_tuner import Protocol, Radiographs, load_manifest, make_folds, regime_1, split_holdout
@@ -32,6 +33,8 @@ from rust_tuner.records.rows import read_rows
 from rust_tuner.steps.nested import nested_cross_validation
 
 DIFFERS = "contains a nested cross-validation that differs"
+# What KerasTuner writes for itself.
+OWN_STATE = ("oracle.json", "tuner0.json")
 PROBABILITIES = [f"probability_{label}" for label in LABELS]
 
 
@@ -53,16 +56,6 @@ def nested(repeated_study):
     return read_nested(repeated_study.directory / "nested")
 
 
-def contents(folder):
-    """Every file of a folder but the locks and KerasTuner's own state, by name."""
-    own = ("oracle.json", "tuner0.json")
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and ".lock" not in path.name and path.name not in own
-    }
-
-
 def without_times(files):
     """Files with the seconds of fold records, and what depends on them, left out."""
     kept = {}
@@ -75,7 +68,10 @@ def without_times(files):
 
 
 def assert_same(one, other):
-    first, second = without_times(contents(one)), without_times(contents(other))
+    first, second = (
+        without_times(contents(one, without=OWN_STATE)),
+        without_times(contents(other, without=OWN_STATE)),
+    )
     assert sorted(first) == sorted(second)
     assert [name for name in first if first[name] != second[name]] == []
 
@@ -263,9 +259,9 @@ def test_running_again_computes_nothing_and_changes_no_byte(
 
     monkeypatch.setattr("rust_tuner.steps.nested.score_outer_fold", never)
     monkeypatch.setattr("keras.Model.fit", never)
-    before = contents(repeated_copy.directory)
+    before = contents(repeated_copy.directory, without=OWN_STATE)
     found = repeated_copy.open(nested_protocol).nested()
-    assert contents(repeated_copy.directory) == before
+    assert contents(repeated_copy.directory, without=OWN_STATE) == before
     assert found.to_json() == read_json(repeated_copy.directory / "nested" / "summary.json")
 
 
@@ -282,7 +278,7 @@ def test_running_again_computes_nothing_and_changes_no_byte(
 def test_other_choices_are_refused_with_what_was_and_is(
     repeated_study, nested_protocol, change, told
 ):
-    before = contents(repeated_study.directory / "nested")
+    before = contents(repeated_study.directory / "nested", without=OWN_STATE)
     changed = dataclasses.replace(nested_protocol, **change)
     with pytest.raises(ResumeError, match=f"{DIFFERS}(?s:.*){told}"):
         nested_cross_validation(
@@ -291,7 +287,7 @@ def test_other_choices_are_refused_with_what_was_and_is(
             protocol=changed,
             cache=repeated_study.cache,
         )
-    assert contents(repeated_study.directory / "nested") == before
+    assert contents(repeated_study.directory / "nested", without=OWN_STATE) == before
 
 
 @pytest.mark.parametrize("what", ["scores", "images", "seed"])

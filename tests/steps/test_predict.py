@@ -139,7 +139,7 @@ def test_unlike_images_are_marked(answering, images, monkeypatch):
 
 
 def test_many_images_are_read_in_parts(answering, images, monkeypatch):
-    monkeypatch.setattr(inference, "_PART", 3)
+    monkeypatch.setattr(inference, "PART", 3)
     answering([])
     sizes = []
 

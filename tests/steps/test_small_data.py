@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from notes import Notes
 
 from rust_tuner import Protocol, Study
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import split_holdout
 from rust_tuner.errors import SplitError
-from rust_tuner.progress import Silent
 from rust_tuner.steps.small_data import (
     holdout_note,
     need_of_search,
@@ -126,14 +126,6 @@ def test_a_search_is_said_to_be_worthwhile_or_not():
     assert "(--trials 8 does as well)" in told(12, 100)
     assert "--trials" not in told(12, 8)
     assert "hardly" not in told(400, 20)
-
-
-class Notes(Silent):
-    def __init__(self):
-        self.said = []
-
-    def say(self, text):
-        self.said.append(text)
 
 
 def test_what_the_data_allow_is_said_at_prepare_and_again_before_a_search_of_another_day(

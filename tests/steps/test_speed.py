@@ -44,9 +44,9 @@ def test_only_what_will_be_run_is_timed(phantom_manifest, tiny_protocol, monkeyp
     def refuse(*_):
         raise AssertionError("timed")
 
-    monkeypatch.setattr("rust_tuner.steps.speed._Backbone", refuse)
-    monkeypatch.setattr("rust_tuner.steps.speed._head", refuse)
-    monkeypatch.setattr("rust_tuner.steps.speed._lenet", refuse)
+    monkeypatch.setattr("rust_tuner.models.backbones.build_backbone", refuse)
+    monkeypatch.setattr("rust_tuner.models.fold_parallel.FoldParallelTrainer", refuse)
+    monkeypatch.setattr("rust_tuner.models.hypermodels.ImageHyperModel.build", refuse)
     radiographs = load_manifest(phantom_manifest)
     speed = measure_speed(tiny_protocol, radiographs, with_search=False)
     assert speed.check_image > 0

@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from lock_holders import other_holder
 from report_studies import (
     curve_value,
     dimension,
@@ -37,7 +39,7 @@ from rust_tuner.tensorboard import logs as tensorboard
 from rust_tuner.tensorboard.logs import LOGS, TensorBoardLogs, write_logs
 
 EPOCHS = 5
-SECONDS_TO_START = 90
+SECONDS_TO_START = 600
 
 
 class Notes(Silent):
@@ -216,7 +218,7 @@ def shown_experiment(logs):
     return plugin.experiment_from_metadata(request, "", True, found, None)
 
 
-def test_every_search_of_a_study_declares_the_hyperparameters_of_all(tmp_path):
+def test_every_search_of_a_study_declares_the_hyperparameters_of_all(tmp_path: Path) -> None:
     # TensorBoard reads one of them, whichever comes first, and the first model has no dropout.
     space = dimension("batch_size", "Fixed", value=128)
     write_project(tmp_path / "baselines" / "lenet1998", [{"batch_size": 128}], space=space)
@@ -237,7 +239,7 @@ def test_every_search_of_a_study_declares_the_hyperparameters_of_all(tmp_path):
     assert {name: files_of(logs)[name] for name in written} == written
 
 
-def test_a_domain_holds_the_values_of_all_searches(tmp_path):
+def test_a_domain_holds_the_values_of_all_searches(tmp_path: Path) -> None:
     kinds = {
         "units": [("Fixed", {"value": 3}), ("Int", {"min_value": 5, "max_value": 9})],
         "rate": [("Fixed", {"value": 0.1}), ("Choice", {"values": [0.3, 0.2]})],
@@ -273,7 +275,7 @@ def test_hparams_know_the_values_of_every_trial_under_a_name_of_its_own(logged):
     assert len(set(names)) == len(names) == 18
 
 
-def test_every_kind_of_hyperparameter_has_its_domain(tmp_path):
+def test_every_kind_of_hyperparameter_has_its_domain(tmp_path: Path) -> None:
     space = dimension("flag", "Boolean") | dimension("head", "Choice", values=["a", "b"])
     space |= dimension("units", "Int", min_value=1, max_value=2)
     space |= dimension("loss", "Fixed", value="mse")
@@ -294,7 +296,7 @@ def test_every_kind_of_hyperparameter_has_its_domain(tmp_path):
     assert (start["flag"].bool_value, start["head"].string_value) == (True, "b")
 
 
-def test_a_failed_trial_says_so_and_why_and_has_no_score(tmp_path):
+def test_a_failed_trial_says_so_and_why_and_has_no_score(tmp_path: Path) -> None:
     folder = write_regime_1(tmp_path / "regime_1", count=2)
     change_trial(folder, 1, status="FAILED", message="TrialError: loss is nan", score=None)
     logs = write_logs(folder)
@@ -305,7 +307,7 @@ def test_a_failed_trial_says_so_and_why_and_has_no_score(tmp_path):
     assert scalars(run / "fold_0")
 
 
-def test_a_running_trial_has_the_folds_that_are_done_and_no_end(tmp_path):
+def test_a_running_trial_has_the_folds_that_are_done_and_no_end(tmp_path: Path) -> None:
     folder = write_regime_1(tmp_path / "regime_1", count=1)
     change_trial(folder, 0, status="RUNNING", score=None, best_step=None)
     (folder / "trial_0000" / "fold_2.json").unlink()
@@ -314,7 +316,7 @@ def test_a_running_trial_has_the_folds_that_are_done_and_no_end(tmp_path):
     assert sorted(path.name for path in logs.glob("trial_0000/*/")) == ["fold_0", "fold_1"]
 
 
-def test_epochs_stand_in_the_time_that_their_fold_took(tmp_path):
+def test_epochs_stand_in_the_time_that_their_fold_took(tmp_path: Path) -> None:
     folder = write_regime_1(tmp_path / "regime_1", count=1)
     logs = write_logs(folder)
     end = (folder / "trial_0000" / "fold_1.json").stat().st_mtime
@@ -337,7 +339,7 @@ def test_a_trial_begins_with_its_first_fold(ends, tmp_path):
     assert found[metadata.SESSION_END_INFO_TAG].end_time_secs == pytest.approx(ends[-1])
 
 
-def test_logs_that_are_there_are_not_written_again(tmp_path):
+def test_logs_that_are_there_are_not_written_again(tmp_path: Path) -> None:
     folder = write_regime_1(tmp_path / "regime_1", count=2)
     logs = write_logs(folder)
     before = {path: path.stat().st_mtime_ns for path in logs.rglob("*tfevents*")}
@@ -346,7 +348,7 @@ def test_logs_that_are_there_are_not_written_again(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in logs.rglob("*tfevents*")} == before
 
 
-def test_changed_records_have_their_logs_changed_and_never_doubled(tmp_path):
+def test_changed_records_have_their_logs_changed_and_never_doubled(tmp_path: Path) -> None:
     folder = write_regime_1(tmp_path / "regime_1", count=3)
     logs = write_logs(folder)
     path = folder / "trial_0000" / "fold_0.json"
@@ -364,36 +366,30 @@ def test_changed_records_have_their_logs_changed_and_never_doubled(tmp_path):
     assert not list(logs.rglob("*.part"))
 
 
-def test_logs_wait_for_another_writer_of_them(tmp_path, monkeypatch):
+def test_logs_wait_for_another_writer_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write_regime_1(tmp_path / "regime_1", count=1)
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys, time; from pathlib import Path\n"
-            "from rust_tuner.locks import hold_lock\n"
-            "with hold_lock(Path(sys.argv[1]), 'logging'):\n"
-            "    print('held', flush=True); time.sleep(1)",
-            str(tmp_path / LOGS / "regime_1"),
-        ],
-        stdout=subprocess.PIPE,
-    )
-    assert holder.stdout is not None
-    holder.stdout.readline()
-    with pytest.raises(LockedError), hold_lock(tmp_path / LOGS / "regime_1", "looking"):
-        pass
-    logs = write_logs(folder)
+    with other_holder(tmp_path / LOGS / "regime_1", "logging") as holder:
+        with pytest.raises(LockedError), hold_lock(tmp_path / LOGS / "regime_1", "looking"):
+            pass
+
+        def leave(seconds):
+            holder.communicate()
+
+        # The other one leaves as soon as it is waited for.
+        monkeypatch.setattr(time, "sleep", leave)
+        logs = write_logs(folder)
+        assert holder.returncode == 0
     assert (logs / "trial_0000").is_dir()
-    assert holder.wait() == 0
-    holder.stdout.close()
 
 
-def test_a_folder_without_a_search_is_refused(tmp_path):
+def test_a_folder_without_a_search_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match="is not a study folder"):
         write_logs(tmp_path)
 
 
-def test_writing_logs_does_not_start_tensorflow(tmp_path):
+def test_writing_logs_does_not_start_tensorflow(tmp_path: Path) -> None:
     folder = write_regime_1(tmp_path / "regime_1", count=1)
     code = (
         "import sys, warnings; warnings.simplefilter('error')\n"
@@ -404,7 +400,9 @@ def test_writing_logs_does_not_start_tensorflow(tmp_path):
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
-def test_without_the_package_the_error_names_the_extra(tmp_path, monkeypatch):
+def test_without_the_package_the_error_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     for refused in (lambda: write_logs(tmp_path), lambda: TensorBoardLogs(tmp_path)):
         with pytest.raises(ExtraError, match=r"pip install tensorboard.*rust-tuner\[tensorboard\]"):
@@ -415,7 +413,7 @@ def outcome(tuner):
     return tuner.results().drop(columns="seconds"), tuner.history()
 
 
-def test_what_else_is_reported_is_passed_on_and_where_to_look_is_said_once(tmp_path):
+def test_what_else_is_reported_is_passed_on_and_where_to_look_is_said_once(tmp_path: Path) -> None:
     folder, notes = write_regime_1(tmp_path / "a study" / "regime_1", count=1), Notes()
     progress = TensorBoardLogs(tmp_path / "a study", notes)
     with progress.task("epochs", 3, done=1):
@@ -427,7 +425,7 @@ def test_what_else_is_reported_is_passed_on_and_where_to_look_is_said_once(tmp_p
 
 
 @pytest.mark.slow
-def test_a_search_with_logs_computes_what_it_does_without(tmp_path):
+def test_a_search_with_logs_computes_what_it_does_without(tmp_path: Path) -> None:
     plain = run_search(tmp_path / "plain", "random")
     logging = run_search(tmp_path / "logs", "random", progress=TensorBoardLogs(tmp_path / "logs"))
     for one, other in zip(outcome(plain), outcome(logging), strict=True):
@@ -440,7 +438,7 @@ def test_a_search_with_logs_computes_what_it_does_without(tmp_path):
     assert len(kept) == 1 + 2 * (2 + 2)
 
 
-def test_logs_grow_with_every_record(tmp_path):
+def test_logs_grow_with_every_record(tmp_path: Path) -> None:
     seen = []
 
     class Watching(Silent):
@@ -510,7 +508,7 @@ def test_a_search_killed_while_it_writes_logs_ends_with_all_of_them_once(
         ]
 
 
-def test_a_search_that_is_finished_gets_the_logs_that_it_lacks(tmp_path):
+def test_a_search_that_is_finished_gets_the_logs_that_it_lacks(tmp_path: Path) -> None:
     run_search(tmp_path, "grid", max_trials=1)
     assert not (tmp_path / LOGS).exists()
     tuner = make_tuner(tmp_path, "grid", max_trials=1, progress=TensorBoardLogs(tmp_path))
@@ -569,7 +567,7 @@ def session_groups(ask, runs):
 
 
 @pytest.mark.slow
-def test_tensorboard_lists_the_trials_with_their_values_and_figures(tmp_path):
+def test_tensorboard_lists_the_trials_with_their_values_and_figures(tmp_path: Path) -> None:
     write_study(tmp_path / "study")
     assert write_logs(tmp_path / "study") == tmp_path / "study" / LOGS
     project = read_project(tmp_path / "study" / "regime_1")
@@ -606,7 +604,9 @@ def test_tensorboard_lists_the_trials_with_their_values_and_figures(tmp_path):
 
 
 @pytest.mark.slow
-def test_tensorboard_on_a_whole_study_keeps_the_trials_of_its_searches_apart(tmp_path):
+def test_tensorboard_on_a_whole_study_keeps_the_trials_of_its_searches_apart(
+    tmp_path: Path,
+) -> None:
     folder = write_regime_1(tmp_path / "study" / "regime_1")
     change_trial(folder, 11, status="FAILED", message="out of memory", score=None)
     write_regime_2(tmp_path / "study" / "regime_2")
@@ -620,7 +620,7 @@ def test_tensorboard_on_a_whole_study_keeps_the_trials_of_its_searches_apart(tmp
 
 
 @pytest.mark.slow
-def test_tensorboard_shows_what_is_written_while_it_runs(tmp_path):
+def test_tensorboard_shows_what_is_written_while_it_runs(tmp_path: Path) -> None:
     folder = write_regime_1(tmp_path / "regime_1", count=2)
     ended = json.loads((folder / "trial_0001" / "trial.json").read_text())
     change_trial(folder, 1, status="RUNNING", score=None, best_step=None)

@@ -97,7 +97,9 @@ def test_status_is_shown_in_every_encoding(encoding, hostile_study) -> None:
     assert "\x1b" not in shown
 
 
-def test_a_user_without_a_home_is_told_where_to_name_the_cache(monkeypatch) -> None:
+def test_a_user_without_a_home_is_told_where_to_name_the_cache(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from rust_tuner.errors import StorageError
     from rust_tuner.files import cache_folder
 

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from report_studies import write_nested, write_noise, write_regime_1
@@ -73,12 +74,12 @@ def test_the_values_that_were_chosen_are_counted(nested):
     assert "dropout rate 0.1, 0.2, 0.3: 1 each" in text
 
 
-def test_many_values_that_were_chosen_once_are_a_range(tmp_path):
+def test_many_values_that_were_chosen_once_are_a_range(tmp_path: Path) -> None:
     nested = read_nested(write_nested(tmp_path / "nested", outer_folds=5, finished=4))
     assert "epoch 3 to 6: 1 each" in words(shown(nested_table(nested)))
 
 
-def test_an_unfinished_one_has_its_outer_folds_and_no_summary(tmp_path):
+def test_an_unfinished_one_has_its_outer_folds_and_no_summary(tmp_path: Path) -> None:
     text = shown(nested_table(read_nested(write_nested(tmp_path / "nested", finished=2))))
     assert "2 of 3 outer folds" in text
     assert "95 %" not in text
@@ -94,7 +95,7 @@ def test_80_columns_hold_the_tables_and_break_no_figure(nested, tmp_path):
         assert not re.search(r"\d\. *\n *\d|\d- *\n *\d|± *\n", text)
 
 
-def test_the_noise_floor_tells_each_spread_and_the_selection_score(tmp_path):
+def test_the_noise_floor_tells_each_spread_and_the_selection_score(tmp_path: Path) -> None:
     floor = read_noise(write_noise(tmp_path / "noise"))
     text = shown(noise_table(floor))
     assert "trial 0000 of regime_2 repeated" in text
@@ -120,7 +121,9 @@ def test_status_tells_how_far_both_are(nested, tmp_path):
     assert all(len(line) <= 80 for line in lines[1:])
 
 
-def test_status_of_a_running_outer_fold_tells_its_searches_and_the_time_left(tmp_path):
+def test_status_of_a_running_outer_fold_tells_its_searches_and_the_time_left(
+    tmp_path: Path,
+) -> None:
     nested = write_nested(tmp_path / "nested", finished=1)
     for number in (0, 1):
         write_regime_1(outer_folder(nested, number) / "regime_1", count=4, num_trials=12)

@@ -5,11 +5,13 @@ import io
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
 from report_studies import write_project
 from rich.console import Console
+from studies import StudyFolder
 
 from rust_tuner.files import read_json
 from rust_tuner.records.project import read_project
@@ -71,7 +73,7 @@ def test_which_trials_are_tied_stands_beside_them(project):
     assert (f", {num_tied} tied for the best" in text) == (num_tied > 1)
 
 
-def test_a_batch_size_that_holds_the_whole_fold_is_marked(tmp_path):
+def test_a_batch_size_that_holds_the_whole_fold_is_marked(tmp_path: Path) -> None:
     sizes = [200, 400, 2048]
     space = {
         "batch_size": {
@@ -109,7 +111,7 @@ def test_the_view_only_baseline_stands_below_both_figures(project):
     assert [match.start() for match in re.finditer(r"\d\.\d{3}", baseline)] == starts
 
 
-def test_fixed_hyperparameters_are_named_once_above_the_table(finished_study):
+def test_fixed_hyperparameters_are_named_once_above_the_table(finished_study: StudyFolder) -> None:
     first = read_project(finished_study.directory / "regime_1")
     text = shown(first)
     assert "in all of them: learning rate 0.001, epsilon 1e-07" in text
@@ -150,7 +152,9 @@ def test_the_caption_says_what_the_figures_are(project):
     assert "a selection score, not an estimate for new patients." in " ".join(text.split())
 
 
-def test_a_failed_trial_is_counted_and_never_among_the_best(tmp_path, finished_study):
+def test_a_failed_trial_is_counted_and_never_among_the_best(
+    tmp_path: Path, finished_study: StudyFolder
+) -> None:
     shutil.copytree(finished_study.directory / "regime_1", tmp_path / "regime_1")
     path = tmp_path / "regime_1" / "trial_0000" / "trial.json"
     failed = {"status": "FAILED", "message": "TrialError: no", "score": None}
@@ -183,7 +187,7 @@ def test_the_table_agrees_with_the_results_table(project):
         assert spread == pytest.approx(results.loc[row[0], "score_std"], abs=5e-4)
 
 
-def test_a_best_trial_that_only_knows_the_view_is_warned_of_below_the_table(tmp_path):
+def test_a_best_trial_that_only_knows_the_view_is_warned_of_below_the_table(tmp_path: Path) -> None:
     radiographs = phantom_rows(patients=50)
     view = write_judged_search(tmp_path / "view", radiographs, of_the_view(radiographs))
     text = " ".join(shown(view).split())

@@ -2,9 +2,11 @@
 
 import json
 import statistics
+from pathlib import Path
 
 import numpy as np
 from report_studies import write_regime_1
+from studies import StudyFolder
 
 from rust_tuner.files import read_json
 from rust_tuner.locks import hold_lock
@@ -17,7 +19,7 @@ def change_trial(folder, trial, **changes):
     path.write_text(json.dumps(read_json(path) | changes))
 
 
-def test_the_time_left_counts_the_folds_that_are_done(tmp_path):
+def test_the_time_left_counts_the_folds_that_are_done(tmp_path: Path) -> None:
     # A trial whose folds take 1.5 s each, and a search of three.
     folder = write_regime_1(tmp_path / "regime_1", count=2, num_folds=4, num_trials=3)
     change_trial(folder, 1, status="RUNNING", score=None)
@@ -30,7 +32,7 @@ def test_the_time_left_counts_the_folds_that_are_done(tmp_path):
     assert status_lines(folder)[2].plain.endswith(" 1 of 3 trials done, 0 failed")
 
 
-def test_there_is_time_left_also_while_the_only_trial_runs(tmp_path):
+def test_there_is_time_left_also_while_the_only_trial_runs(tmp_path: Path) -> None:
     folder = write_regime_1(tmp_path / "lenet1998", count=1, num_folds=4)
     change_trial(folder, 0, status="RUNNING", score=None)
     (folder / "trial_0000" / "fold_3.json").unlink()
@@ -39,7 +41,7 @@ def test_there_is_time_left_also_while_the_only_trial_runs(tmp_path):
     assert line.endswith(" 0 of 1 trials done, 0 failed, about 2 s left")
 
 
-def test_status_lines_fit_80_columns_and_tell_the_best(finished_study):
+def test_status_lines_fit_80_columns_and_tell_the_best(finished_study: StudyFolder) -> None:
     lines = [line.plain for line in status_lines(finished_study.directory)]
     assert all(len(line) <= 80 for line in lines[1:])
     for name in ("regime_1", "regime_2"):

@@ -1,6 +1,7 @@
 """What the terminal shows of checks: every verdict with its reason, and what has not passed."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from report_studies import write_regime_1
@@ -26,7 +27,7 @@ def plain(lines):
     return [line.plain for line in lines]
 
 
-def test_each_verdict_is_told_with_reason_findings_and_what_to_do():
+def test_each_verdict_is_told_with_reason_findings_and_what_to_do() -> None:
     lines = plain(verdict_lines(RECORD))
     assert lines[:4] == [
         "passed  The first",
@@ -38,7 +39,7 @@ def test_each_verdict_is_told_with_reason_findings_and_what_to_do():
     assert lines[14:] == ["  - and 3 more, in checks.json", "  To do: Remove one."]
 
 
-def test_the_status_names_what_has_not_passed(tmp_path):
+def test_the_status_names_what_has_not_passed(tmp_path: Path) -> None:
     write_checks(tmp_path, RECORD)
     assert plain(check_status_lines(tmp_path)) == [
         "checks: 1 passed, 1 failed (2026-11-24T12:00:00+00:00)",
@@ -46,7 +47,7 @@ def test_the_status_names_what_has_not_passed(tmp_path):
     ]
 
 
-def test_checks_that_were_not_run_or_are_damaged_are_said(tmp_path):
+def test_checks_that_were_not_run_or_are_damaged_are_said(tmp_path: Path) -> None:
     assert plain(check_status_lines(tmp_path)) == ["checks: not run"]
     (tmp_path / "checks.json").write_text("{")
     (line,) = plain(check_status_lines(tmp_path))
@@ -55,7 +56,7 @@ def test_checks_that_were_not_run_or_are_damaged_are_said(tmp_path):
 
 
 @pytest.mark.parametrize("count", [3, 4])
-def test_checks_are_behind_where_a_search_has_gone_on(tmp_path, count):
+def test_checks_are_behind_where_a_search_has_gone_on(tmp_path: Path, count: int) -> None:
     project = read_project(write_regime_1(tmp_path / "regime_1", count=3))
     seen = searches_seen({"regime_1": project})
     write_checks(tmp_path, dataclasses.replace(RECORD, searches=seen))

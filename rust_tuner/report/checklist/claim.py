@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from rust_tuner.files import write_text
 from rust_tuner.records.folder import StudyRecords
-from rust_tuner.report.checklist.facts import facts_of, one_line
+from rust_tuner.report.checklist.facts import facts_of
 from rust_tuner.report.checklist.items import CLAIM, CLAIM_ITEMS, TRIPOD, TRIPOD_ITEMS, Item
+from rust_tuner.report.checklist.registry import one_line
 from rust_tuner.report.page import Room
 from rust_tuner.report.templating import environment
 

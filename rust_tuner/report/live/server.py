@@ -30,11 +30,11 @@ _TYPES = {".html", ".svg", ".png", ".csv", ".md"}
 # A report's page brings its own, stricter policy; other files may do nothing.
 _REPORT_POLICY = "frame-ancestors 'none'"
 _FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
-_SECONDS_BETWEEN_LOOKS = 2.0
+SECONDS_BETWEEN_LOOKS = 2.0
 # Reading the records takes at most this share of the time, so that a search is not slowed down.
 _SHARE = 0.05
-_HEARTBEAT = 15.0
-_MOST_STREAMS = 8
+HEARTBEAT = 15.0
+MOST_STREAMS = 8
 
 
 class Watcher:
@@ -51,14 +51,14 @@ class Watcher:
 
     def run(self) -> None:
         """Look until closed."""
-        last, pause = fingerprint(self.directory), _SECONDS_BETWEEN_LOOKS
+        last, pause = fingerprint(self.directory), SECONDS_BETWEEN_LOOKS
         while not self._wait(pause):
             found = fingerprint(self.directory)
             if found == last:
                 continue
             last, start = found, time.process_time()
             self._look()
-            pause = max(_SECONDS_BETWEEN_LOOKS, (time.process_time() - start) / _SHARE)
+            pause = max(SECONDS_BETWEEN_LOOKS, (time.process_time() - start) / _SHARE)
 
     def close(self) -> None:
         """Stop looking, and end every stream."""
@@ -76,7 +76,7 @@ class Watcher:
         while True:
             with self._changed:
                 if self._version == seen and not self._is_closed:
-                    self._changed.wait(_HEARTBEAT)
+                    self._changed.wait(HEARTBEAT)
                 if self._is_closed:
                     return
                 is_new, seen, part = self._version != seen, self._version, self._part
@@ -113,14 +113,14 @@ class LiveServer(ThreadingHTTPServer):
         Args:
             directory: the study's folder.
             port: 0 for one that is free.
-            token: a random one where None.
+            token: a random one if None.
 
         Raises:
             StorageError: if the port cannot be used.
         """
         self.token = token or secrets.token_urlsafe(24)
         self.watcher = Watcher(directory)
-        self.streams = threading.Semaphore(_MOST_STREAMS)
+        self.streams = threading.Semaphore(MOST_STREAMS)
         try:
             super().__init__((LOOPBACK, port), _Handler)
         except OSError as error:

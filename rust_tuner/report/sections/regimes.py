@@ -226,7 +226,7 @@ def _search(shown: _Shown, room: Room) -> Picture:
 
 
 def _tied_note(table: pd.DataFrame) -> str:
-    """What the marks of ties mean, where there are any."""
+    """What the marks of ties mean, if there are any."""
     tied = table["tied_with_best"].fillna(False).sum()
     if tied < 2:
         return ""

@@ -72,7 +72,7 @@ def check_split(
         projects: the searches of the study, by name.
 
     Returns:
-        The verdict, and the split; None where it cannot be relied on.
+        The verdict, and the split; None if it cannot be relied on.
     """
     try:
         split = read_split(path, radiographs)
@@ -175,7 +175,7 @@ def check_patient_ids(radiographs: Radiographs, split: Split | None) -> Verdict:
 
     Args:
         radiographs: of the manifest.
-        split: says on which side a patient is; None where it is not known.
+        split: says on which side a patient is; None if it is not known.
     """
     counts = dict(zip(*_unique_counts(radiographs), strict=True))
     groups: dict[str, list[str]] = {}

@@ -29,11 +29,11 @@ def check_pictures(
     Args:
         radiographs: all radiographs, of both sides.
         pairs: from `similar_pairs`, of all of them.
-        split: says on which side a patient is; None where it is not known.
+        split: says on which side a patient is; None if it is not known.
 
     Returns:
-        Failed where the images of a pair are of two patients, since they may be on two sides of a
-        split, in particular across the hold-out border; a warning where both are of one patient.
+        Failed if the images of a pair are of two patients, since they may be on two sides of a
+        split, in particular across the hold-out border; a warning if both are of one patient.
     """
     sealed = set() if split is None else set(split.holdout)
     patients = radiographs.patient_ids

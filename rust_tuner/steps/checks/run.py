@@ -74,7 +74,7 @@ def run_checks(
         protocol: the scientific choices.
         permutations: how often labels are shuffled, from 1; a verdict needs at least 2. Each takes
             as long as one trial of the search.
-        cache: folder of the feature cache; the default one where None.
+        cache: folder of the feature cache; the default one if None.
         progress: where to report; nowhere by default.
 
     Returns:
@@ -82,8 +82,8 @@ def run_checks(
 
     Raises:
         ProtocolError: for no permutations.
-        LockedError: where another process checks the study.
-        StorageError: where the record cannot be written.
+        LockedError: if another process checks the study.
+        StorageError: if the record cannot be written.
     """
     if permutations < 1:
         raise ProtocolError(f"permutations={permutations}; expected at least 1")

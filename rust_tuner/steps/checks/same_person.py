@@ -155,11 +155,11 @@ def check_same_person(
     Args:
         radiographs: all radiographs, of both sides.
         alike: by what was compared (such as `pictures`), how alike each two are.
-        split: says on which side a patient is; None where it is not known.
+        split: says on which side a patient is; None if it is not known.
         left_out: what was not compared, and why, as a sentence.
 
     Returns:
-        A warning with the pairs that are more alike than expected by chance; passed where there
+        A warning with the pairs that are more alike than expected by chance; passed if there
         are none and at least half of the known pairs would have been flagged; else `not_run`,
         since these data cannot answer the question.
     """

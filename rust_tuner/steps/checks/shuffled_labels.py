@@ -54,7 +54,7 @@ class ShuffledStatistics:
 
     Attributes:
         cortex_auroc: AUROC of visible cortices.
-        cortex_expected: that of the view alone on the same labels, or 0.5 where that is higher.
+        cortex_expected: that of the view alone on the same labels, or 0.5 if that is higher.
         variance: of `cortex_auroc` under fixed models; see `metrics.shuffled_variance`.
         auroc: AUROC of all 18 labels.
         auroc_view_only: that of the view alone.
@@ -76,10 +76,10 @@ def judge_shuffled(runs: Sequence[Predictions]) -> Verdict:
     """Check whether models learn from labels that are unrelated to the images.
 
     The statistic is the AUROC of visible cortices minus that of the view alone on the same shuffled
-    labels (0.5 where each cortex is seen in one view), since views are not shuffled. Permutations
+    labels (0.5 if each cortex is seen in one view), since views are not shuffled. Permutations
     are drawn independently and each has its own training, so the spread over permutations contains
     all chance: of the patients, of folds that share training data, and of the trainings. The
-    interval of the mean is Student's t over the permutations. The check fails where its lower end
+    interval of the mean is Student's t over the permutations. The check fails if its lower end
     is above 0, nominally in 2.5 % of studies without a leak.
 
     The 18-label AUROC raises no alarm: it stays at that of the view alone.

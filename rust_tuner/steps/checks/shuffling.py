@@ -22,7 +22,7 @@ def shuffled_between_patients(development: Development, rng: np.random.Generator
 
     The patients are put in a random circle, and each takes the scores of the next: a radiograph
     takes those of a radiograph of that patient in the same view, for each cortex that is visible.
-    Where the next patient has no score of the cortex in the view, the patient after is used, and so
+    If the next patient has no score of the cortex in the view, the patient after is used, and so
     on. So nearly all radiographs of a patient get labels of one patient, and a model that sees a
     patient on both sides of a fold would recognise them.
 
@@ -35,7 +35,7 @@ def shuffled_between_patients(development: Development, rng: np.random.Generator
         rng: decides the order of the patients in the circle, and of each patient's radiographs.
 
     Raises:
-        SplitError: for anything but a development set, for fewer than two patients, or where only
+        SplitError: for anything but a development set, for fewer than two patients, or if only
             one patient has a score of some cortex in some view, so that it cannot be swapped.
     """
     radiographs = require_development(development).radiographs

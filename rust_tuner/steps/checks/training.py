@@ -43,7 +43,7 @@ class Training:
         source: the search; the values are those of its best trial, or the defaults.
         protocol: the scientific choices of the study.
         directory: the study's folder.
-        cache: folder of the feature cache; the default one where None.
+        cache: folder of the feature cache; the default one if None.
         progress: where to report.
     """
 
@@ -59,7 +59,7 @@ class Training:
         """Refuse other data than those of the search, before any long work.
 
         Raises:
-            ResumeError: where radiographs, weights, preprocessing or folds differ.
+            ResumeError: if radiographs, weights, preprocessing or folds differ.
         """
         require_same_data(self.source, self.development, self.folds, self._protocol)
 
@@ -103,8 +103,8 @@ class Training:
             permutation: its number, from 0; with the protocol's seed it decides the shuffling.
 
         Raises:
-            SearchError: where the training fails.
-            SplitError: where labels cannot be shuffled.
+            SearchError: if the training fails.
+            SplitError: if labels cannot be shuffled.
         """
         rng = generator(self.protocol.seed, CHECKS, "shuffled", permutation)
         shuffled = shuffled_between_patients(self.development, rng)
@@ -123,7 +123,7 @@ class Training:
         """Cross-validate the head with the view as its only input.
 
         Raises:
-            SearchError: where the training fails.
+            SearchError: if the training fails.
         """
         protocol = self._protocol
         tuner = self._tuner("view_only", protocol)

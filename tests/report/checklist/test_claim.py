@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import pytest
 from report_studies import (
@@ -17,8 +18,9 @@ from rust_tuner.analysis.assessment import as_predictions, figures_table
 from rust_tuner.files import read_json
 from rust_tuner.records.folder import read_study
 from rust_tuner.report.checklist.claim import checklists, write_claim
-from rust_tuner.report.checklist.facts import FACTS, facts_of, one_line
+from rust_tuner.report.checklist.facts import facts_of
 from rust_tuner.report.checklist.items import CLAIM_ITEMS, TRIPOD_ITEMS
+from rust_tuner.report.checklist.registry import FACTS, one_line
 from rust_tuner.report.page import Room
 
 ITEMS = {"claim": CLAIM_ITEMS, "tripod": TRIPOD_ITEMS}
@@ -40,14 +42,14 @@ def study(tmp_path_factory):
     return write_study(tmp_path_factory.mktemp("claim") / "study")
 
 
-def test_each_checklist_has_all_its_items_in_order():
+def test_each_checklist_has_all_its_items_in_order() -> None:
     assert numbers(CLAIM_ITEMS) == list(range(1, 45))
     found = numbers(TRIPOD_ITEMS)
     assert sorted(set(found)) == list(range(1, 28))
     assert found == sorted(found)
 
 
-def test_every_item_asks_for_facts_that_there_are_and_every_fact_is_asked_for():
+def test_every_item_asks_for_facts_that_there_are_and_every_fact_is_asked_for() -> None:
     asked = {
         name
         for sections in ITEMS.values()
@@ -108,7 +110,7 @@ def test_every_item_stands_in_the_file_with_facts_or_a_blank(study):
     )
 
 
-def test_what_the_records_do_not_know_stays_blank(tmp_path):
+def test_what_the_records_do_not_know_stays_blank(tmp_path: Path) -> None:
     write_json(tmp_path / "study.json", study_record())
     claim, tripod = checklists(read_study(tmp_path))
     items = {item.number: item for section in claim.sections for item in section.items}
@@ -148,7 +150,7 @@ def test_it_never_says_that_a_checklist_is_met(study, tmp_path):
         assert not re.search(r"\[x\]", text)
 
 
-def test_text_of_records_is_harmless(tmp_path):
+def test_text_of_records_is_harmless(tmp_path: Path) -> None:
     record = study_record()
     record["protocol"]["weights"] = "x"
     record["versions"] = {"<script>": "[a](javascript:alert(1))\n# heading `x` *b* | c"}
@@ -159,7 +161,7 @@ def test_text_of_records_is_harmless(tmp_path):
     assert one_line('it\'s 5 % "so"') == 'it\'s 5 % "so"'
 
 
-def test_a_damaged_record_leaves_its_blanks_and_the_rest_is_filled_in(tmp_path):
+def test_a_damaged_record_leaves_its_blanks_and_the_rest_is_filled_in(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "study")
     record = read_json(folder / "study.json")
     del record["protocol"]["masked_loss"]
@@ -170,7 +172,7 @@ def test_a_damaged_record_leaves_its_blanks_and_the_rest_is_filled_in(tmp_path):
     assert {"data", "best", "partitions"} <= set(facts)
 
 
-def test_sites_are_told_only_where_their_table_is_written(tmp_path):
+def test_sites_are_told_only_where_their_table_is_written(tmp_path: Path) -> None:
     for sites in (["Oslo"], ["Oslo", None], [None]):
         folder = write_study(tmp_path / str(sites))
         table = make_predictions()
@@ -180,7 +182,7 @@ def test_sites_are_told_only_where_their_table_is_written(tmp_path):
         assert "robustness" not in facts_of(read_study(folder))
 
 
-def test_random_weights_are_not_called_pretrained(tmp_path):
+def test_random_weights_are_not_called_pretrained(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     write_json(folder / "study.json", study_record())
     write_regime_1(folder / "regime_1", count=1, weights="random")

@@ -28,7 +28,7 @@ def study(tmp_path):
 
 
 def test_the_page_changes_as_a_trial_ends(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(live, "_SECONDS_BETWEEN_LOOKS", 0.1)
+    monkeypatch.setattr(live, "SECONDS_BETWEEN_LOOKS", 0.1)
     opened = LiveServer(study)
     with opened.running(), Page(tmp_path / "profile") as page:
         page.show(width=1280, height=800)

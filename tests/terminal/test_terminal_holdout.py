@@ -1,6 +1,7 @@
 """The one look at the hold-out set in the terminal: every figure with its interval."""
 
 import io
+from pathlib import Path
 
 from report_studies import holdout_record, holdout_record_of, make_predictions, plain, write_study
 from rich.console import Console
@@ -18,7 +19,7 @@ def holdout_shown(record, width=80, standings=()):
     return console.file.getvalue()
 
 
-def test_the_hold_out_figures_stand_with_their_intervals_in_80_columns():
+def test_the_hold_out_figures_stand_with_their_intervals_in_80_columns() -> None:
     figures = overall_figures(figures_table(as_predictions(make_predictions(60))))
     rows = [{k: plain(v) for k, v in row.items()} for row in figures.to_dict("records")]
     record = holdout_record_of(make_predictions(60), figures=rows)
@@ -50,13 +51,13 @@ def test_the_hold_out_figures_stand_with_their_intervals_in_80_columns():
     assert text.count("(as published)") == 3
 
 
-def test_an_older_record_is_shown_without_intervals():
+def test_an_older_record_is_shown_without_intervals() -> None:
     text = holdout_shown(holdout_record())
     assert "0.810" in text
     assert "interval" not in text
 
 
-def test_whether_it_beats_the_view_alone_stands_with_its_interval(tmp_path):
+def test_whether_it_beats_the_view_alone_stands_with_its_interval(tmp_path: Path) -> None:
     study = write_study(tmp_path / "study")
     standings = holdout_standings(read_study(study))
     text = " ".join(holdout_shown(holdout_record(), standings=standings).split())

@@ -13,17 +13,17 @@ from rust_tuner.labels import encode
 from rust_tuner.protocol import ANATOMICAL_VIEWS
 from rust_tuner.records.novelty import Novelty
 from rust_tuner.steps.image_list import ImageList
-from rust_tuner.steps.predict import _as_table, _with_totals
+from rust_tuner.steps.predict import as_table, with_totals
 from rust_tuner.terminal.predictions import image_names, pairing_note, predictions_table
 
 
 def predicted(names, views, pairs=(), distances=None):
     scores = [[2, 3, 1, 4]] * len(names)
-    table = _as_table(names, 0.05 + 0.9 * encode(views, scores), ANATOMICAL_VIEWS)
+    table = as_table(names, 0.05 + 0.9 * encode(views, scores), ANATOMICAL_VIEWS)
     distances = [0.5] * len(names) if distances is None else distances
     unlike = pd.array([distance > 1 for distance in distances], dtype="boolean")
     table = table.assign(distance=distances, unlike=unlike)
-    return _with_totals(table, pairs, ANATOMICAL_VIEWS)
+    return with_totals(table, pairs, ANATOMICAL_VIEWS)
 
 
 def novelty():
@@ -58,7 +58,7 @@ def test_names_and_numbers_are_whole_in_80_columns(name, width):
         assert piece in text
 
 
-def test_each_reason_for_a_missing_total_is_given_once_and_names_the_view():
+def test_each_reason_for_a_missing_total_is_given_once_and_names_the_view() -> None:
     names = [f"{number}.png" for number in range(7)]
     table = predicted(names, ["ap"] * 5 + ["lateral"] * 2, [(0, 1)])
     text = " ".join(shown(predictions_table(table, novelty())).split())
@@ -68,7 +68,7 @@ def test_each_reason_for_a_missing_total_is_given_once_and_names_the_view():
     assert "No total (2 images): no AP view, which shows medial and lateral: 5.png, 6.png." in text
 
 
-def test_unlike_images_are_named_with_the_rate_of_false_alarms():
+def test_unlike_images_are_named_with_the_rate_of_false_alarms() -> None:
     table = predicted(["a.png", "noise.png"], ["ap", "ap"], distances=[0.5, 4.25])
     text = " ".join(shown(predictions_table(table, novelty())).split())
     assert "!noise.png" in text
@@ -78,25 +78,25 @@ def test_unlike_images_are_named_with_the_rate_of_false_alarms():
     assert "up to a third" not in text
 
 
-def test_few_patients_to_compare_with_make_the_mark_doubtful():
+def test_few_patients_to_compare_with_make_the_mark_doubtful() -> None:
     table = predicted(["a.png", "noise.png"], ["ap", "ap"], distances=[0.5, 4.25])
     few = dataclasses.replace(novelty(), patients=19)
     text = " ".join(shown(predictions_table(table, few)).split())
     assert "With only 19 patients to compare with, up to a third of ordinary images" in text
 
 
-def test_a_model_without_the_record_says_that_it_cannot_be_checked():
+def test_a_model_without_the_record_says_that_it_cannot_be_checked() -> None:
     table = predicted(["a.png"], ["ap"], distances=[float("nan")])
     table["unlike"] = pd.array([None], dtype="boolean")
     assert "cannot be checked" in " ".join(shown(predictions_table(table)).split())
 
 
-def test_names_that_repeat_keep_their_folders():
+def test_names_that_repeat_keep_their_folders() -> None:
     assert image_names(["/d/ap/1.png", "/d/lat/1.png"]) == ["ap/1.png", "lat/1.png"]
     assert image_names(["/d/ap/1.png", "/d/lat/2.png"]) == ["1.png", "2.png"]
 
 
-def test_the_pairing_is_explained_with_an_example():
+def test_the_pairing_is_explained_with_an_example() -> None:
     listed = ImageList(("d/017_ap.png", "d/017_lat.png"), ((0, 1),))
     assert pairing_note(listed) == "Pairs of views: 1 by name; such as 017_ap.png with 017_lat.png."
     assert "No AP and lateral view" in pairing_note(ImageList(("a.png",), ()))

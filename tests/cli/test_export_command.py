@@ -3,11 +3,13 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 from command import run
 from report_studies import write_project
+from studies import StudyFolder
 
 from rust_tuner.analysis.against_view import standings
 from rust_tuner.files import read_json
@@ -15,7 +17,9 @@ from rust_tuner.records.project import read_project
 
 
 @pytest.mark.parametrize("suffix", ["json", "yaml", "yml", "csv"])
-def test_export_writes_the_best_of_regime_2(tmp_path, finished_study, suffix):
+def test_export_writes_the_best_of_regime_2(
+    tmp_path: Path, finished_study: StudyFolder, suffix: str
+) -> None:
     target = tmp_path / f"best.{suffix}"
     result = run("export", finished_study.directory, target)
     best = read_project(finished_study.directory / "regime_2").best
@@ -33,7 +37,9 @@ def test_export_writes_the_best_of_regime_2(tmp_path, finished_study, suffix):
     assert told in result.stderr
 
 
-def test_export_says_what_the_view_alone_scores_and_warns_below_it(tmp_path, finished_study):
+def test_export_says_what_the_view_alone_scores_and_warns_below_it(
+    tmp_path: Path, finished_study: StudyFolder
+) -> None:
     result = run("export", finished_study.directory, tmp_path / "best.json")
     project = read_project(finished_study.directory / "regime_2")
     for item in standings(project):
@@ -42,13 +48,15 @@ def test_export_says_what_the_view_alone_scores_and_warns_below_it(tmp_path, fin
         assert (f"WARNING: {item.doubt}" in result.stderr) == bool(item.doubt)
 
 
-def test_export_of_a_search_without_views_says_nothing_about_them(tmp_path):
+def test_export_of_a_search_without_views_says_nothing_about_them(tmp_path: Path) -> None:
     write_project(tmp_path / "mine", [{"units": 3}], view_only={}, metrics=("auroc",))
     result = run("export", tmp_path / "mine", tmp_path / "best.json")
     assert "view" not in result.stderr
 
 
-def test_export_takes_regime_1_where_that_is_all_and_a_project_folder(tmp_path, finished_copy):
+def test_export_takes_regime_1_where_that_is_all_and_a_project_folder(
+    tmp_path: Path, finished_copy: StudyFolder
+) -> None:
     run("export", finished_copy.directory / "regime_1", tmp_path / "project.json")
     shutil.rmtree(finished_copy.directory / "regime_2")
     run("export", finished_copy.directory, tmp_path / "study.json")
@@ -57,7 +65,7 @@ def test_export_takes_regime_1_where_that_is_all_and_a_project_folder(tmp_path, 
         assert read_json(tmp_path / f"{name}.json")["hyperparameters"] == best.values
 
 
-def test_export_to_another_suffix_is_refused(tmp_path, finished_study):
+def test_export_to_another_suffix_is_refused(tmp_path: Path, finished_study: StudyFolder) -> None:
     result = run("export", finished_study.directory, tmp_path / "best.txt", code=1)
     assert "error: best.txt: expected a file that ends in .json, .yaml" in result.stderr
     assert not (tmp_path / "best.txt").exists()

@@ -1,0 +1,192 @@
+"""KerasTuner's Bayesian optimisation, made resumable.
+
+The Gaussian process, its kernel and its acquisition function are KerasTuner's own code. It is run
+on the records of the trials before the proposed one, with the random state that an uninterrupted
+search of KerasTuner has at this trial: given the same trials and seed, both propose the same.
+"""
+
+import math
+import numbers
+import warnings
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import keras_tuner
+import numpy as np
+import sklearn
+from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.oracles import BayesianOptimizationOracle as StockOracle
+from scipy.linalg import solve_triangular
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from threadpoolctl import threadpool_limits
+
+from rust_tuner.errors import SpaceError
+from rust_tuner.records.trials import PRUNED
+from rust_tuner.search.exact_space import exact
+from rust_tuner.search.learning_oracle import LearningOracle, require_count
+from rust_tuner.search.points import Values, grid_points, grid_size, plain, values_key
+from rust_tuner.search.random_search import RandomSearchOracle
+from rust_tuner.seeds import seed_word
+
+# KerasTuner starts its optimiser of the acquisition function from so many random points.
+_STARTS = 50
+
+
+class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[misc]
+    """Bayesian optimisation with KerasTuner's Gaussian process and upper confidence bound.
+
+    The first trials are those of a random search with the same seed. No values are tried twice:
+    where the Gaussian process proposes those of an earlier trial, a new draw takes their place. A
+    search of a small finite space ends once the space is complete.
+
+    Example:
+        >>> import keras_tuner, rust_tuner
+        >>> oracle = rust_tuner.BayesianOptimizationOracle(
+        ...     keras_tuner.Objective("val_loss", "min"), max_trials=20, seed=1
+        ... )
+    """
+
+    packages = ("scikit-learn", "scipy")
+
+    def __init__(
+        self,
+        objective: keras_tuner.Objective,
+        max_trials: int = 10,
+        num_initial_points: int | None = None,
+        alpha: float = 1e-4,
+        beta: float = 2.6,
+        seed: int | None = 0,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        *,
+        tune_new_entries: bool = True,
+        allow_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int | None = None,
+    ) -> None:
+        """Set what to optimise, and how.
+
+        Args:
+            objective: the metric and its direction.
+            max_trials: the largest number of trials.
+            num_initial_points: so many trials are completed before the Gaussian process proposes;
+                three for each hyperparameter where None.
+            alpha: the variance of the noise in the scores, once they are scaled to a variance of 1.
+            beta: the weight of the uncertainty in the acquisition function; the larger, the more
+                is explored.
+            seed: an integer from 0; None for one that is drawn once and recorded with the search.
+            hyperparameters: a space declared in advance, if any.
+            tune_new_entries: whether hyperparameters that are not in it are varied; these have
+                their default values otherwise.
+            allow_new_entries: whether there may be any that are not in it.
+            max_retries_per_trial: how often a trial that crashed runs again.
+            max_consecutive_failed_trials: end the search after so many failures in a row; None for
+                no limit.
+
+        Raises:
+            SpaceError: for a number outside its range.
+        """
+        if num_initial_points is not None:
+            require_count(num_initial_points, "num_initial_points", "Bayesian optimisation")
+        for name, number in (("alpha", alpha), ("beta", beta)):
+            if not isinstance(number, numbers.Real) or not 0 <= number < math.inf:
+                raise SpaceError(f"{name}={number!r}; expected a number from 0")
+        super().__init__(
+            objective=objective,
+            max_trials=require_count(max_trials, "max_trials", "Bayesian optimisation"),
+            seed=seed,
+            hyperparameters=hyperparameters,
+            tune_new_entries=tune_new_entries,
+            allow_new_entries=allow_new_entries,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
+        self.num_initial_points = num_initial_points
+        self.alpha = float(alpha)
+        self.beta = float(beta)
+
+    def describe(self) -> dict[str, Any]:
+        """What the proposals follow from, beside the seed."""
+        names = ("num_initial_points", "alpha", "beta")
+        return {"oracle_arguments": {name: getattr(self, name) for name in names}}
+
+    def num_trials(self) -> int:
+        """How many trials the search will have: `max_trials`, or fewer if the space has fewer."""
+        most = super().num_trials()
+        space = self.declared
+        if self.first_grown is not None or math.isinf(grid_size(space.space, exact_steps=True)):
+            return most
+        return sum(1 for _ in islice(grid_points(space, exact_steps=True), most))
+
+    def propose(self, space: Sequence[Any], earlier: Sequence[Trial]) -> Values | None:
+        """A random point at first, then the point that the Gaussian process proposes."""
+        number = len(earlier)
+        # By which of the trials before, and now, there were enough completed ones to learn from.
+        learns = [self._learns(earlier[:before]) for before in range(number + 1)]
+        if not learns[-1]:
+            return self._random_search(earlier).values_of(number)
+        values = self._learn(space, earlier, num_before=sum(learns[:-1]))
+        tried = {values_key(trial.hyperparameters.values) for trial in earlier}
+        if len(space) > len(self.declared.space) or values_key(values) not in tried:
+            return values
+        drawn = (self._random_search(earlier).values_of(n) for n in range(self.num_trials()))
+        return next((one for one in drawn if one and values_key(one) not in tried), None)
+
+    def _learns(self, earlier: Sequence[Trial]) -> bool:
+        """Whether enough of some trials are completed for the Gaussian process."""
+        completed = sum(trial.status == TrialStatus.COMPLETED for trial in earlier)
+        dimensions = len(self.known_after(earlier))
+        needed: int = self.num_initial_points or max(3 * dimensions, 3)
+        return bool(completed >= needed)
+
+    def _random_search(self, earlier: Sequence[Trial]) -> RandomSearchOracle:
+        oracle = RandomSearchOracle(self.objective, self.max_trials, self.drawn_seed)
+        oracle.hyperparameters = keras_tuner.HyperParameters.copy(self.declared)
+        oracle.freeze_space()
+        oracle.adopt(list(earlier))
+        return oracle
+
+    def _learn(self, space: Sequence[Any], earlier: Sequence[Trial], *, num_before: int) -> Values:
+        """What KerasTuner proposes after some trials, if it proposed so many of them before."""
+        seed = self.drawn_seed
+        # NumPy takes 32 bits.
+        seed = seed if seed < 1 << 32 else seed_word(seed, "Gaussian process")
+        stock = StockOracle(self.objective, num_initial_points=1, alpha=self.alpha, beta=self.beta)
+        # KerasTuner replaces a seed of 0 by a random one.
+        stock.seed = seed
+        stock.gpr = _Process(**stock._make_gpr().get_params(deep=False))
+        stock.hyperparameters.merge([exact(hp) for hp in space])
+        # KerasTuner knows no trial that was stopped as hopeless, and learns nothing from it.
+        stock.trials = {trial.trial_id: trial for trial in earlier if trial.status != PRUNED}
+        stock.ongoing_trials = {
+            trial.trial_id: trial for trial in earlier if trial.status == TrialStatus.RUNNING
+        }
+        stock._random_state = np.random.RandomState(seed)
+        stock._random_state.uniform(size=(num_before * _STARTS, len(stock._nonfixed_space())))
+        with (
+            warnings.catch_warnings(),
+            # More threads take longer for matrices of this size, and may round in another way.
+            threadpool_limits(1),
+            sklearn.config_context(assume_finite=True, skip_parameter_validation=True),
+        ):
+            # Length scales at a bound are usual while there are few trials.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", "Predicted variances smaller than 0")
+            values = stock.populate_space(str(len(earlier)))["values"]
+        return dict(plain(values))
+
+
+class _Process(GaussianProcessRegressor):  # type: ignore[misc]
+    """scikit-learn's Gaussian process, without checks of inputs, which take half of its time."""
+
+    def predict(self, X: Any, return_std: bool = False, return_cov: bool = False) -> Any:  # noqa: N803
+        """The same figures, bit by bit."""
+        if not hasattr(self, "X_train_") or not return_std:
+            return super().predict(X, return_std, return_cov)
+        across = self.kernel_(X, self.X_train_)
+        mean = self._y_train_std * (across @ self.alpha_) + self._y_train_mean
+        solved = solve_triangular(self.L_, across.T, lower=True, check_finite=False)
+        variance = self.kernel_.diag(X).copy()
+        variance -= np.einsum("ij,ji->i", solved.T, solved)
+        return mean, np.sqrt(np.maximum(variance, 0.0) * self._y_train_std**2)

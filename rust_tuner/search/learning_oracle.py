@@ -1,0 +1,112 @@
+"""What oracles share whose proposals follow from the results of earlier trials.
+
+The n-th proposal is a function of the seed, n, and the records of the trials before n. Nothing else
+survives a kill, and nothing else has to: a trial that did not end is proposed again, with the same
+values, from the same records.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from keras_tuner.engine.trial import Trial
+
+from rust_tuner.errors import SpaceError
+from rust_tuner.search.asked import Rule, asked_late, begun_values
+from rust_tuner.search.oracles import ResumableOracle
+from rust_tuner.search.points import Values, plain, values_key
+
+
+class LearningOracle(ResumableOracle):
+    """An oracle that learns from the trials that have ended."""
+
+    _proposed: tuple[str, Values | None] | None = None
+
+    @abstractmethod
+    def propose(self, space: Sequence[Any], earlier: Sequence[Trial]) -> Values | None:
+        """The values of a trial.
+
+        Args:
+            space: the hyperparameters that are known before it, see `known_after`.
+            earlier: all trials before it, by number; some may still run.
+
+        Returns:
+            Values by name; None where there are no more.
+        """
+
+    def known_after(self, earlier: Sequence[Trial]) -> list[Any]:
+        """The hyperparameters that are known after some trials.
+
+        Those that are declared, followed by those that the trials asked for, in this order.
+        """
+        known = list(self.declared.space)
+        for trial in earlier:
+            known += [
+                hp
+                for hp in self.asked_by(trial)
+                if not any((hp.name, hp.conditions) == (k.name, k.conditions) for k in known)
+            ]
+        return known
+
+    def values_of(self, number: int) -> Values | None:
+        """The values of a trial for what is declared; see `ResumableOracle.values_of`."""
+        proposed = self._proposal(number)
+        if proposed is None:
+            return None
+        declared = {hp.name for hp in self.declared.space}
+        return {name: value for name, value in proposed.items() if name in declared}
+
+    def growth_rule(self, number: int) -> Rule:
+        """The proposed value, where a trial before has asked for the hyperparameter as well."""
+        proposed = self._proposal(number) or {}
+        drawn = super().growth_rule(number)
+        return lambda hp: proposed[hp.name] if hp.name in proposed else drawn(hp)
+
+    def accepts(self, number: int, trial: Trial) -> bool:
+        """Accept the recorded values: the records of the folds belong to them."""
+        return True
+
+    def num_trials(self) -> int:
+        """How many trials the search will have at most."""
+        known: int | None = self._num_points
+        return int(self.max_trials) if known is None else known
+
+    def _proposal(self, number: int) -> Values | None:
+        earlier = self.in_order()[:number]
+        assert len(earlier) == number, "the trials before must be known"
+        told = [
+            [trial.status, trial.score, values_key(trial.hyperparameters.values)]
+            for trial in earlier
+        ]
+        key = repr([self.drawn_seed, self.exact_steps, told])
+        if self._proposed is None or self._proposed[0] != key:
+            self._proposed = key, self.propose(self.known_after(earlier), earlier)
+        return self._proposed[1]
+
+    def _again(self, trial: Trial) -> Trial:
+        """A trial that runs again, proposed anew.
+
+        It has other values than before only if a trial before it has run again with another
+        result, such as after a mended mistake.
+        """
+        number = int(trial.trial_id)
+        values = self.values_of(number)
+        if values is None:
+            return super()._again(trial)
+        again = self.new_trial(number, values)
+        begun = begun_values(trial)
+        if plain(again.hyperparameters.values) == plain(begun):
+            late = {name: trial.hyperparameters.values[name] for name in asked_late(trial)}
+            again.hyperparameters.values |= late
+        return again
+
+
+def require_count(number: object, name: str, what: str) -> int:
+    """A number of trials.
+
+    Raises:
+        SpaceError: where it is not an integer from 1.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise SpaceError(f"{name}={number!r}; {what} needs an integer from 1")
+    return number

@@ -1,0 +1,84 @@
+"""Datasets are taken apart into rows in their order, or refused with the cure."""
+
+import keras
+import numpy as np
+import pytest
+
+from rust_tuner.data.structures import leaves
+from rust_tuner.data.user_datasets import is_dataset, rows_of_dataset
+from rust_tuner.errors import SearchError
+
+X, Y = np.arange(20.0).reshape(10, 2), np.arange(10)
+
+
+def slices(*parts):
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(parts)
+
+
+class Batched(keras.utils.PyDataset):
+    def __init__(self, size=4):
+        super().__init__()
+        self.size = size
+
+    def __len__(self):
+        return -(-len(X) // self.size)
+
+    def __getitem__(self, position):
+        span = slice(position * self.size, (position + 1) * self.size)
+        return {"a": X[span]}, [Y[span], Y[span] * 2], np.ones(len(X[span]))
+
+
+@pytest.mark.parametrize(
+    ("make", "batch_size"),
+    [
+        (lambda data: data.batch(4), 4),
+        (lambda data: data.batch(5, drop_remainder=True), 5),
+        (lambda data: data.batch(4).prefetch(1), 4),
+        (lambda data: data, None),
+    ],
+)
+def test_every_row_comes_once_and_in_order(make, batch_size):
+    rows = rows_of_dataset(make(slices(X, Y)))
+    np.testing.assert_array_equal(rows.x, X)
+    np.testing.assert_array_equal(rows.y, Y)
+    assert rows.weights is None
+    assert rows.batch_size == batch_size
+
+
+def test_structures_and_weights_are_kept():
+    rows = rows_of_dataset(Batched())
+    np.testing.assert_array_equal(rows.x["a"], X)
+    np.testing.assert_array_equal(rows.y[1], Y * 2)
+    assert [len(array) for _, array in leaves(rows.weights)] == [10]
+    assert rows.batch_size == 4
+
+
+def test_inputs_alone_and_text_are_rows():
+    import tensorflow as tf
+
+    rows = rows_of_dataset(tf.data.Dataset.from_tensor_slices(["a", "b", "c"]).batch(2))
+    assert rows.y is None
+    assert rows.x.tolist() == [b"a", b"b", b"c"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda data: data.repeat().batch(2), r"no end; drop repeat\(\)"),
+        (lambda data: data.filter(lambda x, y: y > 3).batch(2), "assert_cardinality"),
+        (lambda data: data.shuffle(10).batch(2), r"drop shuffle\(\)"),
+        (lambda data: data.take(0).batch(2), "empty"),
+    ],
+)
+def test_datasets_without_fixed_rows_are_refused_with_the_cure(make, message):
+    with pytest.raises(SearchError, match=message):
+        rows_of_dataset(make(slices(X, Y)))
+
+
+def test_arrays_are_no_datasets():
+    assert not is_dataset(X)
+    assert not is_dataset({"a": X})
+    assert is_dataset(slices(X))
+    assert is_dataset(Batched())

@@ -1,0 +1,185 @@
+"""Bayesian optimisation: KerasTuner's own proposals, from records alone."""
+
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import pytest
+from keras_tuner.engine.trial import Trial, TrialStatus
+from oracle_problems import (
+    Declare,
+    Values,
+    fail,
+    finish,
+    load_trials,
+    open_oracle,
+    run_to_the_end,
+)
+
+from rust_tuner import BayesianOptimizationOracle, RandomSearchOracle
+from rust_tuner.errors import SpaceError
+from rust_tuner.search.exact_space import exact
+from rust_tuner.search.stock_oracles import resumable
+
+
+def two_numbers(hp: keras_tuner.HyperParameters) -> None:
+    hp.Float("rate", 1e-4, 1e-1, sampling="log")
+    hp.Int("units", 8, 64, step=8)
+
+
+def one_number(hp: keras_tuner.HyperParameters) -> None:
+    hp.Float("rate", 1e-4, 1e-1, sampling="log")
+
+
+def four_points(hp: keras_tuner.HyperParameters) -> None:
+    hp.Choice("units", [2, 3])
+    hp.Choice("dropout", [0.0, 0.25])
+
+
+def score(values: Values) -> float:
+    return abs(values["rate"] - 0.01) + values.get("units", 0) / 64
+
+
+class StockHistory(keras_tuner.oracles.BayesianOptimizationOracle):
+    """KerasTuner's oracle, off the disk, with given first trials."""
+
+    first: list[Values]
+
+    def _random_populate_space(self) -> dict[str, Any]:
+        return {"status": TrialStatus.RUNNING, "values": self.first[len(self.trials)]}
+
+    def save(self) -> None:
+        pass
+
+    def _save_trial(self, trial: Trial) -> None:
+        pass
+
+
+def played(oracle: Any, *, failing: tuple[int, ...] = ()) -> list[Values]:
+    sequence = []
+    while (trial := oracle.create_trial("tuner0")).status == TrialStatus.RUNNING:
+        values = dict(trial.hyperparameters.values)
+        if len(sequence) in failing:
+            fail(oracle, trial)
+        else:
+            finish(oracle, trial, score(values))
+        sequence.append(values)
+    return sequence
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:getName:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("declare", "direction"),
+    [
+        (one_number, "max"),
+        pytest.param(two_numbers, "max", marks=pytest.mark.slow),
+        pytest.param(two_numbers, "min", marks=pytest.mark.slow),
+    ],
+)
+def test_the_gaussian_process_proposes_what_that_of_keras_tuner_does(
+    declare: Declare, direction: str, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"max_trials": 7, "num_initial_points": 3, "seed": 7}
+    if declare is one_number:
+        # KerasTuner would repeat the failed point, which ours never does.
+        options["max_trials"] = 6
+    ours = open_oracle(
+        BayesianOptimizationOracle, declare, tmp_path, direction=direction, **options
+    )
+    proposed = played(ours, failing=(1, 5))
+    space = keras_tuner.HyperParameters()
+    declare(space)
+    stock = StockHistory(
+        keras_tuner.Objective("val_auroc", direction), hyperparameters=space, **options
+    )
+    stock.verbose, stock.first = 0, proposed
+    # Three completed trials and a failed one, then three of the Gaussian process.
+    assert played(stock, failing=(1, 5)) == proposed
+    assert len(proposed) == options["max_trials"]
+
+
+def test_the_first_trials_are_those_of_a_random_search(tmp_path: Path) -> None:
+    ours = open_oracle(BayesianOptimizationOracle, two_numbers, tmp_path, max_trials=6, seed=0)
+    random = open_oracle(RandomSearchOracle, two_numbers, tmp_path / "random", seed=0)
+    assert played(ours) == [random.values_of(number) for number in range(6)]
+
+
+def test_a_killed_search_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    options = {"max_trials": 6, "num_initial_points": 2, "seed": 0}
+    whole = open_oracle(BayesianOptimizationOracle, one_number, tmp_path / "whole", **options)
+    expected = played(whole)
+    killed = open_oracle(BayesianOptimizationOracle, one_number, tmp_path, **options)
+    for _ in range(3):
+        trial = killed.create_trial("tuner0")
+        finish(killed, trial, score(trial.hyperparameters.values))
+    killed.create_trial("tuner0")
+    resumed = open_oracle(BayesianOptimizationOracle, one_number, tmp_path, **options)
+    resumed.freeze_space()
+    resumed.adopt(load_trials(tmp_path))
+    assert played(resumed) == expected[3:]
+    found = [trial.hyperparameters.values for trial in load_trials(tmp_path)]
+    assert found == expected
+
+
+def test_no_trial_is_repeated_and_a_small_space_ends_when_it_is_complete(tmp_path: Path) -> None:
+    oracle = open_oracle(
+        BayesianOptimizationOracle, four_points, tmp_path, max_trials=9, num_initial_points=2
+    )
+    assert oracle.num_trials() == 4
+    tried = [tuple(trial.hyperparameters.values.items()) for trial in run_to_the_end(oracle)]
+    assert len(tried) == len(set(tried)) == 4
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda hp: hp.Int("size", 1, 100, sampling="log"),
+        lambda hp: hp.Int("size", 2, 9, sampling="reverse_log"),
+        lambda hp: hp.Float("size", 1e-3, 0.3, sampling="log"),
+        lambda hp: hp.Float("size", 0, 0.5, step=0.1),
+    ],
+)
+def test_both_ends_of_the_probabilities_are_values_of_the_space(declare: Declare) -> None:
+    hp = keras_tuner.HyperParameters()
+    declare(hp)
+    part = exact(hp.space[0])
+    found = sorted(part.prob_to_value(prob) for prob in (0.0, 1.0))
+    assert found == [part.min_value, part.max_value]
+    for value in found:
+        assert part.prob_to_value(part.value_to_prob(value)) == pytest.approx(value)
+
+
+def test_an_exact_step_is_in_the_middle_of_its_probabilities() -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 0, 0.5, step=0.1)
+    part = exact(hp.space[0])
+    values = [part.prob_to_value((index + 0.5) / 6) for index in range(6)]
+    assert values == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    assert [part.prob_to_value(part.value_to_prob(value)) for value in values] == values
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_trials": 0}, {"num_initial_points": 0}, {"alpha": -1.0}, {"beta": float("nan")}],
+)
+def test_numbers_out_of_range_are_refused_by_name(options: dict[str, Any]) -> None:
+    (name,) = options
+    with pytest.raises(SpaceError, match=name):
+        BayesianOptimizationOracle(keras_tuner.Objective("val_auroc", "max"), **options)
+
+
+def test_the_oracle_of_keras_tuner_is_taken_over_with_its_arguments() -> None:
+    stock = keras_tuner.oracles.BayesianOptimizationOracle(
+        keras_tuner.Objective("val_auroc", "max"),
+        max_trials=7,
+        num_initial_points=2,
+        alpha=1e-3,
+        beta=1.5,
+        seed=11,
+    )
+    ours = resumable(stock, None, lambda note: None)
+    assert isinstance(ours, BayesianOptimizationOracle)
+    for name in ("max_trials", "num_initial_points", "alpha", "beta", "seed"):
+        assert getattr(ours, name) == getattr(stock, name)

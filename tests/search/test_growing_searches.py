@@ -1,0 +1,185 @@
+"""Searches whose models ask as they go: trained, killed, resumed, and shown wherever trials are."""
+
+import json
+
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+import pytest
+from search_problems import LoopHyperModel, grow, run_search
+
+from rust_tuner.errors import SpaceError
+from rust_tuner.files import read_json
+from rust_tuner.progress import Silent
+from rust_tuner.records.project import read_project
+
+KINDS = ("random", "grid")
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    return grow(tmp_path_factory.mktemp("grown"))
+
+
+def test_a_loop_of_layers_is_searched_to_its_end(grown):
+    results = grown.results()
+    assert results["status"].tolist() == ["COMPLETED"] * 6
+    shown = results[["num_layers", "units_0", "units_1"]].astype("object")
+    assert shown.where(shown.notna(), None).to_numpy().tolist() == [
+        [1, 2, None],
+        [1, 3, None],
+        [2, 2, 2],
+        [2, 2, 3],
+        [2, 3, 2],
+        [2, 3, 3],
+    ]
+    assert str(results["units_1"].dtype) == "Int64"
+    run = read_json(grown.project_folder / "search.json")
+    assert run["num_trials"] == 6
+    assert sorted(run["space"]) == ["num_layers", "units_0"]
+
+
+def test_a_finished_search_is_left_as_it_is(grown):
+    files = {p: p.read_bytes() for p in sorted(grown.project_folder.rglob("*.json"))}
+    before = grown.results()
+    again = grow(grown.project_folder.parent)
+    pd.testing.assert_frame_equal(again.results(), before)
+    assert {p: p.read_bytes() for p in sorted(grown.project_folder.rglob("*.json"))} == files
+
+
+def test_the_identity_of_a_search_does_not_depend_on_what_was_discovered(grown, tmp_path):
+    short = grow(tmp_path, max_trials=1)
+    assert short._run.key == grow(tmp_path, max_trials=3)._run.key
+    longer = grow(tmp_path).results()
+    pd.testing.assert_frame_equal(
+        longer.drop(columns="seconds"), grown.results().drop(columns="seconds")
+    )
+
+
+def test_a_trial_whose_file_is_damaged_gets_its_values_again(grown, tmp_path):
+    tuner = grow(tmp_path, "random", max_trials=5)
+    before = tuner.results().drop(columns="seconds")
+    path = tuner.project_folder / "trial_0002" / "trial.json"
+    path.write_text("{")
+    again = grow(tmp_path, "random", max_trials=5).results().drop(columns="seconds")
+    pd.testing.assert_frame_equal(again, before)
+
+
+class FailsAtItsDefaults(LoopHyperModel):
+    """One layer is refused after it has asked; two layers are not."""
+
+    def build(self, hp):
+        model = super().build(hp)
+        if hp.get("num_layers") == 1:
+            raise keras_tuner.errors.FailedTrialError("one layer is too few")
+        return model
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_default_values_may_be_the_failing_ones(kind, tmp_path):
+    results = grow(tmp_path, kind, max_trials=10, hypermodel=FailsAtItsDefaults()).results()
+    assert sorted(results["status"]) == ["COMPLETED"] * 4 + ["FAILED"] * 2
+    failed = results[results["status"] == "FAILED"]
+    assert set(failed["message"]) == {"FailedTrialError: one layer is too few"}
+    again = grow(tmp_path, kind, max_trials=10, hypermodel=FailsAtItsDefaults()).results()
+    assert again.equals(results)
+
+
+class OutOfMemoryOnce(LoopHyperModel):
+    """Lacks memory in the first training of a trial, as on a machine that others use too."""
+
+    built = 0
+
+    def build(self, hp):
+        model = super().build(hp)
+        self.built += 1
+        if self.built == 4:
+            raise MemoryError("others use it")
+        return model
+
+
+def test_a_trial_that_failed_once_runs_again_where_asked(tmp_path):
+    class Counts(Silent):
+        def __init__(self):
+            self.said = []
+
+        def say(self, text):
+            self.said.append(text)
+
+    progress = Counts()
+    tuner = grow(
+        tmp_path,
+        max_trials=2,
+        hypermodel=OutOfMemoryOnce(),
+        oracle={"max_retries_per_trial": 1},
+        progress=progress,
+    )
+    assert tuner.results()["status"].tolist() == ["COMPLETED"] * 2
+    assert any("others use it" in text and "again" in text for text in progress.said)
+    once = grow(tmp_path / "once", max_trials=2, hypermodel=OutOfMemoryOnce())
+    assert "FAILED" in once.results()["status"].tolist()
+
+
+def test_entries_that_are_not_allowed_end_the_search_before_training(tmp_path):
+    space = keras_tuner.HyperParameters()
+    space.Int("num_layers", 1, 2)
+    space.Int("units_0", 2, 3)
+    with pytest.raises(SpaceError, match="asks for the hyperparameter units_1"):
+        grow(tmp_path, oracle={"hyperparameters": space, "allow_new_entries": False})
+    assert len(read_project(tmp_path / "search").trials) == 2
+
+
+def test_entries_that_are_not_tuned_have_their_defaults(tmp_path):
+    space = keras_tuner.HyperParameters()
+    space.Int("num_layers", 1, 2)
+    options = {"hyperparameters": space, "tune_new_entries": False}
+    results = grow(tmp_path, oracle=options).results()
+    assert results["num_layers"].tolist() == [1, 2]
+    assert results["units_0"].tolist() == [2, 2]
+    assert grow(tmp_path, oracle=options).results().equals(results)
+
+
+def test_a_search_that_an_earlier_version_refused_in_mid_search_goes_on(grown, tmp_path):
+    """It stopped where the first trial asked for more, and left that trial as running."""
+    tuner = grow(tmp_path, max_trials=3)
+    folder = tuner.project_folder
+    state = read_json(folder / "trial_0002" / "trial.json")
+    state |= {"status": "RUNNING", "score": None, "best_step": 0, "metrics": {"metrics": {}}}
+    state["hyperparameters"]["values"].pop("units_1")
+    state["hyperparameters"]["space"] = state["hyperparameters"]["space"][:2]
+    for path in (folder / "trial_0002").iterdir():
+        path.unlink()
+    (folder / "trial_0002" / "trial.json").write_text(json.dumps(state))
+    pd.testing.assert_frame_equal(
+        grow(tmp_path).results().drop(columns="seconds"), grown.results().drop(columns="seconds")
+    )
+
+
+def test_the_total_is_revised_while_a_search_runs(tmp_path):
+    totals = []
+
+    class Shown(Silent):
+        def expect(self, total):
+            totals.append(total)
+
+    grow(tmp_path, progress=Shown())
+    # Two folds of one epoch; four declared points, of which two have two points each.
+    assert totals[-1] == 12
+    assert read_json(tmp_path / "search" / "search.json")["num_trials"] == 6
+
+
+def test_a_declared_space_is_not_revised(tmp_path):
+    class Shown(Silent):
+        def expect(self, total):
+            raise AssertionError(total)
+
+    assert run_search(tmp_path, "grid", progress=Shown()).results()["rank"].notna().all()
+
+
+def test_scores_of_a_growing_search_are_those_of_the_models_alone(grown):
+    best = grown.get_best_hyperparameters()[0]
+    model = grown.hypermodel.build(best)
+    layers = best.get("num_layers")
+    assert sum(isinstance(layer, keras.layers.Dense) for layer in model.layers) == layers + 1
+    assert np.isfinite(grown.results()["score"]).all()

@@ -1,0 +1,174 @@
+"""A HyperModel.fit of the user is called for each fold, and what it returns counts."""
+
+import contextlib
+
+import keras_tuner
+import pytest
+from fault_injection import Killed, Killer
+from hand_written import assert_equal, by_hand, classifier, curves, iris, outcome_of, searched
+from sklearn.model_selection import KFold
+
+from rust_tuner.errors import ResumeError, SearchError
+
+FOLDS = KFold(3)
+
+
+class Plain(keras_tuner.HyperModel):
+    def build(self, hp):
+        hp.Choice("shuffled", [True, False])
+        return classifier()
+
+    def fit(self, hp, model, *args, **kwargs):
+        return model.fit(*args, shuffle=hp.get("shuffled"), **kwargs)
+
+
+class Unshuffled(Plain):
+    def fit(self, hp, model, x, y, validation_data, callbacks=None, **kwargs):
+        self.seen = (len(x), len(y), len(validation_data[0]), sorted(kwargs))
+        return model.fit(
+            x, y, shuffle=False, validation_data=validation_data, callbacks=callbacks, **kwargs
+        )
+
+
+@pytest.mark.slow
+def test_a_history_is_that_of_a_loop_by_hand(tmp_path):
+    x, y = iris(60)
+    hypermodel = Unshuffled()
+    tuner = searched(tmp_path, hypermodel, x, y, cv=FOLDS)
+    assert hypermodel.seen == (40, 40, 20, ["batch_size", "epochs"])
+    expected = by_hand(
+        classifier, x, y, list(FOLDS.split(x)), epochs=3, batch_size=16, seed=7, shuffle=False
+    )
+    assert_equal(tuner, expected)
+    assert tuner.out_of_fold().shape == (60, 3)
+
+
+class OwnLoop(keras_tuner.HyperModel):
+    """As in KerasTuner's guide "Custom training"."""
+
+    def build(self, hp):
+        return classifier()
+
+    def fit(self, hp, model, x, y, validation_data, callbacks=None, **kwargs):
+        for callback in callbacks:
+            callback.set_model(model)
+        losses = []
+        for epoch in range(2):
+            for callback in callbacks:
+                callback.on_epoch_begin(epoch)
+            model.train_on_batch(x, y)
+            losses.append(model.test_on_batch(*validation_data, return_dict=True)["loss"])
+            for callback in callbacks:
+                callback.on_epoch_end(epoch, logs={"val_loss": losses[-1]})
+        return self.returned(losses)
+
+    def returned(self, losses):
+        return min(losses)
+
+
+class ReturnsDict(OwnLoop):
+    def returned(self, losses):
+        return {"val_loss": losses[0], "val_other": 2.0, "time": 1.0}
+
+
+class ReturnsNothing(OwnLoop):
+    def returned(self, losses):
+        return None
+
+
+class ReturnsOthers(OwnLoop):
+    def returned(self, losses):
+        return {"val_other": 1.0}
+
+
+def test_a_number_and_a_dict_count_as_one_epoch(tmp_path):
+    x, y = iris(60)
+    number = searched(tmp_path / "number", OwnLoop(), x, y, cv=FOLDS)
+    assert curves(number)["loss"].shape == (3, 1)
+    assert number.out_of_fold().shape == (60, 3)
+    values = searched(tmp_path / "dict", ReturnsDict(), x, y, cv=FOLDS)
+    assert set(curves(values)) == {"loss", "other"}
+    assert (values.results()["score"] > number.results()["score"]).all()
+
+
+@pytest.mark.slow
+def test_a_return_without_the_objective_ends_the_search_by_name(tmp_path):
+    x, y = iris(60)
+    with pytest.raises(SearchError, match=r"HyperModel\.fit returned NoneType; return the value"):
+        searched(tmp_path / "nothing", ReturnsNothing(), x, y, cv=FOLDS)
+    with pytest.raises(SearchError, match=r"HyperModel\.fit returned no val_loss"):
+        searched(tmp_path / "other", ReturnsOthers(), x, y, cv=FOLDS)
+
+
+class Stopping(Unshuffled):
+    """Folds stop after different numbers of epochs, set by the code itself."""
+
+    def fit(self, hp, model, x, y, validation_data, callbacks=None, epochs=None, batch_size=None):
+        self.calls = getattr(self, "calls", 0) + 1
+        return model.fit(
+            x,
+            y,
+            epochs=5 - self.calls,
+            shuffle=False,
+            validation_data=validation_data,
+            callbacks=callbacks,
+        )
+
+
+@pytest.mark.slow
+def test_folds_of_different_lengths_keep_their_last_figures(tmp_path):
+    x, y = iris(60)
+    tuner = searched(tmp_path, Stopping(), x, y, cv=FOLDS)
+    folds = tuner.project.trials[0].folds
+    lengths = [fold.epochs_trained or len(fold.validation["loss"]) for fold in folds]
+    assert len(set(lengths)) > 1
+    found = curves(tuner)["loss"]
+    assert found.shape == (3, max(lengths))
+    for curve, length in zip(found, lengths, strict=True):
+        assert (curve[length:] == curve[length - 1]).all()
+
+
+@pytest.mark.slow
+def test_a_changed_fit_is_refused_at_resume(tmp_path):
+    x, y = iris(60)
+    searched(tmp_path, OwnLoop(), x, y, cv=FOLDS)
+
+    class OwnLoop2(OwnLoop):
+        def fit(self, hp, model, *args, **kwargs):
+            return 1.0
+
+    with pytest.raises(ResumeError, match=r"subject\.fit"):
+        searched(tmp_path, OwnLoop2(), x, y, cv=FOLDS)
+
+
+@pytest.mark.slow
+def test_a_search_with_its_own_fit_killed_at_any_write_ends_as_if_untouched(tmp_path):
+    x, y = iris(60)
+
+    def run(folder):
+        return searched(folder, Plain(), x, y, cv=2, trials=2, epochs=2)
+
+    with pytest.MonkeyPatch.context() as patch:
+        killer = Killer(tmp_path / "whole", patch)
+        expected = outcome_of(run(tmp_path / "whole"))
+    for strike in range(len(killer.writes)):
+        folder = tmp_path / str(strike)
+        with pytest.MonkeyPatch.context() as patch:
+            Killer(folder, patch, strike, "during")
+            with contextlib.suppress(Killed):
+                run(folder)
+        assert outcome_of(run(folder)) == expected
+
+
+@pytest.mark.slow
+def test_a_search_with_its_own_fit_is_the_same_after_a_kill(tmp_path):
+    x, y = iris(60)
+
+    def run(folder):
+        return searched(folder, Plain(), x, y, cv=2, trials=2, epochs=2)
+
+    expected = outcome_of(run(tmp_path / "whole"))
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
+        Killer(tmp_path / "cut", patch, 9, "during")
+        run(tmp_path / "cut")
+    assert outcome_of(run(tmp_path / "cut")) == expected
