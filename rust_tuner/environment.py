@@ -5,6 +5,7 @@ names are not recorded. TensorFlow's own state is described by `models.runtime`.
 """
 
 import contextlib
+import math
 import os
 import platform
 from pathlib import Path
@@ -12,6 +13,10 @@ from typing import Any
 
 _GIBIBYTE = 1 << 30
 CPU_FACTS = Path("/proc/cpuinfo")
+_CONTAINER_LIMITS = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
 # The fields of /proc/cpuinfo that hold the processor's model, depending on the architecture.
 _MODEL_FIELDS = ("model name", "Model", "Hardware", "cpu model")
 
@@ -44,6 +49,18 @@ def _usable_cores() -> int | None:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
+
+
+def memory_bytes() -> float:
+    """The memory that this process may use, in bytes; infinity where the system does not say."""
+    limits = []
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    # A container may limit it; "max" is no limit.
+    for path in _CONTAINER_LIMITS:
+        with contextlib.suppress(ValueError, OSError):
+            limits.append(int(Path(path).read_text()))
+    return min(limits, default=math.inf)
 
 
 def _memory_gib() -> float | None:

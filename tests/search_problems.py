@@ -49,6 +49,26 @@ class AdamHyperModel(TinyHyperModel):
         return keras.optimizers.Adam(0.1)
 
 
+class TracedHyperModel(AdamHyperModel):
+    """Compiled as users compile their models, so that its folds train together on arrays.
+
+    With `trains_statistics`, one layer keeps them from it.
+    """
+
+    trains_statistics = False
+
+    def build(self, hp):
+        model = super().build(hp)
+        if self.trains_statistics:
+            inputs, (first, *others) = model.inputs, model.layers
+            values = first(keras.layers.BatchNormalization()(inputs[0]))
+            for layer in others:
+                values = layer(values)
+            model = keras.Model(inputs, values)
+        model.compile(self.make_optimizer(), "binary_crossentropy", metrics=["accuracy"])
+        return model
+
+
 def arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(NUM_ROWS, 4)).astype(np.float32)
@@ -85,6 +105,12 @@ def run_search(directory: Path, kind: str, **changes: Any) -> CrossValidationTun
     x, y, groups = arrays()
     tuner.search(x, y, groups, epochs=epochs, batch_size=16)
     return tuner
+
+
+def run_array_search_together(directory: Path, kind: str, **changes: Any) -> CrossValidationTuner:
+    """The same search with a model that is compiled, whose folds train together."""
+    changes.setdefault("hypermodel", TracedHyperModel())
+    return run_search(directory, kind, **changes)
 
 
 def run_search_of_folds_together(

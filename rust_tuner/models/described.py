@@ -108,12 +108,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Differen
     return [(_title(path), was, now) for path, was, now in everything]
 
 
-def _layers(part: Any) -> Iterator[Any]:
+def every_layer(part: Any) -> Iterator[Any]:
     """The model and all layers within it, also those within layers."""
     yield part
     # Keras shows those within layers nowhere else; `Sequential.layers` leaves out its input layer.
     for layer in getattr(part, "_layers", None) or getattr(part, "layers", None) or ():
-        yield from _layers(layer)
+        yield from every_layer(layer)
 
 
 def _lists_layers(model: keras.Model) -> bool:
@@ -124,7 +124,7 @@ def _each_layer(model: keras.Model) -> dict[str, Any]:
     """The layers of a model that is a class of its own, whose configuration does not list them."""
     return {
         layer.name: {"class_name": type(layer).__qualname__, "config": _config(layer)}
-        for layer in itertools.islice(_layers(model), 1, None)
+        for layer in itertools.islice(every_layer(model), 1, None)
     }
 
 
@@ -220,7 +220,7 @@ def _normal_names(model: keras.Model) -> dict[str, str]:
     """
     counted: dict[str, int] = {}
     normal: dict[str, str] = {}
-    for layer in _layers(model):
+    for layer in every_layer(model):
         if layer.name in normal:
             continue
         kind = _snake_case(type(layer).__name__)

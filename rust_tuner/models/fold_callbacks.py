@@ -26,6 +26,10 @@ _REMEMBERED = {
     "TensorBoard": (),
     "History": (),
 }
+_LEAVE_FUNCTIONS = (
+    *("EarlyStopping", "ReduceLROnPlateau", "ModelCheckpoint", "LearningRateScheduler"),
+    *("TerminateOnNaN", "CSVLogger", "History"),
+)
 # Where callbacks write; each fold writes in a folder of its own.
 _FOLDERS = ("log_dir",)
 _FILES = ("filepath", "filename")
@@ -67,6 +71,14 @@ class FoldCallbacks:
         return (
             f"note: the state of {', '.join(names)} is not stored between epochs, so a fold that "
             "is interrupted begins again at its first epoch"
+        )
+
+    @property
+    def leave_functions(self) -> bool:
+        """Whether all are Keras's own and change weights, learning rate and length at most."""
+        return all(
+            is_of_library(type(item)) and type(item).__name__ in _LEAVE_FUNCTIONS
+            for item in self._new()
         )
 
     def identity(self) -> dict[str, Any]:

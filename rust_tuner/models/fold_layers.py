@@ -23,7 +23,7 @@ class GatherRows(keras.layers.Layer):  # type: ignore[misc]
 
 
 class FoldDense(keras.layers.Layer):  # type: ignore[misc]
-    """F dense layers: (F, rows, in) to (F, rows, units)."""
+    """F dense layers: (F, rows, ..., in) to (F, rows, ..., units)."""
 
     def __init__(
         self, num_folds: int, units: int, activation: Any, use_bias: bool, **kwargs: Any
@@ -46,9 +46,13 @@ class FoldDense(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any) -> Any:
         """Multiply each fold's rows with its own kernel."""
-        outputs = ops.matmul(inputs, self.kernel)
+        places = inputs.shape[2:-1]
+        rows = ops.reshape(inputs, (self.num_folds, -1, inputs.shape[-1])) if places else inputs
+        outputs = ops.matmul(rows, self.kernel)
         if self.use_bias:
             outputs = ops.add(outputs, self.bias)
+        if places:
+            outputs = ops.reshape(outputs, (self.num_folds, -1, *places, self.units))
         return self.activation(outputs)
 
 

@@ -46,7 +46,13 @@ class FoldRows:
 
 
 class FoldParallelTrainer:
-    """Trains trials on one feature table; a graph is traced once for each kind of head."""
+    """Trains trials on one feature table; a graph is traced once for each kind of head.
+
+    Attributes:
+        splits_batches: whether folds with fewer steps than others split a batch.
+    """
+
+    splits_batches = True
 
     def __init__(self, data: TrainingData) -> None:
         """Make the features available to the backend.
@@ -88,8 +94,8 @@ class FoldParallelTrainer:
         """
         start = time.monotonic()
         with new_garbage_collected():
-            twin = self._prepare(heads, len(folds), _room(sum(_step_sizes(folds))))
-        batches = as_dataset(_Batches(self._data, folds, epochs, self._num_variants))
+            twin = self._prepare(heads, len(folds), room_for(sum(step_sizes(folds))))
+        batches = as_dataset(FoldBatches(self._data, folds, epochs, self._num_variants))
         # The metrics of an epoch are computed while the next one trains.
         with ThreadPoolExecutor(1) as pool:
             epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch, pool, is_hopeless)
@@ -207,7 +213,7 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         self._epochs = epochs
         self._on_epoch = on_epoch
         self._steps = len(folds[0].sizes)
-        self._starts = _starts(folds)
+        self._starts = batch_starts(folds)
         self._pool = pool
         self._is_hopeless = is_hopeless
         self._num_kept = epochs
@@ -246,7 +252,7 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         for predictions, place in zip((*trained, *validated), 2 * places, strict=True):
             if not np.isfinite(predictions).all():
                 raise TrialError(f"{place}: predictions are not finite")
-        orders = [_order(rows, epoch) for rows in self._folds]
+        orders = [fold_order(rows, epoch) for rows in self._folds]
         held = [rows.validation for rows in self._folds]
         for split, predicted, rows_of_folds in (
             ("training", trained, orders),
@@ -287,24 +293,27 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         ]
 
 
-class _Batches:
+class FoldBatches:
     """The batches of all epochs in sequence, each determined by its index alone."""
 
     def __init__(
         self, data: TrainingData, folds: Sequence[FoldRows], epochs: int, num_variants: int
     ) -> None:
+        """Lay out `epochs` epochs, with that many variants of each input."""
         self._data = data
         self._folds = folds
         self._epochs = epochs
         self._num_variants = num_variants
-        self._starts = _starts(folds)
+        self._starts = batch_starts(folds)
         self._steps = len(folds[0].sizes)
         self._epoch = -1
 
     def __len__(self) -> int:
+        """How many batches all epochs have."""
         return self._epochs * self._steps
 
     def __getitem__(self, index: int) -> tuple[Any, npt.NDArray[Any], npt.NDArray[Any]]:
+        """One batch: rows of the table, targets and weights, each (rows, F, ...)."""
         epoch, step = divmod(index, self._steps)
         if epoch != self._epoch:
             self._lay_out(epoch)
@@ -320,7 +329,7 @@ class _Batches:
         self._counted = np.zeros(shape, dtype=np.float32)
         variants = np.zeros(shape, dtype=np.int64)
         for fold, rows in enumerate(self._folds):
-            order = _order(rows, epoch)
+            order = fold_order(rows, epoch)
             draws = rows.place.generator(epoch, "flips").integers(
                 self._num_variants, size=len(order)
             )
@@ -364,19 +373,22 @@ def _planned_layers(head: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in head.layers if type(layer).__name__ in LAYER_KINDS]
 
 
-def _order(rows: FoldRows, epoch: int) -> IntArray:
+def fold_order(rows: FoldRows, epoch: int) -> IntArray:
+    """The training rows of a fold, in the order of an epoch."""
     permutation = rows.place.generator(epoch, "order").permutation(len(rows.training))
     return rows.training[permutation]
 
 
-def _step_sizes(folds: Sequence[FoldRows]) -> list[int]:
+def step_sizes(folds: Sequence[FoldRows]) -> list[int]:
+    """The most rows that a fold has in each step."""
     return [max(sizes) for sizes in zip(*(fold.sizes for fold in folds), strict=True)]
 
 
-def _room(num_rows: int) -> int:
+def room_for(num_rows: int) -> int:
     """Rows to make room for: a power of two, so that most batch sizes share one graph."""
     return 1 << (num_rows - 1).bit_length()
 
 
-def _starts(folds: Sequence[FoldRows]) -> list[int]:
-    return [0, *np.cumsum(_step_sizes(folds)).tolist()]
+def batch_starts(folds: Sequence[FoldRows]) -> list[int]:
+    """Where each step begins among the rows of an epoch, and where the last one ends."""
+    return [0, *np.cumsum(step_sizes(folds)).tolist()]

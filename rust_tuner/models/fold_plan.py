@@ -91,16 +91,9 @@ def plan_head(head: keras.Model) -> HeadPlan:
     if len(head.inputs) != 1 or len(head.outputs) != 1 or head.outputs[0] is not end:
         raise MixedFolds("the head is not a single chain from one input to one output")
     optimizer = head.optimizer
-    kind = type(optimizer).__name__
-    if kind not in _ELEMENTWISE or type(optimizer).__module__.split(".")[0] != "keras":
-        raise MixedFolds(f"optimizer {kind} is not known to treat each weight separately")
-    settings = optimizer.get_config()
-    for name in ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps"):
-        if settings.get(name):
-            raise MixedFolds(f"optimizer {kind} has {name}={settings[name]}")
-    # Keras includes neither the exclusions nor the arguments of `compile` in its configurations.
-    if any(value for key, value in vars(optimizer).items() if key.startswith(_EXCLUDED)):
-        raise MixedFolds(f"optimizer {kind} excludes some weights from weight decay")
+    refuse_optimizer(optimizer)
+    kind, settings = type(optimizer).__name__, optimizer.get_config()
+    # Keras does not include the arguments of `compile` in its configurations.
     if head._compile_config.config.get("loss_weights") is not None:
         raise MixedFolds("the head is compiled with loss_weights")
     loss = head.loss
@@ -126,3 +119,21 @@ def plan_head(head: keras.Model) -> HeadPlan:
         default=str,
     )
     return HeadPlan(layers, optimizer, float(settings["learning_rate"]), loss, signature)
+
+
+def refuse_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuse an optimizer that is not known to update each weight from its own gradients alone.
+
+    Raises:
+        MixedFolds: with the reason.
+    """
+    kind = type(optimizer).__name__
+    if kind not in _ELEMENTWISE or type(optimizer).__module__.split(".")[0] != "keras":
+        raise MixedFolds(f"optimizer {kind} is not known to treat each weight separately")
+    settings = optimizer.get_config()
+    for name in ("clipnorm", "global_clipnorm", "use_ema", "gradient_accumulation_steps"):
+        if settings.get(name):
+            raise MixedFolds(f"optimizer {kind} has {name}={settings[name]}")
+    # Keras does not include the exclusions in its configurations.
+    if any(value for key, value in vars(optimizer).items() if key.startswith(_EXCLUDED)):
+        raise MixedFolds(f"optimizer {kind} excludes some weights from weight decay")

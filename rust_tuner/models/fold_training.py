@@ -286,7 +286,7 @@ class _Laying(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         place = f"{self._feed.place}, epoch {epoch}, training"
-        _require_finite(_scalars(logs or {}, validation=False), place)
+        require_finite(scalars(logs or {}, validation=False), place)
 
 
 class _Recorder(_Laying):
@@ -313,15 +313,15 @@ class _Recorder(_Laying):
         super().on_epoch_end(epoch, logs)
         logs = {} if logs is None else logs
         where = f"{self._feed.place}, epoch {epoch}"
-        figures: Mapping[str, float] = _scalars(logs, validation=False)
+        figures: Mapping[str, float] = scalars(logs, validation=False)
         if self._running is not None:
             answers = as_numpy(self._running.answers)
             figures = self._data.metrics([answers], [self._order], [f"{where}, training"])[0]
-            _require_finite(figures, f"{where}, training")
+            require_finite(figures, f"{where}, training")
         self._past.training.append(dict(figures))
 
         answers = self._held.answers()
-        own = _scalars(logs, validation=True) if self._evaluates else {}
+        own = scalars(logs, validation=True) if self._evaluates else {}
         figures = self._validated(answers, own, where)
         self._past.validation.append(figures)
         self._past.predictions.append(answers.astype(np.float32))
@@ -349,10 +349,8 @@ class _Recorder(_Laying):
             raise TrialError(f"{where}: predictions on the validation rows are not finite")
         rows = self._held.rows
         ours = self._data.metrics([answers], [rows], [f"{where}, validation"])[0]
-        # A metric that the user has given one of our names keeps it.
-        figures = {(f"exact_{name}" if name in own else name): ours[name] for name in ours}
-        figures |= own
-        _require_finite(figures, f"{where}, validation")
+        figures = merged_figures(ours, own)
+        require_finite(figures, f"{where}, validation")
         return figures
 
 
@@ -401,7 +399,13 @@ class _AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         self._on_epoch()
 
 
-def _scalars(logs: Mapping[str, Any], *, validation: bool) -> dict[str, float]:
+def merged_figures(ours: Mapping[str, float], own: Mapping[str, float]) -> dict[str, float]:
+    """Our figures, then the model's own; a metric that the user gave one of our names keeps it."""
+    figures = {(f"exact_{name}" if name in own else name): ours[name] for name in ours}
+    return figures | dict(own)
+
+
+def scalars(logs: Mapping[str, Any], *, validation: bool) -> dict[str, float]:
     """The model's own metrics of one side, without the `val_` of the other."""
     return by_element(
         {
@@ -412,7 +416,12 @@ def _scalars(logs: Mapping[str, Any], *, validation: bool) -> dict[str, float]:
     )
 
 
-def _require_finite(figures: Mapping[str, float], where: str) -> None:
+def require_finite(figures: Mapping[str, float], where: str) -> None:
+    """Fail the trial where a figure is infinite or NaN.
+
+    Raises:
+        TrialError: with its name, and `where` it is.
+    """
     for name, value in figures.items():
         if not math.isfinite(value):
             raise TrialError(f"{where}: {name} is {value}")

@@ -36,6 +36,8 @@ from rust_tuner.records.model import (
     write_record,
 )
 
+TOGETHER = "together"
+_ONE_BY_ONE = "one after another"
 _NO_ROWS = np.empty(0, dtype=np.int64)
 _AGAIN = "run the search again"
 _FOLD_FILE = re.compile(r"fold_(\d{1,4})\.json")
@@ -53,6 +55,8 @@ class FoldHead(Record):
         validation: metric -> value per epoch, on the fold's validation rows.
         epochs_trained: where `fit` stopped early; the later epochs repeat the model that it left.
             None if all were trained.
+        folds_trained: whether it was trained together with the other folds, or why not: `together`,
+            or `one after another: REASON`. None in records of earlier versions.
         sha256: of all else in the record.
     """
 
@@ -63,6 +67,7 @@ class FoldHead(Record):
     training: Curves
     validation: Curves
     epochs_trained: Epochs | None = None
+    folds_trained: str | None = None
     sha256: str
 
     @model_validator(mode="after")
@@ -89,6 +94,7 @@ class FoldRecord:
         seconds: how long the fold took.
         epochs_trained: how many epochs `fit` trained before it stopped; None if all.
         outputs: which columns of the predictions belong to which output; None if there is one.
+        folds_trained: see `FoldHead`.
     """
 
     fold: int
@@ -100,6 +106,19 @@ class FoldRecord:
     seconds: float
     epochs_trained: int | None = None
     outputs: Outputs | None = None
+    folds_trained: str | None = None
+
+
+def one_by_one(reason: str) -> str:
+    """What records say of folds that were trained one after another."""
+    return f"{_ONE_BY_ONE}: {reason}"
+
+
+def reason_of(folds_trained: str | None) -> str | None:
+    """Why folds were trained one after another; None where they were not, or it is not known."""
+    if folds_trained is None or not folds_trained.startswith(f"{_ONE_BY_ONE}: "):
+        return None
+    return folds_trained.removeprefix(f"{_ONE_BY_ONE}: ")
 
 
 class FoldStore:
@@ -160,6 +179,8 @@ class FoldStore:
         epochs = min((len(curve) for curve in record.validation.values()), default=0)
         if record.epochs_trained is not None and record.epochs_trained < epochs:
             head["epochs_trained"] = record.epochs_trained
+        if record.folds_trained is not None:
+            head["folds_trained"] = record.folds_trained
         signed = FoldHead.of(head | {"sha256": sha256_of_json(head)})
         write_record(self._head(record.fold), signed)
         self.checkpoint(record.fold).clear()
@@ -250,6 +271,7 @@ class FoldStore:
             seconds=head.seconds,
             epochs_trained=head.epochs_trained,
             outputs=Outputs.from_array(arrays.get("outputs")),
+            folds_trained=head.folds_trained,
         )
 
     @property

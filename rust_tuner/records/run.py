@@ -130,6 +130,8 @@ class RunManifest(Record):
             fold records. None if it does not.
         stop_hopeless: when a trial was stopped as hopeless, see `search.hopeless.StopRule`; None
             if none was.
+        arrays_together: whether folds of arrays are trained together where the model allows it;
+            absent in searches that earlier versions began, which never did.
         code_version: the user's own name for what the model's code does; None if not given.
         grown_space: what models have asked for beyond the space, by name; it follows from the
             records of the trials.
@@ -160,6 +162,7 @@ class RunManifest(Record):
     epochs_hyperparameter: str | None = None
     run_trial: str | None = None
     code_version: str | int | None = None
+    arrays_together: bool = False
     stop_hopeless: Json | None = None
     tune_new_entries: bool = True
     grown_space: Annotated[dict[str, Hyperparameter], Field(default_factory=dict)]

@@ -22,6 +22,7 @@ _COLUMNS = {
     "tied_with_best",
     "p_against_best",
     "epoch",
+    "folds_trained",
     "steps_per_epoch",
     "one_step",
     "seconds",
@@ -49,7 +50,8 @@ def results_table(project: Project) -> pd.DataFrame:
     `score_high` (the 95 % interval of the score over folds, `TrialRecord.interval`),
     `p_against_best` (of the corrected resampled t-test against the best one, not corrected for
     multiple trials), each validation metric and its `_std`, the view-only baseline of each where it
-    is known (`view_only_...`), `steps_per_epoch` (of the longest fold), `one_step` (whether a batch
+    is known (`view_only_...`), `folds_trained` (`together`, or `one after another` and why; empty
+    where that is not known), `steps_per_epoch` (of the longest fold), `one_step` (whether a batch
     held all rows that a fold trains on, so that an epoch was one step), `seconds`, `message`.
     """
     baseline = project.run.view_only_baseline or {}
@@ -74,6 +76,7 @@ def results_table(project: Project) -> pd.DataFrame:
         for name, value in trial.metrics.items():
             row |= {name: value, f"{name}_std": trial.spread(name.removeprefix("val_"))}
         row |= {f"view_only_{name.removeprefix('val_')}": v for name, v in baseline.items()}
+        row["folds_trained"] = trial.folds[0].folds_trained if trial.folds else None
         row["steps_per_epoch"] = trial.steps_per_epoch
         row["one_step"] = trial.one_step
         row["seconds"] = sum(fold.seconds for fold in trial.folds)

@@ -63,9 +63,10 @@ class AfterSearch:
             `rank`, `trial`, `score`, `score_std`, `tied_with_best`, the hyperparameters (those that
             the search varies first), `epoch`, `status`, `score_low`, `score_high`,
             `p_against_best`, each validation metric and its `_std`, `view_only_...` for
-            radiographs, `steps_per_epoch`, `one_step`, `seconds` and `message`. Use names, not
-            positions; `records.trial_tables.results_table` explains each. Printed, it shows as many
-            of its first columns as fit, and names the others; a file written from it has all.
+            radiographs, `folds_trained`, `steps_per_epoch`, `one_step`, `seconds` and `message`.
+            Use names, not positions; `records.trial_tables.results_table` explains each. Printed,
+            it shows as many of its first columns as fit, and names the others; a file written from
+            it has all.
         """
         return PrintedTable(results_table(self.project))
 

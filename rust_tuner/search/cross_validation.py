@@ -5,6 +5,7 @@ protocol's epoch. The best epoch of each fold is never used: it would be chosen 
 is scored on.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from rust_tuner.data.structures import AnyRows
 from rust_tuner.errors import SearchError
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.metrics import macro_aurocs
+from rust_tuner.models.compiled_once import CompiledOnce
 from rust_tuner.models.described import ensure_built
+from rust_tuner.models.fold_arrays import ArraysTogether
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, Metrics, TrainingData
 from rust_tuner.models.fold_callbacks import FoldCallbacks
 from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
@@ -38,7 +41,7 @@ from rust_tuner.models.runtime import (
 )
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 from rust_tuner.progress import Silent, Task
-from rust_tuner.records.folds import FoldRecord, FoldStore
+from rust_tuner.records.folds import TOGETHER, FoldRecord, FoldStore
 from rust_tuner.records.metric_names import with_same_names
 from rust_tuner.records.model import Curves
 from rust_tuner.search.fold_lengths import of_one_length
@@ -172,7 +175,13 @@ def cross_validate(
         ensure_built(model, x[:2])
         return model
 
-    return run_folds(build, data, pairs, epochs=epochs, batch_size=batch_size, seed=seed)
+    compiled = CompiledOnce()
+    try:
+        return run_folds(
+            build, data, pairs, epochs=epochs, batch_size=batch_size, seed=seed, compiled=compiled
+        )
+    finally:
+        compiled.release()
 
 
 def checked_folds(folds: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]], num_rows: int) -> FoldList:
@@ -219,6 +228,7 @@ def run_folds(
     trial: int = 0,
     keep_running: bool = False,
     owns_models: bool = False,
+    compiled: CompiledOnce | None = None,
     store: FoldStore | None = None,
     on_record: Callable[[], None] = lambda: None,
     callbacks: Callable[[keras.Model], Sequence[keras.callbacks.Callback]] = lambda model: (),
@@ -226,6 +236,7 @@ def run_folds(
     data_of: Callable[[int], TrainingData] | None = None,
     own_fit: OwnFit | None = None,
     task: Task | None = None,
+    way: str | None = None,
 ) -> CrossValidation:
     """Train the folds of a trial one after another; folds with a record in `store` are skipped.
 
@@ -242,6 +253,8 @@ def run_folds(
         owns_models: whether nothing else uses the models that `build_model` makes, so that their
             memory can be released after each fold. Else it is released where no other part of the
             program refers to a variable any more.
+        compiled: keeps compiled functions for folds whose models are the same; None where every
+            fold needs a model of its own, as with `keep_running` or callbacks of the user's own.
         store: where records are kept; nowhere by default.
         on_record: called after each record is saved in `store`.
         callbacks: our callbacks of a fold's `fit`, from its model.
@@ -250,6 +263,7 @@ def run_folds(
             inputs as well.
         own_fit: trains a fold in place of `train_fold`.
         task: advanced once per epoch of each fold.
+        way: what each record says of how folds were trained.
     """
     progress = task or Silent()
     run_first_operation()
@@ -270,10 +284,9 @@ def run_folds(
                 number_names_from_scratch()
                 fold_data = data if data_of is None else data_of(fold)
                 with seeded_weights(place):
-                    if data_of is None:
-                        model = build_model(running)
-                    else:
-                        model = build_model(running, fold_data.inputs)
+                    own_inputs = () if data_of is None else (fold_data.inputs,)
+                    build = functools.partial(build_model, running, *own_inputs)
+                    model = build() if compiled is None else compiled.model_of(build)
                 shared: dict[str, Any] = {
                     "epochs": epochs,
                     "place": place,
@@ -296,12 +309,13 @@ def run_folds(
                         checkpoint=store.checkpoint(fold) if store is not None else None,
                         **shared,
                     )
-                record = _as_record(fold, curves, validation, steps=len(sizes))
+                record = _as_record(fold, curves, validation, steps=len(sizes), way=way)
                 if store is not None:
                     store.save(record)
                     on_record()
                     note_recorded_work()
-                memory = MemoryOf(variables_of(model))
+                is_kept = compiled is not None and compiled.trained(model)
+                memory = MemoryOf(() if is_kept else variables_of(model))
                 if owns_models:
                     memory.release()
                 del model, running
@@ -318,26 +332,28 @@ def run_folds(
 
 def run_folds_together(
     build_model: Callable[[], keras.Model],
-    trainer: FoldParallelTrainer,
+    trainer: FoldParallelTrainer | ArraysTogether,
     folds: Sequence[tuple[IntArray, IntArray]],
     *,
     epochs: int,
     batch_size: int,
     seed: int,
     trial: int = 0,
+    store: FoldStore | None = None,
     task: Task | None = None,
     is_hopeless: Callable[[Sequence[Mapping[str, float]]], bool] | None = None,
 ) -> CrossValidation:
     """Train the folds of a trial together; the results are the same as those of `run_folds`.
 
     Args:
-        build_model: makes a compiled head.
-        trainer: holds the features.
+        build_model: makes a compiled head, or model on arrays.
+        trainer: holds the features or arrays.
         folds: pairs of training and validation rows.
         epochs: epochs of each fold.
         batch_size: rows of a batch.
         seed: of the search.
         trial: number of the trial.
+        store: where predictions of arrays go that would take much memory. Records are not saved.
         task: advanced once per epoch of each fold.
         is_hopeless: stops the trial where it returns True; see `FoldParallelTrainer.train`.
 
@@ -350,7 +366,7 @@ def run_folds_together(
         FoldRows(
             training,
             validation,
-            batch_sizes(len(training), batch_size, num_steps),
+            batch_sizes(len(training), batch_size, num_steps if trainer.splits_batches else None),
             FoldPlace(seed, trial, fold),
         )
         for fold, (training, validation) in enumerate(folds)
@@ -361,15 +377,16 @@ def run_folds_together(
         with seeded_weights(rows[fold].place):
             return build_model()
 
-    curves = trainer.train(
-        head,
-        rows,
-        epochs=epochs,
-        on_epoch=lambda: task.advance(len(folds)) if task is not None else None,
-        is_hopeless=is_hopeless,
-    )
+    shared: dict[str, Any] = {
+        "epochs": epochs,
+        "on_epoch": lambda: task.advance(len(folds)) if task is not None else None,
+        "is_hopeless": is_hopeless,
+    }
+    if store is not None and isinstance(trainer, ArraysTogether):
+        shared["predictions_files"] = store.predictions_file
+    curves = trainer.train(head, rows, **shared)
     records = [
-        _as_record(fold, curve, rows[fold].validation, steps=num_steps)
+        _as_record(fold, curve, rows[fold].validation, steps=num_steps, way=TOGETHER)
         for fold, curve in enumerate(curves)
     ]
     return CrossValidation(
@@ -377,7 +394,9 @@ def run_folds_together(
     )
 
 
-def _as_record(fold: int, curves: FoldCurves, validation: IntArray, *, steps: int) -> FoldRecord:
+def _as_record(
+    fold: int, curves: FoldCurves, validation: IntArray, *, steps: int, way: str | None
+) -> FoldRecord:
     return FoldRecord(
         fold=fold,
         training=curves.training,
@@ -388,6 +407,7 @@ def _as_record(fold: int, curves: FoldCurves, validation: IntArray, *, steps: in
         seconds=curves.seconds,
         epochs_trained=curves.epochs_trained,
         outputs=curves.outputs,
+        folds_trained=way,
     )
 
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rust_tuner.models.runtime import onednn_enabled, versions
-from rust_tuner.records.run import RunManifest
+from rust_tuner.records.run import RunManifest, run_if_whole
 from rust_tuner.search.objectives import recorded_objective
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.points import plain
@@ -67,6 +70,18 @@ def grown_space(oracle: ResumableOracle) -> dict[str, Any]:
     names = list(_by_name(declared["space"]))
     found = _by_name(whole["space"])
     return {name: plain(item) for name, item in found.items() if name not in names}
+
+
+def together_of(folder: Path, subject: Subject) -> dict[str, object]:
+    """What a manifest records of folds of arrays that train together; nothing for other subjects.
+
+    A search of an earlier version goes on one fold after another, under the key that it was begun
+    with.
+    """
+    begun = run_if_whole(folder)
+    on_arrays = not subject.keeps_running and isinstance(subject.data.inputs, np.ndarray)
+    is_new = begun is None or begun.arrays_together
+    return {"arrays_together": True} if on_arrays and is_new else {}
 
 
 def _by_name(space: list[dict[str, Any]]) -> dict[str, Any]:

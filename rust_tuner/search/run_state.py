@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from keras_tuner.engine.trial import Trial
 
+from rust_tuner.models.compiled_once import CompiledOnce
 from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_arrays import ArraysTogether
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.progress import Silent, Task
 from rust_tuner.records.folds import FoldStore
@@ -42,6 +45,8 @@ class Run:
         said_none_stopped: whether it was reported that the rule stops nothing.
         task: counts the steps of the trial that runs.
         trainer: trains folds together; None where they are trained one by one.
+        one_by_one: why there is no trainer; None where there is one.
+        compiled: keeps compiled functions for folds that are trained one by one.
     """
 
     def __init__(
@@ -60,8 +65,9 @@ class Run:
         arguments: tuple[Any, ...] = (),
         options: dict[str, Any] | None = None,
         stop_rule: StopRule | None = None,
+        arrays_together: bool = False,
     ) -> None:
-        """Begin a run; folds of frozen features can be trained together."""
+        """Begin a run; folds of frozen features, and of arrays if asked, are trained together."""
         self.subject = subject
         self.folder = folder
         self._manifest = manifest
@@ -81,9 +87,19 @@ class Run:
         self.pruned: dict[str, Hopeless] = {}
         self.said_none_stopped = False
         self.task: Task = Silent()
-        self.trainer: FoldParallelTrainer | None = None
+        self.compiled = CompiledOnce()
+        self.trainer: FoldParallelTrainer | ArraysTogether | None = None
+        self.one_by_one: str | None = None
         if isinstance(subject.data.inputs, FrozenFeatures):
             self.trainer = FoldParallelTrainer(subject.data)
+        elif subject.keeps_running:
+            self.one_by_one = "the models are trained on images"
+        elif arrays_together:
+            self.trainer = ArraysTogether(subject.data)
+        elif not isinstance(subject.data.inputs, np.ndarray):
+            self.one_by_one = "the inputs are not one array"
+        else:
+            self.one_by_one = "so the search was begun"
 
     def store_of(self, trial: Trial) -> FoldStore:
         """The records of a trial, which belong to this run and to the trial's values."""
@@ -105,6 +121,7 @@ class Run:
 
     def release(self) -> None:
         """Release what only training needs, since many searches may follow in one process."""
+        self.compiled.release()
         if self.trainer is not None:
             self.trainer.release()
             self.trainer = None

@@ -12,9 +12,11 @@ from keras_tuner.engine.trial import Trial
 from rust_tuner.data.structures import AnyRows
 from rust_tuner.errors import ResumeError, SearchError, SpaceError, TrialError
 from rust_tuner.models.described import describe_model
+from rust_tuner.models.fold_arrays import ArraysTogether
+from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
-from rust_tuner.records.folds import FoldRecord, FoldStore
+from rust_tuner.records.folds import FoldRecord, FoldStore, one_by_one, reason_of
 from rust_tuner.search.cross_validation import (
     CrossValidation,
     mean_of_repeats,
@@ -150,47 +152,84 @@ def _cross_validate(
         "trial": int(trial.trial_id),
         "task": run.task,
     }
-    if run.trainer is not None:
-        try:
-            if run.hooks:
-                raise MixedFolds(f"{', '.join(run.hooks)} of the tuner is called for each fold")
-            if (why := run.subject.why_alone()) is not None:
-                raise MixedFolds(why)
-            outcome = run_folds_together(
-                lambda: _build(tuner, run, trial, None),
-                run.trainer,
-                run.subject.folds,
-                is_hopeless=judge(run, rival, epochs),
-                **shared,
-            )
-        except MixedFolds as reason:
-            # Decided for each trial, so that a resumed search trains it in the same way.
-            if str(reason) not in run.said:
-                tuner.progress.say(f"folds are trained one after another: {reason}")
-                run.said.add(str(reason))
-        else:
-            for record in outcome.folds:
-                store.save(record)
-            return outcome
+    built: list[keras.Model] = []
+
+    def model_of_all() -> keras.Model:
+        built.append(_build(tuner, run, trial, None))
+        return built[-1]
+
+    try:
+        outcome = run_folds_together(
+            model_of_all,
+            _trainer_of(run, store),
+            run.subject.folds,
+            store=store,
+            is_hopeless=judge(run, rival, epochs),
+            **shared,
+        )
+    except MixedFolds as mixed:
+        reason = str(mixed)
+        # Decided for each trial, so that a resumed search trains it in the same way.
+        if run.trainer is not None and reason not in run.said:
+            tuner.progress.say(f"folds are trained one after another: {reason}")
+            run.said.add(reason)
+    else:
+        for record in outcome.folds:
+            store.save(record)
+        return outcome
+    # A model on arrays that was only looked at is the first fold's.
+    spare = [] if run.subject.keeps_running else built[:1]
     if run.stop_rule is not None and not run.said_none_stopped:
         tuner.progress.say(
             "note: no trial is stopped as hopeless, because folds are trained one after another"
         )
         run.said_none_stopped = True
     return run_folds(
-        lambda running, inputs=None: _build(tuner, run, trial, running, inputs),
+        lambda running, inputs=None: (
+            spare.pop() if spare else _build(tuner, run, trial, running, inputs)
+        ),
         run.subject.data,
         run.subject.folds,
         keep_running=run.subject.keeps_running,
         owns_models=run.subject.owns_models,
+        compiled=run.compiled if _share_functions(run) else None,
         store=store,
         on_record=lambda: tuner.progress.recorded(run.folder, trial.trial_id),
         callbacks=lambda model: [FoldHooks(tuner, trial)] if run.hooks else [],
         users_callbacks=run.subject.callbacks,
         data_of=None if run.subject.preparation is None else run.subject.data_of,
         own_fit=HyperModelFit(tuner, run, trial, batch_size) if run.subject.own_fit else None,
+        way=one_by_one(reason),
         **shared,
     )
+
+
+def _trainer_of(run: Run, store: FoldStore) -> FoldParallelTrainer | ArraysTogether:
+    """What trains a trial's folds together, if nothing speaks against it before a model is built.
+
+    Raises:
+        MixedFolds: with the reason.
+    """
+    if run.trainer is None:
+        raise MixedFolds(str(run.one_by_one))
+    if run.hooks:
+        raise MixedFolds(f"{', '.join(run.hooks)} of the tuner is called for each fold")
+    if (why := run.subject.why_alone()) is not None:
+        raise MixedFolds(why)
+    first = store.load(0)
+    begun = None if first is None else reason_of(first.folds_trained)
+    if begun is not None:
+        # The folds that are left are trained as the first one was.
+        raise MixedFolds(begun)
+    return run.trainer
+
+
+def _share_functions(run: Run) -> bool:
+    """Whether nothing but a model itself decides how its compiled functions train a fold."""
+    subject = run.subject
+    if run.hooks or subject.keeps_running or subject.own_fit:
+        return False
+    return subject.callbacks is None or subject.callbacks.leave_functions
 
 
 def _build(

@@ -43,7 +43,7 @@ from rust_tuner.search.fit_options import (
 )
 from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.hopeless import StopRule
-from rust_tuner.search.manifest import describe_run
+from rust_tuner.search.manifest import describe_run, together_of
 from rust_tuner.search.objectives import RankedObjectives, require_validation, with_scores
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
@@ -337,7 +337,11 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 score_epoch=self.score_epoch,
                 epochs=epochs,
                 batch_size=batch_size,
-                about=self._own_choices(stop_rule) | dict(about or {}),
+                about={
+                    **self._own_choices(stop_rule),
+                    **together_of(folder, subject),
+                    **(about or {}),
+                },
             )
             run = with_begun_kernels(folder / RUN_FILE, run, say=self.progress.say)
             name = epochs_name(self.oracle.declared.values)
@@ -358,6 +362,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                     hooks=tuple(name for name in HOOKS if self._overrides(name)),
                     arguments=arguments,
                     options=options,
+                    arrays_together=run.arrays_together,
                     stop_rule=stop_rule,
                 )
                 if not getattr(self.hypermodel, "declares_everything", False):

@@ -453,7 +453,7 @@ def test_results_mark_trials_whose_batch_held_the_whole_fold(project):
 TABLE_COLUMNS = (
     *("trial", "status", "score", "score_std", "score_low", "score_high", "tied_with_best"),
     *("p_against_best", "epoch", "val_auroc", "val_auroc_std", "val_loss", "val_loss_std"),
-    *("view_only_auroc", "steps_per_epoch", "one_step", "seconds", "message"),
+    *("view_only_auroc", "folds_trained", "steps_per_epoch", "one_step", "seconds", "message"),
     *("rank", "best_so_far", "fold", "split", "metric", "value", "model"),
 )
 

@@ -6,7 +6,12 @@ import shutil
 import pandas as pd
 import pytest
 from fault_injection import Killed, Killer
-from search_problems import grow, run_search, run_search_of_folds_together
+from search_problems import (
+    grow,
+    run_array_search_together,
+    run_search,
+    run_search_of_folds_together,
+)
 
 from rust_tuner.records.folds import FoldStore
 from rust_tuner.records.project import read_out_of_fold
@@ -105,15 +110,21 @@ def test_a_search_killed_at_any_write_ends_as_if_untouched(kind, moment, uninter
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_search_of_folds_together_killed_at_any_write_ends_as_if_untouched(moment, tmp_path):
+@pytest.mark.parametrize(
+    ("run", "moment"),
+    [
+        *((run_search_of_folds_together, moment) for moment in MOMENTS),
+        (run_array_search_together, "during"),
+    ],
+)
+def test_a_search_of_folds_together_killed_at_any_write_ends_as_if_untouched(run, moment, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         killer = Killer(tmp_path / "whole", patch)
-        expected = outcome(run_search_of_folds_together(tmp_path / "whole", "random"))
+        expected = outcome(run(tmp_path / "whole", "random"))
+    assert set(expected[0]["folds_trained"]) == {"together"}
     assert {"fold_0.json", "fold_1.json", "out_of_fold.npz", "trial.json"} <= set(killer.writes)
     for strike in range(len(killer.writes)):
         folder = tmp_path / str(strike)
-        run = run_search_of_folds_together
         assert_same(resume_after(folder, "random", strike, moment, run), expected)
         shutil.rmtree(folder)
 

@@ -1,0 +1,73 @@
+"""Computes the loss and the metrics that a model was compiled with from its outputs alone.
+
+Keras computes them batch by batch beside training; folds that train together have one `fit` for
+all, so each fold's are computed afterwards, by the model's own code.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+# So many rows at a time, so that metrics of many thresholds do not fill the memory.
+_ROWS = 8192
+
+
+class ModelFigures:
+    """The loss and metrics of a compiled model; its functions are traced once."""
+
+    def __init__(self, model: keras.Model, loss: keras.losses.Loss, final: Any) -> None:
+        """Use the loss and metrics of `model`, which itself is not kept.
+
+        Args:
+            model: built and compiled, with one output.
+            loss: what it was compiled with, as an object.
+            final: the activation that makes its predictions from the outputs that are given. Some
+                of Keras's losses look through it. None where these are the predictions.
+        """
+        self._final = final
+        given = model._compile_config.config
+        names = ("metrics", "weighted_metrics")
+        # A model that passes its inputs on has the same loss and metrics, and no weights.
+        self._model = keras.Sequential([keras.Input(model.outputs[0].shape[1:])])
+        self._model.compile(
+            loss=loss, jit_compile=False, **{name: given.get(name) for name in names}
+        )
+        self._step = self._one_step
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            self._step = tf.function(self._one_step, reduce_retracing=True)
+
+    def of(
+        self, targets: npt.NDArray[Any], outputs: npt.NDArray[np.float32]
+    ) -> tuple[dict[str, Any], npt.NDArray[np.float32]]:
+        """Figures as `evaluate` names them, and the predictions.
+
+        Args:
+            targets: (n, ...) as `fit` takes them.
+            outputs: (n, ...) of the model, before the final activation.
+        """
+        self._model.reset_metrics()
+        losses, parts = [], []
+        figures: dict[str, Any] = {}
+        for start in range(0, len(outputs), _ROWS):
+            rows = slice(start, start + _ROWS)
+            part = [keras.ops.convert_to_tensor(array[rows]) for array in (targets, outputs)]
+            loss, figures, answers = self._step(*part)
+            losses.append(float(loss) * len(answers))
+            parts.append(np.asarray(answers))
+        figures = {name: _as_number(value) for name, value in sorted(figures.items())}
+        figures["loss"] = sum(losses) / len(outputs)
+        return figures, np.concatenate(parts)
+
+    def _one_step(self, targets: Any, outputs: Any) -> tuple[Any, dict[str, Any], Any]:
+        answers = outputs if self._final is None else self._final(outputs)
+        loss = self._model.compute_loss(None, targets, answers, None, training=False)
+        return loss, self._model.compute_metrics(None, targets, answers), answers
+
+
+def _as_number(value: Any) -> Any:
+    array = np.asarray(value)
+    return array if array.ndim else float(array)

@@ -1,0 +1,78 @@
+"""An array search trains folds together where it may, says so, and goes on as it was begun."""
+
+import pandas as pd
+import pytest
+from search_problems import TinyHyperModel, TracedHyperModel, run_array_search_together, run_search
+
+from rust_tuner.files import read_json
+from rust_tuner.search import tuner as tuner_module
+
+WITHOUT = ["seconds", "folds_trained"]
+
+
+def ways(tuner):
+    return tuner.results()["folds_trained"].tolist()
+
+
+def with_statistics():
+    hypermodel = TracedHyperModel()
+    hypermodel.trains_statistics = True
+    return hypermodel
+
+
+def test_the_results_say_that_folds_were_trained_together_and_repeat_bitwise(tmp_path):
+    first = run_array_search_together(tmp_path / "first", "grid")
+    assert ways(first) == ["together", "together"]
+    assert {"auroc", "accuracy", "loss"} == set(first.history()["metric"])
+    again = run_array_search_together(tmp_path / "again", "grid")
+    pd.testing.assert_frame_equal(first.history(), again.history(), check_exact=True)
+    assert first.out_of_fold().tobytes() == again.out_of_fold().tobytes()
+
+
+def test_what_is_not_trained_together_says_why(tmp_path):
+    tuner = run_search(tmp_path / "eager", "grid", max_trials=1)
+    assert ways(tuner) == ["one after another: the model is compiled with run_eagerly"]
+    hypermodel = with_statistics()
+    tuner = run_search(tmp_path / "other", "grid", hypermodel=hypermodel, max_trials=1, epochs=1)
+    (way,) = ways(tuner)
+    assert way == (
+        "one after another: layer batch_normalization is a BatchNormalization that trains"
+    )
+
+
+def test_a_model_that_is_only_looked_at_is_not_built_twice(tmp_path):
+    class Counting(TinyHyperModel):
+        built = 0
+
+        def build(self, hp):
+            Counting.built += 1
+            return super().build(hp)
+
+    tuner = run_search(tmp_path / "one", "grid", hypermodel=Counting(), max_trials=1)
+    one = Counting.built
+    tuner = run_search(tmp_path / "two", "grid", hypermodel=Counting(), max_trials=2)
+    # One model for each of its two folds.
+    assert Counting.built - 2 * one == 2
+    assert len(ways(tuner)) == 2
+
+
+def test_a_search_that_began_one_after_another_continues_so(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(tuner_module, "together_of", lambda folder, subject: {})
+        run_array_search_together(tmp_path, "grid", max_trials=1, epochs=1)
+    tuner = run_array_search_together(tmp_path, "grid", max_trials=2, epochs=1)
+    assert ways(tuner) == 2 * ["one after another: so the search was begun"]
+    assert "arrays_together" not in read_json(tuner.project_folder / "search.json")
+
+
+@pytest.mark.slow
+def test_together_and_one_after_another_give_the_same_trials(tmp_path, monkeypatch):
+    together = run_array_search_together(tmp_path / "together", "grid", max_trials=4)
+    monkeypatch.setattr(tuner_module, "together_of", lambda folder, subject: {})
+    alone = run_array_search_together(tmp_path / "alone", "grid", max_trials=4)
+    pd.testing.assert_frame_equal(
+        together.results().drop(columns=WITHOUT),
+        alone.results().drop(columns=WITHOUT),
+        rtol=2e-5,
+        check_exact=False,
+    )
