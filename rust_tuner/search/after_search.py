@@ -1,5 +1,6 @@
 """What `CrossValidationTuner` gives after a search: tables, the best trial, predictions, models."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,8 @@ class AfterSearch:
     oracle: "ResumableOracle"
     progress: "Progress"
     project_dir: str
+    # What prepares inputs for the model of the last `refit`, where the search has `preprocess`.
+    prepare: Callable[[Any], Any] | None = None
     _run: Run
 
     @property
@@ -149,7 +152,8 @@ class AfterSearch:
 
         It is trained for as many epochs as the score of the trial has; where callbacks stopped the
         folds earlier, for the mean of their epochs. Callbacks are applied, but those that monitor
-        the validation side.
+        the validation side. With `preprocess`, it is fitted on all rows, and `prepare` of the
+        tuner prepares new inputs for the model.
 
         Args:
             trial: its name; the best trial where None.
@@ -161,7 +165,8 @@ class AfterSearch:
             SearchError: where `search` was not called in this process.
             ResumeError: where the trial is not completed.
         """
-        return refit(self._searched(), self._trial_of(trial))
+        model, self.prepare = refit(self._searched(), self._trial_of(trial))
+        return model
 
     def fold_models(self, trial: str | None = None) -> list[keras.Model]:
         """The model of each fold, at the epoch of the trial's score.
@@ -197,7 +202,7 @@ class AfterSearch:
     def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
         """The best trials' models, each trained on all rows; see `refit`."""
         best = self.oracle.get_best_trials(num_models)
-        return [refit(self._searched(), trial) for trial in best]
+        return [self.refit(trial.trial_id) for trial in best]
 
     def load_model(self, trial: Trial) -> keras.Model:
         """The model of a trial, trained on all rows; see `refit`."""

@@ -73,9 +73,11 @@ def read_models(files: Sequence[Path], run: Run | None, trial: Trial) -> list[ke
         SearchError: where Keras cannot load a model without its code.
     """
     models = []
-    for path in files:
+    for fold, path in enumerate(files):
         if run is not None:
-            model = run.subject.build(trial.hyperparameters.copy(), None)
+            subject = run.subject
+            given = () if subject.preparation is None else (subject.data_of(fold).inputs,)
+            model = subject.build(trial.hyperparameters.copy(), None, *given)
             # Otherwise it would have no variables to load its state into.
             model.optimizer.build(model.trainable_variables)
             model.load_weights(path)

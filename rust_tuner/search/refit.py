@@ -4,6 +4,7 @@ Every random draw follows from the seed, so training a fold again gives the mode
 No model has to be kept while the search runs.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,9 +12,10 @@ import keras
 import numpy as np
 from keras_tuner.engine.trial import Trial
 
+from rust_tuner.data.structures import AnyRows
 from rust_tuner.errors import SearchError
 from rust_tuner.models.features import FrozenFeatures
-from rust_tuner.models.fold_batches import FoldPlace
+from rust_tuner.models.fold_batches import FoldPlace, TrainingData
 from rust_tuner.models.fold_training import seeded_weights, train_all, train_fold
 from rust_tuner.models.runtime import number_names_from_scratch, run_first_operation
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
@@ -25,7 +27,7 @@ from rust_tuner.search.trial_training import choices_of
 _TOLERANCE = 1e-3
 
 
-def refit(run: Run, trial: Trial) -> keras.Model:
+def refit(run: Run, trial: Trial) -> tuple[keras.Model, Callable[[Any], AnyRows] | None]:
     """Train a model on all rows with the values of a trial, for as many epochs as its score has.
 
     Where callbacks stopped the folds earlier, it is the mean of their epochs. Callbacks that
@@ -35,8 +37,12 @@ def refit(run: Run, trial: Trial) -> keras.Model:
         run: what `search` passed to its trials.
         trial: a completed trial.
 
+    Returns:
+        The compiled model; and what prepares inputs for it, fitted on all rows, or None where the
+        search prepares none.
+
     Raises:
-        SearchError: for a search on frozen features of radiographs.
+        SearchError: for a search on frozen features of radiographs, or with a `fit` of its own.
     """
     subject = run.subject
     if isinstance(subject.data.inputs, FrozenFeatures):
@@ -44,15 +50,20 @@ def refit(run: Run, trial: Trial) -> keras.Model:
             "a model on frozen features is fitted by Study.final, or rust-tuner final, which "
             "assembles it with its backbone"
         )
+    _refuse_own_fit(run)
     _, batch_size = choices_of(run, trial, run.arguments, run.options)
     # No fold has this number, so the seeds are different.
     place = FoldPlace(run.seed, int(trial.trial_id), len(subject.folds))
-    model = _built(run, trial, place)
+    data, apply = subject.data, None
+    if subject.preparation is not None:
+        prepared, apply = subject.preparation.fit(np.arange(data.num_rows))
+        data = dataclasses.replace(data, inputs=prepared)
+    model = _built(run, trial, place, data)
     callbacks = subject.callbacks.fresh(place) if subject.callbacks is not None else []
     train_all(
         model,
-        subject.data,
-        sizes=batch_sizes(subject.data.num_rows, batch_size),
+        data,
+        sizes=batch_sizes(data.num_rows, batch_size),
         epochs=_num_epochs(_records(run, trial), int(trial.best_step)),
         place=place,
         users_callbacks=[
@@ -61,7 +72,7 @@ def refit(run: Run, trial: Trial) -> keras.Model:
             if not str(getattr(callback, "monitor", "")).startswith("val_")
         ],
     )
-    return model
+    return model, apply
 
 
 def train_fold_models(
@@ -74,6 +85,7 @@ def train_fold_models(
         trial: a completed trial.
         say: called with a note where a fold does not score what is recorded.
     """
+    _refuse_own_fit(run)
     subject, epoch = run.subject, int(trial.best_step)
     _, batch_size = choices_of(run, trial, run.arguments, run.options)
     records = _records(run, trial)
@@ -82,11 +94,12 @@ def train_fold_models(
     models = []
     for fold, (training, validation) in enumerate(subject.folds):
         place = FoldPlace(run.seed, int(trial.trial_id), fold)
-        model = _built(run, trial, place)
+        data = subject.data_of(fold)
+        model = _built(run, trial, place, data)
         at_epoch = _WeightsAt(epoch)
         curves = train_fold(
             model,
-            subject.data,
+            data,
             training,
             validation,
             sizes=batch_sizes(
@@ -153,10 +166,21 @@ class _WeightsAt(keras.callbacks.Callback):  # type: ignore[misc]
             self.weights = self.model.get_weights()
 
 
-def _built(run: Run, trial: Trial, place: FoldPlace) -> keras.Model:
+def _refuse_own_fit(run: Run) -> None:
+    if run.subject.own_fit:
+        raise SearchError(
+            "the hypermodel has a fit of its own, which decides what a model is trained on; call "
+            "it with best_hyperparameters and your data"
+        )
+
+
+def _built(run: Run, trial: Trial, place: FoldPlace, data: TrainingData) -> keras.Model:
     number_names_from_scratch()
+    hp = trial.hyperparameters.copy()
     with seeded_weights(place):
-        return run.subject.build(trial.hyperparameters.copy(), None)
+        if run.subject.preparation is None:
+            return run.subject.build(hp, None)
+        return run.subject.build(hp, None, data.inputs)
 
 
 def _records(run: Run, trial: Trial) -> list[FoldRecord]:

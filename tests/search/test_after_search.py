@@ -143,6 +143,22 @@ def test_a_fold_that_stops_early_is_stopped_in_the_refit_as_well(tmp_path):
         )
 
 
+def test_what_is_prepared_in_each_fold_is_prepared_for_all_rows_in_the_refit(tmp_path):
+    x, y, groups = arrays()
+    x = 5 * x + 3
+    tuner = make_tuner(tmp_path, "grid", 1)
+    tuner.search(x, y, groups, epochs=2, batch_size=16, preprocess=StandardScaler(), verbose=0)
+    model = tuner.refit()
+    scaled = StandardScaler().fit_transform(x)
+    np.testing.assert_allclose(tuner.prepare(x), scaled, atol=1e-5)
+    assert model.predict(tuner.prepare(x), verbose=0).shape == (48, 2)
+    for fold, (training, rows) in zip(tuner.fold_models(), tuner._run.subject.folds, strict=True):
+        prepared = StandardScaler().fit(x[training]).transform(x[rows])
+        np.testing.assert_allclose(
+            fold.predict(prepared, verbose=0), tuner.out_of_fold()[rows], atol=1e-5
+        )
+
+
 class Logistic(keras_tuner.HyperModel):
     """Softmax regression with scikit-learn's penalty, for training to convergence."""
 
