@@ -38,7 +38,7 @@ def test_the_page_changes_as_a_trial_ends(study, tmp_path, monkeypatch):
         values = {"batch_size": 16, "dropout_rate": 0.0}
         metrics = ("auroc", "cortex_auroc", "loss")
         write_trial(study / "regime_1", 2, values, num_folds=3, epochs=5, metrics=metrics)
-        for _ in range(200):
+        for _ in range(3000):
             if "3 of 8" in page.evaluate("document.body.innerText"):
                 break
             time.sleep(0.1)
