@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from rust_tuner.search.cross_validation import calculate_mean_metrics as calculate_mean_metrics
     from rust_tuner.search.cross_validation import cross_validate as cross_validate
     from rust_tuner.search.grid_search import GridSearchOracle as GridSearchOracle
+    from rust_tuner.search.objectives import OutOfFoldScore as OutOfFoldScore
     from rust_tuner.search.optuna_oracle import OptunaOracle as OptunaOracle
     from rust_tuner.search.random_search import RandomSearchOracle as RandomSearchOracle
     from rust_tuner.search.regimes import regime_1 as regime_1
@@ -71,6 +72,7 @@ _HOMES = {
     "TransferLearningHyperModel": "rust_tuner.models.hypermodels",
     "cross_validate": "rust_tuner.search.cross_validation",
     "calculate_mean_metrics": "rust_tuner.search.cross_validation",
+    "OutOfFoldScore": "rust_tuner.search.objectives",
     "RandomSearchOracle": "rust_tuner.search.random_search",
     "BayesianOptimizationOracle": "rust_tuner.search.bayesian",
     "OptunaOracle": "rust_tuner.search.optuna_oracle",

@@ -64,6 +64,12 @@ def has_study_parts(folder: Path) -> bool:
     return any((folder / name).exists() for name in STUDY_PARTS)
 
 
+def is_lone_search(folder: Path) -> bool:
+    """Whether a folder is a search without a study around it."""
+    is_part = any(map(_is_study, _absolute(folder).parents))
+    return (folder / SEARCH_FILE).is_file() and not has_study_parts(folder) and not is_part
+
+
 def studies_in(folder: Path) -> list[Path]:
     """The studies directly within a folder, by name."""
     return [path for path in _inside(folder) if _is_study(path)]

@@ -30,30 +30,44 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 # What takes longest stands first, so that no process waits for another's last file. Of the first
-# two, one makes the studies that many share, and the other needs none of them.
+# two, one makes the studies that many share, and the other needs none of them. Those after
+# `models/test_features.py` are long in the slow run alone.
 FIRST_FILES = (
     "steps/test_nested.py",
     "test_packaging.py",
     "search/test_tuner.py",
+    "search/test_fault_matrix.py",
+    "search/test_kill.py",
     "cli/test_steps_commands.py",
     "steps/checks/test_false_alarms.py",
-    "search/test_kill.py",
-    "cli/test_app.py",
+    "search/test_guides.py",
     "report/test_html.py",
+    "search/test_baselines.py",
+    "cli/test_app.py",
     "steps/checks/test_training.py",
+    "steps/checks/test_run.py",
     "steps/test_holdout.py",
     "steps/test_final.py",
-    "search/test_baselines.py",
+    "data/test_phantoms.py",
     "models/test_backbones.py",
     "models/test_fold_parallel.py",
+    "models/test_fold_training.py",
     "models/test_features.py",
-    "search/test_fault_matrix.py",
+    "test_signal.py",
+    "test_tutorial.py",
+    "test_experiments.py",
+    "cli/test_demo.py",
+    "tensorboard/test_logs.py",
+    "metrics/test_comparison.py",
+    "metrics/test_uncertainty.py",
     "models/test_architectures.py",
     "search/test_clinical.py",
-    "steps/checks/test_run.py",
     "test_docs.py",
+    "test_benchmarks.py",
+    "test_main.py",
     "records/test_fuzz.py",
-    "metrics/test_uncertainty.py",
+    "report/test_browser.py",
+    "report/live/test_live_browser.py",
 )
 
 

@@ -27,6 +27,7 @@ from rust_tuner.cli.verbosity import Quiet, QuietOrVerboseApp, Verbose, choose
 from rust_tuner.cli.watch import watch
 from rust_tuner.cli.whole_study import whole_study
 from rust_tuner.errors import ResumeError
+from rust_tuner.folder_kinds import is_lone_search
 from rust_tuner.progress import ConsoleProgress
 from rust_tuner.terminal.console import prepare_streams
 
@@ -155,14 +156,19 @@ def export(
 
 @app.command()
 def report(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study or a search folder.")],
 ) -> None:
-    """Write the tables, figures and HTML report of a study.
+    """Write the tables, figures and HTML report of a study or of a search of your own.
 
-    Works on an unfinished study too.
+    Works on an unfinished one too.
     """
     with reporting():
         refuse_no_study(study)
+        if is_lone_search(study):
+            from rust_tuner.report.search_page import write_search_report
+
+            say(f"report -> {write_search_report(study)}")
+            return
         from rust_tuner.report.html import write_report
 
         # Not through `Study`, which refuses a damaged folder.

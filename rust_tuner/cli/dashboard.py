@@ -27,7 +27,7 @@ def dashboard(
         bool, typer.Option("--once", help="Write the journal and end; start no dashboard.")
     ] = False,
 ) -> None:
-    """Show a search in optuna-dashboard: importances, slices, contours, history.
+    """Show a search in Optuna's dashboard while it runs.
 
     The search is copied into a journal beside its folder, which is extended as trials end. The page
     is on this machine only (127.0.0.1). It works while a search runs in another terminal, for any

@@ -4,6 +4,7 @@ Rings and bands mark what cannot be distinguished from the best trial, because t
 partly chance. Ties and noise are computed elsewhere.
 """
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -134,8 +135,12 @@ def draw_slices(
     noise: float | None = None,
     view_only: float | None = None,
     best: int | None = None,
+    logarithmic: Collection[str] = (),
+    lower_is_better: bool = False,
 ) -> None:
     """The score along each hyperparameter, a panel each; the noise floor as a band at the best.
+
+    Hyperparameters may be numbers, text or Booleans; a trial without one is not in its panel.
 
     Args:
         trials: the hyperparameters and the score, empty if a trial failed; `tied_with_best`
@@ -148,20 +153,26 @@ def draw_slices(
             5 % of cases (`difference` of `noise_spread`); no band if None.
         view_only: the view-only baseline, drawn as a line.
         best: index of the chosen trial; None for the trial with the best score.
+        logarithmic: hyperparameters that are sampled on a logarithmic scale, which is labelled at
+            its ends.
+        lower_is_better: whether low scores are best.
 
     Raises:
         RustTunerError: for a learning rate or epsilon that is not positive.
     """
-    done = _chosen_last(trials.dropna(subset=[score]).sort_values(score), best)
+    ordered = trials.dropna(subset=[score]).sort_values(score, ascending=not lower_is_better)
+    done = _chosen_last(ordered, best)
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
         if noise is not None and len(done):
             top = float(done[score].iloc[-1])
+            other = top + noise if lower_is_better else top - noise
             told = f"noise floor: {noise:.3f}"
-            panel.axhspan(top - noise, top, color=SKY, alpha=0.35, linewidth=0, label=told)
+            panel.axhspan(other, top, color=SKY, alpha=0.35, linewidth=0, label=told)
+        drawn, categories = _on_axis(done, name)
         panel.plot(
-            done[name],
-            done[score],
+            drawn[name],
+            drawn[score],
             linestyle="none",
             marker="o",
             markersize=3,
@@ -171,11 +182,18 @@ def draw_slices(
             label="trial",
             zorder=3,
         )
-        _ring(done, panel, name, score, score=score)
+        _ring(drawn, panel, name, score, score=score, lower_is_better=lower_is_better)
         if view_only is not None:
             draw_reference(panel, view_only, label=f"view only: {view_only:.3f}")
-        if is_logarithmic(name):
-            label_logarithmic(panel, "x", np.unique(done[name].to_numpy(np.float64)), _SLICE_TICKS)
+        if categories:
+            panel.set_xticks(range(len(categories)), categories)
+            panel.set_xlim(-0.5, len(categories) - 0.5)
+        elif name in logarithmic and len(drawn):
+            # Drawn at random, so only the ends are labelled.
+            ends = np.unique([drawn[name].min(), drawn[name].max()])
+            label_logarithmic(panel, "x", ends, _SLICE_TICKS)
+        elif is_logarithmic(name):
+            label_logarithmic(panel, "x", np.unique(drawn[name].to_numpy(np.float64)), _SLICE_TICKS)
         panel.margins(x=0.06)
         panel.set_xlabel(axis_name(name))
     panels[0].set_ylabel(score_label(metric))
@@ -309,7 +327,26 @@ def _chosen_last(done: pd.DataFrame, best: int | None) -> pd.DataFrame:
     return pd.concat([done.drop(index=best), done.loc[[best]]])
 
 
-def _ring(done: pd.DataFrame, axes: Axes, x: str, y: str, *, score: str) -> None:
+def _on_axis(done: pd.DataFrame, name: str) -> tuple[pd.DataFrame, list[str]]:
+    """Trials with a hyperparameter, as numbers; and its values, where they are not numbers."""
+    drawn = done.dropna(subset=[name])
+    values = list(drawn[name])
+    if all(isinstance(v, int | float | np.number) and not isinstance(v, bool) for v in values):
+        return drawn.assign(**{name: drawn[name].astype("float64")}), []
+    categories = sorted({str(value) for value in values})
+    positions = [categories.index(str(value)) for value in values]
+    return drawn.assign(**{name: positions}), categories
+
+
+def _ring(
+    done: pd.DataFrame,
+    axes: Axes,
+    x: str,
+    y: str,
+    *,
+    score: str,
+    lower_is_better: bool = False,
+) -> None:
     """Ring the best, the last row, and what is tied with it."""
     if done.empty:
         return
@@ -317,7 +354,8 @@ def _ring(done: pd.DataFrame, axes: Axes, x: str, y: str, *, score: str) -> None
     tied = _tied(done.iloc[:-1])
     if len(tied):
         axes.plot(tied[x], tied[y], label=f"tied with the best ({len(tied)})", **_TIED_RING)
-    name = "best" if best[score] == done[score].max() else "chosen"
+    top = done[score].min() if lower_is_better else done[score].max()
+    name = "best" if best[score] == top else "chosen"
     axes.plot([best[x]], [best[y]], label=f"{name}: {best[score]:.3f}", **_BEST_RING)
 
 

@@ -34,8 +34,9 @@ def fold_interval(
         bounds: the range of the score, such as `UNIT` for an AUROC; the interval is clipped to it.
 
     Returns:
-        The mean with its interval; NaN ends with fewer than two folds or a score that is not
-        finite.
+        The mean with its interval; NaN ends, and the reason, with fewer than two folds, a score
+        that is not finite, or the same score in every fold, which shows no spread: ten folds
+        without an error do not show that there never is one.
 
     Raises:
         MetricError: for another shape, no scores, or an overlap that is not positive.
@@ -53,6 +54,8 @@ def fold_interval(
     mean, num_folds = float(values.mean()), len(values)
     if num_folds < 2 or not np.isfinite(values).all():
         return Interval(mean, math.nan, math.nan)
+    if (values == values[0]).all():
+        return Interval(mean, math.nan, math.nan, reason="all folds have the same score")
     shared = 1 / (num_folds - 1) if overlap is None else overlap
     error = math.sqrt(float(values.var(ddof=1)) * (1 / num_folds + shared))
     reach = t_quantile(TAILS[1], num_folds - 1) * error

@@ -37,6 +37,7 @@ from rust_tuner.models.fold_state import (
     shows_its_state,
     state_of_model,
 )
+from rust_tuner.models.metric_elements import by_element
 from rust_tuner.seeds import seed_word
 
 
@@ -203,6 +204,7 @@ def train_all(
     epochs: int,
     place: FoldPlace,
     on_epoch: Callable[[], None] = lambda: None,
+    users_callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Train a compiled model on every row, like `train_fold` but without validation.
 
@@ -213,6 +215,7 @@ def train_all(
         epochs: the number of epochs, at least 1.
         place: determines order, flips and dropout of each epoch.
         on_epoch: called after each epoch.
+        users_callbacks: further callbacks of `fit`.
 
     Raises:
         TrialError: if the loss becomes non-finite.
@@ -225,7 +228,7 @@ def train_all(
         epochs=epochs,
         shuffle=False,
         verbose=0,
-        callbacks=[_Laying(feed), _AfterEpoch(None, epochs, None, on_epoch)],
+        callbacks=[_Laying(feed), *users_callbacks, _AfterEpoch(None, epochs, None, on_epoch)],
     )
 
 
@@ -330,7 +333,7 @@ class _Recorder(_Laying):
         """Give the epochs that `fit` left out the figures of the model as it is now."""
         own: Mapping[str, float] = {}
         if self._evaluates:
-            own = self.model.evaluate(self._held.dataset, verbose=0, return_dict=True)
+            own = by_element(self.model.evaluate(self._held.dataset, verbose=0, return_dict=True))
         answers = self._held.answers()
         figures = self._validated(answers, own, f"{self._feed.place}, after its last epoch")
         for _ in range(epochs - len(self._past.predictions)):
@@ -404,11 +407,13 @@ def merged_figures(ours: Mapping[str, float], own: Mapping[str, float]) -> dict[
 
 def scalars(logs: Mapping[str, Any], *, validation: bool) -> dict[str, float]:
     """The model's own metrics of one side, without the `val_` of the other."""
-    return {
-        name.removeprefix("val_"): float(value)
-        for name, value in logs.items()
-        if name.startswith("val_") == validation
-    }
+    return by_element(
+        {
+            name.removeprefix("val_"): value
+            for name, value in logs.items()
+            if name.startswith("val_") == validation
+        }
+    )
 
 
 def require_finite(figures: Mapping[str, float], where: str) -> None:

@@ -30,6 +30,7 @@ from rust_tuner.seeds import seed_word
 _LARGEST_DENSE = 1 << 31
 _LARGEST_KEPT = 1 << 28
 _ROWS_AT_ONCE = 1024
+_LEARNT = ("vocabulary", "idf_weights", "vocabulary_size")
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -119,7 +120,11 @@ class Preparation:
             The rows, prepared as training rows; and a function that prepares other inputs.
         """
         if self._is_layer:
-            layer = type(self._given).from_config(self._given.get_config())
+            config = self._given.get_config()
+            if "vocabulary" in config and not config["vocabulary"]:
+                # Keras takes the size of a layer that has learnt nothing for a fixed one.
+                config = {name: config[name] for name in config if name not in _LEARNT}
+            layer = type(self._given).from_config(config)
             layer.adapt(self._taken(rows))
 
             def apply(inputs: Any) -> AnyRows:

@@ -5,40 +5,29 @@ be resumed belongs to `search.code_changes`.
 """
 
 from pathlib import Path
-from typing import Any
-
-from pydantic import model_validator
 
 from rust_tuner.errors import RecordError
 from rust_tuner.files import sha256_of_json
 from rust_tuner.records.model import (
+    HashedRecord,
     Json,
-    Record,
     read_record,
-    require_right_hash,
     write_record,
 )
 
 MODEL_FILE = "model.json"
 
 
-class BuiltModel(Record):
+class BuiltModel(HashedRecord):
     """`model.json`: a model as `models.described` describes it.
 
     Attributes:
         key: SHA-256 of what the record belongs to.
         model: the description.
-        sha256: of all else in the record.
     """
 
     key: str
     model: Json
-    sha256: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _unchanged(cls, content: Any) -> Any:
-        return require_right_hash(content)
 
 
 def write_built_model(folder: Path, key: str, description: Json) -> None:

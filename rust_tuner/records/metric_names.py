@@ -32,7 +32,7 @@ def renumbered(names: Iterable[str]) -> dict[str, str]:
 
 
 def with_same_names(
-    histories: Sequence[Mapping[str, _Value]], wanted: str | None = None
+    histories: Sequence[Mapping[str, _Value]], wanted: str | Iterable[str] | None = None
 ) -> list[dict[str, _Value]]:
     """Histories of the folds of one trial under the same names.
 
@@ -41,12 +41,13 @@ def with_same_names(
 
     Args:
         histories: one per fold, metrics in the order of the model.
-        wanted: the metric that the trial is scored by, without `val_`.
+        wanted: the metric, or the metrics, that the trial is scored by, without `val_`.
 
     Returns:
         The histories, renumbered if that makes their names agree.
     """
     kept = [dict(history) for history in histories]
+    wanted = [wanted] if isinstance(wanted, str) else list(wanted or ())
     if _agree(kept, wanted):
         return kept
     renamed = []
@@ -56,6 +57,6 @@ def with_same_names(
     return renamed if _agree(renamed, wanted) else kept
 
 
-def _agree(histories: Sequence[Mapping[str, _Value]], wanted: str | None) -> bool:
+def _agree(histories: Sequence[Mapping[str, _Value]], wanted: Sequence[str]) -> bool:
     names = {frozenset(history) for history in histories}
-    return len(names) <= 1 and (wanted is None or all(wanted in history for history in histories))
+    return len(names) <= 1 and all(name in history for name in wanted for history in histories)

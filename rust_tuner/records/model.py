@@ -90,6 +90,25 @@ class Record(BaseModel):
         return _plain(self._content[name])
 
 
+class HashedRecord(Record):
+    """A record that contains the SHA-256 of all else in it, and is refused if it does not match.
+
+    Attributes:
+        sha256: of all else in the record.
+    """
+
+    sha256: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _matches_its_hash(cls, content: Any) -> Any:
+        if isinstance(content, dict):
+            hashed = {name: value for name, value in content.items() if name != "sha256"}
+            if content.get("sha256") != sha256_of_json(hashed):
+                raise ValueError("the content does not match its SHA-256")
+        return content
+
+
 class Weights(Record):
     """The backbone weights that were used.
 
@@ -156,19 +175,6 @@ def parse_record(
         return kind.model_validate(content)
     except ValidationError as error:
         raise RecordError.of(path, f"is damaged ({_first(error)})", mend=mend) from error
-
-
-def require_right_hash(content: Any) -> Any:
-    """The unchanged content, after its SHA-256 was checked; for validators of records with one.
-
-    Raises:
-        ValueError: if `sha256` is not the hash of the other content.
-    """
-    if isinstance(content, dict):
-        hashed = {name: value for name, value in content.items() if name != "sha256"}
-        if content.get("sha256") != sha256_of_json(hashed):
-            raise ValueError("the content does not match its SHA-256")
-    return content
 
 
 def _plain(value: Any) -> JsonValue:

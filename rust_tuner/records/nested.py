@@ -15,9 +15,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
-
-from pydantic import model_validator
+from typing import ClassVar, Literal
 
 from rust_tuner.errors import RecordError, ResumeError, RustTunerError
 from rust_tuner.files import read_whole, sha256_of_json, write_text
@@ -25,13 +23,13 @@ from rust_tuner.records.model import (
     Count,
     Epochs,
     FoldNumber,
+    HashedRecord,
     HyperValues,
     Json,
     NumFolds,
     Record,
     Weights,
     read_record,
-    require_right_hash,
     write_record,
 )
 from rust_tuner.scope import AUROCS
@@ -142,13 +140,12 @@ class OuterRecord(Record):
         return {name: self.selection_score[name] - self.estimate[name] for name in FIGURES}
 
 
-class OuterFile(OuterRecord):
+class OuterFile(HashedRecord, OuterRecord):
     """`outer.json`: the result of one outer fold, and hashes of what it depends on.
 
     Attributes:
         key: SHA-256 of everything that the record depends on.
         predictions_sha256: of `predictions.csv` in the same folder.
-        sha256: of all else in the record.
     """
 
     file_name: ClassVar[str] = OUTER_FILE
@@ -156,12 +153,6 @@ class OuterFile(OuterRecord):
     format: Literal[1]
     key: str
     predictions_sha256: str
-    sha256: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _matches_its_hash(cls, content: Any) -> Any:
-        return require_right_hash(content)
 
 
 class SummaryFigure(Record):

@@ -16,6 +16,7 @@ It only reads and writes files, without models, data or TensorFlow. A project fo
 Manifest, trials and folds belong to `run`, `trials` and `folds`; tables of them to `trial_tables`.
 """
 
+import dataclasses
 import os
 import re
 from dataclasses import dataclass
@@ -27,9 +28,10 @@ import numpy.typing as npt
 
 from rust_tuner.data.outputs import Outputs
 from rust_tuner.errors import RecordError, ResumeError, RustTunerError
+from rust_tuner.metrics.mean_ranks import mean_ranks
 from rust_tuner.metrics.ties import Tie, ties
 from rust_tuner.records.arrays import read_arrays
-from rust_tuner.records.run import RUN_FILE, RunManifest, read_run
+from rust_tuner.records.run import MULTI_OBJECTIVE, RUN_FILE, RunManifest, read_run
 from rust_tuner.records.trials import TrialRecord, read_trial
 
 TRIAL_ID_WIDTH = 4
@@ -59,7 +61,7 @@ class Project:
 
     @property
     def objective(self) -> str:
-        """Name of the objective, such as `val_auroc`."""
+        """Name of the objective, such as `val_auroc`; `multi_objective` where there are several."""
         return self.run.objective.name
 
     @property
@@ -115,7 +117,7 @@ def read_project(folder: str | Path) -> Project:
     trials, problems = [], []
     for path in trial_folders(project):
         try:
-            trial = read_trial(path, objective=run.objective.name)
+            trial = read_trial(path, objective=[part.name for part in run.objective.parts])
             scored_by_folds = run.run_trial is None or bool(trial.folds)
             if trial.score is not None and scored_by_folds and len(trial.folds) != num_folds:
                 raise RecordError.of(
@@ -129,7 +131,7 @@ def read_project(folder: str | Path) -> Project:
             problems.append(f"{path.name}: trial.json is missing; {_AGAIN}")
         except (RustTunerError, OSError) as error:
             problems.append(f"{path.name}: {error}")
-    return Project(project, run, tuple(trials), tuple(problems))
+    return Project(project, run, _ranked(run, trials), tuple(problems))
 
 
 def count_ended(folder: Path) -> int:
@@ -204,6 +206,30 @@ def trial_folders(folder: Path) -> list[Path]:
         if match is not None and match[1] == f"{int(match[1]):0{TRIAL_ID_WIDTH}d}"
     }
     return sorted((path for path in numbers if path.is_dir()), key=numbers.__getitem__)
+
+
+def _ranked(run: RunManifest, trials: list[TrialRecord]) -> tuple[TrialRecord, ...]:
+    """The trials; with several objectives, their scores are the means of their ranks by each."""
+    parts = run.objective.parts
+    completed = [trial for trial in trials if trial.score is not None]
+    if len(parts) == 1 or not completed:
+        return tuple(trials)
+    nan = float("nan")
+    columns = [
+        (part.direction, [trial.metrics.get(part.name, nan) for trial in completed])
+        for part in parts
+    ]
+    scores = dict(zip((trial.trial for trial in completed), mean_ranks(columns), strict=True))
+    return tuple(
+        dataclasses.replace(
+            trial,
+            score=float(scores[trial.trial]),
+            metrics={name: v for name, v in trial.metrics.items() if name != MULTI_OBJECTIVE},
+        )
+        if trial.trial in scores
+        else trial
+        for trial in trials
+    )
 
 
 def _require_epoch(path: Path, trial: TrialRecord) -> None:

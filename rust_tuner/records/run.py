@@ -22,13 +22,27 @@ from rust_tuner.records.model import (
 )
 
 RUN_FILE = "search.json"
+# The name of several objectives together, as KerasTuner has it.
+MULTI_OBJECTIVE = "multi_objective"
 
 
 class Objective(Record):
-    """What a search optimises."""
+    """What a search optimises.
+
+    Attributes:
+        name: of the metric, such as `val_auroc`; `multi_objective` where there are several.
+        direction: what is best.
+        objectives: by whose mean rank trials are compared; None where there is one objective.
+    """
 
     name: str
     direction: Literal["max", "min"]
+    objectives: list["Objective"] | None = None
+
+    @property
+    def parts(self) -> list["Objective"]:
+        """The objectives of several, or the only one."""
+        return self.objectives or [self]
 
 
 class Units(Record):

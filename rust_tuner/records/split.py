@@ -4,12 +4,10 @@ Making a split and comparing a manifest with it belongs to `data.split_file`.
 """
 
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import model_validator
+from typing import Literal
 
 from rust_tuner.data.split_file import SPLIT_FILE
-from rust_tuner.records.model import Record, read_record, require_right_hash
+from rust_tuner.records.model import HashedRecord, Record, read_record
 
 
 class FoldsOfSplit(Record):
@@ -25,7 +23,7 @@ class SiteFoldsOfSplit(FoldsOfSplit):
     sites: list[str]
 
 
-class SplitRecord(Record):
+class SplitRecord(HashedRecord):
     """`split.json`: the patients of each side, and the folds by how many there are.
 
     Attributes:
@@ -43,12 +41,6 @@ class SplitRecord(Record):
     folds: dict[str, FoldsOfSplit]
     drawn: str | None = None
     site_folds: SiteFoldsOfSplit | None = None
-    sha256: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _matches_its_hash(cls, content: Any) -> Any:
-        return require_right_hash(content)
 
 
 def read_split_record(path: Path) -> SplitRecord:

@@ -1,6 +1,7 @@
 """One trial, as read from its folder: KerasTuner's `trial.json` and the records of its folds."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,7 +10,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from rust_tuner.errors import RecordError
-from rust_tuner.metrics.fold_interval import UNIT, fold_interval
+from rust_tuner.metrics.fold_interval import fold_interval
+from rust_tuner.metrics.ranges import metric_range
 from rust_tuner.metrics.uncertainty import Interval
 from rust_tuner.records.folds import FoldHead, fold_files, read_fold
 from rust_tuner.records.metric_names import with_same_names
@@ -145,22 +147,33 @@ class TrialRecord:
         """A validation metric at the chosen epoch with its 95 % interval over folds.
 
         The interval accounts for training data that folds share, see `metrics.fold_interval`; its
-        ends are NaN where it is not known. Unlike an interval over patients, which is for the
-        models as they were trained, it includes the variation of training on other patients.
+        ends are NaN where it is not known. It lies within the range of the metric. Unlike an
+        interval over patients, which is for the models as they were trained, it includes the
+        variation of training on other patients.
         """
         nan = float("nan")
         value = self.metrics.get(f"val_{metric}", nan)
         values = self.fold_values(metric)
         if not values:
             return Interval(value, nan, nan)
-        over_folds = (
-            fold_interval(values, bounds=UNIT) if "auroc" in metric else fold_interval(values)
-        )
+        bounds = metric_range(metric)
+        over_folds = fold_interval(values, bounds=bounds or (-math.inf, math.inf))
+        if bounds is None and _leaves_its_values(over_folds, values):
+            return Interval(value, nan, nan, reason="the range of the metric is not known")
         if math.isnan(value):
             return over_folds
+        if math.isnan(over_folds.low):
+            return Interval(value, nan, nan, reason=over_folds.reason)
         # The recorded value and the mean of the folds may differ by rounding.
         ends = min(over_folds.low, value), max(over_folds.high, value)
-        return Interval(value, *(ends if not math.isnan(over_folds.low) else (nan, nan)))
+        return Interval(value, *ends)
+
+
+def _leaves_its_values(interval: Interval, values: Sequence[float]) -> bool:
+    """Whether an interval crosses 0 or 1 where no value does, so that it may leave the range."""
+    crosses_0 = interval.low < 0 <= min(values)
+    crosses_1 = min(values) >= 0 and interval.high > 1 >= max(values)
+    return crosses_0 or crosses_1
 
 
 def read_trial_state(path: Path) -> TrialState:
@@ -173,12 +186,13 @@ def read_trial_state(path: Path) -> TrialState:
     return read_record(path, TrialState, mend=_AGAIN)
 
 
-def read_trial(folder: Path, *, objective: str | None = None) -> TrialRecord:
+def read_trial(folder: Path, *, objective: str | Sequence[str] | None = None) -> TrialRecord:
     """Read one trial's folder, even if its folds are still being trained.
 
     Args:
         folder: the trial's folder.
-        objective: the metric that its search optimises; see `metric_names.with_same_names`.
+        objective: the metric, or the metrics, that its search optimises; see
+            `metric_names.with_same_names`.
 
     Raises:
         FileNotFoundError: if it does not contain a trial.
@@ -189,7 +203,8 @@ def read_trial(folder: Path, *, objective: str | None = None) -> TrialRecord:
     if f"trial_{state.trial_id}" != folder.name:
         raise RecordError.of(path, f"belongs to trial {state.trial_id}", mend=_AGAIN)
     heads = [read_fold(head) for head in fold_files(folder)]
-    wanted = None if objective is None else objective.removeprefix("val_")
+    names = [objective] if isinstance(objective, str) else objective or ()
+    wanted = [name.removeprefix("val_") for name in names]
     training = with_same_names([head.training for head in heads])
     validation = with_same_names([head.validation for head in heads], wanted)
     folds = tuple(

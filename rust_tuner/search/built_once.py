@@ -15,6 +15,7 @@ from rust_tuner.files import sha256_of_json
 from rust_tuner.models.described import Description, describe_model
 from rust_tuner.models.fold_batches import FoldPlace, IntArray
 from rust_tuner.models.fold_training import seeded_weights
+from rust_tuner.models.metric_elements import by_element
 from rust_tuner.models.runtime import (
     MemoryOf,
     clear_session,
@@ -40,6 +41,7 @@ class BuiltOnce:
         metrics: names of its metrics on the validation side, without `val_`; None where one batch
             does not give them.
         own_metrics: those of them that the model itself was compiled with.
+        output_shape: of its prediction for a row; None where that is not known.
         error: why it cannot be built, or None.
     """
 
@@ -47,6 +49,7 @@ class BuiltOnce:
     shapes: str | None
     metrics: tuple[str, ...] | None = None
     own_metrics: tuple[str, ...] = ()
+    output_shape: tuple[int, ...] | None = None
     error: Exception | None = None
 
     @property
@@ -81,8 +84,8 @@ def build_once(
                 if with_description:
                     built = BuiltOnce(describe_model(model), _sha256_of_shapes(model))
                 if with_metrics:
-                    own, every = _metric_names(model, subject)
-                    built = BuiltOnce(built.description, built.shapes, every, own)
+                    own, every, shape = _metric_names(model, subject)
+                    built = BuiltOnce(built.description, built.shapes, every, own, shape)
             memory = MemoryOf(variables_of(model))
             del model
             clear_session()
@@ -113,28 +116,30 @@ def ask_model(subject: Subject, seed: int, trial: int, hp: keras_tuner.HyperPara
 
 def _metric_names(
     model: keras.Model, subject: Subject
-) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
-    """The metrics that the model was compiled with, and all that a fold has, without `val_`."""
+) -> tuple[tuple[str, ...], tuple[str, ...] | None, tuple[int, ...] | None]:
+    """The metrics that the model was compiled with, all that a fold has, and the output's shape."""
     validation = subject.folds[0][1]
     rows: IntArray = validation[:2]
+    own: tuple[str, ...] = ()
+    shape = None
     try:
         # Without tracing, which would take longer than the rest.
         model.run_eagerly, model.jit_compile = True, False
         data = subject.data_of(0)
         inputs = data.unflipped(rows)
-        own = tuple(
-            model.test_on_batch(*data.batch(inputs, rows, data.sample_weight), return_dict=True)
-        )
+        logs = model.test_on_batch(*data.batch(inputs, rows, data.sample_weight), return_dict=True)
+        own = tuple(by_element(logs))
         ours: Mapping[str, float] = {}
         if isinstance(data.targets, np.ndarray):
             answers: Any = np.asarray(model(inputs, training=False))
+            shape = tuple(answers.shape[1:])
             zeros = np.zeros((len(validation), *answers.shape[1:]), np.float32)
             ours = data.metrics([zeros], [validation], ["the metrics of fold 0"])[0]
     except Exception:
         # Training shows what is wrong, or needs more than two rows.
-        return (), None
+        return own, None, shape
     named = (f"exact_{name}" if name in own else name for name in ours)
-    return own, tuple(dict.fromkeys((*named, *own)))
+    return own, tuple(dict.fromkeys((*named, *own))), shape
 
 
 def _sha256_of_shapes(model: keras.Model) -> str:

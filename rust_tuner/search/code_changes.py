@@ -21,6 +21,7 @@ from rust_tuner.records.folds import FoldStore
 from rust_tuner.records.run import run_if_whole
 from rust_tuner.scope import AUROCS
 from rust_tuner.search.built_once import FAILED_SHA256, BuiltOnce, build_once
+from rust_tuner.search.objectives import require_computable, score_metrics
 from rust_tuner.search.runs import has_scores, readable_trials
 from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.subjects import Subject
@@ -168,11 +169,19 @@ def users_model(
         SearchError: where the model does not have the objective.
     """
     model = None
-    offered: tuple[str, ...] | None = ("loss", *AUROCS) if subject.keeps_running else None
+    offered: tuple[str, ...] | None = None
+    if subject.keeps_running:
+        offered = ("loss", *AUROCS, *score_metrics(scoring.objective))
     if subject.is_users_model:
         model = UsersModel(folder, subject, space, seed=seed)
         if not subject.keeps_running:
             offered = model.defaults.metrics
+        require_computable(
+            subject,
+            scoring.objective,
+            own_metrics=model.defaults.own_metrics,
+            output_shape=model.defaults.output_shape,
+        )
         if "auroc" in model.defaults.own_metrics and "exact_auroc" in (offered or ()):
             say(
                 "note: the model has a metric of its own named auroc, so val_auroc is that "

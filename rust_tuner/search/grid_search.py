@@ -4,6 +4,7 @@ import itertools
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import keras_tuner
 
@@ -31,7 +32,7 @@ class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  
 
     def __init__(
         self,
-        objective: keras_tuner.Objective,
+        objective: Any,
         max_trials: int | None = None,
         seed: int | None = 0,
         hyperparameters: keras_tuner.HyperParameters | None = None,
@@ -44,7 +45,9 @@ class GridSearchOracle(ResumableOracle, keras_tuner.oracles.GridSearchOracle):  
         """Set what to optimise.
 
         Args:
-            objective: the metric and its direction.
+            objective: what is optimised: a metric such as `val_accuracy`, a
+                `keras_tuner.Objective`, the name of a scikit-learn scorer, a function
+                `(y_true, y_score) -> float`, or a list of these; see `OutOfFoldScore`.
             max_trials: the largest number of trials; the whole grid if None.
             seed: recorded with the search, but not used here.
             hyperparameters: declared in advance, if any; they replace those of the same name that

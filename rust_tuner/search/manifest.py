@@ -9,6 +9,7 @@ import numpy as np
 
 from rust_tuner.models.runtime import onednn_enabled, versions
 from rust_tuner.records.run import RunManifest, run_if_whole
+from rust_tuner.search.objectives import recorded_objective
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.points import plain
 from rust_tuner.search.runs import recorded_steps
@@ -43,10 +44,7 @@ def describe_run(
         {
             "format": 1,
             "oracle": type(oracle).__name__,
-            "objective": {
-                "name": oracle.objective.name,
-                "direction": oracle.objective.direction,
-            },
+            "objective": recorded_objective(oracle.objective),
             "space": _by_name(declared.get_config()["space"]),
             "max_trials": oracle.max_trials,
             "num_trials": oracle.num_trials(),

@@ -17,6 +17,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import SpaceError
 from rust_tuner.files import write_json
+from rust_tuner.metrics.mean_ranks import mean_ranks
 from rust_tuner.records.project import TRIAL_ID_WIDTH
 from rust_tuner.records.trials import PRUNED
 from rust_tuner.search.asked import (
@@ -30,6 +31,7 @@ from rust_tuner.search.asked import (
     begun_values,
     missing_from,
 )
+from rust_tuner.search.objectives import as_objective, objectives_of
 from rust_tuner.search.points import Values, plain
 
 Build = Callable[[int, keras_tuner.HyperParameters], object]
@@ -43,7 +45,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
 
     def __init__(
         self,
-        objective: keras_tuner.Objective,
+        objective: Any,
         max_trials: int | None = None,
         hyperparameters: keras_tuner.HyperParameters | None = None,
         seed: int | None = 0,
@@ -58,7 +60,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             # Those of a trial, such as the best one, would go on by the rule of that trial.
             hyperparameters = keras_tuner.HyperParameters.copy(hyperparameters)
         super().__init__(
-            objective=objective,
+            objective=as_objective(objective),
             max_trials=max_trials,
             hyperparameters=hyperparameters,
             allow_new_entries=allow_new_entries,
@@ -285,8 +287,9 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             for name, value in metrics.items():
                 if trial.metrics.exists(name):
                     trial.metrics.metrics.pop(name)
-                direction = self.objective.direction if name == self.objective.name else "min"
-                trial.metrics.register(name, direction=direction)
+                parts = (self.objective, *objectives_of(self.objective))
+                directions = {part.name: part.direction for part in parts}
+                trial.metrics.register(name, direction=directions.get(name, "min"))
                 trial.metrics.update(name, value, step=step)
             return trial
 
@@ -338,8 +341,18 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         completed = [
             trial for trial in self.trials.values() if trial.status == TrialStatus.COMPLETED
         ]
-        sign = -1 if self.objective.direction == "max" else 1
-        return sorted(completed, key=lambda trial: sign * trial.score)[:num_trials]
+        order = mean_ranks(
+            [
+                (part.direction, [self._value_of(trial, part.name) for trial in completed])
+                for part in objectives_of(self.objective)
+            ]
+        ).argsort(kind="stable")
+        return [completed[position] for position in order[:num_trials]]
+
+    def _value_of(self, trial: Trial, name: str) -> float:
+        """A completed trial's value of an objective."""
+        is_score = name == self.objective.name
+        return float(trial.score if is_score else trial.metrics.get_last_value(name))
 
     def adopt(self, trials: list[Trial]) -> None:
         """Load the trials of a project folder; those that were running will run again."""

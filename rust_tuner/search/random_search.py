@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial
@@ -40,7 +41,7 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
 
     def __init__(
         self,
-        objective: keras_tuner.Objective,
+        objective: Any,
         max_trials: int = 10,
         seed: int | None = 0,
         hyperparameters: keras_tuner.HyperParameters | None = None,
@@ -53,7 +54,9 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
         """Set what to optimise and how often to try.
 
         Args:
-            objective: the metric and its direction.
+            objective: what is optimised: a metric such as `val_accuracy`, a
+                `keras_tuner.Objective`, the name of a scikit-learn scorer, a function
+                `(y_true, y_score) -> float`, or a list of these; see `OutOfFoldScore`.
             max_trials: the largest number of trials.
             seed: an integer from 0; None for one that is drawn once and recorded with the search.
             hyperparameters: declared in advance, if any; they replace those of the same name that

@@ -12,31 +12,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import keras
 import keras_tuner
 import numpy.typing as npt
-import pandas as pd
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.data.splits import Development, require_development
-from rust_tuner.errors import ResumeError, SearchError
+from rust_tuner.errors import SearchError
 from rust_tuner.files import empty_folder, sha256_of_json, write_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.code_identity import own_code
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.progress import Progress, Silent
-from rust_tuner.records.printed_table import PrintedTable
-from rust_tuner.records.project import (
-    Project,
-    read_out_of_fold,
-    read_out_of_fold_repeats,
-    read_outputs,
-    read_project,
-)
 from rust_tuner.records.random_folds import write_random_folds
 from rust_tuner.records.rows import write_rows
 from rust_tuner.records.run import RUN_FILE, run_if_whole
-from rust_tuner.records.trial_tables import history_table, results_table
+from rust_tuner.search.after_search import AfterSearch
 from rust_tuner.search.array_subject import arrays_subject, notes_about, taken_apart
 from rust_tuner.search.built_once import ask_model
 from rust_tuner.search.code_changes import users_model
@@ -53,6 +43,7 @@ from rust_tuner.search.fit_options import (
 from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.manifest import describe_run, together_of
+from rust_tuner.search.objectives import RankedObjectives, require_validation, with_scores
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
 from rust_tuner.search.run_state import Run
@@ -82,7 +73,7 @@ _DEFAULT_EPOCHS = Default(20)
 _DEFAULT_BATCH_SIZE = Default(32)
 
 
-class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
+class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc]
     """Searches hyperparameters by k-fold cross-validation, resumably.
 
     A trial's score is the validation objective averaged over the folds, at the epoch that
@@ -108,6 +99,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         overwrite: bool = False,
         progress: Progress | None = None,
         code_version: str | int | None = None,
+        keep_models: str | None = None,
     ) -> None:
         """Open a project folder, new or with a search to resume.
 
@@ -130,6 +122,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
                 layers, optimizer, losses, metrics, and the code of own classes and functions. Give
                 a new version where you change what a model does not show, such as files that the
                 code reads, or values of global variables.
+            keep_models: `best` to keep the models of the best trial's folds in files, which
+                `fold_models` and `ensemble` then read; they are trained once more at the end of the
+                search. None keeps no model.
 
         Raises:
             SearchError: for an oracle that cannot be resumed, or in a worker of KerasTuner's
@@ -138,11 +133,9 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         begun = None if overwrite else run_if_whole(_folder_of(directory, project_name))
         begun_seed = None if begun is None else begun.oracle_seed
         oracle = resumable(oracle, begun_seed, (progress or Silent()).say)
-        if not str(oracle.objective.name).startswith("val_"):
-            raise SearchError(
-                f"objective {oracle.objective.name!r}; expected a validation metric, such as "
-                "val_auroc or val_loss"
-            )
+        require_validation(oracle.objective)
+        if keep_models not in (None, "best"):
+            raise SearchError(f"keep_models={keep_models!r}; expected 'best' or None")
         refuse_workers()
         self.seed = _drawn_once(seed, None if begun is None else begun.seed)
         oracle.seed = _drawn_once(oracle.seed, begun_seed)
@@ -150,6 +143,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self.cv = cv
         self.score_epoch = score_epoch
         self.code_version = code_version
+        self.keep_models = keep_models
         self._progress = progress
         if begun is not None and begun.subject.classes:
             self.classes = begun.subject.classes
@@ -169,11 +163,6 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         self._declare_space()
         # The results of an earlier run are available before the search is resumed.
         oracle.adopt(readable_trials(self.project_folder))
-
-    @property
-    def project_folder(self) -> Path:
-        """The project folder."""
-        return Path(self.project_dir)
 
     @property
     def _scoring(self) -> Scoring:
@@ -316,6 +305,7 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Search on a subject that was made before; see `search`."""
         if epochs < 1 or batch_size < 1:
             raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both must be at least 1")
+        subject = with_scores(subject, self.oracle.objective)
         for told in () if subject.split is None else subject.split.notes:
             self.progress.say(told)
         # An epoch that this search does not have is refused before the first trial.
@@ -387,6 +377,8 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self.save()
             try:
                 self._run_trials()
+                if self.keep_models is not None:
+                    self.keep_best_models()
             finally:
                 self._run.release()
                 # It refers to the data of the search.
@@ -424,57 +416,6 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             self._run.store_of(trial).prune()
         self.progress.recorded(self.project_folder, trial.trial_id)
 
-    def results(self) -> pd.DataFrame:
-        """One row per trial, in the order of their ids.
-
-        Returns:
-            `rank`, `trial`, `score`, `score_std`, `tied_with_best`, the hyperparameters (those that
-            the search varies first), `epoch`, `status`, `score_low`, `score_high`,
-            `p_against_best`, each validation metric and its `_std`, `view_only_...` for
-            radiographs, `folds_trained`, `steps_per_epoch`, `one_step`, `seconds` and `message`.
-            Use names, not positions; `records.trial_tables.results_table` explains each. Printed,
-            it shows as many of its first columns as fit, and names the others; a file written from
-            it has all.
-        """
-        return PrintedTable(results_table(self.project))
-
-    def history(self) -> pd.DataFrame:
-        """Tidy table of every value; see `records.trial_tables.history_table`.
-
-        Returns:
-            The columns `trial, fold, epoch, split, metric, value`.
-        """
-        return history_table(self.project)
-
-    def out_of_fold(self, trial: str | None = None, *, each: bool = False) -> Any:
-        """Predictions of a completed trial at its chosen epoch, each by a fold without the row.
-
-        Args:
-            trial: its id, such as `0003`; the best trial where None.
-            each: whether to return every prediction of a row, where several folds validate it.
-
-        Returns:
-            (n, ...) float32, the mean of a row's predictions; (repeats, n, ...) where `each`. NaN
-            in rows that no fold validates. For a model with several outputs, a dict or list of
-            these, as the model returns them.
-
-        Raises:
-            ResumeError: where the trial has none, or no trial is completed.
-        """
-        best = self.project.best if trial is None else None
-        if trial is None and best is None:
-            raise ResumeError(f"{self.project_folder} has no completed trial yet")
-        name = trial if best is None else best.trial
-        read = read_out_of_fold_repeats if each else read_out_of_fold
-        predictions = read(self.project_folder, str(name))
-        outputs = read_outputs(self.project_folder, str(name))
-        return predictions if outputs is None else outputs.apart(predictions)
-
-    @property
-    def project(self) -> Project:
-        """What the project folder contains now."""
-        return read_project(self.project_folder)
-
     def save(self) -> None:
         """Write KerasTuner's state files, from which its own tools reload the project."""
         self.oracle.save()
@@ -482,17 +423,6 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
 
     def reload(self) -> None:
         """Do nothing: a search loads the trials itself."""
-
-    def load_model(self, trial: Trial) -> keras.Model:
-        """Refuse: cross-validation keeps predictions, not models.
-
-        Raises:
-            SearchError: always; it says what to do instead.
-        """
-        raise SearchError(
-            "a cross-validated trial has one model per fold, and none of them is kept; train a "
-            "model with the values of get_best_hyperparameters"
-        )
 
     def _populate_initial_space(self) -> None:
         """Do nothing in KerasTuner's constructor; `_declare_space` follows it."""
@@ -518,6 +448,10 @@ class CrossValidationTuner(keras_tuner.Tuner):  # type: ignore[misc]
             raise SearchError(
                 f"stop_hopeless with {type(self).__name__}.run_trial, which scores trials by "
                 "itself; only trials that this package scores can be compared"
+            )
+        if isinstance(self.oracle.objective, RankedObjectives):
+            raise SearchError(
+                "stop_hopeless with several objectives, whose ranks need all trials; give one"
             )
         return stop_hopeless if isinstance(stop_hopeless, StopRule) else StopRule()
 

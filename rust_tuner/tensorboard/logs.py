@@ -162,7 +162,8 @@ def _write(search: _Search, trial: str | None = None) -> None:
         else:
             run = read_run(search.project)
             trial_folder = search.project / f"trial_{trial}"
-            trials = [read_trial(trial_folder, objective=run.objective.name)]
+            objectives = [part.name for part in run.objective.parts]
+            trials = [read_trial(trial_folder, objective=objectives)]
         runs: dict[Path, _Run] = {}
         for record in trials:
             runs |= _trial_runs(search, run, record)

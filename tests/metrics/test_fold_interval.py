@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from experiments.fold_intervals import cells, coverage
 from rust_tuner.errors import MetricError
 from rust_tuner.metrics import corrected_t_test
 from rust_tuner.metrics.fold_interval import UNIT, fold_interval
@@ -49,9 +50,22 @@ def test_what_cannot_be_known_is_nan(scores: list[float]) -> None:
     assert math.isnan(found.high)
 
 
-def test_equal_folds_leave_no_doubt() -> None:
-    found = fold_interval([0.75, 0.75, 0.75])
-    assert (found.low, found.high) == (0.75, 0.75)
+@pytest.mark.parametrize("score", [0.75, 1.0, 0.0])
+def test_equal_folds_show_no_spread_and_have_no_interval(score: float) -> None:
+    found = fold_interval([score] * 3, bounds=UNIT)
+    assert found.value == score
+    assert np.isnan([found.low, found.high]).all()
+    assert found.reason == "all folds have the same score"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("score", ["accuracy", "auroc"])
+def test_within_the_range_it_covers_up_to_its_corners(score: str) -> None:
+    settings = cells((score,), (0.5, 0.9, 0.99), (2, 3, 10), (40, 400), (0.0, 0.3))
+    found = {cell: coverage(cell, num_sets=300) for cell in settings}
+    # Three standard errors of 300 data sets below what 500 of them showed at worst, 92.7 %.
+    low = {cell: covers for cell, (covers, shown) in found.items() if shown > 0.1 and covers < 0.88}
+    assert low == {}
 
 
 def test_wrong_input_is_refused() -> None:

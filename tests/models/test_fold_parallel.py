@@ -1,5 +1,6 @@
 """Folds trained side by side give the numbers of plain Keras `fit`, one fold after another."""
 
+import functools
 from dataclasses import replace
 
 import keras
@@ -228,6 +229,8 @@ def traced(monkeypatch):
     def note(kind):
         call = kind.call
 
+        # Keras reads the signature.
+        @functools.wraps(call)
         def noted_call(layer, *args, **options):
             layers.append(layer)
             return call(layer, *args, **options)

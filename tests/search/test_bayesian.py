@@ -37,10 +37,10 @@ def four_points(hp: keras_tuner.HyperParameters) -> None:
 
 
 def score(values: Values) -> float:
-    return abs(values["rate"] - 0.01) + values.get("units", 0) / 64
+    return float(abs(values["rate"] - 0.01) + values.get("units", 0) / 64)
 
 
-class StockHistory(keras_tuner.oracles.BayesianOptimizationOracle):
+class StockHistory(keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
     """KerasTuner's oracle, off the disk, with given first trials."""
 
     first: list[Values]
@@ -56,7 +56,7 @@ class StockHistory(keras_tuner.oracles.BayesianOptimizationOracle):
 
 
 def played(oracle: Any, *, failing: tuple[int, ...] = ()) -> list[Values]:
-    sequence = []
+    sequence: list[Values] = []
     while (trial := oracle.create_trial("tuner0")).status == TrialStatus.RUNNING:
         values = dict(trial.hyperparameters.values)
         if len(sequence) in failing:
@@ -107,7 +107,7 @@ def test_the_first_trials_are_those_of_a_random_search(tmp_path: Path) -> None:
 
 
 def test_a_killed_search_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    options = {"max_trials": 6, "num_initial_points": 2, "seed": 0}
+    options: dict[str, Any] = {"max_trials": 6, "num_initial_points": 2, "seed": 0}
     whole = open_oracle(BayesianOptimizationOracle, one_number, tmp_path / "whole", **options)
     expected = played(whole)
     killed = open_oracle(BayesianOptimizationOracle, one_number, tmp_path, **options)

@@ -27,13 +27,13 @@ SAMPLERS: dict[str, Make] = {
 NUM_TRIALS = 12
 
 
-def make(name: str, **options: Any) -> Proposals:
+def make(name: str, *, seed: int = 0) -> Proposals:
     if name == "gp":
         pytest.importorskip("torch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sampler = SAMPLERS[name]()
-    return Proposals(sampler, **({"direction": "min", "seed": 0} | options))
+    return Proposals(sampler, direction="min", seed=seed)
 
 
 def space() -> list[Any]:

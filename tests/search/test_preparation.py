@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
 from rust_tuner.errors import ResumeError, SearchError
+from rust_tuner.models.preparation import Preparation
 
 FOLDS = KFold(3)
 SHARED = {"epochs": 3, "batch_size": 16, "seed": 7}
@@ -77,6 +78,15 @@ def test_a_layer_is_adapted_in_each_fold(tmp_path):
         rtol=1e-4,
     )
     assert layer.mean is None
+
+
+def test_a_text_layer_learns_the_words_of_the_rows_that_it_is_fitted_on():
+    words = np.array([f"word{number}" for number in range(20)], dtype=object)
+    layer = keras.layers.TextVectorization(output_mode="multi_hot")
+    trained, apply = Preparation(layer, words, words, None, seed=0).fit(np.arange(10))
+    assert trained.shape == (10, 11)
+    # All words that it has not seen are one.
+    assert apply(words[10:]).tolist() == [[1.0] + [0.0] * 10] * 10
 
 
 class Seeing(TransformerMixin, BaseEstimator):

@@ -1,0 +1,93 @@
+"""The models of the best trial's folds, in files of its folder.
+
+    trial_0003/models/fold_0.keras   as it was at the epoch of the score
+    trial_0003/models/models.json    written last: which files are whole
+
+They are replaced when another trial becomes the best.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+from keras_tuner.engine.trial import Trial
+
+from rust_tuner.errors import RustTunerError, SearchError
+from rust_tuner.files import atomic_path, read_json, sha256_of_file, write_json
+from rust_tuner.records.project import trial_folders
+from rust_tuner.search.run_state import Run
+
+FOLDER = "models"
+_INDEX = "models.json"
+
+
+def write_models(folder: Path, trial_id: str, epoch: int, models: Sequence[keras.Model]) -> None:
+    """Keep the models of a trial's folds, and delete those of all others.
+
+    Args:
+        folder: the project folder.
+        trial_id: of the trial.
+        epoch: that the models are of, from 0.
+        models: one a fold.
+    """
+    kept = folder / f"trial_{trial_id}" / FOLDER
+    kept.mkdir(parents=True, exist_ok=True)
+    hashes = {}
+    for fold, model in enumerate(models):
+        path = kept / f"fold_{fold}.keras"
+        with atomic_path(path) as temporary:
+            model.save(temporary)
+        hashes[path.name] = sha256_of_file(path)
+    write_json(kept / _INDEX, {"epoch": epoch, "sha256": hashes})
+    for other in trial_folders(folder):
+        if other / FOLDER != kept:
+            shutil.rmtree(other / FOLDER, ignore_errors=True)
+
+
+def kept_files(folder: Path, trial_id: str, epoch: int) -> list[Path] | None:
+    """The files of a trial's models; None where they are not there, or not whole."""
+    kept = folder / f"trial_{trial_id}" / FOLDER
+    try:
+        index = read_json(kept / _INDEX)
+        hashes = index["sha256"]
+        whole = index["epoch"] == epoch and all(
+            sha256_of_file(kept / name) == sha256 for name, sha256 in hashes.items()
+        )
+        names = [f"fold_{fold}.keras" for fold in range(len(hashes))]
+        return [kept / name for name in names] if whole and set(names) == set(hashes) else None
+    except (OSError, RustTunerError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def read_models(files: Sequence[Path], run: Run | None, trial: Trial) -> list[keras.Model]:
+    """Models from their files, in Keras's safe mode.
+
+    Args:
+        files: one a fold.
+        run: what `search` passed to its trials, whose code builds the models; None where no search
+            was run in this process, so that Keras has to know their classes.
+        trial: the trial.
+
+    Raises:
+        SearchError: where Keras cannot load a model without its code.
+    """
+    models = []
+    for path in files:
+        if run is not None:
+            model = run.subject.build(trial.hyperparameters.copy(), None)
+            # Otherwise it would have no variables to load its state into.
+            model.optimizer.build(model.trainable_variables)
+            model.load_weights(path)
+        else:
+            try:
+                model = keras.models.load_model(path, compile=False)
+            except Exception as error:
+                # Keras raises whatever its layers, ZIP or HDF5 raise.
+                raise SearchError(
+                    f"{path} cannot be loaded without the code of the model "
+                    f"({type(error).__name__}); call search first, with the same arguments: a "
+                    "finished search trains nothing"
+                ) from error
+        models.append(model)
+    return models
