@@ -64,9 +64,9 @@ class AfterSearch:
             the search varies first), `epoch`, `status`, `score_low`, `score_high`,
             `p_against_best`, each validation metric and its `_std`, `view_only_...` for
             radiographs, `folds_trained`, `steps_per_epoch`, `one_step`, `seconds` and `message`.
-            Use names, not
-            positions; `records.trial_tables.results_table` explains each. Printed, it shows as many
-            of its first columns as fit, and names the others; a file written from it has all.
+            Use names, not positions; `records.trial_tables.results_table` explains each. Printed,
+            it shows as many of its first columns as fit, and names the others; a file written from
+            it has all.
         """
         return PrintedTable(results_table(self.project))
 
