@@ -211,7 +211,7 @@ class Question:
 @st.composite
 def models(draw: st.DrawFn) -> Build:
     """Models that ask for some hyperparameters only at some values of others."""
-    questions = draw(_questions("p", 2))
+    questions = draw(_questions("p", 1))
 
     def build(hp: Any) -> None:
         for question in questions:
@@ -223,9 +223,9 @@ def models(draw: st.DrawFn) -> Build:
 @st.composite
 def _questions(draw: st.DrawFn, prefix: str, depth: int) -> tuple[Question, ...]:
     made = []
-    for number in range(draw(st.integers(1 if depth == 2 else 0, 2))):
+    for number in range(draw(st.integers(depth, 2))):
         name = f"{prefix}{number}"
-        num_values = draw(st.integers(1, 2 if depth < 2 else 3))
+        num_values = draw(st.integers(1, 2 + depth))
         then = [
             draw(_questions(f"{name}{value}", depth - 1)) if depth else ()
             for value in range(num_values)

@@ -175,7 +175,8 @@ def users_model(
     if subject.is_users_model:
         model = UsersModel(folder, subject, space, seed=seed)
         if not subject.keeps_running:
-            offered = model.defaults.metrics
+            # What a `fit` of the user's returns is known once it has run.
+            offered = None if subject.own_fit else model.defaults.metrics
         require_computable(
             subject,
             scoring.objective,

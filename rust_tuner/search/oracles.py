@@ -76,6 +76,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
         self.verbose = 0
         self._mutex = threading.RLock()
         self._declared: keras_tuner.HyperParameters | None = None
+        self._may_grow = True
         self._build: Build | None = None
         # How many trials the search has, once that is known.
         self._num_points: int | None = None
@@ -185,8 +186,13 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             number += 1
         return max(number, len(self.trials))
 
-    def freeze_space(self) -> None:
-        """Take the space as declared; from now on it grows with the trials that ask for more."""
+    def freeze_space(self, *, may_grow: bool = True) -> None:
+        """Take the space as declared; from now on it grows with the trials that ask for more.
+
+        Args:
+            may_grow: if not, a model that asks for more is refused.
+        """
+        self._may_grow = may_grow
         self._declared = keras_tuner.HyperParameters.copy(self.hyperparameters)
 
     def complete_by(self, build: Build | None) -> None:
@@ -205,8 +211,13 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             SpaceError: naming those that may not be added.
         """
         new = missing_from(self.hyperparameters, hyperparameters.space)
+        names = ", ".join(dict.fromkeys(hp.name for hp in new))
+        if new and not self._may_grow:
+            raise SpaceError(
+                f"hyperparameter {names} was first declared during the search, but the model says "
+                "that declare_hyperparameters declares everything; declare it there"
+            )
         if new and not self.allow_new_entries:
-            names = ", ".join(dict.fromkeys(hp.name for hp in new))
             raise SpaceError(
                 f"the model asks for the hyperparameter {names}, which is not in the oracle's "
                 "hyperparameters, and allow_new_entries is False; add it there, or allow new "

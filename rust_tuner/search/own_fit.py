@@ -81,7 +81,7 @@ class HyperModelFit:
         finally:
             if interactive:
                 keras.config.enable_interactive_logging()
-        self._tuner.oracle.update_space(hp)
+        self._tuner.oracle.note_asked(self._trial, hp)
         num_kept = len(kept.log)
         training_curves, validation_curves = self._curves(returned, kept, place)
         num_epochs = max(len(curve) for curve in validation_curves.values())

@@ -86,6 +86,8 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
         # The draws of the first trials, once the space has grown.
         self._draws_of_trials: list[int] = []
         self._keys: dict[str, str] = {}
+        # From this draw on, only repeated ones were found.
+        self._exhausted_from: int | None = None
 
     def values_of(self, number: int) -> Values | None:
         """The values of a trial: the distinct draw of that number.
@@ -102,14 +104,22 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
             return at_default
         return DrawnByName(self.drawn_seed, found[0], self.exact_steps)
 
+    def num_trials(self) -> int:
+        """How many trials the search will have: `max_trials`, or fewer if the space has fewer."""
+        number = super().num_trials()
+        if self.first_grown is None:
+            return number
+        size = grid_size(self.hyperparameters.space, self.exact_steps)
+        return max(len(self.trials), int(min(number, size)))
+
     def adopt(self, trials: list[Trial]) -> None:
         """Load the trials of a project folder; see `ResumableOracle.adopt`."""
-        self._draws_of_trials, self._keys = [], {}
+        self._draws_of_trials, self._keys, self._exhausted_from = [], {}, None
         super().adopt(trials)
 
     def retry(self, trials: list[Trial]) -> None:
         """Let trials run again that have failed; mended code may ask for more."""
-        self._draws_of_trials = []
+        self._draws_of_trials, self._exhausted_from = [], None
         super().retry(trials)
 
     def _draw_of(self, number: int) -> _Draw | None:
@@ -170,6 +180,8 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
     def _next_draw(self, number: int) -> int | None:
         """The first draw after that of the trial before which repeats no earlier trial."""
         first = self._draws_of_trials[number - 1] + 1 if number else 0
+        if first == self._exhausted_from:
+            return None
         alike: dict[str, list[Trial]] = {}
         for trial in itertools.islice(self.in_order(), number):
             alike.setdefault(self._key_of(trial), []).append(trial)
@@ -178,6 +190,7 @@ class RandomSearchOracle(ResumableOracle, keras_tuner.oracles.RandomSearchOracle
             key = self._declared_key(self._draw(draw))
             if not any(self._follows(trial, rule) for trial in alike.get(key, [])):
                 return draw
+        self._exhausted_from = first
         return None
 
     def _follows(self, trial: Trial, rule: Rule) -> bool:

@@ -30,6 +30,7 @@ from rust_tuner.search.after_search import AfterSearch
 from rust_tuner.search.array_subject import arrays_subject, notes_about, taken_apart
 from rust_tuner.search.built_once import ask_model
 from rust_tuner.search.code_changes import users_model
+from rust_tuner.search.compile_arguments import CompileArguments
 from rust_tuner.search.cross_validation import chosen_epoch
 from rust_tuner.search.declaring import declare_by_building
 from rust_tuner.search.fit_options import (
@@ -100,6 +101,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         progress: Progress | None = None,
         code_version: str | int | None = None,
         keep_models: str | None = None,
+        **compiling: Any,
     ) -> None:
         """Open a project folder, new or with a search to resume.
 
@@ -125,6 +127,9 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             keep_models: `best` to keep the models of the best trial's folds in files, which
                 `fold_models` and `ensemble` then read; they are trained once more at the end of the
                 search. None keeps no model.
+            **compiling: `optimizer`, `loss`, `metrics` and `max_model_size`, as KerasTuner's tuners
+                take them: they replace what `build` compiles with, and a model with more weights
+                fails its trial.
 
         Raises:
             SearchError: for an oracle that cannot be resumed, or in a worker of KerasTuner's
@@ -137,6 +142,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         if keep_models not in (None, "best"):
             raise SearchError(f"keep_models={keep_models!r}; expected 'best' or None")
         refuse_workers()
+        compile_arguments = CompileArguments.of(compiling)
         self.seed = _drawn_once(seed, None if begun is None else begun.seed)
         oracle.seed = _drawn_once(oracle.seed, begun_seed)
         start_backend()
@@ -156,6 +162,8 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 directory=None if directory is None else str(directory),
                 project_name=project_name,
             )
+        given: keras_tuner.HyperModel = self.hypermodel
+        self.hypermodel: keras_tuner.HyperModel = compile_arguments.of_hypermodel(given)
         if overwrite:
             with hold_lock(self.project_folder, "overwriting the search"):
                 require_a_search(self.project_folder)
@@ -431,9 +439,10 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         space = self.oracle.get_space()
         self.hypermodel.declare_hyperparameters(space)
         self.oracle.update_space(space)
-        if not getattr(self.hypermodel, "declares_everything", False):
+        may_grow = not getattr(self.hypermodel, "declares_everything", False)
+        if may_grow:
             declare_by_building(self.hypermodel, self.oracle)
-        self.oracle.freeze_space()
+        self.oracle.freeze_space(may_grow=may_grow)
 
     def _overrides(self, method: str) -> bool:
         """Whether a subclass has its own form of a method of KerasTuner's tuner."""

@@ -9,10 +9,14 @@ import pandas as pd
 import pytest
 from search_problems import LoopHyperModel, grow, run_search
 
+from rust_tuner.analysis.export import best_hyperparameters
+from rust_tuner.analysis.tables import fold_scores, searched_values
 from rust_tuner.errors import SpaceError
 from rust_tuner.files import read_json
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_project
+from rust_tuner.tensorboard.logs import TensorBoardLogs
+from rust_tuner.words import four_digits, short_number
 
 KINDS = ("random", "grid")
 
@@ -38,6 +42,26 @@ def test_a_loop_of_layers_is_searched_to_its_end(grown):
     run = read_json(grown.project_folder / "search.json")
     assert run["num_trials"] == 6
     assert sorted(run["space"]) == ["num_layers", "units_0"]
+
+
+def test_a_value_that_a_trial_lacks_is_empty_wherever_trials_are_shown(grown, tmp_path):
+    project = grown.project
+    assert searched_values(project) == ["num_layers", "units_0", "units_1"]
+    scores = fold_scores(project, "loss")
+    assert scores["units_1"].isna().sum() == 2 * 2
+    assert best_hyperparameters(project).hyperparameters == project.best.values
+    assert [show(value) for show in (short_number, four_digits) for value in (None, pd.NA)] == [
+        ""
+    ] * 4
+    assert (short_number(float("nan")), four_digits(2.0)) == ("", "2")
+    pytest.importorskip("tensorboard")
+    TensorBoardLogs(tmp_path).recorded(project.folder)
+    logs = {
+        trial: b"".join(path.read_bytes() for path in tmp_path.rglob(f"trial_{trial}/events*"))
+        for trial in ("0000", "0002")
+    }
+    assert b"units_0" in logs["0000"] and b"units_1" not in logs["0000"]
+    assert b"units_1" in logs["0002"]
 
 
 def test_a_finished_search_is_left_as_it_is(grown):
@@ -79,8 +103,10 @@ class FailsAtItsDefaults(LoopHyperModel):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_default_values_may_be_the_failing_ones(kind, tmp_path):
     results = grow(tmp_path, kind, max_trials=10, hypermodel=FailsAtItsDefaults()).results()
-    assert sorted(results["status"]) == ["COMPLETED"] * 4 + ["FAILED"] * 2
+    # Where the defaults fail, what other values ask for is declared as well.
+    assert sorted(results["status"]) == ["COMPLETED"] * 4 + ["FAILED"] * 4
     failed = results[results["status"] == "FAILED"]
+    assert set(failed["num_layers"]) == {1}
     assert set(failed["message"]) == {"FailedTrialError: one layer is too few"}
     again = grow(tmp_path, kind, max_trials=10, hypermodel=FailsAtItsDefaults()).results()
     assert again.equals(results)
@@ -183,3 +209,22 @@ def test_scores_of_a_growing_search_are_those_of_the_models_alone(grown):
     layers = best.get("num_layers")
     assert sum(isinstance(layer, keras.layers.Dense) for layer in model.layers) == layers + 1
     assert np.isfinite(grown.results()["score"]).all()
+
+
+class AsksInFit(keras_tuner.HyperModel):
+    """As KerasTuner's guide tunes how a model is trained."""
+
+    def build(self, hp):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "sigmoid")])
+        model.compile("sgd", "binary_crossentropy", run_eagerly=True)
+        return model
+
+    def fit(self, hp, model, *args, **kwargs):
+        return model.fit(*args, shuffle=hp.Boolean("shuffle"), **kwargs)
+
+
+def test_what_is_asked_for_in_fit_is_searched_and_resumed(tmp_path):
+    results = grow(tmp_path, hypermodel=AsksInFit()).results()
+    assert results["status"].tolist() == ["COMPLETED"] * 2
+    assert results["shuffle"].tolist() == [False, True]
+    assert grow(tmp_path, hypermodel=AsksInFit()).results().equals(results)
