@@ -409,6 +409,7 @@ def test_results_have_a_row_a_trial_with_scores_spreads_and_baselines(project):
         "val_loss",
         "val_loss_std",
         "view_only_auroc",
+        "folds_trained",
         "steps_per_epoch",
         "one_step",
         "seconds",
