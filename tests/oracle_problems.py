@@ -73,7 +73,7 @@ def run_to_the_end(oracle: ResumableOracle, score: float = 0.5) -> list[Trial]:
 
 
 def all_values(oracle: ResumableOracle) -> list[Values]:
-    found = []
+    found: list[Values] = []
     while (values := oracle.values_of(len(found))) is not None:
         found.append(values)
     return found
