@@ -1,7 +1,6 @@
 """What the tests of oracles share: spaces, drawn or by hand, and a search played by hand."""
 
 import contextlib
-import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -74,8 +73,10 @@ def run_to_the_end(oracle: ResumableOracle, score: float = 0.5) -> list[Trial]:
 
 
 def all_values(oracle: ResumableOracle) -> list[Values]:
-    found = (oracle.values_of(index) for index in itertools.count())
-    return list(itertools.takewhile(lambda values: values is not None, found))
+    found: list[Values] = []
+    while (values := oracle.values_of(len(found))) is not None:
+        found.append(values)
+    return found
 
 
 def load_trials(folder: Path) -> list[Trial]:
@@ -170,8 +171,8 @@ def parameters(draw: st.DrawFn, name: str, earlier: list[Parameter]) -> Paramete
     parent_values: tuple[Any, ...] = ()
     if parent is not None:
         count = draw(st.integers(1, len(parent.values)))
-        parent_values = draw(st.permutations(parent.values))[:count]
-    return Parameter(name, kind, values, default, parent, tuple(parent_values))
+        parent_values = tuple(draw(st.permutations(parent.values))[:count])
+    return Parameter(name, kind, values, default, parent, parent_values)
 
 
 @st.composite
@@ -208,7 +209,7 @@ def as_set(points: list[Values]) -> set[str]:
     return {json.dumps(point, sort_keys=True) for point in points}
 
 
-class StockGrid(keras_tuner.oracles.GridSearchOracle):
+class StockGrid(keras_tuner.oracles.GridSearchOracle):  # type: ignore[misc]
     """KerasTuner's grid search, kept off the disk."""
 
     def save(self) -> None:
