@@ -158,7 +158,7 @@ def export(
 def report(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study or a search folder.")],
 ) -> None:
-    """Write the tables, figures and HTML report of a study or of a search of your own.
+    """Write the tables, figures and HTML report of a study or a search.
 
     Works on an unfinished one too.
     """
