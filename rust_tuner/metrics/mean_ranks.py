@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 
 def mean_ranks(
@@ -19,6 +18,9 @@ def mean_ranks(
         >>> mean_ranks([("max", [0.9, 0.8, 0.7]), ("min", [3.0, 1.0, 2.0])]).tolist()
         [2.0, 1.5, 2.5]
     """
+    # Few searches have several objectives, and every command reads records.
+    import pandas as pd
+
     ranks = [
         pd.Series(values, dtype="float64").rank(ascending=direction == "min").to_numpy()
         for direction, values in columns
