@@ -158,7 +158,7 @@ def export(
 def report(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study or a search folder.")],
 ) -> None:
-    """Write the tables, figures and HTML report of a study or a search.
+    """Write tables, figures and the report of a study or search.
 
     Works on an unfinished one too.
     """
