@@ -173,7 +173,6 @@ class Logistic(keras_tuner.HyperModel):
 
 
 @pytest.mark.slow
-@pytest.mark.numerical
 def test_ranks_are_those_of_grid_search_cv_where_the_model_is_the_same(tmp_path):
     x, y = load_iris(return_X_y=True)
     x = StandardScaler().fit_transform(x)

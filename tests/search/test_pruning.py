@@ -42,6 +42,15 @@ class Rates(AdamHyperModel):
         return model
 
 
+class Alone(Rates):
+    """The same, one fold after another."""
+
+    def build(self, hp: Any) -> keras.Model:
+        model = super().build(hp)
+        model.run_eagerly = True
+        return model
+
+
 class Said(Silent):
     """Keeps what is said."""
 
@@ -56,12 +65,15 @@ def search(
     directory: Path,
     stop_hopeless: bool | StopRule = RULE,
     *,
-    together: bool = True,
+    hypermodel: Rates | None = None,
+    as_features: bool = True,
     max_trials: int | None = None,
     tuner_class: type[CrossValidationTuner] | None = None,
     progress: Progress | None = None,
 ) -> CrossValidationTuner:
-    tuner = make_tuner(directory, "grid", max_trials, hypermodel=Rates(), progress=progress)
+    tuner = make_tuner(
+        directory, "grid", max_trials, hypermodel=hypermodel or Rates(), progress=progress
+    )
     if tuner_class is not None:
         tuner.__class__ = tuner_class
     x, y, groups = arrays()
@@ -72,12 +84,12 @@ def search(
     figures = each_fold(
         lambda answers, rows, where: {"auroc": metrics.macro_auroc(y[rows], answers)}
     )
-    inputs = FrozenFeatures(x[:, None], "arrays") if together else x
+    inputs = FrozenFeatures(x[:, None], "arrays") if as_features else x
     subject = Subject(
         data=TrainingData(inputs, y, figures),
         folds=folds,
         build=lambda hp, running: tuner.hypermodel.build(hp),
-        keeps_running=together,
+        keeps_running=as_features,
         identity={
             "num_folds": 4,
             "units": {"kind": "groups", "training": [18.0] * 4, "validation": [6.0] * 4},
@@ -167,9 +179,18 @@ def test_a_kill_around_any_write_of_a_stopped_trial_ends_in_the_same_search(
             assert one.tobytes() == other.tobytes()
 
 
+def test_trials_on_arrays_whose_folds_train_together_are_stopped_at_the_same_epochs(
+    stopped: CrossValidationTuner, tmp_path: Path
+) -> None:
+    trials = search(tmp_path, as_features=False).project.trials
+    assert [(trial.status, trial.message) for trial in trials] == [
+        (trial.status, trial.message) for trial in stopped.project.trials
+    ]
+
+
 def test_folds_one_after_another_are_not_stopped_and_that_is_said(tmp_path: Path) -> None:
     progress = Said()
-    tuner = search(tmp_path, together=False, max_trials=2, progress=progress)
+    tuner = search(tmp_path, hypermodel=Alone(), as_features=False, max_trials=2, progress=progress)
     assert [trial.status for trial in tuner.project.trials] == ["COMPLETED", "COMPLETED"]
     assert [line for line in progress.lines if "hopeless" in line] == [
         "note: no trial is stopped as hopeless, because folds are trained one after another"
