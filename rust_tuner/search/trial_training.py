@@ -152,11 +152,17 @@ def _cross_validate(
         "trial": int(trial.trial_id),
         "task": run.task,
     }
-    built: list[keras.Model] = []
+    # A model on arrays that was only looked at is the first fold's. It is not kept for longer: what
+    # is referred to while the folds train stays in memory for the rest of the search.
+    spare: list[keras.Model] = []
+    is_first = not run.subject.keeps_running
 
     def model_of_all() -> keras.Model:
-        built.append(_build(tuner, run, trial, None))
-        return built[-1]
+        nonlocal is_first
+        model = _build(tuner, run, trial, None)
+        spare[:] = [model] if is_first else []
+        is_first = False
+        return model
 
     try:
         outcome = run_folds_together(
@@ -177,8 +183,6 @@ def _cross_validate(
         for record in outcome.folds:
             store.save(record)
         return outcome
-    # A model on arrays that was only looked at is the first fold's.
-    spare = [] if run.subject.keeps_running else built[:1]
     if run.stop_rule is not None and not run.said_none_stopped:
         tuner.progress.say(
             "note: no trial is stopped as hopeless, because folds are trained one after another"
