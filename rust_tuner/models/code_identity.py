@@ -49,6 +49,24 @@ def own_code(*roots: Any) -> dict[str, str]:
     return {name: " ".join(sorted(found)) for name, found in hashes.items()}
 
 
+def method_code(kind: type, name: str) -> dict[str, str]:
+    """The code of a method, and of the methods of the same class that it calls, as `own_code`.
+
+    Args:
+        kind: the class.
+        name: of the method.
+    """
+    found: list[types.FunctionType] = []
+    waiting = [name]
+    while waiting:
+        method = getattr(kind, waiting.pop(), None)
+        if isinstance(method, types.FunctionType) and method not in found:
+            found.append(method)
+            if not is_of_library(method):
+                waiting += sorted(_names(method.__code__))
+    return own_code(*found)
+
+
 def class_code(kind: type) -> dict[str, str]:
     """The code of a class and of its bases that are not a library's, as `own_code` gives it."""
     return {

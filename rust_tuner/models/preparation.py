@@ -78,7 +78,7 @@ class Preparation:
         self._inputs = inputs
         self._targets = _for_sklearn(targets)
         self._seed = seed
-        self._kept: dict[int, TrainingData] = {}
+        self._kept: dict[int, AnyRows] = {}
 
     def identity(self) -> dict[str, Any]:
         """JSON values that name the class, the parameters and the code."""
@@ -92,10 +92,11 @@ class Preparation:
         Raises:
             SearchError: where the transformer cannot be fitted or applied.
         """
-        if fold not in self._kept:
+        inputs = self._kept.get(fold)
+        if inputs is None:
             try:
                 with _seeded(seed_word(self._seed, fold, "preprocess")):
-                    inputs = self._prepared(training, validation)
+                    inputs = self._prepared(training, validation, fold)
             except SearchError:
                 raise
             except Exception as error:
@@ -104,21 +105,24 @@ class Preparation:
                     f"preprocess cannot be fitted and applied in fold {fold}: "
                     f"{type(error).__name__}: {error}"
                 ) from error
-            prepared = dataclasses.replace(data, inputs=inputs)
-            if sum(array.nbytes for _, array in leaves(tree_of(inputs))) > _LARGEST_KEPT:
-                return prepared
-            self._kept[fold] = prepared
-        return self._kept[fold]
+            if sum(array.nbytes for _, array in leaves(tree_of(inputs))) <= _LARGEST_KEPT:
+                self._kept[fold] = inputs
+        return dataclasses.replace(data, inputs=inputs)
 
-    def fit(self, rows: IntArray) -> tuple[AnyRows, Callable[[Any], AnyRows]]:
+    def fit(self, rows: IntArray, *, fold: int) -> tuple[AnyRows, Callable[[Any], AnyRows]]:
         """Fit a copy on some rows.
 
         Args:
             rows: what it is fitted on, and nothing else.
+            fold: whose seed is used; the number of folds for all rows.
 
         Returns:
             The rows, prepared as training rows; and a function that prepares other inputs.
         """
+        with _seeded(seed_word(self._seed, fold, "preprocess")):
+            return self._fitted(rows)
+
+    def _fitted(self, rows: IntArray) -> tuple[AnyRows, Callable[[Any], AnyRows]]:
         if self._is_layer:
             config = self._given.get_config()
             if "vocabulary" in config and not config["vocabulary"]:
@@ -145,8 +149,8 @@ class Preparation:
             made = transformer.fit(self._taken(rows), targets).transform(self._taken(rows))
         return _dense_rows(made), lambda inputs: _dense_rows(transformer.transform(inputs))
 
-    def _prepared(self, training: IntArray, validation: IntArray) -> AnyRows:
-        trained, apply = self.fit(training)
+    def _prepared(self, training: IntArray, validation: IntArray, fold: int) -> AnyRows:
+        trained, apply = self.fit(training, fold=fold)
         held = apply(self._taken(validation))
         for side, rows in ((trained, training), (held, validation)):
             if len(side) != len(rows):
@@ -173,6 +177,12 @@ def _placed(
 
     def place(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         other = sides[next(names)]
+        if array.shape[1:] != other.shape[1:]:
+            raise SearchError(
+                f"preprocess makes rows of shape {array.shape[1:]} in training and "
+                f"{other.shape[1:]} in validation; fix their number, such as with "
+                "output_sequence_length"
+            )
         table = np.zeros((num_rows, *array.shape[1:]), np.result_type(array, other))
         table[training], table[validation] = array, other
         return table

@@ -172,7 +172,7 @@ class AfterSearch:
         """The model of each fold, at the epoch of the trial's score.
 
         They are read from files where `keep_models` kept them, else trained again with the same
-        seeds.
+        seeds. With `preprocess=`, each takes inputs as its own fold prepared them.
 
         Args:
             trial: its name; the best trial where None.
@@ -197,6 +197,12 @@ class AfterSearch:
             SearchError: as `fold_models`; or where the models do not show their inputs.
             ResumeError: where the trial is not completed.
         """
+        run = getattr(self, "_run", None)
+        if run is not None and run.subject.preparation is not None:
+            raise SearchError(
+                "each fold preprocessed its inputs by itself, so no model can take the same inputs "
+                "for all folds; use refit, or put the preprocessing into the model"
+            )
         return ensemble_of(self.fold_models(trial))
 
     def get_best_models(self, num_models: int = 1) -> list[keras.Model]:

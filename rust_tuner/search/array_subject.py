@@ -20,7 +20,7 @@ from rust_tuner.errors import SearchError, SpaceError
 from rust_tuner.files import sha256_of_json
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.class_weights import ClassWeights
-from rust_tuner.models.code_identity import is_of_library, own_code
+from rust_tuner.models.code_identity import is_of_library, method_code
 from rust_tuner.models.described import ensure_built
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData, as_fed
@@ -133,7 +133,9 @@ def arrays_subject(
             **({} if split.stratified is None else {"stratified": split.stratified}),
             **_what_is_new(options, weights, class_weight, callbacks, classes),
             **({} if preparation is None else {"preprocess": preparation.identity()}),
-            **({} if not own_fit else {"fit": sha256_of_json(own_code(type(hypermodel).fit))}),
+            **(
+                {} if not own_fit else {"fit": sha256_of_json(method_code(type(hypermodel), "fit"))}
+            ),
         },
         view_only={},
         split=split,
@@ -263,6 +265,9 @@ def _build_on(
                 "autoencoder pass the inputs as y as well"
             )
         ensure_built(model, as_fed((usual if inputs is None else inputs)[:_SHAPED_BY]))
+        require_size = getattr(hypermodel, "require_size", None)
+        if require_size is not None:
+            require_size(model)
         return model
 
     return build

@@ -6,6 +6,7 @@ given; a model above the size fails its trial.
 """
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,7 @@ class CompileArguments:
         optimizer: a name or an optimizer, of which each model gets a copy.
         loss: as `compile` takes it.
         metrics: as `compile` takes them; each model gets copies.
-        max_model_size: the largest number of weights, trainable or not.
+        max_model_size: the largest number of trainable weights.
     """
 
     optimizer: Any = None
@@ -65,24 +66,31 @@ class CompileArguments:
             raise UnknownTunerArgumentError(f"CrossValidationTuner has no argument {name}: {hint}")
         return cls(**{name: value for name, value in arguments.items() if name in names})
 
+    @property
+    def is_given(self) -> bool:
+        """Whether any of them replaces what a model has."""
+        given = (self.optimizer, self.loss, self.metrics, self.max_model_size)
+        return any(value is not None for value in given)
+
     def of_hypermodel(self, hypermodel: keras_tuner.HyperModel) -> keras_tuner.HyperModel:
         """A copy of a hypermodel whose `build` compiles with these; itself if none is given."""
-        given = (self.optimizer, self.loss, self.metrics, self.max_model_size)
-        if all(value is None for value in given):
+        if not self.is_given:
             return hypermodel
         changed = copy.copy(hypermodel)
-        changed.build = _then(hypermodel.build, self._applied)
+        if getattr(vars(changed).get("build"), "__self__", None) is hypermodel:
+            # KerasTuner keeps a wrapped `build` on the instance, bound to the original.
+            del changed.build
+            changed._build = type(changed).build.__get__(changed)
+            build = changed._build_wrapper
+        else:
+            build = changed.build
+        changed.build = _then(build, self._applied)
+        changed.require_size = self._require_size
         return changed
 
     def _applied(self, model: Any) -> Any:
         if not isinstance(model, keras.Model):
             return model
-        if self.max_model_size is not None and model.built:
-            size = model.count_params()
-            if size > self.max_model_size:
-                raise keras_tuner.errors.FailedTrialError(
-                    f"the model has {size} weights, above max_model_size={self.max_model_size}"
-                )
         changes = {
             "optimizer": _copied(self.optimizer),
             "loss": self.loss,
@@ -93,6 +101,13 @@ class CompileArguments:
             config = getattr(getattr(model, "_compile_config", None), "config", None)
             model.compile(**(dict(config or {}) | changes))
         return model
+
+    def _require_size(self, model: keras.Model) -> None:
+        size = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+        if self.max_model_size is not None and size > self.max_model_size:
+            raise keras_tuner.errors.FailedTrialError(
+                f"the model has {size} weights, above max_model_size={self.max_model_size}"
+            )
 
 
 def _then(build: Callable[[Any], Any], after: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rust_tuner.errors import SearchError
 from rust_tuner.metrics import corrected_t_test
 from rust_tuner.metrics.comparison import ALPHA
 from rust_tuner.records.model import Json
@@ -30,6 +31,18 @@ class StopRule:
     first_epoch: int = 5
     in_a_row: int = 2
     level: float = ALPHA
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            SearchError: naming the one that is out of range.
+        """
+        if self.first_epoch < 0 or self.in_a_row < 1 or not 0 < self.level < 1:
+            raise SearchError(
+                f"first_epoch={self.first_epoch}, in_a_row={self.in_a_row}, level={self.level}; "
+                "expected an epoch from 0, a number from 1, and a probability between 0 and 1"
+            )
 
     def to_json(self) -> Json:
         """As the run manifest records it."""

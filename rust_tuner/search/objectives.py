@@ -149,6 +149,9 @@ def as_objective(objective: Any) -> keras_tuner.Objective:
             names = ", ".join(str(part.name) for part in parts) or "none"
             raise SearchError(f"objectives {names}; give different ones, at least one")
         return parts[0] if len(parts) == 1 else RankedObjectives(parts)
+    if type(objective).__name__ == "MultiObjective":
+        # What KerasTuner makes of a list.
+        return as_objective(list(objective.objectives))
     if isinstance(objective, keras_tuner.Objective):
         return objective
     if not isinstance(objective, str):

@@ -245,7 +245,8 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
                 full = self.max_trials is not None and number >= self.max_trials
                 values = None if full else self.values_of(number)
                 if values is None:
-                    self._num_points = number
+                    if not full:
+                        self._num_points = number
                     return Trial(self.get_space(), trial_id(number), TrialStatus.STOPPED)
                 trial = self.new_trial(number, values)
                 self.start_order.append(trial.trial_id)

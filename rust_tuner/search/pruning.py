@@ -10,7 +10,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.metrics.ties import fold_sizes
-from rust_tuner.records.folds import FoldRecord
+from rust_tuner.records.folds import FoldRecord, reason_of
 from rust_tuner.records.metric_names import with_same_names
 from rust_tuner.search.hopeless import Rival, Watch, hopeless
 from rust_tuner.search.oracles import ResumableOracle
@@ -66,9 +66,11 @@ def judge(run: Run, rival: Rival | None, epochs: int) -> Judge | None:
 def note_if_hopeless(
     run: Run, rival: Rival | None, trial: Trial, records: Sequence[FoldRecord], epochs: int
 ) -> None:
-    """Keep the verdict on a trial whose curves end before its last epoch."""
+    """Keep the verdict on a trial whose folds trained together and end before its last epoch."""
     run.pruned.pop(trial.trial_id, None)
     if run.stop_rule is None or rival is None:
+        return
+    if any(reason_of(record.folds_trained) is not None for record in records):
         return
     curves = _curves(run, records)
     if not curves or len(curves[0]) == epochs:

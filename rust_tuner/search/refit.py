@@ -52,11 +52,12 @@ def refit(run: Run, trial: Trial) -> tuple[keras.Model, Callable[[Any], AnyRows]
         )
     _refuse_own_fit(run)
     _, batch_size = choices_of(run, trial, run.arguments, run.options)
+    _refuse_other_batches(run, trial, batch_size)
     # No fold has this number, so the seeds are different.
     place = FoldPlace(run.seed, int(trial.trial_id), len(subject.folds))
     data, apply = subject.data, None
     if subject.preparation is not None:
-        prepared, apply = subject.preparation.fit(np.arange(data.num_rows))
+        prepared, apply = subject.preparation.fit(np.arange(data.num_rows), fold=len(subject.folds))
         data = dataclasses.replace(data, inputs=prepared)
     model = _built(run, trial, place, data)
     callbacks = subject.callbacks.fresh(place) if subject.callbacks is not None else []
@@ -164,6 +165,16 @@ class _WeightsAt(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if epoch == self._epoch:
             self.weights = self.model.get_weights()
+
+
+def _refuse_other_batches(run: Run, trial: Trial, batch_size: int) -> None:
+    """Refuse a trial whose folds took other steps than this batch size gives."""
+    steps = max(steps_per_epoch(len(training), batch_size) for training, _ in run.subject.folds)
+    if max(record.steps_per_epoch for record in _records(run, trial)) != steps:
+        raise SearchError(
+            f"trial {trial.trial_id} was trained with another batch size, which run_trial chose; "
+            "name its hyperparameter batch_size, so that it is known here"
+        )
 
 
 def _refuse_own_fit(run: Run) -> None:

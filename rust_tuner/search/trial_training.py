@@ -3,6 +3,7 @@
 Folds are trained together where that gives the same numbers, else one after another.
 """
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -93,7 +94,7 @@ def cross_validated(
         tuner, run, trial, store, epochs=epochs, batch_size=batch_size, rival=rival
     )
     note_if_hopeless(run, rival, trial, outcome.folds, epochs)
-    _, epoch = run.scoring.figures(list(outcome.folds))
+    _, epoch = figures_of(run, trial, list(outcome.folds))
     repeats = outcome.out_of_fold_repeats(epoch, run.subject.data.num_rows)
     store.close(
         mean_of_repeats(repeats),
@@ -102,6 +103,20 @@ def cross_validated(
         outputs=outcome.folds[0].outputs,
     )
     return list(outcome.folds)
+
+
+def figures_of(run: Run, trial: Trial, records: list[FoldRecord]) -> tuple[dict[str, float], int]:
+    """The metrics of a trial and their epoch; of one that was stopped, those of its last epoch.
+
+    Args:
+        run: what `search` passes to its trials.
+        trial: the trial.
+        records: of its folds.
+    """
+    scoring = run.scoring
+    if trial.trial_id in run.pruned:
+        scoring = dataclasses.replace(scoring, score_epoch="last")
+    return scoring.figures(records)
 
 
 def is_complete(run: Run, trial: Trial, *, own_scores: bool) -> bool:

@@ -20,7 +20,7 @@ from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import SearchError
 from rust_tuner.files import empty_folder, sha256_of_json, write_json
 from rust_tuner.locks import hold_lock
-from rust_tuner.models.code_identity import own_code
+from rust_tuner.models.code_identity import method_code
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.records.random_folds import write_random_folds
@@ -38,6 +38,7 @@ from rust_tuner.search.fit_options import (
     Default,
     FitOptions,
     checked_timeout,
+    is_count,
     progress_of,
     refuse_unknown,
 )
@@ -67,7 +68,7 @@ from rust_tuner.search.subjects import (
     takes_radiographs,
 )
 from rust_tuner.search.trial_loop import TrialLoop
-from rust_tuner.search.trial_training import choices_of, cross_validated, is_complete
+from rust_tuner.search.trial_training import choices_of, cross_validated, figures_of, is_complete
 from rust_tuner.seeds import require_seed
 
 _DEFAULT_EPOCHS = Default(20)
@@ -142,7 +143,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         if keep_models not in (None, "best"):
             raise SearchError(f"keep_models={keep_models!r}; expected 'best' or None")
         refuse_workers()
-        compile_arguments = CompileArguments.of(compiling)
+        self._compile_arguments = CompileArguments.of(compiling)
         self.seed = _drawn_once(seed, None if begun is None else begun.seed)
         oracle.seed = _drawn_once(oracle.seed, begun_seed)
         start_backend()
@@ -163,7 +164,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 project_name=project_name,
             )
         given: keras_tuner.HyperModel = self.hypermodel
-        self.hypermodel: keras_tuner.HyperModel = compile_arguments.of_hypermodel(given)
+        self.hypermodel: keras_tuner.HyperModel = self._compile_arguments.of_hypermodel(given)
         if overwrite:
             with hold_lock(self.project_folder, "overwriting the search"):
                 require_a_search(self.project_folder)
@@ -239,6 +240,9 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             TimeBudgetError: where a time budget is set and spent before the last trial.
         """
         refuse_unknown(unknown, SEARCH_ARGUMENTS)
+        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+            if not is_count(value):
+                raise SearchError(f"{name}={value!r}; expected an integer from 1")
         self.progress = progress_of(self._progress, verbose)
         self._timeout = checked_timeout(timeout)
         options = FitOptions(
@@ -290,6 +294,11 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
 
     def _subject_of(self, development: Development, cache: str | Path | None) -> Subject:
         """Radiographs as the hypermodel takes them: frozen features once, or images."""
+        if self._compile_arguments.is_given:
+            raise SearchError(
+                "optimizer, loss, metrics and max_model_size are for arrays only; the hypermodels "
+                "of radiographs compile their models themselves"
+            )
         shared: dict[str, Any] = {"seed": self.seed, "cache": cache, "progress": self.progress}
         if hasattr(self.hypermodel, "feature_recipe"):
             return radiographs_subject(self.hypermodel, development, self.cv, **shared)
@@ -321,6 +330,11 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         note = choose_steps(self.project_folder, self.oracle)
         if note is not None:
             self.progress.say(note)
+        if subject.own_fit and self.keep_models is not None:
+            raise SearchError(
+                "keep_models with a HyperModel.fit of its own, whose models cannot be trained "
+                "again; keep them in fit"
+            )
         folder = self.project_folder
         stop_rule = self._stop_rule(stop_hopeless)
         with hold_lock(folder, "searching hyperparameters", noted=True):
@@ -412,7 +426,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         run = self._run
         epochs, batch_size = choices_of(run, trial, args, kwargs)
         records = cross_validated(self, run, trial, epochs=epochs, batch_size=batch_size)
-        metrics, epoch = run.scoring.figures(records)
+        metrics, epoch = figures_of(run, trial, records)
         run.chosen[trial.trial_id] = epoch
         self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
         return metrics
@@ -479,7 +493,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         if not self.oracle.tune_new_entries:
             own["tune_new_entries"] = False
         if self._overrides("run_trial"):
-            own["run_trial"] = sha256_of_json(own_code(type(self).run_trial))
+            own["run_trial"] = sha256_of_json(method_code(type(self), "run_trial"))
         return own
 
     def _run_trials(self) -> None:

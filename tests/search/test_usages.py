@@ -298,6 +298,20 @@ def _(folder: Path) -> None:
     assert "mean_absolute_error" in set(tuner.history()["metric"])
 
 
+@works("optimizer= with a HyperModel that keeps state")
+def _(folder: Path) -> None:
+    class Stateful(keras_tuner.HyperModel):
+        def build(self, hp: Any) -> keras.Model:
+            self.built = hp.Int("units", 2, 6)
+            return dense(hp)
+
+        def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+            assert self.built
+            return model.fit(*args, **kwargs)
+
+    tune(folder, Stateful(), made={"optimizer": "adam"})
+
+
 @works("hp.conditional_scope")
 def _(folder: Path) -> None:
     def build(hp: Any) -> keras.Model:
