@@ -57,7 +57,7 @@ def search(folder: Path, hypermodel: Any = None, **options: Any) -> CrossValidat
 def test_a_stopped_trial_needs_no_epoch_of_the_score(tmp_path: Path) -> None:
     tuner = search(tmp_path, stop_hopeless=StopRule(first_epoch=1), score_epoch=7)
     assert list(tuner.results()["status"]) == ["COMPLETED", "PRUNED"]
-    assert list(tuner.results()["epoch"])[0] == 7
+    assert next(iter(tuner.results()["epoch"])) == 7
 
 
 def test_an_own_fit_of_fewer_epochs_is_not_taken_for_a_stopped_trial(tmp_path: Path) -> None:
