@@ -42,6 +42,11 @@ class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 class _LabelClassifier(_Classifier):
     """The same for several labels of a row, each of which is predicted from 0.5 on."""
 
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
+        # As scikit-learn's own have it; else two labels would be taken for two classes.
+        self.classes_ = [np.arange(2)] * num_classes
+
     def predict(self, X: npt.NDArray[Any]) -> npt.NDArray[Any]:  # noqa: N803 (scikit-learn's)
         return np.asarray((X >= 0.5).astype(int))
 

@@ -192,3 +192,20 @@ def test_what_cannot_be_computed_is_refused_before_training(tmp_path):
     with pytest.raises(SearchError, match=r"val_roc_auc .*fold"):
         search(tmp_path, "roc_auc", y=y)
     assert not list(tmp_path.glob("**/fold_*"))
+
+
+@pytest.mark.parametrize("num_labels", [2, 3])
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("average_precision", sklearn.metrics.average_precision_score),
+        ("roc_auc", sklearn.metrics.roc_auc_score),
+    ],
+)
+def test_two_labels_are_scored_as_labels_like_three(name, function, num_labels):
+    rng = np.random.default_rng(0)
+    labels = (rng.random((40, num_labels)) < 0.5).astype(np.float32)
+    probabilities = rng.random((40, num_labels)).astype(np.float32)
+    assert scorer_function(name)(labels, probabilities) == pytest.approx(
+        function(labels.astype(int), probabilities.astype(np.float64)), abs=1e-12
+    )
