@@ -30,7 +30,7 @@ class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
-        self.classes_ = np.arange(num_classes)
+        self.classes_: Any = np.arange(num_classes)
 
     def predict_proba(self, X: npt.NDArray[Any]) -> npt.NDArray[Any]:  # noqa: N803 (scikit-learn's)
         return X
