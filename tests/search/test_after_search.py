@@ -168,7 +168,7 @@ class Logistic(keras_tuner.HyperModel):
         penalty = keras.regularizers.L2(1 / (2 * strength * 100))
         layer = keras.layers.Dense(3, activation="softmax", kernel_regularizer=penalty)
         model = keras.Sequential([keras.Input((4,)), layer])
-        model.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy")
+        model.compile(keras.optimizers.Adam(0.3), "sparse_categorical_crossentropy")
         return model
 
 
@@ -179,7 +179,7 @@ def test_ranks_are_those_of_grid_search_cv_where_the_model_is_the_same(tmp_path)
     cv = sk.StratifiedKFold(3, shuffle=True, random_state=0)
     oracle = GridSearchOracle("neg_log_loss")
     tuner = CrossValidationTuner(Logistic(), oracle, cv=cv, directory=tmp_path, score_epoch="last")
-    tuner.search(x, y, epochs=300, batch_size=100, verbose=0)
+    tuner.search(x, y, epochs=100, batch_size=100, verbose=0)
     found = tuner.cv_results()
     reference = sk.GridSearchCV(
         LogisticRegression(max_iter=10_000),
