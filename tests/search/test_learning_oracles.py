@@ -38,6 +38,7 @@ def optuna_with(sampler: Callable[[], Any]) -> Callable[..., Any]:
     return make
 
 
+MOMENTS = ["before", "during", "after"]
 ORACLES: dict[str, Callable[..., Any]] = {
     "bayesian": bayesian,
     "tpe": optuna_with(lambda: samplers.TPESampler(n_startup_trials=2)),
@@ -112,14 +113,16 @@ def test_a_search_killed_in_its_last_trial_ends_as_if_untouched(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["before", "during", "after"])
+@pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("name", ORACLES)
-def test_a_search_killed_at_any_write_of_a_trial_or_of_the_search_ends_as_if_untouched(
+def test_a_search_killed_at_some_writes_of_a_trial_or_of_the_search_ends_as_if_untouched(
     name: str, moment: str, whole: Any, tmp_path: Path
 ) -> None:
     expected, _, writes = whole(name)
     strikes = [n for n, file in enumerate(writes) if file in ("trial.json", "oracle.json")]
-    for strike in strikes:
+    # Every write is struck, each with some of the oracles and moments.
+    first = 3 * list(ORACLES).index(name) + MOMENTS.index(moment)
+    for strike in strikes[first % 5 :: 5]:
         assert_same(resumed_after(tmp_path / str(strike), name, strike, moment), expected)
         shutil.rmtree(tmp_path / str(strike))
 
