@@ -83,7 +83,7 @@ def test_a_layer_is_adapted_in_each_fold(tmp_path):
 def test_a_text_layer_learns_the_words_of_the_rows_that_it_is_fitted_on():
     words = np.array([f"word{number}" for number in range(20)], dtype=object)
     layer = keras.layers.TextVectorization(output_mode="multi_hot")
-    trained, apply = Preparation(layer, words, words, None, seed=0).fit(np.arange(10))
+    trained, apply = Preparation(layer, words, words, None, seed=0).fit(np.arange(10), fold=0)
     assert trained.shape == (10, 11)
     # All words that it has not seen are one.
     assert apply(words[10:]).tolist() == [[1.0] + [0.0] * 10] * 10
