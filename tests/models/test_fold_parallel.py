@@ -264,7 +264,9 @@ def test_trials_that_differ_in_numbers_only_share_a_graph(traced):
             epochs=1,
             trainer=trainer,
         )
-        counts.append(len(traced))
+        # JAX traces each shape of a batch anew, on the same layers.
+        is_one_graph = keras.backend.backend() == "tensorflow"
+        counts.append(len(traced) if is_one_graph else len({id(layer) for layer in traced}))
     assert counts[0] == counts[1] > 0
 
 
