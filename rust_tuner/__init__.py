@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from rust_tuner.protocol import Protocol as Protocol
     from rust_tuner.search.baselines import run_baselines as run_baselines
     from rust_tuner.search.bayesian import BayesianOptimizationOracle as BayesianOptimizationOracle
-    from rust_tuner.search.cross_validation import calculate_mean_metrics as calculate_mean_metrics
     from rust_tuner.search.cross_validation import cross_validate as cross_validate
     from rust_tuner.search.grid_search import GridSearchOracle as GridSearchOracle
+    from rust_tuner.search.mean_curves import calculate_mean_metrics as calculate_mean_metrics
     from rust_tuner.search.objectives import OutOfFoldScore as OutOfFoldScore
     from rust_tuner.search.optuna_oracle import OptunaOracle as OptunaOracle
     from rust_tuner.search.random_search import RandomSearchOracle as RandomSearchOracle

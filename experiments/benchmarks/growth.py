@@ -24,7 +24,7 @@ from experiments.benchmarks.common import (
 )
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.runtime import start_backend
-from rust_tuner.search.cross_validation import run_folds_together
+from rust_tuner.search.fold_runs import run_folds_together
 
 BATCH_SIZE = 128
 EPOCHS = 3

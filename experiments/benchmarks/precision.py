@@ -21,7 +21,8 @@ from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.progress import Silent
 from rust_tuner.protocol import Precision
-from rust_tuner.search.cross_validation import chosen_epoch, run_folds_together
+from rust_tuner.search.fold_runs import run_folds_together
+from rust_tuner.search.mean_curves import chosen_epoch
 from rust_tuner.search.subjects import radiographs_subject
 
 BATCH_SIZE, EPOCHS, NUM_FOLDS = 32, 20, 4

@@ -32,7 +32,7 @@ from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.optimizers import FusedAdam
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.models.schedules import batch_sizes
-from rust_tuner.search.cross_validation import run_folds_together
+from rust_tuner.search.fold_runs import run_folds_together
 
 SIZES = (NUM_FEATURES, *HEAD_UNITS, 18)
 

@@ -53,7 +53,7 @@ from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.runtime import start_backend
-from rust_tuner.search.cross_validation import run_folds_together
+from rust_tuner.search.fold_runs import run_folds_together
 
 WAYS = (
     "folds together",

@@ -72,6 +72,18 @@ class EpochFile:
             np.ascontiguousarray(predictions, np.float32).tofile(stream)
         self._count += 1
 
+    def keep_last(self, count: int) -> None:
+        """Keep the last epochs only, which become the first."""
+        first = self._count - count
+        with self.path.open("r+b") as stream:
+            for number in range(count):
+                stream.seek((first + number) * self._bytes)
+                values = stream.read(self._bytes)
+                stream.seek(number * self._bytes)
+                stream.write(values)
+            stream.truncate(count * self._bytes)
+        self._count = count
+
     def sync(self) -> None:
         """Make what was added durable."""
         with self.path.open("ab") as stream:
@@ -103,6 +115,13 @@ class EpochLog:
     def restore(self, predictions: Float32) -> None:
         """Begin with epochs (epochs, n_validation, ...) that an earlier run made."""
         self._kept = list(predictions)
+
+    def keep_last(self, count: int) -> None:
+        """Keep the last epochs only, which become the first."""
+        if self.on_disk is None:
+            self._kept = self._kept[len(self._kept) - count :]
+        else:
+            self.on_disk.keep_last(count)
 
     def reopen(self, epoch_shape: Sequence[int], count: int) -> bool:
         """Begin with epochs that an earlier run wrote; False where they are not there."""

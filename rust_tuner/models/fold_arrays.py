@@ -13,14 +13,19 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-from keras import ops
 
 from rust_tuner.data.pipeline import as_dataset
 from rust_tuner.errors import TrialError
+from rust_tuner.models.epoch_figures import (
+    curves_by_metric,
+    merged_figures,
+    require_finite,
+    scalars,
+)
 from rust_tuner.models.epoch_file import EpochLog
 from rust_tuner.models.fold_batches import TrainingData
+from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_graph import ModelPlan, plan_model, refuse_data, refuse_size
-from rust_tuner.models.fold_layers import FoldDropout, GatherRows
 from rust_tuner.models.fold_parallel import (
     FoldBatches,
     FoldRows,
@@ -31,23 +36,10 @@ from rust_tuner.models.fold_parallel import (
 )
 from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_state import as_numpy
-from rust_tuner.models.fold_stock import fold_layer, take_weights
-from rust_tuner.models.fold_training import (
-    FoldCurves,
-    RunningPredictions,
-    curves_by_metric,
-    merged_figures,
-    require_finite,
-    scalars,
-)
-from rust_tuner.models.model_figures import ModelFigures
+from rust_tuner.models.fold_twin import FoldTwin
 from rust_tuner.models.runtime import new_garbage_collected, release
-from rust_tuner.seeds import derive_seed
 
 IsHopeless = Callable[[Sequence[Mapping[str, float]]], bool]
-
-# Rows of a batch of predictions.
-_VALIDATION_ROWS = 4096
 
 
 class ArraysTogether:
@@ -63,7 +55,7 @@ class ArraysTogether:
         """Take the arrays; nothing is copied before the first trial that trains together."""
         self._data = data
         self._table: keras.Variable | None = None
-        self._twin: _Twin | None = None
+        self._twin: FoldTwin | None = None
 
     def plan(self, model: keras.Model, folds: Sequence[FoldRows]) -> ModelPlan:
         """Read a compiled model.
@@ -131,7 +123,7 @@ class ArraysTogether:
             release(variable for variable in owned if variable is not self._table)
             self._twin = None
 
-    def _prepare(self, models: Callable[[int], keras.Model], folds: Sequence[FoldRows]) -> "_Twin":
+    def _prepare(self, models: Callable[[int], keras.Model], folds: Sequence[FoldRows]) -> FoldTwin:
         """The model with a fold axis for such models, with their initial weights."""
         first = models(0)
         plan = self.plan(first, folds)
@@ -139,7 +131,7 @@ class ArraysTogether:
         key = (plan.signature, len(folds), room_for(sum(step_sizes(folds))), table.dtype)
         if self._twin is None or self._twin.key != key:
             self._release_twin()
-            self._twin = _Twin(key, plan, first, table)
+            self._twin = FoldTwin(key, plan, first, table)
         built = [first]
         for fold in range(1, len(folds)):
             built.append(models(fold))
@@ -160,116 +152,6 @@ class ArraysTogether:
         return self._table
 
 
-class _Twin:
-    """A compiled model with a fold axis; reused by trials that differ only in numbers."""
-
-    def __init__(
-        self,
-        key: tuple[Any, ...],
-        plan: ModelPlan,
-        model: keras.Model,
-        table: keras.Variable,
-    ) -> None:
-        self.key = key
-        _, num_folds, room, _ = key
-        self.layers: dict[str, keras.layers.Layer] = {}
-
-        def made(layer: keras.layers.Layer) -> keras.layers.Layer:
-            assert layer.name not in self.layers
-            is_last = layer.name == plan.last
-            self.layers[layer.name] = fold_layer(layer, num_folds, without_activation=is_last)
-            return self.layers[layer.name]
-
-        # The same layers as a model that is not compiled, so that nothing else is cloned.
-        plain = keras.Model(model.inputs[0], model.outputs[0])
-        shape = (num_folds, None, *table.shape[1:])
-        inputs = keras.Input(batch_shape=shape, dtype=table.dtype)
-        body = keras.models.clone_model(plain, input_tensors=inputs, clone_function=made)
-        rows = keras.Input((num_folds,), dtype="int32", name="rows")
-        outputs = body(GatherRows(table)(rows))
-        self.model = keras.Model(rows, outputs, name="folds_together")
-        self.running = _RowsFirst((room, num_folds, *outputs.shape[2:]))
-        own = plan.optimizer
-        self.model.compile(
-            # Not the fused update: TensorFlow's rounds 1 - beta_2 to 32 bits, which moves what is
-            # learned in 20 epochs by 1e-5.
-            optimizer=type(own).from_config(own.get_config()),
-            loss=_SummedLoss(plan.loss, plan.final),
-            metrics=[self.running],
-            jit_compile=False,
-        )
-        self.figures = ModelFigures(model, plan.loss, plan.final)
-
-    def reset(self, plan: ModelPlan, models: Sequence[keras.Model]) -> None:
-        """Set the trial's numbers and the initial weights of each fold."""
-        for name, layer in self.layers.items():
-            position = list(plan.layers).index(name)
-            sources = [_layers(model)[position] for model in models]
-            take_weights(layer, sources)
-        optimizer = self.model.optimizer
-        if not optimizer.built:
-            optimizer.build(self.model.trainable_variables)
-        for variable in optimizer.variables:
-            variable.assign(ops.zeros(variable.shape, variable.dtype))
-        if plan.learning_rate is not None:
-            optimizer.learning_rate = plan.learning_rate
-        # Layers of the random states, in the order in which one fold after another numbers them.
-        states = {
-            id(layer.seed_generator.state): name
-            for name, layer in plan.layers.items()
-            if getattr(layer, "seed_generator", None) is not None
-        }
-        ordered = [states[id(v)] for v in models[0].variables if id(v) in states]
-        self.random = [self.layers[name] for name in ordered]
-
-    def reseed(self, folds: Sequence[FoldRows], epoch: int) -> None:
-        """Give each fold's dropout layers the seeds of this epoch."""
-        for position, layer in enumerate(self.random):
-            assert isinstance(layer, FoldDropout)
-            for fold, generator in zip(folds, layer.generators, strict=True):
-                place = fold.place
-                seeds = derive_seed(place.seed, place.trial, place.fold, epoch, "layers", position)
-                state = generator.state
-                state.assign(seeds.generate_state(2).astype(state.dtype))
-
-    def outputs(self, rows: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """What the model of each fold makes of rows (n, F): (F, n, ...)."""
-        parts = [
-            np.asarray(self.model.predict_on_batch(rows[start : start + _VALIDATION_ROWS]))
-            for start in range(0, len(rows), _VALIDATION_ROWS)
-        ]
-        return np.concatenate(parts, axis=1)
-
-
-class _RowsFirst(RunningPredictions):
-    """Keeps outputs (F, rows, ...) with their rows first."""
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Append a batch."""
-        super().update_state(y_true, _swapped(y_pred))
-
-
-class _SummedLoss(keras.losses.Loss):  # type: ignore[misc]
-    """The loss summed over rows, whose weights make it each fold's mean."""
-
-    def __init__(self, loss: keras.losses.Loss, final: Any) -> None:
-        super().__init__(reduction="sum", name="summed_loss")
-        self._loss = loss
-        self._final = final
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Losses (rows, F) of targets (rows, F, ...) and outputs (F, rows, ...)."""
-        targets = _swapped(y_true)
-        answers = y_pred if self._final is None else self._final(y_pred)
-        if len(targets.shape) == 2 and answers.shape[2:] == (1,):
-            # Keras would do so for one fold, but here not know rows from labels.
-            targets = ops.expand_dims(targets, -1)
-        losses = self._loss.call(targets, answers)
-        if len(losses.shape) > 2:
-            losses = ops.mean(losses, axis=tuple(range(2, len(losses.shape))))
-        return _swapped(losses)
-
-
 class _Recorder(keras.callbacks.Callback):  # type: ignore[misc]
     """Sets seeds, validates and computes the figures of each fold between epochs.
 
@@ -279,7 +161,7 @@ class _Recorder(keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(
         self,
         data: TrainingData,
-        twin: _Twin,
+        twin: FoldTwin,
         folds: Sequence[FoldRows],
         epochs: int,
         on_epoch: Callable[[], None],
@@ -391,12 +273,3 @@ def _require_numbers(
     for outputs in (trained, validated):
         if not np.isfinite(outputs).all():
             raise TrialError(f"{where}: predictions are not finite")
-
-
-def _layers(model: keras.Model) -> list[keras.layers.Layer]:
-    return [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
-
-
-def _swapped(values: Any) -> Any:
-    """(rows, F, ...) as (F, rows, ...), and the other way round."""
-    return ops.transpose(values, (1, 0, *range(2, len(values.shape))))

@@ -20,16 +20,14 @@ from keras import ops
 
 from rust_tuner.data.pipeline import as_dataset
 from rust_tuner.errors import TrialError
+from rust_tuner.models.epoch_figures import curves_by_metric
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, TrainingData
+from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows
 from rust_tuner.models.fold_plan import LAYER_KINDS, HeadPlan, plan_head
 from rust_tuner.models.fold_state import as_numpy
-from rust_tuner.models.fold_training import (
-    FoldCurves,
-    RunningPredictions,
-    curves_by_metric,
-)
+from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.optimizers import FusedAdam, fused
 from rust_tuner.models.runtime import new_garbage_collected, release, shared_tensor
 from rust_tuner.seeds import derive_seed

@@ -6,21 +6,24 @@ It returns curves and predictions. Which folds there are, and how the results ar
 
 import contextlib
 import json
-import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from rust_tuner.data.outputs import Outputs
 from rust_tuner.errors import TrialError
+from rust_tuner.models.epoch_figures import (
+    curves_by_metric,
+    merged_figures,
+    require_finite,
+    scalars,
+)
 from rust_tuner.models.epoch_file import EpochFile, EpochLog
 from rust_tuner.models.fold_batches import (
     EpochFeed,
@@ -30,6 +33,7 @@ from rust_tuner.models.fold_batches import (
     ValidationSide,
 )
 from rust_tuner.models.fold_callbacks import keeps_state, restore_state, state_of
+from rust_tuner.models.fold_curves import Checkpoint, FoldCurves
 from rust_tuner.models.fold_state import (
     as_numpy,
     reseed,
@@ -39,41 +43,6 @@ from rust_tuner.models.fold_state import (
 )
 from rust_tuner.models.metric_elements import by_element
 from rust_tuner.seeds import seed_word
-
-
-@dataclass(frozen=True, eq=False)
-class FoldCurves:
-    """The results of training one fold.
-
-    Attributes:
-        training: metric -> value per epoch, on the batches as they were trained.
-        validation: metric -> value per epoch.
-        predictions: (epochs, n_validation, ...) float32, in a file where they are large.
-        seconds: how long it took.
-        epochs_trained: how many epochs `fit` trained; the rest repeats its last model.
-        outputs: which columns of the predictions belong to which output; None where there is one.
-        steps_per_epoch: optimiser steps of each epoch, where they are not those that were asked.
-    """
-
-    training: dict[str, list[float]]
-    validation: dict[str, list[float]]
-    predictions: npt.NDArray[np.float32] | EpochFile
-    seconds: float
-    epochs_trained: int | None = None
-    outputs: Outputs | None = None
-    steps_per_epoch: int | None = None
-
-
-class Checkpoint(Protocol):
-    """Stores the state of a fold between epochs."""
-
-    seconds_between: float
-
-    def load(self) -> dict[str, npt.NDArray[Any]] | None:
-        """The stored state, or None if there is none for exactly this fold."""
-
-    def save(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Store a state in place of the previous one."""
 
 
 class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
@@ -397,36 +366,3 @@ class _AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
             checkpoint.save(state)
             self._last_save = time.monotonic()
         self._on_epoch()
-
-
-def merged_figures(ours: Mapping[str, float], own: Mapping[str, float]) -> dict[str, float]:
-    """Our figures, then the model's own; a metric that the user gave one of our names keeps it."""
-    figures = {(f"exact_{name}" if name in own else name): ours[name] for name in ours}
-    return figures | dict(own)
-
-
-def scalars(logs: Mapping[str, Any], *, validation: bool) -> dict[str, float]:
-    """The model's own metrics of one side, without the `val_` of the other."""
-    return by_element(
-        {
-            name.removeprefix("val_"): value
-            for name, value in logs.items()
-            if name.startswith("val_") == validation
-        }
-    )
-
-
-def require_finite(figures: Mapping[str, float], where: str) -> None:
-    """Fail the trial where a figure is infinite or NaN.
-
-    Raises:
-        TrialError: with its name, and `where` it is.
-    """
-    for name, value in figures.items():
-        if not math.isfinite(value):
-            raise TrialError(f"{where}: {name} is {value}")
-
-
-def curves_by_metric(epochs: list[Mapping[str, float]]) -> dict[str, list[float]]:
-    """Turn the metrics of each epoch into a curve for each metric."""
-    return {name: [float(figures[name]) for figures in epochs] for name in epochs[0]}

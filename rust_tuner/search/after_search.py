@@ -39,7 +39,7 @@ _NO_SEARCH = (
 class AfterSearch:
     """The part of the tuner that is used after `search`.
 
-    Names of trials are those of the results, such as `0003`; None is the best trial.
+    A trial is named as in the results, such as `0003`; None means the best trial.
     """
 
     oracle: "ResumableOracle"

@@ -136,7 +136,8 @@ def _metric_names(
             zeros = np.zeros((len(validation), *answers.shape[1:]), np.float32)
             ours = data.metrics([zeros], [validation], ["the metrics of fold 0"])[0]
     except Exception:
-        # Training shows what is wrong, or needs more than two rows.
+        # The model and its metrics may be the user's, and raise anything: the first fold raises it
+        # again, with its place, unless it only needs more than two rows.
         return own, None, shape
     named = (f"exact_{name}" if name in own else name for name in ours)
     return own, tuple(dict.fromkeys((*named, *own))), shape

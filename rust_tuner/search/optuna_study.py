@@ -57,7 +57,7 @@ class Earlier:
 
 
 class _Study(optuna.Study):
-    """A study that samplers may end while they are told a score, as they do in `optimize`."""
+    """A study that a sampler may stop when it receives a score, as in `optimize`."""
 
     is_stopped = False
 

@@ -25,7 +25,8 @@ from rust_tuner.models.fold_batches import (
     ValidationSide,
     as_fed,
 )
-from rust_tuner.models.fold_training import FoldCurves, seeded_weights
+from rust_tuner.models.fold_curves import FoldCurves
+from rust_tuner.models.fold_training import seeded_weights
 from rust_tuner.search.fit_options import Default
 from rust_tuner.search.own_tuner import metrics_of
 from rust_tuner.search.run_state import Run
@@ -56,7 +57,7 @@ class HyperModelFit:
         callbacks: Sequence[keras.callbacks.Callback],
         users_callbacks: Sequence[keras.callbacks.Callback],
     ) -> FoldCurves:
-        """Train one fold; see `cross_validation.OwnFit`.
+        """Train one fold; see `fold_runs.OwnFit`.
 
         Raises:
             SearchError: where `fit` returns something else than KerasTuner takes, or lacks the
@@ -85,7 +86,10 @@ class HyperModelFit:
         num_kept = len(kept.log)
         training_curves, validation_curves = self._curves(returned, kept, place)
         num_epochs = max(len(curve) for curve in validation_curves.values())
-        if num_kept != num_epochs:
+        if num_kept > num_epochs:
+            # The figures are of the last stage of a `fit` that trains in several.
+            kept.log.keep_last(num_epochs)
+        elif num_kept < num_epochs:
             # Those of the model that `fit` leaves, where it did not call the callbacks.
             answers = held.answers().astype(np.float32)
             kept.log.restore(np.repeat(answers[None], num_epochs, axis=0))

@@ -8,7 +8,7 @@ from rust_tuner.errors import SearchError
 from rust_tuner.metrics.mean_ranks import mean_ranks
 from rust_tuner.records.folds import FoldRecord
 from rust_tuner.records.metric_names import renumbered, with_same_names
-from rust_tuner.search.cross_validation import calculate_mean_metrics, chosen_epoch
+from rust_tuner.search.mean_curves import calculate_mean_metrics, chosen_epoch
 from rust_tuner.search.objectives import RankedObjectives, objectives_of
 
 

@@ -18,13 +18,9 @@ from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.records.folds import FoldRecord, FoldStore, one_by_one, reason_of
-from rust_tuner.search.cross_validation import (
-    CrossValidation,
-    mean_of_repeats,
-    run_folds,
-    run_folds_together,
-)
+from rust_tuner.search.fold_runs import run_folds, run_folds_together
 from rust_tuner.search.hopeless import Rival
+from rust_tuner.search.mean_curves import CrossValidation, mean_of_repeats
 from rust_tuner.search.own_fit import HyperModelFit
 from rust_tuner.search.own_tuner import FoldHooks
 from rust_tuner.search.pruning import judge, note_if_hopeless, rival_of

@@ -31,7 +31,6 @@ from rust_tuner.search.array_subject import arrays_subject, notes_about, taken_a
 from rust_tuner.search.built_once import ask_model
 from rust_tuner.search.code_changes import users_model
 from rust_tuner.search.compile_arguments import CompileArguments
-from rust_tuner.search.cross_validation import chosen_epoch
 from rust_tuner.search.declaring import declare_by_building
 from rust_tuner.search.fit_options import (
     SEARCH_ARGUMENTS,
@@ -45,6 +44,7 @@ from rust_tuner.search.fit_options import (
 from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.manifest import describe_run, together_of
+from rust_tuner.search.mean_curves import chosen_epoch
 from rust_tuner.search.objectives import RankedObjectives, require_validation, with_scores
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
 from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs

@@ -153,7 +153,7 @@ def answers_of_inner_models(
     from rust_tuner.models.fold_batches import TrainingData
     from rust_tuner.models.fold_parallel import FoldParallelTrainer
     from rust_tuner.models.fold_plan import MixedFolds
-    from rust_tuner.search.cross_validation import run_folds, run_folds_together
+    from rust_tuner.search.fold_runs import run_folds, run_folds_together
 
     data = TrainingData(features, targets, lambda answers, rows, where: [{} for _ in rows])
     declared = declared_values(hypermodel)

@@ -262,7 +262,8 @@ def _head(protocol: Protocol, rows: int, clock: Callable[[], float]) -> HeadSpee
     from rust_tuner.models.runtime import empty_aligned
     from rust_tuner.models.space import SearchSpace
     from rust_tuner.records.folds import FoldStore
-    from rust_tuner.search.cross_validation import array_metrics, run_folds_together
+    from rust_tuner.search.cross_validation import array_metrics
+    from rust_tuner.search.fold_runs import run_folds_together
     from rust_tuner.steps.refit import declared_values
 
     sizes = protocol.batch_sizes(rows)

@@ -60,3 +60,17 @@ def test_without_a_file_they_stay_in_memory(monkeypatch):
     log.append(EPOCHS[0])
     assert isinstance(log.result(), np.ndarray)
     assert not log.reopen(EPOCHS.shape[1:], 1)
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_the_last_epochs_become_the_first(in_file, tmp_path, monkeypatch):
+    if in_file:
+        monkeypatch.setattr(epoch_file, "LARGEST_IN_MEMORY", 0)
+    log = EpochLog(3, tmp_path / "file.bin")
+    for epoch in EPOCHS:
+        log.append(epoch)
+    assert (log.on_disk is not None) == in_file
+    log.keep_last(2)
+    result = log.result()
+    np.testing.assert_array_equal([result[0], result[1]], EPOCHS[1:])
+    assert len(log) == 2

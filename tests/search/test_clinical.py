@@ -15,7 +15,7 @@ from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperMode
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_project
 from rust_tuner.records.rows import out_of_fold_predictions
-from rust_tuner.search.cross_validation import run_folds, run_folds_together
+from rust_tuner.search.fold_runs import run_folds, run_folds_together
 from rust_tuner.search.subjects import radiographs_subject
 
 EPOCHS, SEED = 2, 3

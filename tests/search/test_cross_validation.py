@@ -13,12 +13,8 @@ from sklearn.model_selection import GroupKFold
 from rust_tuner.data.folds import Folds
 from rust_tuner.errors import SearchError, TrialError
 from rust_tuner.figures.published_study import read_published
-from rust_tuner.search.cross_validation import (
-    array_metrics,
-    calculate_mean_metrics,
-    chosen_epoch,
-    cross_validate,
-)
+from rust_tuner.search.cross_validation import array_metrics, cross_validate
+from rust_tuner.search.mean_curves import calculate_mean_metrics, chosen_epoch
 
 EPOCHS = 2
 ASSIGNMENT = np.arange(48) % 2

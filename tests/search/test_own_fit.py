@@ -3,6 +3,7 @@
 import contextlib
 
 import keras_tuner
+import numpy as np
 import pytest
 from fault_injection import Killed, Killer
 from hand_written import assert_equal, by_hand, classifier, curves, iris, outcome_of, searched
@@ -172,3 +173,22 @@ def test_a_search_with_its_own_fit_is_the_same_after_a_kill(tmp_path):
         Killer(tmp_path / "cut", patch, 9, "during")
         run(tmp_path / "cut")
     assert outcome_of(run(tmp_path / "cut")) == expected
+
+
+class TwoStages(Plain):
+    """Trains twice, and returns the history of the second time."""
+
+    def fit(self, hp, model, x, y, **kwargs):
+        model.fit(x, y, **(kwargs | {"epochs": 2}))
+        # What follows is worse from epoch to epoch.
+        return model.fit(x, (y + 1) % 3, **(kwargs | {"epochs": 3}))
+
+
+def test_the_predictions_of_a_fit_in_two_stages_are_those_of_the_scored_epoch(tmp_path):
+    x, y = iris(60)
+    tuner = searched(tmp_path, TwoStages(), x, y, cv=FOLDS)
+    row = tuner.results().iloc[0]
+    assert row["epoch"] < 2
+    likely = tuner.out_of_fold()[np.arange(60), y.astype(int)]
+    means = [-np.log(likely[rows]).mean() for _, rows in FOLDS.split(x)]
+    assert np.mean(means) == pytest.approx(row["val_loss"], rel=1e-5)

@@ -5,7 +5,7 @@ A fact is left out if the record that it comes from is missing or damaged.
 
 from rust_tuner.records.folder import DAMAGED, StudyRecords
 
-# Each module adds its facts, in the order in which they are told.
+# Each module adds its facts, in the order of the checklist.
 from rust_tuner.report.checklist import data_facts, model_facts, result_facts  # noqa: F401
 from rust_tuner.report.checklist.registry import FACTS, one_line
 
