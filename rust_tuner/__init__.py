@@ -71,7 +71,7 @@ _HOMES = {
     "TransferLearningModel": "rust_tuner.models.architectures",
     "TransferLearningHyperModel": "rust_tuner.models.hypermodels",
     "cross_validate": "rust_tuner.search.cross_validation",
-    "calculate_mean_metrics": "rust_tuner.search.cross_validation",
+    "calculate_mean_metrics": "rust_tuner.search.mean_curves",
     "OutOfFoldScore": "rust_tuner.search.objectives",
     "RandomSearchOracle": "rust_tuner.search.random_search",
     "BayesianOptimizationOracle": "rust_tuner.search.bayesian",

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from rust_tuner.files import sha256_of_json
+from rust_tuner.models.code_identity import method_code
 from rust_tuner.models.runtime import onednn_enabled, versions
 from rust_tuner.records.run import RunManifest, run_if_whole
+from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.objectives import recorded_objective
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.points import plain
+from rust_tuner.search.reserved_names import epochs_name
 from rust_tuner.search.runs import recorded_steps
 from rust_tuner.search.subjects import Subject
 
@@ -93,3 +97,37 @@ def _by_name(space: list[dict[str, Any]]) -> dict[str, Any]:
             name = f"{name}'"
         named[name] = hyperparameter
     return named
+
+
+def own_choices(
+    folder: Path,
+    oracle: ResumableOracle,
+    *,
+    code_version: str | int | None,
+    run_trial: type | None,
+    stop_rule: StopRule | None,
+) -> dict[str, object]:
+    """What the manifest records only where a search has it; older searches keep their key.
+
+    Args:
+        folder: the project folder.
+        oracle: its space must be declared.
+        code_version: the user's own name for what the model's code does.
+        run_trial: the tuner's class, where it overrides `run_trial`.
+        stop_rule: when a trial is stopped; None where none is.
+    """
+    own: dict[str, object] = {}
+    if stop_rule is not None:
+        own["stop_hopeless"] = stop_rule.to_json()
+    if code_version is not None:
+        own["code_version"] = code_version
+    begun = run_if_whole(folder)
+    # A search of an earlier version goes on without it, under the key that it was begun with.
+    name = epochs_name(oracle.declared.values)
+    if name is not None and (begun is None or begun.epochs_hyperparameter):
+        own["epochs_hyperparameter"] = name
+    if not oracle.tune_new_entries:
+        own["tune_new_entries"] = False
+    if run_trial is not None:
+        own["run_trial"] = sha256_of_json(method_code(run_trial, "run_trial"))
+    return own

@@ -6,17 +6,47 @@ trained after another, the first ones have ended before there is anything to com
 
 from collections.abc import Callable, Mapping, Sequence
 
+import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from rust_tuner.errors import SearchError
 from rust_tuner.metrics.ties import fold_sizes
 from rust_tuner.records.folds import FoldRecord, reason_of
 from rust_tuner.records.metric_names import with_same_names
-from rust_tuner.search.hopeless import Rival, Watch, hopeless
+from rust_tuner.search.hopeless import Rival, StopRule, Watch, hopeless
+from rust_tuner.search.objectives import RankedObjectives
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.run_state import Run
 
 Judge = Callable[[Sequence[Mapping[str, float]]], bool]
+
+
+def stop_rule_of(
+    stop_hopeless: bool | StopRule, objective: keras_tuner.Objective, *, own_scores: bool
+) -> StopRule | None:
+    """The rule of a search; None where no trial is stopped.
+
+    Args:
+        stop_hopeless: what the user asked for.
+        objective: of the search.
+        own_scores: whether the tuner overrides `run_trial`, which returns the scores.
+
+    Raises:
+        SearchError: where trials cannot be compared at the same epoch.
+    """
+    if not stop_hopeless:
+        return None
+    if own_scores:
+        raise SearchError(
+            "stop_hopeless with a run_trial of its own, which scores trials by itself; only trials "
+            "that this package scores can be compared"
+        )
+    if isinstance(objective, RankedObjectives):
+        raise SearchError(
+            "stop_hopeless with several objectives, whose ranks need all trials; give one"
+        )
+    return stop_hopeless if isinstance(stop_hopeless, StopRule) else StopRule()
 
 
 def rival_of(run: Run, oracle: ResumableOracle, trial: Trial) -> Rival | None:

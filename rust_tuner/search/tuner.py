@@ -18,9 +18,8 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import SearchError
-from rust_tuner.files import empty_folder, sha256_of_json, write_json
+from rust_tuner.files import empty_folder, write_json
 from rust_tuner.locks import hold_lock
-from rust_tuner.models.code_identity import method_code
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.records.random_folds import write_random_folds
@@ -43,10 +42,11 @@ from rust_tuner.search.fit_options import (
 )
 from rust_tuner.search.groups import by_row_note
 from rust_tuner.search.hopeless import StopRule
-from rust_tuner.search.manifest import describe_run, together_of
+from rust_tuner.search.manifest import describe_run, own_choices, together_of
 from rust_tuner.search.mean_curves import chosen_epoch
-from rust_tuner.search.objectives import RankedObjectives, require_validation, with_scores
+from rust_tuner.search.objectives import require_validation, with_scores
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
+from rust_tuner.search.pruning import stop_rule_of
 from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
 from rust_tuner.search.run_state import Run
 from rust_tuner.search.runs import (
@@ -336,7 +336,8 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 "again; keep them in fit"
             )
         folder = self.project_folder
-        stop_rule = self._stop_rule(stop_hopeless)
+        own_scores = self._overrides("run_trial")
+        stop_rule = stop_rule_of(stop_hopeless, self.oracle.objective, own_scores=own_scores)
         with hold_lock(folder, "searching hyperparameters", noted=True):
             declared = self.oracle.declared.copy
             model = users_model(
@@ -352,7 +353,13 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 epochs=epochs,
                 batch_size=batch_size,
                 about={
-                    **self._own_choices(stop_rule),
+                    **own_choices(
+                        folder,
+                        self.oracle,
+                        code_version=self.code_version,
+                        run_trial=type(self) if own_scores else None,
+                        stop_rule=stop_rule,
+                    ),
                     **together_of(folder, subject),
                     **(about or {}),
                 },
@@ -462,39 +469,6 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         """Whether a subclass has its own form of a method of KerasTuner's tuner."""
         ours = getattr(CrossValidationTuner, method)
         return getattr(type(self), method) is not ours
-
-    def _stop_rule(self, stop_hopeless: bool | StopRule) -> StopRule | None:
-        """The rule of the search; None where no trial is stopped."""
-        if not stop_hopeless:
-            return None
-        if self._overrides("run_trial"):
-            raise SearchError(
-                f"stop_hopeless with {type(self).__name__}.run_trial, which scores trials by "
-                "itself; only trials that this package scores can be compared"
-            )
-        if isinstance(self.oracle.objective, RankedObjectives):
-            raise SearchError(
-                "stop_hopeless with several objectives, whose ranks need all trials; give one"
-            )
-        return stop_hopeless if isinstance(stop_hopeless, StopRule) else StopRule()
-
-    def _own_choices(self, stop_rule: StopRule | None) -> dict[str, object]:
-        """What the manifest records only where a search has it; older searches keep their key."""
-        own: dict[str, object] = {}
-        if stop_rule is not None:
-            own["stop_hopeless"] = stop_rule.to_json()
-        if self.code_version is not None:
-            own["code_version"] = self.code_version
-        begun = run_if_whole(self.project_folder)
-        # A search of an earlier version goes on without it, under the key that it was begun with.
-        name = epochs_name(self.oracle.declared.values)
-        if name is not None and (begun is None or begun.epochs_hyperparameter):
-            own["epochs_hyperparameter"] = name
-        if not self.oracle.tune_new_entries:
-            own["tune_new_entries"] = False
-        if self._overrides("run_trial"):
-            own["run_trial"] = sha256_of_json(method_code(type(self), "run_trial"))
-        return own
 
     def _run_trials(self) -> None:
         TrialLoop(self, self._run, self.progress, timeout=self._timeout).run_trials()
