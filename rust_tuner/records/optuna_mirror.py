@@ -6,7 +6,6 @@ keeps its place in it. Where the records say otherwise than the journal, it is b
 """
 
 import contextlib
-import importlib.util
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rust_tuner.errors import ExtraError, RustTunerError
+from rust_tuner.errors import RustTunerError
+from rust_tuner.extras import require_package
 from rust_tuner.locks import hold_lock
 from rust_tuner.records.project import Project, read_project
 from rust_tuner.records.trials import PRUNED, TRIAL_FILE, TrialRecord, read_trial_state
@@ -44,17 +44,12 @@ def mirror(project: str | Path) -> Path:
         ResumeError: where the folder holds no search.
         StorageError: where the journal cannot be written.
     """
-    if importlib.util.find_spec("optuna") is None:
-        raise ExtraError(
-            "the dashboard needs the package optuna, which is not installed; install it "
-            "(python -m pip install optuna optuna-dashboard), or rust-tuner with its extra: "
-            "rust-tuner[optuna]"
-        )
+    require_package("optuna", what="the dashboard needs", extra="optuna")
     records = read_project(project)
     folder = records.folder.resolve().parent / FOLDER
     journal = folder / f"{records.folder.resolve().name}.journal"
     folder.mkdir(parents=True, exist_ok=True)
-    with hold_lock(folder, "writing Optuna's journal", wait=_LONGEST_WAIT), _quiet():
+    with hold_lock(folder, "writing Optuna's journal", wait=_LONGEST_WAIT), without_optunas_notes():
         trials = list(_frozen_trials(records))
         if not _is_extended(journal, records, trials):
             journal.unlink(missing_ok=True)
@@ -205,8 +200,8 @@ def _distribution(kind: str, config: Mapping[str, Any]) -> "BaseDistribution | N
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Optuna's notes on a study that the user did not make."""
+def without_optunas_notes() -> Iterator[None]:
+    """Keep back Optuna's notes, which are about studies that the user did not make."""
     import optuna
 
     verbosity = optuna.logging.get_verbosity()

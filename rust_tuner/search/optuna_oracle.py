@@ -4,7 +4,6 @@ Optuna is asked and told; the records of the trials are the only owner of what w
 sampler is asked belongs to `optuna_study`, and how spaces are translated to `optuna_space`.
 """
 
-import importlib.util
 import types
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +12,8 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from rust_tuner.errors import ExtraError, SearchError
+from rust_tuner.errors import SearchError
+from rust_tuner.extras import require_package
 from rust_tuner.files import sha256_of_json
 from rust_tuner.models.code_identity import own_code
 from rust_tuner.records.trials import PRUNED
@@ -94,7 +94,7 @@ class OptunaOracle(LearningOracle):
             SearchError: where this is no sampler of Optuna, or one with an argument that needs more
                 than the records of a search.
         """
-        require_optuna()
+        require_package("optuna", what="OptunaOracle needs", extra="optuna")
         _require_sampler(sampler)
         super().__init__(
             objective=objective,
@@ -140,19 +140,6 @@ class OptunaOracle(LearningOracle):
             for number, trial in enumerate(earlier)
         ]
         return self._proposals.next(space, told)
-
-
-def require_optuna() -> None:
-    """Check that Optuna is installed.
-
-    Raises:
-        ExtraError: if it is missing; the message says how to install it.
-    """
-    if importlib.util.find_spec("optuna") is None:
-        raise ExtraError(
-            "OptunaOracle needs the package optuna, which is not installed; install it "
-            "(python -m pip install optuna), or rust-tuner with its extra: rust-tuner[optuna]"
-        )
 
 
 def describe_sampler(part: Any) -> Any:

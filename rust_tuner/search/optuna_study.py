@@ -7,7 +7,6 @@ made it. Samplers that write into the study as they sample, such as CMA-ES, get 
 being asked for every earlier trial again; the recorded values replace what they answer.
 """
 
-import contextlib
 import copy
 import random
 import types
@@ -24,6 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from rust_tuner.errors import SpaceError
+from rust_tuner.records.optuna_mirror import without_optunas_notes
 from rust_tuner.search.optuna_space import (
     Dimension,
     contains,
@@ -111,7 +111,7 @@ class Proposals:
                 "CmaEsSampler(with_margin=True) of Optuna fails where hyperparameters are "
                 f"conditional, such as {conditional[0]}; leave with_margin out"
             )
-        with _quiet():
+        with without_optunas_notes():
             if type(self._sampler) in _STATELESS:
                 study = self._new_study()
                 for trial in earlier:
@@ -243,14 +243,3 @@ def _random_states(part: Any, seen: set[int]) -> Iterator[Any]:
             yield from _random_states(item, seen)
     elif hasattr(part, "__dict__") and not isinstance(part, _WITHOUT_STATE):
         yield from _random_states(vars(part), seen)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Optuna's notes on studies that the user did not make."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)

@@ -15,7 +15,6 @@ one that was not. The bytes of a file are built by `event_files`.
 """
 
 import contextlib
-import importlib.util
 import os
 import shlex
 import shutil
@@ -27,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from rust_tuner.errors import ExtraError
+from rust_tuner.extras import require_package
 from rust_tuner.files import atomic_write, sha256_of_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.progress import Progress, Silent, Task
@@ -48,20 +47,6 @@ _LONGEST_WAIT = 60.0
 _Run = dict[str, Callable[[], bytes]]
 
 
-def require_tensorboard() -> None:
-    """Check that the package that writes event files is installed.
-
-    Raises:
-        ExtraError: if it is missing; the message says how to install it.
-    """
-    if importlib.util.find_spec("tensorboard") is None:
-        raise ExtraError(
-            "TensorBoard logs need the package tensorboard, which is not installed; install it "
-            "(python -m pip install tensorboard), or rust-tuner with its extra: "
-            "rust-tuner[tensorboard]"
-        )
-
-
 def write_logs(directory: str | Path) -> Path:
     """Write the logs of a study or of a single search, finished, interrupted or still running.
 
@@ -78,7 +63,7 @@ def write_logs(directory: str | Path) -> Path:
         ResumeError: if the folder holds neither a study nor a search.
         StorageError: if a file cannot be written.
     """
-    require_tensorboard()
+    require_package("tensorboard", what="TensorBoard logs need", extra="tensorboard")
     folder = Path(directory)
     if (folder / RUN_FILE).is_file():
         search = _Search(folder, folder.parent / LOGS, folder.name)
@@ -106,7 +91,7 @@ class TensorBoardLogs:
         Raises:
             ExtraError: if the package tensorboard is missing.
         """
-        require_tensorboard()
+        require_package("tensorboard", what="TensorBoard logs need", extra="tensorboard")
         self._directory = Path(directory)
         self._progress = progress or Silent()
         self._is_announced = False
