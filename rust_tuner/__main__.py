@@ -48,7 +48,13 @@ def main() -> None:
     try:
         run()
     finally:
-        _put_back(signal.SIGINT, signal.default_int_handler)
+        # Nothing is left to do but to leave, where an exception would end in a traceback.
+        _put_back(signal.SIGINT, _leave)
+
+
+def _leave(signum: int, frame: FrameType | None) -> None:
+    """End the process while Python is shutting down."""
+    os._exit(_INTERRUPTED)
 
 
 def _put_back(signum: signal.Signals, handler: "signal._HANDLER") -> None:
