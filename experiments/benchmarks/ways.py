@@ -190,6 +190,7 @@ def _together(problem: Problem) -> Trial:
     from experiments.benchmarks.common import configuration, data_of
     from rust_tuner.models.fold_parallel import FoldParallelTrainer
     from rust_tuner.models.runtime import start_backend
+    from rust_tuner.progress import Silent
     from rust_tuner.search.fold_runs import run_folds_together
 
     start_backend()
@@ -199,12 +200,9 @@ def _together(problem: Problem) -> Trial:
     def trial(batch_size: int, epochs: int, mark: Callable[[int], None]) -> None:
         hypermodel, hyperparameters = configuration(batch_size, problem.dropout_rate)
 
-        class Marked:
-            def advance(self, amount: int = 1) -> None:
+        class Marked(Silent):
+            def advance(self, steps: int = 1, *, note: str | None = None) -> None:
                 mark(0)
-
-            def skip(self, amount: int = 1) -> None:
-                raise AssertionError("nothing is resumed")
 
         run_folds_together(
             lambda: hypermodel.build_head(hyperparameters, num_features),
