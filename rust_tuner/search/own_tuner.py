@@ -80,13 +80,15 @@ def metrics_of(
     if is_number and len(objectives_of(objective)) == 1:
         return {objective.name: float(returned)}, 0
     if not isinstance(returned, Mapping):
-        parts = objectives_of(objective)
-        names = ", ".join(str(part.name) for part in parts)
-        wanted = (
-            f"the value of {names}, a dict with it" if len(parts) == 1 else f"a dict of {names}"
+        wanted = [str(part.name) for part in objectives_of(objective)]
+        is_one = len(wanted) == 1
+        expected = (
+            f"the value of {wanted[0]}, a dict with it"
+            if is_one
+            else (f"a dict of {', '.join(wanted)}")
         )
         raise SearchError(
-            f"{what} returned {type(returned).__name__}; return {wanted}, a keras History, or a "
+            f"{what} returned {type(returned).__name__}; return {expected}, a keras History, or a "
             "list of these"
         )
     _require(objective, returned, what)
