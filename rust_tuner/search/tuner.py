@@ -255,7 +255,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 raise SearchError(f"{name}={value!r}; expected an integer from 1")
         self.progress = progress_of(self._progress, verbose)
         self._timeout = checked_timeout(timeout)
-        self._engine = engine_of(executor, workers)
+        engine = engine_of(executor, workers)
         options = FitOptions(
             sample_weight=sample_weight,
             class_weight=class_weight,
@@ -300,6 +300,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             epochs=int(epochs),
             batch_size=int(batch_size),
             stop_hopeless=stop_hopeless,
+            engine=engine,
             about=about,
         )
 
@@ -328,9 +329,11 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         epochs: int = _DEFAULT_EPOCHS,
         batch_size: int = _DEFAULT_BATCH_SIZE,
         stop_hopeless: bool | StopRule = False,
+        engine: Engine | None = None,
         about: Mapping[str, object] | None = None,
     ) -> None:
         """Search on a subject that was made before; see `search`."""
+        self._engine = engine
         if epochs < 1 or batch_size < 1:
             raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both must be at least 1")
         subject = with_scores(subject, self.oracle.objective)

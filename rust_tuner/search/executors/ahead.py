@@ -16,7 +16,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import SearchError, TrialError
-from rust_tuner.search.executors.contract import Job, train_trial
+from rust_tuner.search.executors.contract import Job, this_thread, train_trial
 from rust_tuner.search.executors.engines import Engine
 from rust_tuner.search.executors.shipping import packed
 from rust_tuner.search.learning_oracle import LearningOracle
@@ -128,6 +128,7 @@ class TrialsAhead:
             trial.trial_id,
             epochs,
             batch_size,
+            this_thread(),
         )
         return _Sent(trial, call, self._engine.submit(*call))
 

@@ -5,6 +5,9 @@ are in the key of the records. So it does not matter which worker runs it, when,
 """
 
 import hashlib
+import os
+import platform
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +25,6 @@ from rust_tuner.search.run_state import Run
 from rust_tuner.search.runs import load_trial
 from rust_tuner.search.subjects import Subject
 from rust_tuner.search.trial_training import cross_validated
-
 
 _SETTINGS = ("epochs", "batch_size", "seed", "scoring", "reads_epochs", "options")
 
@@ -64,8 +66,19 @@ class Job:
         )
 
 
+def this_thread() -> tuple[str, int, int]:
+    """Machine, process and thread that this runs in."""
+    return platform.node(), os.getpid(), threading.get_ident()
+
+
 def train_trial(
-    job: bytes, folder: str, arrays: str, trial_id: str, epochs: int, batch_size: int
+    job: bytes,
+    folder: str,
+    arrays: str,
+    trial_id: str,
+    epochs: int,
+    batch_size: int,
+    coordinator: tuple[str, int, int],
 ) -> Sequence[str]:
     """Train the folds of a trial that have no record yet, and record them.
 
@@ -76,14 +89,22 @@ def train_trial(
         trial_id: of a trial whose state is recorded.
         epochs: of each fold.
         batch_size: of each step.
+        coordinator: `this_thread` of whoever sends the trial.
 
     Returns:
         Notes for the user.
 
     Raises:
+        SearchError: in another thread of the coordinator's process.
         StorageError: where this process does not see what the coordinator wrote.
         Exception: whatever fails the trial.
     """
+    here = this_thread()
+    if here[:2] == coordinator[:2] and here != coordinator:
+        raise SearchError(
+            "the executor runs trials in threads of one process, which share Keras's random state; "
+            "use one with processes, such as loky's"
+        )
     path = Path(folder) / f"trial_{trial_id}" / "trial.json"
     trial = load_trial(path)
     if trial is None:

@@ -12,7 +12,6 @@ import time
 from typing import Any, Protocol
 
 from rust_tuner.errors import SearchError
-from rust_tuner.extras import require_package
 
 _LOCAL = re.compile(r"(?:local:)?(\d+)")
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -79,12 +78,7 @@ class LocalEngine:
     """Processes of this machine, which share its cores."""
 
     def __init__(self, num_workers: int) -> None:
-        """Start `num_workers` processes once they are needed.
-
-        Raises:
-            ExtraError: where loky is not installed.
-        """
-        require_package("loky", what="workers of this machine need", extra="workers")
+        """Start `num_workers` processes once they are needed."""
         self.num_workers = num_workers
         self.threads = max(1, (os.cpu_count() or 1) // num_workers)
         self._pool = self._started()
@@ -135,7 +129,6 @@ def engine_of(executor: Any, workers: Any) -> Engine | None:
 
     Raises:
         SearchError: for anything else, or for both.
-        ExtraError: where the engine's package is not installed.
     """
     if executor is not None:
         if workers is not None:

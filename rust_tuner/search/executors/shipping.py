@@ -85,28 +85,30 @@ def _write(array: npt.NDArray[Any], folder: Path) -> str:
     """Write an array into a file named by its hash, if that is not there; returns the hash."""
     folder.mkdir(parents=True, exist_ok=True)
     ordered = np.ascontiguousarray(array)
-    digest = hashlib.sha256(f"{ordered.dtype.str} {ordered.shape}".encode())
-    flat = ordered.reshape(-1).view(np.uint8)
-    for start in range(0, len(flat), _CHUNK):
-        digest.update(flat[start : start + _CHUNK])
-    path = folder / f"{digest.hexdigest()}.npy"
+    digest = _sha256(ordered)
+    path = folder / f"{digest}.npy"
     if not path.is_file():
         with atomic_write(path) as stream:
             np.save(stream, ordered, allow_pickle=False)
-    return digest.hexdigest()
+    return digest
 
 
 def _mapped(path: Path, expected: str) -> npt.NDArray[Any]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise StorageError(
             f"{path} cannot be read ({error}); a worker must see the project folder of the search"
         ) from error
+    if _sha256(array) != expected:
+        raise StorageError(f"{path} is damaged; run the search again")
+    return array
+
+
+def _sha256(array: npt.NDArray[Any]) -> str:
+    """The hash of a contiguous array with its type and shape."""
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
     flat = array.reshape(-1).view(np.uint8)
     for start in range(0, len(flat), _CHUNK):
-        digest.update(flat[start : start + _CHUNK])
-    if digest.hexdigest() != expected:
-        raise StorageError(f"{path} is damaged; run the search again")
-    return array
+        digest.update(flat[start : start + _CHUNK].data)
+    return digest.hexdigest()
