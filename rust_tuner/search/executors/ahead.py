@@ -184,6 +184,8 @@ def trials_ahead(
         engine: runs them; None for this process.
         own_scores: whether `run_trial` is overridden.
     """
+    # Left behind by a coordinator that was killed.
+    shutil.rmtree(run.folder / ARRAYS, ignore_errors=True)
     if engine is None:
         yield None
         return

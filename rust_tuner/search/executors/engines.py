@@ -139,16 +139,25 @@ def engine_of(executor: Any, workers: Any) -> Engine | None:
                 "with a method submit"
             )
         return GivenExecutor(executor)
+    count = num_local_workers(workers)
+    return None if count == 1 else LocalEngine(count)
+
+
+def num_local_workers(workers: Any) -> int:
+    """The number of processes that a user asked for with `workers=`; 1 is this process alone.
+
+    Raises:
+        SearchError: for anything but None, a number from 1, or `local:N`.
+    """
     if workers is None:
-        return None
+        return 1
     found = None if isinstance(workers, bool) else _LOCAL.fullmatch(str(workers))
     if found is None or int(found[1]) < 1:
         raise SearchError(
             f"workers={workers!r}; expected a number of processes of this machine, such as 2 or "
             "'local:2'"
         )
-    count = int(found[1])
-    return None if count == 1 else LocalEngine(count)
+    return int(found[1])
 
 
 def _end_with(coordinator: int) -> None:
