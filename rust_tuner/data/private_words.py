@@ -1,0 +1,62 @@
+"""The words of a manifest that no log may contain: patient ids and names of images.
+
+They are kept in memory only, from the moment that a manifest is read.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+
+# A number of fewer digits may be a count as well.
+_TELLING_DIGITS = 5
+# An id of one or two characters is part of many words.
+_SHORT = 2
+_PERSON = re.compile(r"\b(patients?|ids?|cases?|visits?|rows?|images?|files?|radiographs?)\b", re.I)
+
+_words: set[str] = set()
+
+
+def remember_private_words(patient_ids: Iterable[str], images: Iterable[str]) -> None:
+    """Note the patient ids and the paths of images of a manifest that was read."""
+    _words.update(str(patient) for patient in patient_ids)
+    for image in images:
+        name = os.path.basename(str(image))
+        _words.update((name, os.path.splitext(name)[0]))
+    _words.discard("")
+
+
+def forget_private_words() -> None:
+    """Forget all of them."""
+    _words.clear()
+
+
+def names_private_words(text: str) -> bool:
+    """Whether a text contains a patient id or the name of an image of a manifest that was read.
+
+    A short id that may also be a count, such as `17`, is looked for only in a text that speaks of
+    patients, rows or images.
+    """
+    lower = text.lower()
+    speaks_of_data = _PERSON.search(text) is not None
+    return any(
+        _contains(lower, word.lower())
+        for word in _words
+        if speaks_of_data or not _may_be_a_count(word)
+    )
+
+
+def _may_be_a_count(word: str) -> bool:
+    return len(word) <= _SHORT or (word.isdigit() and len(word) < _TELLING_DIGITS)
+
+
+def _contains(text: str, word: str) -> bool:
+    start = text.find(word)
+    while start >= 0:
+        end = start + len(word)
+        before, after = text[start - 1 : start], text[end : end + 1]
+        if not (before.isalnum() and word[0].isalnum()) and not (
+            after.isalnum() and word[-1].isalnum()
+        ):
+            return True
+        start = text.find(word, start + 1)
+    return False
