@@ -17,6 +17,7 @@ from rust_tuner.cli.exit_codes import exit_code_help
 from rust_tuner.cli.manifest import manifest
 from rust_tuner.cli.options import Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
+from rust_tuner.cli.show_config import config
 from rust_tuner.cli.steps import baselines, final, prepare
 from rust_tuner.cli.support import (
     err,
@@ -212,6 +213,9 @@ def report(
         say(f"report -> {write_report(study)}")
 
 
+app.command(
+    examples=("rust-tuner config STUDY", "rust-tuner config STUDY regime1"),
+)(config)
 app.add_typer(cache_app, name="cache")
 app.command()(watch)
 app.command()(dashboard)

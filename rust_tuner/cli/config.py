@@ -10,6 +10,7 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,10 @@ def load_config(path: Path, root: typer.Context) -> Config:
     """
     from rust_tuner.cli.config_yaml import read_entries
 
-    commands = dict(_commands(root))
+    commands = dict(commands_of(root))
     values: dict[str, dict[str, tuple[Any, int]]] = {name: {} for name in commands}
     entries = read_entries(path, set(commands))
+    lines: dict[tuple[str | None, str, str], int] = {}
     # Sections come last, and so win over what is for all commands.
     for entry in sorted(entries, key=lambda entry: entry.section is not None):
         if entry.key in _ACTS:
@@ -106,6 +108,10 @@ def load_config(path: Path, root: typer.Context) -> Config:
         faults = []
         for name, option in fitting.items():
             context = typer.Context(commands[name], info_name=name, parent=root)
+            key = (entry.section, name, str(option.name))
+            if lines.setdefault(key, entry.line) != entry.line:
+                fault = f"is another name of the option in line {lines[key]}; remove one of them"
+                raise _error(path, entry, fault)
             try:
                 value = _value(entry, option, path.parent, context)
             except typer.BadParameter as fault:
@@ -118,7 +124,7 @@ def load_config(path: Path, root: typer.Context) -> Config:
     return Config(path, values)
 
 
-def _commands(root: typer.Context) -> Iterator[tuple[str, TyperCommand]]:
+def commands_of(root: Any) -> Iterator[tuple[str, TyperCommand]]:
     """The commands by name; those of a group, such as `cache list`, have the group's name first."""
     for name, command in getattr(root.command, "commands", {}).items():
         below = getattr(command, "commands", None)
@@ -188,7 +194,8 @@ def _unknown(entry: Entry, commands: Mapping[str, TyperCommand]) -> str:
             known |= set(_options(command)) - set(_ACTS)
             for option in command.params:
                 if f"--{entry.key}" in option.secondary_opts:
-                    return f"is the opposite of {_name(option)}; write {_name(option)}: no"
+                    opposite = option_name(option)
+                    return f"is the opposite of {opposite}; write {opposite}: no"
     spelled = entry.key.lower().replace("_", "-").lstrip("-").replace(" ", "-")
     near = difflib.get_close_matches(spelled, sorted(known), n=1)
     advice = f"did you mean {near[0]}?" if near else "see rust-tuner COMMAND --help"
@@ -196,7 +203,8 @@ def _unknown(entry: Entry, commands: Mapping[str, TyperCommand]) -> str:
     return f"is not an option of {of}; {advice}"
 
 
-def _name(option: Any) -> str:
+def option_name(option: Any) -> str:
+    """The first long name of an option, without its dashes."""
     return next(str(name) for name in option.opts if name.startswith("--")).removeprefix("--")
 
 
@@ -218,12 +226,20 @@ def config_options(taken: Mapping[str, tuple[Any, int]], params: Sequence[Any]) 
         if param.name not in taken:
             continue
         value, _ = taken[param.name]
+        opposite = [name for name in param.secondary_opts if name.startswith("--")]
         if value is False:
-            names = [name for name in param.secondary_opts if name.startswith("--")]
-            shown.append(names[0] if names else f"no --{_name(param)}")
+            # Without an opposite, it only says what is the default.
+            shown += opposite[:1]
             continue
-        values = [] if value is True else value if isinstance(value, tuple) else [value]
-        shown += (
-            [f"--{_name(param)}"] if value is True else [f"--{_name(param)} {v}" for v in values]
-        )
+        values = [""] if value is True else value if isinstance(value, tuple) else [value]
+        shown += [f"--{option_name(param)} {item}".rstrip() for item in values]
     return shown
+
+
+def config_value(value: Any) -> str:
+    """A value as a configuration file would have it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Enum):
+        return str(value.value)
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

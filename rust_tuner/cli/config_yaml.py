@@ -31,7 +31,7 @@ def read_entries(path: Path, commands: set[str]) -> list[Entry]:
         ConfigError: for what is not such a file, and for keys that are there twice.
     """
     root = _root(path)
-    if root is None:
+    if root is None or root.tag == _NULL:
         return []
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(path, _line(root), "expected lines such as `folds: 3`")

@@ -46,13 +46,14 @@ def log_text(text: str, study: Path) -> str:
     """A text on one line, as the log may contain it."""
     if names_private_words(text):
         return WITHHELD
-    line = " ".join(visible(text).split())
+    line = " ".join(text.replace(_HELD, " ").split())
     for name in _names_of(study):
         # A name without a folder may be a word of the text as well, such as `study`.
         after = r"(?![\w.-])" if os.sep in name else "(?=/)"
         line = re.sub(rf"(?<![\w./-]){re.escape(name)}{after}", STUDY, line)
     line = _WITHIN.sub(lambda match: match[0].replace("/", _HELD), line)
-    line = _FILE.sub(_shown_file, _PATH.sub("<path>", line)).replace(_HELD, "/")
+    line = _FILE.sub(_shown_file, _PATH.sub("<path>", line))
+    line = visible(line.replace(_HELD, "/"))
     return line if len(line) <= _LONGEST_TEXT else line[:_LONGEST_TEXT] + " ..."
 
 

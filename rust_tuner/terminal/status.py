@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.text import Text
 
 from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.folder_kinds import describe_folder, has_study_parts
+from rust_tuner.folder_kinds import LOG_FILE, LOG_FOLDER, describe_folder, has_study_parts
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import BASELINES_FOLDER
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, is_whole, read_looks
@@ -52,6 +52,9 @@ def status_lines(folder: Path) -> list[Text]:
     if (final / "cross_validation").is_dir():
         lines.extend(_search_lines("final/cross_validation", final / "cross_validation"))
     lines.extend(_holdout_lines(folder))
+    log = f"{LOG_FOLDER}/{LOG_FILE}"
+    if (folder / log).is_file():
+        lines.append(Text(f"log: {log}"))
     return lines
 
 

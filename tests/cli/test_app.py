@@ -34,8 +34,8 @@ COMMANDS = (
         "nested",
         "noise",
     ),
-    *("check", "final", "study", "status", "export", "report", "cache", "watch", "dashboard"),
-    *("tensorboard", "predict"),
+    *("check", "final", "study", "status", "export", "report", "watch", "dashboard"),
+    *("tensorboard", "predict", "config", "cache"),
 )
 
 
