@@ -2,7 +2,8 @@
 
 `<!-- commands -->` becomes every command of `rust-tuner` with its options, `<!-- exit codes -->`
 the table of exit codes, `<!-- metrics -->` every public name of `rust_tuner.metrics`,
-`<!-- errors -->` every exception. So the pages cannot differ from the package. None of this needs TensorFlow.
+`<!-- errors -->` every exception. So the pages cannot differ from the package. None
+of this needs TensorFlow.
 """
 
 import inspect

@@ -32,7 +32,7 @@ def status_lines(folder: Path) -> list[Text]:
     if not has_study_parts(folder):
         return [*lines, Text(f"not a study. {describe_folder(folder)}", style="yellow")]
     lines.extend(_study_lines(folder))
-    lines.extend(run_lines(folder))
+    lines.extend(_with_log(run_lines(folder), folder))
     for path in sorted((folder / BASELINES_FOLDER).glob("*")):
         if path.is_dir():
             lines.extend(_search_lines(f"{BASELINES_FOLDER}/{path.name}", path))
@@ -52,10 +52,15 @@ def status_lines(folder: Path) -> list[Text]:
     if (final / "cross_validation").is_dir():
         lines.extend(_search_lines("final/cross_validation", final / "cross_validation"))
     lines.extend(_holdout_lines(folder))
-    log = f"{LOG_FOLDER}/{LOG_FILE}"
-    if (folder / log).is_file():
-        lines.append(Text(f"log: {log}"))
     return lines
+
+
+def _with_log(runs: list[Text], folder: Path) -> list[Text]:
+    """The lines about runs; where the last one failed, with the log that has its traceback."""
+    log = f"{LOG_FOLDER}/{LOG_FILE}"
+    if not runs or runs[-1].style != "red" or not (folder / log).is_file():
+        return runs
+    return [*runs[:-1], runs[-1] + f"; see {log}"]
 
 
 def _holdout_lines(folder: Path) -> list[Text]:

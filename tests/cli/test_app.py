@@ -34,8 +34,8 @@ COMMANDS = (
         "nested",
         "noise",
     ),
-    *("check", "final", "study", "status", "export", "report", "watch", "dashboard"),
-    *("tensorboard", "predict", "config", "cache"),
+    *("check", "final", "study", "status", "export", "report", "config", "watch", "dashboard"),
+    *("tensorboard", "predict", "cache"),
 )
 
 

@@ -196,10 +196,15 @@ def test_what_is_logged_is_utf_8_on_one_line(study: Path) -> None:
     assert "ä ß" in text
 
 
-def test_status_names_the_log(study: Path) -> None:
-    assert "log:" not in run("status", study).stdout
-    RunLog(study, "check").write("a line")
-    assert "log: log/rust_tuner.log" in run("status", study).stdout
+def test_status_names_the_log_after_an_error(study: Path) -> None:
+    note_begin(study, "Regime I")
+    note_end(study, "failed", "no space left")
+    assert "no space left\n" in run("status", study).stdout
+    RunLog(study, "regime1").write("a line")
+    assert "no space left; see log/rust_tuner.log\n" in run("status", study).stdout
+    note_begin(study, "Regime I")
+    note_end(study, "finished")
+    assert "log/" not in run("status", study).stdout
 
 
 def test_a_damaged_trial_is_no_reason_to_fail(study: Path) -> None:
