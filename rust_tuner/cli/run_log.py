@@ -174,15 +174,22 @@ def _append(path: Path, line: str) -> None:
     # Not its parents: a study that was removed is not made again.
     with contextlib.suppress(FileExistsError):
         os.mkdir(path.parent)
+    content = line.encode(errors="backslashreplace")
+    with _opened(path) as handle:
+        if os.fstat(handle).st_size + len(content) > LARGEST_LOG:
+            _rotate(path, handle)
+    with _opened(path) as handle:
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            os.write(handle, content)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    # Without waiting for a reader, if a pipe has the name.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _BINARY | _NONBLOCK
     handle = os.open(path, flags, 0o666)
     try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            return
-        os.write(handle, line.encode(errors="backslashreplace"))
-        if status.st_size + len(line) > LARGEST_LOG:
-            _rotate(path, handle)
+        yield handle
     finally:
         os.close(handle)
 
@@ -203,5 +210,6 @@ def _rotate(path: Path, handle: int) -> None:
         return
     for number in range(_KEPT, 0, -1):
         newer = path.with_name(f"{path.name}.{number - 1}") if number > 1 else path
-        with contextlib.suppress(FileNotFoundError):
+        # The log grows where an open file cannot be renamed.
+        with contextlib.suppress(OSError):
             os.replace(newer, path.with_name(f"{path.name}.{number}"))

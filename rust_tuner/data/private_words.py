@@ -11,7 +11,14 @@ from collections.abc import Iterable
 _TELLING_DIGITS = 5
 # An id of one or two characters is part of many words.
 _SHORT = 2
-_PERSON = re.compile(r"\b(patients?|ids?|cases?|visits?|rows?|images?|files?|radiographs?)\b", re.I)
+_NAME = r"[^\s,;:()'\"]+"
+# What follows such a word, such as `17`, `'17'` or `16, 17 and 18`, and what is in quotation marks.
+_NAMED = re.compile(
+    r"\b(?:patients?|ids?|cases?|visits?|images?|files?|radiographs?)\b[\s:=#,'\"(]{1,3}"
+    rf"({_NAME}(?:['\"]?(?:,\s*|\s+(?:and|or)\s+)['\"]?{_NAME})*)|['\"]({_NAME})['\"]",
+    re.IGNORECASE,
+)
+_SEPARATOR = re.compile(r"['\"]?(?:,\s*|\s+(?:and|or)\s+)['\"]?")
 
 _words: set[str] = set()
 
@@ -33,15 +40,18 @@ def forget_private_words() -> None:
 def names_private_words(text: str) -> bool:
     """Whether a text contains a patient id or the name of an image of a manifest that was read.
 
-    A short id that may also be a count, such as `17`, is looked for only in a text that speaks of
-    patients, rows or images.
+    A short id that may also be a count or a word, such as `17`, is recognised after a word such as
+    `patient`, and in quotation marks.
     """
     lower = text.lower()
-    speaks_of_data = _PERSON.search(text) is not None
+    named = {
+        name.strip(".")
+        for match in _NAMED.finditer(lower)
+        for name in _SEPARATOR.split(match[1] or match[2])
+    }
     return any(
-        _contains(lower, word.lower())
+        word.lower() in named if _may_be_a_count(word) else _contains(lower, word.lower())
         for word in _words
-        if speaks_of_data or not _may_be_a_count(word)
     )
 
 
