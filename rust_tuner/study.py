@@ -242,7 +242,11 @@ class Study:
         recorded = self._file.is_there and self._file.distinct_patients
         distinct = self._distinct_patients or recorded
         radiographs = load_manifest(self._known_manifest(), distinct_patients=distinct)
-        remember_private_words(radiographs.patient_ids, map(str, radiographs.images))
+        remember_private_words(
+            radiographs.patient_ids,
+            map(str, radiographs.images),
+            manifest=str(self._known_manifest()),
+        )
         return radiographs
 
     def _known_manifest(self) -> Path:

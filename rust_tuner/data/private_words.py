@@ -11,6 +11,8 @@ from collections.abc import Iterable
 _TELLING_DIGITS = 5
 # An id of one or two characters is part of many words.
 _SHORT = 2
+# Names of images that are words of our own messages.
+_ORDINARY = {"", "ap", "lateral", "medial", "anterior", "posterior", "image", "radiograph"}
 _NAME = r"[^\s,;:()'\"]+"
 # What follows such a word, such as `17`, `'17'` or `16, 17 and 18`, and what is in quotation marks.
 _NAMED = re.compile(
@@ -23,13 +25,24 @@ _SEPARATOR = re.compile(r"['\"]?(?:,\s*|\s+(?:and|or)\s+)['\"]?")
 _words: set[str] = set()
 
 
-def remember_private_words(patient_ids: Iterable[str], images: Iterable[str]) -> None:
-    """Note the patient ids and the paths of images of a manifest that was read."""
+def remember_private_words(
+    patient_ids: Iterable[str], images: Iterable[str], *, manifest: str = ""
+) -> None:
+    """Note what no log may contain of a manifest that was read.
+
+    Args:
+        patient_ids: the patients.
+        images: the paths of their images.
+        manifest: the manifest's own path.
+    """
     _words.update(str(patient) for patient in patient_ids)
     for image in images:
         name = os.path.basename(str(image))
         _words.update((name, os.path.splitext(name)[0]))
-    _words.discard("")
+    # One without a blank is recognised as the name of a file.
+    name = os.path.basename(manifest)
+    _words.update([name] if " " in name else [])
+    _words.difference_update(_ORDINARY)
 
 
 def forget_private_words() -> None:

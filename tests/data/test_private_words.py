@@ -16,7 +16,8 @@ def words() -> Iterator[None]:
     forget_private_words()
     remember_private_words(
         ["Müller-77", "17", "0012345", "A", "Anna Maria Smith"],
-        ["/data/Smith/leg 017 ap.png", "case9.dcm"],
+        ["/data/Smith/leg 017 ap.png", "case9.dcm", "Smith/lateral.png"],
+        manifest="/data/Anna Smith.csv",
     )
     yield
     forget_private_words()
@@ -37,6 +38,7 @@ def words() -> Iterator[None]:
         "leg 017 ap.png",
         "see case9.dcm",
         "(case9)",
+        "Anna Smith.csv: 3 of 4 radiographs score lateral",
     ],
 )
 def test_a_text_that_names_a_patient_or_an_image_is_recognised(text: str) -> None:
@@ -49,6 +51,7 @@ def test_a_text_that_names_a_patient_or_an_image_is_recognised(text: str) -> Non
         "trial 0017 val_auroc 0.17, 17 of 100 trials",
         "A search of 10012345 steps",
         "Anna Maria",
+        "no radiograph has lateral cortex, score 1",
         "17 patients and 17 trials: a note of 17 radiographs",
         "leg 0170 apart",
         "",
