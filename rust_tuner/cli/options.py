@@ -339,6 +339,7 @@ Workers = Annotated[
         metavar="N",
         help="Run trials in so many processes of this machine, which share its cores; trials and "
         "scores are those of one process.  [default: 1]",
+        rich_help_panel=_RUN,
     ),
 ]
 Skip = Annotated[
