@@ -153,6 +153,7 @@ def test_a_model_whose_training_ended_in_an_error_is_not_used_again():
     assert compiled.model_of(model) is not broken
 
 
+@pytest.mark.slow
 def test_a_released_model_takes_no_memory():
     compiled = CompiledOnce()
     made = compiled.model_of(model)

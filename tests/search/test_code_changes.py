@@ -119,6 +119,7 @@ def test_the_users_own_version_of_the_code_is_compared(tmp_path):
         search(tmp_path)
 
 
+@pytest.mark.slow
 def test_what_differs_from_build_to_build_is_no_change_of_the_code(tmp_path):
     class Dated(Users):
         number = itertools.count()

@@ -126,6 +126,7 @@ def test_trials_run_again_once_a_mistake_is_mended(tmp_path):
     assert results["status"].tolist() == ["COMPLETED"] * 3
 
 
+@pytest.mark.slow
 def test_code_that_failed_at_the_defaults_may_be_mended_later(tmp_path):
     search(tmp_path, Failing(), max_trials=3)
     results = search(tmp_path, Failing(mended=True), max_trials=4).results()
