@@ -107,7 +107,7 @@ def run_search(directory: Path, kind: str, **changes: Any) -> CrossValidationTun
     epochs = changes.pop("epochs", 2)
     tuner = make_tuner(directory, kind, **changes)
     x, y, groups = arrays()
-    tuner.search(x, y, groups, epochs=epochs, batch_size=24)
+    tuner.search(x, y, groups, epochs=epochs, batch_size=16)
     return tuner
 
 

@@ -259,7 +259,7 @@ def test_changed_data_are_refused(one_trial):
     x, y, groups = arrays()
     x[0, 0] += 1
     with pytest.raises(ResumeError, match=r"subject\.inputs: was"):
-        make_tuner(one_trial, "grid", 1).search(x, y, groups, epochs=1, batch_size=24)
+        make_tuner(one_trial, "grid", 1).search(x, y, groups, epochs=1, batch_size=16)
 
 
 def test_a_folder_of_another_program_is_refused(tmp_path):

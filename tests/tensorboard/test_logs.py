@@ -513,7 +513,7 @@ def test_a_search_that_is_finished_gets_the_logs_that_it_lacks(tmp_path: Path) -
     assert not (tmp_path / LOGS).exists()
     tuner = make_tuner(tmp_path, "grid", max_trials=1, progress=TensorBoardLogs(tmp_path))
     x, y, groups = arrays()
-    tuner.search(x, y, groups, epochs=2, batch_size=24)
+    tuner.search(x, y, groups, epochs=2, batch_size=16)
     assert len(files_of(tmp_path / LOGS)) == 1 + 2 + 2
 
 
