@@ -133,6 +133,7 @@ def test_code_of_the_user_and_what_a_compiled_function_may_keep_are_not_shared(b
     assert shared_key(build()) is None
 
 
+@pytest.mark.slow
 def test_a_model_that_other_code_keeps_is_trained_itself():
     compiled, built = CompiledOnce(), []
 

@@ -150,6 +150,7 @@ def test_a_limit_on_failures_in_a_row_is_kept_as_in_keras_tuner(tmp_path):
     assert tuner.results()["status"].tolist() == ["FAILED"] * 4 + ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_folds_that_mistaken_code_trained_are_not_kept(tmp_path):
     class InTheSecondFold(TinyHyperModel):
         built = 0

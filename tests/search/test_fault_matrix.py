@@ -132,28 +132,24 @@ def test_a_search_of_folds_together_killed_at_any_write_ends_as_if_untouched(run
     assert_resumed(snapshots, strikes, expected, tmp_path, "random", run)
 
 
-# The third trial of the grid is the first with a hyperparameter of its own, the first of the random
-# search; the record of the space grows with it.
-GROWING_TRIALS = {"grid": 4, "random": 2}
-
-
 @pytest.mark.slow
 def test_a_search_with_callbacks_killed_at_any_write_ends_as_if_untouched(tmp_path):
     # What happens between two trials is struck above.
     run = functools.partial(run_search_with_callbacks, max_trials=1)
-    with pytest.MonkeyPatch.context() as patch:
-        killer = Killer(tmp_path / "whole", patch)
-        tuner = run(tmp_path / "whole", "random")
-    expected = outcome(tuner)
-    assert "fold_0.npz" in killer.writes
+    expected, snapshots = snapshots_of(tmp_path, "random", run)
+    assert "fold_0.npz" in snapshots.writes
     # The callbacks end folds, as they must after a kill.
-    folds = [fold for trial in tuner.project.trials for fold in trial.folds]
+    folds = [
+        fold for trial in run(tmp_path / "whole", "random").project.trials for fold in trial.folds
+    ]
     assert min(fold.epochs_trained for fold in folds) < 4
-    for strike in range(len(killer.writes)):
-        folder = tmp_path / str(strike)
-        moment = MOMENTS[strike % len(MOMENTS)]
-        assert_same(resume_after(folder, "random", strike, moment, run), expected)
-        shutil.rmtree(folder)
+    strikes = at_one_moment_each(snapshots.writes)
+    assert_resumed(snapshots, strikes, expected, tmp_path, "random", run)
+
+
+# The third trial of the grid is the first with a hyperparameter of its own, the first of the random
+# search; the record of the space grows with it.
+GROWING_TRIALS = {"grid": 4, "random": 2}
 
 
 def run_growing_search(folder, kind):

@@ -197,7 +197,8 @@ def test_a_soak_of_kills_on_training_of_its_own_loses_nothing_and_doubles_nothin
     rng = random.Random(2)
     kills = 0
     for _ in range(15):
-        kills += kill_after(zygote, rng.uniform(0.05, seconds / 8), directory=str(killed), **task)
+        moment = rng.uniform(0.05, seconds / 8)
+        kills += kill_after(zygote, killed / "search", moment, directory=str(killed), **task)
     assert kills > 3
     timed_run(zygote, directory=str(killed), **task)
     assert_same_project(killed / "search", whole / "search")
