@@ -21,7 +21,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("signal")
-    write_phantoms(folder / "radiographs", patients=140, seed=11)
+    write_phantoms(folder / "radiographs", patients=200, seed=11)
     return folder
 
 
@@ -30,8 +30,7 @@ def search(radiographs, place, name, *, trials, batch_sizes):
     return regime_1(
         development,
         place / name,
-        # Half of the flips cost half of the time, nearly all of which is the backbone's.
-        protocol=Protocol.study(score_epoch="last", flips="horizontal"),
+        protocol=Protocol.study(score_epoch="last"),
         trials=trials,
         num_folds=4,
         epochs=20,
