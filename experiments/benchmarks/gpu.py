@@ -153,9 +153,9 @@ def trials_together(count: int, scale: Scale) -> float:
     from rust_tuner.models.fold_batches import FoldPlace
     from rust_tuner.models.fold_parallel import FoldParallelTrainer
     from rust_tuner.models.fold_rows import FoldRows
-    from rust_tuner.models.fold_training import seeded_weights
     from rust_tuner.models.runtime import start_backend
     from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
+    from rust_tuner.models.seeding import seeded_weights
 
     start_backend()
     hypermodel, hyperparameters = configuration(BATCH_SIZE, DROPOUT_RATE)

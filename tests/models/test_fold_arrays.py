@@ -10,9 +10,10 @@ from rust_tuner.models.fold_arrays import ArraysTogether
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
 from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_rows import FoldRows
-from rust_tuner.models.fold_training import seeded_weights, train_fold
+from rust_tuner.models.fold_training import train_fold
 from rust_tuner.models.runtime import number_names_from_scratch
 from rust_tuner.models.schedules import batch_sizes
+from rust_tuner.models.seeding import seeded_weights
 
 pytestmark = pytest.mark.numerical
 
@@ -225,6 +226,7 @@ def test_losses_of_saturated_predictions_are_those_of_keras():
     assert_same(together(data, build, rows), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_trial_is_bitwise_the_same_on_a_used_trainer():
     data, rows = binary_data(), folds()
     trainer = ArraysTogether(data)

@@ -14,8 +14,8 @@ from rust_tuner.models.fold_batches import FoldPlace, TrainingData
 from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_rows import FoldRows
-from rust_tuner.models.fold_training import seeded_weights
 from rust_tuner.models.schedules import batch_sizes
+from rust_tuner.models.seeding import seeded_weights
 
 ROWS, FEATURES, FOLDS, EPOCHS = 60, 6, 3, 3
 
