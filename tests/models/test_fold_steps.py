@@ -86,7 +86,7 @@ def test_chunks_of_any_size_give_bitwise_the_numbers_of_single_steps(
         results.append(trained(kind))
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
-            assert one.predictions.tobytes() == two.predictions.tobytes()
+            assert np.array_equal(np.asarray(one.predictions), np.asarray(two.predictions))
             assert one.training == two.training
             assert one.validation == two.validation
 
