@@ -17,6 +17,7 @@ import pytest
         ),
         ("extraction", ["--images", "8"], ["float32", "bfloat16", "bfloat16 features differ"]),
         ("startup", ["--repeats", "1"], ["import rust_tuner", "rust-tuner --help", "predict"]),
+        ("workers", ["--simulate"], ["10,000 trials, replayed", "begins 20 a second"]),
         ("regime_1", ["--trials", "1"], ["Regime I: 2490 images, 6 folds, 20 epochs"]),
     ],
 )
