@@ -9,10 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
-from search_problems import arrays, make_tuner, run_search
+from search_problems import arrays, assert_same_trials, make_tuner, run_search
 
 from rust_tuner.progress import Silent
 
@@ -36,14 +34,6 @@ def search_in_two(folder: Path, **options: Any) -> Any:
     tuner = make_tuner(folder, "random", max_trials=TRIALS, **options)
     tuner.search(*arrays(), epochs=2, batch_size=16, workers=2)
     return tuner
-
-
-def assert_same_trials(one: Any, other: Any) -> None:
-    """Equal trials; scores within what another number of threads may change."""
-    one, other = (tuner.results().drop(columns="seconds") for tuner in (one, other))
-    names = [name for name in one if one[name].dtype.kind != "f"]
-    pd.testing.assert_frame_equal(one[names], other[names])
-    np.testing.assert_allclose(one["score"], other["score"], atol=1e-3)
 
 
 def children() -> list[int]:
