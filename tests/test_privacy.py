@@ -133,7 +133,7 @@ def test_without_its_key_a_study_can_be_read_and_says_what_is_missing(begun: Pat
     shutil.rmtree(begun / PRIVATE)
     assert read_study(begun).problems == ()
     assert write_report(begun).is_file()
-    with pytest.raises(ResumeError, match="private/key.json is missing.*copy the folder private"):
+    with pytest.raises(ResumeError, match=r"private/key.json is missing.*copy the folder private"):
         Study(begun).prepare()
 
 
@@ -218,7 +218,7 @@ def test_a_whole_study_names_nobody(
     study.regime_1()
     study.regime_2()
     study.nested()
-    study.noise(repeats=1)
+    study.noise(repeats=2)
     study.final()
     study.check(permutations=1)
     study.report()
