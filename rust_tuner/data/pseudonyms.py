@@ -9,7 +9,6 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from types import MappingProxyType
 from typing import Self
 
@@ -32,19 +31,19 @@ class Pseudonyms:
     Attributes:
         patients: id -> written name, such as `p-3f9a1c5e07b2`.
         visits: id and visit -> written visit.
-        images: id, visit, view and image -> the hash of the image.
+        images: id, visit and view -> the hash of the image.
     """
 
     patients: Mapping[str, str]
     visits: Mapping[tuple[str, str], str]
-    images: Mapping[tuple[str, str, str, str], str]
+    images: Mapping[tuple[str, str, str], str]
 
     @classmethod
     def of(cls, table: pd.DataFrame, key: bytes) -> Self:
         """The names of all rows of a manifest.
 
         Args:
-            table: `image, patient_id, visit, view`.
+            table: `patient_id, visit, view`.
             key: of the study.
         """
         rows = list(_rows(table))
@@ -119,10 +118,9 @@ def keyed_hash(key: bytes, *parts: str) -> str:
     return hmac.new(key, message, hashlib.sha256).hexdigest()
 
 
-def _rows(table: pd.DataFrame) -> Iterable[tuple[str, str, str, str]]:
-    # The name of a file without its folder: hashes stay the same if all is moved.
-    names = (PurePath(image).name for image in table["image"])
-    return zip(table["patient_id"], table["visit"], table["view"], names, strict=True)
+def _rows(table: pd.DataFrame) -> Iterable[tuple[str, str, str]]:
+    # Without the file, so that hashes stay the same if files are moved or prepared again.
+    return zip(table["patient_id"], table["visit"], table["view"], strict=True)
 
 
 def _distinct(key: bytes, kind: str, items: Sequence[tuple[str, ...]]) -> list[str]:
@@ -134,10 +132,10 @@ def _distinct(key: bytes, kind: str, items: Sequence[tuple[str, ...]]) -> list[s
     return [digest[:digits] for digest in whole]
 
 
-def _written_visits(rows: list[tuple[str, str, str, str]]) -> dict[tuple[str, str], str]:
+def _written_visits(rows: list[tuple[str, str, str]]) -> dict[tuple[str, str], str]:
     """The visits of a patient as they are, or numbered if one may say more than when it was."""
     of_patient: dict[str, list[str]] = {}
-    for patient, visit, *_ in rows:
+    for patient, visit, _ in rows:
         visits = of_patient.setdefault(patient, [])
         if visit not in visits:
             visits.append(visit)

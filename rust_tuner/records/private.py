@@ -8,6 +8,7 @@ be shared without this folder. How names are made belongs to `data.pseudonyms`.
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Annotated, ClassVar, Literal
 
@@ -17,7 +18,7 @@ from pydantic import Field
 from rust_tuner.data.csv_output import csv_text
 from rust_tuner.data.pseudonyms import Pseudonyms, image_name, keyed_hash
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.errors import ResumeError, StorageError
+from rust_tuner.errors import ResumeError, RustTunerError, StorageError
 from rust_tuner.files import atomic_write, json_text, sha256_of_text
 from rust_tuner.locks import hold_lock
 from rust_tuner.records.model import Record, read_record
@@ -75,7 +76,7 @@ def read_key(directory: Path) -> StudyKey | None:
 
 
 def make_key(directory: Path, manifest: str) -> StudyKey:
-    """The key of a study that is prepared now; the study's lock must be held.
+    """The key of a study that is prepared now, which is not written yet.
 
     A key that an interrupted preparation left is used again.
 
@@ -85,8 +86,30 @@ def make_key(directory: Path, manifest: str) -> StudyKey:
     """
     key = read_key(directory)
     if key is None:
-        key = StudyKey(format=1, key=secrets.token_hex(_KEY_BYTES), manifest=manifest)
-    return record_manifest(directory, key, manifest)
+        return StudyKey(format=1, key=secrets.token_hex(_KEY_BYTES), manifest=manifest)
+    return key.with_changes(manifest=manifest)
+
+
+@contextlib.contextmanager
+def keeping_key(directory: Path, key: StudyKey | None) -> Iterator[None]:
+    """Write a key before the block, which is the first to write names; the lock must be held.
+
+    If the block refuses the data, a new key is removed again, since nothing has been prepared.
+    """
+    if key is None:
+        yield
+        return
+    is_new = read_key(directory) is None
+    record_manifest(directory, key, key.manifest)
+    try:
+        yield
+    except RustTunerError:
+        if is_new:
+            (directory / PRIVATE / KEY_FILE).unlink(missing_ok=True)
+            # Other files in it are the user's.
+            with contextlib.suppress(OSError):
+                (directory / PRIVATE).rmdir()
+        raise
 
 
 def record_manifest(directory: Path, key: StudyKey, manifest: str) -> StudyKey:

@@ -296,6 +296,10 @@ class StudyFile:
         if radiographs.distinct_patients:
             self.update(distinct_patients=True)
 
+    def shown(self, manifest: Path) -> str:
+        """A manifest in messages: its path, or its name where patient ids are hashed."""
+        return str(manifest) if self.record.patient_ids != "hashed" else manifest.name
+
     @property
     def manifest_recorded_in(self) -> str:
         """The file of the study that has the manifest's path."""
@@ -346,26 +350,22 @@ class StudyFile:
             ImageError: if an image file cannot be read.
         """
         mend = "restore it, or use a new study folder"
-        # The folder of a study keeps the first line of an error.
-        shown = str(manifest) if self.key is None else "the manifest"
+        shown, kept = self.shown(manifest), "the manifest or its images changed"
         was, now = self.record.radiographs_sha256, radiographs_sha256(radiographs)
         if was != now:
             counted = self.record.radiographs, self.record.patients
             if manifest == self.manifest:
                 message = f"{shown} changed since {self.directory} was prepared"
-            elif self.key is None:
-                message = f"{self.directory} was prepared from {self.manifest}, and "
-                message += f"{manifest} has other radiographs"
             else:
-                message = f"{self.directory} was prepared from another manifest: {shown} has other "
-                message += "radiographs"
+                message = f"{self.directory} was prepared from {self.shown(self.manifest)}, and "
+                message += f"{shown} has other radiographs"
             raise ResumeError(
                 f"{message}:\n"
                 f"  radiographs: was {_counts(*counted, was)}, is "
                 f"{_counts(len(radiographs), len(set(radiographs.patient_ids)), now)}\n"
                 + "".join(f"  {line}\n" for line in changed_rows(radiographs, self.rows))
                 + mend
-            )
+            ).keeping(kept)
         try:
             hashes = [sha256_of_file(image) for image in radiographs.images]
         except OSError as error:
@@ -378,7 +378,7 @@ class StudyFile:
                 + "".join(f"\n  {line}" for line in changed_images(radiographs, hashes, self.rows))
                 + ("\n" if self.rows else "; ")
                 + "restore them, or use a new study folder"
-            )
+            ).keeping(kept)
         if manifest != self.manifest:
             key = self.key
             if key is None:

@@ -19,6 +19,7 @@ from rust_tuner.records.model import Weights
 from rust_tuner.records.private import (
     PRIVATE,
     StudyKey,
+    keeping_key,
     make_key,
     read_key,
     write_name_tables,
@@ -72,9 +73,10 @@ def write_study_file(
     with progress.task("reading images", len(radiographs)) as task:
         hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())
     # Before study.json is written: a study without a split is not prepared.
-    development, holdout = load_or_make_split(
-        file.directory / SPLIT_FILE, radiographs, protocol.holdout_fraction, protocol.seed
-    )
+    with keeping_key(file.directory, key):
+        development, holdout = load_or_make_split(
+            file.directory / SPLIT_FILE, radiographs, protocol.holdout_fraction, protocol.seed
+        )
     say_warnings(progress, split_warnings(development.radiographs, holdout.radiographs))
     sizes = _say_batch_sizes(development, protocol, progress)
     with contextlib.suppress(SplitError):
@@ -97,7 +99,7 @@ def write_study_file(
 
 
 def begin_key(file: StudyFile, manifest: Path, *, plain_ids: bool) -> StudyKey | None:
-    """The key of a study that is prepared now, or None for plain ids; the lock must be held.
+    """The key of a study that is prepared now, or None for plain ids; nothing is written.
 
     A split that an earlier version made has plain ids, and is kept.
     """

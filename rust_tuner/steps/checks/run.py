@@ -165,7 +165,7 @@ def _of_data(
         )
     except RustTunerError as error:
         reason = "The manifest cannot be read, so the data were not checked."
-        return [_unreadable(reason, error)], None, None, None
+        return [_unreadable(reason, error, study)], None, None, None
     split_verdict, split = check_split(directory / SPLIT_FILE, radiographs, study, projects)
     of_patients = [split_verdict, check_patient_ids(radiographs, split)]
     try:
@@ -173,7 +173,7 @@ def _of_data(
     except ManifestError as error:
         reason = "Images of the manifest cannot be read."
         not_compared = Verdict(*NEAR_DUPLICATES, "not_run", reason, _MEND_FIRST)
-        return [_unreadable(reason, error), *of_patients, not_compared], None, None, None
+        return [_unreadable(reason, error, study), *of_patients, not_compared], None, None, None
     pairs = similar_pairs(prints, owners=radiographs.patient_ids, progress=progress)
     return (
         [
@@ -221,14 +221,11 @@ def _of_persons(
     return check_same_person(radiographs, alike, split, left_out=left_out)
 
 
-def _unreadable(reason: str, error: RustTunerError) -> Verdict:
+def _unreadable(reason: str, error: RustTunerError, study: StudyRecord) -> Verdict:
     mend = "Restore what is named, or use a new study folder."
-    return Verdict(*UNCHANGED, "failed", reason, mend, tuple(_lines_of(error)))
-
-
-def _lines_of(error: RustTunerError) -> list[str]:
-    """What is wrong, for a record that may be shared: places in the manifest, not its values."""
-    return message_for_files(error).splitlines()
+    # Without ids in the study, its record names places in the manifest, not what is there.
+    text = message_for_files(error) if study.patient_ids == "hashed" else str(error)
+    return Verdict(*UNCHANGED, "failed", reason, mend, tuple(text.splitlines()))
 
 
 def _of_training(prepared: _Prepared, permutations: int) -> list[Verdict]:
