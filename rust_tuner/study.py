@@ -246,8 +246,8 @@ class Study:
             folder = shlex.quote(str(self.directory))
             raise ResumeError(
                 f"{self.directory / self._file.manifest_recorded_in} names the manifest "
-                f"{self._file.shown(manifest)}, which does not exist. If it was moved, give its new path once: "
-                f"rust-tuner prepare {folder} --manifest M.csv, or Study(directory, manifest)"
+                f"{self._file.shown(manifest)}, which does not exist. If it was moved, give its "
+                f"new path once: rust-tuner prepare {folder} --manifest M.csv, or Study(directory, manifest)"
             )
         return manifest
 
