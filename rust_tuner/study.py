@@ -247,7 +247,8 @@ class Study:
             raise ResumeError(
                 f"{self.directory / self._file.manifest_recorded_in} names the manifest "
                 f"{self._file.shown(manifest)}, which does not exist. If it was moved, give its "
-                f"new path once: rust-tuner prepare {folder} --manifest M.csv, or Study(directory, manifest)"
+                f"new path once: rust-tuner prepare {folder} --manifest M.csv, or "
+                "Study(directory, manifest)"
             )
         return manifest
 

@@ -20,6 +20,12 @@ from rust_tuner.errors import (
 )
 from rust_tuner.files import read_json
 
+FILES = {
+    "study.json",
+    "split.json",
+    *(f"private/{name}" for name in ("key.json", "patients.csv", "images.csv")),
+}
+
 
 @pytest.mark.parametrize("side", ["development", "holdout"])
 def test_a_patient_moved_between_the_sides_of_the_split_is_noticed(prepared, side):
@@ -51,7 +57,7 @@ def test_a_bad_image_is_found_before_anything_is_written_and_mending_it_helps(
     assert contents(tmp_path / "study") == {}
     bad.write_bytes(whole)
     study.prepare()
-    assert set(contents(tmp_path / "study")) == {"study.json", "split.json"}
+    assert set(contents(tmp_path / "study")) == FILES
 
 
 def test_a_study_that_cannot_be_split_is_not_prepared(tmp_path, radiographs, tiny_protocol):
@@ -145,6 +151,5 @@ def test_a_study_moves_with_its_manifest(tmp_path, radiographs, tiny_protocol):
 @pytest.mark.parametrize("name", ["with spaces", "[brackets] {} (*?)", "größer 脛骨 é", "-dash"])
 def test_any_folder_name_will_do(tmp_path, radiographs, tiny_protocol, name):
     Study(tmp_path / name, radiographs, tiny_protocol).prepare()
-    private = {f"private/{file}" for file in ("key.json", "patients.csv", "images.csv")}
-    assert set(contents(tmp_path / name)) == {"study.json", "split.json", *private}
+    assert set(contents(tmp_path / name)) == FILES
     Study(tmp_path / name).prepare()
