@@ -27,18 +27,7 @@ from typing import Self
 
 
 class RustTunerError(Exception):
-    """Root of every error that the package raises on purpose.
-
-    Attributes:
-        for_files: what a file may keep of the message, if that names a manifest; else None.
-    """
-
-    for_files: str | None = None
-
-    def keeping(self, text: str) -> Self:
-        """The same error, of which files keep this text."""
-        self.for_files = text
-        return self
+    """Root of every error that the package raises on purpose."""
 
 
 class LabelError(RustTunerError, ValueError):

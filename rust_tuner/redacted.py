@@ -27,8 +27,6 @@ def message_for_files(error: BaseException, *folders: Path) -> str:
         >>> message_for_files(ManifestError(str(fault), [fault]))
         'the manifest has 1 fault: row 17 (medial)'
     """
-    if isinstance(error, RustTunerError) and error.for_files is not None:
-        return error.for_files
     if isinstance(error, ManifestError):
         return _places(error)
     if isinstance(error, ImageError):

@@ -245,8 +245,7 @@ class Study:
         if self._file.is_there and manifest == self._file.manifest and not manifest.exists():
             folder = shlex.quote(str(self.directory))
             raise ResumeError(
-                f"{self.directory / self._file.manifest_recorded_in} names the manifest "
-                f"{self._file.shown(manifest)}, which does not exist. If it was moved, give its "
+                f"{self._file.manifest_in_words} which does not exist. If it was moved, give its "
                 f"new path once: rust-tuner prepare {folder} --manifest M.csv, or "
                 "Study(directory, manifest)"
             )

@@ -97,7 +97,8 @@ def test_the_private_tables_lead_back_to_patients_and_images(begun: Path, export
     assert set(patients["patient_id"]) == set(own.patient_ids)
     assert patients["written_patient"].is_unique
     images = pd.read_csv(begun / PRIVATE / IMAGES_FILE, dtype=str)
-    assert images["image"].tolist() == own.table["image"].tolist()
+    # The study was copied since.
+    assert [Path(name).name for name in images["image"]] == [path.name for path in own.images]
     written = images["written_image"].str.extract(r"^image-(\d+)-[0-9a-f]{12}$")[0]
     assert written.tolist() == [str(row) for row in own.rows]
 

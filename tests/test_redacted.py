@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rust_tuner.errors import Fault, ImageError, ManifestError, ResumeError
+from rust_tuner.errors import Fault, ImageError, ManifestError
 from rust_tuner.redacted import message_for_files, without_folders
 
 
@@ -32,4 +32,3 @@ def test_errors_about_data_give_their_place() -> None:
     assert message_for_files(FileNotFoundError(2, "No such file", "Miller.png")) == (
         "FileNotFoundError: No such file"
     )
-    assert message_for_files(ResumeError("Miller.csv changed").keeping("changed")) == "changed"

@@ -170,7 +170,10 @@ def test_another_manifest_is_refused_and_both_are_named(prepared, radiographs):
     other = radiographs.with_name("other.csv")
     lines = radiographs.read_text().splitlines()
     other.write_text("\n".join(lines[:-2]) + "\n")
-    told = "prepared from manifest.csv, and other.csv has other"
+    told = (
+        "prepared from the manifest that private/key.json names, and the manifest that was given "
+        "has other"
+    )
     with pytest.raises(ResumeError, match=told):
         Study(prepared, other).prepare()
     assert Study(prepared).prepare() is not None

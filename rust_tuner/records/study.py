@@ -296,14 +296,12 @@ class StudyFile:
         if radiographs.distinct_patients:
             self.update(distinct_patients=True)
 
-    def shown(self, manifest: Path) -> str:
-        """A manifest in messages: its path, or its name where patient ids are hashed."""
-        return str(manifest) if self.record.patient_ids != "hashed" else manifest.name
-
     @property
-    def manifest_recorded_in(self) -> str:
-        """The file of the study that has the manifest's path."""
-        return STUDY_FILE if self.record.patient_ids != "hashed" else KEY_PATH
+    def manifest_in_words(self) -> str:
+        """The manifest in messages: its path, or where that is recorded if ids are hashed."""
+        if self.record.patient_ids == "hashed":
+            return f"{self.directory / KEY_PATH} names a manifest"
+        return f"{self.path} names the manifest {self.manifest},"
 
     def refuse_plain_ids(self, plain_ids: bool) -> None:
         """Refuse patient ids as they are for a study that has keyed hashes of them.
@@ -350,22 +348,25 @@ class StudyFile:
             ImageError: if an image file cannot be read.
         """
         mend = "restore it, or use a new study folder"
-        shown, kept = self.shown(manifest), "the manifest or its images changed"
+        is_hashed = self.record.patient_ids == "hashed"
+        shown = "the manifest" if is_hashed else str(manifest)
         was, now = self.record.radiographs_sha256, radiographs_sha256(radiographs)
         if was != now:
             counted = self.record.radiographs, self.record.patients
             if manifest == self.manifest:
                 message = f"{shown} changed since {self.directory} was prepared"
             else:
-                message = f"{self.directory} was prepared from {self.shown(self.manifest)}, and "
-                message += f"{shown} has other radiographs"
+                source = f"the manifest that {KEY_PATH} names" if is_hashed else self.manifest
+                given = f"{shown} that was given" if is_hashed else shown
+                message = f"{self.directory} was prepared from {source}, and {given} has other "
+                message += "radiographs"
             raise ResumeError(
                 f"{message}:\n"
                 f"  radiographs: was {_counts(*counted, was)}, is "
                 f"{_counts(len(radiographs), len(set(radiographs.patient_ids)), now)}\n"
                 + "".join(f"  {line}\n" for line in changed_rows(radiographs, self.rows))
                 + mend
-            ).keeping(kept)
+            )
         try:
             hashes = [sha256_of_file(image) for image in radiographs.images]
         except OSError as error:
@@ -378,7 +379,7 @@ class StudyFile:
                 + "".join(f"\n  {line}" for line in changed_images(radiographs, hashes, self.rows))
                 + ("\n" if self.rows else "; ")
                 + "restore them, or use a new study folder"
-            ).keeping(kept)
+            )
         if manifest != self.manifest:
             key = self.key
             if key is None:
