@@ -50,6 +50,7 @@ from rust_tuner.records.private import named
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.study import StudyFile, absolute_weights
+from rust_tuner.search.executors.engines import num_local_workers
 from rust_tuner.steps.notes import begin_step, note_begun, note_checks
 from rust_tuner.steps.prepare import (
     begin_key,
@@ -78,6 +79,7 @@ class Study:
         progress: Progress | None = None,
         distinct_patients: bool = False,
         plain_ids: bool = False,
+        workers: int | str | None = None,
     ) -> None:
         """Open a new or existing study; nothing is written yet.
 
@@ -95,6 +97,8 @@ class Study:
             plain_ids: whether a new study writes patient ids, visits and image paths as they are
                 in the manifest. Otherwise it writes keyed hashes, and the key and the manifest's
                 path to its subfolder `private`; see the page on privacy.
+            workers: how many processes of this machine run trials of the regimes, such as 2 or
+                `local:2`; trials and scores are those of one process. None for this process.
 
         Raises:
             ResumeError: if the study was prepared with other choices.
@@ -105,6 +109,7 @@ class Study:
         self.progress = progress or Silent()
         self._distinct_patients = distinct_patients
         self._plain_ids = plain_ids
+        self._workers = num_local_workers(workers)
         self._file = StudyFile(self.directory)
         self._batch_sizes_reported: BatchSizes | None = None
         self._has_said_size = False
@@ -318,6 +323,7 @@ class Study:
                     development,
                     self.directory,
                     **self._search_arguments(protocol, folds),
+                    workers=self._workers,
                     say_batch_sizes=sizes != self._batch_sizes_reported,
                 )
             self._file.update(batch_sizes=sizes.to_json())
@@ -367,7 +373,9 @@ class Study:
             begin_step(self._file, REGIME_2, protocol, weights, **asked)
             arguments = self._search_arguments(protocol, folds)
             with self._recording(REGIME_2):
-                tuner = regime_2(development, self.directory, **values, **arguments)
+                tuner = regime_2(
+                    development, self.directory, **values, **arguments, workers=self._workers
+                )
             note_begun(self._file, REGIME_2, protocol, weights, **asked)
         return tuner
 

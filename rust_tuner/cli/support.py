@@ -42,6 +42,7 @@ def open_study(
     plain_ids: bool = False,
     protocol: Choices | None = None,
     views: Views | None = None,
+    workers: str | None = None,
     **choices: Any,
 ) -> "Study":
     """Open a study with the options that the user gave; None if an option was not given.
@@ -74,6 +75,7 @@ def open_study(
         progress=progress,
         distinct_patients=distinct_patients,
         plain_ids=plain_ids,
+        workers=workers,
     )
 
 

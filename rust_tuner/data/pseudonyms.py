@@ -99,12 +99,15 @@ class Pseudonyms:
                 "a radiograph is not one of those that the study was prepared with, so it has no "
                 "name that may be written; use the rows of the study's manifest"
             ) from error
-        return table.assign(
+        written = table.assign(
             **{
                 name: pd.Series(values, index=table.index, dtype="str")
                 for name, values in columns.items()
             }
         )
+        # They have the patients' own ids, and go with a table wherever it is sent.
+        written.attrs = {}
+        return written
 
 
 def image_name(number: int, digest: str) -> str:

@@ -94,6 +94,12 @@ def test_a_radiograph_of_nobody_known_is_never_written_as_it_is() -> None:
         _ = Radiographs(table).written
 
 
+def test_a_written_table_carries_no_own_ids_along() -> None:
+    data = named({"P1": ["1"], "P2": ["1"]}).remembering_sealed({"P1"})
+    assert data.written.attrs == {}
+    assert b"P1" not in pickle.dumps(data.written)
+
+
 def test_ids_stay_as_they_are_in_memory_and_without_pseudonyms() -> None:
     assert named({"P1": ["1"]}).patient_ids.tolist() == ["P1"]
     plain = radiographs({"P1": ["2021-03-04"]})
