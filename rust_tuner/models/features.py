@@ -27,8 +27,9 @@ from rust_tuner.locks import take_turns
 from rust_tuner.models.architectures import feature_extractor
 from rust_tuner.models.backbones import build_backbone
 from rust_tuner.models.description import NUM_FEATURES, POOLING
+from rust_tuner.models.feature_cache import note_use
 from rust_tuner.models.runtime import empty_aligned, onednn_enabled
-from rust_tuner.models.weights import BackboneWeights
+from rust_tuner.models.weights import NAMED_WEIGHTS, BackboneWeights
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Flips, Precision, Resize
 
@@ -85,6 +86,21 @@ class FeatureRecipe:
     resize: Resize
     flips: Flips
     precision: Precision = "float32"
+
+    @property
+    def described(self) -> dict[str, object]:
+        """The recipe for people, without a path."""
+        name = self.weights.asked if self.weights.asked in NAMED_WEIGHTS else "a file"
+        if self.weights.path is not None and name == "a file":
+            name = self.weights.path.name
+        return {
+            "backbone": self.weights.backbone,
+            "weights": name,
+            "image_size": self.image_size,
+            "resize": self.resize,
+            "flips": self.flips,
+            "precision": self.precision,
+        }
 
     @property
     def sha256(self) -> str:
@@ -144,6 +160,7 @@ def extract_features(
             missing = _load(entries, values)
             if missing:
                 _extract(images, entries, missing, values, recipe, rows=rows, report=report)
+    note_use(folder, {**recipe.described, "onednn": onednn_enabled()})
     return FrozenFeatures(values, _identity(recipe, hashes))
 
 
