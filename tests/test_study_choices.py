@@ -165,7 +165,7 @@ def test_a_changed_row_is_named(prepared, radiographs):
     row = table["medial"].first_valid_index()
     table.loc[row, "medial"] = "1" if table.loc[row, "medial"] != "1" else "2"
     table.to_csv(radiographs, index=False)
-    patient = table.loc[row, "patient_id"]
+    patient = Study(prepared).radiographs().written_patients[row]
     with pytest.raises(ResumeError, match=rf"row {row + 2} \(.*, patient {patient}\) changed\n"):
         Study(prepared).prepare()
 

@@ -165,7 +165,7 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     protocol = dataclasses.replace(tiny_protocol, seed=2)
     study = Study(tmp_path / "study", phantom_manifest, protocol, progress=notes)
     study.regime_1()
-    *sealed, holdout, resolved, folds = notes.said
+    *sealed, holdout, resolved, names, folds = notes.said
     training, _ = zip(*make_folds(study.prepare(), 3, 0), strict=True)
     rows = max(map(len, training))
     sizes = protocol.batch_sizes(rows)
@@ -177,6 +177,7 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     ]
     assert holdout.startswith("note: the hold-out set has 2 patients")
     assert "a search can tell trials apart" in resolved
+    assert names.startswith("note: the study has keyed hashes in place of patient ids")
     assert re.match(
         r"note: only \d of \d+ patients \w+ [\w ]+, score \d, fewer than the 3 folds: ", folds
     )

@@ -166,6 +166,14 @@ DistinctPatients = Annotated[
         rich_help_panel=_STUDY,
     ),
 ]
+PlainIds = Annotated[
+    bool,
+    typer.Option(
+        "--plain-ids",
+        help="Write patient ids, visits and image paths as they are in the manifest; otherwise a "
+        "new study has keyed hashes, and STUDY/private says which is which.",
+    ),
+]
 ProtocolOption = Annotated[
     Choices | None,
     typer.Option(
@@ -373,6 +381,7 @@ class Preparing:
 
     manifest: Manifest = None
     distinct_patients: DistinctPatients = False
+    plain_ids: PlainIds = False
     protocol: ProtocolOption = None
     views: ViewsOption = None
     weights: Weights = None

@@ -92,7 +92,7 @@ def check_content(
             of two patients, because a patient could be on both sides of a split.
     """
     faults = Faults(radiographs.source)
-    patients, rows = radiographs.patient_ids, radiographs.rows
+    patients, rows = radiographs.written_patients, radiographs.rows
     file_hashes: list[str] = []
     first_positions: dict[str, int] = {}
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
@@ -132,7 +132,7 @@ def images_sha256(radiographs: Radiographs, hashes: Sequence[str]) -> str:
         radiographs: n radiographs.
         hashes: the SHA-256 of each file's bytes.
     """
-    table = radiographs.table
+    table = radiographs.written
     owned = zip(table["patient_id"], table["visit"], table["view"], hashes, strict=True)
     return sha256_of_json(sorted(owned))
 

@@ -17,6 +17,7 @@ import pandas as pd
 from rust_tuner.data.csv_text import closest
 from rust_tuner.data.faults import Faults
 from rust_tuner.data.patient_ids import note_two_spellings
+from rust_tuner.data.pseudonyms import Pseudonyms
 from rust_tuner.errors import ManifestError
 from rust_tuner.labels import CORTICES, SCORES, VIEWS, encode, visible_mask
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS
@@ -26,9 +27,12 @@ OPTIONAL_COLUMNS = ("site",)
 FIRST_ROW = 2
 _SCORE = re.compile(r"[1-4](\.0*)?")
 _ROWS_SHOWN = 5
+_UNNAMED_SOURCE = "manifest"
 # The attribute that holds a table's sealed patients: pandas keeps it through copies, selections and
 # the concatenation of the two sides of one split.
 _SEALED = "sealed_patients"
+# Likewise the names that may be written, so that no table that is made from another one lacks them.
+_PSEUDONYMS = "pseudonyms"
 _EMPTY_MENDS = {
     "image": "give the path of the radiograph",
     "patient_id": "every radiograph needs its patient, so that no patient is on two sides of a "
@@ -97,6 +101,8 @@ class Radiographs:
         faults.raise_any()
         if self.table.attrs.get(_SEALED):
             table.attrs[_SEALED] = list(self.table.attrs[_SEALED])
+        if self.table.attrs.get(_PSEUDONYMS) is not None:
+            table.attrs[_PSEUDONYMS] = self.table.attrs[_PSEUDONYMS]
         object.__setattr__(self, "table", table)
 
     def __len__(self) -> int:
@@ -121,6 +127,27 @@ class Radiographs:
     def patient_ids(self) -> npt.NDArray[np.object_]:
         """(n,) object array of text: the patient of each row; read-only."""
         patients = self.table["patient_id"].to_numpy(dtype=object, copy=True)
+        patients.flags.writeable = False
+        return patients
+
+    @property
+    def pseudonyms(self) -> Pseudonyms | None:
+        """The names under which patients, visits and images are written; None for their own."""
+        return self.table.attrs.get(_PSEUDONYMS)
+
+    @cached_property
+    def written(self) -> pd.DataFrame:
+        """The table as it may be written to files and messages; not to be changed.
+
+        Patients, visits and images have their pseudonyms if the study gives them some.
+        """
+        names = self.pseudonyms
+        return self.table if names is None else names.written(self.table)
+
+    @cached_property
+    def written_patients(self) -> npt.NDArray[np.object_]:
+        """(n,) object array of text: the patient of each row as in `written`; read-only."""
+        patients = self.written["patient_id"].to_numpy(dtype=object, copy=True)
         patients.flags.writeable = False
         return patients
 
@@ -185,8 +212,17 @@ class Radiographs:
         keeps `DataFrame.attrs`.
         """
         table = self.table.copy(deep=False)
-        table.attrs = {_SEALED: sorted(self.sealed_patients.union(patients))}
+        table.attrs[_SEALED] = sorted(self.sealed_patients.union(patients))
         return replace(self, table=table)
+
+    def written_as(self, pseudonyms: Pseudonyms) -> Self:
+        """The same radiographs, which are written under these names; subsets keep them.
+
+        Messages do not name the file either, since its name may be that of a person.
+        """
+        table = self.table.copy(deep=False)
+        table.attrs[_PSEUDONYMS] = pseudonyms
+        return replace(self, table=table, source=_UNNAMED_SOURCE)
 
     def _scores(self) -> npt.NDArray[np.float64]:
         return self.table[list(CORTICES)].to_numpy(dtype=np.float64)

@@ -1,7 +1,7 @@
 """The record of each row and image of a study, so that a change can be located.
 
-It holds digests, no patient data; whether anything changed is decided by the hashes of all rows and
-all images, which belong to `split_file` and `images`.
+It holds digests of rows as the study writes them, no patient data; whether anything changed is
+decided by the hashes of all rows and all images, which belong to `split_file` and `images`.
 """
 
 from collections import Counter
@@ -32,18 +32,18 @@ def row_record(
         Four lists of n: `row` (as a spreadsheet numbers it), `digest` (of patient, visit, view,
         scores and site), `image_sha256`, and `sealed` (whether it is in the hold-out set).
     """
-    kept = set(development.patient_ids)
+    kept = set(development.written_patients)
     return {
         "row": list(radiographs.rows),
         "digest": row_digests(radiographs),
         "image_sha256": list(image_hashes),
-        "sealed": [patient not in kept for patient in radiographs.patient_ids],
+        "sealed": [patient not in kept for patient in radiographs.written_patients],
     }
 
 
 def row_digests(radiographs: Radiographs) -> list[str]:
     """A digest of patient, visit, view, scores and site for each of n rows."""
-    table = radiographs.table
+    table = radiographs.written
     texts = ["patient_id", "visit", "view", *(["site"] if "site" in table else [])]
     return [
         sha256_of_json([*words, *(None if np.isnan(score) else int(score) for score in scores)])[
@@ -121,7 +121,7 @@ def sealed_images(record: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _named(radiographs: Radiographs, position: int) -> str:
-    row = radiographs.table.iloc[position]
+    row = radiographs.written.iloc[position]
     return f"row {radiographs.rows[position]} ({row['image']}, patient {row['patient_id']})"
 
 

@@ -23,7 +23,8 @@ from rust_tuner.figures.style import (
     VERMILION,
     save_figure,
 )
-from rust_tuner.records.folder import DAMAGED
+from rust_tuner.records.folder import DAMAGED, StudyRecords
+from rust_tuner.redacted import without_folders
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import short_number
 
@@ -147,6 +148,16 @@ class Room:
         body = inline_svg(svg.read_text(), prefix=name)
         is_wide = figure.get_figwidth() > COLUMN_WIDTH * _WIDER
         return Picture(name, caption, alt, body, is_wide)
+
+
+def shareable(text: str, records: StudyRecords) -> str:
+    """A text of the report, without the folders above a study whose patients have other names.
+
+    Commands and messages name the study's folder, whose path may be that of a person.
+    """
+    study = records.study
+    is_hashed = study is not None and study.patient_ids == "hashed"
+    return without_folders(text, records.directory) if is_hashed else text
 
 
 def folded(pictures: Sequence[Picture]) -> Picture:

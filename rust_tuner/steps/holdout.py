@@ -132,7 +132,7 @@ def evaluate_holdout(
         progress=progress,
     )
     answers = predict_probabilities(model, images)
-    table = radiographs.table.reset_index(drop=True)
+    table = radiographs.written.reset_index(drop=True)
     # In float64: pandas writes too few digits of float32, and figures computed from the file would
     # differ from ours by up to a relative 1e-7.
     named = pd.DataFrame(

@@ -19,6 +19,7 @@ from rust_tuner.labels import CORTICES, NUM_VIEWS, SCORES, VIEWS, decode_probabi
 from rust_tuner.records.looks import FINAL, MODEL_FILE
 from rust_tuner.records.model_card import read_card
 from rust_tuner.records.novelty import read_novelty
+from rust_tuner.records.private import predicted_names
 from rust_tuner.records.study import StudyFile
 from rust_tuner.steps.final import (
     load_final_model,
@@ -104,6 +105,17 @@ def model_file(model: str | Path) -> Path:
     """The file of a model: of a study's folder its final one, anything else as it is."""
     path = Path(model)
     return path / FINAL / MODEL_FILE if path.is_dir() else path
+
+
+def written_names(model: Path, images: list[str]) -> list[str] | None:
+    """The names under which a model's study writes new images; None for their paths.
+
+    Args:
+        model: a model's file.
+        images: the paths of images that it has read.
+    """
+    folder = model.resolve().parent
+    return predicted_names(folder.parent, images) if folder.name == FINAL else None
 
 
 def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> None:

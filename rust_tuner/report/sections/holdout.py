@@ -38,6 +38,7 @@ from rust_tuner.records.predictions import (
     precision_recall_table,
     roc_table,
 )
+from rust_tuner.records.private import key_of, manifest_of
 from rust_tuner.report.holdout_room import HoldoutRoom
 from rust_tuner.report.page import Cell, PageTable, Picture, Room, Section, attempt, text, whole
 from rust_tuner.report.sections.chapters import Chapters
@@ -304,9 +305,7 @@ def _trajectories(room: Room, visits: pd.DataFrame, courses: pd.DataFrame) -> Pi
 def _gallery(
     room: Room, records: StudyRecords, predictions: pd.DataFrame, errors: pd.DataFrame
 ) -> Picture:
-    manifest = None if records.study is None else records.study.manifest
-    path = None if manifest is None else records.directory / Path(str(manifest))
-    thumbnails = read_thumbnails(find_images(errors, path))
+    thumbnails = read_thumbnails(_images_of(records, errors))
     figure = new_figure(height=gallery_height(len(errors)))
     shown = int(predictions["image"].nunique())
     draw_gallery(errors, figure=figure, thumbnails=thumbnails, num_radiographs=shown)
@@ -323,6 +322,17 @@ def _gallery(
         f"{errors['error'].max():.0f} to {errors['error'].min():.0f} points, with true and most "
         "likely scores.",
     )
+
+
+def _images_of(records: StudyRecords, errors: pd.DataFrame) -> dict[str, Path]:
+    """The files of some radiographs; those that cannot be found without the study's key lack."""
+    if records.study is None:
+        return find_images(errors, None)
+    manifest = manifest_of(records.directory, records.study)
+    if manifest is None:
+        return {}
+    key = key_of(records.directory, records.study)
+    return find_images(errors, manifest, key=key)
 
 
 def _per_label(points: pd.DataFrame, name: str) -> str:
