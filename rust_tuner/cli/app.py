@@ -232,12 +232,14 @@ def predict(
         from rust_tuner.steps.image_list import list_images
 
         listed = list_images(images)
+        from rust_tuner.cli.lean_keras import lean_keras
         from rust_tuner.records.model_card import read_card
         from rust_tuner.records.novelty import read_novelty
         from rust_tuner.steps.predict import NOTICE, model_file, predict_radiographs
         from rust_tuner.terminal.predictions import pairing_note, predictions_table
 
-        predictions = predict_radiographs(model, listed.images, pairs=pairs or listed.pairs)
+        with lean_keras():
+            predictions = predict_radiographs(model, listed.images, pairs=pairs or listed.pairs)
         file = model_file(model)
         note = "Pairs: every two images, in their order." if pairs else pairing_note(listed)
         out.print(predictions_table(predictions, read_novelty(file, read_card(file)), note))

@@ -1,20 +1,22 @@
 """A search is killed before, during and after every single write, and ends as if it never was."""
 
 import contextlib
+import functools
 import shutil
 
-import pandas as pd
 import pytest
 from fault_injection import Killed, Killer
 from search_problems import (
+    assert_same,
     grow,
+    outcome,
     run_array_search_together,
     run_search,
     run_search_of_folds_together,
+    run_search_with_callbacks,
 )
 
 from rust_tuner.records.folds import FoldStore
-from rust_tuner.records.project import read_out_of_fold
 
 MOMENTS = ("before", "during", "after")
 DAMAGES = ("empty", "one byte", "half", "all but two bytes", "garbage", "absent")
@@ -26,25 +28,6 @@ STATE_FILES = (
     "trial_0000/fold_0.json",
     "trial_0000/out_of_fold.npz",
 )
-
-
-def outcome(tuner):
-    """Everything that a search leaves: trials, values, scores, histories, predictions."""
-    project = tuner.project
-    assert project.problems == ()
-    results = tuner.results().drop(columns="seconds")
-    predictions = {t.trial: read_out_of_fold(project.folder, t.trial) for t in project.trials}
-    files = sorted(str(p.relative_to(project.folder)) for p in project.folder.rglob("*"))
-    return results, tuner.history(), predictions, files
-
-
-def assert_same(one, other):
-    pd.testing.assert_frame_equal(one[0], other[0], check_exact=True)
-    pd.testing.assert_frame_equal(one[1], other[1], check_exact=True)
-    assert {k: v.tobytes() for k, v in one[2].items()} == {
-        k: v.tobytes() for k, v in other[2].items()
-    }
-    assert one[3] == other[3]
 
 
 class Uninterrupted(dict):
@@ -125,6 +108,25 @@ def test_a_search_of_folds_together_killed_at_any_write_ends_as_if_untouched(run
     assert {"fold_0.json", "fold_1.json", "out_of_fold.npz", "trial.json"} <= set(killer.writes)
     for strike in range(len(killer.writes)):
         folder = tmp_path / str(strike)
+        assert_same(resume_after(folder, "random", strike, moment, run), expected)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_a_search_with_callbacks_killed_at_any_write_ends_as_if_untouched(tmp_path):
+    # What happens between two trials is struck above.
+    run = functools.partial(run_search_with_callbacks, max_trials=1)
+    with pytest.MonkeyPatch.context() as patch:
+        killer = Killer(tmp_path / "whole", patch)
+        tuner = run(tmp_path / "whole", "random")
+    expected = outcome(tuner)
+    assert "fold_0.npz" in killer.writes
+    # The callbacks end folds, as they must after a kill.
+    folds = [fold for trial in tuner.project.trials for fold in trial.folds]
+    assert min(fold.epochs_trained for fold in folds) < 4
+    for strike in range(len(killer.writes)):
+        folder = tmp_path / str(strike)
+        moment = MOMENTS[strike % len(MOMENTS)]
         assert_same(resume_after(folder, "random", strike, moment, run), expected)
         shutil.rmtree(folder)
 
