@@ -78,6 +78,7 @@ NAMES = {
     "RandomSearchOracle",
     "RustTunerError",
     "Study",
+    "SuccessiveHalvingOracle",
     "TransferLearningModel",
     "calculate_mean_metrics",
     "cross_validate",
