@@ -87,7 +87,7 @@ def test_the_plan_counts_the_sites(study, manifest, by_site):
 def test_nested_leaves_a_site_out_outside_and_another_one_inside(
     manifest, by_site, feature_cache, tmp_path, monkeypatch
 ):
-    study = Study(tmp_path / "study", manifest, by_site, cache=feature_cache)
+    study = Study(tmp_path / "study", manifest, by_site, cache=feature_cache, plain_ids=True)
     monkeypatch.setattr(
         "rust_tuner.search.regimes.regime_1", lambda *_, **__: pytest.fail("enough")
     )
