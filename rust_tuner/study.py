@@ -222,6 +222,7 @@ class Study:
                     progress=self.progress,
                 )
                 self._has_said_size = True
+                radiographs = self._file.read_as_recorded(radiographs)
         development, holdout = self._load_split(radiographs)
         self._file.refuse_other_development(development.radiographs, self.directory / SPLIT_FILE)
         return development, holdout
@@ -240,7 +241,8 @@ class Study:
     def _load_radiographs(self) -> Radiographs:
         recorded = self._file.is_there and self._file.distinct_patients
         distinct = self._distinct_patients or recorded
-        return load_manifest(self._known_manifest(), distinct_patients=distinct)
+        radiographs = load_manifest(self._known_manifest(), distinct_patients=distinct)
+        return self._file.read_as_recorded(radiographs) if self._file.is_there else radiographs
 
     def _known_manifest(self) -> Path:
         if self._manifest is None:

@@ -146,6 +146,24 @@ Holdout = Annotated[
 ImageSize = Annotated[
     int | None, typer.Option(min=75, help="Side of the model's input, in pixels.  [default: 299]")
 ]
+Crop = Annotated[
+    str | None,
+    typer.Option(
+        "--crop",
+        metavar="centre:MM",
+        help="Use only the square of so many millimetres in the middle of each DICOM radiograph, "
+        "such as centre:150. Columns crop_left, crop_top, crop_right, crop_bottom of the manifest "
+        "replace it.  [default: none]",
+    ),
+]
+RemoveBorders = Annotated[
+    bool | None,
+    typer.Option(
+        "--remove-borders/--keep-borders",
+        help="Remove uniform borders, such as those outside the collimation; look at the contact "
+        "sheet of rust-tuner manifest first.  [default: keep]",
+    ),
+]
 PrecisionOption = Annotated[
     Precisions | None,
     typer.Option(
@@ -271,6 +289,8 @@ class Preparing:
     seed: Seed = None
     holdout_fraction: Holdout = None
     image_size: ImageSize = None
+    crop: Crop = None
+    remove_borders: RemoveBorders = None
     precision: PrecisionOption = None
     folds_by: FoldsByOption = None
     union_threshold: UnionThreshold = None

@@ -42,7 +42,11 @@ def stored_values(elements: Elements) -> npt.NDArray[np.int32]:
     kind = f"{decoded.dtype.byteorder}u{decoded.dtype.itemsize}"
     unsigned = decoded.view(kind).astype(np.int32)
     values: npt.NDArray[np.int32] = (unsigned >> shift) & ((1 << bits) - 1)
-    if elements.integer("PixelRepresentation", default=0) == 1:
+    is_signed = elements.integer("PixelRepresentation", default=0) == 1
+    # Negative values fill the bits above them with ones.
+    if not is_signed and (unsigned != values << shift).any():
+        elements.steps.append(f"bits beside the {bits} stored ones removed")
+    if is_signed:
         values[values >= 1 << (bits - 1)] -= 1 << bits
     return values
 

@@ -57,7 +57,7 @@ def read_sheet(path: str | Path, *, sheet: str | None = None) -> Sheet:
 
     Raises:
         ManifestError: naming the file and what to do: for a file that is no table, an empty one,
-            a header with equal names, or several sheets.
+            a header with equal names, several sheets, or a sheet of a text file.
         ExtraError: for an Excel file if openpyxl is missing.
     """
     path = Path(path)
@@ -69,6 +69,10 @@ def read_sheet(path: str | Path, *, sheet: str | None = None) -> Sheet:
         if suffix in _EXCEL:
             source, rows = _excel_rows(path, sheet)
             notes: tuple[str, ...] = ()
+        elif sheet is not None:
+            raise ManifestError(
+                f"{path.name} is no Excel file and has no sheets; leave out --sheet {sheet}"
+            )
         elif suffix in _OTHER_TABLES:
             raise ManifestError(f"{path.name}: {suffix} is not read; save it as .xlsx or CSV")
         else:

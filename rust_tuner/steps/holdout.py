@@ -129,6 +129,7 @@ def evaluate_holdout(
         radiographs,
         image_size=image_size,
         resize=card.input.resize,
+        framing=card.input.framing,
         progress=progress,
     )
     answers = predict_probabilities(model, images)

@@ -207,7 +207,12 @@ def _of_persons(
                 protocol, SearchSpace()
             ).feature_recipe()
             features = extract_features(
-                radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=progress
+                radiographs.images,
+                recipe,
+                cache=cache,
+                rows=radiographs.rows,
+                readings=radiographs.readings,
+                progress=progress,
             )
         except RustTunerError as error:
             left_out = f"Features of the backbone were not compared: {error}."
