@@ -241,7 +241,11 @@ class Study:
     def _load_radiographs(self) -> Radiographs:
         recorded = self._file.is_there and self._file.distinct_patients
         distinct = self._distinct_patients or recorded
-        radiographs = load_manifest(self._known_manifest(), distinct_patients=distinct)
+        radiographs = load_manifest(
+            self._known_manifest(),
+            distinct_patients=distinct,
+            view_cortices=self.protocol.view_cortices,
+        )
         return self._file.read_as_recorded(radiographs) if self._file.is_there else radiographs
 
     def _known_manifest(self) -> Path:

@@ -47,6 +47,11 @@ class Sheet:
     notes: tuple[str, ...] = ()
 
 
+def is_excel(path: Path) -> bool:
+    """Whether a file is Excel's, by its suffix."""
+    return path.suffix.lower() in _EXCEL
+
+
 def read_sheet(path: str | Path, *, sheet: str | None = None) -> Sheet:
     """Read a table.
 
@@ -66,7 +71,7 @@ def read_sheet(path: str | Path, *, sheet: str | None = None) -> Sheet:
         size = path.stat().st_size
         if size > _MAX_BYTES:
             raise ManifestError(f"{path.name}: {size} bytes, too large for a table of scores")
-        if suffix in _EXCEL:
+        if is_excel(path):
             source, rows = _excel_rows(path, sheet)
             notes: tuple[str, ...] = ()
         elif sheet is not None:

@@ -104,9 +104,11 @@ def _readings(pairs: Sequence[Pair], framing: Framing) -> list[Reading]:
 def _picture(path: Path, reading: Reading) -> str | ImageError:
     """A small JPEG as text, or the error of an image that cannot be decoded."""
     try:
-        with open_picture(path, reading=replace(reading, framing=WHOLE)) as picture:
-            box = used_box(picture, reading, FileErrors(path, None))
-            width, height = picture.width, picture.height
+        box = None
+        if reading.framing != WHOLE:
+            with open_picture(path) as picture:
+                box = used_box(picture, reading, FileErrors(path, None))
+                width, height = picture.width, picture.height
         pixels = load_image(
             path, size=_SIDE, resize="letterbox", reading=replace(reading, framing=WHOLE)
         )

@@ -30,6 +30,7 @@ from rust_tuner.records.checks import (
     write_checks,
 )
 from rust_tuner.records.folder import read_study
+from rust_tuner.records.pixels import read_as_recorded, read_pixels
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import out_of_fold_predictions
 from rust_tuner.records.study_record import StudyRecord
@@ -159,6 +160,9 @@ def _of_data(
     try:
         distinct = study.distinct_patients is True
         radiographs = load_manifest(manifest, distinct_patients=distinct)
+        if study.pixels_sha256 is not None:
+            pixels = read_pixels(directory, study.pixels_sha256)
+            radiographs = read_as_recorded(radiographs, pixels)
     except RustTunerError as error:
         reason = f"{manifest.name} cannot be read, so the data were not checked."
         return [_unreadable(reason, error)], None, None, None
