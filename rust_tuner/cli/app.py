@@ -205,7 +205,7 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="IMAGE...",
-            help="PNG, JPEG or DICOM files, folders of them, or manifests (CSV).",
+            help="PNG, JPEG, TIFF or DICOM files, folders of them, or manifests.",
         ),
     ],
     pairs: Annotated[
@@ -237,8 +237,16 @@ def predict(
         from rust_tuner.steps.predict import NOTICE, model_file, predict_radiographs
         from rust_tuner.terminal.predictions import pairing_note, predictions_table
 
-        predictions = predict_radiographs(model, listed.images, pairs=pairs or listed.pairs)
         file = model_file(model)
+        if not any(listed.boxes) and read_card(file).input.has_boxes:
+            say(
+                "note: images of the study were cropped by crop_left, crop_top, crop_right and "
+                "crop_bottom of its manifest; give a manifest with these columns",
+                style="yellow",
+            )
+        predictions = predict_radiographs(
+            model, listed.images, pairs=pairs or listed.pairs, boxes=listed.boxes
+        )
         note = "Pairs: every two images, in their order." if pairs else pairing_note(listed)
         out.print(predictions_table(predictions, read_novelty(file, read_card(file)), note))
         if csv is not None:

@@ -95,7 +95,7 @@ def load_manifest(
         )
         table = normalise_cells(rows, cells, faults=faults)
         listed = ", ".join(map(repr, ignored))
-        notes = (f"{path.name}: not used: {listed}",) if ignored else ()
+        notes: tuple[str, ...] = (f"{path.name}: not used: {listed}",) if ignored else ()
     else:
         rows, notes = read.rows, read.notes
         table = normalise_cells(rows, read.cells, faults=faults)
