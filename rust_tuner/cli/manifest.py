@@ -81,7 +81,7 @@ def manifest(
             say(f"column {line}")
         page = out.with_name(f"{out.stem}_contact_sheet.html")
         with progress.task("contact sheet", len(made.matching.pairs)) as task:
-            errors = write_contact_sheet(
+            said = write_contact_sheet(
                 page,
                 made.matching.pairs,
                 scores=made.matching.scores,
@@ -89,7 +89,7 @@ def manifest(
                 framing=framing,
                 on_progress=lambda done, total: task.advance(),
             )
-        for note in (*made.notes, *errors):
+        for note in (*made.notes, *said):
             say(f"note: {note}", style="yellow")
         say(f"{len(made.matching.pairs)} images with their scores -> {made.path}")
         for what, items in (

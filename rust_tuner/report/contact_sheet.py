@@ -47,20 +47,21 @@ def write_contact_sheet(
         on_progress: called with the number of pictures drawn and their total.
 
     Returns:
-        The errors of images that cannot be decoded; their place on the page says so too.
+        How many bits 16-bit files use; and the errors of images that cannot be decoded, which their
+        place on the page says too.
 
     Raises:
         StorageError: if the file cannot be written.
     """
-    cards, errors = [], []
-    readings = _readings(pairs, framing)
+    cards = []
+    readings, said = _readings(pairs, framing)
     paths = [pair.image.path for pair in pairs]
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
         for done, (pair, picture) in enumerate(
             zip(pairs, pool.map(_picture, paths, readings), strict=True), 1
         ):
             if isinstance(picture, ImageError):
-                errors.append(str(picture))
+                said.append(str(picture))
             cards.append(
                 {
                     "patient": pair.scores.patient_id,
@@ -85,20 +86,22 @@ def write_contact_sheet(
         path,
         page.render(cards=cards, scores=scores, images=images, side=_SIDE, shows_part=shows_part),
     )
-    return errors
+    return said
 
 
-def _readings(pairs: Sequence[Pair], framing: Framing) -> list[Reading]:
-    """How a study would read each image."""
+def _readings(pairs: Sequence[Pair], framing: Framing) -> tuple[list[Reading], list[str]]:
+    """How a study would read each image, and notes on it."""
     deep = deep_images(
         [pair.image.path for pair in pairs],
         patients=[pair.scores.patient_id for pair in pairs],
         skip_faulty=True,
     )
-    bits = dict(zip(deep, grey_bits(list(deep.values())).bits, strict=True))
-    return [
+    decided = grey_bits(list(deep.values()))
+    bits = dict(zip(deep, decided.bits, strict=True))
+    readings = [
         Reading(bits.get(position, ALL_BITS), framing=framing) for position in range(len(pairs))
     ]
+    return readings, list(decided.notes)
 
 
 def _picture(path: Path, reading: Reading) -> str | ImageError:
