@@ -1,6 +1,6 @@
 """Forks one child for each line on standard input, so that TensorFlow is imported only once.
 
-A line is JSON: `{"do": "arrays", "growing", "study" or "baselines", "folder": ..., "kind": ...}`.
+A line is JSON: `{"do": one of TASKS, ...}`, with the arguments of that task.
 It answers with the child's process id, and with its exit status once it has ended.
 """
 
@@ -46,6 +46,8 @@ TASKS = {
     "baselines": baselines,
     "arrays": search_problems.run_search,
     "growing": search_problems.grow,
+    "callbacks": search_problems.run_search_with_callbacks,
+    "own fit": search_problems.run_search_with_own_fit,
 }
 
 

@@ -1,5 +1,6 @@
 """A small search on arrays, shared by the tests of this folder: quick, real Keras, real folds."""
 
+import unittest.mock
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle, metrics
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData
+from rust_tuner.records.folds import EpochCheckpoint
 from rust_tuner.search.subjects import Subject
 
 NUM_ROWS = 48
@@ -105,6 +107,38 @@ def run_search(directory: Path, kind: str, **changes: Any) -> CrossValidationTun
     x, y, groups = arrays()
     tuner.search(x, y, groups, epochs=epochs, batch_size=16)
     return tuner
+
+
+def remembering() -> list[keras.callbacks.Callback]:
+    """Callbacks that remember something from epoch to epoch, and use it within three epochs."""
+    return [
+        keras.callbacks.EarlyStopping(
+            "val_loss", patience=1, min_delta=0.05, restore_best_weights=True
+        ),
+        keras.callbacks.ReduceLROnPlateau("val_loss", patience=1, min_delta=0.1, factor=0.5),
+    ]
+
+
+def run_search_with_callbacks(directory: Path, kind: str, **changes: Any) -> CrossValidationTuner:
+    """A search whose callbacks have a state, which is stored after each epoch."""
+    tuner = make_tuner(directory, kind, **changes)
+    x, y, groups = arrays()
+    with unittest.mock.patch.object(EpochCheckpoint, "seconds_between", 0.0):
+        tuner.search(x, y, groups, epochs=4, batch_size=16, callbacks=remembering())
+    return tuner
+
+
+class OwnFitHyperModel(TinyHyperModel):
+    """Trains a model in its own way: in two stages, each of them a call of `fit`."""
+
+    def fit(self, hp, model, *args, **kwargs):
+        epochs = kwargs.pop("epochs")
+        model.fit(*args, epochs=1, **kwargs)
+        return model.fit(*args, epochs=epochs, **kwargs)
+
+
+def run_search_with_own_fit(directory: Path, kind: str, **changes: Any) -> CrossValidationTuner:
+    return run_search(directory, kind, hypermodel=OwnFitHyperModel(), **changes)
 
 
 def run_array_search_together(directory: Path, kind: str, **changes: Any) -> CrossValidationTuner:

@@ -232,6 +232,7 @@ def predict(
         from rust_tuner.steps.image_list import list_images
 
         listed = list_images(images)
+        from rust_tuner.cli.lean_keras import lean_keras
         from rust_tuner.records.model_card import read_card
         from rust_tuner.records.novelty import read_novelty
         from rust_tuner.steps.predict import NOTICE, model_file, predict_radiographs
@@ -244,9 +245,10 @@ def predict(
                 "crop_bottom of its manifest; give a manifest with these columns",
                 style="yellow",
             )
-        predictions = predict_radiographs(
-            model, listed.images, pairs=pairs or listed.pairs, boxes=listed.boxes
-        )
+        with lean_keras():
+            predictions = predict_radiographs(
+                model, listed.images, pairs=pairs or listed.pairs, boxes=listed.boxes
+            )
         note = "Pairs: every two images, in their order." if pairs else pairing_note(listed)
         out.print(predictions_table(predictions, read_novelty(file, read_card(file)), note))
         if csv is not None:

@@ -33,6 +33,7 @@ from rust_tuner.search.groups import checked_groups, count_groups
 from rust_tuner.search.splitters import Split, split_rows
 from rust_tuner.search.subject_folds import count_units, sha256_of_folds
 from rust_tuner.search.subjects import Build, Subject
+from rust_tuner.search.value_notes import not_finite_notes
 
 # So many rows show a model that waits for data what shape they have.
 _SHAPED_BY = 2
@@ -274,13 +275,19 @@ def _build_on(
 
 
 def notes_about(subject: Subject) -> list[str]:
-    """What a user must know about how folds are resumed."""
+    """What a user must know about the values, and about how folds are resumed."""
     notes = [] if subject.callbacks is None else [subject.callbacks.note()]
     if subject.own_fit:
         notes = [
             "note: HyperModel.fit of the hypermodel trains each fold, so a fold that is "
             "interrupted begins again at its first epoch"
         ]
+    inputs, targets = subject.data.inputs, subject.data.targets
+    # A preparation may fill in what is missing.
+    if subject.preparation is None and not isinstance(inputs, FrozenFeatures):
+        notes += not_finite_notes(inputs, "x")
+    if targets is not None:
+        notes += not_finite_notes(targets, "y")
     return [note for note in notes if note]
 
 

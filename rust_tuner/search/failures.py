@@ -60,10 +60,15 @@ def are_one_mistake(messages: Sequence[str | None]) -> bool:
     return len(kinds) == 1 and kinds.pop().partition(":")[0] not in _DECLARED
 
 
-def first_mistakes(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials of a search whose first trials, and only these, failed by one mistake."""
+def first_mistakes(trials: Sequence[Trial], num_trials: int) -> list[Trial]:
+    """The trials of a search whose first trials, and only these, failed by one mistake.
+
+    Args:
+        trials: so far.
+        num_trials: that the search will have; all of them count where they are few.
+    """
     failed = [trial for trial in trials if trial.status == TrialStatus.FAILED]
-    is_start = len(trials) == len(failed) == FIRST_TRIALS
+    is_start = len(trials) == len(failed) == min(FIRST_TRIALS, num_trials)
     return failed if is_start and are_one_mistake([trial.message for trial in failed]) else []
 
 

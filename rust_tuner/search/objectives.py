@@ -17,6 +17,7 @@ from rust_tuner.errors import SearchError
 from rust_tuner.metrics.ranges import metric_range
 from rust_tuner.models.code_identity import own_code
 from rust_tuner.models.fold_batches import IntArray, Metrics
+from rust_tuner.models.runtime import start_backend
 from rust_tuner.records.run import MULTI_OBJECTIVE
 from rust_tuner.search.scikit_scores import is_scorer, scorer_function, scorer_names
 from rust_tuner.search.subjects import Subject
@@ -300,6 +301,9 @@ def _direction_of(name: str) -> str:
     metric = name.removeprefix("val_")
     if metric in _OURS:
         return "max"
+    # KerasTuner makes the metric to see what it is, which is TensorFlow's first operation in a
+    # script that makes its oracle first.
+    start_backend()
     for candidate in (name, _SUFFIX.sub("", name)):
         try:
             direction = str(keras_tuner.Oracle(objective=candidate).objective.direction)

@@ -11,6 +11,8 @@ import numpy as np
 from keras_tuner.engine.trial import Trial
 
 from rust_tuner.errors import SearchError
+from rust_tuner.metrics.mean_ranks import mean_ranks
+from rust_tuner.search.objectives import RankedObjectives, objectives_of
 
 _WORKER_VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 HOOKS = ("on_epoch_begin", "on_epoch_end", "on_batch_begin", "on_batch_end")
@@ -53,7 +55,8 @@ def metrics_of(
     Args:
         returned: the objective, metrics by name, a `History`, or a list of these, which is
             averaged.
-        objective: what the search optimises.
+        objective: what the search optimises; of several, the best epoch has the lowest mean of its
+            ranks by each.
         what: the method that returned them, for messages.
 
     Returns:
@@ -73,15 +76,32 @@ def metrics_of(
         return means, int(np.mean([epoch for _, epoch in parts]))
     if isinstance(returned, keras.callbacks.History):
         return _at_best_epoch(returned.history, objective, what)
-    if isinstance(returned, numbers.Real) and not isinstance(returned, bool):
+    is_number = isinstance(returned, numbers.Real) and not isinstance(returned, bool)
+    if is_number and len(objectives_of(objective)) == 1:
         return {objective.name: float(returned)}, 0
     if not isinstance(returned, Mapping):
+        wanted = [str(part.name) for part in objectives_of(objective)]
+        is_one = len(wanted) == 1
+        expected = (
+            f"the value of {wanted[0]}, a dict with it"
+            if is_one
+            else (f"a dict of {', '.join(wanted)}")
+        )
         raise SearchError(
-            f"{what} returned {type(returned).__name__}; return the value of {objective.name}, "
-            "a dict with it, a keras History, or a list of these"
+            f"{what} returned {type(returned).__name__}; return {expected}, a keras History, or a "
+            "list of these"
         )
     _require(objective, returned, what)
     return {str(name): float(value) for name, value in returned.items()}, 0
+
+
+def reported_metrics(
+    metrics: dict[str, float], objective: keras_tuner.Objective
+) -> dict[str, float]:
+    """Metrics as an oracle takes them: with one number for several objectives."""
+    if isinstance(objective, RankedObjectives):
+        return metrics | {objective.name: objective.value_of(metrics)}
+    return metrics
 
 
 def _are_histories(returned: Any) -> bool:
@@ -104,17 +124,21 @@ def _at_best_epoch(
     history: Mapping[str, list[float]], objective: keras_tuner.Objective, what: str
 ) -> tuple[dict[str, float], int]:
     _require(objective, history, what)
-    best = np.nanargmax if objective.direction == "max" else np.nanargmin
-    epoch = int(best(history[objective.name]))
+    parts = objectives_of(objective)
+    ranks = mean_ranks([(part.direction, history[part.name]) for part in parts])
+    epoch = int(np.nanargmin(ranks))
     return {name: float(values[epoch]) for name, values in history.items()}, epoch
 
 
 def _require(objective: keras_tuner.Objective, metrics: Mapping[str, Any], what: str) -> None:
-    if objective.name not in metrics:
-        offered = ", ".join(map(str, metrics)) or "nothing"
-        raise SearchError(
-            f"{what} returned no {objective.name}, which is the objective; it returned {offered}"
-        )
+    parts = objectives_of(objective)
+    for part in parts:
+        if part.name not in metrics:
+            offered = ", ".join(map(str, metrics)) or "nothing"
+            which = "the objective" if len(parts) == 1 else "an objective"
+            raise SearchError(
+                f"{what} returned no {part.name}, which is {which}; it returned {offered}"
+            )
 
 
 def refuse_workers() -> None:

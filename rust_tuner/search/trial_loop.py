@@ -23,7 +23,7 @@ from rust_tuner.search.failures import (
 from rust_tuner.search.fit_options import Deadline
 from rust_tuner.search.manifest import grown_space
 from rust_tuner.search.oracles import ResumableOracle
-from rust_tuner.search.own_tuner import metrics_of
+from rust_tuner.search.own_tuner import metrics_of, reported_metrics
 from rust_tuner.search.run_state import CountedSteps, Run
 
 
@@ -148,6 +148,7 @@ class TrialLoop:
         reported = self._oracle.get_trial(trial.trial_id).metrics
         if results is not None or not reported.exists(name):
             metrics, epoch = metrics_of(results, self._oracle.objective)
+            metrics = reported_metrics(metrics, self._oracle.objective)
             epoch = self._run.chosen.get(trial.trial_id, epoch)
             self._oracle.update_trial(trial.trial_id, metrics, step=epoch)
         score = float(reported.get_last_value(name))
@@ -157,7 +158,8 @@ class TrialLoop:
 
     def _retry_first_mistakes(self) -> None:
         if self._oracle.max_consecutive_failed_trials is None:
-            self._retry(first_mistakes(list(self._oracle.trials.values())))
+            trials = list(self._oracle.trials.values())
+            self._retry(first_mistakes(trials, self._total))
 
     def _retry(self, mistakes: list[Trial]) -> None:
         """Let trials run again; folds that the mistaken code trained are not kept."""
@@ -175,12 +177,13 @@ class TrialLoop:
                     f"{limit} trials failed one after another, which is the oracle's "
                     f"max_consecutive_failed_trials; the last with {message_of(error)}"
                 ) from error
-        elif mistakes := first_mistakes(trials):
+        elif mistakes := first_mistakes(trials, self._total):
             # They run again once the code is mended.
             self._retry(mistakes)
+            which = f"first {len(mistakes)} trials" if len(mistakes) > 1 else "first trial"
             error.add_note(
-                f"The first {len(mistakes)} trials of {self._run.folder} failed with this "
-                "error. Mend the code and run the search again. If the values are at fault, raise "
+                f"The {which} of {self._run.folder} failed with this error. Mend the code and run "
+                "the search again. If the values are at fault, raise "
                 "keras_tuner.errors.FailedTrialError for them in build, or give the oracle "
                 "max_consecutive_failed_trials."
             )

@@ -51,9 +51,11 @@ def trials(*statuses):
 
 def test_only_the_first_trials_show_a_mistake():
     failed, completed = TrialStatus.FAILED, TrialStatus.COMPLETED
-    assert len(first_mistakes(trials(failed, failed, failed))) == 3
+    assert len(first_mistakes(trials(failed, failed, failed), 9)) == 3
+    # All of a search that has no more.
+    assert len(first_mistakes(trials(failed, failed), 2)) == 2
     for others in ([failed] * 2, [failed] * 4, [completed, failed, failed], [completed] * 3):
-        assert first_mistakes(trials(*others)) == []
+        assert first_mistakes(trials(*others), 9) == []
     assert failed_in_a_row(trials(failed, completed, failed, failed)) == 2
 
 
@@ -110,10 +112,11 @@ def test_a_trial_may_fail_at_the_default_values_and_the_search_goes_on(error, tm
     assert search(tmp_path, Failing(error=error), max_trials=4).results().equals(results)
 
 
-def test_the_same_mistake_in_the_first_trials_ends_the_search_and_is_mended(tmp_path):
+@pytest.mark.parametrize("max_trials", [1, 6])
+def test_the_same_mistake_in_the_first_trials_ends_the_search_and_is_mended(max_trials, tmp_path):
     for _ in range(2):
         with pytest.raises(ValueError, match="do not fit") as caught:
-            search(tmp_path, Failing(refused=(2, 3)), max_trials=6)
+            search(tmp_path, Failing(refused=(2, 3)), max_trials=max_trials)
         assert "Mend the code and run the search again" in caught.value.__notes__[0]
         statuses = {trial.status for trial in read_project(tmp_path / "search").trials}
         assert statuses == {"RUNNING"}

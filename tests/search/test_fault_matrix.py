@@ -1,6 +1,7 @@
 """A search is killed before, during and after every single write, and ends as if it never was."""
 
 import contextlib
+import functools
 import shutil
 
 import pandas as pd
@@ -11,6 +12,7 @@ from search_problems import (
     run_array_search_together,
     run_search,
     run_search_of_folds_together,
+    run_search_with_callbacks,
 )
 
 from rust_tuner.records.folds import FoldStore
@@ -125,6 +127,25 @@ def test_a_search_of_folds_together_killed_at_any_write_ends_as_if_untouched(run
     assert {"fold_0.json", "fold_1.json", "out_of_fold.npz", "trial.json"} <= set(killer.writes)
     for strike in range(len(killer.writes)):
         folder = tmp_path / str(strike)
+        assert_same(resume_after(folder, "random", strike, moment, run), expected)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_a_search_with_callbacks_killed_at_any_write_ends_as_if_untouched(tmp_path):
+    # What happens between two trials is struck above.
+    run = functools.partial(run_search_with_callbacks, max_trials=1)
+    with pytest.MonkeyPatch.context() as patch:
+        killer = Killer(tmp_path / "whole", patch)
+        tuner = run(tmp_path / "whole", "random")
+    expected = outcome(tuner)
+    assert "fold_0.npz" in killer.writes
+    # The callbacks end folds, as they must after a kill.
+    folds = [fold for trial in tuner.project.trials for fold in trial.folds]
+    assert min(fold.epochs_trained for fold in folds) < 4
+    for strike in range(len(killer.writes)):
+        folder = tmp_path / str(strike)
+        moment = MOMENTS[strike % len(MOMENTS)]
         assert_same(resume_after(folder, "random", strike, moment, run), expected)
         shutil.rmtree(folder)
 

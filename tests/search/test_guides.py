@@ -302,6 +302,48 @@ def test_a_run_trial_that_returns_nothing_or_something_else_is_refused(tmp_path)
         search(tmp_path, getting_started, tuner=Nothing)
 
 
+class TwoObjectives(CrossValidationTuner):
+    """The first trial is best by both objectives."""
+
+    def run_trial(self, trial, *args, **kwargs):
+        number = int(trial.trial_id)
+        return {"val_loss": 1.0 + number, "val_accuracy": 0.9 - 0.1 * number}
+
+
+class TwoCurves(CrossValidationTuner):
+    """As `TwoObjectives`, at the second epoch."""
+
+    def run_trial(self, trial, *args, **kwargs):
+        number = int(trial.trial_id)
+        history = keras.callbacks.History()
+        history.history = {
+            "val_loss": [9.0, 1.0 + number, 9.0],
+            "val_accuracy": [0.1, 0.9 - 0.1 * number, 0.1],
+        }
+        return history
+
+
+@pytest.mark.parametrize("kind", [TwoObjectives, TwoCurves])
+def test_a_run_trial_returns_several_objectives_by_their_names(kind, tmp_path):
+    objectives = [
+        keras_tuner.Objective("val_loss", "min"),
+        keras_tuner.Objective("val_accuracy", "max"),
+    ]
+    for _ in range(2):
+        oracle = GridSearchOracle(objectives, max_trials=3)
+        tuner = search(tmp_path, eager, tuner=kind, oracle=oracle)
+        results = tuner.results()
+        assert results["trial"].tolist() == ["0000", "0001", "0002"]
+        assert results["val_accuracy"].tolist() == pytest.approx([0.9, 0.8, 0.7])
+        assert tuner.project.problems == ()
+
+
+def test_a_number_for_several_objectives_is_refused(tmp_path):
+    oracle = GridSearchOracle(["val_loss", "val_accuracy"])
+    with pytest.raises(SearchError, match=r"return a dict of val_loss, val_accuracy"):
+        search(tmp_path, eager, tuner=BlackBox, oracle=oracle)
+
+
 class WithHooks(CrossValidationTuner):
     def on_search_begin(self):
         self.called = []

@@ -160,6 +160,23 @@ def test_a_soak_of_kills_on_a_growing_space_loses_nothing_and_doubles_nothing(
     assert_same_project(killed / "search", whole / "search")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["callbacks", "own fit"])
+def test_a_soak_of_kills_on_training_of_its_own_loses_nothing_and_doubles_nothing(
+    what, zygote, tmp_path
+):
+    task = {"do": what, "kind": "random", "max_trials": 4}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    seconds = timed_run(zygote, directory=str(whole), **task)
+    rng = random.Random(2)
+    kills = 0
+    for _ in range(15):
+        kills += kill_after(zygote, rng.uniform(0.05, seconds / 8), directory=str(killed), **task)
+    assert kills > 3
+    timed_run(zygote, directory=str(killed), **task)
+    assert_same_project(killed / "search", whole / "search")
+
+
 KINDS = [
     "search.json",
     "oracle.json",
