@@ -55,7 +55,8 @@ class Radiographs:
             it), `medial, lateral, anterior, posterior` (float64, 1-4 or NaN where not visible); and
             if the table has them `site`, `crop_left, crop_top, crop_right, crop_bottom` (the part
             of the upright picture that is used, in pixels) and `bits` (that a 16-bit file uses),
-            float64 or NaN where not given. Its index, named `row`, holds the row numbers as a
+            float64 or NaN where not given; in a prepared study also `decided_bits`, those that
+            `prepare` decided on. Its index, named `row`, holds the row numbers as a
             spreadsheet shows them: the header is row 1, the first radiograph row 2. Any table with
             these columns is accepted: it is copied and converted to this form, other columns are
             left out, and an index not named `row` is replaced.
