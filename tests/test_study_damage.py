@@ -20,6 +20,8 @@ from rust_tuner.errors import (
 )
 from rust_tuner.files import read_json
 
+PREPARED = {"study.json", "split.json", "pixels.json"}
+
 
 @pytest.mark.parametrize("side", ["development", "holdout"])
 def test_a_patient_moved_between_the_sides_of_the_split_is_noticed(prepared, side):
@@ -51,7 +53,7 @@ def test_a_bad_image_is_found_before_anything_is_written_and_mending_it_helps(
     assert contents(tmp_path / "study") == {}
     bad.write_bytes(whole)
     study.prepare()
-    assert set(contents(tmp_path / "study")) == {"study.json", "split.json"}
+    assert set(contents(tmp_path / "study")) == PREPARED
 
 
 def test_a_study_that_cannot_be_split_is_not_prepared(tmp_path, radiographs, tiny_protocol):
@@ -78,7 +80,7 @@ def test_a_kill_while_preparing_heals(
         patched.setattr(f"rust_tuner.{places[killed_at]}", die)
         with pytest.raises(KeyboardInterrupt):
             Study(tmp_path / "killed", radiographs, tiny_protocol).prepare()
-    left = {"split.json"} if killed_at == "before study.json" else set()
+    left = {"split.json", "pixels.json"} if killed_at == "before study.json" else set()
     assert set(contents(tmp_path / "killed")) == left
     Study(tmp_path / "killed", radiographs, tiny_protocol).prepare()
     assert contents(tmp_path / "killed") == contents(prepared)
@@ -139,5 +141,5 @@ def test_a_study_moves_with_its_manifest(tmp_path, radiographs, tiny_protocol):
 @pytest.mark.parametrize("name", ["with spaces", "[brackets] {} (*?)", "größer 脛骨 é", "-dash"])
 def test_any_folder_name_will_do(tmp_path, radiographs, tiny_protocol, name):
     Study(tmp_path / name, radiographs, tiny_protocol).prepare()
-    assert set(contents(tmp_path / name)) == {"study.json", "split.json"}
+    assert set(contents(tmp_path / name)) == PREPARED
     Study(tmp_path / name).prepare()
