@@ -50,6 +50,7 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.study import StudyFile, absolute_weights
 from rust_tuner.records.study_record import STUDY_FILE
+from rust_tuner.search.executors.engines import num_local_workers
 from rust_tuner.steps.notes import begin_step, note_begun, note_checks
 from rust_tuner.steps.prepare import say_small_data, say_warnings, write_study_file
 from rust_tuner.steps.small_data import Need, need_of_search, needs_of_study, require_enough
@@ -72,6 +73,7 @@ class Study:
         cache: str | Path | None = None,
         progress: Progress | None = None,
         distinct_patients: bool = False,
+        workers: int | str | None = None,
     ) -> None:
         """Open a new or existing study; nothing is written yet.
 
@@ -86,6 +88,8 @@ class Study:
             progress: where to report; nowhere by default.
             distinct_patients: whether patient ids that read alike, such as `P1` and `p-001`, are
                 known to be of different people; not needed for a study that was prepared with it.
+            workers: how many processes of this machine run trials of the regimes, such as 2 or
+                `local:2`; trials and scores are those of one process. None for this process.
 
         Raises:
             ResumeError: if the study was prepared with other choices.
@@ -95,6 +99,7 @@ class Study:
         self.cache = cache
         self.progress = progress or Silent()
         self._distinct_patients = distinct_patients
+        self._workers = num_local_workers(workers)
         self._file = StudyFile(self.directory)
         self._batch_sizes_reported: BatchSizes | None = None
         self._has_said_size = False
@@ -306,6 +311,7 @@ class Study:
                     development,
                     self.directory,
                     **self._search_arguments(protocol, folds),
+                    workers=self._workers,
                     say_batch_sizes=sizes != self._batch_sizes_reported,
                 )
             self._file.update(batch_sizes=sizes.to_json())
@@ -355,7 +361,9 @@ class Study:
             begin_step(self._file, REGIME_2, protocol, weights, **asked)
             arguments = self._search_arguments(protocol, folds)
             with self._recording(REGIME_2):
-                tuner = regime_2(development, self.directory, **values, **arguments)
+                tuner = regime_2(
+                    development, self.directory, **values, **arguments, workers=self._workers
+                )
             note_begun(self._file, REGIME_2, protocol, weights, **asked)
         return tuner
 

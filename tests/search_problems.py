@@ -7,11 +7,13 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+import pandas as pd
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle, metrics
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.records.folds import EpochCheckpoint
+from rust_tuner.records.project import read_out_of_fold
 from rust_tuner.search.subjects import Subject
 
 NUM_ROWS = 48
@@ -151,7 +153,8 @@ def run_search_of_folds_together(
     directory: Path, kind: str, **changes: Any
 ) -> CrossValidationTuner:
     """The same search with the arrays as frozen features, so that its folds train together."""
-    changes.setdefault("hypermodel", AdamHyperModel())
+    hypermodel = changes.setdefault("hypermodel", AdamHyperModel())
+    engine = changes.pop("engine", None)
     tuner = make_tuner(directory, kind, **changes)
     x, y, groups = arrays()
     sides = [np.flatnonzero(groups % 2 == side) for side in range(2)]
@@ -164,12 +167,12 @@ def run_search_of_folds_together(
             ),
         ),
         folds=((sides[0], sides[1]), (sides[1], sides[0])),
-        build=lambda hp, running: tuner.hypermodel.build(hp),
+        build=lambda hp, running: hypermodel.build(hp),
         keeps_running=True,
         identity={"num_folds": 2},
         view_only={},
     )
-    tuner.search_subject(subject, epochs=2)
+    tuner.search_subject(subject, epochs=2, engine=engine)
     return tuner
 
 
@@ -192,6 +195,7 @@ ORACLES = {"random": RandomSearchOracle, "grid": GridSearchOracle}
 
 def grow(folder, kind="grid", *, max_trials=None, hypermodel=None, epochs=1, **options):
     """A search whose space grows."""
+    search = options.pop("search", {})
     tuner = CrossValidationTuner(
         hypermodel or LoopHyperModel(),
         ORACLES[kind](
@@ -205,5 +209,32 @@ def grow(folder, kind="grid", *, max_trials=None, hypermodel=None, epochs=1, **o
         **options,
     )
     x, y, groups = arrays()
-    tuner.search(x, y, groups, epochs=epochs, batch_size=24)
+    tuner.search(x, y, groups, epochs=epochs, batch_size=24, **search)
     return tuner
+
+
+def outcome(tuner):
+    """Everything that a search leaves: trials, values, scores, histories, predictions."""
+    project = tuner.project
+    assert project.problems == ()
+    results = tuner.results().drop(columns="seconds")
+    predictions = {t.trial: read_out_of_fold(project.folder, t.trial) for t in project.trials}
+    files = sorted(str(p.relative_to(project.folder)) for p in project.folder.rglob("*"))
+    return results, tuner.history(), predictions, files
+
+
+def assert_same(one, other):
+    pd.testing.assert_frame_equal(one[0], other[0], check_exact=True)
+    pd.testing.assert_frame_equal(one[1], other[1], check_exact=True)
+    assert {k: v.tobytes() for k, v in one[2].items()} == {
+        k: v.tobytes() for k, v in other[2].items()
+    }
+    assert one[3] == other[3]
+
+
+def assert_same_trials(one: Any, other: Any) -> None:
+    """Equal trials; scores within what another number of threads may change."""
+    one, other = (tuner.results().drop(columns="seconds") for tuner in (one, other))
+    names = [name for name in one if one[name].dtype.kind != "f"]
+    pd.testing.assert_frame_equal(one[names], other[names])
+    np.testing.assert_allclose(one["score"], other["score"], atol=1e-3)

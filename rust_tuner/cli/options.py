@@ -254,6 +254,14 @@ StopHopeless = Annotated[
         "epoch and two epochs in a row.  [default: on with --protocol clinical, else off]",
     ),
 ]
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="Run trials in so many processes of this machine, which share its cores; trials and "
+        "scores are those of one process.  [default: 1]",
+    ),
+]
 Skip = Annotated[
     list[Skippable] | None,
     typer.Option(
@@ -316,6 +324,13 @@ class Tuning(Searching):
     """How a step that tries hyperparameters is run."""
 
     stop_hopeless: StopHopeless = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningInWorkers(Tuning):
+    """The same where trials may run in several processes."""
+
+    workers: Workers = None
 
 
 @dataclass(frozen=True, kw_only=True)

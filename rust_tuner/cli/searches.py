@@ -19,6 +19,7 @@ from rust_tuner.cli.options import (
     TimeBudget,
     Trials,
     Tuning,
+    TuningInWorkers,
     with_options,
 )
 from rust_tuner.cli.support import (
@@ -46,7 +47,7 @@ def regime1(
     epochs: Epochs = None,
     ranges: Ranges,
     preparing: Preparing,
-    running: Tuning,
+    running: TuningInWorkers,
 ) -> None:
     """Regime I: random search over batch size and dropout rate.
 
@@ -86,7 +87,7 @@ def regime2(
     folds: NumFolds = None,
     epochs: Epochs = None,
     preparing: Preparing,
-    running: Tuning,
+    running: TuningInWorkers,
 ) -> None:
     """Regime II: grid search over Adam's learning rate and epsilon.
 

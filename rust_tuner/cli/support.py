@@ -41,6 +41,7 @@ def open_study(
     distinct_patients: bool = False,
     protocol: Choices | None = None,
     views: Views | None = None,
+    workers: str | None = None,
     **choices: Any,
 ) -> "Study":
     """Open a study with the options that the user gave; None if an option was not given.
@@ -72,6 +73,7 @@ def open_study(
         cache=cache,
         progress=progress,
         distinct_patients=distinct_patients,
+        workers=workers,
     )
 
 

@@ -10,7 +10,7 @@ from rust_tuner.cli.options import (
     Scales,
     Skip,
     StudyDirectory,
-    Tuning,
+    TuningInWorkers,
     with_options,
 )
 from rust_tuner.cli.support import ending_in_time, err, open_study, reporting, say_next_step
@@ -25,7 +25,7 @@ def whole_study(
     skip: Skip = None,
     radimagenet_weights: RadImageNet = None,
     preparing: Preparing,
-    running: Tuning,
+    running: TuningInWorkers,
 ) -> None:
     """Run all steps in order, from prepare to report.
 

@@ -4,11 +4,9 @@ It returns curves and predictions. Which folds there are, and how the results ar
 `search`.
 """
 
-import contextlib
 import json
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +40,6 @@ from rust_tuner.models.fold_state import (
     state_of_model,
 )
 from rust_tuner.models.metric_elements import by_element
-from rust_tuner.seeds import seed_word
 
 
 class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
@@ -65,22 +62,6 @@ class RunningPredictions(keras.metrics.Metric):  # type: ignore[misc]
     def result(self) -> Any:
         """The number of rows predicted; the predictions are in `answers`."""
         return ops.cast(self.position, "float32")
-
-
-@contextlib.contextmanager
-def seeded_weights(place: FoldPlace) -> Iterator[None]:
-    """Seed Keras, so that the initial weights of a model depend only on the place.
-
-    Keras draws initial weights from global state. That state is set within the block, and Python's
-    and NumPy's are restored afterwards.
-    """
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    try:
-        keras.utils.set_random_seed(seed_word(place.seed, place.trial, place.fold, "weights"))
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
 
 
 def train_fold(

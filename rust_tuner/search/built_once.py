@@ -14,7 +14,6 @@ import numpy as np
 from rust_tuner.files import sha256_of_json
 from rust_tuner.models.described import Description, describe_model
 from rust_tuner.models.fold_batches import FoldPlace, IntArray
-from rust_tuner.models.fold_training import seeded_weights
 from rust_tuner.models.metric_elements import by_element
 from rust_tuner.models.runtime import (
     MemoryOf,
@@ -23,6 +22,7 @@ from rust_tuner.models.runtime import (
     number_names_from_scratch,
     variables_of,
 )
+from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.search.failures import fails_the_trial
 from rust_tuner.search.subjects import Subject
 

@@ -27,6 +27,8 @@ SEARCH_ARGUMENTS = (
     "timeout",
     "cache",
     "stop_hopeless",
+    "executor",
+    "workers",
     "about",
 )
 # Arguments of Keras's `fit`, or of KerasTuner's `search`, that have no meaning here.

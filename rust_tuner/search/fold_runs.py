@@ -14,7 +14,7 @@ from rust_tuner.models.fold_batches import FoldPlace, IntArray, TrainingData
 from rust_tuner.models.fold_callbacks import FoldCallbacks
 from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
-from rust_tuner.models.fold_training import RunningPredictions, seeded_weights, train_fold
+from rust_tuner.models.fold_training import RunningPredictions, train_fold
 from rust_tuner.models.runtime import (
     MemoryOf,
     clear_session,
@@ -24,6 +24,7 @@ from rust_tuner.models.runtime import (
     variables_of,
 )
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
+from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.progress import Silent, Task
 from rust_tuner.records.folds import TOGETHER, FoldRecord, FoldStore
 from rust_tuner.records.metric_names import with_same_names

@@ -26,7 +26,7 @@ from rust_tuner.models.fold_batches import (
     as_fed,
 )
 from rust_tuner.models.fold_curves import FoldCurves
-from rust_tuner.models.fold_training import seeded_weights
+from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.search.fit_options import Default
 from rust_tuner.search.own_tuner import metrics_of
 from rust_tuner.search.run_state import Run

@@ -16,9 +16,10 @@ from rust_tuner.data.structures import AnyRows
 from rust_tuner.errors import SearchError
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
-from rust_tuner.models.fold_training import seeded_weights, train_all, train_fold
+from rust_tuner.models.fold_training import train_all, train_fold
 from rust_tuner.models.runtime import number_names_from_scratch, run_first_operation
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
+from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.records.folds import FoldRecord
 from rust_tuner.search.run_state import Run
 from rust_tuner.search.trial_training import choices_of

@@ -43,6 +43,8 @@ def regime_1(
     folds: Folds | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
+    workers: int | str | None = None,
+    executor: Any = None,
     say_batch_sizes: bool = True,
 ) -> CrossValidationTuner:
     """Regime I: random search over batch size and dropout rate, both linear.
@@ -68,6 +70,8 @@ def regime_1(
         folds: folds that were made before; made from the seed where None.
         cache: folder of the feature cache; the default one where None.
         progress: where to report; nowhere by default.
+        workers: as `CrossValidationTuner.search`.
+        executor: as `CrossValidationTuner.search`.
         say_batch_sizes: whether a new search reports which batch sizes it draws.
 
     Returns:
@@ -111,6 +115,7 @@ def regime_1(
         folds=folds,
         cache=cache,
         progress=progress,
+        engine={"workers": workers, "executor": executor},
         about=fitting(chosen),
     )
 
@@ -131,6 +136,8 @@ def regime_2(
     folds: Folds | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
+    workers: int | str | None = None,
+    executor: Any = None,
 ) -> CrossValidationTuner:
     """Regime II: grid search over Adam's learning rate and epsilon.
 
@@ -152,6 +159,8 @@ def regime_2(
         folds: folds that were made before; made from the seed where None.
         cache: folder of the feature cache; the default one where None.
         progress: where to report; nowhere by default.
+        workers: as `CrossValidationTuner.search`.
+        executor: as `CrossValidationTuner.search`.
 
     Returns:
         The tuner, its search finished.
@@ -197,6 +206,7 @@ def regime_2(
         folds=folds,
         cache=cache,
         progress=progress,
+        engine={"workers": workers, "executor": executor},
     )
 
 
@@ -299,6 +309,7 @@ def _search(
     folds: Folds | None,
     cache: str | Path | None,
     progress: Progress | None,
+    engine: Mapping[str, Any],
     about: Mapping[str, Any] | None = None,
 ) -> CrossValidationTuner:
     # The tuner checks this too, but only once it has made a folder.
@@ -321,5 +332,6 @@ def _search(
         cache=cache,
         stop_hopeless=protocol.stop_hopeless,
         about=recorded,
+        **engine,
     )
     return tuner

@@ -28,6 +28,7 @@ class Run:
     Attributes:
         subject: what is trained on.
         folder: the project folder.
+        manifest: of the run, as it is recorded.
         key: the identity of the run.
         epochs: of each fold, where no hyperparameter sets them.
         batch_size: where no hyperparameter sets it.
@@ -70,7 +71,7 @@ class Run:
         """Begin a run; folds of frozen features, and of arrays if asked, are trained together."""
         self.subject = subject
         self.folder = folder
-        self._manifest = manifest
+        self.manifest = manifest
         self.key = key
         self.epochs = epochs
         self.batch_size = batch_size
@@ -114,9 +115,9 @@ class Run:
 
     def record(self, **changes: Any) -> None:
         """Record what has become known of the search: its number of trials, and its space."""
-        revised = self._manifest.with_changes(**changes)
-        if revised.to_json() != self._manifest.to_json():
-            self._manifest = revised
+        revised = self.manifest.with_changes(**changes)
+        if revised.to_json() != self.manifest.to_json():
+            self.manifest = revised
             write_record(self.folder / RUN_FILE, revised)
 
     def release(self) -> None:

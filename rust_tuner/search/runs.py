@@ -237,7 +237,7 @@ def recover_trials(
     oracle.adopt([])
     for number in range(max(numbers, default=-1) + 1):
         name = trial_id(number)
-        trial = _load_trial(folder / f"trial_{name}" / "trial.json")
+        trial = load_trial(folder / f"trial_{name}" / "trial.json")
         is_accepted = trial is not None and oracle.accepts(number, trial)
         # An oracle that learns takes seconds to propose values.
         values = trial.hyperparameters.values if is_accepted and trial else oracle.values_of(number)
@@ -279,11 +279,11 @@ def has_scores(folder: Path) -> bool:
 
 def readable_trials(folder: Path) -> list[Trial]:
     """The trials of a folder whose files can be read; nothing is changed."""
-    trials = (_load_trial(path / "trial.json") for path in trial_folders(folder))
+    trials = (load_trial(path / "trial.json") for path in trial_folders(folder))
     return [trial for trial in trials if trial is not None]
 
 
-def _load_trial(path: Path) -> Trial | None:
+def load_trial(path: Path) -> Trial | None:
     """The trial in a file, or None where the file is missing or damaged."""
     try:
         state = read_trial_state(path)

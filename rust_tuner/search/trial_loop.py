@@ -13,6 +13,7 @@ from rust_tuner.errors import SearchError, TrialError
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.progress import Progress, Task
 from rust_tuner.records.trials import PRUNED
+from rust_tuner.search.executors.ahead import TrialsAhead
 from rust_tuner.search.failures import (
     failed_in_a_row,
     fails_the_trial,
@@ -37,6 +38,7 @@ class TrialLoop:
         progress: Progress,
         *,
         timeout: float | None = None,
+        ahead: TrialsAhead | None = None,
     ) -> None:
         """Run the trials that the tuner's oracle proposes.
 
@@ -45,6 +47,7 @@ class TrialLoop:
             run: what `search` passes to its trials.
             progress: where to report.
             timeout: seconds after which no further trial begins.
+            ahead: the workers that train them; None for this process.
         """
         self._tuner = tuner
         self._oracle: ResumableOracle = tuner.oracle
@@ -52,6 +55,7 @@ class TrialLoop:
         self._progress = progress
         self._total = 0
         self._deadline = Deadline(timeout)
+        self._ahead = ahead
 
     def run_trials(self) -> None:
         """Run trials until the oracle has no more.
@@ -80,7 +84,11 @@ class TrialLoop:
                     end_if_time_is_up()
                     if self._deadline.is_over(self._progress.say):
                         break
-                trial = oracle.create_trial(tuner.tuner_id)
+                trial = (
+                    oracle.create_trial(tuner.tuner_id)
+                    if self._ahead is None
+                    else self._ahead.next_trial()
+                )
                 if trial.status == TrialStatus.STOPPED:
                     if self._total != len(oracle.trials):
                         self._revise(task, len(oracle.trials))
@@ -103,6 +111,10 @@ class TrialLoop:
                     self._revise(task, oracle.num_trials())
             tuner.on_search_end()
 
+    def _ended_trials(self) -> list[Trial]:
+        trials = self._oracle.in_order()
+        return [trial for trial in trials if trial.status != TrialStatus.RUNNING]
+
     def _revise(self, task: Task, num_trials: int) -> None:
         """Record how far the space has grown, and how many trials the search will have."""
         if num_trials != self._total:
@@ -118,6 +130,9 @@ class TrialLoop:
         """Run a trial; an error that fails it becomes its status and message, and is returned."""
         run = self._run
         try:
+            if self._ahead is not None:
+                self._ahead.wait_for(trial)
+                run.task.advance(run.epochs_of(trial) * len(run.subject.folds))
             results = self._tuner.run_trial(trial, *run.arguments, **run.options)
             score = self._report(trial, results)
         except Exception as error:
@@ -158,7 +173,7 @@ class TrialLoop:
 
     def _retry_first_mistakes(self) -> None:
         if self._oracle.max_consecutive_failed_trials is None:
-            trials = list(self._oracle.trials.values())
+            trials = self._ended_trials()
             self._retry(first_mistakes(trials, self._total))
 
     def _retry(self, mistakes: list[Trial]) -> None:
@@ -169,7 +184,7 @@ class TrialLoop:
 
     def _end_after_failures(self, error: Exception) -> None:
         """End the search where its failures show a mistake, or exceed their limit."""
-        trials = list(self._oracle.trials.values())
+        trials = self._ended_trials()
         limit = self._oracle.max_consecutive_failed_trials
         if limit is not None:
             if failed_in_a_row(trials) >= limit:

@@ -31,6 +31,8 @@ from rust_tuner.search.built_once import ask_model
 from rust_tuner.search.code_changes import users_model
 from rust_tuner.search.compile_arguments import CompileArguments
 from rust_tuner.search.declaring import declare_by_building
+from rust_tuner.search.executors.ahead import trials_ahead
+from rust_tuner.search.executors.engines import Engine, engine_of
 from rust_tuner.search.fit_options import (
     SEARCH_ARGUMENTS,
     Default,
@@ -85,6 +87,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
 
     _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
     _timeout: float | None = None
+    _engine: Engine | None = None
     # Output -> names of its classes, where the targets of the search were text; "" is the only one.
     classes: Mapping[str, list[str]] = MappingProxyType({})
 
@@ -195,6 +198,8 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         timeout: float | None = None,
         cache: str | Path | None = None,
         stop_hopeless: bool | StopRule = False,
+        executor: Any = None,
+        workers: int | str | None = None,
         about: Mapping[str, object] | None = None,
         **unknown: Any,
     ) -> None:
@@ -230,6 +235,11 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 far, from the sixth epoch on and at two epochs in a row; or another `StopRule`. Only
                 trials whose folds are trained together are stopped. Such a trial is `PRUNED`: it
                 has no score, and its epochs are kept.
+            executor: trains trials in other processes, several at once: anything with the shape of
+                `concurrent.futures.Executor` whose processes see the project folder. Values and
+                scores of the trials are those of a search in one process.
+            workers: the same in so many processes of this machine, such as 2 or `local:2` (extra
+                `workers`), which share its cores. None and 1 for this process.
             about: further JSON values for the run manifest, such as a protocol.
             **unknown: refused, with what to use instead.
 
@@ -245,6 +255,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 raise SearchError(f"{name}={value!r}; expected an integer from 1")
         self.progress = progress_of(self._progress, verbose)
         self._timeout = checked_timeout(timeout)
+        engine = engine_of(executor, workers)
         options = FitOptions(
             sample_weight=sample_weight,
             class_weight=class_weight,
@@ -289,6 +300,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             epochs=int(epochs),
             batch_size=int(batch_size),
             stop_hopeless=stop_hopeless,
+            engine=engine,
             about=about,
         )
 
@@ -317,9 +329,11 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         epochs: int = _DEFAULT_EPOCHS,
         batch_size: int = _DEFAULT_BATCH_SIZE,
         stop_hopeless: bool | StopRule = False,
+        engine: Engine | None = None,
         about: Mapping[str, object] | None = None,
     ) -> None:
         """Search on a subject that was made before; see `search`."""
+        self._engine = engine
         if epochs < 1 or batch_size < 1:
             raise SearchError(f"epochs={epochs}, batch_size={batch_size}; both must be at least 1")
         subject = with_scores(subject, self.oracle.objective)
@@ -471,7 +485,11 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         return getattr(type(self), method) is not ours
 
     def _run_trials(self) -> None:
-        TrialLoop(self, self._run, self.progress, timeout=self._timeout).run_trials()
+        own_scores = self._overrides("run_trial")
+        engine, self._engine = self._engine, None
+        with trials_ahead(self, self._run, engine, own_scores=own_scores) as ahead:
+            loop = TrialLoop(self, self._run, self.progress, timeout=self._timeout, ahead=ahead)
+            loop.run_trials()
 
 
 def _folder_of(directory: str | Path | None, project_name: str | None) -> Path:

@@ -74,8 +74,9 @@ def fit_head(
         TrialError: if the training diverges.
     """
     from rust_tuner.models.fold_batches import TrainingData
-    from rust_tuner.models.fold_training import seeded_weights, train_all
+    from rust_tuner.models.fold_training import train_all
     from rust_tuner.models.schedules import batch_sizes
+    from rust_tuner.models.seeding import seeded_weights
 
     data = TrainingData(features, targets, lambda answers, rows, where: [{} for _ in rows])
     hyperparameters = declared_values(hypermodel)

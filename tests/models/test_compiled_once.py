@@ -9,8 +9,9 @@ import pytest
 
 from rust_tuner.models.compiled_once import CompiledOnce, shared_key
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
-from rust_tuner.models.fold_training import seeded_weights, train_fold
+from rust_tuner.models.fold_training import train_fold
 from rust_tuner.models.schedules import batch_sizes
+from rust_tuner.models.seeding import seeded_weights
 
 pytestmark = pytest.mark.numerical
 

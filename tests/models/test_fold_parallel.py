@@ -14,10 +14,11 @@ from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
 from rust_tuner.models.fold_layers import FoldDense, FoldDropout
 from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
-from rust_tuner.models.fold_training import RunningPredictions, seeded_weights, train_fold
+from rust_tuner.models.fold_training import RunningPredictions, train_fold
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.models.runtime import empty_aligned
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
+from rust_tuner.models.seeding import seeded_weights
 
 pytestmark = pytest.mark.numerical
 

@@ -5,7 +5,6 @@ Long because it mirrors one module, and its tests share their fixtures.
 
 import dataclasses
 import itertools
-import random
 import shutil
 from types import SimpleNamespace
 
@@ -21,8 +20,9 @@ from rust_tuner.models import epoch_file
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
 from rust_tuner.models.fold_state import as_numpy
-from rust_tuner.models.fold_training import RunningPredictions, seeded_weights, train_fold
+from rust_tuner.models.fold_training import RunningPredictions, train_fold
 from rust_tuner.models.schedules import batch_sizes
+from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.records.folds import EpochCheckpoint, FoldStore
 
 EPOCHS = 3
@@ -453,22 +453,6 @@ def test_each_place_has_initial_weights_of_its_own():
     first = [weights(place) for place in places]
     assert len(set(first)) == 4
     assert [weights(place) for place in reversed(places)] == first[::-1]
-
-
-@pytest.mark.parametrize("error", [None, ValueError])
-def test_seeded_weights_leave_the_global_random_states_as_they_were(error):
-    random.seed(5)
-    np.random.seed(5)
-    states = random.getstate(), np.random.get_state()
-    with pytest.raises(error) if error else seeded_weights(PLACE):
-        with seeded_weights(PLACE):
-            inside = random.random(), np.random.random()
-            if error:
-                raise error
-    assert random.getstate() == states[0]
-    np.testing.assert_equal(np.random.get_state(), states[1])
-    with seeded_weights(PLACE):
-        assert (random.random(), np.random.random()) == inside
 
 
 NAN, INF = float("nan"), float("inf")

@@ -11,13 +11,13 @@ from rust_tuner.errors import ProtocolError
 from rust_tuner.models import architectures, hypermodels
 from rust_tuner.models.architectures import masked_binary_crossentropy
 from rust_tuner.models.fold_batches import FoldPlace
-from rust_tuner.models.fold_training import seeded_weights
 from rust_tuner.models.hypermodels import (
     ImageHyperModel,
     ImageModel,
     SearchSpace,
     TransferLearningHyperModel,
 )
+from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.protocol import Protocol
 
 NAMES = ["batch_size", "dropout_rate", "learning_rate", "epsilon"]

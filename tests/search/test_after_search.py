@@ -14,7 +14,7 @@ from rust_tuner import CrossValidationTuner, GridSearchOracle
 from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.fold_batches import FoldPlace
-from rust_tuner.models.fold_training import seeded_weights
+from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.search.kept_models import FOLDER
 
 

@@ -4,11 +4,12 @@ import contextlib
 import functools
 import shutil
 
-import pandas as pd
 import pytest
 from fault_injection import Killed, Killer
 from search_problems import (
+    assert_same,
     grow,
+    outcome,
     run_array_search_together,
     run_search,
     run_search_of_folds_together,
@@ -16,7 +17,6 @@ from search_problems import (
 )
 
 from rust_tuner.records.folds import FoldStore
-from rust_tuner.records.project import read_out_of_fold
 
 MOMENTS = ("before", "during", "after")
 DAMAGES = ("empty", "one byte", "half", "all but two bytes", "garbage", "absent")
@@ -28,25 +28,6 @@ STATE_FILES = (
     "trial_0000/fold_0.json",
     "trial_0000/out_of_fold.npz",
 )
-
-
-def outcome(tuner):
-    """Everything that a search leaves: trials, values, scores, histories, predictions."""
-    project = tuner.project
-    assert project.problems == ()
-    results = tuner.results().drop(columns="seconds")
-    predictions = {t.trial: read_out_of_fold(project.folder, t.trial) for t in project.trials}
-    files = sorted(str(p.relative_to(project.folder)) for p in project.folder.rglob("*"))
-    return results, tuner.history(), predictions, files
-
-
-def assert_same(one, other):
-    pd.testing.assert_frame_equal(one[0], other[0], check_exact=True)
-    pd.testing.assert_frame_equal(one[1], other[1], check_exact=True)
-    assert {k: v.tobytes() for k, v in one[2].items()} == {
-        k: v.tobytes() for k, v in other[2].items()
-    }
-    assert one[3] == other[3]
 
 
 class Uninterrupted(dict):

@@ -7,8 +7,9 @@ from search_problems import each_fold
 from rust_tuner.errors import SearchError
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
-from rust_tuner.models.fold_training import seeded_weights, train_fold
+from rust_tuner.models.fold_training import train_fold
 from rust_tuner.models.schedules import batch_sizes
+from rust_tuner.models.seeding import seeded_weights
 from rust_tuner.records.project import read_project
 from rust_tuner.steps.refit import HYPERPARAMETERS, fit_head, tuned_hypermodel, tuned_values
 

@@ -1,0 +1,64 @@
+"""Seeds Keras for the initial weights of one fold, whatever else the process draws at random."""
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+from keras.src.random import seed_generator
+from keras.src.utils import rng_utils
+
+from rust_tuner.models.fold_batches import FoldPlace
+from rust_tuner.seeds import seed_word
+
+
+@contextlib.contextmanager
+def seeded_weights(place: FoldPlace) -> Iterator[None]:
+    """Seed Keras, so that the initial weights of a model depend only on the place.
+
+    Keras draws initial weights from global state. That state is set within the block, and Python's
+    and NumPy's are restored afterwards.
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    word = seed_word(place.seed, place.trial, place.fold, "weights")
+    try:
+        keras.utils.set_random_seed(word)
+        with _own_generator(word):
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+@contextlib.contextmanager
+def _own_generator(word: int) -> Iterator[None]:
+    """Let Keras draw seeds from a generator that no other thread draws from.
+
+    Keras draws them from Python's global one, from which threads of a notebook or a cluster may
+    draw in between. Where none does, the seeds are the same.
+    """
+    generator = random.Random(word)
+    places = ((seed_generator, "python_random", generator), (rng_utils, "random", _Both(generator)))
+    if any(getattr(module, name, None) is not random for module, name, _ in places):
+        # Another version of Keras, or a block within a block.
+        yield
+        return
+    for module, name, replacement in places:
+        setattr(module, name, replacement)
+    try:
+        yield
+    finally:
+        for module, name, _ in places:
+            setattr(module, name, random)
+
+
+class _Both:
+    """What `keras.utils.set_random_seed` seeds, which users call in `build`."""
+
+    def __init__(self, generator: random.Random) -> None:
+        self._generator = generator
+
+    def seed(self, word: int) -> None:
+        random.seed(word)
+        self._generator.seed(word)

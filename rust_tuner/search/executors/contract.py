@@ -1,0 +1,166 @@
+"""The unit of work of a search: one trial, whose folds are trained and recorded.
+
+It is a function of the trial's number and values, the folds, the seeds and the data, all of which
+are in the key of the records. So it does not matter which worker runs it, when, or how often.
+"""
+
+import hashlib
+import os
+import platform
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine.trial import Trial
+
+from rust_tuner.errors import SearchError, StorageError
+from rust_tuner.progress import Silent
+from rust_tuner.records.run import RunManifest
+from rust_tuner.search.asked import missing_from
+from rust_tuner.search.executors.shipping import unpacked
+from rust_tuner.search.run_state import Run
+from rust_tuner.search.runs import load_trial
+from rust_tuner.search.subjects import Subject
+from rust_tuner.search.trial_training import cross_validated
+
+_SETTINGS = ("epochs", "batch_size", "seed", "scoring", "reads_epochs", "options")
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What all trials of a search share, as it is sent to workers.
+
+    Attributes:
+        hypermodel: builds the models, and may train them.
+        subject: data, folds and metrics.
+        manifest: of the run.
+        key: the identity of the run.
+        settings: the other arguments of `Run`, by name.
+    """
+
+    hypermodel: keras_tuner.HyperModel
+    subject: Subject
+    manifest: RunManifest
+    key: str
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, hypermodel: keras_tuner.HyperModel, run: Run) -> "Job":
+        """The job of a run."""
+        settings = {name: getattr(run, name) for name in _SETTINGS}
+        return cls(hypermodel, run.subject, run.manifest, run.key, settings)
+
+    def run(self, folder: Path) -> Run:
+        """What trials need of a search, in this process."""
+        together = self.manifest.arrays_together
+        return Run(
+            self.subject,
+            folder,
+            self.manifest,
+            self.key,
+            arrays_together=together,
+            **self.settings,
+        )
+
+
+def this_thread() -> tuple[str, int, int]:
+    """Machine, process and thread that this runs in."""
+    return platform.node(), os.getpid(), threading.get_ident()
+
+
+def train_trial(
+    job: bytes,
+    folder: str,
+    arrays: str,
+    trial_id: str,
+    epochs: int,
+    batch_size: int,
+    coordinator: tuple[str, int, int],
+) -> Sequence[str]:
+    """Train the folds of a trial that have no record yet, and record them.
+
+    Args:
+        job: a packed `Job`.
+        folder: the project folder, which this process must see.
+        arrays: the folder of large arrays.
+        trial_id: of a trial whose state is recorded.
+        epochs: of each fold.
+        batch_size: of each step.
+        coordinator: `this_thread` of whoever sends the trial.
+
+    Returns:
+        Notes for the user.
+
+    Raises:
+        SearchError: in another thread of the coordinator's process.
+        StorageError: where this process does not see what the coordinator wrote.
+        Exception: whatever fails the trial.
+    """
+    here = this_thread()
+    if here[:2] == coordinator[:2] and here != coordinator:
+        raise SearchError(
+            "the executor runs trials in threads of one process, which share Keras's random state; "
+            "use one with processes, such as loky's"
+        )
+    path = Path(folder) / f"trial_{trial_id}" / "trial.json"
+    trial = load_trial(path)
+    if trial is None:
+        raise StorageError(
+            f"{path} cannot be read; a worker must see the project folder of the search under the "
+            "same path"
+        )
+    tuner, run = _opened(job, Path(folder), Path(arrays))
+    tuner.progress = progress = _Notes()
+    cross_validated(tuner, run, trial, epochs=epochs, batch_size=batch_size)
+    return progress.notes
+
+
+@dataclass
+class _Notes(Silent):
+    notes: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        self.notes.append(text)
+
+
+class _KnownSpace:
+    """In place of the oracle: what a trial may ask for is known before it is sent to a worker."""
+
+    def note_asked(self, trial: Trial, hyperparameters: keras_tuner.HyperParameters) -> None:
+        new = missing_from(trial.hyperparameters, hyperparameters.space)
+        if new:
+            names = ", ".join(hp.name for hp in new)
+            raise SearchError(
+                f"{names} is first asked for while the model is trained, which a worker cannot add "
+                "to the search; ask for it in build, or search without workers"
+            )
+
+
+@dataclass
+class _WorkerTuner:
+    """What `cross_validated` needs of a tuner."""
+
+    hypermodel: keras_tuner.HyperModel
+    oracle: _KnownSpace = field(default_factory=_KnownSpace)
+    progress: Silent = field(default_factory=Silent)
+
+
+# The last job of this process; its trials share data and compiled functions.
+_last: tuple[str, _WorkerTuner, Run] | None = None
+
+
+def _opened(job: bytes, folder: Path, arrays: Path) -> tuple[_WorkerTuner, Run]:
+    global _last
+    digest = hashlib.sha256(job + str(folder).encode()).hexdigest()
+    if _last is None or _last[0] != digest:
+        from rust_tuner.models.runtime import start_backend
+
+        start_backend()
+        if _last is not None:
+            _last[2].release()
+        shared: Job = unpacked(job, arrays)
+        _last = digest, _WorkerTuner(shared.hypermodel), shared.run(folder)
+    return _last[1], _last[2]

@@ -1,0 +1,114 @@
+"""Objects on their way to workers: as bytes, with large arrays as files that workers map.
+
+The bytes are those of `cloudpickle`, which takes functions of scripts and notebooks along. They are
+sent by the engine and never read from a file.
+"""
+
+import hashlib
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.errors import SearchError, StorageError
+from rust_tuner.files import atomic_write
+
+# In bytes; smaller arrays are sent.
+_LARGE = 1 << 16
+_CHUNK = 1 << 24
+
+
+def packed(value: Any, folder: Path) -> bytes:
+    """An object as bytes.
+
+    Args:
+        value: what workers need.
+        folder: where large arrays are written, each once, named by its SHA-256.
+
+    Raises:
+        SearchError: where something in it cannot be sent.
+    """
+    stream = io.BytesIO()
+    try:
+        _Packer(stream, folder).dump(value)
+    except (pickle.PicklingError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise SearchError(
+            f"the search cannot be sent to workers ({type(error).__name__}: {error}); make what "
+            "cannot be sent inside build, or search without workers"
+        ) from error
+    return stream.getvalue()
+
+
+def unpacked(data: bytes, folder: Path) -> Any:
+    """The object that `packed` made; its large arrays are mapped into memory, read-only.
+
+    Raises:
+        StorageError: where an array's file is missing or damaged.
+    """
+    return _Unpacker(io.BytesIO(data), folder).load()
+
+
+class _Packer(cloudpickle.Pickler):  # type: ignore[misc]
+    def __init__(self, stream: io.BytesIO, folder: Path) -> None:
+        super().__init__(stream)
+        self._folder = folder
+        self._names: dict[int, tuple[str, Any]] = {}
+
+    def persistent_id(self, value: Any) -> tuple[str, str] | None:
+        is_array = type(value) in (np.ndarray, np.memmap)
+        if not is_array or value.dtype.hasobject or value.nbytes < _LARGE:
+            return None
+        if id(value) not in self._names:
+            # The array is kept as long as its id is.
+            self._names[id(value)] = _write(value, self._folder), value
+        return "array", self._names[id(value)][0]
+
+
+class _Unpacker(pickle.Unpickler):
+    def __init__(self, stream: io.BytesIO, folder: Path) -> None:
+        super().__init__(stream)
+        self._folder = folder
+        self._arrays: dict[str, npt.NDArray[Any]] = {}
+
+    def persistent_load(self, name: tuple[str, str]) -> npt.NDArray[Any]:
+        digest = name[1]
+        if digest not in self._arrays:
+            self._arrays[digest] = _mapped(self._folder / f"{digest}.npy", digest)
+        return self._arrays[digest]
+
+
+def _write(array: npt.NDArray[Any], folder: Path) -> str:
+    """Write an array into a file named by its hash, if that is not there; returns the hash."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ordered = np.ascontiguousarray(array)
+    digest = _sha256(ordered)
+    path = folder / f"{digest}.npy"
+    if not path.is_file():
+        with atomic_write(path) as stream:
+            np.save(stream, ordered, allow_pickle=False)
+    return digest
+
+
+def _mapped(path: Path, expected: str) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"{path} cannot be read ({error}); a worker must see the project folder of the search"
+        ) from error
+    if _sha256(array) != expected:
+        raise StorageError(f"{path} is damaged; run the search again")
+    return array
+
+
+def _sha256(array: npt.NDArray[Any]) -> str:
+    """The hash of a contiguous array with its type and shape."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    flat = array.reshape(-1).view(np.uint8)
+    for start in range(0, len(flat), _CHUNK):
+        digest.update(flat[start : start + _CHUNK].data)
+    return digest.hexdigest()

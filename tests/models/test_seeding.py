@@ -1,0 +1,73 @@
+"""Initial weights depend on the place of a fold alone, whatever else draws at random."""
+
+import random
+
+import keras
+import numpy as np
+import pytest
+
+from rust_tuner.models.fold_batches import FoldPlace
+from rust_tuner.models.seeding import seeded_weights
+
+PLACE = FoldPlace(seed=1, trial=3, fold=2)
+
+
+def weights(*, between=lambda: None, before=lambda: None):
+    with seeded_weights(PLACE):
+        before()
+        layers = []
+        for _ in range(2):
+            layers.append(keras.layers.Dense(3))
+            layers[-1].build((None, 2))
+            between()
+    return [layer.kernel.numpy().tolist() for layer in layers]
+
+
+def test_weights_are_those_of_keras_seeded_globally():
+    expected = weights()
+    word = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.utils, "set_random_seed", word.append)
+        with seeded_weights(PLACE):
+            pass
+    keras.utils.set_random_seed(word[0])
+    for kernel in expected:
+        layer = keras.layers.Dense(3)
+        layer.build((None, 2))
+        assert layer.kernel.numpy().tolist() == kernel
+
+
+def test_draws_of_other_threads_change_no_weights():
+    # They draw from the global generator, as this does.
+    assert weights(between=random.random) == weights()
+
+
+def test_a_seed_that_the_user_sets_in_build_counts():
+    def seed():
+        keras.utils.set_random_seed(7)
+
+    expected = weights(before=seed)
+    assert expected != weights()
+    assert weights(before=seed, between=random.random) == expected
+
+
+def test_blocks_within_blocks_end_with_the_usual_generator():
+    with seeded_weights(PLACE):
+        inner = weights()
+    assert inner == weights()
+
+
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_seeded_weights_leave_the_global_random_states_as_they_were(error):
+    random.seed(5)
+    np.random.seed(5)
+    states = random.getstate(), np.random.get_state()
+    with pytest.raises(error) if error else seeded_weights(PLACE):
+        with seeded_weights(PLACE):
+            inside = random.random(), np.random.random()
+            if error:
+                raise error
+    assert random.getstate() == states[0]
+    np.testing.assert_equal(np.random.get_state(), states[1])
+    with seeded_weights(PLACE):
+        assert (random.random(), np.random.random()) == inside

@@ -1,0 +1,188 @@
+"""Trials that an executor trains: the search is that of one process, file for file."""
+
+import concurrent.futures
+from typing import Any
+
+import pytest
+from search_problems import (
+    AdamHyperModel,
+    TinyHyperModel,
+    assert_same,
+    grow,
+    make_tuner,
+    outcome,
+    remembering,
+    run_search,
+    run_search_of_folds_together,
+)
+from search_problems import arrays as problem
+
+from rust_tuner import BayesianOptimizationOracle, CrossValidationTuner
+from rust_tuner.errors import SearchError
+from rust_tuner.progress import Silent
+from rust_tuner.search.executors.engines import GivenExecutor
+
+
+class SameProcess(concurrent.futures.Executor):
+    """Runs each function at once, in the thread that submits it."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        self.calls += 1
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.mark.parametrize("kind", ["random", pytest.param("grid", marks=pytest.mark.slow)])
+def test_a_search_in_an_executor_is_that_of_one_process(kind, tmp_path) -> None:
+    expected = outcome(run_search(tmp_path / "alone", kind, max_trials=3))
+    executor = SameProcess()
+    tuner = make_tuner(tmp_path / "sent", kind, max_trials=3)
+    tuner.search(*problem(), epochs=2, batch_size=16, executor=executor)
+    assert executor.calls == 3
+    assert_same(outcome(tuner), expected)
+
+
+@pytest.mark.slow
+def test_a_growing_search_in_an_executor_is_that_of_one_process(tmp_path) -> None:
+    expected = outcome(grow(tmp_path / "alone", "grid", max_trials=5))
+    sent = grow(tmp_path / "sent", "grid", max_trials=5, search={"executor": SameProcess()})
+    assert_same(outcome(sent), expected)
+
+
+@pytest.mark.slow
+def test_callbacks_and_their_state_are_sent_along(tmp_path) -> None:
+    both = []
+    for name, options in (("alone", {}), ("sent", {"executor": SameProcess()})):
+        tuner = make_tuner(tmp_path / name, "random")
+        callbacks = remembering()
+        tuner.search(*problem(), epochs=4, batch_size=16, callbacks=callbacks, **options)
+        both.append(outcome(tuner))
+    assert_same(*both)
+
+
+class Failing(TinyHyperModel):
+    def build(self, hp):
+        model = super().build(hp)
+        if hp.get("units") == 2:
+            raise ValueError(f"units={hp.get('units')} do not fit")
+        return model
+
+
+def test_failed_trials_are_those_of_one_process(tmp_path) -> None:
+    both = []
+    for name, options in (("alone", {}), ("sent", {"executor": SameProcess()})):
+        tuner = make_tuner(tmp_path / name, "grid", max_trials=4, hypermodel=Failing())
+        tuner.search(*problem(), epochs=1, batch_size=16, **options)
+        both.append(tuner.results().drop(columns="seconds"))
+    assert set(both[0]["status"]) == {"FAILED", "COMPLETED"}
+    assert both[0].equals(both[1])
+
+
+class NeverFits(TinyHyperModel):
+    def fit(self, hp, model, *args, **kwargs):
+        raise ValueError("nothing fits")
+
+
+def test_a_mistake_in_the_code_ends_the_search_though_others_are_sent(tmp_path) -> None:
+    tuner = make_tuner(tmp_path, "random", max_trials=9, hypermodel=NeverFits())
+    with pytest.raises(ValueError, match="nothing fits"):
+        tuner.search(*problem(), epochs=1, executor=SameProcess())
+    assert {trial.status for trial in tuner.project.trials} == {"RUNNING"}
+
+
+def test_an_executor_of_threads_is_refused(tmp_path) -> None:
+    tuner = make_tuner(tmp_path, "random")
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as executor,
+        pytest.raises(SearchError, match="share Keras's random state"),
+    ):
+        tuner.search(*problem(), epochs=1, executor=executor)
+
+
+@pytest.mark.slow
+def test_a_search_whose_trials_depend_on_results_runs_in_this_process_and_says_so(tmp_path) -> None:
+    notes, executor = Notes(), SameProcess()
+    oracle = BayesianOptimizationOracle("val_loss", max_trials=1)
+    tuner = CrossValidationTuner(
+        TinyHyperModel(), oracle, cv=2, directory=tmp_path, project_name="p", progress=notes
+    )
+    tuner.search(*problem(), epochs=1, executor=executor)
+    assert executor.calls == 0
+    (note,) = (said for said in notes.said if "without workers" in said)
+    assert "proposes a trial by the results of those before it" in note
+
+
+class OwnTrial(CrossValidationTuner):
+    def run_trial(self, trial, *args, **kwargs):
+        return super().run_trial(trial, *args, **kwargs)
+
+
+@pytest.mark.slow
+def test_an_own_run_trial_runs_in_this_process_and_says_so(tmp_path) -> None:
+    notes = Notes()
+    tuner = make_tuner(tmp_path, "random", max_trials=1, progress=notes)
+    tuner.__class__ = OwnTrial
+    tuner.search(*problem(), epochs=1, executor=SameProcess())
+    assert any("run_trial of the tuner is called in this process" in said for said in notes.said)
+
+
+class AsksInFit(AdamHyperModel):
+    def fit(self, hp, model, *args, **kwargs):
+        hp.Choice("late", [1, 2])
+        return model.fit(*args, **kwargs)
+
+
+@pytest.mark.slow
+def test_what_is_first_asked_for_in_training_is_refused_by_name(tmp_path) -> None:
+    tuner = make_tuner(tmp_path, "random", hypermodel=AsksInFit())
+    with pytest.raises(SearchError, match="late is first asked for while the model is trained"):
+        tuner.search(*problem(), epochs=1, executor=SameProcess())
+
+
+class Dying(SameProcess):
+    """Breaks at one call, as a pool does whose process was killed."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        if self.calls == self.at:
+            self.calls += 1
+            future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+            future.set_exception(concurrent.futures.BrokenExecutor("killed"))
+            return future
+        return super().submit(function, *arguments)
+
+
+@pytest.mark.slow
+def test_a_broken_executor_of_the_user_ends_the_search_which_is_resumed(tmp_path) -> None:
+    expected = outcome(run_search(tmp_path / "alone", "random", max_trials=3))
+    tuner = make_tuner(tmp_path / "sent", "random", max_trials=3)
+    with pytest.raises(SearchError, match=r"workers died while trials 0001 were trained"):
+        tuner.search(*problem(), epochs=2, batch_size=16, executor=Dying(at=1))
+    again = run_search(tmp_path / "sent", "random", max_trials=3)
+    assert_same(outcome(again), expected)
+
+
+def test_frozen_features_are_sent_as_files_and_the_search_is_that_of_one_process(tmp_path) -> None:
+    expected = outcome(run_search_of_folds_together(tmp_path / "alone", "random", max_trials=3))
+    engine = GivenExecutor(SameProcess())
+    sent = run_search_of_folds_together(tmp_path / "sent", "random", max_trials=3, engine=engine)
+    assert_same(outcome(sent), expected)
+    assert not (sent.project_folder / ".workers").exists()

@@ -1,0 +1,46 @@
+"""How a user names where trials run."""
+
+import concurrent.futures
+
+import pytest
+
+from rust_tuner.errors import SearchError
+from rust_tuner.search.executors.engines import GivenExecutor, LocalEngine, engine_of
+
+
+@pytest.mark.parametrize("workers", [None, 1, "1", "local:1"])
+def test_one_process_is_this_one(workers) -> None:
+    assert engine_of(None, workers) is None
+
+
+@pytest.mark.parametrize("workers", [3, "3", "local:3"])
+def test_a_number_is_processes_of_this_machine_which_share_its_cores(workers, monkeypatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    engine = engine_of(None, workers)
+    assert isinstance(engine, LocalEngine)
+    assert (engine.num_workers, engine.threads) == (3, 2)
+    assert engine.note() == "trials run in 3 processes of 2 threads each"
+    engine.close()
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True, "ray", "local:0", "local:", "", object()])
+def test_anything_else_is_refused(workers) -> None:
+    with pytest.raises(SearchError, match="expected a number of processes of this machine"):
+        engine_of(None, workers)
+
+
+def test_an_executor_is_used_and_never_ended() -> None:
+    with concurrent.futures.ThreadPoolExecutor(3) as executor:
+        engine = engine_of(executor, None)
+        assert isinstance(engine, GivenExecutor)
+        assert engine.num_workers == 3
+        engine.close()
+        assert not engine.restart()
+        assert engine.submit(int, "7").result() == 7
+
+
+def test_an_executor_must_submit_and_has_no_number_beside_it() -> None:
+    with pytest.raises(SearchError, match="a method submit"):
+        engine_of("ray", None)
+    with pytest.raises(SearchError, match="give one of them"):
+        engine_of(concurrent.futures.ThreadPoolExecutor(1), 2)

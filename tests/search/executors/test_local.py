@@ -1,0 +1,111 @@
+"""Real processes of this machine, and what a kill does to them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from search_problems import arrays, assert_same_trials, make_tuner, run_search
+
+from rust_tuner.progress import Silent
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes in /proc"),
+]
+TESTS = Path(__file__).parents[2]
+TRIALS = 6
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def search_in_two(folder: Path, **options: Any) -> Any:
+    tuner = make_tuner(folder, "random", max_trials=TRIALS, **options)
+    tuner.search(*arrays(), epochs=2, batch_size=16, workers=2)
+    return tuner
+
+
+def children() -> list[int]:
+    tasks = Path("/proc/self/task").iterdir()
+    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_for(condition: Any) -> None:
+    deadline = time.monotonic() + 600
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_two_processes_give_the_search_of_one(tmp_path) -> None:
+    notes = Notes()
+    before = set(children())
+    sent = search_in_two(tmp_path / "two", progress=notes)
+    assert any(said.startswith("trials run in 2 processes of ") for said in notes.said)
+    assert_same_trials(sent, run_search(tmp_path / "one", "random", max_trials=TRIALS))
+    assert sent.project.problems == ()
+    # A process that only tracks shared resources may stay.
+    wait_for(lambda: len([pid for pid in set(children()) - before if is_alive(pid)]) <= 1)
+
+
+def test_killed_workers_are_replaced_and_said_and_nothing_is_lost(tmp_path) -> None:
+    notes, before, killed = Notes(), set(children()), []
+
+    def kill_workers() -> None:
+        wait_for((tmp_path / "two" / "search" / "trial_0000" / "fold_0.json").exists)
+        for pid in set(children()) - before:
+            if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+
+    killer = threading.Thread(target=kill_workers)
+    killer.start()
+    sent = search_in_two(tmp_path / "two", progress=notes)
+    killer.join()
+    assert killed
+    assert any("WARNING: a worker died while trials" in said for said in notes.said)
+    assert_same_trials(sent, run_search(tmp_path / "one", "random", max_trials=TRIALS))
+    assert sent.project.problems == ()
+
+
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(TESTS)!r})
+from search_problems import arrays, make_tuner
+tuner = make_tuner(sys.argv[1], "random", max_trials={TRIALS})
+tuner.search(*arrays(), epochs=2, batch_size=16, workers=2, verbose=0)
+"""
+
+
+def test_a_killed_coordinator_leaves_no_process_and_its_search_is_resumed(tmp_path) -> None:
+    folder = tmp_path / "two"
+    coordinator = subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCRIPT, str(folder)])
+    wait_for((folder / "search" / "trial_0001" / "fold_0.json").exists)
+    listed = Path(f"/proc/{coordinator.pid}/task").glob("*/children")
+    workers = [int(pid) for path in listed for pid in path.read_text().split()]
+    assert workers
+    coordinator.kill()
+    coordinator.wait()
+    wait_for(lambda: not any(map(is_alive, workers)))
+    resumed = run_search(folder, "random", max_trials=TRIALS)
+    assert_same_trials(resumed, run_search(tmp_path / "one", "random", max_trials=TRIALS))
+    assert resumed.project.problems == ()

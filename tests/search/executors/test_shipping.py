@@ -1,0 +1,73 @@
+"""What is sent to workers: functions with what they close over, and arrays as files."""
+
+import numpy as np
+import pytest
+
+from rust_tuner.errors import SearchError, StorageError
+from rust_tuner.search.executors.shipping import packed, unpacked
+
+
+def test_large_arrays_are_files_of_their_hash_and_come_back_equal(tmp_path) -> None:
+    large = np.arange(40_000.0).reshape(200, 200)
+    value = {
+        "a": large,
+        "b": [large, large.T],
+        "small": np.arange(3),
+        "text": np.array(["x", None]),
+    }
+    data = packed(value, tmp_path)
+    assert len(data) < 5_000
+    # The array and its transpose; the array itself once.
+    assert len(list(tmp_path.iterdir())) == 2
+    back = unpacked(data, tmp_path)
+    np.testing.assert_array_equal(back["a"], large)
+    np.testing.assert_array_equal(back["b"][1], large.T)
+    assert back["a"] is back["b"][0]
+    assert isinstance(back["a"], np.memmap)
+    assert not back["a"].flags.writeable
+    assert back["text"].tolist() == ["x", None]
+
+
+def test_functions_take_along_what_they_close_over(tmp_path) -> None:
+    table = np.ones(20_000)
+
+    def total(factor):
+        return factor * table.sum()
+
+    assert unpacked(packed(total, tmp_path), tmp_path)(2) == 40_000
+
+
+def test_an_array_is_written_once_for_all_calls(tmp_path) -> None:
+    large = np.arange(40_000.0)
+    packed(large, tmp_path)
+    (file,) = tmp_path.iterdir()
+    before = file.stat().st_mtime_ns
+    packed({"again": large.copy()}, tmp_path)
+    assert [path.stat().st_mtime_ns for path in tmp_path.iterdir()] == [before]
+
+
+@pytest.mark.parametrize("dtype", ["float16", ">f4", "complex64", "bool", "U7", "M8[s]"])
+def test_every_plain_type_comes_back(dtype, tmp_path) -> None:
+    array = np.zeros(200_000).astype(dtype)
+    back = unpacked(packed(array, tmp_path), tmp_path)
+    assert back.dtype == array.dtype
+    assert back.tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut", "absent"])
+def test_a_damaged_file_is_refused(damage, tmp_path) -> None:
+    data = packed(np.arange(40_000.0), tmp_path)
+    (file,) = tmp_path.iterdir()
+    content = bytearray(file.read_bytes())
+    if damage == "absent":
+        file.unlink()
+    else:
+        content[-1] ^= 1
+        file.write_bytes(content[:-9] if damage == "cut" else content)
+    with pytest.raises(StorageError, match=file.name):
+        unpacked(data, tmp_path)
+
+
+def test_what_cannot_be_sent_is_refused_with_what_to_do(tmp_path) -> None:
+    with open(tmp_path / "open", "w") as stream, pytest.raises(SearchError, match="inside build"):
+        packed({"stream": stream}, tmp_path)
