@@ -165,7 +165,11 @@ class DicomFile:
     def _spacing(self) -> tuple[float, float] | None:
         """On the patient if it is calibrated, else on the detector, which magnifies a little."""
         for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-            spacing = self._elements.numbers(keyword)
+            try:
+                spacing = self._elements.numbers(keyword)
+            except (ValueError, TypeError):
+                # Needed for crops only, which then say that there is none.
+                continue
             if len(spacing) == 2 and min(spacing) > 0:
                 return spacing[0], spacing[1]
         return None

@@ -63,7 +63,8 @@ def write_study_file(
         # Faults are reported now, not when the first search begins.
         make_site_folds(radiographs)
     say_warnings(progress, check_views(radiographs, protocol.view_cortices))
-    say_warnings(progress, radiographs.notes)
+    for note in radiographs.notes:
+        progress.say(f"note: {note}")
     with progress.task("reading images", len(radiographs)) as task:
         surveyed = survey_content(
             radiographs,

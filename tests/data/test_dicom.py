@@ -348,3 +348,13 @@ def test_what_was_done_is_listed_in_order() -> None:
         "inverted (MONOCHROME1)",
         "padding black",
     )
+
+
+def test_a_spacing_that_is_no_number_only_prevents_crops(tmp_path: Path) -> None:
+    file = dataset(ramp(), **WINDOW)
+    file.add_new(0x00181164, "LO", "unknown")
+    path = write(tmp_path, file)
+    with open_picture(path) as picture:
+        assert picture.spacing is None
+    with pytest.raises(ImageError, match="are missing or 0"):
+        load_image(path, size=75, reading=Reading(framing=Framing.of("centre:10", False)))
