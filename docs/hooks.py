@@ -1,8 +1,9 @@
 """Fills the reference pages from the package itself while MkDocs builds the site.
 
-`<!-- commands -->` becomes every command of `rust-tuner` with its options, `<!-- metrics -->` every
-public name of `rust_tuner.metrics`, `<!-- errors -->` every exception. So the pages cannot differ
-from the package. None of this needs TensorFlow.
+`<!-- commands -->` becomes every command of `rust-tuner` with its options, `<!-- exit codes -->`
+the table of exit codes, `<!-- metrics -->` every public name of `rust_tuner.metrics`,
+`<!-- errors -->` every exception. So the pages cannot differ from the package. None
+of this needs TensorFlow.
 """
 
 import inspect
@@ -13,7 +14,12 @@ from typing import Any
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace each marker of a page by what it stands for; MkDocs calls it for every page."""
-    for marker, fill in (("commands", commands), ("metrics", metrics), ("errors", errors)):
+    for marker, fill in (
+        ("commands", commands),
+        ("exit codes", exit_codes),
+        ("metrics", metrics),
+        ("errors", errors),
+    ):
         if f"<!-- {marker} -->" in markdown:
             markdown = markdown.replace(f"<!-- {marker} -->", fill())
     return markdown
@@ -27,8 +33,15 @@ def commands() -> str:
 
     group: Any = typer.main.get_command(app)
     parent = group.make_context("rust-tuner", [], resilient_parsing=True)
-    parts = []
+    named = []
     for name, command in group.commands.items():
+        # The commands of a group, such as `cache list`, are listed under both names.
+        below = getattr(command, "commands", None)
+        named += (
+            [(name, command)] if below is None else [(f"{name} {i}", c) for i, c in below.items()]
+        )
+    parts = []
+    for name, command in named:
         context = command.make_context(name, [], parent=parent, resilient_parsing=True)
         usage = " ".join(["rust-tuner", name, *command.collect_usage_pieces(context)])
         records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
@@ -42,6 +55,14 @@ def commands() -> str:
         parts += [f"## {name}", f"```text\n{usage}\n```", text]
         parts += ["\n".join(["<table>", *rows, "</table>"])] if rows else []
     return "\n\n".join(parts)
+
+
+def exit_codes() -> str:
+    """The table of exit codes."""
+    from rust_tuner.cli.exit_codes import exit_code_rows
+
+    rows = [f"| {code} | {meaning} |" for code, meaning in exit_code_rows()]
+    return "\n".join(["| exit code | meaning |", "|---|---|", *rows])
 
 
 def metrics() -> str:

@@ -180,8 +180,13 @@ def remove_leftovers(folder: Path, *below: str, older_than: float = 0.0) -> None
     for path in [path for subfolder in folders for path in subfolder.glob(".*.part*")]:
         # A failed clean-up must not stop the work; a leftover file only takes disk space.
         with contextlib.suppress(OSError):
-            if _ASIDE.fullmatch(path.name) and path.is_file() and path.stat().st_mtime <= newest:
+            if is_leftover(path) and path.is_file() and path.stat().st_mtime <= newest:
                 path.unlink()
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file has the name of a temporary file of a write that was not finished."""
+    return _ASIDE.fullmatch(path.name) is not None
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 STUDY_FILE = "study.json"
 SEARCH_FILE = "search.json"
+LOG_FOLDER = "log"
+LOG_FILE = "rust_tuner.log"
 # What a study has from its first step on, even if `study.json` is lost.
 STUDY_PARTS = (
     STUDY_FILE,

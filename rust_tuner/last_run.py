@@ -7,6 +7,7 @@ here, if it is still the same process: its number may have been given to another
 
 import contextlib
 import datetime
+import logging
 import os
 import platform
 import subprocess
@@ -20,6 +21,8 @@ from rust_tuner.files import read_json, write_json
 
 LOCK_FILE = ".lock"
 NOTE_FILE = ".lock-note"
+# What the beginning and the end of each work is logged to; the command line keeps it in the study.
+RUN_LOGGER = "rust_tuner.run"
 
 How = Literal["finished", "out of time", "interrupted", "terminated", "failed"]
 State = Literal["running", "paused", "killed", "unseen"] | How
@@ -29,6 +32,8 @@ _PROC = Path("/proc")
 _LONGEST_MESSAGE = 500
 # What values of another kind than a note's lead to.
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+_log = logging.getLogger(RUN_LOGGER)
+_working: list[Path] = []
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,16 @@ def note_begin(folder: Path, purpose: str) -> None:
         "processes": _process_space(),
         "since": _now(),
     }
+    _working.append(folder)
+    _log.info("begins: %s", purpose, extra={"folder": folder})
     with contextlib.suppress(OSError, RustTunerError):
         write_json(folder / NOTE_FILE, note)
 
 
 def note_end(folder: Path, how: How, message: str | None = None) -> None:
     """Note how the work ended that `note_begin` noted."""
+    if folder in _working:
+        _working.remove(folder)
     # The folder may have been removed in the meantime; a lost note is no reason to fail.
     with contextlib.suppress(OSError, RustTunerError):
         note = read_json(folder / NOTE_FILE)
@@ -85,6 +94,7 @@ def note_end(folder: Path, how: How, message: str | None = None) -> None:
             text = None if message is None else message[:_LONGEST_MESSAGE]
             ended = {"at": _now(), "how": how, "message": text}
             write_json(folder / NOTE_FILE, note | {"ended": ended})
+            _log.info("%s: %s", how, note.get("purpose"), extra={"folder": folder})
 
 
 def read_last_run(folder: Path) -> LastRun | None:
@@ -106,6 +116,11 @@ def read_last_run(folder: Path) -> LastRun | None:
     except (OSError, RustTunerError, *_DAMAGE):
         return None
     return run if is_clear else None
+
+
+def working_in() -> Path | None:
+    """The folder that this process works in, such as a study's; None if no work is noted."""
+    return _working[0] if _working else None
 
 
 def is_locked(folder: Path) -> bool | None:

@@ -177,7 +177,7 @@ class ConsoleProgress:
     @contextlib.contextmanager
     def task(self, name: str, total: int, *, done: int = 0) -> Iterator[Task]:
         """Show a bar, or lines, while the work runs; tasks may be nested."""
-        if not self.console.is_terminal:
+        if not _draws_bars(self.console):
             lines = _Lines(self.console, name, total, done)
             yield lines
             lines.finish()
@@ -211,7 +211,7 @@ class ConsoleProgress:
             share: gives the share that is done, in [0, 1].
             seconds_left: gives the time that is left.
         """
-        if not self.console.is_terminal or self._bars is not None:
+        if not _draws_bars(self.console) or self._bars is not None:
             yield
             return
         self._bars = bars = self._new_bars()
@@ -248,6 +248,11 @@ class ConsoleProgress:
 
     def recorded(self, project: Path, trial: str | None = None) -> None:
         """Show nothing; the search's own task reports its scores."""
+
+
+def _draws_bars(console: Console) -> bool:
+    # A terminal that cannot move its cursor would get each bar only once its work is done.
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 class _Pace:

@@ -19,6 +19,7 @@ from rust_tuner.analysis.export import best_hyperparameters
 from rust_tuner.batch_range import BatchSizes
 from rust_tuner.data.folds import Folds, make_site_folds, rows_trained_on
 from rust_tuner.data.manifest import load_manifest
+from rust_tuner.data.private_words import remember_private_words
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.split_file import (
     SPLIT_FILE,
@@ -250,6 +251,11 @@ class Study:
             self._known_manifest(),
             distinct_patients=distinct,
             view_cortices=self.protocol.view_cortices,
+        )
+        remember_private_words(
+            radiographs.patient_ids,
+            map(str, radiographs.images),
+            manifest=str(self._known_manifest()),
         )
         return self._file.read_as_recorded(radiographs) if self._file.is_there else radiographs
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import filelock
+import hypothesis
 import pytest
 from studies import StudyFolder
 
@@ -27,6 +28,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 # A shell's background starts with Ctrl-C ignored, and so would the processes that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A machine that does other work is no fault of the code that is tested.
+hypothesis.settings.register_profile(
+    "on a busy machine",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("on a busy machine")
 
 TESTS = Path(__file__).parent
 # What takes longest stands first, so that no process waits for another's last file. Of the first

@@ -1,7 +1,14 @@
 """A process that dies at a write of state, without the process: what kill -9 leaves on the disk."""
 
+import contextlib
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
+MOMENTS = ("before", "during", "after")
 
 
 class Killed(BaseException):
@@ -59,3 +66,69 @@ class Killer:
     def _die(self):
         self.dead = True
         raise Killed
+
+
+class Snapshots:
+    """Copies of a folder around each of its writes: what kill -9 leaves on the disk at that moment.
+
+    One run gives them all, so that only what comes after a kill has to be run for each.
+
+    Attributes:
+        writes: the names of the files that were written or removed, in their order.
+    """
+
+    def __init__(self, folder: Path, kept: Path) -> None:
+        """Of a folder that need not exist yet, kept in another."""
+        self.writes: list[str] = []
+        self._folder = folder
+        self._kept = kept
+        self._replace, self._unlink = os.replace, os.unlink
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """Copy at each write of the block."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "replace", self._replaced)
+            patch.setattr(os, "unlink", self._unlinked)
+            yield
+
+    def restore(self, strike: int, moment: str, folder: Path) -> Path:
+        """Make `folder`, which must not exist, what a kill at that write would have left."""
+        shutil.copytree(self._kept / f"{strike}-{moment}", folder)
+        return folder
+
+    def _is_of_others(self, path: object) -> bool:
+        inside = str(path).startswith(str(self._folder))
+        return not inside or Path(str(path)).name.startswith(".lock")
+
+    def _copy(self, moment: str) -> Path:
+        # A killed process holds no lock.
+        left_out = shutil.ignore_patterns(".lock*")
+        copy = self._kept / f"{len(self.writes) - 1}-{moment}"
+        shutil.copytree(self._folder, copy, ignore=left_out)
+        return copy
+
+    def _replaced(self, source: str | Path, target: str | Path) -> None:
+        if self._is_of_others(target):
+            return self._replace(source, target)
+        self.writes.append(Path(target).name)
+        self._copy("before")
+        # The bytes written aside were only half on disk, and never got their name.
+        aside = self._copy("during") / Path(source).relative_to(self._folder)
+        os.truncate(aside, aside.stat().st_size // 2)
+        self._replace(source, target)
+        self._copy("after")
+
+    def _unlinked(self, path: str | Path, **options: int) -> None:
+        if self._is_of_others(path) or not os.path.lexists(path):
+            return self._unlink(path, **options)
+        self.writes.append(f"removal of {Path(path).name}")
+        self._copy("before")
+        self._unlink(path, **options)
+        for moment in ("during", "after"):
+            self._copy(moment)
+
+
+def last_of_each_kind(writes: list[str]) -> list[int]:
+    """The position of the last write of each file's name."""
+    return sorted({name: position for position, name in enumerate(writes)}.values())

@@ -162,7 +162,12 @@ def test_every_public_name_of_the_errors_and_metrics_is_generated() -> None:
     assert "::: rust_tuner.errors.ManifestError" in hooks["errors"]()
     text = hooks["commands"]()
     group: Any = typer.main.get_command(app)
-    for name, command in group.commands.items():
+    named = [
+        (f"{name} {inner}" if inner else name, item)
+        for name, command in group.commands.items()
+        for inner, item in getattr(command, "commands", {"": command}).items()
+    ]
+    for name, command in named:
         assert f"## {name}\n" in text
         section = text.partition(f"## {name}\n")[2].partition("\n## ")[0]
         options = [word for parameter in command.params for word in parameter.opts]

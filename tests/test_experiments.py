@@ -41,9 +41,8 @@ def in_a_process_of_its_own():
     return call
 
 
-@pytest.mark.parametrize(
-    "runner", ["in_process", pytest.param("in_a_process_of_its_own", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", ["in_process", "in_a_process_of_its_own"])
 def test_both_scripts_run_and_run_again_adding_nothing(
     tmp_path: Path,
     phantom_manifest: Path,

@@ -30,8 +30,14 @@ def log() -> tuple[ConsoleProgress, io.StringIO]:
 
 def terminal() -> tuple[ConsoleProgress, io.StringIO]:
     stream = io.StringIO()
-    console = Console(file=stream, force_terminal=True, width=160, color_system=None)
-    return ConsoleProgress(console), stream
+    return on_terminal(stream, "xterm"), stream
+
+
+def on_terminal(stream: io.StringIO, term: str) -> ConsoleProgress:
+    console = Console(
+        file=stream, force_terminal=True, width=160, color_system=None, _environ={"TERM": term}
+    )
+    return ConsoleProgress(console)
 
 
 @pytest.mark.parametrize(
@@ -221,3 +227,10 @@ def test_a_part_moves_the_whole_by_the_steps_of_the_tasks_that_count(clock: Cloc
         "fold 1: hello",
         "all: 6/10 in 0 s",
     ]
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines() -> None:
+    stream = io.StringIO()
+    with on_terminal(stream, "dumb").task("trials", 2) as task:
+        task.advance(2, note="done")
+    assert stream.getvalue() == "trials: 2/2 in 0 s done\n"

@@ -36,8 +36,13 @@ def code_cells(book):
 
 
 def texts(cell):
+    """What a cell shows: each stream as a whole, since it comes in pieces, and the rest."""
+    streams = {}
     for output in cell.outputs:
-        yield from [output.text] if "text" in output else []
+        if "text" in output:
+            streams[output.name] = streams.get(output.name, "") + output.text
+    yield from streams.values()
+    for output in cell.outputs:
         data = output.get("data", {})
         yield from (text for kind, text in data.items() if kind.startswith("text/"))
 
@@ -96,7 +101,10 @@ def test_the_notebook_runs_in_small_and_again_computing_nothing(tmp_path, monkey
     study = tmp_path / "tutorial" / "study"
     runs = []
     for _ in range(2):
-        NotebookClient(book, timeout=1800, resources=place).execute()
+        # A busy machine starts a kernel, and passes its messages on, in more than the few seconds
+        # that are usual.
+        waits = {"timeout": 1800, "startup_timeout": 600, "iopub_timeout": 600}
+        NotebookClient(book, resources=place, raise_on_iopub_timeout=True, **waits).execute()
         shown = [list(texts(cell)) for cell in code_cells(book)]
         runs.append((shown, {path: path.read_bytes() for path in study.rglob("trial_*/*")}))
     assert runs[0] == runs[1]

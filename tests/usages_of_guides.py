@@ -43,7 +43,7 @@ def _(folder: Path) -> None:
         rate = hp.Float("lr", 1e-4, 1e-2, sampling="log")
         return compiled(model, optimizer=keras.optimizers.Adam(rate))
 
-    names = tune(folder, build, trials=5).results().columns
+    names = tune(folder, build, trials=4).results().columns
     assert {"num_layers", "units_0", "units_1", "dropout", "lr"} <= set(names)
 
 

@@ -7,13 +7,17 @@ from typing import Annotated
 import typer
 
 from rust_tuner import __version__
+from rust_tuner.cli.cache import cache_app
 from rust_tuner.cli.checks import check
+from rust_tuner.cli.command import App
 from rust_tuner.cli.dashboard import dashboard
 from rust_tuner.cli.demo import demo
 from rust_tuner.cli.early import refuse_missing_files, refuse_no_study
+from rust_tuner.cli.exit_codes import exit_code_help
 from rust_tuner.cli.manifest import manifest
 from rust_tuner.cli.options import Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
+from rust_tuner.cli.show_config import config
 from rust_tuner.cli.steps import baselines, final, prepare
 from rust_tuner.cli.support import (
     err,
@@ -23,7 +27,7 @@ from rust_tuner.cli.support import (
     say_next,
     view_cortices,
 )
-from rust_tuner.cli.verbosity import Quiet, QuietOrVerboseApp, Verbose, choose
+from rust_tuner.cli.verbosity import Quiet, Verbose, choose
 from rust_tuner.cli.watch import watch
 from rust_tuner.cli.whole_study import whole_study
 from rust_tuner.errors import ResumeError
@@ -31,12 +35,13 @@ from rust_tuner.folder_kinds import is_lone_search
 from rust_tuner.progress import ConsoleProgress
 from rust_tuner.terminal.console import prepare_streams
 
-app = QuietOrVerboseApp(
+app = App(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     # Rich would read "[default: ...]" as markup and drop it.
     rich_markup_mode=None,
+    epilog=exit_code_help(),
     help=(
         "Cross-validated hyperparameter search for a frozen-InceptionV3 model that reads RUST "
         "scores from radiographs.\n\n"
@@ -61,18 +66,20 @@ def _version(
         raise typer.Exit()
 
 
-app.command()(demo)
+app.command(examples=("rust-tuner demo", "rust-tuner demo DIR --seed 1"))(demo)
 
 
-@app.command()
+@app.command(examples=("rust-tuner phantoms radiographs --patients 200 --sites 4",))
 def phantoms(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the radiographs.")],
-    patients: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives identical files.")] = 0,
+    patients: Annotated[int, typer.Option(min=1, metavar="N", help="Number of patients.")] = 60,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="The same seed gives identical files.")
+    ] = 0,
     views: Annotated[
         Views, typer.Option(help="Which cortices the two views show.")
     ] = Views.anatomical,
-    sites: Annotated[int, typer.Option(min=1, help="Number of sites.")] = 1,
+    sites: Annotated[int, typer.Option(min=1, metavar="N", help="Number of sites.")] = 1,
 ) -> None:
     """Make synthetic radiographs with known RUST scores.
 
@@ -103,15 +110,46 @@ def phantoms(
 
 
 app.command()(manifest)
-app.command()(prepare)
-app.command()(baselines)
-app.command()(regime1)
-app.command()(regime2)
-app.command()(nested)
-app.command()(noise)
-app.command()(check)
-app.command()(final)
-app.command("study")(whole_study)
+app.command(
+    examples=(
+        "rust-tuner prepare STUDY --manifest radiographs.csv",
+        "rust-tuner prepare STUDY --manifest radiographs.csv --protocol clinical --seed 1",
+    )
+)(prepare)
+app.command(
+    examples=(
+        "rust-tuner baselines STUDY",
+        "rust-tuner baselines STUDY --model lenet1998 --time-budget 8h",
+    )
+)(baselines)
+app.command(
+    examples=(
+        "rust-tuner regime1 STUDY --manifest radiographs.csv",
+        "rust-tuner regime1 STUDY --trials 40 --time-budget 8h",
+    )
+)(regime1)
+app.command(
+    examples=(
+        "rust-tuner regime2 STUDY",
+        "rust-tuner regime2 STUDY --learning-rates 0.01,0.001 --epsilons 1e-1,1e-7",
+    )
+)(regime2)
+app.command(examples=("rust-tuner nested STUDY --outer-folds 5 --trials 20",))(nested)
+app.command(examples=("rust-tuner noise STUDY --repeats 10",))(noise)
+app.command(examples=("rust-tuner check STUDY",))(check)
+app.command(
+    examples=(
+        "rust-tuner final STUDY",
+        "rust-tuner final STUDY --look-again 'a label was wrong'",
+    )
+)(final)
+app.command(
+    "study",
+    examples=(
+        "rust-tuner study STUDY --manifest radiographs.csv",
+        "rust-tuner study STUDY --manifest radiographs.csv --scale small --skip baselines",
+    ),
+)(whole_study)
 
 
 @app.command()
@@ -129,7 +167,7 @@ def status(
         print_lines(out, status_lines(study))
 
 
-@app.command()
+@app.command(examples=("rust-tuner export STUDY best.json",))
 def export(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study or a search folder.")],
     path: Annotated[
@@ -175,6 +213,10 @@ def report(
         say(f"report -> {write_report(study)}")
 
 
+app.command(
+    examples=("rust-tuner config STUDY", "rust-tuner config STUDY regime1"),
+)(config)
+app.add_typer(cache_app, name="cache")
 app.command()(watch)
 app.command()(dashboard)
 
@@ -196,7 +238,12 @@ def tensorboard(
         say_next(f"tensorboard --logdir {shlex.quote(str(logs))}")
 
 
-@app.command()
+@app.command(
+    examples=(
+        "rust-tuner predict STUDY 017_ap.png 017_lat.png",
+        "rust-tuner predict STUDY new/ --csv predictions.csv",
+    )
+)
 def predict(
     model: Annotated[
         Path, typer.Argument(metavar="STUDY", help="A study's folder, or its model.keras.")
@@ -217,7 +264,8 @@ def predict(
         ),
     ] = False,
     csv: Annotated[
-        Path | None, typer.Option(help="Also write all probabilities to this CSV file.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write all probabilities to this CSV file."),
     ] = None,
 ) -> None:
     """Predict the RUST scores of radiographs with a final model.

@@ -15,6 +15,7 @@ def check(
         int | None,
         typer.Option(
             min=1,
+            metavar="N",
             help="Times the labels are shuffled; each takes as long as a trial.  [default: 10]",
         ),
     ] = None,

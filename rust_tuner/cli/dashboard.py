@@ -22,7 +22,7 @@ def dashboard(
         typer.Argument(metavar="PROJECT", help="The folder of a search, such as STUDY/regime_1."),
     ],
     *,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port.")] = 8080,
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="N", help="The port.")] = 8080,
     once: Annotated[
         bool, typer.Option("--once", help="Write the journal and end; start no dashboard.")
     ] = False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rust_tuner.cli.logged_progress import LoggedProgress
 from rust_tuner.cli.options import Cache
 from rust_tuner.cli.support import (
     err,
@@ -45,7 +46,7 @@ def demo(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder for the demonstration.")
     ] = Path("rust-tuner-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of every random choice.")] = 0,
     cache: Cache = None,
 ) -> None:
     """Run a small study on synthetic radiographs, with its report.
@@ -66,7 +67,7 @@ def demo(
         Study(folder)
         start_tensorflow()
         weights = _choose_weights(folder)
-        progress = ConsoleProgress(err)
+        progress = LoggedProgress(ConsoleProgress(err), folder)
         say(f"1. {_PATIENTS} synthetic patients -> {directory / 'radiographs'}")
         manifest = write_phantoms(directory / "radiographs", patients=_PATIENTS, seed=seed)
         changes = _CHANGES | (_PHANTOMS_CHANGES if weights == "phantoms" else {})

@@ -21,6 +21,10 @@ from rust_tuner.rust_scores import HIGHEST_TOTAL, LOWEST_TOTAL
 
 _TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 _LONGEST_BUDGET = 366 * 24 * 3600.0
+# Options whose text is numbers separated by commas; a configuration file may have a list.
+NUMBER_LISTS = ("batch_sizes", "dropout_rates", "learning_rates", "epsilons")
+_STUDY = "Options of the study, for its first command"
+_RUN = "Options of this run"
 
 
 class Choices(StrEnum):
@@ -94,6 +98,52 @@ def parse_time_budget(text: str) -> float:
     return seconds
 
 
+def parse_numbers(
+    option: str, text: str | None, kind: type[int] | type[float], count: int | None = None
+) -> tuple[Any, ...] | None:
+    """Numbers separated by commas; None if no text was given."""
+    if text is None:
+        return None
+    try:
+        values = tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    finite = all(math.isfinite(value) for value in values)
+    if not values or not finite or (count is not None and len(values) != count):
+        expected = "numbers" if count is None else f"{count} numbers"
+        message = f"{text!r}; expected {expected} separated by commas"
+        raise typer.BadParameter(message, param_hint=option)
+    return values
+
+
+def parse_batch_sizes(text: str | None) -> tuple[int, int] | None:
+    """A range of batch sizes: two numbers separated by a comma, or `published`."""
+    if text == "published":
+        return PUBLISHED_BATCH_SIZES
+    values = parse_numbers("--batch-sizes", text, int, count=2)
+    return None if values is None else (values[0], values[1])
+
+
+def _checked_batch_sizes(text: str) -> str:
+    parse_batch_sizes(text)
+    return text
+
+
+def _checked_rates(text: str) -> str:
+    parse_numbers("--dropout-rates", text, float, count=2)
+    return text
+
+
+def _checked_learning_rates(text: str) -> str:
+    parse_numbers("--learning-rates", text, float)
+    return text
+
+
+def _checked_epsilons(text: str) -> str:
+    parse_numbers("--epsilons", text, float)
+    return text
+
+
 StudyDirectory = Annotated[
     Path, typer.Argument(metavar="STUDY", help="The study's folder; created if missing.")
 ]
@@ -102,7 +152,9 @@ Manifest = Annotated[
     typer.Option(
         help="CSV file with image, patient_id, visit, view (ap or lateral), medial, lateral, "
         "anterior, posterior (1-4 or empty), and optionally site. Image paths are relative to the "
-        "file. Needed only the first time."
+        "file. Needed only the first time.",
+        metavar="FILE",
+        rich_help_panel=_STUDY,
     ),
 ]
 DistinctPatients = Annotated[
@@ -111,6 +163,7 @@ DistinctPatients = Annotated[
         "--distinct-patients",
         help="Accept patient ids that look alike, such as P1 and p-001, as different people; "
         "otherwise such a manifest is refused.",
+        rich_help_panel=_STUDY,
     ),
 ]
 ProtocolOption = Annotated[
@@ -119,6 +172,7 @@ ProtocolOption = Annotated[
         "--protocol",
         help="study: as published. clinical: trained and scored on visible cortices only, aspect "
         "ratio kept, horizontal flips only.  [default: study]",
+        rich_help_panel=_STUDY,
     ),
 ]
 ViewsOption = Annotated[
@@ -127,24 +181,44 @@ ViewsOption = Annotated[
         "--views",
         help="Which cortices each view should show when the manifest is checked: anatomical (AP "
         "shows medial and lateral) or published (the other way round).  [default: anatomical]",
+        rich_help_panel=_STUDY,
     ),
 ]
 Weights = Annotated[
     str | None,
     typer.Option(
         help="imagenet (downloaded, or the file that RUST_TUNER_WEIGHTS names), random, or the "
-        "path of an InceptionV3 .h5 or .keras file without top.  [default: imagenet]"
+        "path of an InceptionV3 .h5 or .keras file without top.  [default: imagenet]",
+        metavar="NAME|FILE",
+        rich_help_panel=_STUDY,
     ),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random choice.  [default: 0]")]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Seed of every random choice.  [default: 0]",
+        metavar="N",
+        rich_help_panel=_STUDY,
+    ),
+]
 Holdout = Annotated[
     float | None,
     typer.Option(
-        "--holdout-fraction", help="Share of patients in the hold-out set.  [default: 0.15]"
+        "--holdout-fraction",
+        help="Share of patients in the hold-out set.  [default: 0.15]",
+        metavar="SHARE",
+        rich_help_panel=_STUDY,
     ),
 ]
 ImageSize = Annotated[
-    int | None, typer.Option(min=75, help="Side of the model's input, in pixels.  [default: 299]")
+    int | None,
+    typer.Option(
+        min=75,
+        help="Side of the model's input, in pixels.  [default: 299]",
+        metavar="PIXELS",
+        rich_help_panel=_STUDY,
+    ),
 ]
 Crop = Annotated[
     str | None,
@@ -170,10 +244,11 @@ PrecisionOption = Annotated[
         "--precision",
         help="Precision of the matrix products. bfloat16 is faster if the processor supports it; "
         "its figures differ in the third digit.  [default: float32]",
+        rich_help_panel=_STUDY,
     ),
 ]
 Trials = Annotated[
-    int | None, typer.Option(min=1, help="Number of configurations.  [default: 100]")
+    int | None, typer.Option(min=1, help="Number of configurations.  [default: 100]", metavar="N")
 ]
 BatchSizes = Annotated[
     str | None,
@@ -183,20 +258,33 @@ BatchSizes = Annotated[
         help="Lowest and highest batch size, or published (16,2048). A range that you give is used "
         "as it is. The default range ends at the number of radiographs that a fold trains on if "
         "that is smaller, and is then sampled logarithmically.  [default: 16,2048]",
+        metavar="LOW,HIGH",
+        parser=_checked_batch_sizes,
     ),
 ]
 DropoutRates = Annotated[
-    str | None, typer.Option(help="Lowest and highest dropout rate.  [default: 0,0.5]")
+    str | None,
+    typer.Option(
+        help="Lowest and highest dropout rate.  [default: 0,0.5]",
+        metavar="LOW,HIGH",
+        parser=_checked_rates,
+    ),
 ]
 LearningRates = Annotated[
     str | None,
     typer.Option(
-        help="Learning rates of Adam, separated by commas.  [default: 0.1,0.01,0.001,0.0001]"
+        help="Learning rates of Adam, separated by commas.  [default: 0.1,0.01,0.001,0.0001]",
+        metavar="NUMBERS",
+        parser=_checked_learning_rates,
     ),
 ]
 Epsilons = Annotated[
     str | None,
-    typer.Option(help="Epsilons of Adam, separated by commas.  [default: 1e-1,1e-2,...,1e-8]"),
+    typer.Option(
+        help="Epsilons of Adam, separated by commas.  [default: 1e-1,1e-2,...,1e-8]",
+        metavar="NUMBERS",
+        parser=_checked_epsilons,
+    ),
 ]
 FoldsByOption = Annotated[
     FoldsBy | None,
@@ -204,6 +292,7 @@ FoldsByOption = Annotated[
         "--folds-by",
         help="patient: each fold leaves out random patients. site: each fold leaves out one site, "
         "in every cross-validation; the manifest needs a site column.  [default: patient]",
+        rich_help_panel=_STUDY,
     ),
 ]
 UnionThreshold = Annotated[
@@ -213,19 +302,24 @@ UnionThreshold = Annotated[
         min=LOWEST_TOTAL,
         max=HIGHEST_TOTAL,
         help="A RUST total of at least this counts as union.  [default: 13]",
+        metavar="TOTAL",
+        rich_help_panel=_STUDY,
     ),
 ]
 NumFolds = Annotated[
-    int | None, typer.Option("--folds", min=2, help="Number of folds of a trial.  [default: 6]")
+    int | None,
+    typer.Option("--folds", min=2, help="Number of folds of a trial.  [default: 6]", metavar="N"),
 ]
 Epochs = Annotated[
-    int | None, typer.Option(min=1, help="Number of epochs of a fold.  [default: 20]")
+    int | None, typer.Option(min=1, help="Number of epochs of a fold.  [default: 20]", metavar="N")
 ]
 Cache = Annotated[
     Path | None,
     typer.Option(
         help="Folder for the features that studies share.  [default: RUST_TUNER_CACHE, or "
-        "~/.cache/rust_tuner]"
+        "~/.cache/rust_tuner]",
+        metavar="DIR",
+        rich_help_panel=_RUN,
     ),
 ]
 TensorBoard = Annotated[
@@ -234,6 +328,7 @@ TensorBoard = Annotated[
         "--tensorboard",
         help="Write TensorBoard logs to STUDY/tensorboard as trials end; needs the tensorboard "
         "extra.",
+        rich_help_panel=_RUN,
     ),
 ]
 TimeBudget = Annotated[
@@ -244,6 +339,7 @@ TimeBudget = Annotated[
         parser=parse_time_budget,
         help="Stop between trials once this time has passed, such as 30m, 8h, 90s or 1h30m, and "
         "report what is there. Run the same command again to resume.",
+        rich_help_panel=_RUN,
     ),
 ]
 StopHopeless = Annotated[
@@ -252,6 +348,7 @@ StopHopeless = Annotated[
         "--stop-hopeless/--no-stop-hopeless",
         help="Stop a trial once it is significantly worse than the best one so far, at the same "
         "epoch and two epochs in a row.  [default: on with --protocol clinical, else off]",
+        rich_help_panel=_RUN,
     ),
 ]
 Workers = Annotated[
@@ -260,6 +357,7 @@ Workers = Annotated[
         metavar="N",
         help="Run trials in so many processes of this machine, which share its cores; trials and "
         "scores are those of one process.  [default: 1]",
+        rich_help_panel=_RUN,
     ),
 ]
 Skip = Annotated[
@@ -267,6 +365,7 @@ Skip = Annotated[
     typer.Option(
         help="Leave out a step: baselines, report, or final (the hold-out set then stays sealed); "
         "can be repeated.",
+        metavar="STEP",
     ),
 ]
 Scale = Annotated[
@@ -281,6 +380,7 @@ RadImageNet = Annotated[
     typer.Option(
         "--radimagenet-weights",
         help="Path of RadImageNet-InceptionV3_notop.h5; without it that baseline is skipped.",
+        metavar="FILE",
     ),
 ]
 
@@ -393,29 +493,3 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {item.name: item.annotation for item in parameters}
     return run
-
-
-def parse_numbers(
-    option: str, text: str | None, kind: type[int] | type[float], count: int | None = None
-) -> tuple[Any, ...] | None:
-    """Numbers separated by commas; None if no text was given."""
-    if text is None:
-        return None
-    try:
-        values = tuple(kind(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    finite = all(math.isfinite(value) for value in values)
-    if not values or not finite or (count is not None and len(values) != count):
-        expected = "numbers" if count is None else f"{count} numbers"
-        message = f"{text!r}; expected {expected} separated by commas"
-        raise typer.BadParameter(message, param_hint=option)
-    return values
-
-
-def parse_batch_sizes(text: str | None) -> tuple[int, int] | None:
-    """A range of batch sizes: two numbers separated by a comma, or `published`."""
-    if text == "published":
-        return PUBLISHED_BATCH_SIZES
-    values = parse_numbers("--batch-sizes", text, int, count=2)
-    return None if values is None else (values[0], values[1])

@@ -78,10 +78,12 @@ def regime2(
     study: StudyDirectory,
     *,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Fixed batch size.  [default: Regime I's best]")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Fixed batch size.  [default: Regime I's best]"),
     ] = None,
     dropout_rate: Annotated[
-        float | None, typer.Option(help="Fixed dropout rate.  [default: Regime I's best]")
+        float | None,
+        typer.Option(metavar="RATE", help="Fixed dropout rate.  [default: Regime I's best]"),
     ] = None,
     grid: Grid,
     folds: NumFolds = None,
@@ -122,11 +124,16 @@ def nested(
     *,
     outer_folds: Annotated[
         int | None,
-        typer.Option(min=2, help="Number of outer folds; both searches run in each.  [default: 5]"),
+        typer.Option(
+            min=2,
+            metavar="N",
+            help="Number of outer folds; both searches run in each.  [default: 5]",
+        ),
     ] = None,
     trials: Trials = None,
     folds: Annotated[
-        int | None, typer.Option("--folds", min=2, help="Inner folds of a trial.  [default: 6]")
+        int | None,
+        typer.Option("--folds", min=2, metavar="N", help="Inner folds of a trial.  [default: 6]"),
     ] = None,
     epochs: Epochs = None,
     ranges: Ranges,
@@ -180,7 +187,9 @@ def noise(
     study: StudyDirectory,
     repeats: Annotated[
         int | None,
-        typer.Option(min=2, help="Repeats of each kind; can be increased later.  [default: 10]"),
+        typer.Option(
+            min=2, metavar="N", help="Repeats of each kind; can be increased later.  [default: 10]"
+        ),
     ] = None,
     cache: Cache = None,
     time_budget: TimeBudget = None,

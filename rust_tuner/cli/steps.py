@@ -39,7 +39,7 @@ def prepare(
     folds: NumFolds = None,
     preparing: Preparing,
 ) -> None:
-    """Check the manifest and every image, and seal the hold-out set.
+    """Check the manifest and all images, and seal the hold-out set.
 
     The options given here hold for the whole study.
     """
@@ -65,15 +65,22 @@ def baselines(
     *,
     model: Annotated[
         list[FirstModels] | None,
-        typer.Option(help="Can be repeated.  [default: all]"),
+        typer.Option(
+            metavar="MODEL",
+            help="One of lenet1998, inceptionv3_end2end, inceptionv3_radimagenet and "
+            "inceptionv3_imagenet; can be repeated.  [default: all]",
+        ),
     ] = None,
     radimagenet_weights: RadImageNet = None,
     folds: Annotated[
         int | None,
-        typer.Option("--folds", min=2, help="Number of folds of each model.  [default: 10]"),
+        typer.Option(
+            "--folds", min=2, metavar="N", help="Number of folds of each model.  [default: 10]"
+        ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Number of epochs of a fold.  [default: 50]")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Number of epochs of a fold.  [default: 50]"),
     ] = None,
     preparing: Preparing,
     running: Searching,
@@ -104,11 +111,15 @@ def final(
     *,
     folds: Annotated[
         int | None,
-        typer.Option("--folds", min=2, help="Folds of the cross-validation.  [default: 10]"),
+        typer.Option(
+            "--folds", min=2, metavar="N", help="Folds of the cross-validation.  [default: 10]"
+        ),
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Epochs of each fold, and at most of the refit.  [default: 40]"),
+        typer.Option(
+            min=1, metavar="N", help="Epochs of each fold, and at most of the refit.  [default: 40]"
+        ),
     ] = None,
     look_again: Annotated[
         str | None,

@@ -16,7 +16,10 @@ from rust_tuner.cli.consoles import err as err
 from rust_tuner.cli.consoles import errors
 from rust_tuner.cli.consoles import out as out
 from rust_tuner.cli.early import refuse_wrong_choices, refuse_wrong_paths
+from rust_tuner.cli.exit_codes import ExitCode
+from rust_tuner.cli.logged_progress import LoggedProgress
 from rust_tuner.cli.options import Choices, Views
+from rust_tuner.cli.run_log import log_failure, log_note
 from rust_tuner.cli.verbosity import is_verbose
 from rust_tuner.errors import RustTunerError, TimeBudgetError
 from rust_tuner.interrupts import Terminated, remembering_interrupts, within_time_budget
@@ -24,10 +27,6 @@ from rust_tuner.progress import ConsoleProgress, Progress, duration, print_note
 
 if TYPE_CHECKING:
     from rust_tuner.study import Study
-
-_INTERRUPTED = 130
-# As a shell reports a process that SIGTERM ended.
-_TERMINATED = 143
 
 
 def open_study(
@@ -48,7 +47,7 @@ def open_study(
 
     The time budget belongs to `ending_in_time`; it is accepted here with the other options.
     """
-    progress = progress or ConsoleProgress(err)
+    progress = LoggedProgress(progress or ConsoleProgress(err), directory)
     if tensorboard:
         from rust_tuner.tensorboard.logs import TensorBoardLogs
 
@@ -141,13 +140,15 @@ def reporting() -> Iterator[None]:
         if is_verbose():
             _complain(traceback.format_exc())
         _complain(f"error: {error}", style="red")
-        raise typer.Exit(1) from error
+        log_failure(error)
+        raise typer.Exit(ExitCode.FAILED) from error
     except KeyboardInterrupt as interrupt:
         is_terminated = isinstance(interrupt, Terminated)
         what = "ended by SIGTERM" if is_terminated else "interrupted"
         _complain(f"\n{what}; nothing finished is lost. To resume, run again:", style="yellow")
         _complain(f"  {shlex.join(['rust-tuner', *sys.argv[1:]])}")
-        raise typer.Exit(_TERMINATED if is_terminated else _INTERRUPTED) from None
+        code = ExitCode.TERMINATED if is_terminated else ExitCode.INTERRUPTED
+        raise typer.Exit(code) from None
 
 
 def _complain(text: str, style: str | None = None) -> None:
@@ -195,6 +196,7 @@ def say_left_of_search(folder: Path, name: str) -> None:
 def say(text: str, style: str | None = None) -> None:
     """Print a note to standard error; standard output is for results."""
     print_note(err, text, style)
+    log_note(text)
 
 
 def say_command(arguments: Sequence[str]) -> None:

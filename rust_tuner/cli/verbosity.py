@@ -1,17 +1,26 @@
-"""How much a command says: `--quiet` and `--verbose`, before or after the command's name."""
+"""What all commands take: `--quiet` and `--verbose`, also before the command's name; `--config`."""
 
 import functools
 import inspect
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rust_tuner.cli.consoles import err
 
+OF_ALL_COMMANDS = "Options of all commands"
+
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print results and errors only, no notes or progress.")
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Print results and errors only, no notes or progress.",
+        rich_help_panel=OF_ALL_COMMANDS,
+    ),
 ]
 Verbose = Annotated[
     bool,
@@ -19,25 +28,25 @@ Verbose = Annotated[
         "--verbose",
         "-v",
         help="Also print TensorFlow's own lines, debug messages and tracebacks.",
+        rich_help_panel=OF_ALL_COMMANDS,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Read options from this YAML file.  [default: STUDY/rust-tuner.yaml, if it exists]",
+        rich_help_panel=OF_ALL_COMMANDS,
     ),
 ]
 
-_NAMES = {"quiet": Quiet, "verbose": Verbose}
-_chosen = dict.fromkeys(_NAMES, False)
-
-
-class QuietOrVerboseApp(typer.Typer):
-    """An application whose commands all take `--quiet` and `--verbose`."""
-
-    def command(self, *args: Any, **kwargs: Any) -> Callable[[Callable[..., Any]], Any]:
-        """Register a command, with both options added to its own."""
-        register = super().command(*args, **kwargs)
-
-        def add(command: Callable[..., Any]) -> Callable[..., Any]:
-            register(_with_both(command))
-            return command
-
-        return add
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "quiet": (Quiet, False),
+    "verbose": (Verbose, False),
+    "config": (Config, None),
+}
+_chosen = {"quiet": False, "verbose": False}
 
 
 def choose(*, quiet: bool, verbose: bool) -> None:
@@ -69,21 +78,29 @@ def is_verbose() -> bool:
     return _chosen["verbose"]
 
 
-def _with_both(command: Callable[..., Any]) -> Callable[..., Any]:
+def choose_of(params: dict[str, Any]) -> None:
+    """Choose what a command's parameters say, or what was said before its name."""
+    # Before the command's name or after it, which is the same to the user.
+    choose(**{name: params[name] or _chosen[name] for name in _chosen})
+
+
+def with_options_of_all(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command with the options that all commands take; its class uses them."""
     signature = inspect.signature(command)
     added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
-        for name, option in _NAMES.items()
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
+        for name, (option, default) in _OPTIONS.items()
     ]
 
     @functools.wraps(command)
     def run(*args: Any, **given: Any) -> Any:
-        # Before the command's name or after it, which is the same to the user.
-        choose(**{name: given.pop(name) or _chosen[name] for name in _NAMES})
+        for name in _OPTIONS:
+            given.pop(name)
         return command(*args, **given)
 
     run.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[*signature.parameters.values(), *added]
     )
-    run.__annotations__ = {**command.__annotations__, **_NAMES}
+    annotations = {name: option for name, (option, _) in _OPTIONS.items()}
+    run.__annotations__ = {**command.__annotations__, **annotations}
     return run

@@ -16,7 +16,7 @@ def watch(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
     *,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port; 0 for one that is free.")
+        int, typer.Option(min=0, max=65535, metavar="N", help="The port; 0 for one that is free.")
     ] = 0,
     browser: Annotated[
         bool | None,

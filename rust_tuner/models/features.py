@@ -28,8 +28,9 @@ from rust_tuner.locks import take_turns
 from rust_tuner.models.architectures import feature_extractor
 from rust_tuner.models.backbones import build_backbone
 from rust_tuner.models.description import NUM_FEATURES, POOLING
+from rust_tuner.models.feature_cache import note_use
 from rust_tuner.models.runtime import empty_aligned, onednn_enabled
-from rust_tuner.models.weights import BackboneWeights
+from rust_tuner.models.weights import NAMED_WEIGHTS, BackboneWeights
 from rust_tuner.progress import Progress, Silent
 from rust_tuner.protocol import Flips, Precision, Resize
 
@@ -88,6 +89,22 @@ class FeatureRecipe:
     flips: Flips
     precision: Precision = "float32"
     framing: Framing = WHOLE
+
+    @property
+    def described(self) -> dict[str, object]:
+        """The recipe for people, without a path."""
+        name = self.weights.asked if self.weights.asked in NAMED_WEIGHTS else "a file"
+        if self.weights.path is not None and name == "a file":
+            name = self.weights.path.name
+        return {
+            "backbone": self.weights.backbone,
+            "weights": name,
+            "image_size": self.image_size,
+            "resize": self.resize,
+            "flips": self.flips,
+            "precision": self.precision,
+            **self.framing.to_json(),
+        }
 
     @property
     def sha256(self) -> str:
@@ -160,6 +177,7 @@ def extract_features(
                     readings=readings,
                     report=report,
                 )
+    note_use(folder, {**recipe.described, "onednn": onednn_enabled()})
     return FrozenFeatures(values, _identity(recipe, hashes))
 
 

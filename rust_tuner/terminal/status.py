@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.text import Text
 
 from rust_tuner.errors import ResumeError, RustTunerError
-from rust_tuner.folder_kinds import describe_folder, has_study_parts
+from rust_tuner.folder_kinds import LOG_FILE, LOG_FOLDER, describe_folder, has_study_parts
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import BASELINES_FOLDER
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, is_whole, read_looks
@@ -32,7 +32,7 @@ def status_lines(folder: Path) -> list[Text]:
     if not has_study_parts(folder):
         return [*lines, Text(f"not a study. {describe_folder(folder)}", style="yellow")]
     lines.extend(_study_lines(folder))
-    lines.extend(run_lines(folder))
+    lines.extend(_with_log(run_lines(folder), folder))
     for path in sorted((folder / BASELINES_FOLDER).glob("*")):
         if path.is_dir():
             lines.extend(_search_lines(f"{BASELINES_FOLDER}/{path.name}", path))
@@ -53,6 +53,14 @@ def status_lines(folder: Path) -> list[Text]:
         lines.extend(_search_lines("final/cross_validation", final / "cross_validation"))
     lines.extend(_holdout_lines(folder))
     return lines
+
+
+def _with_log(runs: list[Text], folder: Path) -> list[Text]:
+    """The lines about runs; where the last one failed, with the log that has its traceback."""
+    log = f"{LOG_FOLDER}/{LOG_FILE}"
+    if not runs or runs[-1].style != "red" or not (folder / log).is_file():
+        return runs
+    return [*runs[:-1], runs[-1] + f"; see {log}"]
 
 
 def _holdout_lines(folder: Path) -> list[Text]:

@@ -14,6 +14,7 @@ from studies import StudyFolder
 from rust_tuner import Study
 
 
+@pytest.mark.slow
 def test_a_planted_leak_is_found_by_prepare_and_check_alone(tmp_path, radiographs, tiny_protocol):
     """A patient's image, copied under another id and compressed again."""
     table = pd.read_csv(radiographs, dtype=str)

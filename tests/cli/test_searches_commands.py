@@ -53,6 +53,7 @@ def test_regime_1_on_a_fresh_folder_prepares_searches_and_shows_its_best(
     assert f"next: rust-tuner regime2 {study}" in result.stderr
 
 
+@pytest.mark.slow
 def test_regime_2_on_a_fresh_folder_in_its_documented_form(tmp_path, phantom_manifest, cache):
     study = tmp_path / "study"
     text = (

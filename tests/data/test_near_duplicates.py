@@ -183,7 +183,7 @@ def test_one_picture_and_none_have_no_pairs(prints):
 
 @pytest.mark.slow
 def test_hundreds_of_legs_that_look_alike_raise_no_alarm(tmp_path: Path) -> None:
-    radiographs = load_manifest(write_phantoms(tmp_path, patients=120, seed=11))
+    radiographs = load_manifest(write_phantoms(tmp_path, patients=90, seed=11))
     prints = fingerprint(radiographs)
-    assert len(prints) > 250
+    assert len(prints) > 200
     assert similar_pairs(prints, owners=radiographs.patient_ids) == ()

@@ -134,6 +134,7 @@ def test_code_of_the_user_and_what_a_compiled_function_may_keep_are_not_shared(b
     assert shared_key(build()) is None
 
 
+@pytest.mark.slow
 def test_a_model_that_other_code_keeps_is_trained_itself():
     compiled, built = CompiledOnce(), []
 
@@ -154,6 +155,7 @@ def test_a_model_whose_training_ended_in_an_error_is_not_used_again():
     assert compiled.model_of(model) is not broken
 
 
+@pytest.mark.slow
 def test_a_released_model_takes_no_memory():
     compiled = CompiledOnce()
     made = compiled.model_of(model)

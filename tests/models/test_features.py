@@ -560,6 +560,7 @@ def test_a_complete_cache_is_read_without_a_lock(
     assert np.array_equal(extract_features(images, ALL_FLIPS, cache=tmp_path).values, found.values)
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 @pytest.mark.usefixtures("real")
 def test_the_bits_of_a_feature_do_not_depend_on_its_place_in_the_batch(

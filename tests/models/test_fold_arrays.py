@@ -226,6 +226,7 @@ def test_losses_of_saturated_predictions_are_those_of_keras():
     assert_same(together(data, build, rows), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_trial_is_bitwise_the_same_on_a_used_trainer():
     data, rows = binary_data(), folds()
     trainer = ArraysTogether(data)

@@ -176,6 +176,7 @@ def test_a_crash_inside_an_epoch_costs_that_epoch_alone(whole, tmp_path):
     assert_same_training(curves, model, whole)
 
 
+@pytest.mark.slow
 def test_a_resumed_fold_depends_on_the_state_of_its_optimizer(whole, tmp_path):
     crash_after(1, tmp_path)
     checkpoint = at_every_epoch(tmp_path)

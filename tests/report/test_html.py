@@ -541,6 +541,7 @@ def test_a_search_that_has_just_begun_has_a_page(tmp_path: Path) -> None:
     assert "study.json is missing or damaged" in page.text
 
 
+@pytest.mark.slow
 def test_a_single_trial_of_two_folds_and_one_epoch_is_drawn(tmp_path: Path) -> None:
     write_regime_1(tmp_path / "regime_1", count=1, num_folds=2, epochs=1)
     page = read_page(write_report(tmp_path))

@@ -89,6 +89,7 @@ def test_a_refitted_model_is_that_of_a_loop_on_all_rows(searched):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_fold_models_give_the_out_of_fold_predictions_kept_or_not(searched):
     x, y, _ = arrays()
     folds = searched._run.subject.folds
@@ -128,6 +129,7 @@ def test_the_summary_names_spread_and_values(searched, capsys):
     assert shown.count("  units: ") == 2
 
 
+@pytest.mark.slow
 def test_a_fold_that_stops_early_is_stopped_in_the_refit_as_well(tmp_path):
     x, y, groups = arrays()
     tuner = make_tuner(tmp_path, "grid", 1, score_epoch="last")
@@ -143,6 +145,7 @@ def test_a_fold_that_stops_early_is_stopped_in_the_refit_as_well(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_what_is_prepared_in_each_fold_is_prepared_for_all_rows_in_the_refit(tmp_path):
     x, y, groups = arrays()
     x = 5 * x + 3

@@ -36,6 +36,7 @@ def two_in_two_out():
     return model
 
 
+@pytest.mark.slow
 def test_dict_inputs_and_two_outputs_are_those_of_a_loop_by_hand(tmp_path):
     images, y = digits()
     x = {"top": images[:, :32], "bottom": images[:, 32:]}

@@ -130,6 +130,7 @@ def run_lenet(development, folder, protocol, cache, **changes):
     return run_baselines(development, folder, **(shared | changes))[LENET]
 
 
+@pytest.mark.slow
 def test_each_model_is_a_finished_project_of_one_trial_at_the_protocols_values(finished):
     folder, projects, said = finished
     assert tuple(projects) == BASELINES
@@ -150,6 +151,7 @@ def test_each_model_is_a_finished_project_of_one_trial_at_the_protocols_values(f
         assert np.isfinite(read_out_of_fold(project.folder, "0000")).all()
 
 
+@pytest.mark.slow
 def test_records_say_which_model_weights_and_preprocessing_it_was(finished, radimagenet):
     _, projects, _ = finished
     subjects = {model: project.run.subject.to_json() for model, project in projects.items()}
@@ -165,6 +167,7 @@ def test_records_say_which_model_weights_and_preprocessing_it_was(finished, radi
     }
 
 
+@pytest.mark.slow
 def test_a_radimagenet_file_is_loaded_whole(finished):
     # One file served both, so that what they learnt has to be the same.
     _, projects, _ = finished
@@ -174,6 +177,7 @@ def test_a_radimagenet_file_is_loaded_whole(finished):
     assert not np.array_equal(one["value"], lenet["value"])
 
 
+@pytest.mark.slow
 def test_a_second_run_trains_nothing_and_changes_no_record(
     finished, development, protocol, cache, radimagenet, monkeypatch
 ):
@@ -190,6 +194,7 @@ def test_a_second_run_trains_nothing_and_changes_no_record(
     assert run_lenet(development, folder, searches_differ, cache).best == projects[LENET].best
 
 
+@pytest.mark.slow
 def test_another_choice_of_the_baselines_is_refused_on_resuming(
     finished, development, protocol, cache
 ):
@@ -199,6 +204,7 @@ def test_another_choice_of_the_baselines_is_refused_on_resuming(
         run_lenet(development, folder, other, cache)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_killed_and_resumed_equals_an_untouched_one(
     finished, development, protocol, cache, tmp_path, monkeypatch
 ):
@@ -286,6 +292,7 @@ def test_weights_that_are_missing_are_found_before_anything_is_trained(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_said_with_how_to_add_it(
     finished, development, tmp_path, protocol, cache
 ):
@@ -303,6 +310,7 @@ def test_what_is_left_out_is_said_with_how_to_add_it(
     assert second.startswith(f"{IMAGENET} is left out, since the protocol's weights are random")
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_is_said_each_time_and_the_others_go_on(
     development, tmp_path, protocol, cache, monkeypatch
 ):
@@ -335,6 +343,7 @@ def test_a_model_that_fails_is_said_each_time_and_the_others_go_on(
 # -------------------------------------------------------------------------------------- the table
 
 
+@pytest.mark.slow
 def test_the_table_has_chance_the_view_alone_and_each_model(finished, development):
     folder, projects, _ = finished
     table = baseline_results(folder)
@@ -412,6 +421,7 @@ def test_the_suggested_backbone_is_the_best_frozen_one_by_the_objective():
     assert suggested_backbone(made_table(lenet1998=(0.9, 0.9))) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["folds", "targets"])
 def test_models_of_other_folds_or_labels_are_not_compared(name, finished, tmp_path):
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
@@ -424,6 +434,7 @@ def test_models_of_other_folds_or_labels_are_not_compared(name, finished, tmp_pa
         baseline_results(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_table_needs_no_tensorflow(finished):
     code = (
         "import sys; from rust_tuner.records.baselines import *\n"
@@ -522,11 +533,12 @@ def test_several_devices_share_a_batch_and_learn_the_same(on_devices, setting):
 )
 def test_frozen_pretrained_features_beat_lenet_and_end_to_end_at_equal_data(tmp_path, capsys):
     manifest = write_phantoms(tmp_path / "phantoms", patients=60, seed=0)
+    # InceptionV3 trains as a whole here, so images, folds and epochs are few.
     development, _ = split_holdout(load_manifest(manifest), seed=0)
     protocol = Protocol.clinical(
-        image_size=100,
-        baseline_folds=3,
-        baseline_epochs=12,
+        image_size=75,
+        baseline_folds=2,
+        baseline_epochs=8,
         baseline_batch_size=16,
         baseline_dropout_rate=0.2,
     )

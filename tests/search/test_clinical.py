@@ -83,6 +83,7 @@ def outcome(subject):
     return together(subject)
 
 
+@pytest.mark.slow
 def test_folds_together_are_folds_one_by_one(subject, outcome):
     alone = run_folds(
         head(subject),

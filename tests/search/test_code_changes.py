@@ -110,6 +110,7 @@ def test_unchanged_code_goes_on_with_one_build_a_trial_more(begun):
     assert hypermodel.built == 4
 
 
+@pytest.mark.slow
 def test_the_users_own_version_of_the_code_is_compared(tmp_path):
     search(tmp_path, code_version="a")
     search(tmp_path, code_version="a")
@@ -119,6 +120,7 @@ def test_the_users_own_version_of_the_code_is_compared(tmp_path):
         search(tmp_path)
 
 
+@pytest.mark.slow
 def test_what_differs_from_build_to_build_is_no_change_of_the_code(tmp_path):
     class Dated(Users):
         number = itertools.count()

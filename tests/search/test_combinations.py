@@ -36,11 +36,20 @@ def closeness(y_true: Any, y_score: Any) -> float:
     return -float(np.mean((y_true - y_score) ** 2))
 
 
-class Shorter(Rates):
+class Eager(Rates):
+    """Quicker than to trace for so few steps."""
+
+    def build(self, hp: Any) -> keras.Model:
+        model = super().build(hp)
+        model.run_eagerly = True
+        return model
+
+
+class Shorter(Eager):
     """Trains for fewer epochs than the search was asked for."""
 
     def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
-        return model.fit(*args, **(kwargs | {"epochs": 5}))
+        return model.fit(*args, **(kwargs | {"epochs": 3}))
 
 
 def search(folder: Path, hypermodel: Any = None, **options: Any) -> CrossValidationTuner:
@@ -61,19 +70,19 @@ def test_a_stopped_trial_needs_no_epoch_of_the_score(tmp_path: Path) -> None:
 
 
 def test_an_own_fit_of_fewer_epochs_is_not_taken_for_a_stopped_trial(tmp_path: Path) -> None:
-    tuner = search(tmp_path, Shorter(), stop_hopeless=StopRule(first_epoch=1))
+    tuner = search(tmp_path, Shorter(), stop_hopeless=StopRule(first_epoch=1), epochs=5)
     assert list(tuner.results()["status"]) == ["COMPLETED"] * 2
 
 
 def test_scorers_see_what_each_fold_prepared(tmp_path: Path) -> None:
-    tuner = search(tmp_path, preprocess=StandardScaler(), objective=closeness, epochs=2)
+    tuner = search(tmp_path, Eager(), preprocess=StandardScaler(), objective=closeness, epochs=1)
     assert np.isfinite(tuner.results()["score"].astype(float)).all()
     with pytest.raises(SearchError, match="preprocessed its inputs by itself"):
         tuner.ensemble()
 
 
 def test_a_refit_prepares_all_rows_alike_each_time(tmp_path: Path) -> None:
-    tuner = search(tmp_path, preprocess=StandardScaler(), epochs=2)
+    tuner = search(tmp_path, Eager(), preprocess=StandardScaler(), epochs=1)
     first, second = (tuner.refit().predict(tuner.prepare(X), verbose=0) for _ in range(2))
     assert first.tobytes() == second.tobytes()
 

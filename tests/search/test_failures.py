@@ -129,6 +129,7 @@ def test_trials_run_again_once_a_mistake_is_mended(tmp_path):
     assert results["status"].tolist() == ["COMPLETED"] * 3
 
 
+@pytest.mark.slow
 def test_code_that_failed_at_the_defaults_may_be_mended_later(tmp_path):
     search(tmp_path, Failing(), max_trials=3)
     results = search(tmp_path, Failing(mended=True), max_trials=4).results()
@@ -149,6 +150,7 @@ def test_a_limit_on_failures_in_a_row_is_kept_as_in_keras_tuner(tmp_path):
     assert tuner.results()["status"].tolist() == ["FAILED"] * 4 + ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_folds_that_mistaken_code_trained_are_not_kept(tmp_path):
     class InTheSecondFold(TinyHyperModel):
         built = 0

@@ -5,7 +5,7 @@ import functools
 import shutil
 
 import pytest
-from fault_injection import Killed, Killer
+from fault_injection import MOMENTS, Killed, Killer, Snapshots, last_of_each_kind
 from search_problems import (
     assert_same,
     grow,
@@ -18,7 +18,6 @@ from search_problems import (
 
 from rust_tuner.records.folds import FoldStore
 
-MOMENTS = ("before", "during", "after")
 DAMAGES = ("empty", "one byte", "half", "all but two bytes", "garbage", "absent")
 STATE_FILES = (
     "search.json",
@@ -35,12 +34,19 @@ class Uninterrupted(dict):
 
     def __init__(self, tmp_path_factory):
         self._tmp_path_factory = tmp_path_factory
+        self._folders = {}
+
+    def folder(self, kind):
+        """Not to be written to."""
+        assert self[kind]
+        return self._folders[kind]
 
     def __missing__(self, kind):
         folder = self._tmp_path_factory.mktemp(kind)
         with pytest.MonkeyPatch.context() as patch:
             killer = Killer(folder, patch)
             tuner = run_search(folder, kind)
+        self._folders[kind] = folder
         self[kind] = outcome(tuner), killer.writes
         return self[kind]
 
@@ -79,87 +85,92 @@ def test_a_search_killed_at_a_write_of_some_kinds_ends_as_if_untouched(uninterru
         shutil.rmtree(folder)
 
 
+def snapshots_of(tmp_path, kind, run=run_search):
+    """What an untouched search leaves, and copies of its folder around each write."""
+    (tmp_path / "whole").mkdir()
+    snapshots = Snapshots(tmp_path / "whole", tmp_path / "snapshots")
+    with snapshots.taken():
+        expected = outcome(run(tmp_path / "whole", kind))
+    return expected, snapshots
+
+
+def assert_resumed(snapshots, strikes, expected, folder, kind, run=run_search):
+    """A search that was killed at any of the writes and moments ends as if it never was."""
+    for strike, moment in strikes:
+        place = snapshots.restore(strike, moment, folder / f"{strike}-{moment}")
+        assert_same(outcome(run(place, kind)), expected)
+        shutil.rmtree(place)
+
+
+def at_one_moment_each(writes):
+    """Every write, struck before, during or after it, one after the other."""
+    return [(strike, MOMENTS[strike % 3]) for strike in range(len(writes))]
+
+
+@pytest.mark.slow
+def test_a_search_killed_at_any_write_ends_as_if_untouched(tmp_path):
+    expected, snapshots = snapshots_of(tmp_path, "random")
+    strikes = [(strike, moment) for strike in range(len(snapshots.writes)) for moment in MOMENTS]
+    assert_resumed(snapshots, strikes, expected, tmp_path, "random")
+
+
 # Another oracle writes the same files in the same order.
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "moment"), [*(("random", moment) for moment in MOMENTS), ("grid", "during")]
-)
-def test_a_search_killed_at_any_write_ends_as_if_untouched(kind, moment, uninterrupted, tmp_path):
-    expected, writes = uninterrupted[kind]
-    for strike in range(len(writes)):
-        folder = tmp_path / str(strike)
-        assert_same(resume_after(folder, kind, strike, moment), expected)
-        shutil.rmtree(folder)
+def test_a_grid_search_killed_at_each_kind_of_write_ends_as_if_untouched(tmp_path):
+    expected, snapshots = snapshots_of(tmp_path, "grid")
+    strikes = [(strike, "during") for strike in last_of_each_kind(snapshots.writes)]
+    assert_resumed(snapshots, strikes, expected, tmp_path, "grid")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("run", "moment"),
-    [
-        *((run_search_of_folds_together, moment) for moment in MOMENTS),
-        (run_array_search_together, "during"),
-    ],
-)
-def test_a_search_of_folds_together_killed_at_any_write_ends_as_if_untouched(run, moment, tmp_path):
-    with pytest.MonkeyPatch.context() as patch:
-        killer = Killer(tmp_path / "whole", patch)
-        expected = outcome(run(tmp_path / "whole", "random"))
+@pytest.mark.parametrize("run", [run_search_of_folds_together, run_array_search_together])
+def test_a_search_of_folds_together_killed_at_any_write_ends_as_if_untouched(run, tmp_path):
+    expected, snapshots = snapshots_of(tmp_path, "random", run)
     assert set(expected[0]["folds_trained"]) == {"together"}
-    assert {"fold_0.json", "fold_1.json", "out_of_fold.npz", "trial.json"} <= set(killer.writes)
-    for strike in range(len(killer.writes)):
-        folder = tmp_path / str(strike)
-        assert_same(resume_after(folder, "random", strike, moment, run), expected)
-        shutil.rmtree(folder)
+    assert {"fold_0.json", "fold_1.json", "out_of_fold.npz", "trial.json"} <= set(snapshots.writes)
+    strikes = at_one_moment_each(snapshots.writes)
+    assert_resumed(snapshots, strikes, expected, tmp_path, "random", run)
 
 
 @pytest.mark.slow
 def test_a_search_with_callbacks_killed_at_any_write_ends_as_if_untouched(tmp_path):
     # What happens between two trials is struck above.
     run = functools.partial(run_search_with_callbacks, max_trials=1)
-    with pytest.MonkeyPatch.context() as patch:
-        killer = Killer(tmp_path / "whole", patch)
-        tuner = run(tmp_path / "whole", "random")
-    expected = outcome(tuner)
-    assert "fold_0.npz" in killer.writes
+    expected, snapshots = snapshots_of(tmp_path, "random", run)
+    assert "fold_0.npz" in snapshots.writes
     # The callbacks end folds, as they must after a kill.
-    folds = [fold for trial in tuner.project.trials for fold in trial.folds]
+    folds = [
+        fold for trial in run(tmp_path / "whole", "random").project.trials for fold in trial.folds
+    ]
     assert min(fold.epochs_trained for fold in folds) < 4
-    for strike in range(len(killer.writes)):
-        folder = tmp_path / str(strike)
-        moment = MOMENTS[strike % len(MOMENTS)]
-        assert_same(resume_after(folder, "random", strike, moment, run), expected)
-        shutil.rmtree(folder)
+    strikes = at_one_moment_each(snapshots.writes)
+    assert_resumed(snapshots, strikes, expected, tmp_path, "random", run)
+
+
+# The third trial of the grid is the first with a hyperparameter of its own, the first of the random
+# search; the record of the space grows with it.
+GROWING_TRIALS = {"grid": 4, "random": 2}
 
 
 def run_growing_search(folder, kind):
-    return grow(folder, kind, max_trials=6)
+    return grow(folder, kind, max_trials=GROWING_TRIALS[kind])
 
 
-def test_a_growing_search_killed_at_some_writes_ends_as_if_untouched(tmp_path):
-    with pytest.MonkeyPatch.context() as patch:
-        killer = Killer(tmp_path / "whole", patch)
-        expected = outcome(run_growing_search(tmp_path / "whole", "grid"))
-    # The first trial with a hyperparameter of its own, and the record of the space that it grew.
-    strikes = [position for position, name in enumerate(killer.writes) if name == "search.json"]
-    assert len(strikes) > 1
-    assert_same(
-        resume_after(tmp_path / "killed", "grid", strikes[1], "during", run_growing_search),
-        expected,
-    )
+def test_a_growing_search_killed_as_its_space_grows_ends_as_if_untouched(tmp_path):
+    expected, snapshots = snapshots_of(tmp_path, "random", run_growing_search)
+    records = [number for number, name in enumerate(snapshots.writes) if name == "search.json"]
+    assert len(records) > 1
+    strikes = [(records[1], "during")]
+    assert_resumed(snapshots, strikes, expected, tmp_path, "random", run_growing_search)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "moment"), [("grid", "before"), ("grid", "after"), ("random", "during")]
-)
-def test_a_growing_search_killed_at_any_write_ends_as_if_untouched(kind, moment, tmp_path):
-    with pytest.MonkeyPatch.context() as patch:
-        killer = Killer(tmp_path / "whole", patch)
-        expected = outcome(run_growing_search(tmp_path / "whole", kind))
-    for strike in range(len(killer.writes)):
-        folder = tmp_path / str(strike)
-        assert_same(resume_after(folder, kind, strike, moment, run_growing_search), expected)
-        shutil.rmtree(folder)
+@pytest.mark.parametrize("kind", GROWING_TRIALS)
+def test_a_growing_search_killed_at_any_write_ends_as_if_untouched(kind, tmp_path):
+    expected, snapshots = snapshots_of(tmp_path, kind, run_growing_search)
+    assert snapshots.writes.count("search.json") > 1
+    strikes = at_one_moment_each(snapshots.writes)
+    assert_resumed(snapshots, strikes, expected, tmp_path, kind, run_growing_search)
 
 
 @pytest.mark.slow
@@ -192,11 +203,9 @@ def test_a_completed_fold_is_never_trained_again(tmp_path, monkeypatch):
 
 def assert_made_again(damage, names, uninterrupted, tmp_path):
     expected, _ = uninterrupted["grid"]
-    whole = tmp_path / "whole"
-    run_search(whole, "grid")
     for name in names:
         folder = tmp_path / "damaged"
-        shutil.copytree(whole, folder)
+        shutil.copytree(uninterrupted.folder("grid"), folder)
         path = folder / "search" / name
         content = path.read_bytes()
         if damage == "absent":

@@ -20,11 +20,12 @@ from rust_tuner.records.folds import EpochCheckpoint, FoldStore
 
 
 def test_sample_weights_are_those_of_a_loop_by_hand_on_both_sides(tmp_path):
-    x, y = iris()
+    x, y = iris(60)
     weights = np.random.default_rng(1).uniform(0.1, 4, len(x))
-    tuner = searched(tmp_path, lambda hp: classifier(), x, y, sample_weight=weights)
+    shared = {"epochs": 2, "batch_size": 20}
+    tuner = searched(tmp_path, lambda hp: classifier(), x, y, sample_weight=weights, **shared)
     folds = list(SPLITTER.split(x, y))
-    shared = {"epochs": 3, "batch_size": 16, "seed": 7}
+    shared["seed"] = 7
     expected = by_hand(classifier, x, y, folds, sample_weight=weights, **shared)
     assert set(expected) == {"loss", "accuracy", "weighted"}
     assert_equal(tuner, expected)

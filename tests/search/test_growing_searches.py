@@ -72,6 +72,7 @@ def test_a_finished_search_is_left_as_it_is(grown):
     assert {p: p.read_bytes() for p in sorted(grown.project_folder.rglob("*.json"))} == files
 
 
+@pytest.mark.slow
 def test_the_identity_of_a_search_does_not_depend_on_what_was_discovered(grown, tmp_path):
     short = grow(tmp_path, max_trials=1)
     assert short._run.key == grow(tmp_path, max_trials=3)._run.key
@@ -100,7 +101,7 @@ class FailsAtItsDefaults(LoopHyperModel):
         return model
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["grid", pytest.param("random", marks=pytest.mark.slow)])
 def test_the_default_values_may_be_the_failing_ones(kind, tmp_path):
     results = grow(tmp_path, kind, max_trials=10, hypermodel=FailsAtItsDefaults()).results()
     # Where the defaults fail, what other values ask for is declared as well.
@@ -166,6 +167,7 @@ def test_entries_that_are_not_tuned_have_their_defaults(tmp_path):
     assert grow(tmp_path, oracle=options).results().equals(results)
 
 
+@pytest.mark.slow
 def test_a_search_that_an_earlier_version_refused_in_mid_search_goes_on(grown, tmp_path):
     """It stopped where the first trial asked for more, and left that trial as running."""
     tuner = grow(tmp_path, max_trials=3)

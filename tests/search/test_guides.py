@@ -233,6 +233,7 @@ def test_a_hyperparameter_sets_the_number_of_epochs(name, tmp_path):
     assert progress.done == progress.total
 
 
+@pytest.mark.slow
 def test_a_seed_of_none_is_drawn_once_and_the_search_resumes(tmp_path):
     def oracle(trials):
         return RandomSearchOracle(keras_tuner.Objective("val_loss", "min"), trials, seed=None)

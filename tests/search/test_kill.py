@@ -1,5 +1,6 @@
 """Real processes, really killed: the same search as one that was never touched."""
 
+import contextlib
 import errno
 import json
 import os
@@ -71,14 +72,37 @@ def zygote():
         yield process
 
 
-def kill_after(zygote, seconds, **task):
-    """Start a task and kill it so many seconds later; whether it was still alive."""
+def kill_after(zygote, project, seconds, **task):
+    """Start a task and kill it so many seconds later, or once it has finished a trial more.
+
+    On a machine that other work has left in the meantime, it would else finish too many.
+
+    Returns:
+        Whether it was still alive.
+    """
+    before = num_finished(project)
     child = zygote.start(**task)
-    timer = threading.Timer(seconds, os.kill, (child, signal.SIGKILL))
-    timer.start()
+    ended = threading.Event()
+
+    def kill():
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and num_finished(project) == before:
+            if ended.wait(0.01):
+                return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
     code = zygote.wait()
-    timer.cancel()
+    ended.set()
+    killer.join()
     return code != 0
+
+
+def num_finished(project):
+    """The trials whose predictions are written, which are those of all their folds."""
+    return len(list(project.glob("trial_*/out_of_fold.npz")))
 
 
 def assert_same_project(one, other):
@@ -130,7 +154,8 @@ def test_a_soak_of_kills_loses_nothing_and_doubles_nothing(zygote, tmp_path, cap
         for _ in range(KILLS_PER_REGIME):
             # About one trial is finished between two kills, so that none comes too late.
             moment = rng.uniform(0.05, start_up + 2 * per_trial)
-            assert kill_after(zygote, moment, folder=str(folder), **task), "it ended too soon"
+            was_alive = kill_after(zygote, folder / regime, moment, folder=str(folder), **task)
+            assert was_alive, "it ended too soon"
             found = read_project(folder / regime)
             assert len(found.trials) < found.run["num_trials"]
             in_vain += sum(trial.status == "RUNNING" for trial in found.trials)
@@ -154,7 +179,8 @@ def test_a_soak_of_kills_on_a_growing_space_loses_nothing_and_doubles_nothing(
     rng = random.Random(1)
     kills = 0
     for _ in range(15):
-        kills += kill_after(zygote, rng.uniform(0.05, seconds / 2), folder=str(killed), **task)
+        moment = rng.uniform(0.05, seconds / 2)
+        kills += kill_after(zygote, killed / "search", moment, folder=str(killed), **task)
     assert kills > 3
     timed_run(zygote, folder=str(killed), **task)
     assert_same_project(killed / "search", whole / "search")
@@ -171,7 +197,8 @@ def test_a_soak_of_kills_on_training_of_its_own_loses_nothing_and_doubles_nothin
     rng = random.Random(2)
     kills = 0
     for _ in range(15):
-        kills += kill_after(zygote, rng.uniform(0.05, seconds / 8), directory=str(killed), **task)
+        moment = rng.uniform(0.05, seconds / 8)
+        kills += kill_after(zygote, killed / "search", moment, directory=str(killed), **task)
     assert kills > 3
     timed_run(zygote, directory=str(killed), **task)
     assert_same_project(killed / "search", whole / "search")
@@ -188,17 +215,24 @@ KINDS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def whole_search(zygote, tmp_path_factory):
+    """A search that was never touched."""
+    folder = tmp_path_factory.mktemp("whole")
+    zygote.start(do="arrays", directory=str(folder), kind="grid")
+    assert zygote.wait() == 0
+    return folder / "search"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
-def test_kill_9_just_as_a_file_appears(name, zygote, tmp_path):
+def test_kill_9_just_as_a_file_appears(name, zygote, whole_search, tmp_path):
     folder = tmp_path / "killed"
     task = {"do": "arrays", "directory": str(folder), "kind": "grid"}
     kill_once_there(zygote, folder / "search" / name, **task)
     zygote.start(do="arrays", directory=str(folder), kind="grid")
     assert zygote.wait() == 0
-    zygote.start(do="arrays", directory=str(tmp_path / "whole"), kind="grid")
-    assert zygote.wait() == 0
-    assert_same_project(folder / "search", tmp_path / "whole" / "search")
+    assert_same_project(folder / "search", whole_search)
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """Searches that learn from their trials: killed, damaged, resumed with something changed."""
 
-import contextlib
 import importlib.util
 import json
 import shutil
@@ -11,7 +10,7 @@ from typing import Any
 import keras_tuner
 import pandas as pd
 import pytest
-from fault_injection import Killed, Killer
+from fault_injection import MOMENTS, Snapshots
 from optuna import samplers
 from search_problems import TinyHyperModel, arrays
 
@@ -38,7 +37,6 @@ def optuna_with(sampler: Callable[[], Any]) -> Callable[..., Any]:
     return make
 
 
-MOMENTS = ["before", "during", "after"]
 ORACLES: dict[str, Callable[..., Any]] = {
     "bayesian": bayesian,
     "tpe": optuna_with(lambda: samplers.TPESampler(n_startup_trials=2)),
@@ -84,16 +82,16 @@ def assert_same(one: tuple[pd.DataFrame, ...], other: tuple[pd.DataFrame, ...]) 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """A search that was never touched: its outcome, its folder, and its writes."""
+    """A search that was never touched: its outcome, its folder, and copies at its writes."""
     kept: dict[str, Any] = {}
 
     def of(name: str) -> Any:
         if name not in kept:
             folder = tmp_path_factory.mktemp("whole")
-            with pytest.MonkeyPatch.context() as patch:
-                killer = Killer(folder, patch)
+            snapshots = Snapshots(folder, tmp_path_factory.mktemp("snapshots"))
+            with snapshots.taken():
                 tuner = search(folder, ORACLES[name]())
-            kept[name] = outcome(tuner), folder, killer.writes
+            kept[name] = outcome(tuner), folder, snapshots
         return kept[name]
 
     return of
@@ -106,10 +104,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
 def test_a_search_killed_in_its_last_trial_ends_as_if_untouched(
     name: str, whole: Any, tmp_path: Path
 ) -> None:
-    expected, _, writes = whole(name)
+    expected, _, snapshots = whole(name)
     assert len(expected[0]) == NUM_TRIALS
-    strike = max(number for number, file in enumerate(writes) if file == "fold_0.json")
-    assert_same(resumed_after(tmp_path, name, strike, "after"), expected)
+    strike = max(number for number, file in enumerate(snapshots.writes) if file == "fold_0.json")
+    place = snapshots.restore(strike, "after", tmp_path / "killed")
+    assert_same(outcome(search(place, ORACLES[name]())), expected)
 
 
 @pytest.mark.slow
@@ -118,22 +117,18 @@ def test_a_search_killed_in_its_last_trial_ends_as_if_untouched(
 def test_a_search_killed_at_some_writes_of_a_trial_or_of_the_search_ends_as_if_untouched(
     name: str, moment: str, whole: Any, tmp_path: Path
 ) -> None:
-    expected, _, writes = whole(name)
-    strikes = [n for n, file in enumerate(writes) if file in ("trial.json", "oracle.json")]
+    expected, _, snapshots = whole(name)
+    strikes = [
+        number
+        for number, file in enumerate(snapshots.writes)
+        if file in ("trial.json", "oracle.json")
+    ]
     # Every write is struck, each with some of the oracles and moments.
     first = 3 * list(ORACLES).index(name) + MOMENTS.index(moment)
     for strike in strikes[first % 5 :: 5]:
-        assert_same(resumed_after(tmp_path / str(strike), name, strike, moment), expected)
-        shutil.rmtree(tmp_path / str(strike))
-
-
-def resumed_after(folder: Path, name: str, strike: int, moment: str) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        killer = Killer(folder, patch, strike, moment)
-        with contextlib.suppress(Killed):
-            search(folder, ORACLES[name]())
-    assert killer.dead
-    return outcome(search(folder, ORACLES[name]()))
+        place = snapshots.restore(strike, moment, tmp_path / str(strike))
+        assert_same(outcome(search(place, ORACLES[name]())), expected)
+        shutil.rmtree(place)
 
 
 @pytest.mark.parametrize("name", [pytest.param("bayesian", marks=pytest.mark.slow), "tpe"])

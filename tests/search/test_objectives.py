@@ -154,6 +154,7 @@ def test_a_function_is_computed_on_each_folds_predictions_and_averaged(tmp_path)
         search(tmp_path, other, max_trials=2)
 
 
+@pytest.mark.slow
 def test_several_objectives_rank_by_the_mean_of_ranks(tmp_path):
     tuner = search(tmp_path, ["val_auroc", "val_loss"], max_trials=4)
     results = tuner.results()

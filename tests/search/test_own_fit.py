@@ -1,11 +1,9 @@
 """A HyperModel.fit of the user is called for each fold, and what it returns counts."""
 
-import contextlib
-
 import keras_tuner
 import numpy as np
 import pytest
-from fault_injection import Killed, Killer
+from fault_injection import Snapshots
 from hand_written import assert_equal, by_hand, classifier, curves, iris, outcome_of, searched
 from sklearn.model_selection import KFold
 
@@ -149,30 +147,13 @@ def test_a_search_with_its_own_fit_killed_at_any_write_ends_as_if_untouched(tmp_
     def run(folder):
         return searched(folder, Plain(), x, y, cv=2, trials=2, epochs=2)
 
-    with pytest.MonkeyPatch.context() as patch:
-        killer = Killer(tmp_path / "whole", patch)
+    (tmp_path / "whole").mkdir()
+    snapshots = Snapshots(tmp_path / "whole", tmp_path / "snapshots")
+    with snapshots.taken():
         expected = outcome_of(run(tmp_path / "whole"))
-    for strike in range(len(killer.writes)):
-        folder = tmp_path / str(strike)
-        with pytest.MonkeyPatch.context() as patch:
-            Killer(folder, patch, strike, "during")
-            with contextlib.suppress(Killed):
-                run(folder)
-        assert outcome_of(run(folder)) == expected
-
-
-@pytest.mark.slow
-def test_a_search_with_its_own_fit_is_the_same_after_a_kill(tmp_path):
-    x, y = iris(60)
-
-    def run(folder):
-        return searched(folder, Plain(), x, y, cv=2, trials=2, epochs=2)
-
-    expected = outcome_of(run(tmp_path / "whole"))
-    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
-        Killer(tmp_path / "cut", patch, 9, "during")
-        run(tmp_path / "cut")
-    assert outcome_of(run(tmp_path / "cut")) == expected
+    for strike in range(len(snapshots.writes)):
+        place = snapshots.restore(strike, "during", tmp_path / str(strike))
+        assert outcome_of(run(place)) == expected
 
 
 class TwoStages(Plain):

@@ -1,13 +1,12 @@
 """Searches that stop hopeless trials: what is stopped, what is recorded, and every kill."""
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from fault_injection import Killed, Killer
+from fault_injection import Snapshots
 from search_problems import AdamHyperModel, arrays, each_fold, make_tuner
 
 from rust_tuner import CrossValidationTuner, metrics
@@ -68,6 +67,7 @@ def search(
     hypermodel: Rates | None = None,
     as_features: bool = True,
     max_trials: int | None = None,
+    epochs: int = EPOCHS,
     tuner_class: type[CrossValidationTuner] | None = None,
     progress: Progress | None = None,
 ) -> CrossValidationTuner:
@@ -96,7 +96,7 @@ def search(
         },
         view_only={},
     )
-    tuner.search_subject(subject, epochs=EPOCHS, batch_size=16, stop_hopeless=stop_hopeless)
+    tuner.search_subject(subject, epochs=epochs, batch_size=16, stop_hopeless=stop_hopeless)
     return tuner
 
 
@@ -152,31 +152,49 @@ def test_a_finished_search_is_not_run_again_and_keeps_its_rule(
         search(folder.parent, stop_hopeless=False)
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_kill_around_any_write_of_a_stopped_trial_ends_in_the_same_search(
-    stopped: CrossValidationTuner, tmp_path: Path, moment: str
+def strikes_of_a_stopped_trial(snapshots: Snapshots) -> range:
+    """The second trial is the first that is stopped; its writes are the last ones."""
+    return range(len(snapshots.writes) - 14, len(snapshots.writes))
+
+
+@pytest.fixture(scope="module")
+def snapshots(tmp_path_factory: pytest.TempPathFactory) -> Snapshots:
+    """Of a search of two trials."""
+    folder = tmp_path_factory.mktemp("whole")
+    snapshots = Snapshots(folder, tmp_path_factory.mktemp("snapshots"))
+    with snapshots.taken():
+        search(folder, max_trials=2)
+    return snapshots
+
+
+def assert_resumed(
+    snapshots: Snapshots, strike: int, moment: str, stopped: CrossValidationTuner, folder: Path
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        killer = Killer(tmp_path / "whole", patch)
-        (tmp_path / "whole").mkdir()
-        search(tmp_path / "whole", max_trials=2)
-    # The second trial is the first that is stopped; its writes are the last ones.
-    begin = len(killer.writes) - 14
-    for strike in range(begin, len(killer.writes), 3):
-        folder = tmp_path / f"{strike}"
-        folder.mkdir()
-        with pytest.MonkeyPatch.context() as patch:
-            killed = Killer(folder, patch, strike, moment)
-            with contextlib.suppress(Killed):
-                search(folder, max_trials=2)
-        assert killed.dead
-        again = search(folder, max_trials=2)
-        assert state(again) == state(stopped)[:2]
-        for trial in ("0000", "0001"):
-            one, other = (
-                read_out_of_fold(tuner.project_folder, trial) for tuner in (again, stopped)
-            )
-            assert one.tobytes() == other.tobytes()
+    again = search(snapshots.restore(strike, moment, folder), max_trials=2)
+    assert state(again) == state(stopped)[:2]
+    for trial in ("0000", "0001"):
+        one, other = (read_out_of_fold(tuner.project_folder, trial) for tuner in (again, stopped))
+        assert one.tobytes() == other.tobytes()
+
+
+def test_a_kill_as_a_stopped_trial_is_recorded_ends_in_the_same_search(
+    snapshots: Snapshots, stopped: CrossValidationTuner, tmp_path: Path
+) -> None:
+    writes = [
+        (strike, snapshots.writes[strike]) for strike in strikes_of_a_stopped_trial(snapshots)
+    ]
+    strike = max(number for number, name in writes if name == "trial.json")
+    assert_resumed(snapshots, strike, "before", stopped, tmp_path / "killed")
+
+
+@pytest.mark.slow
+def test_a_kill_around_any_write_of_a_stopped_trial_ends_in_the_same_search(
+    snapshots: Snapshots, stopped: CrossValidationTuner, tmp_path: Path
+) -> None:
+    for strike in strikes_of_a_stopped_trial(snapshots):
+        for moment in ("before", "after"):
+            folder = tmp_path / f"{strike}-{moment}"
+            assert_resumed(snapshots, strike, moment, stopped, folder)
 
 
 def test_trials_on_arrays_whose_folds_train_together_are_stopped_at_the_same_epochs(
@@ -190,7 +208,9 @@ def test_trials_on_arrays_whose_folds_train_together_are_stopped_at_the_same_epo
 
 def test_folds_one_after_another_are_not_stopped_and_that_is_said(tmp_path: Path) -> None:
     progress = Said()
-    tuner = search(tmp_path, hypermodel=Alone(), as_features=False, max_trials=2, progress=progress)
+    # The second trial is stopped in its third epoch where the folds train together.
+    options = {"hypermodel": Alone(), "as_features": False, "max_trials": 2, "epochs": 4}
+    tuner = search(tmp_path, progress=progress, **options)
     assert [trial.status for trial in tuner.project.trials] == ["COMPLETED", "COMPLETED"]
     assert [line for line in progress.lines if "hopeless" in line] == [
         "note: no trial is stopped as hopeless, because folds are trained one after another"

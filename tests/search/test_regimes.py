@@ -300,6 +300,7 @@ def test_the_score_is_the_best_epoch_of_the_fold_averaged_auroc(first):
     assert best["dropout_rate"] == results.loc[score.idxmax(), "dropout_rate"]
 
 
+@pytest.mark.slow
 def test_the_clinical_score_is_that_of_visible_cortices(run):
     clinical = Protocol.clinical()
     differs = ("objective", "masked_loss")

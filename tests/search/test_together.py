@@ -59,6 +59,7 @@ def test_a_model_that_is_only_looked_at_is_not_built_again(tmp_path, monkeypatch
     assert looked_at == count("one after another")
 
 
+@pytest.mark.slow
 def test_a_search_that_began_one_after_another_continues_so(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(tuner_module, "together_of", lambda folder, subject: {})

@@ -115,18 +115,19 @@ def test_the_global_random_state_neither_matters_nor_moves(tmp_path, finished):
     pd.testing.assert_frame_equal(again.history(), first, check_exact=True)
 
 
-def test_a_finished_search_started_again_adds_and_changes_nothing(tmp_path):
-    first = run_search(tmp_path, "grid")
-    before = {p: p.read_bytes() for p in tmp_path.rglob("trial_*/*")}
-    again = run_search(tmp_path, "grid")
-    assert {p: p.read_bytes() for p in tmp_path.rglob("trial_*/*")} == before
-    pd.testing.assert_frame_equal(first.results(), again.results())
+def test_a_finished_search_started_again_adds_and_changes_nothing(finished):
+    folder = finished.project_folder.parent
+    before = {p: p.read_bytes() for p in folder.rglob("trial_*/*")}
+    again = run_search(folder, "random", max_trials=2, cv=3, epochs=3)
+    assert {p: p.read_bytes() for p in folder.rglob("trial_*/*")} == before
+    assert len(before) > 4
+    pd.testing.assert_frame_equal(finished.results(), again.results())
 
 
 @pytest.mark.numerical
-def test_extending_keeps_what_is_there_and_the_width_of_ids(tmp_path):
-    short = run_search(tmp_path / "extended", "grid", max_trials=1, epochs=1).results()
-    extended = run_search(tmp_path / "extended", "grid", max_trials=2, epochs=1).results()
+def test_extending_keeps_what_is_there_and_the_width_of_ids(one_trial, tmp_path):
+    short = run_search(one_trial, "grid", max_trials=1, epochs=1).results()
+    extended = run_search(one_trial, "grid", max_trials=2, epochs=1).results()
     whole = run_search(tmp_path / "whole", "grid", max_trials=2, epochs=1).results()
     columns = ["trial", "units", "dropout", "score"]
     pd.testing.assert_frame_equal(extended[columns], whole[columns], check_exact=True)
@@ -188,13 +189,13 @@ def test_a_damaged_manifest_and_a_mistyped_start_do_not_lock_the_search_out(
 
 
 @pytest.mark.numerical
-def test_a_score_that_the_fold_records_do_not_give_is_put_right(tmp_path):
-    expected = run_search(tmp_path, "grid", max_trials=2).results()
-    path = tmp_path / "search" / "trial_0001" / "trial.json"
+def test_a_score_that_the_fold_records_do_not_give_is_put_right(one_trial):
+    expected = run_search(one_trial, "grid", max_trials=1, epochs=1).results()
+    path = one_trial / "search" / "trial_0000" / "trial.json"
     state = json.loads(path.read_text())
     path.write_text(json.dumps(state | {"score": 0.9999}))
-    assert readable_scores(tmp_path)[1] == 0.9999
-    again = run_search(tmp_path, "grid", max_trials=2).results()
+    assert readable_scores(one_trial) == [0.9999]
+    again = run_search(one_trial, "grid", max_trials=1, epochs=1).results()
     pd.testing.assert_frame_equal(again, expected, check_exact=True)
 
 
@@ -202,6 +203,7 @@ def readable_scores(folder):
     return [trial.score for trial in read_project(folder / "search").trials]
 
 
+@pytest.mark.slow
 def test_trials_whose_folds_cannot_train_together_do_not_decide_for_those_that_can(tmp_path):
     class Clipped(TinyHyperModel):
         def declare_hyperparameters(self, hp):
@@ -239,7 +241,7 @@ def test_folds_that_cannot_be_scored_stop_an_auroc_search_alone(tmp_path):
 
     from rust_tuner import CrossValidationTuner, GridSearchOracle
 
-    x, y, _ = (part[:6] for part in arrays())
+    x, y, _ = (part[:3] for part in arrays())
     for name, kind in (("val_auroc", "max"), ("val_loss", "min")):
         oracle = GridSearchOracle(keras_tuner.Objective(name, kind), max_trials=1)
         tuner = CrossValidationTuner(
@@ -300,7 +302,11 @@ class FailingHyperModel(TinyHyperModel):
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError("no room"), TrialError("broken batch"), keras_tuner.errors.FailedTrialError("x")],
+    [
+        MemoryError("no room"),
+        pytest.param(TrialError("broken batch"), marks=pytest.mark.slow),
+        pytest.param(keras_tuner.errors.FailedTrialError("x"), marks=pytest.mark.slow),
+    ],
 )
 def test_a_failed_trial_is_recorded_and_the_search_goes_on(error, tmp_path):
     tuner = make_tuner(tmp_path, "grid", None, hypermodel=FailingHyperModel(error))
@@ -354,6 +360,7 @@ def test_progress_counts_epochs_of_folds_and_ends_at_its_total(tmp_path):
     assert (again.total, again.done, again.worked, again.skipped) == (12, 12, 0, 0)
 
 
+@pytest.mark.slow
 def test_what_a_failed_trial_leaves_out_is_done_without_work(tmp_path):
     progress = Counting()
     error = TrialError("broken batch")
@@ -364,6 +371,7 @@ def test_what_a_failed_trial_leaves_out_is_done_without_work(tmp_path):
     assert (progress.total, progress.worked, progress.skipped) == (16, 8, 8)
 
 
+@pytest.mark.slow
 def test_folds_of_an_earlier_run_are_done_without_work(tmp_path):
     with pytest.raises(Killed):
         # In the second epoch of the second fold of the second trial.

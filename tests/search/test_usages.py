@@ -19,8 +19,29 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "from-kerastuner.md"
 # They enter their usages when they are imported.
 PARTS = (usages_of_guides, usages_of_data, usages_of_models)
 
-# The pre-made model takes long to build.
-_SLOW = {"A pre-made HyperModel of keras_tuner.applications"}
+# The pre-made model takes long to build; the others are also what a quick test of their own is of.
+_SLOW = {
+    "A pre-made HyperModel of keras_tuner.applications",
+    "Loop of units_{i} and Boolean dropout",
+    "Hyperparameters of fit in HyperModel.fit",
+    "get_best_models",
+    "run_trial overridden",
+    "max_model_size",
+    "max_retries_per_trial and max_consecutive_failed_trials",
+    "epochs and batch_size as hyperparameters",
+    "A model with its own train_step",
+    "Convolutions on images",
+    "A recurrent model",
+    "Embedding of integers",
+    "Text as input",
+    "Two inputs in a list",
+    "steps_per_execution",
+    "keras_tuner.oracles.GridSearchOracle",
+    "keras_tuner.oracles.BayesianOptimizationOracle",
+    "sample_weight",
+    "EarlyStopping and ReduceLROnPlateau",
+    "ModelCheckpoint and TensorBoard",
+}
 
 
 @pytest.mark.parametrize(

@@ -315,6 +315,7 @@ def test_other_data_or_another_seed_are_refused(
         )
 
 
+@pytest.mark.slow
 def test_a_record_of_another_outer_fold_is_never_taken_for_its_own(
     repeated_copy, repeated_study, nested_protocol
 ):
@@ -452,6 +453,7 @@ class Counted(Silent):
         self.done += steps
 
 
+@pytest.mark.slow
 def test_the_progress_counts_what_is_there_and_ends_where_it_said(repeated_copy, nested_protocol):
     folder = repeated_copy.directory / "nested"
     (folder / "outer_01" / "outer.json").unlink()

@@ -99,6 +99,7 @@ def test_another_best_is_refused_with_what_was_and_is(repeated_copy):
         repeated_copy.open().noise()
 
 
+@pytest.mark.slow
 def test_regime_1s_best_is_repeated_where_there_is_no_other(finished_copy):
     assert best_project(finished_copy.directory).folder.name == "regime_2"
     shutil.rmtree(finished_copy.directory / "regime_2")

@@ -542,7 +542,7 @@ def serving(logs):
                     data=None if question is None else json.dumps(question).encode(),
                     headers={"Content-Type": "application/json"},
                 )
-                with urllib.request.urlopen(request, timeout=10) as answer:
+                with urllib.request.urlopen(request, timeout=300) as answer:
                     return json.load(answer)
 
             yield ask

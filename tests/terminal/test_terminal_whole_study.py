@@ -102,7 +102,9 @@ def test_steps_of_an_earlier_run_are_not_left(clock):
 
 def test_it_is_one_bar_on_a_terminal_and_lines_elsewhere(clock):
     stream = io.StringIO()
-    console = Console(file=stream, force_terminal=True, width=80, color_system=None)
+    console = Console(
+        file=stream, force_terminal=True, width=80, color_system=None, _environ={"TERM": "xterm"}
+    )
     whole = begun(ConsoleProgress(console))
     with whole.step("regime1"), whole.task("regime_1", 10) as task:
         task.advance(5)

@@ -100,6 +100,7 @@ def test_a_planted_copy_under_another_id_is_found_with_both_sides(tmp_path, few,
         assert f"{radiographs.table['view'].iloc[position]}, {side})" in line
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_turned_is_found_under_another_id(tmp_path, few, two_folds):
     plant(few, original=4, patient="Q1", degrees=3)
     verdict = of(check_data(tmp_path / "study", few, two_folds), "near_duplicates")
@@ -109,6 +110,7 @@ def test_a_copy_that_was_turned_is_found_under_another_id(tmp_path, few, two_fol
     assert ", turned by " in line
 
 
+@pytest.mark.slow
 def test_a_planted_copy_within_a_patient_is_a_warning(tmp_path, few, two_folds):
     table = pd.read_csv(few, dtype=str)
     plant(few, original=4, patient=table["patient_id"][4])

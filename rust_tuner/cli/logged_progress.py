@@ -1,0 +1,56 @@
+"""A `Progress` that also logs notes, and one line for each trial that ends."""
+
+import contextlib
+from pathlib import Path
+
+from rust_tuner.cli.run_log import log_line, log_note
+from rust_tuner.errors import RustTunerError
+from rust_tuner.files import read_json
+from rust_tuner.progress import Progress, Task
+
+_RUNNING = "RUNNING"
+
+
+class LoggedProgress:
+    """Passes every report on, and logs what is worth a line."""
+
+    def __init__(self, progress: Progress, study: Path) -> None:
+        """Report to `progress`; trials are named by their folder within the study."""
+        self._progress = progress
+        self._study = study
+        self._ended: set[tuple[Path, str]] = set()
+
+    def task(
+        self, name: str, total: int, *, done: int = 0
+    ) -> contextlib.AbstractContextManager[Task]:
+        """Pass it on."""
+        return self._progress.task(name, total, done=done)
+
+    def say(self, text: str) -> None:
+        """Pass it on, and log it."""
+        self._progress.say(text)
+        log_note(text)
+
+    def recorded(self, project: Path, trial: str | None = None) -> None:
+        """Pass it on, and log a trial that has ended."""
+        self._progress.recorded(project, trial)
+        if trial is not None and (project, trial) not in self._ended:
+            line = _trial_line(project, trial, self._study)
+            if line is not None:
+                self._ended.add((project, trial))
+                log_line(line)
+
+
+def _trial_line(project: Path, trial: str, study: Path) -> str | None:
+    """How a trial ended; None if it has not, or nobody can read it."""
+    try:
+        state = read_json(project / f"trial_{trial}" / "trial.json")
+        status, score = state["status"], state["score"]
+    except (OSError, RustTunerError, LookupError, TypeError):
+        return None
+    if status == _RUNNING:
+        return None
+    is_within = project.is_relative_to(study)
+    name = project.relative_to(study).as_posix() if is_within else project.name
+    figure = "" if not isinstance(score, int | float) else f", score {score:.4f}"
+    return f"trial {trial} of {name}: {status}{figure}"
