@@ -242,6 +242,7 @@ class Study:
                     key=key,
                 )
                 self._has_said_size = True
+                radiographs = self._file.read_as_recorded(radiographs)
         development, holdout = self._load_split(radiographs)
         self._file.refuse_other_development(development.radiographs, self.directory / SPLIT_FILE)
         return development, holdout
@@ -260,13 +261,19 @@ class Study:
     def _load_radiographs(self) -> Radiographs:
         recorded = self._file.is_there and self._file.distinct_patients
         distinct = self._distinct_patients or recorded
-        radiographs = load_manifest(self._known_manifest(), distinct_patients=distinct)
+        radiographs = load_manifest(
+            self._known_manifest(),
+            distinct_patients=distinct,
+            view_cortices=self.protocol.view_cortices,
+        )
         remember_private_words(
             radiographs.patient_ids,
             map(str, radiographs.images),
             manifest=str(self._known_manifest()),
         )
-        return self._file.named(radiographs) if self._file.is_there else radiographs
+        if not self._file.is_there:
+            return radiographs
+        return self._file.read_as_recorded(self._file.named(radiographs))
 
     def _known_manifest(self) -> Path:
         # Whether another manifest has the same radiographs is checked once it is read.

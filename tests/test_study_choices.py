@@ -177,6 +177,8 @@ def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol: Protoco
         "holdout_fraction",
         "image_size",
         "resize",
+        "crop",
+        "remove_borders",
         "flips",
         "masked_loss",
         "weights",

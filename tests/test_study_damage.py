@@ -23,6 +23,7 @@ from rust_tuner.files import read_json
 FILES = {
     "study.json",
     "split.json",
+    "pixels.json",
     *(f"private/{name}" for name in ("key.json", "patients.csv", "images.csv")),
 }
 
@@ -85,7 +86,7 @@ def test_a_kill_while_preparing_heals(tmp_path, radiographs, tiny_protocol, monk
     # The key is there before anything that depends on it.
     left = {"private/key.json"}
     if killed_at == "before study.json":
-        left |= {"split.json", "private/patients.csv", "private/images.csv"}
+        left |= {"split.json", "pixels.json", "private/patients.csv", "private/images.csv"}
     begun = contents(tmp_path / "killed")
     assert set(begun) == left
     Study(tmp_path / "killed", radiographs, tiny_protocol).prepare()

@@ -252,7 +252,7 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="IMAGE...",
-            help="PNG, JPEG or DICOM files, folders of them, or manifests (CSV).",
+            help="PNG, JPEG, TIFF or DICOM files, folders of them, or manifests.",
         ),
     ],
     pairs: Annotated[
@@ -299,9 +299,17 @@ def predict(
         )
         from rust_tuner.terminal.predictions import pairing_note, predictions_table
 
-        with lean_keras():
-            predictions = predict_radiographs(model, listed.images, pairs=pairs or listed.pairs)
         file = model_file(model)
+        if not any(listed.boxes) and read_card(file).input.has_boxes:
+            say(
+                "note: images of the study were cropped by crop_left, crop_top, crop_right and "
+                "crop_bottom of its manifest; give a manifest with these columns",
+                style="yellow",
+            )
+        with lean_keras():
+            predictions = predict_radiographs(
+                model, listed.images, pairs=pairs or listed.pairs, boxes=listed.boxes
+            )
         note = "Pairs: every two images, in their order." if pairs else pairing_note(listed)
         out.print(predictions_table(predictions, read_novelty(file, read_card(file)), note))
         if csv is not None:

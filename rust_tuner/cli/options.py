@@ -228,6 +228,24 @@ ImageSize = Annotated[
         rich_help_panel=_STUDY,
     ),
 ]
+Crop = Annotated[
+    str | None,
+    typer.Option(
+        "--crop",
+        metavar="centre:MM",
+        help="Use only the square of so many millimetres in the middle of each DICOM radiograph, "
+        "such as centre:150. Columns crop_left, crop_top, crop_right, crop_bottom of the manifest "
+        "replace it.  [default: none]",
+    ),
+]
+RemoveBorders = Annotated[
+    bool | None,
+    typer.Option(
+        "--remove-borders/--keep-borders",
+        help="Remove uniform borders, such as those outside the collimation; look at the contact "
+        "sheet of rust-tuner manifest first.  [default: keep]",
+    ),
+]
 PrecisionOption = Annotated[
     Precisions | None,
     typer.Option(
@@ -388,6 +406,8 @@ class Preparing:
     seed: Seed = None
     holdout_fraction: Holdout = None
     image_size: ImageSize = None
+    crop: Crop = None
+    remove_borders: RemoveBorders = None
     precision: PrecisionOption = None
     folds_by: FoldsByOption = None
     union_threshold: UnionThreshold = None

@@ -16,6 +16,7 @@ import numpy as np
 from rust_tuner.data.folds import Folds, make_folds, make_site_folds
 from rust_tuner.data.label_warnings import fold_warnings
 from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.row_record import row_values
 from rust_tuner.data.splits import (
     Development,
     HoldOut,
@@ -25,7 +26,6 @@ from rust_tuner.data.splits import (
 )
 from rust_tuner.errors import RustTunerError, SplitError
 from rust_tuner.files import read_json, sha256_of_json, write_json
-from rust_tuner.labels import CORTICES
 
 SPLIT_FILE = "split.json"
 
@@ -117,20 +117,12 @@ class Split:
 
 
 def radiographs_sha256(radiographs: Radiographs) -> str:
-    """The SHA-256 of patients, visits, views, scores and, if there are any, sites.
+    """The SHA-256 of patients, visits, views, scores and, if there are any, sites and crops.
 
     Row order and paths do not matter. Patients and visits count as they are written, so that the
     hashes of a few patients do not give away their ids.
     """
-    texts = ["patient_id", "visit", "view", *(["site"] if "site" in radiographs.table else [])]
-    rows = [
-        [*words, *(None if np.isnan(score) else int(score) for score in scores)]
-        for words, scores in zip(
-            radiographs.written[texts].itertuples(index=False, name=None),
-            radiographs.table[list(CORTICES)].itertuples(index=False, name=None),
-            strict=True,
-        )
-    ]
+    rows = row_values(radiographs)
     return sha256_of_json(sorted(rows, key=lambda row: [str(value) for value in row]))
 
 

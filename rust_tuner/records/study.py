@@ -28,6 +28,7 @@ from rust_tuner.models.weights import NAMED_WEIGHTS
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, Look, main_figures, read_looks
 from rust_tuner.records.model import Json, Weights, read_record, write_record
+from rust_tuner.records.pixels import read_as_recorded, read_pixels
 from rust_tuner.records.private import (
     KEY_PATH,
     PRIVATE,
@@ -176,6 +177,7 @@ class StudyFile:
         split_sha256: str,
         weights: Weights | None = None,
         key: StudyKey | None = None,
+        pixels_sha256: str | None = None,
     ) -> None:
         """Write the file of a study that is prepared now.
 
@@ -188,6 +190,7 @@ class StudyFile:
             split_sha256: of `split.json`.
             weights: those of the backbone; None if they are found when they are first used.
             key: of the names that the radiographs are written under; None for their own ids.
+            pixels_sha256: of `pixels.json`; None if files are read as stored.
         """
         kept = KEY_PATH if key is not None else self.relative(manifest)
         hashed = {} if key is None else {"key_sha256": key.sha256}
@@ -212,6 +215,7 @@ class StudyFile:
             # A folder whose study.json was lost may still have the files of a look.
             looks=[look.to_json() for look in read_looks(None, self.directory)],
             rows=dict(row_record(radiographs, development, image_hashes)),
+            pixels_sha256=pixels_sha256,
         )
         write_record(self.path, record)
         self._record = record
@@ -405,6 +409,17 @@ class StudyFile:
         """What `data.row_record` wrote; empty for a study of an older version."""
         rows = self.record.rows
         return rows if isinstance(rows, dict) else {}
+
+    def read_as_recorded(self, radiographs: Radiographs) -> Radiographs:
+        """The radiographs, each read as when the study was prepared.
+
+        Raises:
+            ResumeError: if `pixels.json` is missing or is not that of the study.
+        """
+        sha256 = self.record.pixels_sha256
+        if sha256 is None:
+            return radiographs
+        return read_as_recorded(radiographs, read_pixels(self.directory, sha256))
 
     def _unreadable(self, step: str) -> ResumeError:
         return ResumeError(

@@ -43,6 +43,8 @@ class StudyRecord(Record):
         key_sha256: of the key of the hashes; None without one.
         weights: of the backbone; None if they are found when they are first used.
         environments: by step, the machines that it ran on.
+        pixels_sha256: of `pixels.json`; None in records of earlier versions, whose studies read
+            16-bit files as stored.
     """
 
     file_name: ClassVar[str] = STUDY_FILE
@@ -65,6 +67,7 @@ class StudyRecord(Record):
     begun: JsonValue = None
     looks: JsonValue = None
     rows: JsonValue = None
+    pixels_sha256: str | None = None
 
     @property
     def is_small(self) -> bool:

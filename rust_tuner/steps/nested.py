@@ -133,6 +133,7 @@ def nested_cross_validation(
             _recipe(chosen),
             cache=cache,
             rows=radiographs.rows,
+            readings=radiographs.readings,
             progress=report,
         )
         records = [_finished(folder, run, fold) for fold in outer]
@@ -203,7 +204,9 @@ def _describe(
     }
     subject = NestedSubject(
         development=radiographs_sha256(radiographs),
-        inputs=features_sha256(radiographs.images, recipe, rows=radiographs.rows),
+        inputs=features_sha256(
+            radiographs.images, recipe, rows=radiographs.rows, readings=radiographs.readings
+        ),
         folds=sha256_of_folds(tuple((fold.training_rows, fold.validation_rows) for fold in outer)),
         weights=Weights.of(recipe.weights.to_json()),
     )

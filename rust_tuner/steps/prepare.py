@@ -6,16 +6,19 @@ from pathlib import Path
 
 from rust_tuner.batch_range import BatchSizes
 from rust_tuner.data.folds import Folds, folds_asked_for, make_site_folds, rows_trained_on
-from rust_tuner.data.images import check_content
+from rust_tuner.data.images import survey_content
 from rust_tuner.data.label_warnings import require_different_scores, split_warnings
 from rust_tuner.data.radiographs import Radiographs, check_views
+from rust_tuner.data.reading import Framing
 from rust_tuner.data.split_file import SPLIT_FILE, load_or_make_split
 from rust_tuner.data.splits import Development, HoldOut
+from rust_tuner.data.survey import SurveyedImage, bits_of_radiographs
 from rust_tuner.errors import SplitError
 from rust_tuner.models.weights import check_architecture, find_local_weights
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.model import Weights
+from rust_tuner.records.pixels import write_pixels
 from rust_tuner.records.private import (
     PRIVATE,
     StudyKey,
@@ -70,8 +73,17 @@ def write_study_file(
         # Faults are reported now, not when the first search begins.
         make_site_folds(radiographs)
     say_warnings(progress, check_views(radiographs, protocol.view_cortices))
+    for note in radiographs.notes:
+        progress.say(f"note: {note}")
     with progress.task("reading images", len(radiographs)) as task:
-        hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())
+        surveyed = survey_content(
+            radiographs,
+            framing=Framing.of(protocol.crop, protocol.remove_borders),
+            on_progress=lambda done, total: task.advance(),
+        )
+    bits, notes = bits_of_radiographs(radiographs, surveyed)
+    for note in (*notes, *_notes_of_files(radiographs, surveyed)):
+        progress.say(f"note: {note}")
     # Before study.json is written: a study without a split is not prepared.
     with keeping_key(file.directory, key):
         development, holdout = load_or_make_split(
@@ -90,8 +102,9 @@ def write_study_file(
         development.radiographs,
         manifest=manifest,
         protocol=protocol,
-        image_hashes=hashes,
+        image_hashes=[image.file_sha256 for image in surveyed],
         split_sha256=split_sha256(file.directory),
+        pixels_sha256=write_pixels(file.directory, radiographs, surveyed, bits),
         weights=None if weights is None else Weights.of(weights.to_json()),
         key=key,
     )
@@ -143,6 +156,20 @@ def say_warnings(progress: Progress, warnings: Sequence[str]) -> None:
         return
     for warning in warnings:
         progress.say(f"note: {warning}")
+
+
+def _notes_of_files(radiographs: Radiographs, surveyed: Sequence[SurveyedImage]) -> list[str]:
+    """What DICOM files made us assume, each note once, with how many files it is of."""
+    names: dict[str, list[str]] = {}
+    for path, image in zip(radiographs.images, surveyed, strict=True):
+        for note in image.notes:
+            names.setdefault(note, []).append(path.name)
+    return [
+        f"{len(files)} DICOM files, such as {files[0]}: {note}"
+        if len(files) > 1
+        else f"{files[0]}: {note}"
+        for note, files in names.items()
+    ]
 
 
 def _say_batch_sizes(

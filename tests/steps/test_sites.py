@@ -66,7 +66,7 @@ def test_without_sites_it_is_said_before_an_image_is_read(
     tmp_path, phantom_manifest, by_site, monkeypatch
 ):
     monkeypatch.setattr(
-        "rust_tuner.steps.prepare.check_content", lambda *_, **__: pytest.fail("read")
+        "rust_tuner.steps.prepare.survey_content", lambda *_, **__: pytest.fail("read")
     )
     with pytest.raises(SplitError, match="has no column 'site'"):
         Study(tmp_path / "study", phantom_manifest, by_site).prepare()

@@ -30,6 +30,7 @@ from rust_tuner.records.checks import (
     write_checks,
 )
 from rust_tuner.records.folder import read_study
+from rust_tuner.records.pixels import read_as_recorded, read_pixels
 from rust_tuner.records.private import key_of, named
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import out_of_fold_predictions
@@ -163,6 +164,9 @@ def _of_data(
         radiographs = named(
             load_manifest(manifest, distinct_patients=distinct), key_of(directory, study)
         )
+        if study.pixels_sha256 is not None:
+            pixels = read_pixels(directory, study.pixels_sha256)
+            radiographs = read_as_recorded(radiographs, pixels)
     except RustTunerError as error:
         reason = "The manifest cannot be read, so the data were not checked."
         return [_unreadable(reason, error, study)], None, None, None
@@ -211,7 +215,12 @@ def _of_persons(
                 protocol, SearchSpace()
             ).feature_recipe()
             features = extract_features(
-                radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=progress
+                radiographs.images,
+                recipe,
+                cache=cache,
+                rows=radiographs.rows,
+                readings=radiographs.readings,
+                progress=progress,
             )
         except RustTunerError as error:
             left_out = f"Features of the backbone were not compared: {message_for_files(error)}."
