@@ -151,9 +151,7 @@ def test_a_manifest_that_is_not_where_it_was_is_named_with_the_way_to_give_it(
     prepared, radiographs
 ):
     radiographs.rename(radiographs.with_name("moved.csv"))
-    told = (
-        r"names the manifest .*manifest\.csv, which does not exist\. .*prepare .* --manifest M\.csv"
-    )
+    told = r"key\.json names a manifest which does not exist\. .*prepare .* --manifest M\.csv"
     with pytest.raises(ResumeError, match=told):
         Study(prepared).prepare()
     Study(prepared, radiographs.with_name("moved.csv")).prepare()

@@ -184,9 +184,9 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     assert re.search(r" \(\d+ more notes of this kind\)$", folds)
     study.regime_1()
     Study(tmp_path / "study", progress=notes).regime_1()
-    assert notes.said[: len(sealed) + 3] == [*sealed, holdout, resolved, folds]
+    assert notes.said[: len(sealed) + 4] == [*sealed, holdout, resolved, names, folds]
     # A search of another day, which has not begun, says again what the data allow.
-    assert notes.said[len(sealed) + 3 :] == [holdout, resolved]
+    assert notes.said[len(sealed) + 4 :] == [holdout, resolved]
 
 
 @pytest.mark.parametrize("step", ["regime_1", "regime_2", "final", "nested"])
