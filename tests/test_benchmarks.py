@@ -1,9 +1,22 @@
 """The benchmarks run, at a small size, and tell of everything that they compare."""
 
+import importlib.util
 import subprocess
 import sys
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pytest
+
+from experiments.benchmarks.problem import Problem, study_problem
+from experiments.benchmarks.trial import measure, ratios
+from experiments.benchmarks.ways import WAYS, Cost, Costs, Ways, installed
+
+tiny_problem = partial(study_problem, 60, num_folds=3, num_features=8)
 
 
 @pytest.mark.slow
@@ -18,7 +31,11 @@ import pytest
         ("extraction", ["--images", "8"], ["float32", "bfloat16", "bfloat16 features differ"]),
         ("startup", ["--repeats", "1"], ["import rust_tuner", "rust-tuner --help", "predict"]),
         ("workers", ["--simulate"], ["10,000 trials, replayed", "begins 20 a second"]),
-        ("regime_1", ["--trials", "1"], ["Regime I: 2490 images, 6 folds, 20 epochs"]),
+        (
+            "regime_1",
+            ["--trials", "2", "--stopping", "--images", "60", "--folds", "3", "--epochs", "7"],
+            ["Regime I: 60 images, 3 folds, 7 epochs", "trained to the end", "stopped"],
+        ),
     ],
 )
 def test_a_benchmark_prints_its_table_with_machine_and_versions(
@@ -29,3 +46,73 @@ def test_a_benchmark_prints_its_table_with_machine_and_versions(
     assert done.returncode == 0, done.stderr
     for text in (*told, " cores; python 3.", "keras-tuner 1.4"):
         assert text in done.stdout
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_gpus_runs_without_one() -> None:
+    pytest.importorskip("jax")
+    options = ["--trials", "1", "--images", "24", "--folds", "2", "--epochs", "1"]
+    command = [sys.executable, "-m", "experiments.benchmarks.gpu", *options, "--together", "1,2"]
+    done = subprocess.run([*command, "--no-cores"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for text in ("Regime I ", "Regime II", "share of the device", "trials as one", "TFLOP/s"):
+        assert text in done.stdout
+
+
+@dataclass(frozen=True, eq=False)
+class Noted(Problem):
+    """Keeps what it is asked to score."""
+
+    answers: list[npt.NDArray[Any]] = field(default_factory=list)
+
+    def score(self, fold: int, answers: npt.NDArray[np.float32]) -> float:
+        self.answers.append(np.array(answers))
+        return 0.0
+
+
+@pytest.mark.slow
+def test_the_peers_in_jax_and_pytorch_train_the_same_numbers() -> None:
+    pytest.importorskip("jax")
+    pytest.importorskip("torch")
+    from experiments.benchmarks import peers_jax, peers_torch
+
+    # In one step of all rows, without flips and masks, nothing is drawn.
+    still = replace(tiny_problem(), num_variants=1, dropout_rate=0.0)
+    both = []
+    for peer in (peers_jax.vmapped, peers_torch.stacked):
+        noted = Noted(**vars(still))
+        peer(noted)(1000, 3, lambda fold: None)
+        both.append(np.array(noted.answers))
+    assert both[0].shape == (9, 20, 18)
+    np.testing.assert_allclose(both[0], both[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "names", [["together", "fit_steps", "fit_jit"], ["jax", "torch", "torch_stacked"]]
+)
+def test_every_way_trains_the_folds_and_is_timed(names: list[str]) -> None:
+    names = installed(names)
+    if not names:
+        pytest.skip("no engine of these is installed")
+    with Ways(tiny_problem) as ways:
+        times = measure(ways, names, [16], turns=1, epochs=2)
+    assert list(times["way"]) == [WAYS[name].title for name in names]
+    assert (times[["first", "seconds", "first_cpu", "cpu_seconds"]] > 0).all(axis=None)
+
+
+def test_a_way_is_left_out_if_its_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "torch" else object()
+    )
+    assert installed(["together", "torch", "jax"]) == ["together", "jax"]
+
+
+def test_ratios_are_to_the_first_way_at_the_same_batch_size() -> None:
+    quantities = {"seconds": [2.0, 4.0, 3.0, 9.0], "cpu_seconds": [1.0, 1.0, 1.0, 2.0]}
+    first = {"first": [1.0, 5.0, 2.0, 2.0], "first_cpu": [1.0, 5.0, 2.0, 2.0]}
+    times = pd.DataFrame({"batch_size": [16, 16, 32, 32], **quantities, **first})
+    assert list(ratios(times)["ratio_seconds"]) == [1.0, 2.0, 1.0, 3.0]
+    assert list(ratios(times)["ratio_first_cpu"]) == [1.0, 5.0, 1.0, 1.0]
+    costs = Costs(Cost(9.0, 9.0), (Cost(1.0, 4.0), Cost(3.0, 2.0), Cost(2.0, 3.0)))
+    assert (costs.median("seconds"), costs.median("cpu_seconds")) == (2.0, 3.0)

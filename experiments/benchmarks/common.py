@@ -14,6 +14,14 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from experiments.benchmarks.problem import (
+    DROPOUT_RATE,
+    EPOCHS,
+    IMAGES,
+    NUM_FOLDS,
+    Problem,
+    folds_of,
+)
 from rust_tuner.labels import NUM_LABELS, NUM_VIEWS
 from rust_tuner.metrics import macro_aurocs
 from rust_tuner.models.description import HEAD_UNITS, NUM_FEATURES
@@ -22,10 +30,22 @@ from rust_tuner.models.fold_batches import IntArray, TrainingData
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.models.runtime import empty_aligned, versions
 
-IMAGES = 2490
-NUM_FOLDS = 6
-EPOCHS = 20
-DROPOUT_RATE = 0.2
+__all__ = [
+    "DROPOUT_RATE",
+    "EPOCHS",
+    "IMAGES",
+    "NUM_FOLDS",
+    "Timing",
+    "configuration",
+    "data_of",
+    "folds_of",
+    "learnable_data",
+    "needed_flops",
+    "print_table",
+    "synthetic_data",
+    "synthetic_features",
+    "timed",
+]
 
 
 def synthetic_features(num_images: int = IMAGES, num_variants: int = 4) -> FrozenFeatures:
@@ -35,11 +55,24 @@ def synthetic_features(num_images: int = IMAGES, num_variants: int = 4) -> Froze
     return FrozenFeatures(values, "synthetic")
 
 
-def synthetic_data(features: FrozenFeatures) -> TrainingData:
-    """Random labels for features, with the study's two metrics."""
+def learnable_data(features: FrozenFeatures) -> TrainingData:
+    """Labels that follow the features, with noise, so that trials differ in what they learn."""
+    rng = np.random.default_rng(2)
+    values = features.values[:, 0] - np.float32(0.5)
+    signal = values @ rng.normal(size=(values.shape[1], NUM_LABELS)).astype(np.float32)
+    signal /= signal.std(axis=0)
+    noisy = signal + rng.normal(size=signal.shape)
+    return synthetic_data(features, (noisy > np.quantile(noisy, 0.7, axis=0)).astype(np.float32))
+
+
+def synthetic_data(
+    features: FrozenFeatures, labels: npt.NDArray[np.float32] | None = None
+) -> TrainingData:
+    """Random labels for features, or those given, with the study's two metrics."""
     rng = np.random.default_rng(1)
     num_images = len(features)
-    labels = (rng.random((num_images, NUM_LABELS)) < 0.3).astype(np.float32)
+    drawn = (rng.random((num_images, NUM_LABELS)) < 0.3).astype(np.float32)
+    labels = drawn if labels is None else labels
     visible = rng.random((num_images, NUM_LABELS - NUM_VIEWS)) < 0.5
 
     cortices = np.concatenate([np.zeros((num_images, NUM_VIEWS), np.bool_), visible], axis=1)
@@ -61,15 +94,10 @@ def synthetic_data(features: FrozenFeatures) -> TrainingData:
     return TrainingData(features, labels, metrics)
 
 
-def folds_of(
-    num_images: int = IMAGES, num_folds: int = NUM_FOLDS
-) -> list[tuple[IntArray, IntArray]]:
-    """Folds by row; the benchmark's images have no patients."""
-    assignment = np.arange(num_images) % num_folds
-    return [
-        (np.flatnonzero(assignment != fold), np.flatnonzero(assignment == fold))
-        for fold in range(num_folds)
-    ]
+def data_of(problem: Problem) -> TrainingData:
+    """A problem as the package's trainer takes it."""
+    values = problem.table.reshape(len(problem.targets), problem.num_variants, -1)
+    return synthetic_data(FrozenFeatures(values, "synthetic"))
 
 
 def configuration(

@@ -14,7 +14,6 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from rust_tuner.data.pipeline import as_dataset
 from rust_tuner.errors import TrialError
 from rust_tuner.models.epoch_figures import (
     curves_by_metric,
@@ -26,16 +25,17 @@ from rust_tuner.models.epoch_file import EpochLog
 from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_graph import ModelPlan, plan_model, refuse_data, refuse_size
-from rust_tuner.models.fold_parallel import (
-    FoldBatches,
+from rust_tuner.models.fold_plan import MixedFolds
+from rust_tuner.models.fold_rows import (
+    FoldChunks,
     FoldRows,
     batch_starts,
     fold_order,
     room_for,
     step_sizes,
 )
-from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_state import as_numpy
+from rust_tuner.models.fold_steps import chunks_of, fed
 from rust_tuner.models.fold_twin import FoldTwin
 from rust_tuner.models.runtime import new_garbage_collected, release
 
@@ -106,8 +106,8 @@ class ArraysTogether:
         # The metrics of an epoch are computed while the next one trains.
         with ThreadPoolExecutor(1) as pool:
             recorder = _Recorder(self._data, twin, folds, epochs, on_epoch, is_hopeless, logs, pool)
-            batches = as_dataset(FoldBatches(self._data, folds, epochs, 1))
-            twin.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[recorder])
+            chunks = fed(FoldChunks(self._data, folds, epochs, 1))
+            twin.model.fit(chunks, epochs=1, shuffle=False, verbose=0, callbacks=[recorder])
             return recorder.curves(start)
 
     def release(self) -> None:
@@ -178,8 +178,8 @@ class _Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._is_hopeless = is_hopeless
         self._logs = logs
         self._pool = pool
-        self._steps = len(folds[0].sizes)
         self._starts = batch_starts(folds)
+        self._num_chunks = len(chunks_of(self._starts))
         self._jobs: list[Future[list[_BothSides]]] = []
         longest = max(len(fold.validation) for fold in folds)
         self._rows = np.zeros((longest, len(folds)), dtype=np.int32)
@@ -190,8 +190,8 @@ class _Recorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._twin.reseed(self._folds, 0)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        epoch, step = divmod(batch, self._steps)
-        if step < self._steps - 1:
+        epoch, chunk = divmod(batch, self._num_chunks)
+        if chunk < self._num_chunks - 1:
             return
         if keras.backend.backend() == "jax":
             # Keras's JAX trainer holds the variables elsewhere while it trains.

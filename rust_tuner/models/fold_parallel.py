@@ -10,37 +10,33 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 from keras import ops
 
-from rust_tuner.data.pipeline import as_dataset
 from rust_tuner.errors import TrialError
 from rust_tuner.models.epoch_figures import curves_by_metric
 from rust_tuner.models.features import FrozenFeatures
-from rust_tuner.models.fold_batches import FoldPlace, IntArray, TrainingData
+from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.models.fold_curves import FoldCurves
 from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows
 from rust_tuner.models.fold_plan import LAYER_KINDS, HeadPlan, plan_head
+from rust_tuner.models.fold_rows import (
+    FoldChunks,
+    FoldRows,
+    batch_starts,
+    fold_order,
+    room_for,
+    step_sizes,
+)
 from rust_tuner.models.fold_state import as_numpy
+from rust_tuner.models.fold_steps import SteppingModel, chunks_of, fed
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.optimizers import FusedAdam, fused
 from rust_tuner.models.runtime import new_garbage_collected, release, shared_tensor
 from rust_tuner.seeds import derive_seed
-
-
-@dataclass(frozen=True, eq=False)
-class FoldRows:
-    """The rows of one fold, and its place in the search."""
-
-    training: IntArray
-    validation: IntArray
-    sizes: list[int]
-    place: FoldPlace
 
 
 class FoldParallelTrainer:
@@ -93,11 +89,11 @@ class FoldParallelTrainer:
         start = time.monotonic()
         with new_garbage_collected():
             twin = self._prepare(heads, len(folds), room_for(sum(step_sizes(folds))))
-        batches = as_dataset(FoldBatches(self._data, folds, epochs, self._num_variants))
+        chunks = fed(FoldChunks(self._data, folds, epochs, self._num_variants))
         # The metrics of an epoch are computed while the next one trains.
         with ThreadPoolExecutor(1) as pool:
             epoch_log = _EpochLog(self, twin, folds, epochs, on_epoch, pool, is_hopeless)
-            twin.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log])
+            twin.model.fit(chunks, epochs=1, shuffle=False, verbose=0, callbacks=[epoch_log])
             return epoch_log.curves(start)
 
     def release(self) -> None:
@@ -147,7 +143,7 @@ class _Twin:
             self.layers.append(layer)
             values = layer(values)
         outputs = ops.transpose(values, (1, 0, 2))
-        self.model = keras.Model(rows, outputs, name="fold_parallel_head")
+        self.model = SteppingModel(rows, outputs, name="fold_parallel_head")
         self.running = RunningPredictions((longest, num_folds, outputs.shape[-1]))
         self.model.compile(
             optimizer=fused(plan.optimizer),
@@ -210,8 +206,8 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         self._folds = folds
         self._epochs = epochs
         self._on_epoch = on_epoch
-        self._steps = len(folds[0].sizes)
         self._starts = batch_starts(folds)
+        self._num_chunks = len(chunks_of(self._starts))
         self._pool = pool
         self._is_hopeless = is_hopeless
         self._num_kept = epochs
@@ -226,8 +222,8 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         self._twin.reseed(self._folds, 0)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        epoch, step = divmod(batch, self._steps)
-        if step < self._steps - 1:
+        epoch, chunk = divmod(batch, self._num_chunks)
+        if chunk < self._num_chunks - 1:
             return
         if keras.backend.backend() == "jax":
             # Keras's JAX trainer holds the variables elsewhere while it trains.
@@ -291,57 +287,6 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         ]
 
 
-class FoldBatches:
-    """The batches of all epochs in sequence, each determined by its index alone."""
-
-    def __init__(
-        self, data: TrainingData, folds: Sequence[FoldRows], epochs: int, num_variants: int
-    ) -> None:
-        """Lay out `epochs` epochs, with that many variants of each input."""
-        self._data = data
-        self._folds = folds
-        self._epochs = epochs
-        self._num_variants = num_variants
-        self._starts = batch_starts(folds)
-        self._steps = len(folds[0].sizes)
-        self._epoch = -1
-
-    def __len__(self) -> int:
-        """How many batches all epochs have."""
-        return self._epochs * self._steps
-
-    def __getitem__(self, index: int) -> tuple[Any, npt.NDArray[Any], npt.NDArray[Any]]:
-        """One batch: rows of the table, targets and weights, each (rows, F, ...)."""
-        epoch, step = divmod(index, self._steps)
-        if epoch != self._epoch:
-            self._lay_out(epoch)
-        span = slice(self._starts[step], self._starts[step + 1])
-        counted = self._counted[span]
-        # Each fold's loss is the mean over its own rows of the batch; padding has no weight.
-        weights = counted / counted.sum(axis=0)
-        return self._rows[span], self._data.targets[self._images[span]], weights
-
-    def _lay_out(self, epoch: int) -> None:
-        shape = (self._starts[-1], len(self._folds))
-        self._images = np.zeros(shape, dtype=np.int64)
-        self._counted = np.zeros(shape, dtype=np.float32)
-        variants = np.zeros(shape, dtype=np.int64)
-        for fold, rows in enumerate(self._folds):
-            order = fold_order(rows, epoch)
-            draws = rows.place.generator(epoch, "flips").integers(
-                self._num_variants, size=len(order)
-            )
-            bounds = np.concatenate([[0], np.cumsum(rows.sizes)])
-            for step, start in enumerate(self._starts[:-1]):
-                span = slice(start, start + rows.sizes[step])
-                taken = slice(bounds[step], bounds[step + 1])
-                self._images[span, fold] = order[taken]
-                variants[span, fold] = draws[taken]
-                self._counted[span, fold] = 1
-        self._rows = (self._images * self._num_variants + variants).astype(np.int32)
-        self._epoch = epoch
-
-
 def _fold_layer(kind: str, config: dict[str, Any], num_folds: int) -> Any:
     dtype = config["dtype"]
     if kind == "Dense":
@@ -369,24 +314,3 @@ class _SummedLoss(keras.losses.Loss):  # type: ignore[misc]
 
 def _planned_layers(head: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in head.layers if type(layer).__name__ in LAYER_KINDS]
-
-
-def fold_order(rows: FoldRows, epoch: int) -> IntArray:
-    """The training rows of a fold, in the order of an epoch."""
-    permutation = rows.place.generator(epoch, "order").permutation(len(rows.training))
-    return rows.training[permutation]
-
-
-def step_sizes(folds: Sequence[FoldRows]) -> list[int]:
-    """The most rows that a fold has in each step."""
-    return [max(sizes) for sizes in zip(*(fold.sizes for fold in folds), strict=True)]
-
-
-def room_for(num_rows: int) -> int:
-    """Rows to make room for: a power of two, so that most batch sizes share one graph."""
-    return 1 << (num_rows - 1).bit_length()
-
-
-def batch_starts(folds: Sequence[FoldRows]) -> list[int]:
-    """Where each step begins among the rows of an epoch, and where the last one ends."""
-    return [0, *np.cumsum(step_sizes(folds)).tolist()]

@@ -90,6 +90,9 @@ def plan_head(head: keras.Model) -> HeadPlan:
         shapes.append({k: v for k, v in config.items() if k not in ("name", "rate", "seed")})
     if len(head.inputs) != 1 or len(head.outputs) != 1 or head.outputs[0] is not end:
         raise MixedFolds("the head is not a single chain from one input to one output")
+    strategy = getattr(head, "distribute_strategy", None)
+    if strategy is not None and strategy.num_replicas_in_sync > 1:
+        raise MixedFolds("the head is shared by several devices")
     optimizer = head.optimizer
     refuse_optimizer(optimizer)
     kind, settings = type(optimizer).__name__, optimizer.get_config()

@@ -10,9 +10,8 @@ from keras import ops
 
 from rust_tuner.models.fold_graph import ModelPlan
 from rust_tuner.models.fold_layers import FoldDropout, GatherRows
-from rust_tuner.models.fold_parallel import (
-    FoldRows,
-)
+from rust_tuner.models.fold_rows import FoldRows
+from rust_tuner.models.fold_steps import SteppingModel
 from rust_tuner.models.fold_stock import fold_layer, take_weights
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.models.model_figures import ModelFigures
@@ -57,7 +56,7 @@ class FoldTwin:
         body = keras.models.clone_model(plain, input_tensors=inputs, clone_function=made)
         rows = keras.Input((num_folds,), dtype="int32", name="rows")
         outputs = body(GatherRows(table)(rows))
-        self.model = keras.Model(rows, outputs, name="folds_together")
+        self.model = SteppingModel(rows, outputs, name="folds_together")
         self.running = _RowsFirst((room, num_folds, *outputs.shape[2:]))
         own = plan.optimizer
         self.model.compile(

@@ -13,7 +13,8 @@ from rust_tuner.models.fold_arrays import ArraysTogether
 from rust_tuner.models.fold_batches import FoldPlace, IntArray, TrainingData
 from rust_tuner.models.fold_callbacks import FoldCallbacks
 from rust_tuner.models.fold_curves import FoldCurves
-from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
+from rust_tuner.models.fold_parallel import FoldParallelTrainer
+from rust_tuner.models.fold_rows import FoldRows
 from rust_tuner.models.fold_training import RunningPredictions, train_fold
 from rust_tuner.models.runtime import (
     MemoryOf,

@@ -8,8 +8,8 @@ from search_problems import each_fold
 from rust_tuner.models.compiled_once import CompiledOnce
 from rust_tuner.models.fold_arrays import ArraysTogether
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
-from rust_tuner.models.fold_parallel import FoldRows
 from rust_tuner.models.fold_plan import MixedFolds
+from rust_tuner.models.fold_rows import FoldRows
 from rust_tuner.models.fold_training import train_fold
 from rust_tuner.models.runtime import number_names_from_scratch
 from rust_tuner.models.schedules import batch_sizes

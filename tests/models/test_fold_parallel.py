@@ -13,7 +13,8 @@ from rust_tuner.metrics import macro_auroc
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
 from rust_tuner.models.fold_layers import FoldDense, FoldDropout
-from rust_tuner.models.fold_parallel import FoldParallelTrainer, FoldRows
+from rust_tuner.models.fold_parallel import FoldParallelTrainer
+from rust_tuner.models.fold_rows import FoldRows
 from rust_tuner.models.fold_training import RunningPredictions, train_fold
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 from rust_tuner.models.runtime import empty_aligned

@@ -1,5 +1,7 @@
 """What would mix folds is refused with the reason; numbers that need no new graph share one."""
 
+from types import SimpleNamespace
+
 import keras
 import pytest
 
@@ -93,3 +95,11 @@ def test_numbers_share_a_signature_and_shapes_do_not():
     assert signature() != signature(beta_1=0.5)
     shared = keras.backend.backend() == "tensorflow"
     assert (signature() == signature(epsilon=0.1)) is shared
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others have no strategies")
+def test_a_head_that_several_devices_share_is_refused():
+    model = head()
+    model._distribute_strategy = SimpleNamespace(num_replicas_in_sync=2)
+    with pytest.raises(MixedFolds, match="shared by several devices"):
+        plan_head(model)

@@ -1,0 +1,118 @@
+"""The rows that folds train on together: order, batches and chunks of batches in each epoch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rust_tuner.models.fold_batches import FoldPlace, IntArray, TrainingData
+from rust_tuner.models.fold_steps import as_chunk, chunks_of
+
+
+@dataclass(frozen=True, eq=False)
+class FoldRows:
+    """The rows of one fold, and its place in the search."""
+
+    training: IntArray
+    validation: IntArray
+    sizes: list[int]
+    place: FoldPlace
+
+
+class FoldBatches:
+    """The batches of all epochs in sequence, each determined by its index alone."""
+
+    def __init__(
+        self, data: TrainingData, folds: Sequence[FoldRows], epochs: int, num_variants: int
+    ) -> None:
+        """Lay out `epochs` epochs, with that many variants of each input."""
+        self._data = data
+        self._folds = folds
+        self._epochs = epochs
+        self._num_variants = num_variants
+        self._starts = batch_starts(folds)
+        self._steps = len(folds[0].sizes)
+        self._epoch = -1
+
+    def __len__(self) -> int:
+        """How many batches all epochs have."""
+        return self._epochs * self._steps
+
+    def __getitem__(self, index: int) -> tuple[Any, npt.NDArray[Any], npt.NDArray[Any]]:
+        """One batch: rows of the table, targets and weights, each (rows, F, ...)."""
+        epoch, step = divmod(index, self._steps)
+        if epoch != self._epoch:
+            self._lay_out(epoch)
+        span = slice(self._starts[step], self._starts[step + 1])
+        counted = self._counted[span]
+        # Each fold's loss is the mean over its own rows of the batch; padding has no weight.
+        weights = counted / counted.sum(axis=0)
+        return self._rows[span], self._data.targets[self._images[span]], weights
+
+    def _lay_out(self, epoch: int) -> None:
+        shape = (self._starts[-1], len(self._folds))
+        self._images = np.zeros(shape, dtype=np.int64)
+        self._counted = np.zeros(shape, dtype=np.float32)
+        variants = np.zeros(shape, dtype=np.int64)
+        for fold, rows in enumerate(self._folds):
+            order = fold_order(rows, epoch)
+            draws = rows.place.generator(epoch, "flips").integers(
+                self._num_variants, size=len(order)
+            )
+            bounds = np.concatenate([[0], np.cumsum(rows.sizes)])
+            for step, start in enumerate(self._starts[:-1]):
+                span = slice(start, start + rows.sizes[step])
+                taken = slice(bounds[step], bounds[step + 1])
+                self._images[span, fold] = order[taken]
+                variants[span, fold] = draws[taken]
+                self._counted[span, fold] = 1
+        self._rows = (self._images * self._num_variants + variants).astype(np.int32)
+        self._epoch = epoch
+
+
+class FoldChunks:
+    """The same batches in chunks, each determined by its index alone."""
+
+    def __init__(
+        self, data: TrainingData, folds: Sequence[FoldRows], epochs: int, num_variants: int
+    ) -> None:
+        """Lay out `epochs` epochs, with that many variants of each input."""
+        self._batches = FoldBatches(data, folds, epochs, num_variants)
+        self._steps = len(folds[0].sizes)
+        self._chunks = chunks_of(batch_starts(folds))
+        self._epochs = epochs
+
+    def __len__(self) -> int:
+        """How many chunks all epochs have."""
+        return self._epochs * len(self._chunks)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """One chunk, as `fit` takes it."""
+        epoch, chunk = divmod(index, len(self._chunks))
+        batches = [self._batches[epoch * self._steps + step] for step in self._chunks[chunk]]
+        rows, targets, weights = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        bounds = np.cumsum([0, *(len(batch[0]) for batch in batches)])
+        return as_chunk(rows, targets, weights, bounds.tolist())
+
+
+def fold_order(rows: FoldRows, epoch: int) -> IntArray:
+    """The training rows of a fold, in the order of an epoch."""
+    permutation = rows.place.generator(epoch, "order").permutation(len(rows.training))
+    return rows.training[permutation]
+
+
+def step_sizes(folds: Sequence[FoldRows]) -> list[int]:
+    """The most rows that a fold has in each step."""
+    return [max(sizes) for sizes in zip(*(fold.sizes for fold in folds), strict=True)]
+
+
+def room_for(num_rows: int) -> int:
+    """Rows to make room for: a power of two, so that most batch sizes share one graph."""
+    return 1 << (num_rows - 1).bit_length()
+
+
+def batch_starts(folds: Sequence[FoldRows]) -> list[int]:
+    """Where each step begins among the rows of an epoch, and where the last one ends."""
+    return [0, *np.cumsum(step_sizes(folds)).tolist()]

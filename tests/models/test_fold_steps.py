@@ -1,0 +1,106 @@
+"""Chunks of steps hold every step once and train as single steps do."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from rust_tuner.models import fold_steps
+from rust_tuner.models.features import FrozenFeatures
+from rust_tuner.models.fold_arrays import ArraysTogether
+from rust_tuner.models.fold_batches import FoldPlace, TrainingData
+from rust_tuner.models.fold_curves import FoldCurves
+from rust_tuner.models.fold_parallel import FoldParallelTrainer
+from rust_tuner.models.fold_rows import FoldRows
+from rust_tuner.models.schedules import batch_sizes
+from rust_tuner.models.seeding import seeded_weights
+
+ROWS, FEATURES, FOLDS, EPOCHS = 60, 6, 3, 3
+
+
+@pytest.mark.parametrize("rows", [1, 2, 31, 1023, 1024, 1025, 5000])
+@pytest.mark.parametrize("batch_size", [1, 16, 1000, 2048])
+def test_chunks_hold_every_step_once_in_order(rows: int, batch_size: int) -> None:
+    starts = [*range(0, rows, batch_size), rows]
+    chunks = fold_steps.chunks_of(starts)
+    assert [step for chunk in chunks for step in chunk] == list(range(len(starts) - 1))
+    # Ctrl-C is not kept waiting: a chunk of several steps has few rows.
+    longest = max(starts[chunk.stop] - starts[chunk.start] for chunk in chunks)
+    assert longest <= max(batch_size, 2 * fold_steps._CHUNK_ROWS)
+
+
+def head() -> keras.Model:
+    layers = [
+        keras.layers.Dense(8, activation="relu"),
+        keras.layers.Dropout(0.3),
+        keras.layers.Dense(4, activation="sigmoid"),
+    ]
+    model = keras.Sequential([keras.Input((FEATURES,)), *layers])
+    model.compile("adam", "binary_crossentropy")
+    return model
+
+
+def problem(kind: str) -> tuple[Any, list[FoldRows]]:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(ROWS, FEATURES)).astype(np.float32)
+    targets = (rng.random((ROWS, 4)) < 0.5).astype(np.float32)
+
+    def metrics(answers: Any, rows: Any, where: Any) -> list[dict[str, float]]:
+        return [{"mean": float(own.mean())} for own in answers]
+
+    folds = []
+    for fold in range(FOLDS):
+        held = np.arange(ROWS) % FOLDS == fold
+        training = np.flatnonzero(~held)
+        sizes = batch_sizes(len(training), 7)
+        folds.append(FoldRows(training, np.flatnonzero(held), sizes, FoldPlace(0, 3, fold)))
+    if kind == "features":
+        data = TrainingData(FrozenFeatures(values[:, None], "x"), targets, metrics)
+        return FoldParallelTrainer(data), folds
+    return ArraysTogether(TrainingData(values, targets, metrics)), folds
+
+
+def trained(kind: str) -> list[FoldCurves]:
+    trainer, folds = problem(kind)
+
+    def model(fold: int) -> keras.Model:
+        with seeded_weights(folds[fold].place):
+            return head()
+
+    train: Callable[..., list[FoldCurves]] = trainer.train
+    return train(model, folds, epochs=EPOCHS)
+
+
+@pytest.mark.numerical
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others take single steps")
+@pytest.mark.parametrize("kind", ["features", "arrays"])
+def test_chunks_of_any_size_give_bitwise_the_numbers_of_single_steps(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = []
+    # Single steps; two chunks of unequal length; all of an epoch.
+    for rows in (1, 30, 1024):
+        monkeypatch.setattr(fold_steps, "_CHUNK_ROWS", rows)
+        results.append(trained(kind))
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            assert np.array_equal(np.asarray(one.predictions), np.asarray(two.predictions))
+            assert one.training == two.training
+            assert one.validation == two.validation
+
+
+@pytest.mark.numerical
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others take single steps")
+def test_an_epoch_of_few_rows_is_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    fit = keras.Model.fit
+
+    def counted(model: keras.Model, batches: Any, **options: Any) -> Any:
+        calls.append(len(batches))
+        return fit(model, batches, **options)
+
+    monkeypatch.setattr(keras.Model, "fit", counted)
+    trained("features")
+    assert calls == [EPOCHS]
