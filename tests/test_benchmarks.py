@@ -51,11 +51,11 @@ def test_a_benchmark_prints_its_table_with_machine_and_versions(
 @pytest.mark.slow
 def test_the_benchmark_of_gpus_runs_without_one() -> None:
     pytest.importorskip("jax")
-    options = ["--trials", "1", "--images", "24", "--folds", "2", "--epochs", "1"]
-    command = [sys.executable, "-m", "experiments.benchmarks.gpu", *options, "--together", "1,2"]
+    options = ["--trials", "1", "--images", "24", "--folds", "2", "--epochs", "1", "--regimes", "1"]
+    command = [sys.executable, "-m", "experiments.benchmarks.gpu", *options, "--together", "2"]
     done = subprocess.run([*command, "--no-cores"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for text in ("Regime I ", "Regime II", "share of the device", "trials as one", "TFLOP/s"):
+    for text in ("Regime I ", "share of the device", "trials as one", "TFLOP/s"):
         assert text in done.stdout
 
 
@@ -71,11 +71,16 @@ class Noted(Problem):
 
 
 @pytest.mark.slow
-def test_the_peers_in_jax_and_pytorch_train_the_same_numbers() -> None:
+def test_the_peers_in_jax_and_pytorch_train_the_same_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pytest.importorskip("jax")
     pytest.importorskip("torch")
     from experiments.benchmarks import peers_jax, peers_torch
 
+    # PyTorch adds epsilon after the correction of the bias, Keras before it.
+    for module in (peers_jax, peers_torch):
+        monkeypatch.setattr(module, "EPSILON", 1e-11)
     # In one step of all rows, without flips and masks, nothing is drawn.
     still = replace(tiny_problem(), num_variants=1, dropout_rate=0.0)
     both = []
@@ -84,13 +89,13 @@ def test_the_peers_in_jax_and_pytorch_train_the_same_numbers() -> None:
         peer(noted)(1000, 3, lambda fold: None)
         both.append(np.array(noted.answers))
     assert both[0].shape == (9, 20, 18)
-    np.testing.assert_allclose(both[0], both[1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(both[0], both[1], rtol=0, atol=1e-3)
+    # Three steps are more than that.
+    assert np.abs(both[0][6:] - both[0][:3]).max() > 5e-3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "names", [["together", "fit_steps", "fit_jit"], ["jax", "torch", "torch_stacked"]]
-)
+@pytest.mark.parametrize("names", [["together", "fit_steps"], ["jax", "torch", "torch_stacked"]])
 def test_every_way_trains_the_folds_and_is_timed(names: list[str]) -> None:
     names = installed(names)
     if not names:

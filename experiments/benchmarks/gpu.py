@@ -1,6 +1,7 @@
 """Regime I and II as a whole on a GPU, with Keras's JAX backend, and on two cores beside it.
 
-    python -m experiments.benchmarks.gpu [--trials 100] [--together 1,2,4] [--no-cores]
+    python -m experiments.benchmarks.gpu [--trials 100] [--regimes 1,2] [--together 1,2,4]
+        [--no-cores]
 
 2,490 images, 6 folds, 20 epochs on synthetic features, every record written. Needs `jax[cuda12]`;
 TensorFlow is needed for the two cores only. The share is that of the needed matrix products in the
@@ -25,7 +26,7 @@ from typing import Any
 from experiments.benchmarks.problem import EPOCHS, IMAGES, NUM_FOLDS, folds_of
 
 BATCH_SIZE, DROPOUT_RATE = 128, 0.2
-_REGIMES = ("Regime I", "Regime II")
+_REGIMES = {"1": "Regime I", "2": "Regime II"}
 
 
 @dataclass(frozen=True)
@@ -52,24 +53,26 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--folds", type=int, default=NUM_FOLDS)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--regimes", default=",".join(_REGIMES))
     parser.add_argument("--together", default="1,2,4", help="trials of equal shape as one")
     parser.add_argument(
         "--cores", action=argparse.BooleanOptionalAction, default=True, help="two cores as well"
     )
     options = parser.parse_args()
     scale = Scale(options.trials, options.images, options.folds, options.epochs)
+    regimes = [_REGIMES[part] for part in options.regimes.split(",")]
     counts = [int(part) for part in options.together.split(",")]
     with _process("jax", cores=None) as card:
         device, rate = card.submit(device_and_rate).result()
         searches = [
-            (regime, device, *card.submit(search, regime, scale).result()) for regime in _REGIMES
+            (regime, device, *card.submit(search, regime, scale).result()) for regime in regimes
         ]
         shared = [card.submit(trials_together, count, scale).result() for count in counts]
     if options.cores:
         with _process("tensorflow", cores=2) as two_cores:
             searches += [
                 (regime, "two cores", *two_cores.submit(search, regime, scale).result())
-                for regime in _REGIMES
+                for regime in regimes
             ]
     _print(scale, device, rate, searches, list(zip(counts, shared, strict=True)))
 
