@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from rust_tuner.search.bayesian import BayesianOptimizationOracle as BayesianOptimizationOracle
     from rust_tuner.search.cross_validation import cross_validate as cross_validate
     from rust_tuner.search.grid_search import GridSearchOracle as GridSearchOracle
+    from rust_tuner.search.halving_oracle import SuccessiveHalvingOracle as SuccessiveHalvingOracle
     from rust_tuner.search.mean_curves import calculate_mean_metrics as calculate_mean_metrics
     from rust_tuner.search.objectives import OutOfFoldScore as OutOfFoldScore
     from rust_tuner.search.optuna_oracle import OptunaOracle as OptunaOracle
@@ -76,6 +77,7 @@ _HOMES = {
     "RandomSearchOracle": "rust_tuner.search.random_search",
     "BayesianOptimizationOracle": "rust_tuner.search.bayesian",
     "OptunaOracle": "rust_tuner.search.optuna_oracle",
+    "SuccessiveHalvingOracle": "rust_tuner.search.halving_oracle",
     "GridSearchOracle": "rust_tuner.search.grid_search",
     "CrossValidationTuner": "rust_tuner.search.tuner",
     "regime_1": "rust_tuner.search.regimes",

@@ -72,7 +72,7 @@ def cache_folder(cache: str | Path | None) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, *, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """Open a file that gets its name only when it is complete and on disk.
 
     The bytes go to a temporary file in the same folder, which is synced and renamed. A reader
@@ -80,6 +80,8 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
     Args:
         path: the file's final name; its folder is created if missing.
+        mode: its permissions from the beginning, less the process's umask. By default those of any
+            new file, since studies and caches are shared.
 
     Raises:
         StorageError: if it cannot be written, such as on a full disk.
@@ -90,8 +92,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         # Not named after the file: programs that watch a folder, such as TensorBoard, match parts
         # of names.
         name = path.parent / f".{os.getpid()}-{secrets.token_hex(4)}.part"
-        # With the permissions of any new file, since studies and caches are shared.
-        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
@@ -208,7 +209,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, atomically; NaN and infinities are refused."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """A value as indented JSON; NaN and infinities are refused."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def read_whole(path: Path, *, most: int = LARGEST_STATE_FILE) -> bytes:

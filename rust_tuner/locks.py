@@ -14,6 +14,7 @@ from rust_tuner.errors import LockedError, RustTunerError, StorageError, TimeBud
 from rust_tuner.files import read_json, remove_leftovers, write_json
 from rust_tuner.interrupts import Terminated
 from rust_tuner.last_run import LOCK_FILE, note_begin, note_end
+from rust_tuner.redacted import message_for_files
 
 # Error codes of a file system without locks, such as a network share whose lock service is off.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
@@ -108,7 +109,8 @@ def _noting(folder: Path, purpose: str) -> Iterator[None]:
         note_end(folder, "out of time")
         raise
     except BaseException as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
+        # The note stays in the folder, and may be shared with it.
+        lines = message_for_files(error, folder).strip().splitlines() or [type(error).__name__]
         is_ours = isinstance(error, RustTunerError)
         note_end(folder, "failed", lines[0] if is_ours else f"{type(error).__name__}: {lines[0]}")
         raise

@@ -4,6 +4,7 @@ It owns the choices and their ranges; using them belongs to other modules.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Self
@@ -50,6 +51,7 @@ SMALL_SCALE: dict[str, Any] = {
     "outer_folds": 3,
 }
 
+_CROP = re.compile(r"none|centre:(?=[\d.]*[1-9])\d{1,6}(\.\d+)?")
 _SMALLEST_IMAGE, LARGEST_IMAGE = 75, 2048
 
 ANATOMICAL_VIEWS = {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")}
@@ -83,6 +85,11 @@ class Protocol:
         holdout_fraction: share of the patients that is sealed, in (0, 1).
         image_size: side of the square model input in pixels, 75 to 2048; the study's is 299.
         resize: `squash` to the square as published, or `letterbox` to keep the aspect ratio.
+        crop: which part of each radiograph is used: `none` for all of it, or `centre:` and
+            millimetres, such as `centre:150`, for the square in the middle by the pixel spacing of
+            DICOM files. Where the manifest gives `crop_left, crop_top, crop_right, crop_bottom`,
+            they are used instead.
+        remove_borders: whether uniform borders are removed, such as those outside the collimation.
         flips: which random flips augment the training radiographs.
         masked_loss: train only on the labels of visible cortices (and on the view).
         weights: backbone weights: `imagenet`, `random`, `phantoms` (the demonstration's), or a
@@ -129,6 +136,9 @@ class Protocol:
     holdout_fraction: float = 0.15
     image_size: int = 299
     resize: Resize = "squash"
+    # Not compared when a search is resumed: the hash of its inputs depends on them.
+    crop: str = field(default="none", metadata=choice(compared=False))
+    remove_borders: bool = field(default=False, metadata=choice(compared=False))
     flips: Flips = "horizontal_and_vertical"
     masked_loss: bool = False
     weights: str = "imagenet"
@@ -198,6 +208,12 @@ class Protocol:
             self.resize in ("squash", "letterbox"), "resize", self.resize, "squash or letterbox"
         )
         _require(
+            isinstance(self.crop, str) and _CROP.fullmatch(self.crop) is not None,
+            "crop",
+            self.crop,
+            "none, or centre: and millimetres above 0, such as centre:150",
+        )
+        _require(
             isinstance(self.weights, str),
             "weights",
             self.weights,
@@ -262,7 +278,7 @@ class Protocol:
             self.dropout_rate_range,
             "two numbers from 0 to below 1, the lower one first",
         )
-        for name in ("fit_batch_sizes", "stop_hopeless"):
+        for name in ("fit_batch_sizes", "stop_hopeless", "remove_borders"):
             value = getattr(self, name)
             _require(isinstance(value, bool), name, value, "True or False")
         for name in ("learning_rates", "epsilons"):

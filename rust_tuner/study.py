@@ -47,13 +47,18 @@ from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.looks import FINAL, Look, require_reason, unrecorded_looks
 from rust_tuner.records.nested import NESTED, NestedSummary, read_nested
 from rust_tuner.records.noise import NOISE, NoiseFloor, begun_repeats
+from rust_tuner.records.private import named
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.study import StudyFile, absolute_weights
-from rust_tuner.records.study_record import STUDY_FILE
 from rust_tuner.search.executors.engines import num_local_workers
 from rust_tuner.steps.notes import begin_step, note_begun, note_checks
-from rust_tuner.steps.prepare import say_small_data, say_warnings, write_study_file
+from rust_tuner.steps.prepare import (
+    begin_key,
+    say_small_data,
+    say_warnings,
+    write_study_file,
+)
 from rust_tuner.steps.small_data import Need, need_of_search, needs_of_study, require_enough
 from rust_tuner.steps.study_weights import find_radimagenet, find_study_weights
 
@@ -74,6 +79,7 @@ class Study:
         cache: str | Path | None = None,
         progress: Progress | None = None,
         distinct_patients: bool = False,
+        plain_ids: bool = False,
         workers: int | str | None = None,
     ) -> None:
         """Open a new or existing study; nothing is written yet.
@@ -89,6 +95,9 @@ class Study:
             progress: where to report; nowhere by default.
             distinct_patients: whether patient ids that read alike, such as `P1` and `p-001`, are
                 known to be of different people; not needed for a study that was prepared with it.
+            plain_ids: whether a new study writes patient ids, visits and image paths as they are
+                in the manifest. Otherwise it writes keyed hashes, and the key and the manifest's
+                path to its subfolder `private`; see the page on privacy.
             workers: how many processes of this machine run trials of the regimes, such as 2 or
                 `local:2`; trials and scores are those of one process. None for this process.
 
@@ -100,6 +109,7 @@ class Study:
         self.cache = cache
         self.progress = progress or Silent()
         self._distinct_patients = distinct_patients
+        self._plain_ids = plain_ids
         self._workers = num_local_workers(workers)
         self._file = StudyFile(self.directory)
         self._batch_sizes_reported: BatchSizes | None = None
@@ -123,8 +133,7 @@ class Study:
         self._manifest = given
         if self._file.is_there:
             self._file.refuse_changes(self.protocol)
-            # Whether another manifest has the same radiographs is checked once it is read.
-            self._manifest = given or self._file.manifest
+            self._file.refuse_plain_ids(plain_ids)
 
     def protocol_of(self, step: str) -> Protocol:
         """The choices of a step: those that are requested, else those that it was begun with.
@@ -214,11 +223,15 @@ class Study:
                 self._file.read_again()
                 if self._file.is_there:
                     self._file.refuse_changes(self.protocol)
+                    self._file.refuse_plain_ids(self._plain_ids)
             if self._file.is_there:
+                radiographs = self._file.named(radiographs)
                 self._file.refuse_other_radiographs(radiographs, manifest)
                 self._file.record_distinct_patients(radiographs)
                 self._file.adopt_looks()
             else:
+                key = begin_key(self._file, manifest, plain_ids=self._plain_ids)
+                radiographs = named(radiographs, key)
                 self._batch_sizes_reported = write_study_file(
                     self._file,
                     radiographs,
@@ -226,8 +239,10 @@ class Study:
                     protocol=self.protocol,
                     needs=needs,
                     progress=self.progress,
+                    key=key,
                 )
                 self._has_said_size = True
+                radiographs = self._file.read_as_recorded(radiographs)
         development, holdout = self._load_split(radiographs)
         self._file.refuse_other_development(development.radiographs, self.directory / SPLIT_FILE)
         return development, holdout
@@ -237,24 +252,33 @@ class Study:
         if self._file.is_there and manifest == self._file.manifest and not manifest.exists():
             folder = shlex.quote(str(self.directory))
             raise ResumeError(
-                f"{self.directory / STUDY_FILE} names the manifest {manifest}, which does not "
-                "exist. If it was moved, give its new path once: rust-tuner prepare "
-                f"{folder} --manifest M.csv, or Study(directory, manifest)"
+                f"{self._file.manifest_in_words} which does not exist. If it was moved, give its "
+                f"new path once: rust-tuner prepare {folder} --manifest M.csv, or "
+                "Study(directory, manifest)"
             )
         return manifest
 
     def _load_radiographs(self) -> Radiographs:
         recorded = self._file.is_there and self._file.distinct_patients
         distinct = self._distinct_patients or recorded
-        radiographs = load_manifest(self._known_manifest(), distinct_patients=distinct)
+        radiographs = load_manifest(
+            self._known_manifest(),
+            distinct_patients=distinct,
+            view_cortices=self.protocol.view_cortices,
+        )
         remember_private_words(
             radiographs.patient_ids,
             map(str, radiographs.images),
             manifest=str(self._known_manifest()),
         )
-        return radiographs
+        if not self._file.is_there:
+            return radiographs
+        return self._file.read_as_recorded(self._file.named(radiographs))
 
     def _known_manifest(self) -> Path:
+        # Whether another manifest has the same radiographs is checked once it is read.
+        if self._manifest is None and self._file.is_there:
+            return self._file.manifest
         if self._manifest is None:
             raise ResumeError(
                 f"{self.directory} has not been prepared; give its manifest (--manifest M.csv)"

@@ -1,6 +1,6 @@
 """The two sides of a study that has looked at its hold-out set."""
 
-from rust_tuner import Development, HoldOut, Study, load_manifest, split_holdout
+from rust_tuner import Development, HoldOut, Study, split_holdout
 from rust_tuner.labels import LABELS
 
 PROBABILITIES = [f"probability_{label}" for label in LABELS]
@@ -8,5 +8,4 @@ PROBABILITIES = [f"probability_{label}" for label in LABELS]
 
 def sides_of(study: Study) -> tuple[Development, HoldOut]:
     """The development and the hold-out set of a study, cut again."""
-    manifest = study.directory.parent / "radiographs" / "manifest.csv"
-    return split_holdout(load_manifest(manifest), seed=study.protocol.seed)
+    return split_holdout(study.radiographs(), seed=study.protocol.seed)

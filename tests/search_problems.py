@@ -229,7 +229,7 @@ def assert_same(one, other):
     assert {k: v.tobytes() for k, v in one[2].items()} == {
         k: v.tobytes() for k, v in other[2].items()
     }
-    assert one[3] == other[3]
+    assert one[3] == other[3], set(one[3]) ^ set(other[3])
 
 
 def assert_same_trials(one: Any, other: Any) -> None:

@@ -67,7 +67,9 @@ def test_a_study_records_that_they_are_different_people_and_knows_it_when_resume
     with pytest.raises(ManifestError, match=READS_LIKE):
         Study(folder, manifest, tiny_protocol).prepare()
     assert not (folder / "study.json").exists()
-    prepared = Study(folder, manifest, tiny_protocol, distinct_patients=True).prepare()
+    prepared = Study(
+        folder, manifest, tiny_protocol, distinct_patients=True, plain_ids=True
+    ).prepare()
     assert read_json(folder / "study.json")["distinct_patients"] is True
     again = Study(folder).prepare()
     assert again.radiographs.rows == prepared.radiographs.rows

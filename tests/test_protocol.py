@@ -26,6 +26,8 @@ def test_the_default_is_the_published_study() -> None:
         "holdout_fraction": 0.15,
         "image_size": 299,
         "resize": "squash",
+        "crop": "none",
+        "remove_borders": False,
         "flips": "horizontal_and_vertical",
         "masked_loss": False,
         "weights": "imagenet",
@@ -306,6 +308,8 @@ def test_a_step_is_begun_with_the_choices_that_it_depends_on(step: str, noted: s
 
 def test_searches_are_compared_by_what_makes_them_what_they_are() -> None:
     free = {"trials", "fit_batch_sizes", "stop_hopeless", "union_threshold", "outer_folds"}
+    # The hash of the inputs depends on them.
+    free |= {"crop", "remove_borders"}
     free |= BASELINE | FINAL
     names = {field.name for field in dataclasses.fields(Protocol)}
     assert set(Protocol.compared_by("regime_1", "regime_2")) == names - free

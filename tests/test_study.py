@@ -46,7 +46,7 @@ def test_prepare_writes_down_protocol_seed_versions_and_hashes(
         assert re.fullmatch("[0-9a-f]{64}", written[name])
     split = read_json(tmp_path / "study" / "split.json")
     assert split["seed"] == 3
-    assert set(split["development"]) == set(development.radiographs.patient_ids)
+    assert set(split["development"]) == set(development.radiographs.written_patients)
     assert len(split["holdout"]) == 2
     assert not set(split["development"]) & set(split["holdout"])
     assert split["radiographs_sha256"] == written["radiographs_sha256"]
@@ -107,9 +107,10 @@ def test_prepare_twice_writes_nothing_new_and_gives_the_same_development_set(
 def test_no_patient_of_the_holdout_set_is_in_the_development_set(prepared, radiographs):
     development = Study(prepared).prepare()
     sealed = set(read_json(prepared / "split.json")["holdout"])
-    everyone = set(load_manifest(radiographs).patient_ids)
-    assert sealed | set(development.radiographs.patient_ids) == everyone
-    assert not sealed & set(development.radiographs.patient_ids)
+    everyone = set(Study(prepared).radiographs().written_patients)
+    assert len(everyone) == len(set(load_manifest(radiographs).patient_ids))
+    assert sealed | set(development.radiographs.written_patients) == everyone
+    assert not sealed & set(development.radiographs.written_patients)
 
 
 def test_a_prepared_study_knows_its_protocol(prepared, tiny_protocol):
@@ -157,11 +158,11 @@ def test_images_under_new_names_and_rows_in_another_order_are_the_same_study(pre
         (radiographs.parent / name).rename(radiographs.parent / f"{name[:-4]}_renamed.png")
     table["image"] = table["image"].str.replace(".png", "_renamed.png")
     table.to_csv(radiographs, index=False)
-    assert len(Study(prepared).prepare()) == len(read_development(prepared, radiographs))
+    assert len(Study(prepared).prepare()) == len(read_development(prepared))
 
 
-def read_development(study, manifest):
-    table = load_manifest(manifest).table
+def read_development(study):
+    table = Study(study).radiographs().written
     return table[table["patient_id"].isin(read_json(study / "split.json")["development"])]
 
 
@@ -169,7 +170,10 @@ def test_another_manifest_is_refused_and_both_are_named(prepared, radiographs):
     other = radiographs.with_name("other.csv")
     lines = radiographs.read_text().splitlines()
     other.write_text("\n".join(lines[:-2]) + "\n")
-    told = f"prepared from {re.escape(str(radiographs))}, and {re.escape(str(other))} has other"
+    told = (
+        "prepared from the manifest that private/key.json names, and the manifest that was given "
+        "has other"
+    )
     with pytest.raises(ResumeError, match=told):
         Study(prepared, other).prepare()
     assert Study(prepared).prepare() is not None

@@ -151,9 +151,7 @@ def test_a_manifest_that_is_not_where_it_was_is_named_with_the_way_to_give_it(
     prepared, radiographs
 ):
     radiographs.rename(radiographs.with_name("moved.csv"))
-    told = (
-        r"names the manifest .*manifest\.csv, which does not exist\. .*prepare .* --manifest M\.csv"
-    )
+    told = r"key\.json names a manifest which does not exist\. .*prepare .* --manifest M\.csv"
     with pytest.raises(ResumeError, match=told):
         Study(prepared).prepare()
     Study(prepared, radiographs.with_name("moved.csv")).prepare()
@@ -165,7 +163,7 @@ def test_a_changed_row_is_named(prepared, radiographs):
     row = table["medial"].first_valid_index()
     table.loc[row, "medial"] = "1" if table.loc[row, "medial"] != "1" else "2"
     table.to_csv(radiographs, index=False)
-    patient = table.loc[row, "patient_id"]
+    patient = Study(prepared).radiographs().written_patients[row]
     with pytest.raises(ResumeError, match=rf"row {row + 2} \(.*, patient {patient}\) changed\n"):
         Study(prepared).prepare()
 
@@ -177,6 +175,8 @@ def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol: Protoco
         "holdout_fraction",
         "image_size",
         "resize",
+        "crop",
+        "remove_borders",
         "flips",
         "masked_loss",
         "weights",

@@ -20,6 +20,13 @@ from rust_tuner.errors import (
 )
 from rust_tuner.files import read_json
 
+FILES = {
+    "study.json",
+    "split.json",
+    "pixels.json",
+    *(f"private/{name}" for name in ("key.json", "patients.csv", "images.csv")),
+}
+
 
 @pytest.mark.parametrize("side", ["development", "holdout"])
 def test_a_patient_moved_between_the_sides_of_the_split_is_noticed(prepared, side):
@@ -51,7 +58,7 @@ def test_a_bad_image_is_found_before_anything_is_written_and_mending_it_helps(
     assert contents(tmp_path / "study") == {}
     bad.write_bytes(whole)
     study.prepare()
-    assert set(contents(tmp_path / "study")) == {"study.json", "split.json"}
+    assert set(contents(tmp_path / "study")) == FILES
 
 
 def test_a_study_that_cannot_be_split_is_not_prepared(tmp_path, radiographs, tiny_protocol):
@@ -64,9 +71,7 @@ def test_a_study_that_cannot_be_split_is_not_prepared(tmp_path, radiographs, tin
 
 
 @pytest.mark.parametrize("killed_at", ["before study.json", "before split.json"])
-def test_a_kill_while_preparing_heals(
-    tmp_path, radiographs, tiny_protocol, prepared, monkeypatch, killed_at
-):
+def test_a_kill_while_preparing_heals(tmp_path, radiographs, tiny_protocol, monkeypatch, killed_at):
     def die(*arguments):
         raise KeyboardInterrupt
 
@@ -78,10 +83,18 @@ def test_a_kill_while_preparing_heals(
         patched.setattr(f"rust_tuner.{places[killed_at]}", die)
         with pytest.raises(KeyboardInterrupt):
             Study(tmp_path / "killed", radiographs, tiny_protocol).prepare()
-    left = {"split.json"} if killed_at == "before study.json" else set()
-    assert set(contents(tmp_path / "killed")) == left
+    # The key is there before anything that depends on it.
+    left = {"private/key.json"}
+    if killed_at == "before study.json":
+        left |= {"split.json", "pixels.json", "private/patients.csv", "private/images.csv"}
+    begun = contents(tmp_path / "killed")
+    assert set(begun) == left
     Study(tmp_path / "killed", radiographs, tiny_protocol).prepare()
-    assert contents(tmp_path / "killed") == contents(prepared)
+    healed = contents(tmp_path / "killed")
+    assert {name: healed[name] for name in left} == begun
+    shutil.copytree(tmp_path / "killed" / "private", tmp_path / "unkilled" / "private")
+    Study(tmp_path / "unkilled", radiographs, tiny_protocol).prepare()
+    assert healed == contents(tmp_path / "unkilled")
 
 
 def test_a_study_killed_between_its_files_is_not_taken_up_with_another_seed(
@@ -139,5 +152,5 @@ def test_a_study_moves_with_its_manifest(tmp_path, radiographs, tiny_protocol):
 @pytest.mark.parametrize("name", ["with spaces", "[brackets] {} (*?)", "größer 脛骨 é", "-dash"])
 def test_any_folder_name_will_do(tmp_path, radiographs, tiny_protocol, name):
     Study(tmp_path / name, radiographs, tiny_protocol).prepare()
-    assert set(contents(tmp_path / name)) == {"study.json", "split.json"}
+    assert set(contents(tmp_path / name)) == FILES
     Study(tmp_path / name).prepare()

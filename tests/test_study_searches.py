@@ -165,7 +165,7 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     protocol = dataclasses.replace(tiny_protocol, seed=2)
     study = Study(tmp_path / "study", phantom_manifest, protocol, progress=notes)
     study.regime_1()
-    *sealed, holdout, resolved, folds = notes.said
+    *sealed, holdout, resolved, names, folds = notes.said
     training, _ = zip(*make_folds(study.prepare(), 3, 0), strict=True)
     rows = max(map(len, training))
     sizes = protocol.batch_sizes(rows)
@@ -177,15 +177,16 @@ def test_warnings_about_split_and_folds_come_once_and_many_in_one_line(
     ]
     assert holdout.startswith("note: the hold-out set has 2 patients")
     assert "a search can tell trials apart" in resolved
+    assert names.startswith("note: the study has keyed hashes in place of patient ids")
     assert re.match(
         r"note: only \d of \d+ patients \w+ [\w ]+, score \d, fewer than the 3 folds: ", folds
     )
     assert re.search(r" \(\d+ more notes of this kind\)$", folds)
     study.regime_1()
     Study(tmp_path / "study", progress=notes).regime_1()
-    assert notes.said[: len(sealed) + 3] == [*sealed, holdout, resolved, folds]
+    assert notes.said[: len(sealed) + 4] == [*sealed, holdout, resolved, names, folds]
     # A search of another day, which has not begun, says again what the data allow.
-    assert notes.said[len(sealed) + 3 :] == [holdout, resolved]
+    assert notes.said[len(sealed) + 4 :] == [holdout, resolved]
 
 
 @pytest.mark.parametrize("step", ["regime_1", "regime_2", "final", "nested"])

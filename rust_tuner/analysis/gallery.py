@@ -14,6 +14,7 @@ from rust_tuner.data.images import load_image
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.errors import ImageError, RustTunerError
 from rust_tuner.labels import CORTICES, LABELS, decode_probabilities
+from rust_tuner.records.private import StudyKey, named
 
 Thumbnail = npt.NDArray[np.uint8]
 
@@ -56,13 +57,16 @@ def worst_errors(predictions: pd.DataFrame, *, count: int = 9) -> pd.DataFrame:
     return worst.reset_index(drop=True)
 
 
-def find_images(table: pd.DataFrame, manifest: Path | None) -> dict[str, Path]:
+def find_images(
+    table: pd.DataFrame, manifest: Path | None, *, key: StudyKey | None = None
+) -> dict[str, Path]:
     """Locate the radiographs of a table, even if a study and its manifest were moved.
 
     Args:
         table: `image, patient_id, visit, view`.
         manifest: the study's manifest; if it is None or cannot be read, the paths in the table
             are used.
+        key: of the study, if the table has the names that it gives; None for plain ids.
 
     Returns:
         `image` of the table -> file.
@@ -71,7 +75,8 @@ def find_images(table: pd.DataFrame, manifest: Path | None) -> dict[str, Path]:
     if manifest is not None:
         try:
             # Patient ids were checked when the study was prepared.
-            rows = load_manifest(manifest, distinct_patients=True).table
+            radiographs = named(load_manifest(manifest, distinct_patients=True), key)
+            rows = radiographs.written.assign(image=radiographs.table["image"])
         except (RustTunerError, OSError):
             rows = table.iloc[:0]
         paths = {

@@ -167,6 +167,8 @@ def _kept_choices(records: StudyRecords) -> list[str]:
         options += ["--folds-by", "site"]
     if study.distinct_patients is True:
         options += ["--distinct-patients"]
+    if study.patient_ids == "plain":
+        options += ["--plain-ids"]
     return options
 
 
@@ -177,7 +179,10 @@ def _is_clinical(records: StudyRecords) -> bool:
 
 def _manifest(records: StudyRecords) -> str:
     study = records.study
-    return "MANIFEST.csv" if study is None else os.path.normpath(records.directory / study.manifest)
+    # The path of a manifest whose patients have other names is not written either.
+    if study is None or study.patient_ids == "hashed":
+        return "MANIFEST.csv"
+    return os.path.normpath(records.directory / study.manifest)
 
 
 def another_folder(folder: Path) -> Path:

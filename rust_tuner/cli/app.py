@@ -252,7 +252,7 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="IMAGE...",
-            help="PNG, JPEG or DICOM files, folders of them, or manifests (CSV).",
+            help="PNG, JPEG, TIFF or DICOM files, folders of them, or manifests.",
         ),
     ],
     pairs: Annotated[
@@ -267,6 +267,14 @@ def predict(
         Path | None,
         typer.Option(metavar="FILE", help="Also write all probabilities to this CSV file."),
     ] = None,
+    plain_ids: Annotated[
+        bool,
+        typer.Option(
+            "--plain-ids",
+            help="Name images in the CSV file by their paths; otherwise as the study names its "
+            "images, and STUDY/private/predicted.csv says which is which.",
+        ),
+    ] = False,
 ) -> None:
     """Predict the RUST scores of radiographs with a final model.
 
@@ -283,16 +291,31 @@ def predict(
         from rust_tuner.cli.lean_keras import lean_keras
         from rust_tuner.records.model_card import read_card
         from rust_tuner.records.novelty import read_novelty
-        from rust_tuner.steps.predict import NOTICE, model_file, predict_radiographs
+        from rust_tuner.steps.predict import (
+            NOTICE,
+            model_file,
+            predict_radiographs,
+            written_names,
+        )
         from rust_tuner.terminal.predictions import pairing_note, predictions_table
 
-        with lean_keras():
-            predictions = predict_radiographs(model, listed.images, pairs=pairs or listed.pairs)
         file = model_file(model)
+        if not any(listed.boxes) and read_card(file).input.has_boxes:
+            say(
+                "note: images of the study were cropped by crop_left, crop_top, crop_right and "
+                "crop_bottom of its manifest; give a manifest with these columns",
+                style="yellow",
+            )
+        with lean_keras():
+            predictions = predict_radiographs(
+                model, listed.images, pairs=pairs or listed.pairs, boxes=listed.boxes
+            )
         note = "Pairs: every two images, in their order." if pairs else pairing_note(listed)
         out.print(predictions_table(predictions, read_novelty(file, read_card(file)), note))
         if csv is not None:
-            write_text(csv, csv_text(predictions))
+            names = None if plain_ids else written_names(file, predictions["image"].tolist())
+            shown = predictions if names is None else predictions.assign(image=names)
+            write_text(csv, csv_text(shown))
             say(f"{len(predictions)} images -> {csv}")
         say(NOTICE, style="yellow")
 

@@ -28,7 +28,7 @@ def read_entries(path: Path, commands: set[str]) -> list[Entry]:
         commands: the names that a section may have.
 
     Raises:
-        ConfigError: for what is not such a file, and for keys that are there twice.
+        ConfigError: for what is not such a file, and for duplicate keys.
     """
     root = _root(path)
     if root is None or root.tag == _NULL:
@@ -83,7 +83,7 @@ def _section(path: Path, section: str, node: yaml.MappingNode) -> Iterator[Entry
 
 
 def _pairs(path: Path, node: yaml.MappingNode, prefix: str) -> Iterator[tuple[str, int, yaml.Node]]:
-    """Key, line and value of a mapping's pairs; a key that is there twice is refused."""
+    """Key, line and value of a mapping's pairs; a duplicate key is refused."""
     first: dict[str, int] = {}
     for key, value in node.value:
         line = _line(key)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rust_tuner.cli.options import Views
+from rust_tuner.cli.options import Crop, RemoveBorders, Views
 from rust_tuner.cli.support import err, reporting, say, say_next, view_cortices
 from rust_tuner.errors import ManifestError
 from rust_tuner.progress import ConsoleProgress
@@ -16,7 +16,7 @@ _REASONS_SHOWN = 5
 
 def manifest(
     images: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of the images: DICOM, PNG or JPEG.")
+        Path, typer.Option(metavar="DIR", help="Folder of the images: DICOM, PNG, JPEG or TIFF.")
     ],
     scores: Annotated[
         Path,
@@ -48,6 +48,11 @@ def manifest(
     views: Annotated[
         Views, typer.Option(help="Which cortices the two views show.")
     ] = Views.anatomical,
+    crop: Crop = None,
+    remove_borders: RemoveBorders = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a manifest that is already there.")
+    ] = False,
 ) -> None:
     """Join a folder of images with a table of scores.
 
@@ -55,10 +60,12 @@ def manifest(
     what did not match and why. Nothing is guessed: what is not clear is left out and listed.
     """
     with reporting():
+        from rust_tuner.data.reading import Framing
         from rust_tuner.report.contact_sheet import write_contact_sheet
         from rust_tuner.steps.make_manifest import make_manifest
 
         progress = ConsoleProgress(err)
+        framing = Framing.of(crop, remove_borders)
         made = make_manifest(
             images,
             scores,
@@ -67,20 +74,22 @@ def manifest(
             columns=_given(column or []),
             sheet=sheet,
             view_cortices=view_cortices(views),
+            overwrite=overwrite,
             progress=progress,
         )
         for line in made.columns.lines():
             say(f"column {line}")
         page = out.with_name(f"{out.stem}_contact_sheet.html")
         with progress.task("contact sheet", len(made.matching.pairs)) as task:
-            errors = write_contact_sheet(
+            said = write_contact_sheet(
                 page,
                 made.matching.pairs,
                 scores=made.matching.scores,
                 images=made.matching.images,
+                framing=framing,
                 on_progress=lambda done, total: task.advance(),
             )
-        for note in (*made.notes, *errors):
+        for note in (*made.notes, *said):
             say(f"note: {note}", style="yellow")
         say(f"{len(made.matching.pairs)} images with their scores -> {made.path}")
         for what, items in (
@@ -94,7 +103,10 @@ def manifest(
         if made.unmatched is not None:
             say(f"all of them -> {made.unmatched}")
         say(f"look at each pair before you train -> {page}")
-        say_next(f"rust-tuner prepare STUDY --manifest {shlex.quote(str(made.path))}")
+        options = ["--manifest", str(made.path)]
+        options += ["--crop", crop] if crop is not None else []
+        options += ["--remove-borders"] if remove_borders else []
+        say_next(f"rust-tuner prepare STUDY {shlex.join(options)}")
 
 
 def _given(options: list[str]) -> dict[str, str]:

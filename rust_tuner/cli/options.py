@@ -166,6 +166,14 @@ DistinctPatients = Annotated[
         rich_help_panel=_STUDY,
     ),
 ]
+PlainIds = Annotated[
+    bool,
+    typer.Option(
+        "--plain-ids",
+        help="Write patient ids, visits and image paths as they are in the manifest; otherwise a "
+        "new study has keyed hashes, and STUDY/private says which is which.",
+    ),
+]
 ProtocolOption = Annotated[
     Choices | None,
     typer.Option(
@@ -218,6 +226,24 @@ ImageSize = Annotated[
         help="Side of the model's input, in pixels.  [default: 299]",
         metavar="PIXELS",
         rich_help_panel=_STUDY,
+    ),
+]
+Crop = Annotated[
+    str | None,
+    typer.Option(
+        "--crop",
+        metavar="centre:MM",
+        help="Use only the square of so many millimetres in the middle of each DICOM radiograph, "
+        "such as centre:150. Columns crop_left, crop_top, crop_right, crop_bottom of the manifest "
+        "replace it.  [default: none]",
+    ),
+]
+RemoveBorders = Annotated[
+    bool | None,
+    typer.Option(
+        "--remove-borders/--keep-borders",
+        help="Remove uniform borders, such as those outside the collimation; look at the contact "
+        "sheet of rust-tuner manifest first.  [default: keep]",
     ),
 ]
 PrecisionOption = Annotated[
@@ -373,12 +399,15 @@ class Preparing:
 
     manifest: Manifest = None
     distinct_patients: DistinctPatients = False
+    plain_ids: PlainIds = False
     protocol: ProtocolOption = None
     views: ViewsOption = None
     weights: Weights = None
     seed: Seed = None
     holdout_fraction: Holdout = None
     image_size: ImageSize = None
+    crop: Crop = None
+    remove_borders: RemoveBorders = None
     precision: PrecisionOption = None
     folds_by: FoldsByOption = None
     union_threshold: UnionThreshold = None

@@ -38,6 +38,7 @@ def open_study(
     tensorboard: bool = False,
     time_budget: float | None = None,
     distinct_patients: bool = False,
+    plain_ids: bool = False,
     protocol: Choices | None = None,
     views: Views | None = None,
     workers: str | None = None,
@@ -72,6 +73,7 @@ def open_study(
         cache=cache,
         progress=progress,
         distinct_patients=distinct_patients,
+        plain_ids=plain_ids,
         workers=workers,
     )
 

@@ -1,6 +1,6 @@
 """An image file reduced to its pixel data, and the errors of faulty files.
 
-Reading PNG and JPEG files belongs to `png_files` and `jpeg_files`, decoding them to `pictures`.
+Reading files belongs to `png_files`, `jpeg_files` and `tiff_files`, decoding them to `pictures`.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from rust_tuner.errors import ImageError
 MAX_PIXELS = 89_478_485
 # The limit of the JPEG format. Longer rows would make strips of pixels large.
 MAX_SIDE = 65_535
-SAVE_AGAIN = "export it again as 8-bit PNG or JPEG, or as 16-bit greyscale PNG"
+SAVE_AGAIN = "export it again as 8-bit PNG or JPEG, or as 16-bit greyscale PNG or TIFF"
 
 
 @dataclass(frozen=True)
 class BareImage:
-    """A PNG or JPEG file reduced to what its pixels need.
+    """A PNG, JPEG or TIFF file reduced to what its pixels need.
 
     Attributes:
         content: the file: header, tables and compressed pixels.
@@ -27,6 +27,8 @@ class BareImage:
         orientation: 1-8 as EXIF defines it; 1 if the file does not specify it.
         surplus: the same JPEG with more data than it needs; None for other files. Its pixels
             differ only where data is missing.
+        stated_bits: the bits of a 16-bit greyscale file that it says are used; None if it does not.
+        inverted: whether the largest value is black.
     """
 
     content: bytes
@@ -34,6 +36,8 @@ class BareImage:
     height: int
     orientation: int
     surplus: bytes | None = None
+    stated_bits: int | None = None
+    inverted: bool = False
 
 
 @dataclass(frozen=True)

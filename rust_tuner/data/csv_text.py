@@ -20,6 +20,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A manifest of a million radiographs has 100 MB.
 _MAX_BYTES = 1 << 28
 _MAX_UNKNOWN = 100
+_HEADER_BYTES = 1 << 16
 _SIMILARITY = 0.76
 _SAVE_AS_UTF8 = "save it as 'CSV UTF-8 (comma delimited)'"
 
@@ -85,7 +86,12 @@ def read_rows(path: Path) -> CsvRows:
 
 
 def read_columns(
-    path: Path, *, required: Sequence[str], optional: Sequence[str], faults: Faults
+    path: Path,
+    *,
+    required: Sequence[str],
+    optional: Sequence[str],
+    faults: Faults,
+    ignored: list[str] | None = None,
 ) -> tuple[list[int], dict[str, list[str]]]:
     """Read a CSV file with a header as columns of text, collecting every fault of its form.
 
@@ -97,6 +103,8 @@ def read_columns(
         required: the columns that must be there.
         optional: the columns that may be there.
         faults: receives the faults.
+        ignored: receives the unknown columns, which are then no faults, unless their name is almost
+            that of a missing one.
 
     Returns:
         The row numbers in the file (the header is row 1, or 2 below `sep=`), and the known columns
@@ -116,7 +124,7 @@ def read_columns(
     if len(header) == 1:
         _check_separator(header[0], table.separator, row=number, faults=faults)
     positions = _check_header(
-        header, required=required, optional=optional, row=number, faults=faults
+        header, required=required, optional=optional, row=number, faults=faults, ignored=ignored
     )
     if len(rows) == 1:
         faults.add("the table has a header but no rows; add one row per radiograph")
@@ -136,6 +144,29 @@ def read_columns(
         name: [cells[position] for _, cells in whole] for name, position in positions.items()
     }
     return [number for number, _ in whole], columns
+
+
+def header_names(path: Path) -> frozenset[str]:
+    """The names in the first line that is not blank, whatever is wrong with the file.
+
+    Below a line such as `sep=;` its separator is used, else commas.
+    """
+    try:
+        with path.open("rb") as stream:
+            text = stream.read(_HEADER_BYTES).removeprefix(_BYTE_ORDER_MARK).decode("latin-1")
+    except OSError:
+        return frozenset()
+    separator = ","
+    line = _SEPARATOR_LINE.match(text)
+    if line is not None:
+        separator, text = line[1] if line[1] in _SEPARATORS else ",", text[line.end() :]
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    try:
+        return frozenset(
+            name.strip() for row in csv.reader([first], delimiter=separator) for name in row
+        )
+    except csv.Error:
+        return frozenset()
 
 
 def closest(name: str, candidates: Sequence[str]) -> str | None:
@@ -204,6 +235,7 @@ def _check_header(
     optional: Sequence[str],
     row: int,
     faults: Faults,
+    ignored: list[str] | None,
 ) -> dict[str, int]:
     """Report what is wrong with a header; return the positions of the known columns."""
     expected = (*required, *optional)
@@ -232,6 +264,9 @@ def _check_header(
                 column=name,
             )
     for name in unknown:
+        if ignored is not None and (not name.strip() or closest(name, absent) is None):
+            ignored.append(name or f"column {header.index(name) + 1}, which has no name")
+            continue
         if not name.strip():
             faults.add(
                 f"column {header.index(name) + 1} has no name; remove it, it may be the index of "

@@ -76,6 +76,8 @@ class DicomFile:
     Attributes:
         width: in pixels.
         height: in pixels.
+        spacing: millimetres from row to row and from column to column; None if the file has none.
+        bits: of the stored values.
     """
 
     def __init__(self, elements: Elements) -> None:
@@ -85,9 +87,11 @@ class DicomFile:
             ImageError: for what is no single greyscale radiograph.
         """
         self._elements = elements
-        self._steps: list[str] = []
+        self._steps = elements.steps
         self._refuse_other_kinds()
         self.width, self.height = elements.width, elements.height
+        self.spacing = self._spacing()
+        self.bits = elements.integer("BitsStored", default=elements.integer("BitsAllocated"))
 
     def render(self) -> DicomImage:
         """Decode the pixels, and apply all steps in the order of the standard.
@@ -157,6 +161,18 @@ class DicomFile:
                 f"BurnedInAnnotation (0028,0301) is {burned}: look for names in the picture"
             )
         self._check_shape()
+
+    def _spacing(self) -> tuple[float, float] | None:
+        """On the patient if it is calibrated, else on the detector, which magnifies a little."""
+        for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+            try:
+                spacing = self._elements.numbers(keyword)
+            except (ValueError, TypeError):
+                # Needed for crops only, which then say that there is none.
+                continue
+            if len(spacing) == 2 and min(spacing) > 0:
+                return spacing[0], spacing[1]
+        return None
 
     def _check_shape(self) -> None:
         ratio = self._elements.numbers("PixelAspectRatio") or self._elements.numbers("PixelSpacing")

@@ -42,9 +42,26 @@ def stored_values(elements: Elements) -> npt.NDArray[np.int32]:
     kind = f"{decoded.dtype.byteorder}u{decoded.dtype.itemsize}"
     unsigned = decoded.view(kind).astype(np.int32)
     values: npt.NDArray[np.int32] = (unsigned >> shift) & ((1 << bits) - 1)
-    if elements.integer("PixelRepresentation", default=0) == 1:
+    is_signed = elements.integer("PixelRepresentation", default=0) == 1
+    # Negative values fill the bits above them with ones.
+    if not is_signed and _has_other_bits(elements, ((1 << bits) - 1) << shift):
+        elements.steps.append(f"bits beside the {bits} stored ones removed")
+    if is_signed:
         values[values >= 1 << (bits - 1)] -= 1 << bits
     return values
+
+
+def _has_other_bits(elements: Elements, mask: int) -> bool:
+    """Whether an uncompressed file has bits beside those of the mask, such as overlays."""
+    syntax = getattr(getattr(elements.dataset, "file_meta", None), "TransferSyntaxUID", None)
+    is_compressed = syntax is not None and syntax.is_compressed
+    if is_compressed or elements.integer("BitsAllocated") != 16:
+        return False
+    order = ">" if elements.is_big_endian() else "<"
+    content = elements.dataset.PixelData
+    count = min(len(content) // 2, elements.width * elements.height)
+    raw = np.frombuffer(content, f"{order}u2", count)
+    return bool((raw & (0xFFFF ^ mask)).any())
 
 
 def _decoded(elements: Elements) -> npt.NDArray[Any]:

@@ -44,6 +44,7 @@ _ELEMENTS = (
     "PixelPaddingRangeLimit",
     "PixelAspectRatio",
     "PixelSpacing",
+    "ImagerPixelSpacing",
     "ModalityLUTSequence",
     "RescaleSlope",
     "RescaleIntercept",
@@ -75,6 +76,7 @@ class Elements:
         dataset: as pydicom reads it.
         errors: makes the errors of the file.
         notes: what a person should know about it, collected while it is read and rendered.
+        steps: how its stored values became pixels, in order.
     """
 
     def __init__(self, content: bytes, errors: FileErrors) -> None:
@@ -86,6 +88,7 @@ class Elements:
         """
         self.errors = errors
         self.notes: list[str] = []
+        self.steps: list[str] = []
         self.dataset = _parse(content, errors)
 
     @property

@@ -197,7 +197,7 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
             "radiograph needs its site to leave one out"
         )
     of_patient: dict[str, str] = {}
-    for patient, site in zip(data.patient_ids, sites, strict=True):
+    for patient, site in zip(data.written_patients, sites, strict=True):
         first_site = of_patient.setdefault(patient, site)
         if first_site != site:
             raise SplitError(

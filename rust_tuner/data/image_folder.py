@@ -15,7 +15,7 @@ from rust_tuner.data.dicom_elements import read_tags
 from rust_tuner.data.sheet_scores import read_date, read_side, read_view
 from rust_tuner.errors import ImageError, ManifestError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
 _NAMES = ("patient_id", "visit", "date", "view", "side")
 
 
@@ -50,7 +50,7 @@ def find_images(
     pattern: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[FoundImage]:
-    """Find all PNG, JPEG and DICOM files in a folder and its subfolders, in order of their paths.
+    """Find all PNG, JPEG, TIFF and DICOM files in a folder and its subfolders, ordered by path.
 
     Args:
         folder: the folder.

@@ -4,15 +4,16 @@ Decoding belongs to `pictures`; `check_content` accepts what `load_image` can de
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.data.faults import Faults
-from rust_tuner.data.pictures import DECODING_THREADS, open_picture
+from rust_tuner.data.pictures import open_picture
 from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.reading import AS_STORED, WHOLE, Framing, Reading, framed
+from rust_tuner.data.survey import SurveyedImage, survey
 from rust_tuner.errors import ImageError
 from rust_tuner.files import sha256_of_json
 from rust_tuner.protocol import Resize
@@ -25,15 +26,20 @@ PREPROCESSING = "minus_one_to_one"
 
 
 def load_image(
-    path: str | Path, *, size: int = 299, resize: Resize = "squash", row: int | None = None
+    path: str | Path,
+    *,
+    size: int = 299,
+    resize: Resize = "squash",
+    row: int | None = None,
+    reading: Reading = AS_STORED,
 ) -> FloatImage:
     """Load one radiograph as model input.
 
-    Reads PNG and JPEG: greyscale (1 to 16 bits), colour (8 bits) or palette. Black is -1 and white
-    1: 0-255 for 8 bits and 0-65535 for 16, whatever part of the range the image uses. It is resized
-    in float32 (bilinear, averaging where it shrinks), so 16 bits of depth survive. The picture is
-    turned upright by the orientation in its EXIF or XMP. Transparent pixels are composited over
-    black, the background of a radiograph. Embedded colour profiles are not applied.
+    Reads PNG, JPEG, TIFF and DICOM: greyscale (1 to 16 bits), colour (8 bits) or palette. Black is
+    -1 and white 1: 0-255 for 8 bits, and 0-65535 for 16 unless `reading` says otherwise. It is
+    resized in float32 (bilinear, averaging where it shrinks), so 16 bits of depth survive. The
+    picture is turned upright by the orientation in its EXIF or XMP. Transparent pixels are
+    composited over black, the background of a radiograph. Embedded colour profiles are not applied.
 
     A file is judged by its pixels. All that its header announces must be present: a picture that
     ends early is refused, even if its file does not. Damage inside a PNG is found by its checksums;
@@ -47,6 +53,7 @@ def load_image(
         resize: `squash` to the square, or `letterbox`: the aspect ratio kept, the rest black,
             the image in the middle.
         row: the manifest's row, for messages.
+        reading: how many bits of a 16-bit file are used, and which part of the picture.
 
     Returns:
         (size, size, 3) float32 in [-1, 1]; the three channels of a greyscale image are equal.
@@ -57,7 +64,7 @@ def load_image(
     """
     if resize not in ("squash", "letterbox"):
         raise ImageError(f"resize={resize!r}; expected squash or letterbox")
-    with open_picture(path, row=row) as picture:
+    with open_picture(path, row=row, reading=reading) as picture:
         width, height = picture.width, picture.height
         scale = size / max(height, width)
         if resize == "squash":
@@ -91,38 +98,58 @@ def check_content(
         ManifestError: listing every image that cannot be decoded, and every duplicate, first those
             of two patients, because a patient could be on both sides of a split.
     """
+    return tuple(
+        image.file_sha256 for image in survey_content(radiographs, on_progress=on_progress)
+    )
+
+
+def survey_content(
+    radiographs: Radiographs,
+    *,
+    framing: Framing = WHOLE,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[SurveyedImage, ...]:
+    """Like `check_content`, with all that is known of each file.
+
+    Args:
+        radiographs: n radiographs.
+        framing: which part of each picture is used, which must be there.
+        on_progress: called with the number of images done and n, after each.
+
+    Raises:
+        ManifestError: as `check_content`, and for pictures without the part that is used.
+    """
     faults = Faults(radiographs.source)
-    patients, rows = radiographs.patient_ids, radiographs.rows
-    file_hashes: list[str] = []
+    patients, rows = radiographs.written_patients, radiographs.rows
+    surveyed: list[SurveyedImage] = []
     first_positions: dict[str, int] = {}
-    with ThreadPoolExecutor(DECODING_THREADS) as pool:
-        for position, result in enumerate(pool.map(_hash_image, radiographs.images)):
-            row, image = rows[position], radiographs.images[position]
-            if isinstance(result, ImageError):
-                faults.add(f"image={result}", row=row, column="image")
-            else:
-                file_hash, content_hash = result
-                file_hashes.append(file_hash)
-                first = first_positions.setdefault(content_hash, position)
-                same = f"image={image}; the same picture as row {rows[first]}"
-                if patients[first] != patients[position]:
-                    faults.add(
-                        f"{same}, which belongs to patient {patients[first]}, but this row to "
-                        f"patient {patients[position]}; find out whose it is and remove the other",
-                        row=row,
-                        column="image",
-                        grave=True,
-                    )
-                elif first != position:
-                    faults.add(
-                        f"{same}, of the same patient; remove one of the two",
-                        row=row,
-                        column="image",
-                    )
-            if on_progress is not None:
-                on_progress(position + 1, len(radiographs))
+    readings = framed(radiographs.readings, framing)
+    for position, result in enumerate(survey(radiographs.images, readings)):
+        row, image = rows[position], radiographs.images[position]
+        if isinstance(result, ImageError):
+            faults.add(f"image={result}", row=row, column="image")
+        else:
+            surveyed.append(result)
+            first = first_positions.setdefault(result.content_sha256, position)
+            same = f"image={image}; the same picture as row {rows[first]}"
+            if patients[first] != patients[position]:
+                faults.add(
+                    f"{same}, which belongs to patient {patients[first]}, but this row to "
+                    f"patient {patients[position]}; find out whose it is and remove the other",
+                    row=row,
+                    column="image",
+                    grave=True,
+                )
+            elif first != position:
+                faults.add(
+                    f"{same}, of the same patient; remove one of the two",
+                    row=row,
+                    column="image",
+                )
+        if on_progress is not None:
+            on_progress(position + 1, len(radiographs))
     faults.raise_any()
-    return tuple(file_hashes)
+    return tuple(surveyed)
 
 
 def images_sha256(radiographs: Radiographs, hashes: Sequence[str]) -> str:
@@ -132,15 +159,6 @@ def images_sha256(radiographs: Radiographs, hashes: Sequence[str]) -> str:
         radiographs: n radiographs.
         hashes: the SHA-256 of each file's bytes.
     """
-    table = radiographs.table
+    table = radiographs.written
     owned = zip(table["patient_id"], table["visit"], table["view"], hashes, strict=True)
     return sha256_of_json(sorted(owned))
-
-
-def _hash_image(path: Path) -> tuple[str, str] | ImageError:
-    """The SHA-256 of a file and of its pixels; an error is returned, to be reported with others."""
-    try:
-        with open_picture(path) as picture:
-            return picture.file_sha256, picture.content_sha256()
-    except ImageError as error:
-        return error

@@ -5,13 +5,13 @@ The rules for rows belong to `radiographs`, the checks of pixels to `images`.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from rust_tuner.data.csv_text import CsvRows, read_columns, read_rows
+from rust_tuner.data.csv_text import CsvRows, header_names, read_columns, read_rows
 from rust_tuner.data.faults import Faults
 from rust_tuner.data.patient_ids import note_two_spellings
 from rust_tuner.data.radiographs import (
@@ -21,7 +21,11 @@ from rust_tuner.data.radiographs import (
     check_views,
     normalise_cells,
 )
+from rust_tuner.data.sheet_manifest import SheetRows, read_sheet_rows
+from rust_tuner.data.sheets import is_excel
+from rust_tuner.errors import ManifestError
 from rust_tuner.labels import CORTEX_LABELS, CORTICES, SCORES
+from rust_tuner.protocol import ANATOMICAL_VIEWS
 
 __all__ = ["Radiographs", "check_views", "load_manifest", "load_onehot_manifest"]
 
@@ -32,23 +36,35 @@ _ONEHOT_COLUMNS = (*_ONEHOT_IDS, *_ONEHOT_VIEWS, *_ONEHOT_CORTICES)
 _ONEHOT_UNUSED = ("index", "", "Unnamed: 0")
 # No system opens a longer path, and resolving one is slow.
 _LONGEST_PATH = 4096
+# A table that lacks more columns is no manifest with a fault.
+_MOST_MISSING = 2
 _ZERO_OR_ONE = re.compile(r"[01](\.0*)?")
 
 
-def load_manifest(path: str | Path, *, distinct_patients: bool = False) -> Radiographs:
+def load_manifest(
+    path: str | Path,
+    *,
+    distinct_patients: bool = False,
+    view_cortices: Mapping[str, tuple[str, ...]] = ANATOMICAL_VIEWS,
+) -> Radiographs:
     """Load a manifest and check everything that can be checked without decoding an image.
 
     The file is a UTF-8 CSV (with or without a byte order mark, and with `sep=,` or another
     separator in a first line of its own if Excel wrote one) with the columns `image, patient_id,
-    visit, view, medial, lateral, anterior, posterior` in any order, and optionally `site`. Blanks
-    around values are dropped, and rows without any value are skipped. A visit must not be empty,
-    because it pairs the two views. Everything else is kept as text: `007` and `NA` are valid
-    patient ids.
+    visit, view, medial, lateral, anterior, posterior` in any order, and optionally `site`, `bits`
+    and `crop_left, crop_top, crop_right, crop_bottom`. Other columns are ignored, which the notes
+    of the radiographs say. Blanks around values are dropped, and rows without any value are
+    skipped. A visit must not be empty, because it pairs the two views. Everything else is kept as
+    text: `007` and `NA` are valid patient ids.
+
+    A table of another form, such as Excel's or with one row a visit, is read too if it names its
+    images and its columns are clear; the notes say what they were read as.
 
     Args:
         path: the CSV file; its image paths are relative to its folder.
         distinct_patients: whether ids that read alike, such as `P1` and `p-001`, are known to
             belong to different people.
+        view_cortices: the cortices that each view shows, for tables of another form.
 
     Returns:
         The radiographs in the order of the file, with absolute image paths.
@@ -70,9 +86,19 @@ def load_manifest(path: str | Path, *, distinct_patients: bool = False) -> Radio
         ['ap', 'lateral']
     """
     path = Path(path)
-    faults = Faults(path.name)
-    rows, cells = read_columns(path, required=COLUMNS, optional=OPTIONAL_COLUMNS, faults=faults)
-    table = normalise_cells(rows, cells, faults=faults)
+    read = _read_other_form(path, view_cortices)
+    faults = Faults(path.name if read is None else read.source)
+    if read is None:
+        ignored: list[str] = []
+        rows, cells = read_columns(
+            path, required=COLUMNS, optional=OPTIONAL_COLUMNS, faults=faults, ignored=ignored
+        )
+        table = normalise_cells(rows, cells, faults=faults)
+        listed = ", ".join(map(repr, ignored))
+        notes: tuple[str, ...] = (f"{path.name}: not used: {listed}",) if ignored else ()
+    else:
+        rows, notes = read.rows, read.notes
+        table = normalise_cells(rows, read.cells, faults=faults)
     if "image" in table:
         folder = path.parent.resolve()
         images = [_resolve(folder, image) for image in table["image"]]
@@ -82,7 +108,31 @@ def load_manifest(path: str | Path, *, distinct_patients: bool = False) -> Radio
     if "patient_id" in table and not distinct_patients:
         note_two_spellings(rows, table["patient_id"].tolist(), faults=faults)
     faults.raise_any()
-    return Radiographs(table, source=path.name, distinct_patients=distinct_patients)
+    return Radiographs(
+        table, source=faults.source, distinct_patients=distinct_patients, notes=notes
+    )
+
+
+def _read_other_form(path: Path, view_cortices: Mapping[str, tuple[str, ...]]) -> SheetRows | None:
+    """The rows of a table in another form than a manifest's; None for a manifest.
+
+    Raises:
+        ManifestError: for a table that is neither a manifest nor clear. A manifest without one or
+            two of its columns is left to be read as such, since its faults then say more.
+    """
+    if not path.is_file():
+        return None
+    missing = set(COLUMNS)
+    if not is_excel(path):
+        missing -= header_names(path)
+    if not missing:
+        return None
+    read = read_sheet_rows(path, view_cortices=view_cortices)
+    if isinstance(read, ManifestError):
+        if len(missing) > _MOST_MISSING:
+            raise read
+        return None
+    return read
 
 
 def load_onehot_manifest(

@@ -63,7 +63,7 @@ def outer_folds(development: Development, folds: Folds) -> tuple[OuterFold, ...]
         )
     cut = []
     for number, (training, validation) in enumerate(folds):
-        patients = radiographs.patient_ids
+        patients = radiographs.written_patients
         shared = set(patients[training]) & set(patients[validation])
         if shared:
             raise SplitError(

@@ -13,7 +13,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from rust_tuner.data.bare_image import SAVE_AGAIN, BareImage, FileErrors
+from rust_tuner.data.borders import SIDE, inner_box
 from rust_tuner.data.dicom import is_dicom, open_dicom
 from rust_tuner.data.jpeg_files import JPEG_START, read_jpeg
 from rust_tuner.data.png_files import PNG_START, read_png
+from rust_tuner.data.reading import ALL_BITS, AS_STORED, Box, Reading
+from rust_tuner.data.tiff_files import TIFF_STARTS, read_tiff
 from rust_tuner.errors import ImageError
 
 FloatImage = npt.NDArray[np.float32]
@@ -35,7 +38,7 @@ MAX_FILE_BYTES = 5 << 26
 
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _MODES = (*_DEEP_MODES, "1", "L", "LA", "P", "PA", "RGB", "RGBA")
-_MAX_8_BIT, _MAX_16_BIT = 255, 65535
+_MAX_8_BIT, _MAX_16_BIT = 255, (1 << ALL_BITS) - 1
 # A strip of float32 in three channels is 1.5 MiB, which stays in a processor's cache.
 STRIP_PIXELS = 1 << 17
 # A detector of 43 by 43 cm with pixels of 0.1 mm has 18.5 million pixels.
@@ -66,6 +69,12 @@ class Picture:
         file_sha256: of the file's bytes.
         steps: how a DICOM file's values became pixels, in order; empty for other files.
         notes: what a person should know about a DICOM file.
+        kind: `PNG`, `JPEG`, `TIFF` or `DICOM`.
+        stated_bits: how many bits the file says it uses: of DICOM, or in the chunk `sBIT` of a
+            16-bit greyscale PNG; None if it says nothing.
+        bits: those that a deep picture is read with, see `Reading.bits`.
+        is_inverted: whether the file's largest value is black.
+        spacing: millimetres from row to row and from column to column; None if not known.
     """
 
     width: int
@@ -75,6 +84,24 @@ class Picture:
     _image: Image.Image
     steps: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    kind: str = ""
+    stated_bits: int | None = None
+    bits: int = ALL_BITS
+    is_inverted: bool = False
+    spacing: tuple[float, float] | None = None
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether it is a file of 16 bits whose used bits its format does not say for certain."""
+        return self.kind in ("PNG", "TIFF") and self._image.mode in _DEEP_MODES
+
+    def highest(self) -> int:
+        """The largest value of a deep picture."""
+        return max(int(strip.max()) for strip in _raw_strips(self._image))
+
+    def is_multiple_of(self, step: int) -> bool:
+        """Whether all values of a deep picture are multiples of a number."""
+        return all(not (strip % step).any() for strip in _raw_strips(self._image))
 
     def strips(self) -> Iterator[FloatImage]:
         """The rows from top to bottom: (rows, width, channels) float32 in [0, 1].
@@ -82,9 +109,14 @@ class Picture:
         Both depths are divided in float32, so that 257 times a value over 65535 is the same number.
         Transparent pixels lie over black.
         """
+        for strip in self._upright_strips():
+            yield 1 - strip if self.is_inverted else strip
+
+    def _upright_strips(self) -> Iterator[FloatImage]:
+        white = (1 << self.bits) - 1
         for strip in _raw_strips(self._image):
             if strip.dtype != np.uint8:
-                yield strip.astype(np.float32) / np.float32(_MAX_16_BIT)
+                yield np.minimum(strip, white).astype(np.float32) / np.float32(white)
                 continue
             pixels = strip[:, :, : self.channels].astype(np.float32)
             pixels /= np.float32(_MAX_8_BIT)
@@ -131,6 +163,15 @@ class Picture:
             top = bottom
         return [_resize(channel, size) for channel in channels]
 
+    def cropped(self, box: Box) -> "Picture":
+        """A part of the picture; left, top, right and bottom in its pixels."""
+        image = self._image.crop(box)
+        return replace(self, width=image.width, height=image.height, _image=image)
+
+    def close(self) -> None:
+        """Release the pixels."""
+        self._image.close()
+
     def thumbnail(self, size: int) -> FloatImage:
         """The picture squashed to (size, size) grey, float32 in [0, 1]."""
         (grey,) = self.resize((size, size), prepare=lambda strip: strip.mean(axis=2, keepdims=True))
@@ -138,7 +179,9 @@ class Picture:
 
 
 @contextmanager
-def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Picture]:
+def open_picture(
+    path: str | Path, *, row: int | None = None, reading: Reading = AS_STORED
+) -> Iterator[Picture]:
     """Decode a file; until the block ends, its pixels can be used and its memory is counted.
 
     A picture of the largest size takes up to 0.9 GB while it is decoded. All open pictures together
@@ -146,15 +189,42 @@ def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Pictur
     picture within the block of another.
 
     Args:
-        path: a PNG, JPEG or DICOM file.
+        path: a PNG, JPEG, TIFF or DICOM file.
         row: the manifest's row, for messages.
+        reading: which bits are used, and which part of the picture.
 
     Raises:
         ImageError: naming the file and row, if it is missing, empty, damaged, truncated, too
-            large, or of a kind whose depth cannot be kept.
+            large, or of a kind whose depth cannot be kept; if it has not the part that `reading`
+            names.
         ExtraError: for a DICOM file if pydicom is missing.
     """
     errors = FileErrors(Path(path), row)
+    with _whole_picture(errors, reading) as picture, ExitStack() as stack:
+        box = used_box(picture, reading, errors)
+        if box is not None:
+            picture = picture.cropped(box)
+            stack.callback(picture.close)
+        yield picture
+
+
+def used_box(picture: Picture, reading: Reading, errors: FileErrors) -> Box | None:
+    """The part of a whole picture that a reading uses; None for all of it.
+
+    Raises:
+        ImageError: if the picture has no such part, or no spacing to crop it by.
+    """
+    box = _asked_box(picture, reading, errors)
+    if not reading.framing.remove_borders:
+        return box
+    asked = picture if box is None else picture.cropped(box)
+    left, top = (0, 0) if box is None else box[:2]
+    inner = inner_box(asked.thumbnail(SIDE), width=asked.width, height=asked.height)
+    return left + inner[0], top + inner[1], left + inner[2], top + inner[3]
+
+
+@contextmanager
+def _whole_picture(errors: FileErrors, reading: Reading) -> Iterator[Picture]:
     with ExitStack() as stack:
         large_file = _file_size(errors) > _LARGE_FILE_BYTES
         if large_file:
@@ -170,9 +240,19 @@ def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Pictur
             deep = np.rint(rendered.pixels * np.float32(_MAX_16_BIT)).astype(np.uint16)
             image = Image.fromarray(deep)
             stack.callback(image.close)
-            yield Picture(*image.size, 1, file_sha256, image, rendered.steps, rendered.notes)
+            yield Picture(
+                *image.size,
+                1,
+                file_sha256,
+                image,
+                rendered.steps,
+                rendered.notes,
+                kind="DICOM",
+                stated_bits=dicom.bits,
+                spacing=dicom.spacing,
+            )
             return
-        bare = _read_file(content, errors)
+        bare, kind = _read_file(content, errors)
         del content
         if not large_file:
             stack.enter_context(MEMORY.hold(bare.width * bare.height))
@@ -183,7 +263,53 @@ def open_picture(path: str | Path, *, row: int | None = None) -> Iterator[Pictur
         image = _decode(bare, errors)
         stack.callback(image.close)
         channels = _survey(image, errors)
-        yield Picture(*image.size, channels, file_sha256, image)
+        picture = Picture(
+            *image.size,
+            channels,
+            file_sha256,
+            image,
+            kind=kind,
+            stated_bits=bare.stated_bits,
+            is_inverted=bare.inverted,
+        )
+        yield replace(picture, bits=reading.bits) if picture.is_deep else picture
+
+
+def _asked_box(picture: Picture, reading: Reading, errors: FileErrors) -> Box | None:
+    """The part of a picture that is asked for; None for all of it."""
+    width, height = picture.width, picture.height
+    if reading.box is not None:
+        left, top, right, bottom = reading.box
+        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+            raise errors.error(
+                f"crop_left={left}, crop_top={top}, crop_right={right}, crop_bottom={bottom} of "
+                f"{width} by {height} pixels; expected left below right and top below bottom, in "
+                "pixels of the upright picture"
+            )
+        return reading.box
+    side = reading.framing.centre_mm
+    if side is None:
+        return None
+    if picture.spacing is None:
+        what = (
+            "PixelSpacing (0028,0030) and ImagerPixelSpacing (0018,1164) are missing or 0"
+            if picture.kind == "DICOM"
+            else f"a {picture.kind} file has no pixel spacing"
+        )
+        raise errors.error(
+            f"cannot be cropped to {side:g} mm, since {what}; give its crop_left, crop_top, "
+            "crop_right and crop_bottom in the manifest, or do not crop"
+        )
+    down, across = picture.spacing
+    # Not beyond the picture: where it is smaller, all of it is used.
+    wide, high = min(width, round(side / across)), min(height, round(side / down))
+    if min(wide, high) < 1:
+        raise errors.error(
+            f"pixels of {across:g} by {down:g} mm, so {side:g} mm are less than a pixel; check "
+            "PixelSpacing (0028,0030)"
+        )
+    left, top = (width - wide) // 2, (height - high) // 2
+    return left, top, left + wide, top + high
 
 
 class Memory:
@@ -257,12 +383,15 @@ def _unreadable(errors: FileErrors, error: Exception) -> ImageError:
     return errors.error(f"cannot be read ({error}); check the path and its permissions")
 
 
-def _read_file(content: bytes, errors: FileErrors) -> BareImage:
+def _read_file(content: bytes, errors: FileErrors) -> tuple[BareImage, str]:
+    """The file without what carries no pixels, and its kind."""
     if content.startswith(PNG_START):
-        return read_png(content, errors=errors)
+        return read_png(content, errors=errors), "PNG"
     if content.startswith(JPEG_START):
-        return read_jpeg(content, errors=errors)
-    raise errors.error("neither PNG, JPEG nor DICOM; " + SAVE_AGAIN)
+        return read_jpeg(content, errors=errors), "JPEG"
+    if content.startswith(TIFF_STARTS):
+        return read_tiff(content, errors=errors), "TIFF"
+    raise errors.error("neither PNG, JPEG, TIFF nor DICOM; " + SAVE_AGAIN)
 
 
 def _decode(bare: BareImage, errors: FileErrors) -> Image.Image:
@@ -280,7 +409,7 @@ def _decode(bare: BareImage, errors: FileErrors) -> Image.Image:
 
 def _load(content: bytes, bare: BareImage, errors: FileErrors) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "TIFF")) as image:
             if image.size != (bare.width, bare.height):
                 raise errors.damaged(
                     f"a header of {bare.width} by {bare.height} pixels, and one of "

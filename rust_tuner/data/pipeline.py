@@ -19,6 +19,7 @@ import numpy.typing as npt
 from rust_tuner.data.images import load_image
 from rust_tuner.data.pictures import DECODING_THREADS
 from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.reading import WHOLE, Framing, Reading, framed
 from rust_tuner.errors import ImageError, SplitError, StorageError
 from rust_tuner.files import atomic_write, cache_note, sha256_of_file, sha256_of_json
 from rust_tuner.locks import take_turns
@@ -40,6 +41,7 @@ def decode_images(
     *,
     image_size: int = 299,
     resize: Resize = "squash",
+    framing: Framing = WHOLE,
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> FloatArray:
@@ -55,6 +57,7 @@ def decode_images(
         radiographs: n radiographs.
         image_size: side of the square model input in pixels.
         resize: how a radiograph becomes square; see `images.load_image`.
+        framing: which part of a radiograph is used.
         cache: a folder that may be shared; None keeps the images in memory.
         progress: where to report; nowhere by default.
 
@@ -67,9 +70,9 @@ def decode_images(
     """
     report = progress or Silent()
     if cache is None:
-        return _in_memory(radiographs, image_size, resize, report)
+        return _in_memory(radiographs, image_size, resize, framing, report)
     shape = (len(radiographs), image_size, image_size, 3)
-    path = cache / f"{_identity(radiographs, image_size, resize)[:32]}.images"
+    path = cache / f"{_identity(radiographs, image_size, resize, framing)[:32]}.images"
     entry = read_entry(path, shape)
     if entry is None:
         with take_turns(cache, "decoding images", say=report.say):
@@ -77,14 +80,15 @@ def decode_images(
             entry = read_entry(path, shape)
             if entry is None:
                 try:
-                    _write_entry(path, _decoded(radiographs, image_size, resize, report))
+                    made = _decoded(radiographs, image_size, resize, framing, report)
+                    _write_entry(path, made)
                     entry = read_entry(path, shape)
                     if entry is None:
                         raise StorageError("the written entry cannot be read back; check the disk")
                 except StorageError as error:
                     report.say(cache_note(error, path, "decoded images"))
     if entry is None:
-        return _in_memory(radiographs, image_size, resize, report)
+        return _in_memory(radiographs, image_size, resize, framing, report)
     return entry
 
 
@@ -173,25 +177,26 @@ def k_fold_dataset(
 
 
 def _in_memory(
-    radiographs: Radiographs, image_size: int, resize: Resize, report: Progress
+    radiographs: Radiographs, image_size: int, resize: Resize, framing: Framing, report: Progress
 ) -> FloatArray:
     values = np.empty((len(radiographs), image_size, image_size, 3), dtype=np.float32)
-    for index, image in enumerate(_decoded(radiographs, image_size, resize, report)):
+    for index, image in enumerate(_decoded(radiographs, image_size, resize, framing, report)):
         values[index] = image
     values.flags.writeable = False
     return values
 
 
 def _decoded(
-    radiographs: Radiographs, image_size: int, resize: Resize, report: Progress
+    radiographs: Radiographs, image_size: int, resize: Resize, framing: Framing, report: Progress
 ) -> Iterator[FloatArray]:
     """The images in order, decoded by threads, never more than a few ahead of the reader."""
 
-    def decode(item: tuple[Path, int]) -> FloatArray:
-        path, row = item
-        return load_image(path, size=image_size, resize=resize, row=row)
+    def decode(item: tuple[Path, int, Reading]) -> FloatArray:
+        path, row, reading = item
+        return load_image(path, size=image_size, resize=resize, row=row, reading=reading)
 
-    items = iter(list(zip(radiographs.images, radiographs.rows, strict=True)))
+    readings = framed(radiographs.readings, framing)
+    items = iter(list(zip(radiographs.images, radiographs.rows, readings, strict=True)))
     with (
         ThreadPoolExecutor(DECODING_THREADS) as pool,
         report.task("images", len(radiographs)) as task,
@@ -202,20 +207,21 @@ def _decoded(
                 task.advance()
 
 
-def _identity(radiographs: Radiographs, image_size: int, resize: Resize) -> str:
+def _identity(radiographs: Radiographs, image_size: int, resize: Resize, framing: Framing) -> str:
     """The SHA-256 of everything that decides the decoded images."""
     hashes = []
-    for path, row in zip(radiographs.images, radiographs.rows, strict=True):
+    for path, row, reading in zip(
+        radiographs.images, radiographs.rows, radiographs.readings, strict=True
+    ):
         try:
-            hashes.append(sha256_of_file(path))
+            hashes.append(reading.key(sha256_of_file(path)))
         except OSError as error:
             raise ImageError(
                 f"{path} row {row}: cannot be read ({error.strerror}); check the path in the "
                 "manifest"
             ) from error
-    return sha256_of_json(
-        {"format": _FORMAT_VERSION, "image_size": image_size, "resize": resize, "images": hashes}
-    )
+    about = {"format": _FORMAT_VERSION, "image_size": image_size, "resize": resize}
+    return sha256_of_json(about | {"images": hashes} | framing.to_json())
 
 
 def _write_entry(path: Path, images: Iterator[FloatArray]) -> None:

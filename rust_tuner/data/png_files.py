@@ -92,6 +92,7 @@ def read_png(content: bytes, *, errors: FileErrors) -> BareImage:
         header.width,
         header.height,
         _orientation(chunks),
+        stated_bits=_stated_bits(header, chunks),
     )
 
 
@@ -193,6 +194,16 @@ def _pieces(data: Sequence[memoryview]) -> Iterator[memoryview]:
     for part in data:
         for start in range(0, len(part), _INPUT_BYTES):
             yield part[start : start + _INPUT_BYTES]
+
+
+def _stated_bits(header: _Header, chunks: Sequence[_Chunk]) -> int | None:
+    """The significant bits of 16-bit grey, of the chunk `sBIT` (PNG, 11.3.2.7)."""
+    if header.depth != 16 or header.colour != _GREY:
+        return None
+    for chunk in chunks:
+        if chunk.kind == b"sBIT" and len(chunk.body) == 1 and 1 <= chunk.body[0] <= 16:
+            return chunk.body[0]
+    return None
 
 
 def _orientation(chunks: Sequence[_Chunk]) -> int:

@@ -17,18 +17,30 @@ import pandas as pd
 from rust_tuner.data.csv_text import closest
 from rust_tuner.data.faults import Faults
 from rust_tuner.data.patient_ids import note_two_spellings
+from rust_tuner.data.pseudonyms import Pseudonyms
+from rust_tuner.data.reading import ALL_BITS, Box, Reading
 from rust_tuner.errors import ManifestError
 from rust_tuner.labels import CORTICES, SCORES, VIEWS, encode, visible_mask
 from rust_tuner.protocol import ANATOMICAL_VIEWS, PUBLISHED_VIEWS
 
 COLUMNS = ("image", "patient_id", "visit", "view", *CORTICES)
-OPTIONAL_COLUMNS = ("site",)
+CROP_COLUMNS = ("crop_left", "crop_top", "crop_right", "crop_bottom")
+BITS_COLUMN = "bits"
+PIXEL_COLUMNS = (*CROP_COLUMNS, BITS_COLUMN)
+OPTIONAL_COLUMNS = ("site", *PIXEL_COLUMNS)
+# The bits that a study decided on; no column of a manifest.
+_DECIDED_BITS = "decided_bits"
 FIRST_ROW = 2
 _SCORE = re.compile(r"[1-4](\.0*)?")
+# No picture has a longer side.
+_WHOLE = re.compile(r"(\d{1,6})(?:\.0*)?")
 _ROWS_SHOWN = 5
+_UNNAMED_SOURCE = "manifest"
 # The attribute that holds a table's sealed patients: pandas keeps it through copies, selections and
 # the concatenation of the two sides of one split.
 _SEALED = "sealed_patients"
+# Likewise the names that may be written, so that no table that is made from another one lacks them.
+_PSEUDONYMS = "pseudonyms"
 _EMPTY_MENDS = {
     "image": "give the path of the radiograph",
     "patient_id": "every radiograph needs its patient, so that no patient is on two sides of a "
@@ -44,8 +56,11 @@ class Radiographs:
 
     Attributes:
         table: columns `image, patient_id, visit, view` (text, none empty, without blanks around
-            it), `medial, lateral, anterior, posterior` (float64, 1-4 or NaN where not visible), and
-            `site` if the table has one. Its index, named `row`, holds the row numbers as a
+            it), `medial, lateral, anterior, posterior` (float64, 1-4 or NaN where not visible); and
+            if the table has them `site`, `crop_left, crop_top, crop_right, crop_bottom` (the part
+            of the upright picture that is used, in pixels) and `bits` (that a 16-bit file uses),
+            float64 or NaN where not given; in a prepared study also `decided_bits`, those that
+            `prepare` decided on. Its index, named `row`, holds the row numbers as a
             spreadsheet shows them: the header is row 1, the first radiograph row 2. Any table with
             these columns is accepted: it is copied and converted to this form, other columns are
             left out, and an index not named `row` is replaced.
@@ -53,6 +68,7 @@ class Radiographs:
 
         distinct_patients: whether ids that read alike, such as `P1` and `p-001`, are known to
             belong to different people; otherwise they are faults, see `patient_ids.normal_form`.
+        notes: what was left out when it was read, such as unknown columns.
 
     Raises:
         ManifestError: listing each missing column, each cell that is at fault, and each patient
@@ -70,6 +86,7 @@ class Radiographs:
     table: pd.DataFrame
     source: str = "table"
     distinct_patients: bool = field(default=False, kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         """Copy the table, convert it and check it."""
@@ -88,7 +105,7 @@ class Radiographs:
             rows = list(range(FIRST_ROW, FIRST_ROW + len(self.table)))
         cells = {
             name: self.table[name].tolist()
-            for name in (*COLUMNS, *OPTIONAL_COLUMNS)
+            for name in (*COLUMNS, *OPTIONAL_COLUMNS, _DECIDED_BITS)
             if name in self.table.columns
         }
         table = normalise_cells(rows, cells, faults=faults)
@@ -97,6 +114,8 @@ class Radiographs:
         faults.raise_any()
         if self.table.attrs.get(_SEALED):
             table.attrs[_SEALED] = list(self.table.attrs[_SEALED])
+        if self.table.attrs.get(_PSEUDONYMS) is not None:
+            table.attrs[_PSEUDONYMS] = self.table.attrs[_PSEUDONYMS]
         object.__setattr__(self, "table", table)
 
     def __len__(self) -> int:
@@ -124,6 +143,27 @@ class Radiographs:
         patients.flags.writeable = False
         return patients
 
+    @property
+    def pseudonyms(self) -> Pseudonyms | None:
+        """The names under which patients, visits and images are written; None for their own."""
+        return self.table.attrs.get(_PSEUDONYMS)
+
+    @cached_property
+    def written(self) -> pd.DataFrame:
+        """The table as it may be written to files and messages; not to be changed.
+
+        Patients, visits and images have their pseudonyms if the study gives them some.
+        """
+        names = self.pseudonyms
+        return self.table if names is None else names.written(self.table)
+
+    @cached_property
+    def written_patients(self) -> npt.NDArray[np.object_]:
+        """(n,) object array of text: the patient of each row as in `written`; read-only."""
+        patients = self.written["patient_id"].to_numpy(dtype=object, copy=True)
+        patients.flags.writeable = False
+        return patients
+
     @cached_property
     def sites(self) -> npt.NDArray[np.object_] | None:
         """(n,) object array of text, the site of each row, empty if not known; read-only.
@@ -135,6 +175,42 @@ class Radiographs:
         sites = self.table["site"].to_numpy(dtype=object, copy=True)
         sites.flags.writeable = False
         return sites
+
+    @cached_property
+    def readings(self) -> tuple[Reading, ...]:
+        """How each of the n images is read."""
+        table, names = self.table, [BITS_COLUMN, _DECIDED_BITS]
+        bits = pd.Series(ALL_BITS, index=table.index, dtype="float64")
+        for name in names:
+            if name in table:
+                bits = table[name].fillna(bits)
+        boxes: list[Box | None] = [None] * len(table)
+        if CROP_COLUMNS[0] in table:
+            boxes = [
+                None
+                if np.isnan(box).any()
+                else (int(box[0]), int(box[1]), int(box[2]), int(box[3]))
+                for box in table[list(CROP_COLUMNS)].to_numpy()
+            ]
+        return tuple(
+            Reading(int(count), box) for count, box in zip(bits.tolist(), boxes, strict=True)
+        )
+
+    @property
+    def known_bits(self) -> list[int] | None:
+        """The bits that its 16-bit files are read with, ascending; None if that was not decided."""
+        if _DECIDED_BITS not in self.table:
+            return None
+        return sorted({int(count) for count in self.table[_DECIDED_BITS].dropna()})
+
+    def with_bits(self, bits: Sequence[int | None]) -> Self:
+        """The same radiographs, with how many bits each 16-bit file is read with.
+
+        Args:
+            bits: of each of the n images, 1 to 16; None for all other files.
+        """
+        numbers = pd.Series(list(bits), index=self.table.index, dtype="float64")
+        return replace(self, table=self.table.assign(**{_DECIDED_BITS: numbers}))
 
     @cached_property
     def images(self) -> tuple[Path, ...]:
@@ -185,8 +261,17 @@ class Radiographs:
         keeps `DataFrame.attrs`.
         """
         table = self.table.copy(deep=False)
-        table.attrs = {_SEALED: sorted(self.sealed_patients.union(patients))}
+        table.attrs[_SEALED] = sorted(self.sealed_patients.union(patients))
         return replace(self, table=table)
+
+    def written_as(self, pseudonyms: Pseudonyms) -> Self:
+        """The same radiographs, which are written under these names; subsets keep them.
+
+        Messages do not name the file either, since its name may be that of a person.
+        """
+        table = self.table.copy(deep=False)
+        table.attrs[_PSEUDONYMS] = pseudonyms
+        return replace(self, table=table, source=_UNNAMED_SOURCE)
 
     def _scores(self) -> npt.NDArray[np.float64]:
         return self.table[list(CORTICES)].to_numpy(dtype=np.float64)
@@ -208,10 +293,13 @@ def normalise_cells(
     """
     columns: dict[str, pd.Series] = {}
     index = pd.Index(rows, name="row", dtype=np.int64)
-    for name in (*COLUMNS, *OPTIONAL_COLUMNS):
+    for name in (*COLUMNS, *OPTIONAL_COLUMNS, _DECIDED_BITS):
         if name not in cells:
             continue
         values = list(cells[name])
+        if name in (*PIXEL_COLUMNS, _DECIDED_BITS):
+            columns[name] = _pixel_numbers(rows, name, values, index=index, faults=faults)
+            continue
         if name in CORTICES:
             scores = [_read_score(value) for value in values]
             for row, value, score in zip(rows, values, scores, strict=True):
@@ -227,7 +315,58 @@ def normalise_cells(
             if fault is not None:
                 faults.add(fault, row=row, column=name)
         columns[name] = pd.Series(texts, index=index, dtype="str")
-    return pd.DataFrame(columns, index=index)
+    table = pd.DataFrame(columns, index=index)
+    _check_crops(table, faults=faults)
+    return table
+
+
+def _pixel_numbers(
+    rows: Sequence[int],
+    name: str,
+    values: Sequence[object],
+    *,
+    index: pd.Index,
+    faults: Faults,
+) -> pd.Series:
+    """Whole numbers of pixels or bits, NaN where none is given."""
+    numbers: list[float] = []
+    for row, value in zip(rows, values, strict=True):
+        text = _as_text(value)
+        number = np.nan
+        if text:
+            # A column with gaps comes back from a table program as 12.0.
+            whole = _WHOLE.fullmatch(text)
+            number = float(whole[1]) if whole is not None else -1.0
+            if number < 0 or (name not in CROP_COLUMNS and not 1 <= number <= ALL_BITS):
+                expected = "a whole number of pixels" if name in CROP_COLUMNS else "1 to 16"
+                faults.add(f"{name}={text}; expected {expected}, or empty", row=row, column=name)
+        numbers.append(number)
+    return pd.Series(numbers, index=index, dtype=np.float64)
+
+
+def _check_crops(table: pd.DataFrame, *, faults: Faults) -> None:
+    """A crop has four numbers, or none."""
+    there = [name for name in CROP_COLUMNS if name in table]
+    if not there:
+        return
+    absent = [name for name in CROP_COLUMNS if name not in table]
+    if absent:
+        faults.add(
+            f"column {absent[0]!r} is missing, but there is {there[0]!r}; a crop needs "
+            f"{', '.join(CROP_COLUMNS)}",
+            column=absent[0],
+        )
+        return
+    for row, *box in table[there].itertuples():
+        given = [not np.isnan(edge) for edge in box]
+        if any(given) and not (all(given) and box[0] < box[2] and box[1] < box[3]):
+            shown = ", ".join("empty" if np.isnan(edge) else f"{edge:g}" for edge in box)
+            faults.add(
+                f"crop_left, crop_top, crop_right, crop_bottom are {shown}; expected four numbers "
+                "with left below right and top below bottom, or none",
+                row=row,
+                column=there[0],
+            )
 
 
 def check_views(radiographs: Radiographs, view_cortices: Mapping[str, Sequence[str]]) -> list[str]:

@@ -1,7 +1,7 @@
 """The record of each row and image of a study, so that a change can be located.
 
-It holds digests, no patient data; whether anything changed is decided by the hashes of all rows and
-all images, which belong to `split_file` and `images`.
+It holds digests of rows as the study writes them, no patient data; whether anything changed is
+decided by the hashes of all rows and all images, which belong to `split_file` and `images`.
 """
 
 from collections import Counter
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.radiographs import PIXEL_COLUMNS, Radiographs
 from rust_tuner.files import sha256_of_json
 from rust_tuner.labels import CORTICES
 
@@ -30,28 +30,33 @@ def row_record(
 
     Returns:
         Four lists of n: `row` (as a spreadsheet numbers it), `digest` (of patient, visit, view,
-        scores and site), `image_sha256`, and `sealed` (whether it is in the hold-out set).
+        scores, site, crop and bits), `image_sha256`, and `sealed` (whether it is in the hold-out
+        set).
     """
-    kept = set(development.patient_ids)
+    kept = set(development.written_patients)
     return {
         "row": list(radiographs.rows),
         "digest": row_digests(radiographs),
         "image_sha256": list(image_hashes),
-        "sealed": [patient not in kept for patient in radiographs.patient_ids],
+        "sealed": [patient not in kept for patient in radiographs.written_patients],
     }
 
 
 def row_digests(radiographs: Radiographs) -> list[str]:
-    """A digest of patient, visit, view, scores and site for each of n rows."""
-    table = radiographs.table
+    """A digest of the values of each of n rows."""
+    return [sha256_of_json(row)[:_DIGITS] for row in row_values(radiographs)]
+
+
+def row_values(radiographs: Radiographs) -> list[list[Any]]:
+    """Patient, visit, view, scores and, if there are any, site, crop and bits of n rows."""
+    table = radiographs.written
     texts = ["patient_id", "visit", "view", *(["site"] if "site" in table else [])]
+    numbers = [*CORTICES, *(name for name in PIXEL_COLUMNS if name in table)]
     return [
-        sha256_of_json([*words, *(None if np.isnan(score) else int(score) for score in scores)])[
-            :_DIGITS
-        ]
-        for words, scores in zip(
+        [*words, *(None if np.isnan(value) else int(value) for value in values)]
+        for words, values in zip(
             table[texts].itertuples(index=False, name=None),
-            table[list(CORTICES)].itertuples(index=False, name=None),
+            table[numbers].itertuples(index=False, name=None),
             strict=True,
         )
     ]
@@ -121,7 +126,7 @@ def sealed_images(record: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _named(radiographs: Radiographs, position: int) -> str:
-    row = radiographs.table.iloc[position]
+    row = radiographs.written.iloc[position]
     return f"row {radiographs.rows[position]} ({row['image']}, patient {row['patient_id']})"
 
 

@@ -47,6 +47,11 @@ class Sheet:
     notes: tuple[str, ...] = ()
 
 
+def is_excel(path: Path) -> bool:
+    """Whether a file is Excel's, by its suffix."""
+    return path.suffix.lower() in _EXCEL
+
+
 def read_sheet(path: str | Path, *, sheet: str | None = None) -> Sheet:
     """Read a table.
 
@@ -57,7 +62,7 @@ def read_sheet(path: str | Path, *, sheet: str | None = None) -> Sheet:
 
     Raises:
         ManifestError: naming the file and what to do: for a file that is no table, an empty one,
-            a header with equal names, or several sheets.
+            a header with equal names, several sheets, or a sheet of a text file.
         ExtraError: for an Excel file if openpyxl is missing.
     """
     path = Path(path)
@@ -66,9 +71,13 @@ def read_sheet(path: str | Path, *, sheet: str | None = None) -> Sheet:
         size = path.stat().st_size
         if size > _MAX_BYTES:
             raise ManifestError(f"{path.name}: {size} bytes, too large for a table of scores")
-        if suffix in _EXCEL:
+        if is_excel(path):
             source, rows = _excel_rows(path, sheet)
             notes: tuple[str, ...] = ()
+        elif sheet is not None:
+            raise ManifestError(
+                f"{path.name} is no Excel file and has no sheets; leave out --sheet {sheet}"
+            )
         elif suffix in _OTHER_TABLES:
             raise ManifestError(f"{path.name}: {suffix} is not read; save it as .xlsx or CSV")
         else:

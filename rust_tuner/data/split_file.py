@@ -1,7 +1,9 @@
 """Stores a split, and detects when the split or its data have changed.
 
 `split.json` names the patients of each side and the fold of each patient, so that a resumed study
-trains on the same rows whatever version of the package made them.
+trains on the same rows whatever version of the package made them. It has the names under which the
+study writes patients (`Radiographs.written`); which patients are on which side follows from their
+ids.
 """
 
 from collections.abc import Mapping
@@ -14,6 +16,7 @@ import numpy as np
 from rust_tuner.data.folds import Folds, make_folds, make_site_folds
 from rust_tuner.data.label_warnings import fold_warnings
 from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.row_record import row_values
 from rust_tuner.data.splits import (
     Development,
     HoldOut,
@@ -23,7 +26,6 @@ from rust_tuner.data.splits import (
 )
 from rust_tuner.errors import RustTunerError, SplitError
 from rust_tuner.files import read_json, sha256_of_json, write_json
-from rust_tuner.labels import CORTICES
 
 SPLIT_FILE = "split.json"
 
@@ -115,19 +117,12 @@ class Split:
 
 
 def radiographs_sha256(radiographs: Radiographs) -> str:
-    """The SHA-256 of patients, visits, views, scores and, if there are any, sites.
+    """The SHA-256 of patients, visits, views, scores and, if there are any, sites and crops.
 
-    Row order and paths do not matter.
+    Row order and paths do not matter. Patients and visits count as they are written, so that the
+    hashes of a few patients do not give away their ids.
     """
-    texts = ["patient_id", "visit", "view", *(["site"] if "site" in radiographs.table else [])]
-    rows = [
-        [*words, *(None if np.isnan(score) else int(score) for score in scores)]
-        for words, scores in zip(
-            radiographs.table[texts].itertuples(index=False, name=None),
-            radiographs.table[list(CORTICES)].itertuples(index=False, name=None),
-            strict=True,
-        )
-    ]
+    rows = row_values(radiographs)
     return sha256_of_json(sorted(rows, key=lambda row: [str(value) for value in row]))
 
 
@@ -146,7 +141,7 @@ def read_split(path: Path, radiographs: Radiographs) -> Split:
     path = Path(path)
     split = _read_own(path)
     recorded = {*split.development, *split.holdout}
-    present = set(radiographs.patient_ids)
+    present = set(radiographs.written_patients)
     _refuse_patients(path, "is not in the manifest any more", recorded - present)
     _refuse_patients(path, "is in the manifest, but on no side of the split", present - recorded)
     if split.radiographs_sha256 != radiographs_sha256(radiographs):
@@ -196,7 +191,7 @@ def load_or_make_split(
                 f"{path.name}: made with {name} {written}, but {name} {requested} was requested; "
                 f"use {written}, or start a new study folder"
             )
-    sealed = np.isin(radiographs.patient_ids.astype(str), split.holdout)
+    sealed = np.isin(radiographs.written_patients.astype(str), split.holdout)
     return divide_by_seal(radiographs, sealed)
 
 
@@ -249,7 +244,7 @@ def _read_for(path: Path, development: Development) -> Split:
     """Read a split and check it against its development set."""
     radiographs = require_development(development).radiographs
     split = _read_own(path)
-    present, recorded = set(radiographs.patient_ids), set(split.development)
+    present, recorded = set(radiographs.written_patients), set(split.development)
     _refuse_patients(
         path, "is sealed, but in the development set given", present & set(split.holdout)
     )
@@ -266,7 +261,7 @@ def _read_for(path: Path, development: Development) -> Split:
 
 
 def _record(development: Development, folds: Folds) -> FoldsRecord:
-    patients = development.radiographs.patient_ids.tolist()
+    patients = development.radiographs.written_patients.tolist()
     pairs = zip(patients, folds.assignment.tolist(), strict=True)
     return FoldsRecord(seed=folds.seed, folds=dict(sorted(pairs)), sites=folds.sites)
 
@@ -282,7 +277,7 @@ def _as_folds(
         )
     radiographs = development.radiographs
     num_folds = len({*record.folds.values()})
-    assignment = np.array([record.folds[patient] for patient in radiographs.patient_ids])
+    assignment = np.array([record.folds[patient] for patient in radiographs.written_patients])
     return Folds(
         assignment=assignment,
         num_folds=num_folds,
@@ -375,4 +370,4 @@ def _refuse_patients(path: Path, fault: str, patients: set[str]) -> None:
 
 
 def _patients(radiographs: Radiographs) -> tuple[str, ...]:
-    return tuple(sorted(set(radiographs.patient_ids.tolist())))
+    return tuple(sorted(set(radiographs.written_patients.tolist())))

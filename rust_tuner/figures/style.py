@@ -5,7 +5,12 @@ which colour-blind readers can distinguish; every distinction has a second sign 
 text) that survives greyscale. The state of pyplot is not used.
 """
 
+import functools
+import hashlib
+import inspect
 import io
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +31,10 @@ COLUMN_WIDTH = 85 / 25.4
 DOUBLE_WIDTH = 180 / 25.4
 RESOLUTION = 300
 SMALLEST_TEXT = 7
+# The name of a PNG's text that says what it was drawn from; see `origin`.
+ORIGIN = "rust_tuner origin"
+# Half the time of Pillow's default, and files that are a tenth larger.
+_COMPRESSION = 3
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -57,6 +66,8 @@ STYLE: dict[Any, Any] = {
 styled = matplotlib.rc_context(STYLE)
 
 Colour = tuple[float, float, float]
+# A function that draws, such as a `functools.partial` that lacks only its axes or its figure.
+Draw = Callable[..., object]
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
     to_rgb(name) for name in ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
@@ -89,12 +100,45 @@ def new_axes(*, width: float = COLUMN_WIDTH, height: float = 2.5) -> Axes:
     return new_figure(width=width, height=height).subplots()
 
 
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure that is drawn when it is first asked for.
+
+    Attributes:
+        draw: a function of `axes`, or of `figure`, such as a `functools.partial`.
+        width: in inches.
+        height: the same.
+    """
+
+    draw: Draw
+    width: float = COLUMN_WIDTH
+    height: float = 2.5
+
+    @functools.cached_property
+    def figure(self) -> Figure:
+        """The figure."""
+        if "axes" in inspect.signature(self.draw).parameters:
+            axes = new_axes(width=self.width, height=self.height)
+            self.draw(axes=axes)
+            figure = axes.get_figure(root=True)
+            assert figure is not None
+            return figure
+        figure = new_figure(width=self.width, height=self.height)
+        self.draw(figure=figure)
+        return figure
+
+    @property
+    def axes(self) -> list[Axes]:
+        """Its panels."""
+        return self.figure.axes
+
+
 @styled
 def save_figure(figure: Figure, path: str | Path, data: pd.DataFrame) -> list[Path]:
     """Write a figure as PNG (300 dpi) and SVG, and the table behind it as CSV, each atomically.
 
     Args:
-        figure: the figure.
+        figure: the figure; its label, if it has one, is its origin and is kept in the PNG.
         path: without suffix; `.png`, `.svg` and `.csv` are appended.
         data: the table that was drawn.
 
@@ -108,9 +152,10 @@ def save_figure(figure: Figure, path: str | Path, data: pd.DataFrame) -> list[Pa
     lay_out(figure)
     stem = Path(path)
     files = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg", "csv")]
-    for file in files[:2]:
+    svg = _as_svg(figure)
+    for file, content in zip(files, (_as_png(figure, svg), svg), strict=False):
         with atomic_write(file) as stream:
-            stream.write(_rendered(figure, file.suffix.removeprefix(".")))
+            stream.write(content)
     write_table(data, files[2])
     return files
 
@@ -124,12 +169,25 @@ def lay_out(figure: Figure) -> None:
     figure.set_layout_engine(None)
 
 
-@styled
-def _rendered(figure: Figure, kind: str) -> bytes:
+def origin_text(origin: str, svg: bytes) -> str:
+    """What a PNG says of its origin and of the SVG beside it."""
+    return f"{origin} {hashlib.sha256(svg).hexdigest()}"
+
+
+def _as_svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     # No date, so that equal tables give equal files.
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    figure.savefig(buffer, format=kind, dpi=RESOLUTION, metadata=metadata)
+    figure.savefig(buffer, format="svg", dpi=RESOLUTION, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _as_png(figure: Figure, svg: bytes) -> bytes:
+    buffer = io.BytesIO()
+    metadata: dict[str, str | None] = {"Software": None}
+    if origin := str(figure.get_label()):
+        metadata[ORIGIN] = origin_text(origin, svg)
+    options = {"compress_level": _COMPRESSION}
+    figure.savefig(buffer, format="png", dpi=RESOLUTION, metadata=metadata, pil_kwargs=options)
     return buffer.getvalue()
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.data.images import load_image
+from rust_tuner.data.reading import AS_STORED, WHOLE, Framing, Reading, framed
 from rust_tuner.errors import ImageError, StorageError
 from rust_tuner.files import atomic_write, cache_folder, cache_note, sha256_of_file, sha256_of_json
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
@@ -79,6 +80,7 @@ class FeatureRecipe:
         resize: how a radiograph becomes square.
         flips: which variants are extracted.
         precision: of the backbone's convolutions; features are float32.
+        framing: which part of a radiograph is used.
     """
 
     weights: BackboneWeights
@@ -86,6 +88,7 @@ class FeatureRecipe:
     resize: Resize
     flips: Flips
     precision: Precision = "float32"
+    framing: Framing = WHOLE
 
     @property
     def described(self) -> dict[str, object]:
@@ -100,6 +103,7 @@ class FeatureRecipe:
             "resize": self.resize,
             "flips": self.flips,
             "precision": self.precision,
+            **self.framing.to_json(),
         }
 
     @property
@@ -114,6 +118,8 @@ class FeatureRecipe:
                 "resize": self.resize,
                 "flips": self.flips,
                 "precision": self.precision,
+                # Nothing for the whole picture, so that earlier features are used again.
+                **self.framing.to_json(),
             }
         )
 
@@ -124,6 +130,7 @@ def extract_features(
     *,
     cache: str | Path | None = None,
     rows: Sequence[int] | None = None,
+    readings: Sequence[Reading] | None = None,
     progress: Progress | None = None,
 ) -> FrozenFeatures:
     """Read the features of images from the cache, and compute the missing ones.
@@ -138,6 +145,7 @@ def extract_features(
         recipe: the backbone and the preprocessing.
         cache: folder that studies share; `files.default_cache()` where None.
         rows: the images' rows in their manifest, for error messages.
+        readings: how each image is read, as `Radiographs.readings`; as stored if None.
         progress: where to report; nowhere by default.
 
     Returns:
@@ -149,7 +157,7 @@ def extract_features(
     report = progress or Silent()
     base = cache_folder(cache)
     folder = base / _folder_name(recipe)
-    hashes = _hashes_of_images(images, rows)
+    hashes = _keys_of_images(images, rows, readings)
     entries = [folder / digest[:2] / f"{digest}.f32" for digest in hashes]
     shape = (len(images), len(FLIP_VARIANTS[recipe.flips]), NUM_FEATURES)
     values = empty_aligned(shape)
@@ -159,13 +167,26 @@ def extract_features(
             # Another process may have done some of them while this one waited for the lock.
             missing = _load(entries, values)
             if missing:
-                _extract(images, entries, missing, values, recipe, rows=rows, report=report)
+                _extract(
+                    images,
+                    entries,
+                    missing,
+                    values,
+                    recipe,
+                    rows=rows,
+                    readings=readings,
+                    report=report,
+                )
     note_use(folder, {**recipe.described, "onednn": onednn_enabled()})
     return FrozenFeatures(values, _identity(recipe, hashes))
 
 
 def features_sha256(
-    images: Sequence[Path], recipe: FeatureRecipe, *, rows: Sequence[int] | None = None
+    images: Sequence[Path],
+    recipe: FeatureRecipe,
+    *,
+    rows: Sequence[int] | None = None,
+    readings: Sequence[Reading] | None = None,
 ) -> str:
     """The `FrozenFeatures.sha256` of these images, without computing their features.
 
@@ -173,11 +194,12 @@ def features_sha256(
         images: n image files.
         recipe: the backbone and the preprocessing.
         rows: the images' rows in their manifest, for error messages.
+        readings: how each image is read; as stored if None.
 
     Raises:
         ImageError: naming the first file that cannot be read.
     """
-    return _identity(recipe, _hashes_of_images(images, rows))
+    return _identity(recipe, _keys_of_images(images, rows, readings))
 
 
 def _folder_name(recipe: FeatureRecipe) -> str:
@@ -210,6 +232,7 @@ def _extract(
     recipe: FeatureRecipe,
     *,
     rows: Sequence[int] | None,
+    readings: Sequence[Reading] | None,
     report: Progress,
 ) -> None:
     """Compute the missing entries into `values` and the cache, decoding ahead in threads.
@@ -224,8 +247,16 @@ def _extract(
     extractor = feature_extractor(backbone)
     keep = _Keeper(report)
 
+    of_images = framed(readings or [AS_STORED] * len(images), recipe.framing)
+
     def decode(index: int) -> FloatArray:
-        return load_image(images[index], size=side, resize=recipe.resize, row=_row(rows, index))
+        return load_image(
+            images[index],
+            size=side,
+            resize=recipe.resize,
+            row=_row(rows, index),
+            reading=of_images[index],
+        )
 
     done = len(images) - len(missing)
     with (
@@ -297,8 +328,14 @@ def _identity(recipe: FeatureRecipe, hashes: list[str]) -> str:
     return sha256_of_json([recipe.sha256, hashes])
 
 
-def _hashes_of_images(images: Sequence[Path], rows: Sequence[int] | None) -> list[str]:
-    return [_hash_of_image(path, _row(rows, index)) for index, path in enumerate(images)]
+def _keys_of_images(
+    images: Sequence[Path], rows: Sequence[int] | None, readings: Sequence[Reading] | None
+) -> list[str]:
+    """What identifies each image as it is read: its SHA-256, where it is read as stored."""
+    hashes = [_hash_of_image(path, _row(rows, index)) for index, path in enumerate(images)]
+    if readings is None:
+        return hashes
+    return [reading.key(digest) for reading, digest in zip(readings, hashes, strict=True)]
 
 
 def _hash_of_image(path: Path, row: int | None) -> str:

@@ -13,6 +13,7 @@ import keras
 import keras_tuner
 
 from rust_tuner.data.images import PREPROCESSING
+from rust_tuner.data.reading import WHOLE, Framing
 from rust_tuner.errors import ProtocolError
 from rust_tuner.models.architectures import (
     LeNet1998,
@@ -47,6 +48,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         resize: Resize = "squash",
         masked_loss: bool = False,
         precision: Precision = "float32",
+        framing: Framing = WHOLE,
     ) -> None:
         """Set the options that all trials share.
 
@@ -58,6 +60,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             resize: how a radiograph becomes square.
             masked_loss: leave labels of invisible cortices out of the loss.
             precision: of the frozen backbone and the head used separately; `build` is float32.
+            framing: which part of a radiograph is used.
         """
         super().__init__()
         protocol = Protocol.study()
@@ -70,6 +73,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         self.resize: Resize = resize
         self.masked_loss = masked_loss
         self.precision: Precision = precision
+        self.framing = framing
 
     @classmethod
     def from_protocol(cls, protocol: Protocol, space: SearchSpace) -> "TransferLearningHyperModel":
@@ -82,6 +86,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             resize=protocol.resize,
             masked_loss=protocol.masked_loss,
             precision=protocol.precision,
+            framing=Framing.of(protocol.crop, protocol.remove_borders),
         )
 
     # Tells a tuner that it need not build a model to find hyperparameters.
@@ -122,7 +127,12 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             WeightsError: if the weights are unavailable.
         """
         return FeatureRecipe(
-            find_weights(self.weights), self.image_size, self.resize, self.flips, self.precision
+            find_weights(self.weights),
+            self.image_size,
+            self.resize,
+            self.flips,
+            self.precision,
+            self.framing,
         )
 
     def compile(
@@ -146,6 +156,7 @@ class ImageRecipe:
         flips: random flips of the training images, made by the model itself.
         precision: of the model's convolutions and products.
         preprocessing: how intensities are scaled.
+        framing: which part of a radiograph is used.
     """
 
     weights: BackboneWeights
@@ -154,6 +165,7 @@ class ImageRecipe:
     flips: Flips
     precision: Precision = "float32"
     preprocessing: str = PREPROCESSING
+    framing: Framing = WHOLE
 
 
 class ImageHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
@@ -177,6 +189,7 @@ class ImageHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         resize: Resize = "squash",
         masked_loss: bool = False,
         precision: Precision = "float32",
+        framing: Framing = WHOLE,
     ) -> None:
         """Set the options that all trials share.
 
@@ -190,6 +203,7 @@ class ImageHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             resize: how a radiograph becomes square.
             masked_loss: leave labels of invisible cortices out of the loss.
             precision: of convolutions and products; bfloat16 is Keras's `mixed_bfloat16`.
+            framing: which part of a radiograph is used.
 
         Raises:
             ProtocolError: for an unknown kind.
@@ -205,6 +219,7 @@ class ImageHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         self.resize: Resize = resize
         self.masked_loss = masked_loss
         self.precision: Precision = precision
+        self.framing = framing
 
     @classmethod
     def from_protocol(cls, protocol: Protocol, kind: ImageModel) -> "ImageHyperModel":
@@ -216,6 +231,7 @@ class ImageHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             resize=protocol.resize,
             masked_loss=protocol.masked_loss,
             precision=protocol.precision,
+            framing=Framing.of(protocol.crop, protocol.remove_borders),
         )
         made.space = made._fixed(protocol)
         return made
@@ -252,7 +268,12 @@ class ImageHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
     def image_recipe(self) -> ImageRecipe:
         """How radiographs become the model's input."""
         return ImageRecipe(
-            find_weights("random"), self.image_size, self.resize, self.flips, self.precision
+            find_weights("random"),
+            self.image_size,
+            self.resize,
+            self.flips,
+            self.precision,
+            framing=self.framing,
         )
 
     @property

@@ -19,6 +19,7 @@ _UNKNOWN = "has a format that this version does not know"
 # The format that this version writes, by the file's name.
 FORMATS: dict[str, int] = {
     "study.json": 1,
+    "key.json": 1,
     "search.json": 1,
     "nested.json": 1,
     "outer.json": 1,

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
+from rust_tuner.data.reading import Framing
 from rust_tuner.errors import ResumeError
 from rust_tuner.files import sha256_of_file
 from rust_tuner.labels import CORTICES, VIEWS
@@ -41,6 +42,11 @@ class CardInput(Record):
         range: of their values.
         preprocessing: how an image is decoded, by its version.
         resize: how an image is made square.
+        crop: which part of an image is used; None in cards of earlier versions, which used all.
+        remove_borders: whether uniform borders are removed.
+        grey_bits: the bits that the 16-bit files of the study were read with; None in cards of
+            earlier versions, which read them as stored.
+        has_boxes: whether the manifest gave the part of some images that is used.
     """
 
     shape: Annotated[tuple[Side, Side, Literal[3]], Field(strict=False)]
@@ -48,6 +54,15 @@ class CardInput(Record):
     range: list[float] | None = None
     preprocessing: JsonValue = None
     resize: Literal["squash", "letterbox"]
+    crop: str | None = None
+    remove_borders: bool | None = None
+    grey_bits: list[Annotated[int, Field(ge=1, le=16)]] | None = None
+    has_boxes: bool | None = None
+
+    @property
+    def framing(self) -> Framing:
+        """Which part of an image is used."""
+        return Framing.of(self.crop, self.remove_borders)
 
     @property
     def image_size(self) -> int:

@@ -45,8 +45,9 @@ def rows_table(radiographs: Radiographs, folds: list[npt.NDArray[np.int64]]) -> 
         fold_of_row[rows] = fold
     if (number > 1).any():
         fold_of_row[:] = NO_FOLD
-    names = [name for name in (*_TEXTS, _SITE, *CORTICES) if name in radiographs.table]
-    return radiographs.table[names].reset_index(drop=True).assign(fold=fold_of_row)
+    table = radiographs.written
+    names = [name for name in (*_TEXTS, _SITE, *CORTICES) if name in table]
+    return table[names].reset_index(drop=True).assign(fold=fold_of_row)
 
 
 def rows_sha256(rows: pd.DataFrame) -> str:

@@ -28,6 +28,16 @@ from rust_tuner.models.weights import NAMED_WEIGHTS
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, Look, main_figures, read_looks
 from rust_tuner.records.model import Json, Weights, read_record, write_record
+from rust_tuner.records.pixels import read_as_recorded, read_pixels
+from rust_tuner.records.private import (
+    KEY_PATH,
+    PRIVATE,
+    StudyKey,
+    key_of,
+    named,
+    record_manifest,
+    write_name_tables,
+)
 from rust_tuner.records.study_record import STUDY_FILE, StepNote, StudyRecord
 
 _MEND = "restore the file from a copy, or use a new study folder"
@@ -64,8 +74,34 @@ class StudyFile:
 
     @property
     def manifest(self) -> Path:
-        """The manifest that the study was prepared from."""
-        return (self.directory / self.record.manifest).resolve()
+        """The manifest that the study was prepared from.
+
+        Raises:
+            ResumeError: if only the study's key says where it is, and that is missing.
+        """
+        key = self.key
+        path = self.record.manifest if key is None else key.manifest
+        return (self.directory / path).resolve()
+
+    @property
+    def key(self) -> StudyKey | None:
+        """The key of the written names; None if the study has patient ids as they are.
+
+        Raises:
+            ResumeError: if it is missing, damaged, or another study's.
+        """
+        try:
+            return key_of(self.directory, self.record)
+        except RecordError as error:
+            raise ResumeError(str(error)) from error
+
+    def named(self, radiographs: Radiographs) -> Radiographs:
+        """Radiographs with the names under which this study writes them.
+
+        Raises:
+            ResumeError: as `key`.
+        """
+        return named(radiographs, self.key)
 
     @property
     def protocol(self) -> Protocol:
@@ -140,6 +176,8 @@ class StudyFile:
         image_hashes: Sequence[str],
         split_sha256: str,
         weights: Weights | None = None,
+        key: StudyKey | None = None,
+        pixels_sha256: str | None = None,
     ) -> None:
         """Write the file of a study that is prepared now.
 
@@ -151,14 +189,20 @@ class StudyFile:
             image_hashes: SHA-256 of each radiograph's image file.
             split_sha256: of `split.json`.
             weights: those of the backbone; None if they are found when they are first used.
+            key: of the names that the radiographs are written under; None for their own ids.
+            pixels_sha256: of `pixels.json`; None if files are read as stored.
         """
+        kept = KEY_PATH if key is not None else self.relative(manifest)
+        hashed = {} if key is None else {"key_sha256": key.sha256}
         record = StudyRecord(
             format=1,
-            manifest=self._relative(manifest),
+            manifest=kept,
             protocol=protocol.to_json(),
             radiographs=len(radiographs),
             patients=len(set(radiographs.patient_ids)),
             distinct_patients=radiographs.distinct_patients,
+            patient_ids="plain" if key is None else "hashed",
+            **hashed,
             radiographs_sha256=radiographs_sha256(radiographs),
             images_sha256=images_sha256(radiographs, image_hashes),
             weights=weights,
@@ -171,6 +215,7 @@ class StudyFile:
             # A folder whose study.json was lost may still have the files of a look.
             looks=[look.to_json() for look in read_looks(None, self.directory)],
             rows=dict(row_record(radiographs, development, image_hashes)),
+            pixels_sha256=pixels_sha256,
         )
         write_record(self.path, record)
         self._record = record
@@ -255,6 +300,26 @@ class StudyFile:
         if radiographs.distinct_patients:
             self.update(distinct_patients=True)
 
+    @property
+    def manifest_in_words(self) -> str:
+        """The manifest in messages: its path, or where that is recorded if ids are hashed."""
+        if self.record.patient_ids == "hashed":
+            return f"{self.directory / KEY_PATH} names a manifest"
+        return f"{self.path} names the manifest {self.manifest},"
+
+    def refuse_plain_ids(self, plain_ids: bool) -> None:
+        """Refuse patient ids as they are for a study that has keyed hashes of them.
+
+        Raises:
+            ResumeError: saying what to do.
+        """
+        if plain_ids and self.record.patient_ids == "hashed":
+            raise ResumeError(
+                f"{self.directory} was prepared with keyed hashes of patient ids, so it cannot go "
+                f"on with plain ones; leave out --plain-ids (the folder {PRIVATE} says which hash "
+                "is which patient), or use a new study folder"
+            )
+
     def refuse_changes(self, protocol: Protocol) -> None:
         """Refuse changes of choices that are fixed.
 
@@ -287,14 +352,18 @@ class StudyFile:
             ImageError: if an image file cannot be read.
         """
         mend = "restore it, or use a new study folder"
+        is_hashed = self.record.patient_ids == "hashed"
+        shown = "the manifest" if is_hashed else str(manifest)
         was, now = self.record.radiographs_sha256, radiographs_sha256(radiographs)
         if was != now:
             counted = self.record.radiographs, self.record.patients
             if manifest == self.manifest:
-                message = f"{manifest} changed since {self.directory} was prepared"
+                message = f"{shown} changed since {self.directory} was prepared"
             else:
-                message = f"{self.directory} was prepared from {self.manifest}, and "
-                message += f"{manifest} has other radiographs"
+                source = f"the manifest that {KEY_PATH} names" if is_hashed else self.manifest
+                given = f"{shown} that was given" if is_hashed else shown
+                message = f"{self.directory} was prepared from {source}, and {given} has other "
+                message += "radiographs"
             raise ResumeError(
                 f"{message}:\n"
                 f"  radiographs: was {_counts(*counted, was)}, is "
@@ -309,14 +378,19 @@ class StudyFile:
         was, now = self.record.images_sha256, images_sha256(radiographs, hashes)
         if was != now:
             raise ResumeError(
-                f"image files of {manifest} changed since {self.directory} was prepared "
+                f"image files of {shown} changed since {self.directory} was prepared "
                 f"(SHA-256 of all: was {was[:12]}, is {now[:12]})"
                 + "".join(f"\n  {line}" for line in changed_images(radiographs, hashes, self.rows))
                 + ("\n" if self.rows else "; ")
                 + "restore them, or use a new study folder"
             )
         if manifest != self.manifest:
-            self.update(manifest=self._relative(manifest))
+            key = self.key
+            if key is None:
+                self.update(manifest=self.relative(manifest))
+            else:
+                record_manifest(self.directory, key, self.relative(manifest))
+                write_name_tables(self.directory, radiographs)
 
     def refuse_other_development(self, development: Radiographs, split: Path) -> None:
         """Refuse a split that seals other patients than the study's.
@@ -336,12 +410,24 @@ class StudyFile:
         rows = self.record.rows
         return rows if isinstance(rows, dict) else {}
 
+    def read_as_recorded(self, radiographs: Radiographs) -> Radiographs:
+        """The radiographs, each read as when the study was prepared.
+
+        Raises:
+            ResumeError: if `pixels.json` is missing or is not that of the study.
+        """
+        sha256 = self.record.pixels_sha256
+        if sha256 is None:
+            return radiographs
+        return read_as_recorded(radiographs, read_pixels(self.directory, sha256))
+
     def _unreadable(self, step: str) -> ResumeError:
         return ResumeError(
             f"{self.path}: the choices of {step} cannot be read; restore the file from a copy"
         )
 
-    def _relative(self, manifest: Path) -> str:
+    def relative(self, manifest: Path) -> str:
+        """The path of a manifest as it is recorded."""
         # Relative, so that study and manifest can be moved together.
         return os.path.relpath(manifest, self.directory.resolve())
 

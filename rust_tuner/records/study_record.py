@@ -35,10 +35,16 @@ class StudyRecord(Record):
     `looks` by `looks.read_looks`, `begun` by `StudyFile.begun`, `rows` by `data.row_record`.
 
     Attributes:
-        manifest: its path, relative to the study if possible.
+        manifest: its path, relative to the study if possible; where patient ids are hashed, the
+            file that has this path, see `records.private`.
         protocol: all choices, as JSON values; `StudyFile.protocol` reads them.
+        patient_ids: whether records have keyed hashes of patient ids, or these as they are; None
+            in studies of earlier versions, which have them as they are.
+        key_sha256: of the key of the hashes; None without one.
         weights: of the backbone; None if they are found when they are first used.
         environments: by step, the machines that it ran on.
+        pixels_sha256: of `pixels.json`; None in records of earlier versions, whose studies read
+            16-bit files as stored.
     """
 
     file_name: ClassVar[str] = STUDY_FILE
@@ -49,6 +55,8 @@ class StudyRecord(Record):
     radiographs: Count
     patients: Count
     distinct_patients: JsonValue = None
+    patient_ids: Literal["hashed", "plain"] | None = None
+    key_sha256: str | None = None
     radiographs_sha256: str
     images_sha256: str
     weights: Weights | None
@@ -59,6 +67,7 @@ class StudyRecord(Record):
     begun: JsonValue = None
     looks: JsonValue = None
     rows: JsonValue = None
+    pixels_sha256: str | None = None
 
     @property
     def is_small(self) -> bool:

@@ -4,20 +4,27 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from rust_tuner.data.bare_image import FileErrors
+from rust_tuner.data.grey_bits import grey_bits
 from rust_tuner.data.images import load_image
 from rust_tuner.data.matching import Pair, Unmatched
-from rust_tuner.data.pictures import DECODING_THREADS
+from rust_tuner.data.pictures import DECODING_THREADS, open_picture, used_box
+from rust_tuner.data.reading import ALL_BITS, WHOLE, Framing, Reading
+from rust_tuner.data.survey import deep_images
 from rust_tuner.errors import ImageError
 from rust_tuner.files import write_text
 from rust_tuner.labels import CORTICES
 from rust_tuner.report.templating import environment
 
 _SIDE = 180
+# The brightness of what is not used, and the colour of the edge.
+_UNUSED, _EDGE = 0.4, (230, 159, 0)
 
 
 def write_contact_sheet(
@@ -26,6 +33,7 @@ def write_contact_sheet(
     *,
     scores: Sequence[Unmatched] = (),
     images: Sequence[Unmatched] = (),
+    framing: Framing = WHOLE,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
     """Write one HTML file with a small picture of each image beside its scores.
@@ -35,21 +43,25 @@ def write_contact_sheet(
         pairs: what was joined.
         scores: rows of the table that were not.
         images: images that were not.
+        framing: which part of each image a study would use; the rest is shown darker.
         on_progress: called with the number of pictures drawn and their total.
 
     Returns:
-        The errors of images that cannot be decoded; their place on the page says so too.
+        How many bits 16-bit files use; and the errors of images that cannot be decoded, which their
+        place on the page says too.
 
     Raises:
         StorageError: if the file cannot be written.
     """
-    cards, errors = [], []
+    cards = []
+    readings, said = _readings(pairs, framing)
+    paths = [pair.image.path for pair in pairs]
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
         for done, (pair, picture) in enumerate(
-            zip(pairs, pool.map(_picture, (pair.image.path for pair in pairs)), strict=True), 1
+            zip(pairs, pool.map(_picture, paths, readings), strict=True), 1
         ):
             if isinstance(picture, ImageError):
-                errors.append(str(picture))
+                said.append(str(picture))
             cards.append(
                 {
                     "patient": pair.scores.patient_id,
@@ -69,17 +81,54 @@ def write_contact_sheet(
             if on_progress is not None:
                 on_progress(done, len(pairs))
     page = environment().get_template("contact_sheet.html")
-    write_text(path, page.render(cards=cards, scores=scores, images=images, side=_SIDE))
-    return errors
+    shows_part = framing != WHOLE
+    write_text(
+        path,
+        page.render(cards=cards, scores=scores, images=images, side=_SIDE, shows_part=shows_part),
+    )
+    return said
 
 
-def _picture(path: Path) -> str | ImageError:
+def _readings(pairs: Sequence[Pair], framing: Framing) -> tuple[list[Reading], list[str]]:
+    """How a study would read each image, and notes on it."""
+    deep = deep_images(
+        [pair.image.path for pair in pairs],
+        patients=[pair.scores.patient_id for pair in pairs],
+        skip_faulty=True,
+    )
+    decided = grey_bits(list(deep.values()))
+    bits = dict(zip(deep, decided.bits, strict=True))
+    readings = [
+        Reading(bits.get(position, ALL_BITS), framing=framing) for position in range(len(pairs))
+    ]
+    return readings, list(decided.notes)
+
+
+def _picture(path: Path, reading: Reading) -> str | ImageError:
     """A small JPEG as text, or the error of an image that cannot be decoded."""
     try:
-        pixels = load_image(path, size=_SIDE, resize="letterbox")
+        box = None
+        if reading.framing != WHOLE:
+            with open_picture(path) as picture:
+                box = used_box(picture, reading, FileErrors(path, None))
+                width, height = picture.width, picture.height
+        pixels = load_image(
+            path, size=_SIDE, resize="letterbox", reading=replace(reading, framing=WHOLE)
+        )
     except ImageError as error:
         return error
-    grey = np.rint((pixels.mean(axis=2) + 1) * 127.5).astype(np.uint8)
+    small = Image.fromarray(np.rint((pixels + 1) * 127.5).astype(np.uint8))
+    if box is not None:
+        scale = _SIDE / max(width, height)
+        left, top = (_SIDE - round(width * scale)) // 2, (_SIDE - round(height * scale)) // 2
+        edges = [round(edge * scale) for edge in box]
+        used = (left + edges[0], top + edges[1], left + edges[2], top + edges[3])
+        darker = small.point([round(_UNUSED * level) for level in range(256)] * 3)
+        darker.paste(small.crop(used), used[:2])
+        ImageDraw.Draw(darker).rectangle(
+            (used[0], used[1], used[2] - 1, used[3] - 1), outline=_EDGE
+        )
+        small = darker
     stream = io.BytesIO()
-    Image.fromarray(grey).save(stream, format="JPEG", quality=75)
+    small.save(stream, format="JPEG", quality=75)
     return base64.b64encode(stream.getvalue()).decode()

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import pandas as pd
-from matplotlib.figure import FigureBase
 
+from rust_tuner.figures.style import Drawing
 from rust_tuner.records.looks import Look, count_text, holdout_title
 from rust_tuner.report.page import Picture, Room
 
@@ -26,12 +26,12 @@ class HoldoutRoom(Room):
         return super().table(name, with_looks(table, self.looks))
 
     def picture(
-        self, name: str, figure: FigureBase | None, data: pd.DataFrame, *, caption: str, alt: str
+        self, name: str, drawing: Drawing, data: pd.DataFrame, *, caption: str, alt: str
     ) -> Picture:
         """Save a figure with the table behind it; returns it for the page."""
         title = holdout_title(self.looks)
         text = caption.replace(f"{_TITLE}.", f"{title}.", 1)
-        return super().picture(name, figure, with_looks(data, self.looks), caption=text, alt=alt)
+        return super().picture(name, drawing, with_looks(data, self.looks), caption=text, alt=alt)
 
 
 def with_looks(table: pd.DataFrame, looks: tuple[Look, ...]) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from rust_tuner.records.folder import StudyRecords, read_study
 from rust_tuner.records.project import REGIME_1, REGIME_2
 from rust_tuner.report.checklist.claim import write_claim
 from rust_tuner.report.glossary import TERMS
-from rust_tuner.report.page import Room
+from rust_tuner.report.page import Room, shareable
 from rust_tuner.report.sections.baselines import baselines_section
 from rust_tuner.report.sections.checks import checks_section
 from rust_tuner.report.sections.data import data_section, provenance_section, split_section
@@ -180,5 +180,5 @@ def _write(records: StudyRecords, folder: Path) -> Path:
         script_hash=base64.b64encode(digest).decode(),
     )
     index = room.folder / INDEX
-    write_text(index, text)
+    write_text(index, shareable(text, records))
     return index

@@ -11,19 +11,21 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure, FigureBase
 
 from rust_tuner.analysis.columns import Column
 from rust_tuner.analysis.tables import write_table
+from rust_tuner.figures.origin import earlier_svg, origin_of
 from rust_tuner.figures.style import (
     BLUE,
     COLUMN_WIDTH,
     GREY,
     MISSING,
     VERMILION,
+    Drawing,
     save_figure,
 )
-from rust_tuner.records.folder import DAMAGED
+from rust_tuner.records.folder import DAMAGED, StudyRecords
+from rust_tuner.redacted import without_folders
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import short_number
 
@@ -139,14 +141,32 @@ class Room:
         return f"tables/{name}.csv"
 
     def picture(
-        self, name: str, figure: FigureBase | None, data: pd.DataFrame, *, caption: str, alt: str
+        self, name: str, drawing: Drawing, data: pd.DataFrame, *, caption: str, alt: str
     ) -> Picture:
-        """Save a figure with the table behind it; returns it for the page."""
-        assert isinstance(figure, Figure)
-        _, svg, _ = save_figure(figure, self.folder / "figures" / name, data)
-        body = inline_svg(svg.read_text(), prefix=name)
-        is_wide = figure.get_figwidth() > COLUMN_WIDTH * _WIDER
-        return Picture(name, caption, alt, body, is_wide)
+        """Save a figure with the table behind it; returns it for the page.
+
+        It is not drawn if its files already show the same.
+        """
+        stem = self.folder / "figures" / name
+        origin = origin_of(drawing)
+        svg = earlier_svg(stem, origin)
+        if svg is None:
+            drawing.figure.set_label(origin or "")
+            svg = save_figure(drawing.figure, stem, data)[1].read_text()
+        else:
+            write_table(data, stem.with_name(f"{name}.csv"))
+        body = inline_svg(svg, prefix=name)
+        return Picture(name, caption, alt, body, drawing.width > COLUMN_WIDTH * _WIDER)
+
+
+def shareable(text: str, records: StudyRecords) -> str:
+    """A text of the report, without the folders above a study whose patients have other names.
+
+    Commands and messages name the study's folder, whose path may be that of a person.
+    """
+    study = records.study
+    is_hashed = study is not None and study.patient_ids == "hashed"
+    return without_folders(text, records.directory) if is_hashed else text
 
 
 def folded(pictures: Sequence[Picture]) -> Picture:

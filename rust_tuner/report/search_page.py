@@ -16,7 +16,7 @@ from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.figures.history import draw_history
 from rust_tuner.figures.regimes import draw_slices
 from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
-from rust_tuner.figures.style import COLUMN_WIDTH, DOUBLE_WIDTH, new_axes, new_figure
+from rust_tuner.figures.style import COLUMN_WIDTH, DOUBLE_WIDTH, Drawing
 from rust_tuner.files import remove_leftovers, write_text
 from rust_tuner.locks import hold_lock
 from rust_tuner.records.project import Project, read_project
@@ -152,13 +152,14 @@ def _history(section: Section, room: Room, project: Project) -> None:
         metric = part.name.removeprefix("val_")
         if metric not in set(history["metric"]):
             continue
-        axes = new_axes(height=2.6)
-        draw_history(history, metric=metric, axes=axes, epoch=best.epoch)
         caption = f"Curves of the best trial, {best.trial}; the circle is the epoch of its score."
         section.pictures.append(
             room.picture(
                 f"history_{len(section.pictures)}",
-                axes.figure,
+                Drawing(
+                    functools.partial(draw_history, history, metric=metric, epoch=best.epoch),
+                    height=2.6,
+                ),
                 history[history["metric"] == metric],
                 caption=caption,
                 alt=f"{METRICS.get(metric, metric)} by epoch, training and validation. {caption}",
@@ -175,10 +176,9 @@ def _slices(section: Section, room: Room, project: Project) -> None:
     for start in range(0, len(names), _PANELS):
         shown = tuple(names[start : start + _PANELS])
         width = DOUBLE_WIDTH if len(shown) > 2 else COLUMN_WIDTH
-        figure = new_figure(height=2.6, width=width)
-        draw_slices(
+        draw = functools.partial(
+            draw_slices,
             table,
-            figure=figure,
             names=shown,
             metric=_metric(project),
             best=int(best[0]) if len(best) else None,
@@ -187,17 +187,22 @@ def _slices(section: Section, room: Room, project: Project) -> None:
         )
         caption = f"The score of each trial along {', '.join(map(words, shown))}."
         section.pictures.append(
-            room.picture(f"slices_{start}", figure, table, caption=caption, alt=caption)
+            room.picture(
+                f"slices_{start}",
+                Drawing(draw, width=width, height=2.6),
+                table,
+                caption=caption,
+                alt=caption,
+            )
         )
 
 
 def _progress(section: Section, room: Room, project: Project) -> None:
     table = trials_table(project)
-    axes = new_axes(height=2.5)
-    draw_search_progress(table, axes=axes, metric=_metric(project))
+    draw = functools.partial(draw_search_progress, table, metric=_metric(project))
     caption = f"Score of each of {len(table)} trials, and the best so far."
     section.pictures.append(
-        room.picture("progress", axes.figure, table, caption=caption, alt=caption)
+        room.picture("progress", Drawing(draw), table, caption=caption, alt=caption)
     )
 
 
@@ -205,12 +210,13 @@ def _boxes(section: Section, room: Room, project: Project) -> None:
     if len(project.run.objective.parts) > 1:
         return
     scores = fold_scores(project, project.objective.removeprefix("val_"))
-    axes = new_axes(height=2.8)
-    draw_fold_boxes(scores, axes=axes, metric=_metric(project), count=_BOXES)
+    draw = functools.partial(draw_fold_boxes, scores, metric=_metric(project), count=_BOXES)
     best = scores[scores["rank"] <= _BOXES]
     caption = f"Spread of the best {best['rank'].nunique()} trials over the folds."
     section.pictures.append(
-        room.picture("folds", axes.figure, with_boxes(best), caption=caption, alt=caption)
+        room.picture(
+            "folds", Drawing(draw, height=2.8), with_boxes(best), caption=caption, alt=caption
+        )
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras_tuner
 
 from rust_tuner.data.folds import Folds, folds_asked_for
+from rust_tuner.data.reading import Framing
 from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ProtocolError, ResumeError, WeightsError
 from rust_tuner.models.backbones import find_weights
@@ -185,4 +186,5 @@ def _hypermodel(
         resize=protocol.resize,
         masked_loss=protocol.masked_loss,
         precision=protocol.precision,
+        framing=Framing.of(protocol.crop, protocol.remove_borders),
     )

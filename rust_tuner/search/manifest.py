@@ -11,6 +11,7 @@ from rust_tuner.files import sha256_of_json
 from rust_tuner.models.code_identity import method_code
 from rust_tuner.models.runtime import onednn_enabled, versions
 from rust_tuner.records.run import RunManifest, run_if_whole
+from rust_tuner.search.halving import SuccessiveHalving
 from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.objectives import recorded_objective
 from rust_tuner.search.oracles import ResumableOracle
@@ -105,7 +106,7 @@ def own_choices(
     *,
     code_version: str | int | None,
     run_trial: type | None,
-    stop_rule: StopRule | None,
+    stop_rule: StopRule | SuccessiveHalving | None,
 ) -> dict[str, object]:
     """What the manifest records only where a search has it; older searches keep their key.
 

@@ -31,6 +31,7 @@ from rust_tuner.search.asked import (
     begun_values,
     missing_from,
 )
+from rust_tuner.search.halving import SuccessiveHalving
 from rust_tuner.search.objectives import as_objective, objectives_of
 from rust_tuner.search.points import Values, plain
 
@@ -42,6 +43,8 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
 
     # What decides the values beside this package; their versions are recorded with a search.
     packages: tuple[str, ...] = ()
+    # When it stops trials before their last epoch; None where it leaves that to `stop_hopeless`.
+    stop_rule: SuccessiveHalving | None = None
 
     def __init__(
         self,

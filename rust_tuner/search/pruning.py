@@ -1,12 +1,11 @@
-"""Stops hopeless trials of a search: finds the rival in the records, and keeps the verdict.
+"""Stops trials of a search: finds what they are compared with, and keeps the verdict.
 
-The rule itself belongs to `hopeless`. Only folds that train together are stopped: where one is
-trained after another, the first ones have ended before there is anything to compare.
+The rules themselves belong to `hopeless` and `halving`. Only folds that train together are stopped:
+where one is trained after another, the first ones have ended before there is anything to compare.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 
-import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
@@ -14,39 +13,59 @@ from rust_tuner.errors import SearchError
 from rust_tuner.metrics.ties import fold_sizes
 from rust_tuner.records.folds import FoldRecord, reason_of
 from rust_tuner.records.metric_names import with_same_names
-from rust_tuner.search.hopeless import Rival, StopRule, Watch, hopeless
+from rust_tuner.records.trials import PRUNED
+from rust_tuner.search.halving import Rungs, RungWatch, SuccessiveHalving, mean_of_folds
+from rust_tuner.search.hopeless import Rival, StopRule, Watch
 from rust_tuner.search.objectives import RankedObjectives
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.run_state import Run
 
 Judge = Callable[[Sequence[Mapping[str, float]]], bool]
+# When a search stops a trial, and what a trial is compared with.
+AnyRule = StopRule | SuccessiveHalving
+Compared = Rival | Rungs
 
 
 def stop_rule_of(
-    stop_hopeless: bool | StopRule, objective: keras_tuner.Objective, *, own_scores: bool
-) -> StopRule | None:
+    stop_hopeless: bool | AnyRule, oracle: ResumableOracle, *, own_scores: bool
+) -> AnyRule | None:
     """The rule of a search; None where no trial is stopped.
 
     Args:
         stop_hopeless: what the user asked for.
-        objective: of the search.
+        oracle: of the search; it may have a rule of its own.
         own_scores: whether the tuner overrides `run_trial`, which returns the scores.
 
     Raises:
-        SearchError: where trials cannot be compared at the same epoch.
+        SearchError: where trials cannot be compared at the same epoch, or for two rules.
     """
-    if not stop_hopeless:
+    own = oracle.stop_rule
+    if own is not None and stop_hopeless:
+        raise SearchError(
+            f"stop_hopeless with a {type(oracle).__name__}, which stops trials by a rule of its "
+            "own; leave one of the two out"
+        )
+    if own is None and not stop_hopeless:
         return None
     if own_scores:
         raise SearchError(
             "stop_hopeless with a run_trial of its own, which scores trials by itself; only trials "
             "that this package scores can be compared"
         )
-    if isinstance(objective, RankedObjectives):
+    if isinstance(oracle.objective, RankedObjectives):
         raise SearchError(
             "stop_hopeless with several objectives, whose ranks need all trials; give one"
         )
-    return stop_hopeless if isinstance(stop_hopeless, StopRule) else StopRule()
+    if own is not None:
+        return own
+    return stop_hopeless if isinstance(stop_hopeless, AnyRule) else StopRule()
+
+
+def compared_with(run: Run, oracle: ResumableOracle, trial: Trial) -> Compared | None:
+    """What a trial is compared with; None where no trial is stopped, or there is nothing."""
+    if isinstance(run.stop_rule, SuccessiveHalving):
+        return _rungs_of(run, run.stop_rule, oracle, trial)
+    return rival_of(run, oracle, trial)
 
 
 def rival_of(run: Run, oracle: ResumableOracle, trial: Trial) -> Rival | None:
@@ -75,17 +94,40 @@ def rival_of(run: Run, oracle: ResumableOracle, trial: Trial) -> Rival | None:
     return Rival(best.trial_id, curves, sizes, run.scoring.objective.direction)
 
 
-def judge(run: Run, rival: Rival | None, epochs: int) -> Judge | None:
+def _rungs_of(run: Run, rule: SuccessiveHalving, oracle: ResumableOracle, trial: Trial) -> Rungs:
+    """The scores, at each rung, of the trials of lower numbers that reached it."""
+    earlier: dict[int, list[float]] = {rung: [] for rung in rule.rungs(run.epochs)}
+    for other in oracle.in_order():
+        if int(other.trial_id) < int(trial.trial_id):
+            curve = _mean_curve(run, other)
+            for rung, scores in earlier.items():
+                scores += curve[rung - 1 : rung]
+    return Rungs(rule, earlier, run.scoring.objective.direction)
+
+
+def _mean_curve(run: Run, trial: Trial) -> list[float]:
+    """The mean curve of a trial that has ended, read once; empty for others."""
+    if trial.status not in (TrialStatus.COMPLETED, PRUNED):
+        return []
+    if trial.trial_id not in run.mean_curves:
+        records = run.store_of(trial).load_closed(len(run.subject.folds))
+        curves = [] if records is None else _curves(run, records)
+        means = [mean_of_folds(scores) for scores in zip(*curves, strict=False)]
+        run.mean_curves[trial.trial_id] = means
+    return run.mean_curves[trial.trial_id]
+
+
+def judge(run: Run, rival: Compared | None, epochs: int) -> Judge | None:
     """What `FoldParallelTrainer.train` calls after each epoch of a trial; None to stop none.
 
     Args:
         run: what `search` passes to its trials.
-        rival: the trial that this one is compared with, or None.
+        rival: what this trial is compared with, or None.
         epochs: of the trial.
     """
-    if run.stop_rule is None or rival is None:
+    watch = _watch(run, rival, epochs)
+    if watch is None:
         return None
-    watch = Watch(run.stop_rule, rival, epochs)
 
     def is_hopeless(figures: Sequence[Mapping[str, float]]) -> bool:
         return watch.see([fold.get(run.scoring.metric, np.nan) for fold in figures])
@@ -94,20 +136,30 @@ def judge(run: Run, rival: Rival | None, epochs: int) -> Judge | None:
 
 
 def note_if_hopeless(
-    run: Run, rival: Rival | None, trial: Trial, records: Sequence[FoldRecord], epochs: int
+    run: Run, rival: Compared | None, trial: Trial, records: Sequence[FoldRecord], epochs: int
 ) -> None:
     """Keep the verdict on a trial whose folds trained together and end before its last epoch."""
     run.pruned.pop(trial.trial_id, None)
-    if run.stop_rule is None or rival is None:
+    run.mean_curves.pop(trial.trial_id, None)
+    watch = _watch(run, rival, epochs)
+    if watch is None:
         return
     if any(reason_of(record.folds_trained) is not None for record in records):
         return
     curves = _curves(run, records)
     if not curves or len(curves[0]) == epochs:
         return
-    verdict = hopeless(run.stop_rule, rival, curves, epochs)
-    if verdict is not None:
-        run.pruned[trial.trial_id] = verdict
+    if any(watch.see(scores) for scores in zip(*curves, strict=True)):
+        run.pruned[trial.trial_id] = str(watch.verdict)
+
+
+def _watch(run: Run, rival: Compared | None, epochs: int) -> Watch | RungWatch | None:
+    """What follows a trial; None if it is not compared with anything."""
+    if isinstance(rival, Rungs):
+        return RungWatch(rival, epochs)
+    if isinstance(run.stop_rule, StopRule) and rival is not None:
+        return Watch(run.stop_rule, rival, epochs)
+    return None
 
 
 def _curves(run: Run, records: Sequence[FoldRecord]) -> list[list[float]]:

@@ -15,7 +15,8 @@ from rust_tuner.records.folds import FoldStore
 from rust_tuner.records.model import write_record
 from rust_tuner.records.run import RUN_FILE, RunManifest
 from rust_tuner.search.asked import begun_values
-from rust_tuner.search.hopeless import Hopeless, StopRule
+from rust_tuner.search.halving import SuccessiveHalving
+from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.points import plain
 from rust_tuner.search.reserved_names import epochs_of
 from rust_tuner.search.scoring import Scoring
@@ -43,6 +44,7 @@ class Run:
         stop_rule: when a trial is stopped as hopeless; None where none is.
         chosen: trial -> the epoch of its score, where its folds were trained.
         pruned: trial -> why it was stopped.
+        mean_curves: trial that has ended -> the objective of each epoch, the mean of the folds.
         said_none_stopped: whether it was reported that the rule stops nothing.
         task: counts the steps of the trial that runs.
         trainer: trains folds together; None where they are trained one by one.
@@ -65,7 +67,7 @@ class Run:
         hooks: tuple[str, ...] = (),
         arguments: tuple[Any, ...] = (),
         options: dict[str, Any] | None = None,
-        stop_rule: StopRule | None = None,
+        stop_rule: StopRule | SuccessiveHalving | None = None,
         arrays_together: bool = False,
     ) -> None:
         """Begin a run; folds of frozen features, and of arrays if asked, are trained together."""
@@ -85,7 +87,8 @@ class Run:
         self.described: set[str] = set()
         self.stop_rule = stop_rule
         self.chosen: dict[str, int] = {}
-        self.pruned: dict[str, Hopeless] = {}
+        self.pruned: dict[str, str] = {}
+        self.mean_curves: dict[str, list[float]] = {}
         self.said_none_stopped = False
         self.task: Task = Silent()
         self.compiled = CompiledOnce()

@@ -20,8 +20,9 @@ _USE = (
 )
 _REFUSED = {
     "HyperbandOracle": "Hyperband goes on from the weights of earlier trials, which folds do not "
-    "keep. Use rust_tuner.RandomSearchOracle with search(stop_hopeless=True); or halve the trials "
-    "step by step: search with few epochs, then again with more epochs over narrower ranges"
+    "keep. Use rust_tuner.RandomSearchOracle with search(stop_hopeless=True), or "
+    "rust_tuner.SuccessiveHalvingOracle; or halve the trials step by step: search with few epochs, "
+    "then again with more epochs over narrower ranges"
 }
 _taken_over: dict[type[keras_tuner.Oracle], TakeOver] = {}
 

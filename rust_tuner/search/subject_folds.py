@@ -21,7 +21,7 @@ def folds_of(development: Development, cv: Any, seed: int) -> tuple[FoldList, di
     labels = radiographs.labels
     folds = make_folds(development, int(cv), seed) if isinstance(cv, int | np.integer) else cv
     pairs = checked_pairs(folds, labels, labels, radiographs.patient_ids)
-    require_apart(pairs, radiographs.patient_ids, "patient", "use make_folds, or a splitter")
+    require_apart(pairs, radiographs.written_patients, "patient", "use make_folds, or a splitter")
     return pairs, view_only_of(labels, radiographs.visible, pairs)
 
 

@@ -185,7 +185,12 @@ def radiographs_subject(
     folds = _Folds.of(development, cv, seed)
     recipe = hypermodel.feature_recipe()
     features = extract_features(
-        radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=progress
+        radiographs.images,
+        recipe,
+        cache=cache,
+        rows=radiographs.rows,
+        readings=radiographs.readings,
+        progress=progress,
     )
 
     def build(hp: keras_tuner.HyperParameters, running: RunningPredictions | None) -> keras.Model:
@@ -199,6 +204,7 @@ def radiographs_subject(
             "weights": recipe.weights.to_json(),
             "image_size": recipe.image_size,
             "resize": recipe.resize,
+            **recipe.framing.to_json(),
             "preprocessing": PREPROCESSING,
             "flips": recipe.flips,
             "precision": recipe.precision,
@@ -269,6 +275,7 @@ def images_subject(
         radiographs,
         image_size=recipe.image_size,
         resize=recipe.resize,
+        framing=recipe.framing,
         cache=folder / "images",
         progress=progress,
     )
@@ -287,6 +294,7 @@ def images_subject(
             "weights": recipe.weights.to_json(),
             "image_size": recipe.image_size,
             "resize": recipe.resize,
+            **recipe.framing.to_json(),
             "preprocessing": recipe.preprocessing,
             "flips": recipe.flips,
             "precision": recipe.precision,
@@ -346,8 +354,13 @@ def _radiograph_metrics(radiographs: Radiographs, targets: npt.NDArray[np.float3
 
 def _sha256_of_images(radiographs: Radiographs, recipe: ImageRecipe) -> str:
     """The SHA-256 of the images, in order, and of everything that decides how they are decoded."""
-    hashes = [sha256_of_file(image) for image in radiographs.images]
-    return sha256_of_json([hashes, recipe.image_size, recipe.resize, recipe.preprocessing])
+    keys = [
+        reading.key(sha256_of_file(image))
+        for image, reading in zip(radiographs.images, radiographs.readings, strict=True)
+    ]
+    content = [keys, recipe.image_size, recipe.resize, recipe.preprocessing]
+    framing = recipe.framing.to_json()
+    return sha256_of_json([*content, framing] if framing else content)
 
 
 def binary_crossentropy(targets: npt.NDArray[np.float32], answers: npt.NDArray[Any]) -> float:

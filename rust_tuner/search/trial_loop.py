@@ -149,7 +149,7 @@ class TrialLoop:
             return error
         reason = run.pruned.get(trial.trial_id)
         if reason is not None:
-            trial.status, trial.message = PRUNED, str(reason)
+            trial.status, trial.message = PRUNED, reason
             task.advance(0, note=f"trial {trial.trial_id} stopped")
             return None
         trial.status = TrialStatus.COMPLETED

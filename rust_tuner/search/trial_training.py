@@ -19,11 +19,10 @@ from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.records.folds import FoldRecord, FoldStore, one_by_one, reason_of
 from rust_tuner.search.fold_runs import run_folds, run_folds_together
-from rust_tuner.search.hopeless import Rival
 from rust_tuner.search.mean_curves import CrossValidation, mean_of_repeats
 from rust_tuner.search.own_fit import HyperModelFit
 from rust_tuner.search.own_tuner import FoldHooks
-from rust_tuner.search.pruning import judge, note_if_hopeless, rival_of
+from rust_tuner.search.pruning import Compared, compared_with, judge, note_if_hopeless
 from rust_tuner.search.reserved_names import batch_size_of, epochs_of
 from rust_tuner.search.run_state import Run
 
@@ -81,7 +80,7 @@ def cross_validated(
         batch_size: of each step.
     """
     store = run.store_of(trial)
-    rival = rival_of(run, tuner.oracle, trial)
+    rival = compared_with(run, tuner.oracle, trial)
     records = store.load_closed(len(run.subject.folds))
     if records is not None:
         note_if_hopeless(run, rival, trial, records, epochs)
@@ -153,7 +152,7 @@ def _cross_validate(
     *,
     epochs: int,
     batch_size: int,
-    rival: Rival | None,
+    rival: Compared | None,
 ) -> CrossValidation:
     """Train the folds together where that gives the same numbers, else one by one."""
     shared: dict[str, Any] = {

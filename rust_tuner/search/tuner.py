@@ -16,6 +16,7 @@ import keras_tuner
 import numpy.typing as npt
 from keras_tuner.engine.trial import Trial, TrialStatus
 
+from rust_tuner.analysis.stopped import rungs_note
 from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import SearchError
 from rust_tuner.files import empty_folder, write_json
@@ -43,12 +44,11 @@ from rust_tuner.search.fit_options import (
     refuse_unknown,
 )
 from rust_tuner.search.groups import by_row_note
-from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.manifest import describe_run, own_choices, together_of
 from rust_tuner.search.mean_curves import chosen_epoch
 from rust_tuner.search.objectives import require_validation, with_scores
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
-from rust_tuner.search.pruning import stop_rule_of
+from rust_tuner.search.pruning import AnyRule, stop_rule_of
 from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
 from rust_tuner.search.run_state import Run
 from rust_tuner.search.runs import (
@@ -197,7 +197,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         verbose: int | str = 1,
         timeout: float | None = None,
         cache: str | Path | None = None,
-        stop_hopeless: bool | StopRule = False,
+        stop_hopeless: bool | AnyRule = False,
         executor: Any = None,
         workers: int | str | None = None,
         about: Mapping[str, object] | None = None,
@@ -232,9 +232,9 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 At least one trial is run.
             cache: folder of the feature cache, the default one where None; only with radiographs.
             stop_hopeless: whether to stop a trial that is significantly worse than the best one so
-                far, from the sixth epoch on and at two epochs in a row; or another `StopRule`. Only
-                trials whose folds are trained together are stopped. Such a trial is `PRUNED`: it
-                has no score, and its epochs are kept.
+                far, from the sixth epoch on and at two epochs in a row; or another `StopRule`, or
+                `SuccessiveHalving`. Only trials whose folds are trained together are stopped. Such
+                a trial is `PRUNED`: it has no score, and its epochs are kept.
             executor: trains trials in other processes, several at once: anything with the shape of
                 `concurrent.futures.Executor` whose processes see the project folder. Values and
                 scores of the trials are those of a search in one process.
@@ -328,7 +328,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         *,
         epochs: int = _DEFAULT_EPOCHS,
         batch_size: int = _DEFAULT_BATCH_SIZE,
-        stop_hopeless: bool | StopRule = False,
+        stop_hopeless: bool | AnyRule = False,
         engine: Engine | None = None,
         about: Mapping[str, object] | None = None,
     ) -> None:
@@ -351,7 +351,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             )
         folder = self.project_folder
         own_scores = self._overrides("run_trial")
-        stop_rule = stop_rule_of(stop_hopeless, self.oracle.objective, own_scores=own_scores)
+        stop_rule = stop_rule_of(stop_hopeless, self.oracle, own_scores=own_scores)
         with hold_lock(folder, "searching hyperparameters", noted=True):
             declared = self.oracle.declared.copy
             model = users_model(
@@ -420,6 +420,8 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             self.save()
             try:
                 self._run_trials()
+                if (note := rungs_note(self.project)) is not None:
+                    self.progress.say(f"note: {note}")
                 if self.keep_models is not None:
                     self.keep_best_models()
             finally:

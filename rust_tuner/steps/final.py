@@ -15,6 +15,7 @@ from rust_tuner.data.folds import Folds
 from rust_tuner.data.images import PREPROCESSING, load_image
 from rust_tuner.data.picture_statistics import picture_statistics
 from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.reading import framed
 from rust_tuner.data.split_file import radiographs_sha256
 from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ResumeError, RustTunerError
@@ -172,6 +173,7 @@ def fit_final_model(
             "epochs": epochs,
             "masked_loss": protocol.masked_loss,
             "seed": protocol.seed,
+            **_read_otherwise(radiographs),
         }
     )
     if _is_fitted(folder, key):
@@ -181,7 +183,12 @@ def fit_final_model(
         fault = f"{folder / HOLDOUT_FILE} has the figures of another model"
         raise look_refused(Path(directory), looks[-1], fault)
     features = extract_features(
-        radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=report
+        radiographs.images,
+        recipe,
+        cache=cache,
+        rows=radiographs.rows,
+        readings=radiographs.readings,
+        progress=report,
     )
     targets = training_targets(radiographs, masked_loss=protocol.masked_loss)
     # No fold of the cross-validation has this number, so the seeds are different.
@@ -203,6 +210,10 @@ def fit_final_model(
             range=[-1, 1],
             preprocessing=PREPROCESSING,
             resize=protocol.resize,
+            crop=protocol.crop,
+            remove_borders=protocol.remove_borders,
+            grey_bits=radiographs.known_bits,
+            has_boxes=any(reading.box is not None for reading in radiographs.readings),
         ),
         output=list(LABELS),
         view_cortices={view: list(names) for view, names in protocol.view_cortices.items()},
@@ -233,11 +244,11 @@ def _write_novelty(
     """Record how unlike the development images a new image may be."""
     statistics = []
     with report.task("picture statistics", len(radiographs)) as task:
-        for path, row in zip(radiographs.images, radiographs.rows, strict=True):
+        readings = framed(radiographs.readings, card.input.framing)
+        for path, row, reading in zip(radiographs.images, radiographs.rows, readings, strict=True):
             size, resize = card.input.image_size, card.input.resize
-            statistics.append(
-                picture_statistics(load_image(path, size=size, resize=resize, row=row))
-            )
+            image = load_image(path, size=size, resize=resize, row=row, reading=reading)
+            statistics.append(picture_statistics(image))
             task.advance()
     novelty = fit_novelty(
         features, np.stack(statistics), radiographs.patient_ids, seed=card.seed or 0
@@ -245,6 +256,12 @@ def _write_novelty(
     (folder / NOVELTY_FILE).unlink(missing_ok=True)
     if novelty is not None:
         write_novelty(folder, novelty, model_sha256=card.model_sha256)
+
+
+def _read_otherwise(radiographs: Radiographs) -> dict[str, list[str]]:
+    """What decides the pixels beside the files; nothing if all are read as stored."""
+    keys = [reading.key("") for reading in radiographs.readings]
+    return {"readings": sorted(keys)} if any(keys) else {}
 
 
 def assemble(hypermodel: "TransferLearningHyperModel", head: "keras.Model") -> "keras.Model":

@@ -19,6 +19,7 @@ from rust_tuner.analysis.assessment import (
 from rust_tuner.analysis.study_figures import SCORE_FIGURES, find_figure
 from rust_tuner.data.csv_output import csv_text
 from rust_tuner.data.pipeline import decode_images
+from rust_tuner.data.radiographs import COLUMNS
 from rust_tuner.data.splits import Development, HoldOut
 from rust_tuner.errors import ProtocolError, ResumeError, SearchError
 from rust_tuner.files import (
@@ -129,10 +130,12 @@ def evaluate_holdout(
         radiographs,
         image_size=image_size,
         resize=card.input.resize,
+        framing=card.input.framing,
         progress=progress,
     )
     answers = predict_probabilities(model, images)
-    table = radiographs.table.reset_index(drop=True)
+    names = [name for name in (*COLUMNS, "site") if name in radiographs.table]
+    table = radiographs.written[names].reset_index(drop=True)
     # In float64: pandas writes too few digits of float32, and figures computed from the file would
     # differ from ours by up to a relative 1e-7.
     named = pd.DataFrame(

@@ -53,6 +53,7 @@ def make_manifest(
     columns: Mapping[str, str] | None = None,
     sheet: str | None = None,
     view_cortices: Mapping[str, tuple[str, ...]] = ANATOMICAL_VIEWS,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> MadeManifest:
     """Join images with scores, and write a manifest that `rust-tuner prepare` takes.
@@ -70,10 +71,12 @@ def make_manifest(
             `sheet_columns.understand_columns`.
         sheet: of an Excel file with several.
         view_cortices: the cortices that each view shows.
+        overwrite: whether a manifest that is there already is replaced.
         progress: where to report; nowhere by default.
 
     Raises:
-        ManifestError: for a table or folder that cannot be understood, and if nothing matches.
+        ManifestError: for a table or folder that cannot be understood, if nothing matches, and for
+            a manifest that is there already.
         ExtraError: if openpyxl or pydicom is needed and missing.
         StorageError: if a file cannot be written.
     """
@@ -82,6 +85,10 @@ def make_manifest(
     for written in (path, _unmatched_path(path)):
         if written.resolve() == Path(scores).resolve():
             raise ManifestError(f"{written} is the table of scores; write the manifest elsewhere")
+    if not overwrite and os.path.lexists(path):
+        raise ManifestError(
+            f"{path} exists; give another name with --out, or --overwrite to replace it"
+        )
     table = read_sheet(scores, sheet=sheet)
     understood = understand_columns(table.columns, given=columns, source=table.source)
     scored, notes = read_scored_views(table, understood, view_cortices=view_cortices)

@@ -133,6 +133,7 @@ def nested_cross_validation(
             _recipe(chosen),
             cache=cache,
             rows=radiographs.rows,
+            readings=radiographs.readings,
             progress=report,
         )
         records = [_finished(folder, run, fold) for fold in outer]
@@ -203,7 +204,9 @@ def _describe(
     }
     subject = NestedSubject(
         development=radiographs_sha256(radiographs),
-        inputs=features_sha256(radiographs.images, recipe, rows=radiographs.rows),
+        inputs=features_sha256(
+            radiographs.images, recipe, rows=radiographs.rows, readings=radiographs.readings
+        ),
         folds=sha256_of_folds(tuple((fold.training_rows, fold.validation_rows) for fold in outer)),
         weights=Weights.of(recipe.weights.to_json()),
     )
@@ -237,8 +240,8 @@ def _inner_folds(
     split = Split(
         seed=protocol.seed,
         fraction=len(fold.validation) / len(radiographs),
-        development=_patients(training.patient_ids),
-        holdout=_patients(fold.validation.radiographs.patient_ids),
+        development=_patients(training.written_patients),
+        holdout=_patients(fold.validation.radiographs.written_patients),
         radiographs_sha256=radiographs_sha256(radiographs),
         development_sha256=radiographs_sha256(training),
     )
@@ -315,7 +318,7 @@ def _run_outer(
         training=_counts(fold.training.radiographs),
         validation=_counts(held),
     )
-    text = csv_text(_named(held.table, scores.answers))
+    text = csv_text(_named(held.written, scores.answers))
     write_outer(outer, record, key=_key(run, fold), predictions=text)
     return record
 
@@ -330,7 +333,7 @@ def _predictions(
         table = read_exactly(outer_folder(folder, fold.number) / OUTER_PREDICTIONS)
         answers[fold.validation_rows] = table[[f"probability_{label}" for label in LABELS]]
         owner[fold.validation_rows] = fold.number
-    table = development.radiographs.table.reset_index(drop=True).assign(**{OUTER_FOLD: owner})
+    table = development.radiographs.written.reset_index(drop=True).assign(**{OUTER_FOLD: owner})
     return _named(table, answers)
 
 

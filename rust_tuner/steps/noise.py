@@ -153,7 +153,9 @@ def require_same_data(
         (
             searched.inputs,
             "radiographs, weights or preprocessing",
-            features_sha256(radiographs.images, recipe, rows=radiographs.rows),
+            features_sha256(
+                radiographs.images, recipe, rows=radiographs.rows, readings=radiographs.readings
+            ),
         ),
     ):
         if recorded != now:

@@ -4,6 +4,7 @@ Research use only: it is not a medical device, and no treatment may depend on it
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ import pandas as pd
 
 from rust_tuner.data.images import load_image
 from rust_tuner.data.picture_statistics import picture_statistics
+from rust_tuner.data.reading import Box
 from rust_tuner.data.row_record import sealed_images
+from rust_tuner.data.survey import readings_of_new
 from rust_tuner.errors import ImageError, SplitError
 from rust_tuner.files import sha256_of_file
 from rust_tuner.labels import CORTICES, NUM_VIEWS, SCORES, VIEWS, decode_probabilities
 from rust_tuner.records.looks import FINAL, MODEL_FILE
 from rust_tuner.records.model_card import read_card
 from rust_tuner.records.novelty import read_novelty
+from rust_tuner.records.private import predicted_names
 from rust_tuner.records.study import StudyFile
 from rust_tuner.steps.final import (
     load_final_model,
@@ -36,15 +40,18 @@ def predict_radiographs(
     images: Sequence[str | Path],
     *,
     pairs: bool | Sequence[tuple[int, int]] = False,
+    boxes: Sequence[Box | None] | None = None,
 ) -> pd.DataFrame:
     """Read RUST scores from radiographs.
 
     Args:
         model: a study's folder, or its `model.keras`, with `model.json` beside it.
-        images: PNG or JPEG files; `steps.image_list.list_images` lists those of folders and
-            manifests.
+        images: PNG, JPEG, TIFF or DICOM files, which are read as those of the study were;
+            `steps.image_list.list_images` lists those of folders and manifests.
         pairs: which images are the two views of one visit, as pairs of positions; True for every
             two consecutive images.
+        boxes: left, top, right and bottom of the part of each image that is used, as the
+            manifest's crop columns; whole images if None.
 
     Returns:
         One row per image: `image`, `view` and `view_probability`; for each cortex its most likely
@@ -71,14 +78,21 @@ def predict_radiographs(
     card = read_card(file)
     _refuse_sealed(file, card.model_sha256, paths)
     novelty = read_novelty(file, card)
+    readings = readings_of_new(paths, known=card.input.grey_bits, framing=card.input.framing)
+    if boxes is not None:
+        readings = tuple(replace(one, box=box) for one, box in zip(readings, boxes, strict=True))
     loaded = None
     answers, distances = [], []
     # In parts, so that a folder of any size fits into memory.
     for start in range(0, len(paths), PART):
         values = np.stack(
             [
-                load_image(path, size=card.input.image_size, resize=card.input.resize)
-                for path in paths[start : start + PART]
+                load_image(
+                    path, size=card.input.image_size, resize=card.input.resize, reading=reading
+                )
+                for path, reading in zip(
+                    paths[start : start + PART], readings[start : start + PART], strict=True
+                )
             ]
         )
         # After the first images: TensorFlow takes seconds to start, and a faulty image needs none.
@@ -104,6 +118,17 @@ def model_file(model: str | Path) -> Path:
     """The file of a model: of a study's folder its final one, anything else as it is."""
     path = Path(model)
     return path / FINAL / MODEL_FILE if path.is_dir() else path
+
+
+def written_names(model: Path, images: list[str]) -> list[str] | None:
+    """The names under which a model's study writes new images; None for their paths.
+
+    Args:
+        model: a model's file.
+        images: the paths of images that it has read.
+    """
+    folder = model.resolve().parent
+    return predicted_names(folder.parent, images) if folder.name == FINAL else None
 
 
 def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> None:

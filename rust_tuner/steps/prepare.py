@@ -6,16 +6,27 @@ from pathlib import Path
 
 from rust_tuner.batch_range import BatchSizes
 from rust_tuner.data.folds import Folds, folds_asked_for, make_site_folds, rows_trained_on
-from rust_tuner.data.images import check_content
+from rust_tuner.data.images import survey_content
 from rust_tuner.data.label_warnings import require_different_scores, split_warnings
 from rust_tuner.data.radiographs import Radiographs, check_views
+from rust_tuner.data.reading import Framing
 from rust_tuner.data.split_file import SPLIT_FILE, load_or_make_split
 from rust_tuner.data.splits import Development, HoldOut
+from rust_tuner.data.survey import SurveyedImage, bits_of_radiographs
 from rust_tuner.errors import SplitError
 from rust_tuner.models.weights import check_architecture, find_local_weights
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.model import Weights
+from rust_tuner.records.pixels import write_pixels
+from rust_tuner.records.private import (
+    PRIVATE,
+    StudyKey,
+    keeping_key,
+    make_key,
+    read_key,
+    write_name_tables,
+)
 from rust_tuner.records.split import split_sha256
 from rust_tuner.records.study import StudyFile
 from rust_tuner.steps.small_data import Need, notes, require_enough
@@ -31,6 +42,7 @@ def write_study_file(
     protocol: Protocol,
     needs: Sequence[Need],
     progress: Progress,
+    key: StudyKey | None = None,
 ) -> BatchSizes | None:
     """Check radiographs and weights, make the split and write `study.json`; the lock must be held.
 
@@ -41,6 +53,7 @@ def write_study_file(
         protocol: the study's choices.
         needs: the cross-validations of the next steps, for which there must be enough patients.
         progress: where to report.
+        key: of the names that the radiographs are written under; None for their own ids.
 
     Returns:
         The batch sizes of Regime I that were reported; None if its folds cannot be made.
@@ -60,27 +73,68 @@ def write_study_file(
         # Faults are reported now, not when the first search begins.
         make_site_folds(radiographs)
     say_warnings(progress, check_views(radiographs, protocol.view_cortices))
+    for note in radiographs.notes:
+        progress.say(f"note: {note}")
     with progress.task("reading images", len(radiographs)) as task:
-        hashes = check_content(radiographs, on_progress=lambda done, total: task.advance())
+        surveyed = survey_content(
+            radiographs,
+            framing=Framing.of(protocol.crop, protocol.remove_borders),
+            on_progress=lambda done, total: task.advance(),
+        )
+    bits, notes = bits_of_radiographs(radiographs, surveyed)
+    for note in (*notes, *_notes_of_files(radiographs, surveyed)):
+        progress.say(f"note: {note}")
     # Before study.json is written: a study without a split is not prepared.
-    development, holdout = load_or_make_split(
-        file.directory / SPLIT_FILE, radiographs, protocol.holdout_fraction, protocol.seed
-    )
+    with keeping_key(file.directory, key):
+        development, holdout = load_or_make_split(
+            file.directory / SPLIT_FILE, radiographs, protocol.holdout_fraction, protocol.seed
+        )
     say_warnings(progress, split_warnings(development.radiographs, holdout.radiographs))
     sizes = _say_batch_sizes(development, protocol, progress)
     with contextlib.suppress(SplitError):
         folds = folds_asked_for(development, protocol, protocol.num_folds)
         say_small_data(progress, development, holdout, protocol, folds)
+    if key is not None:
+        write_name_tables(file.directory, radiographs)
+        _say_names(radiographs, file.directory, progress)
     file.create(
         radiographs,
         development.radiographs,
         manifest=manifest,
         protocol=protocol,
-        image_hashes=hashes,
+        image_hashes=[image.file_sha256 for image in surveyed],
         split_sha256=split_sha256(file.directory),
+        pixels_sha256=write_pixels(file.directory, radiographs, surveyed, bits),
         weights=None if weights is None else Weights.of(weights.to_json()),
+        key=key,
     )
     return sizes
+
+
+def begin_key(file: StudyFile, manifest: Path, *, plain_ids: bool) -> StudyKey | None:
+    """The key of a study that is prepared now, or None for plain ids; nothing is written.
+
+    A split that an earlier version made has plain ids, and is kept.
+    """
+    is_begun = (file.directory / SPLIT_FILE).exists() and read_key(file.directory) is None
+    if plain_ids or is_begun:
+        return None
+    return make_key(file.directory, file.relative(manifest))
+
+
+def _say_names(radiographs: Radiographs, directory: Path, progress: Progress) -> None:
+    """Say that patients have other names in the study, and which visits have."""
+    names = radiographs.pseudonyms
+    assert names is not None
+    progress.say(
+        f"note: the study has keyed hashes in place of patient ids; {directory / PRIVATE} says "
+        "which is which, so keep that folder, and leave it out when you share the study"
+    )
+    if names.changed_visits:
+        progress.say(
+            f"note: {names.changed_visits} visits are numbered within their patient, as their "
+            "names may be dates or say who the patient is (6 weeks, 3 months or 2 would be kept)"
+        )
 
 
 def say_small_data(
@@ -102,6 +156,20 @@ def say_warnings(progress: Progress, warnings: Sequence[str]) -> None:
         return
     for warning in warnings:
         progress.say(f"note: {warning}")
+
+
+def _notes_of_files(radiographs: Radiographs, surveyed: Sequence[SurveyedImage]) -> list[str]:
+    """What DICOM files made us assume, each note once, with how many files it is of."""
+    names: dict[str, list[str]] = {}
+    for path, image in zip(radiographs.images, surveyed, strict=True):
+        for note in image.notes:
+            names.setdefault(note, []).append(path.name)
+    return [
+        f"{len(files)} DICOM files, such as {files[0]}: {note}"
+        if len(files) > 1
+        else f"{files[0]}: {note}"
+        for note, files in names.items()
+    ]
 
 
 def _say_batch_sizes(

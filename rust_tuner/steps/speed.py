@@ -20,6 +20,7 @@ import numpy as np
 
 from rust_tuner.data.images import check_content, load_image
 from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.reading import Framing, framed
 from rust_tuner.errors import ImageError, ManifestError
 from rust_tuner.labels import NUM_LABELS
 from rust_tuner.models.description import NUM_FEATURES
@@ -187,14 +188,15 @@ def _files(
     """Seconds to check an image, and to decode it; None if one cannot be read."""
     few = np.unique(np.linspace(0, len(radiographs) - 1, _TIMED_FILES).astype(int))
     sample = radiographs.subset(few)
+    readings = framed(sample.readings, Framing.of(protocol.crop, protocol.remove_borders))
     # What is wrong with an image is reported by the step that needs it.
     with contextlib.suppress(ManifestError, ImageError):
         check = _seconds(clock, lambda: check_content(sample))
         decode = _seconds(
             clock,
             lambda: [
-                load_image(path, size=protocol.image_size, resize=protocol.resize)
-                for path in sample.images
+                load_image(path, size=protocol.image_size, resize=protocol.resize, reading=reading)
+                for path, reading in zip(sample.images, readings, strict=True)
             ],
         )
         # Images are decoded by two threads.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from rust_tuner.analysis.stopped import stopped_as
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.folder_kinds import LOG_FILE, LOG_FOLDER, describe_folder, has_study_parts
 from rust_tuner.progress import duration
@@ -120,7 +121,7 @@ def _project_lines(name: str, project: Project) -> list[Text]:
     num_folds = project.run.subject.num_folds
     text = f"{name}: {done} of {total} trials done, {len(by_status['FAILED'])} failed"
     if by_status["PRUNED"]:
-        text += f", {len(by_status['PRUNED'])} stopped as hopeless"
+        text += f", {len(by_status['PRUNED'])} stopped {stopped_as(project.run.stop_hopeless)}"
     lines = [Text(text + _time_left(project))]
     for trial in by_status["RUNNING"]:
         lines.append(

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -226,7 +227,8 @@ def test_predict_prints_its_table_also_with_a_file(
         (tmp_path / "images").mkdir(exist_ok=True)
         (tmp_path / "images" / f"017_{view}.png").write_bytes(b"")
 
-    def predict_radiographs(model, images, *, pairs):
+    def predict_radiographs(model, images, *, pairs, boxes):
+        assert boxes == (None, None)
         assert [path.name for path in images] == ["017_ap.png", "017_lat.png"]
         assert list(pairs) == [(0, 1)]
         answers = 0.05 + 0.9 * encode(["ap", "lateral"], [[1, 2, 3, 4]] * 2)
@@ -234,8 +236,9 @@ def test_predict_prints_its_table_also_with_a_file(
         table = table.assign(distance=0.5, unlike=pd.array([False] * 2, dtype="boolean"))
         return inference.with_totals(table, pairs, ANATOMICAL_VIEWS)
 
+    card = SimpleNamespace(input=SimpleNamespace(has_boxes=False))
     monkeypatch.setattr(inference, "predict_radiographs", predict_radiographs)
-    monkeypatch.setattr("rust_tuner.records.model_card.read_card", lambda file: None)
+    monkeypatch.setattr("rust_tuner.records.model_card.read_card", lambda file: card)
     monkeypatch.setattr("rust_tuner.records.novelty.read_novelty", lambda file, card: None)
     (tmp_path / "STUDY").mkdir()
     result = run(

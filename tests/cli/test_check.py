@@ -97,7 +97,9 @@ def test_values_of_files_are_no_markup(tmp_path, radiographs, tiny_protocol):
     Image.fromarray(pixels).save(radiographs.parent / "images" / "copy.jpg", quality=90)
     pd.concat([table, extra]).to_csv(radiographs, index=False)
     study = tmp_path / "study"
-    Study(study, radiographs, dataclasses.replace(tiny_protocol, num_folds=2)).prepare()
+    Study(
+        study, radiographs, dataclasses.replace(tiny_protocol, num_folds=2), plain_ids=True
+    ).prepare()
     found = run("check", study, code=1)
     assert "patient [red]P9" in found.stdout
     run("report", study)

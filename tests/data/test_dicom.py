@@ -22,6 +22,7 @@ from rust_tuner.data.bare_image import FileErrors  # noqa: E402
 from rust_tuner.data.dicom import DicomImage, is_dicom, open_dicom  # noqa: E402
 from rust_tuner.data.images import load_image  # noqa: E402
 from rust_tuner.data.pictures import open_picture  # noqa: E402
+from rust_tuner.data.reading import Framing, Reading  # noqa: E402
 from rust_tuner.errors import ImageError  # noqa: E402
 
 WINDOW = {"WindowCenter": 2000, "WindowWidth": 1500}
@@ -297,3 +298,63 @@ def test_a_table_in_a_big_endian_file_is_read_as_its_pixels_are() -> None:
     pydicom.dcmwrite(stream, file, enforce_file_format=True, little_endian=False)
     shown = open_dicom(stream.getvalue(), errors=FileErrors(Path("image.dcm"), 3)).render()
     np.testing.assert_allclose(shown.pixels, entries[ramp()] / 1023, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("elements", "box"),
+    [
+        ({"PixelSpacing": [0.5, 0.5]}, (22, 14, 42, 34)),
+        ({"ImagerPixelSpacing": [0.5, 0.25]}, (12, 14, 52, 34)),
+        ({"PixelSpacing": [0.0, 0.0], "ImagerPixelSpacing": [1, 1]}, (27, 19, 37, 29)),
+        ({"PixelSpacing": [0.01, 0.01]}, (0, 0, 64, 48)),
+    ],
+)
+def test_a_crop_by_millimetres_is_the_middle_by_the_pixel_spacing(elements, box, tmp_path):
+    pixels = ramp()
+    path = write(tmp_path, dataset(pixels, **WINDOW, **elements))
+    framing = Framing.of("centre:10", False)
+    left, top, right, bottom = box
+    with (
+        open_picture(path, reading=Reading(framing=framing)) as part,
+        open_picture(path) as whole,
+    ):
+        assert (part.width, part.height) == (right - left, bottom - top)
+        inner = np.concatenate(list(whole.strips()))[top:bottom, left:right]
+        np.testing.assert_array_equal(np.concatenate(list(part.strips())), inner)
+
+
+@pytest.mark.parametrize("elements", [{}, {"PixelSpacing": [0.0, 0.0]}])
+def test_a_crop_by_millimetres_without_spacing_names_elements_and_cure(elements, tmp_path):
+    path = write(tmp_path, dataset(ramp(), **WINDOW, **elements))
+    reading = Reading(framing=Framing.of("centre:10", False))
+    with pytest.raises(ImageError, match=r"\(0028,0030\).*\(0018,1164\).*crop_left"):
+        load_image(path, size=75, reading=reading)
+
+
+def test_what_was_done_is_listed_in_order() -> None:
+    pixels = ramp() | np.uint16(0x8000)
+    pixels[:2] = 0
+    file = dataset(
+        pixels,
+        RescaleSlope=2,
+        PhotometricInterpretation="MONOCHROME1",
+        PixelPaddingValue=0,
+        **WINDOW,
+    )
+    assert rendered(file).steps == (
+        "bits beside the 12 stored ones removed",
+        "rescaled by 2 and +0",
+        "window 2000/1500 (linear)",
+        "inverted (MONOCHROME1)",
+        "padding black",
+    )
+
+
+def test_a_spacing_that_is_no_number_only_prevents_crops(tmp_path: Path) -> None:
+    file = dataset(ramp(), **WINDOW)
+    file.add_new(0x00181164, "LO", "unknown")
+    path = write(tmp_path, file)
+    with open_picture(path) as picture:
+        assert picture.spacing is None
+    with pytest.raises(ImageError, match="are missing or 0"):
+        load_image(path, size=75, reading=Reading(framing=Framing.of("centre:10", False)))

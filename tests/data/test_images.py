@@ -191,7 +191,9 @@ def test_an_image_that_lacks_its_end_is_refused(tmp_path: Path, name: str) -> No
     # The last 4 bytes of a PNG are the checksum of its empty end mark: nothing is lost with them.
     for cut in (*range(5, 40), *range(40, len(content) - 1, 97)):
         path.write_bytes(content[:-cut])
-        with pytest.raises(ImageError, match=r"row 7: .*(truncated|neither PNG, JPEG nor DICOM)"):
+        with pytest.raises(
+            ImageError, match=r"row 7: .*(truncated|neither PNG, JPEG, TIFF nor DICOM)"
+        ):
             load_image(path, row=7)
 
 
@@ -229,8 +231,8 @@ DEEP_ROW = b"\0" + bytes(range(48)) * 2
     ("content", "message"),
     [
         (b"", "the file is empty; copy or export it again"),
-        (b"patient,score\n1,2\n", "neither PNG, JPEG nor DICOM; export it again"),
-        (b"BM" + bytes(60), "neither PNG, JPEG nor DICOM"),
+        (b"patient,score\n1,2\n", "neither PNG, JPEG, TIFF nor DICOM; export it again"),
+        (b"BM" + bytes(60), "neither PNG, JPEG, TIFF nor DICOM"),
         (
             raw_png(width=8, height=2, depth=16, colour=2, rows=DEEP_ROW * 2),
             r"16 bits in colour or with transparency \(RGB;16B\), which would lose its depth",

@@ -322,6 +322,7 @@ def test_frozen_means_that_training_moves_no_statistics(
     assert all(map(np.array_equal, before, after))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", BOTH_MODELS)
 def test_frozen_means_that_an_answer_does_not_depend_on_the_batch(
     which: str, request: pytest.FixtureRequest

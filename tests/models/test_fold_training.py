@@ -195,6 +195,7 @@ def test_a_resumed_fold_depends_on_the_state_of_its_optimizer(whole, tmp_path):
     assert np.abs(curves.predictions[2:] - whole[0].predictions[2:]).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 def test_predictions_in_a_file_survive_a_crash_and_a_lost_file_starts_the_fold_again(
     whole, tmp_path, monkeypatch

@@ -137,7 +137,8 @@ def test_a_stored_study_has_a_report(stored):
     assert "cannot be read" not in page
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS))
+# A study of that time has no key.
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"key.json"}))
 def test_a_file_of_a_later_format_is_refused_with_what_to_do(name, stored):
     path = next(stored.rglob(name))
     content = read_json(path) | {"format": FORMATS[name] + 1}

@@ -24,6 +24,7 @@ from rust_tuner.records.rows import (
     rows_table,
     write_rows,
 )
+from rust_tuner.records.study import StudyFile
 
 
 @pytest.fixture
@@ -38,9 +39,10 @@ def copied(tmp_path, finished_study):
 
 
 def test_rows_are_those_of_the_development_set_and_its_folds(finished_study, project):
-    development, _ = split_holdout(load_manifest(finished_study.manifest))
+    radiographs = StudyFile(finished_study.directory).named(load_manifest(finished_study.manifest))
+    development, _ = split_holdout(radiographs)
     rows = read_rows(project)
-    table = development.radiographs.table
+    table = development.radiographs.written
     for name in ("patient_id", "visit", "view"):
         assert list(rows[name]) == list(table[name])
     cortices = ["medial", "lateral", "anterior", "posterior"]

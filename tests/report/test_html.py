@@ -441,6 +441,7 @@ def test_the_two_aurocs_stand_side_by_side_with_what_makes_them_differ(finished,
     assert "treats scores within one of 199 bins as tied" in page.text
 
 
+@pytest.mark.slow
 def test_sites_have_a_table_where_they_are_told(small):
     write_project(small / "final" / "cross_validation", [{"batch_size": 16}], num_folds=4)
     sites = ["Oslo" if number // 2 % 2 else "<b>Bergen</b>" for number in range(90)]

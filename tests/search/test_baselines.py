@@ -533,12 +533,11 @@ def test_several_devices_share_a_batch_and_learn_the_same(on_devices, setting):
 )
 def test_frozen_pretrained_features_beat_lenet_and_end_to_end_at_equal_data(tmp_path, capsys):
     manifest = write_phantoms(tmp_path / "phantoms", patients=60, seed=0)
-    # InceptionV3 trains as a whole here, so images, folds and epochs are few.
     development, _ = split_holdout(load_manifest(manifest), seed=0)
     protocol = Protocol.clinical(
-        image_size=75,
-        baseline_folds=2,
-        baseline_epochs=8,
+        image_size=100,
+        baseline_folds=3,
+        baseline_epochs=12,
         baseline_batch_size=16,
         baseline_dropout_rate=0.2,
     )

@@ -122,6 +122,7 @@ def test_the_same_mistake_in_the_first_trials_ends_the_search_and_is_mended(max_
         assert statuses == {"RUNNING"}
 
 
+@pytest.mark.slow
 def test_trials_run_again_once_a_mistake_is_mended(tmp_path):
     with pytest.raises(ValueError, match="do not fit"):
         search(tmp_path, Failing(refused=(2, 3)), max_trials=3)

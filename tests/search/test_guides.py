@@ -127,6 +127,7 @@ def run(build, epochs=4):
     return cross_validate(build, x, y, FOLDS, epochs=epochs, batch_size=12)
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_used_once_fit_is_over_and_not_after_every_epoch():
     """As in one call of `fit`, training goes on from the weights that are not averaged."""
 
@@ -191,6 +192,7 @@ def test_a_missing_objective_is_refused_before_training_with_what_there_is(tmp_p
     assert not list(tmp_path.rglob("trial_*"))
 
 
+@pytest.mark.slow
 def test_repeated_folds_keep_every_prediction_of_a_row_and_their_mean(tmp_path):
     tuner = search(
         tmp_path,

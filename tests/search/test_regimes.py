@@ -19,6 +19,7 @@ from rust_tuner.files import write_json
 from rust_tuner.metrics import view_only_baseline
 from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_out_of_fold
+from rust_tuner.records.study import StudyFile
 
 LEARNING_RATES = [1e-1, 1e-2, 1e-3, 1e-4]
 STORED = Path(__file__).parents[1] / "records" / "study_of_format_1.zip"
@@ -250,10 +251,13 @@ def run(development, tiny_protocol, feature_cache, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def first(development, tiny_protocol, finished_study, tmp_path_factory):
+def first(phantom_manifest, tiny_protocol, finished_study, tmp_path_factory):
     """The search of the finished study, taken up."""
     folder = tmp_path_factory.mktemp("first")
     shutil.copytree(finished_study.directory / "regime_1", folder / "regime_1")
+    # As the study names its patients, which the rows of its searches do.
+    radiographs = StudyFile(finished_study.directory).named(load_manifest(phantom_manifest))
+    development, _ = split_holdout(radiographs, seed=0)
     return regime_1(development, folder, protocol=tiny_protocol, cache=finished_study.cache)
 
 

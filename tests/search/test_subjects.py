@@ -193,7 +193,8 @@ def features(monkeypatch):
     """Features without images: what was asked for, instead of the backbone's answer."""
     asked = []
 
-    def extract(images, recipe, *, cache, rows, progress):
+    def extract(images, recipe, *, cache, rows, readings, progress):
+        assert len(readings) == len(images)
         asked.append((images, recipe, cache, rows))
         values = np.random.default_rng(0).normal(size=(len(images), 4, 8))
         return FrozenFeatures(values.astype(np.float32), "ab" * 32)

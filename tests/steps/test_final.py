@@ -117,9 +117,9 @@ def test_no_patient_of_the_hold_out_set_was_trained_on(final_study):
     study, _ = final_study
     development, holdout = sides_of(study)
     told = pd.read_csv(study.directory / "final" / PREDICTIONS_FILE, dtype=str)
-    sealed = set(holdout.radiographs.patient_ids)
+    sealed = set(holdout.radiographs.written_patients)
     assert set(told["patient_id"]) == sealed
-    assert not sealed & set(development.radiographs.patient_ids)
+    assert not sealed & set(development.radiographs.written_patients)
     card = read_card(study.directory / "final" / MODEL_FILE)
     assert card["radiographs"] == len(development)
 

@@ -221,7 +221,7 @@ def test_dicom_tags_join_by_date_and_by_the_order_of_visits(tmp_path):
     by_order = by_date.drop(columns="date").assign(visit=["first", "second", "first"])
     for table in (by_date, by_order):
         table.to_csv(tmp_path / "scores.csv", index=False)
-        made = make_manifest(images, tmp_path / "scores.csv", tmp_path / "m.csv")
+        made = make_manifest(images, tmp_path / "scores.csv", tmp_path / "m.csv", overwrite=True)
         manifest = pd.read_csv(made.path)
         assert len(manifest) == 6
         found = {

@@ -66,7 +66,7 @@ def test_without_sites_it_is_said_before_an_image_is_read(
     tmp_path, phantom_manifest, by_site, monkeypatch
 ):
     monkeypatch.setattr(
-        "rust_tuner.steps.prepare.check_content", lambda *_, **__: pytest.fail("read")
+        "rust_tuner.steps.prepare.survey_content", lambda *_, **__: pytest.fail("read")
     )
     with pytest.raises(SplitError, match="has no column 'site'"):
         Study(tmp_path / "study", phantom_manifest, by_site).prepare()
@@ -87,7 +87,7 @@ def test_the_plan_counts_the_sites(study, manifest, by_site):
 def test_nested_leaves_a_site_out_outside_and_another_one_inside(
     manifest, by_site, feature_cache, tmp_path, monkeypatch
 ):
-    study = Study(tmp_path / "study", manifest, by_site, cache=feature_cache)
+    study = Study(tmp_path / "study", manifest, by_site, cache=feature_cache, plain_ids=True)
     monkeypatch.setattr(
         "rust_tuner.search.regimes.regime_1", lambda *_, **__: pytest.fail("enough")
     )

@@ -12,7 +12,7 @@ from rust_tuner.records.folder import StudyRecords
 from rust_tuner.report.checklist.facts import facts_of
 from rust_tuner.report.checklist.items import CLAIM, CLAIM_ITEMS, TRIPOD, TRIPOD_ITEMS, Item
 from rust_tuner.report.checklist.registry import one_line
-from rust_tuner.report.page import Room
+from rust_tuner.report.page import Room, shareable
 from rust_tuner.report.templating import environment
 
 FILE = "claim.md"
@@ -68,7 +68,7 @@ def write_claim(records: StudyRecords, room: Room, *, name: str, version: str) -
     claim, tripod = checklists(records)
     page = environment().get_template("claim.md")
     text = page.render(name=one_line(name), version=version, claim=claim, tripod=tripod)
-    write_text(room.folder / FILE, text)
+    write_text(room.folder / FILE, shareable(text, records))
     return FILE
 
 

@@ -1,5 +1,6 @@
 """The section of the page on the first models, and the curves of a cross-validation."""
 
+import functools
 from collections.abc import Mapping
 
 import pandas as pd
@@ -11,7 +12,7 @@ from rust_tuner.analysis.tables import curves_table, fold_scores
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.analysis.verdict import MODEL_NAMES, view_only_of
 from rust_tuner.figures.curves import draw_baselines, draw_curves
-from rust_tuner.figures.style import new_axes
+from rust_tuner.figures.style import Drawing
 from rust_tuner.records.baselines import baseline_results
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import Project
@@ -74,14 +75,17 @@ def _side_by_side(done: Mapping[str, Project], room: Room, metric: str) -> Pictu
         ignore_index=True,
     )
     view_only = view_only_of(next(iter(done.values()))).get(metric)
-    axes = new_axes(height=0.9 + 0.48 * len(done))
-    draw_baselines(scores, axes=axes, metric=metric, view_only=view_only, names=MODEL_NAMES)
     means = scores.drop_duplicates("model").set_index("model")["mean"]
     listed = "; ".join(f"{MODEL_NAMES[name]} {means[name]:.3f}" for name in done)
     baseline = "" if view_only is None else f" View only: {view_only:.3f}."
     return room.picture(
         f"baselines_{metric}",
-        axes.figure,
+        Drawing(
+            functools.partial(
+                draw_baselines, scores, metric=metric, view_only=view_only, names=MODEL_NAMES
+            ),
+            height=0.9 + 0.48 * len(done),
+        ),
         scores.assign(view_only=view_only, chance=0.5),
         caption=f"First models, {METRICS[metric]}: folds (circles), mean and its 95 % "
         "interval, allowing for the training data that folds share (Nadeau and Bengio).",
@@ -109,16 +113,22 @@ def draw_project_curves(
             curves = curves_table(project, model=project.folder.name, metric=metric)
             best = project.best
             epoch = None if best is None or best.epoch is None else best.epoch + 1
-            axes = new_axes(height=2.9)
-            draw_curves(
-                curves, axes=axes, metric=metric, view_only=view_only, epoch=epoch, title=title
-            )
             last = mean_curve(curves[curves["split"] == "validation"], metric)
             at = epoch or best_epoch(last, metric)
             pictures.append(
                 room.picture(
                     f"{name}_{metric}",
-                    axes.figure,
+                    Drawing(
+                        functools.partial(
+                            draw_curves,
+                            curves,
+                            metric=metric,
+                            view_only=view_only,
+                            epoch=epoch,
+                            title=title,
+                        ),
+                        height=2.9,
+                    ),
                     with_means(curves, metric).assign(chosen_epoch=at, view_only=view_only),
                     caption=f"{title}: {METRICS[metric]}, training and validation of each fold.",
                     alt=f"Mean validation {METRICS[metric]} of {title}: {last.iloc[0]:.3f} after "

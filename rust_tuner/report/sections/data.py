@@ -16,9 +16,9 @@ def data_section(records: StudyRecords) -> Section:
         section.missing.append("study.json is missing or cannot be read.")
         return section
     protocol = study.protocol
-    section.lead.append(
-        f"{study.radiographs} radiographs of {study.patients} patients, from {study.manifest}."
-    )
+    hashed = study.patient_ids == "hashed"
+    source = "with keyed hashes in place of patient ids" if hashed else f"from {study.manifest}"
+    section.lead.append(f"{study.radiographs} radiographs of {study.patients} patients, {source}.")
     cortices = protocol.get("view_cortices")
     expected = {
         f"cortices expected on {view}": ", ".join(map(str, names))

@@ -24,7 +24,7 @@ from rust_tuner.figures.final import (
     is_drawn,
 )
 from rust_tuner.figures.gallery import draw_gallery, gallery_height
-from rust_tuner.figures.style import new_axes, new_figure
+from rust_tuner.figures.style import Drawing
 from rust_tuner.figures.totals import draw_bland_altman, draw_totals, draw_trajectories
 from rust_tuner.labels import CORTICES
 from rust_tuner.metrics import TotalAgreement
@@ -38,6 +38,7 @@ from rust_tuner.records.predictions import (
     precision_recall_table,
     roc_table,
 )
+from rust_tuner.records.private import key_of, manifest_of
 from rust_tuner.report.holdout_room import HoldoutRoom
 from rust_tuner.report.page import Cell, PageTable, Picture, Room, Section, attempt, text, whole
 from rust_tuner.report.sections.chapters import Chapters
@@ -155,11 +156,9 @@ def _true_and_predicted(row: Mapping[Any, Any], cortex: str) -> Cell:
 
 def _roc(room: Room, labels: pd.DataFrame) -> Picture:
     points = roc_table(labels)
-    figure = new_figure(height=4.7)
-    draw_roc(points, figure=figure)
     return room.picture(
         "holdout_roc",
-        figure,
+        Drawing(functools.partial(draw_roc, points), height=4.7),
         points,
         caption="Hold-out set. ROC curves of each score, where the cortex is visible. A score with "
         f"fewer than {FEWEST_DRAWN} positives, or negatives, has no curve.",
@@ -169,12 +168,10 @@ def _roc(room: Room, labels: pd.DataFrame) -> Picture:
 
 def _precision_recall(room: Room, labels: pd.DataFrame) -> Picture:
     points = precision_recall_table(labels)
-    figure = new_figure(height=4.7)
-    draw_precision_recall(points, figure=figure)
     listed = _per_label(points, "average_precision")
     return room.picture(
         "holdout_precision_recall",
-        figure,
+        Drawing(functools.partial(draw_precision_recall, points), height=4.7),
         points,
         caption="Hold-out set. Precision-recall curves of each score, where the cortex is "
         "visible; in brackets the share of positives, which is the precision expected by chance. A "
@@ -185,8 +182,6 @@ def _precision_recall(room: Room, labels: pd.DataFrame) -> Picture:
 
 def _confusion(room: Room, predictions: pd.DataFrame) -> Picture:
     counts = confusion_table(predictions)
-    figure = new_figure(height=3.7)
-    draw_confusion(counts, figure=figure)
     agreeing = "; ".join(
         f"{cortex} {rows.loc[rows['true_score'] == rows['predicted_score'], 'count'].sum()} of "
         f"{rows['count'].sum()}"
@@ -194,7 +189,7 @@ def _confusion(room: Room, predictions: pd.DataFrame) -> Picture:
     )
     return room.picture(
         "holdout_confusion",
-        figure,
+        Drawing(functools.partial(draw_confusion, counts), height=3.7),
         counts,
         caption="Hold-out set. Most likely against true score, where the cortex is visible: right "
         "answers are blue, wrong ones orange, and red where they are 2 or 3 points off; stronger "
@@ -230,12 +225,10 @@ def _calibration(room: Room, predictions: pd.DataFrame, figures: pd.DataFrame) -
     bins = bins[bins["label"] == POOLED].reset_index(drop=True)
     row = find_figure(figures, ERROR, CORTEX_GROUP, average="micro") or {}
     error = float(row.get("value", math.nan))
-    axes = new_axes(height=3.3)
-    draw_calibration(bins, axes=axes, error=error)
     gap = (bins["mean_probability"] - bins["share_positive"]).abs().max()
     return room.picture(
         "holdout_calibration",
-        axes.figure,
+        Drawing(functools.partial(draw_calibration, bins, error=error), height=3.3),
         bins.assign(**{ERROR: error}),
         caption="Hold-out set. Calibration of all visible cortex labels together, in bins of equal "
         "width, with 95 % intervals over patients for bins with enough of them.",
@@ -245,11 +238,9 @@ def _calibration(room: Room, predictions: pd.DataFrame, figures: pd.DataFrame) -
 
 
 def _totals(room: Room, visits: pd.DataFrame, agreement: TotalAgreement) -> Picture:
-    axes = new_axes(height=3.6)
-    draw_totals(visits, axes=axes, agreement=agreement)
     return room.picture(
         "holdout_totals",
-        axes.figure,
+        Drawing(functools.partial(draw_totals, visits, agreement=agreement), height=3.6),
         _with_figures(visits.assign(mae=agreement.mae), {"icc": agreement.icc}),
         caption="Hold-out set. RUST total of each visit with all four cortices scored, both views "
         "together: sum of the most likely scores against the true one. MAE: mean absolute error. "
@@ -260,8 +251,6 @@ def _totals(room: Room, visits: pd.DataFrame, agreement: TotalAgreement) -> Pict
 
 
 def _bland_altman(room: Room, visits: pd.DataFrame, agreement: TotalAgreement) -> Picture:
-    axes = new_axes(height=3.0)
-    draw_bland_altman(visits, axes=axes, agreement=agreement)
     table = visits.assign(
         mean=(visits["true_total"] + visits["predicted_total"]) / 2,
         difference=visits["predicted_total"] - visits["true_total"],
@@ -275,7 +264,7 @@ def _bland_altman(room: Room, visits: pd.DataFrame, agreement: TotalAgreement) -
     )
     return room.picture(
         "holdout_bland_altman",
-        axes.figure,
+        Drawing(functools.partial(draw_bland_altman, visits, agreement=agreement), height=3.0),
         _with_figures(table, drawn),
         caption="Hold-out set. Bland-Altman plot of the RUST total: bias and 95 % limits of "
         "agreement, with their 95 % intervals over patients.",
@@ -287,12 +276,15 @@ def _bland_altman(room: Room, visits: pd.DataFrame, agreement: TotalAgreement) -
 def _trajectories(room: Room, visits: pd.DataFrame, courses: pd.DataFrame) -> Picture:
     scale = visit_scale(visits["visit"])
     shown = courses["patient_id"].nunique()
-    figure = new_figure(height=1.2 + 1.05 * math.ceil(shown / 3))
-    draw_trajectories(courses, figure=figure, unit=scale.unit, is_ordinal=scale.is_ordinal)
     total = courses.attrs["patients"]
     return room.picture(
         "holdout_trajectories",
-        figure,
+        Drawing(
+            functools.partial(
+                draw_trajectories, courses, unit=scale.unit, is_ordinal=scale.is_ordinal
+            ),
+            height=1.2 + 1.05 * math.ceil(shown / 3),
+        ),
         courses,
         caption=f"Hold-out set. Healing of {shown} of {total} patients with two complete visits or "
         "more: true and predicted RUST total.",
@@ -304,17 +296,16 @@ def _trajectories(room: Room, visits: pd.DataFrame, courses: pd.DataFrame) -> Pi
 def _gallery(
     room: Room, records: StudyRecords, predictions: pd.DataFrame, errors: pd.DataFrame
 ) -> Picture:
-    manifest = None if records.study is None else records.study.manifest
-    path = None if manifest is None else records.directory / Path(str(manifest))
-    thumbnails = read_thumbnails(find_images(errors, path))
-    figure = new_figure(height=gallery_height(len(errors)))
+    thumbnails = read_thumbnails(_images_of(records, errors))
     shown = int(predictions["image"].nunique())
-    draw_gallery(errors, figure=figure, thumbnails=thumbnails, num_radiographs=shown)
     lacking = len(errors) - len(thumbnails)
     note = f" {lacking} image files were not found." if lacking else ""
     return room.picture(
         "holdout_worst",
-        figure,
+        Drawing(
+            functools.partial(draw_gallery, errors, thumbnails=thumbnails, num_radiographs=shown),
+            height=gallery_height(len(errors)),
+        ),
         errors,
         caption=f"Hold-out set. The {len(errors)} radiographs that were misread most. They are "
         f"pictures of patients: restrict access to this file.{note}",
@@ -323,6 +314,17 @@ def _gallery(
         f"{errors['error'].max():.0f} to {errors['error'].min():.0f} points, with true and most "
         "likely scores.",
     )
+
+
+def _images_of(records: StudyRecords, errors: pd.DataFrame) -> dict[str, Path]:
+    """The files of some radiographs; those that cannot be found without the study's key lack."""
+    if records.study is None:
+        return find_images(errors, None)
+    manifest = manifest_of(records.directory, records.study)
+    if manifest is None:
+        return {}
+    key = key_of(records.directory, records.study)
+    return find_images(errors, manifest, key=key)
 
 
 def _per_label(points: pd.DataFrame, name: str) -> str:

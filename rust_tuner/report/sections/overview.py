@@ -1,9 +1,11 @@
 """The figure at the top of the page, above the table of results."""
 
+import functools
+
 import pandas as pd
 
 from rust_tuner.analysis.summary_scores import summary_scores
-from rust_tuner.figures.style import new_axes
+from rust_tuner.figures.style import Drawing
 from rust_tuner.figures.summary import draw_summary
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.report.page import Picture, Room, Section, attempt, folded
@@ -16,8 +18,6 @@ def overview_section(records: StudyRecords, room: Room) -> Section:
     section = Section("overview", "Overview")
 
     def picture(scores: pd.DataFrame, name: str, metric: str) -> Picture:
-        axes = new_axes(height=0.95 + 0.36 * scores["part"].nunique())
-        draw_summary(scores, axes=axes, metric=metric)
         shown = scores[scores["metric"] == metric]
         listed = "; ".join(
             f"{row['part']} {METRICS[row['metric']]} {row['value']:.3f}"
@@ -25,7 +25,10 @@ def overview_section(records: StudyRecords, room: Room) -> Section:
         )
         return room.picture(
             name,
-            axes.figure,
+            Drawing(
+                functools.partial(draw_summary, scores, metric=metric),
+                height=0.95 + 0.36 * scores["part"].nunique(),
+            ),
             shown.reset_index(drop=True),
             caption=f"{METRICS[metric]}, with 95 % intervals: over folds, allowing for the "
             "training data that they share; for the hold-out set over patients. A selection score "

@@ -19,7 +19,7 @@ from rust_tuner.figures.published import (
     draw_trials_beside,
 )
 from rust_tuner.figures.published_study import PUBLISHED_VIEW_ONLY, read_published
-from rust_tuner.figures.style import new_axes, new_figure
+from rust_tuner.figures.style import Drawing
 from rust_tuner.records.baselines import baseline_results
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project
@@ -77,9 +77,7 @@ def _models(room: Room, records: StudyRecords, projects: dict[str, Project]) -> 
     order = {name: number for number, name in enumerate(projects)}
     scores = scores.sort_values("model", key=lambda names: names.map(order), kind="stable")
     scores = with_intervals(scores, by=("side", "model"))
-    axes = new_axes(height=1.0 + 0.62 * len(projects))
     view_only = _view_only(next(iter(projects.values())))
-    draw_models_beside(scores, axes=axes, view_only=view_only, names=MODEL_NAMES)
     means = scores.drop_duplicates(["model", "side"])
     listed = "; ".join(
         f"{MODEL_NAMES[row['model']]} {row['side']} {row['mean']:.3f}"
@@ -87,7 +85,10 @@ def _models(room: Room, records: StudyRecords, projects: dict[str, Project]) -> 
     )
     return room.picture(
         "published_baselines",
-        axes.figure,
+        Drawing(
+            functools.partial(draw_models_beside, scores, view_only=view_only, names=MODEL_NAMES),
+            height=1.0 + 0.62 * len(projects),
+        ),
         _with_view_only(scores, view_only),
         caption="First models here and as published: means over the folds with 95 % intervals.",
         alt=f"Mean AUROC: {listed}.",
@@ -99,13 +100,14 @@ def _trials(room: Room, name: str, project: Project) -> Picture:
     ours = _LAYOUTS[name](project)
     trials = pd.concat([theirs.assign(side=PUBLISHED), ours.assign(side=HERE)], ignore_index=True)
     names = tuple(column for column in theirs.columns if column != "max_val_auroc")
-    figure = new_figure(height=2.7)
     view_only = _view_only(project)
-    draw_trials_beside(trials, figure=figure, names=names, view_only=view_only)
     best = trials.groupby("side")["max_val_auroc"].max()
     return room.picture(
         f"published_{name}",
-        figure,
+        Drawing(
+            functools.partial(draw_trials_beside, trials, names=names, view_only=view_only),
+            height=2.7,
+        ),
         _with_view_only(trials, view_only),
         caption=f"{SEARCH_NAMES[name]} here ({len(ours)} trials) and as published ({len(theirs)}).",
         alt=f"{SEARCH_NAMES[name]}: the best of {len(theirs)} published trials is "
@@ -117,14 +119,13 @@ def _curves(room: Room, project: Project) -> Picture:
     theirs = read_published("final_model_kfold")
     ours = curves_table(project, model="final")
     curves = pd.concat([theirs.assign(side=PUBLISHED), ours.assign(side=HERE)], ignore_index=True)
-    axes = new_axes(height=2.9)
     view_only = _view_only(project)
-    draw_curves_beside(curves, axes=axes, view_only=view_only, title="Tuned model")
+    draw = functools.partial(draw_curves_beside, curves, view_only=view_only, title="Tuned model")
     curves = with_means(curves, "auroc", by=["side"])
     highest = curves[curves["split"] == "validation"].groupby("side")["mean"].max()
     return room.picture(
         "published_final_curves",
-        axes.figure,
+        Drawing(draw, height=2.9),
         _with_view_only(curves, view_only),
         caption="Tuned model in cross-validation, here and as published: mean validation AUROC "
         "and the range of the folds.",

@@ -25,7 +25,7 @@ from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
 from rust_tuner.figures.curves import draw_curve_grid
 from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2, draw_slices
 from rust_tuner.figures.search import draw_fold_boxes, draw_search_progress
-from rust_tuner.figures.style import DOUBLE_WIDTH, new_axes, new_figure
+from rust_tuner.figures.style import DOUBLE_WIDTH, Drawing
 from rust_tuner.records.noise import NoiseFloor
 from rust_tuner.records.project import REGIME_1, Project
 from rust_tuner.records.trial_tables import history_table, hyperparameter_columns
@@ -205,13 +205,11 @@ def _search(shown: _Shown, room: Room) -> Picture:
         "best": shown.best,
     }
     if shown.name == REGIME_1:
-        axes = new_axes(height=2.9)
-        draw_regime_1(table, axes=axes, **options)
+        draw, size = draw_regime_1, {"height": 2.9}
         seen = "Batch size against dropout rate; the colour is the score."
     else:
         wide = table["epsilon"].nunique() > _NARROW_GRID
-        axes = new_axes(height=2.6, width=DOUBLE_WIDTH) if wide else new_axes(height=2.6)
-        draw_regime_2(table, axes=axes, **options)
+        draw, size = draw_regime_2, {"height": 2.6} | ({"width": DOUBLE_WIDTH} if wide else {})
         seen = "Learning rate by epsilon; the chosen cell is framed."
     alt = f"{seen} {_count(table)} trials"
     best = project.best
@@ -222,7 +220,13 @@ def _search(shown: _Shown, room: Room) -> Picture:
         what = "best" if shown.is_objective else "chosen one"
         alt += f", the {what} {table['score'].astype('float64').loc[shown.best]:.3f} at {values}"
     caption = f"{shown.title}. {seen} {_count(table)} trials. {_tied_note(table)}{shown.note}"
-    return room.picture(shown.files, axes.figure, table, caption=caption.strip(), alt=f"{alt}.")
+    return room.picture(
+        shown.files,
+        Drawing(functools.partial(draw, table, **options), **size),
+        table,
+        caption=caption.strip(),
+        alt=f"{alt}.",
+    )
 
 
 def _tied_note(table: pd.DataFrame) -> str:
@@ -236,9 +240,8 @@ def _tied_note(table: pd.DataFrame) -> str:
 def _slices(shown: _Shown, room: Room) -> Picture:
     table = shown.table
     names = tuple(searched_values(shown.project))
-    figure = new_figure(height=2.6)
-    draw_slices(
-        table, figure=figure, names=names, noise=shown.noise, best=shown.best, **shown.options
+    draw = functools.partial(
+        draw_slices, table, names=names, noise=shown.noise, best=shown.best, **shown.options
     )
     what = f"The score of {_count(table)} trials along {' and '.join(names).replace('_', ' ')}"
     band = "" if shown.noise is None else " The band is the noise floor at the best."
@@ -246,7 +249,7 @@ def _slices(shown: _Shown, room: Room) -> Picture:
     drawn = {"view_only": shown.options["view_only"], "noise_floor": shown.noise}
     return room.picture(
         f"{shown.files}_slices",
-        figure,
+        Drawing(draw, height=2.6),
         table.assign(**drawn),
         caption=f"{shown.title}. {what}.{band}{shown.note}",
         alt=f"{what}: from {scores.min():.3f} to {scores.max():.3f}.{band}",
@@ -255,13 +258,11 @@ def _slices(shown: _Shown, room: Room) -> Picture:
 
 def _progress(shown: _Shown, room: Room) -> Picture:
     table = shown.table
-    axes = new_axes(height=2.5)
-    draw_search_progress(table, axes=axes, **shown.options)
     best = table["best_so_far"].dropna()
     values = f", {best.iloc[0]:.3f} after the first, {best.iloc[-1]:.3f} after all"
     return room.picture(
         f"{shown.files}_progress",
-        axes.figure,
+        Drawing(functools.partial(draw_search_progress, table, **shown.options)),
         table.assign(view_only=shown.options["view_only"]),
         caption=f"{shown.title}. Score of each of {len(table)} trials and the best so far."
         f"{shown.note}",
@@ -271,14 +272,13 @@ def _progress(shown: _Shown, room: Room) -> Picture:
 
 def _boxes(shown: _Shown, room: Room) -> Picture:
     scores = fold_scores(shown.project, shown.metric)
-    axes = new_axes(height=3.1)
     names = tuple(searched_values(shown.project))
-    draw_fold_boxes(scores, axes=axes, names=names, count=_BOXES, **shown.options)
+    draw = functools.partial(draw_fold_boxes, scores, names=names, count=_BOXES, **shown.options)
     best = scores[scores["rank"] <= _BOXES]
     low, high = best["value"].min(), best["value"].max()
     return room.picture(
         f"{shown.files}_folds",
-        axes.figure,
+        Drawing(draw, height=3.1),
         with_boxes(best).assign(view_only=shown.options["view_only"]),
         caption=f"{shown.title}. Spread of the best {best['rank'].nunique()} trials over "
         f"the folds.{shown.note}",
@@ -294,13 +294,12 @@ def _grid(shown: _Shown, room: Room) -> Picture:
         of_trial = shown.table.set_index("trial")["score"]
         curves = curves.assign(score=curves["trial"].map(of_trial))
     drawn, done = curves["rank"].nunique(), _count(shown.table)
-    figure = new_figure(height=0.9 + 1.05 * math.ceil(drawn / 3))
     names = tuple(searched_values(project))
-    draw_curve_grid(curves, figure=figure, names=names, num_trials=done, **shown.options)
+    draw = functools.partial(draw_curve_grid, curves, names=names, num_trials=done, **shown.options)
     table = with_means(curves, metric, by=["trial"])
     return room.picture(
         f"{shown.files}_curves",
-        figure,
+        Drawing(draw, height=0.9 + 1.05 * math.ceil(drawn / 3)),
         table.assign(view_only=shown.options["view_only"]),
         caption=f"{shown.title}. Training and validation curves of {drawn} of {done} "
         f"trials, from the best to the worst.{shown.note}",

@@ -114,6 +114,8 @@ def train_trial(
         )
     tuner, run = _opened(job, Path(folder), Path(arrays))
     tuner.progress = progress = _Notes()
+    # Only the folder knows what an interrupted call has left.
+    run.described.discard(trial_id)
     cross_validated(tuner, run, trial, epochs=epochs, batch_size=batch_size)
     return progress.notes
 

@@ -78,7 +78,7 @@ def check_split(
         split = read_split(path, radiographs)
     except SplitError as error:
         return Verdict(*SPLITS, "failed", f"{error}.", _RESTORE), None
-    kept = [who in set(split.development) for who in radiographs.patient_ids]
+    kept = [who in set(split.development) for who in radiographs.written_patients]
     development = radiographs.subset([row for row, is_in in enumerate(kept) if is_in])
     if radiographs_sha256(development) != study.development_sha256:
         reason = f"{path.name} seals other patients than study.json says, so it was changed."
@@ -114,7 +114,7 @@ def check_split(
             split,
         )
     made, _ = split_holdout(radiographs, split.fraction, split.seed)
-    if set(made.radiographs.patient_ids) != set(split.development):
+    if set(made.radiographs.written_patients) != set(split.development):
         return (
             Verdict(
                 *SPLITS,
@@ -189,15 +189,16 @@ def check_patient_ids(radiographs: Radiographs, split: Split | None) -> Verdict:
         )
         return Verdict(*PATIENT_IDS, "passed", reason)
     sides = {} if split is None else dict.fromkeys(split.holdout, "hold-out set")
+    written = dict(zip(radiographs.patient_ids, radiographs.written_patients, strict=True))
     lines = [
         " and ".join(
-            f"{visibly(identifier)} ({counts[identifier]} radiographs, "
-            f"{sides.get(identifier, 'development set')})"
+            f"{visibly(written[identifier])} ({counts[identifier]} radiographs, "
+            f"{sides.get(written[identifier], 'development set')})"
             for identifier in ids
         )
         for ids in sorted(alike)
     ]
-    across = sum(len({name in sides for name in ids}) > 1 for ids in alike)
+    across = sum(len({written[name] in sides for name in ids}) > 1 for ids in alike)
     border = f", {across} of them on both sides of the hold-out border" if across else ""
     return Verdict(
         *PATIENT_IDS,

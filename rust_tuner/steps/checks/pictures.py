@@ -3,6 +3,8 @@
 Finding similar pictures belongs to `data.near_duplicates`.
 """
 
+from pathlib import PurePath
+
 from rust_tuner.data.near_duplicates import (
     FOUND,
     FOUND_WITHIN_A_PATIENT,
@@ -36,7 +38,7 @@ def check_pictures(
         split, in particular across the hold-out border; a warning if both are of one patient.
     """
     sealed = set() if split is None else set(split.holdout)
-    patients = radiographs.patient_ids
+    patients = radiographs.written_patients
     border, across, within = [], [], []
     for pair in pairs:
         first, second = patients[pair.first], patients[pair.second]
@@ -86,11 +88,11 @@ def _as_line(
 ) -> str:
     sides = []
     for position in (pair.first, pair.second):
-        row = radiographs.table.iloc[position]
+        row = radiographs.written.iloc[position]
         side = "hold-out set" if row["patient_id"] in sealed else "development set"
         where = f", {side}" if with_sides else ""
         sides.append(
-            f"row {radiographs.rows[position]} {radiographs.images[position].name} (patient "
+            f"row {radiographs.rows[position]} {PurePath(row['image']).name} (patient "
             f"{row['patient_id']}, visit {row['visit']}, {row['view']}{where})"
         )
     changes = [f"the second {pair.flip}"] if pair.flip else []

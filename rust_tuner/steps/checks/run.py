@@ -30,9 +30,12 @@ from rust_tuner.records.checks import (
     write_checks,
 )
 from rust_tuner.records.folder import read_study
+from rust_tuner.records.pixels import read_as_recorded, read_pixels
+from rust_tuner.records.private import key_of, named
 from rust_tuner.records.project import Project
 from rust_tuner.records.rows import out_of_fold_predictions
 from rust_tuner.records.study_record import StudyRecord
+from rust_tuner.redacted import message_for_files
 from rust_tuner.steps.checks.models import (
     RUN_A_SEARCH,
     VIEW_ONLY,
@@ -135,7 +138,7 @@ class _Prepared:
 
     def development_and_folds(self) -> tuple[Development, Folds]:
         """The development set, and the folds that the search validated on."""
-        owners = self.radiographs.patient_ids.astype(str)
+        owners = self.radiographs.written_patients.astype(str)
         rows = np.flatnonzero(np.isin(owners, self.split.development))
         development = Development(self.radiographs.subset(rows))
         num_folds = self.source.run.subject.num_folds
@@ -143,7 +146,7 @@ class _Prepared:
         made = self.split.site_folds if by_site else self.split.folds.get(num_folds)
         if made is None:
             raise RustTunerError(f"{SPLIT_FILE} does not have the {num_folds} folds of this search")
-        assignment = np.array([made.folds[who] for who in development.radiographs.patient_ids])
+        assignment = np.array([made.folds[who] for who in development.radiographs.written_patients])
         return development, Folds(assignment, num_folds, made.seed)
 
 
@@ -158,18 +161,23 @@ def _of_data(
     """The checks without training; the first two verdicts say whether the data can be used."""
     try:
         distinct = study.distinct_patients is True
-        radiographs = load_manifest(manifest, distinct_patients=distinct)
+        radiographs = named(
+            load_manifest(manifest, distinct_patients=distinct), key_of(directory, study)
+        )
+        if study.pixels_sha256 is not None:
+            pixels = read_pixels(directory, study.pixels_sha256)
+            radiographs = read_as_recorded(radiographs, pixels)
     except RustTunerError as error:
-        reason = f"{manifest.name} cannot be read, so the data were not checked."
-        return [_unreadable(reason, error)], None, None, None
+        reason = "The manifest cannot be read, so the data were not checked."
+        return [_unreadable(reason, error, study)], None, None, None
     split_verdict, split = check_split(directory / SPLIT_FILE, radiographs, study, projects)
     of_patients = [split_verdict, check_patient_ids(radiographs, split)]
     try:
         prints = fingerprint(radiographs, progress=progress)
     except ManifestError as error:
-        reason = f"Images of {manifest.name} cannot be read."
+        reason = "Images of the manifest cannot be read."
         not_compared = Verdict(*NEAR_DUPLICATES, "not_run", reason, _MEND_FIRST)
-        return [_unreadable(reason, error), *of_patients, not_compared], None, None, None
+        return [_unreadable(reason, error, study), *of_patients, not_compared], None, None, None
     pairs = similar_pairs(prints, owners=radiographs.patient_ids, progress=progress)
     return (
         [
@@ -207,19 +215,26 @@ def _of_persons(
                 protocol, SearchSpace()
             ).feature_recipe()
             features = extract_features(
-                radiographs.images, recipe, cache=cache, rows=radiographs.rows, progress=progress
+                radiographs.images,
+                recipe,
+                cache=cache,
+                rows=radiographs.rows,
+                readings=radiographs.readings,
+                progress=progress,
             )
         except RustTunerError as error:
-            left_out = f"Features of the backbone were not compared: {error}."
+            left_out = f"Features of the backbone were not compared: {message_for_files(error)}."
         else:
             left_out = ""
             alike["features"] = likeness_of_features(features.values[:, 0], views)
     return check_same_person(radiographs, alike, split, left_out=left_out)
 
 
-def _unreadable(reason: str, error: RustTunerError) -> Verdict:
+def _unreadable(reason: str, error: RustTunerError, study: StudyRecord) -> Verdict:
     mend = "Restore what is named, or use a new study folder."
-    return Verdict(*UNCHANGED, "failed", reason, mend, tuple(str(error).splitlines()))
+    # Without ids in the study, its record names places in the manifest, not what is there.
+    text = message_for_files(error) if study.patient_ids == "hashed" else str(error)
+    return Verdict(*UNCHANGED, "failed", reason, mend, tuple(text.splitlines()))
 
 
 def _of_training(prepared: _Prepared, permutations: int) -> list[Verdict]:
@@ -260,4 +275,4 @@ def _of_training(prepared: _Prepared, permutations: int) -> list[Verdict]:
 
 def _not_trained(check: tuple[str, str], error: RustTunerError) -> Verdict:
     mend = "Correct what is named, then run the checks again."
-    return Verdict(*check, "not_run", f"{error}.", mend)
+    return Verdict(*check, "not_run", f"{message_for_files(error)}.", mend)

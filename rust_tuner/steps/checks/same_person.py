@@ -197,7 +197,7 @@ def check_same_person(
             f"{len(alarms)} pairs of visits under two ids are more alike than expected for two "
             f"people. {compared} {quality}{extra}"
         )
-        lines = _lines(likeness, alarms, split)
+        lines = _lines(likeness, alarms, split, _written_names(radiographs))
         return Verdict(*SAME_PERSON, "warning", reason, _WHOSE, lines, figures)
     if enough and seen is not None and seen >= _LEAST_SEEN:
         reason = f"No person found under two ids. {compared} {quality}{extra}"
@@ -220,21 +220,36 @@ def _how_well(likeness: Likeness, limit: float) -> str:
     )
 
 
+def _written_names(radiographs: Radiographs) -> dict[tuple[str, str], tuple[str, str]]:
+    """Patient and visit -> the names under which the study writes them."""
+    own, written = (
+        zip(table["patient_id"].astype(str), table["visit"].astype(str), strict=True)
+        for table in (radiographs.table, radiographs.written)
+    )
+    return dict(zip(own, written, strict=True))
+
+
 def _lines(
-    likeness: Likeness, alarms: npt.NDArray[np.int64], split: Split | None
+    likeness: Likeness,
+    alarms: npt.NDArray[np.int64],
+    split: Split | None,
+    written: Mapping[tuple[str, str], tuple[str, str]],
 ) -> tuple[str, ...]:
     """The flagged pairs, those across the hold-out border first."""
     sealed = set() if split is None else set(split.holdout)
 
+    def names(visit: np.int64) -> tuple[str, str]:
+        return written[str(likeness.patients[visit]), str(likeness.visits[visit])]
+
     def crosses(pair: np.int64) -> bool:
         first, second = likeness.pairs[:, pair]
-        return (likeness.patients[first] in sealed) != (likeness.patients[second] in sealed)
+        return (names(first)[0] in sealed) != (names(second)[0] in sealed)
 
     def described(visit: np.int64) -> str:
-        patient = likeness.patients[visit]
+        patient, name = names(visit)
         side = "hold-out set" if patient in sealed else "development set"
         where = f", {side}" if split is not None else ""
-        return f"patient {patient} (visit {likeness.visits[visit]}{where})"
+        return f"patient {patient} (visit {name}{where})"
 
     ordered = sorted(alarms, key=lambda pair: not crosses(pair))
     lines = [

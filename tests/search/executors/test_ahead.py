@@ -1,9 +1,12 @@
 """Trials that an executor trains: the search is that of one process, file for file."""
 
 import concurrent.futures
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fault_injection import Killed, Killer
 from search_problems import (
     AdamHyperModel,
     TinyHyperModel,
@@ -186,3 +189,25 @@ def test_frozen_features_are_sent_as_files_and_the_search_is_that_of_one_process
     sent = run_search_of_folds_together(tmp_path / "sent", "random", max_trials=3, engine=engine)
     assert_same(outcome(sent), expected)
     assert not (sent.project_folder / ".workers").exists()
+
+
+@pytest.mark.slow
+def test_a_search_in_an_executor_killed_at_any_write_ends_as_if_untouched(tmp_path) -> None:
+    """The coordinator and its workers die together; half of the searches go on without workers."""
+
+    def run(folder: Path, executor: SameProcess | None) -> CrossValidationTuner:
+        tuner = make_tuner(folder, "random", max_trials=2)
+        tuner.search(*problem(), epochs=2, batch_size=16, executor=executor)
+        return tuner
+
+    with pytest.MonkeyPatch.context() as patch:
+        killer = Killer(tmp_path / "whole", patch)
+        expected = outcome(run(tmp_path / "whole", SameProcess()))
+    assert_same(expected, outcome(run_search(tmp_path / "alone", "random", max_trials=2)))
+    for strike in range(len(killer.writes)):
+        folder = tmp_path / str(strike)
+        moment = ("before", "during", "after")[strike % 3]
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
+            Killer(folder, patch, strike, moment)
+            run(folder, SameProcess())
+        assert_same(outcome(run(folder, SameProcess() if strike % 2 else None)), expected)

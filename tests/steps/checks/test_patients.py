@@ -33,7 +33,7 @@ def prepared(tmp_path, phantom_manifest, tiny_protocol):
     """A study's folder, its manifest that may be changed, and its radiographs."""
     shutil.copytree(phantom_manifest.parent, tmp_path / "radiographs")
     manifest = tmp_path / "radiographs" / "manifest.csv"
-    Study(tmp_path / "study", manifest, tiny_protocol).prepare()
+    Study(tmp_path / "study", manifest, tiny_protocol, plain_ids=True).prepare()
     return tmp_path / "study", manifest, load_manifest(manifest)
 
 

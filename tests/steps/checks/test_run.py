@@ -90,10 +90,10 @@ def test_a_planted_copy_under_another_id_is_found_with_both_sides(tmp_path, few,
     verdict = of(record, "near_duplicates")
     assert verdict.status == "failed"
     (line,) = verdict.findings
-    radiographs = load_manifest(few)
+    radiographs = Study(tmp_path / "study").radiographs()
     sealed = set(read_json(tmp_path / "study" / "split.json")["holdout"])
     for position in (4, len(radiographs) - 1):
-        patient = radiographs.patient_ids[position]
+        patient = radiographs.written_patients[position]
         side = "hold-out set" if patient in sealed else "development set"
         assert f"row {radiographs.rows[position]} " in line
         assert f"(patient {patient}, " in line
@@ -106,7 +106,8 @@ def test_a_copy_that_was_turned_is_found_under_another_id(tmp_path, few, two_fol
     verdict = of(check_data(tmp_path / "study", few, two_folds), "near_duplicates")
     assert verdict.status == "failed"
     (line,) = verdict.findings
-    assert "planted.jpg (patient Q1, " in line
+    patient = Study(tmp_path / "study").radiographs().written_patients[-1]
+    assert f"(patient {patient}, " in line
     assert ", turned by " in line
 
 
@@ -142,11 +143,11 @@ def test_an_image_that_is_gone_or_damaged_fails_and_is_named(tmp_path, few, two_
     found = statuses(record)
     assert (found["unchanged"], found["near_duplicates"]) == ("failed", "not_run")
     assert found["patients_across_splits"] == "passed"
-    assert image.name in of(record, "unchanged").findings[0]
+    assert "row 5 (image)" in of(record, "unchanged").findings[0]
     image.unlink()
     record = Study(folder).check()
     assert statuses(record)["unchanged"] == "failed"
-    assert image.name in of(record, "unchanged").findings[0]
+    assert "row 5 (image)" in of(record, "unchanged").findings[0]
     image.write_bytes(content)
     assert statuses(Study(folder).check())["unchanged"] == "passed"
 

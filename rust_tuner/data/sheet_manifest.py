@@ -1,0 +1,128 @@
+"""Reads a table of scores that names its images as a manifest, where its columns are clear.
+
+What columns and cells mean belongs to `sheet_columns` and `sheet_scores`; joining a table with a
+folder of images belongs to `rust-tuner manifest`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rust_tuner.data.radiographs import PIXEL_COLUMNS
+from rust_tuner.data.sheet_columns import Columns, understand_columns
+from rust_tuner.data.sheet_scores import read_scored_views
+from rust_tuner.data.sheets import Sheet, is_excel, read_sheet
+from rust_tuner.errors import ManifestError
+from rust_tuner.labels import CORTICES, VIEWS
+
+
+@dataclass(frozen=True)
+class SheetRows:
+    """The rows of a manifest, from a table of another form.
+
+    Attributes:
+        source: the table's name.
+        rows: the table's row of each radiograph.
+        cells: values by column of the manifest.
+        notes: what the columns were read as, and which were not used.
+    """
+
+    source: str
+    rows: list[int]
+    cells: dict[str, list[object]]
+    notes: tuple[str, ...]
+
+
+def read_sheet_rows(
+    path: Path, *, view_cortices: Mapping[str, tuple[str, ...]]
+) -> SheetRows | ManifestError | None:
+    """Read a table whose columns are clear without a person.
+
+    It has a patient, a visit or a date, all four cortices, and the image files: one column and a
+    column of views, or a column for each view.
+
+    Args:
+        path: `.xlsx`, or a text file as `sheets.read_sheet` takes it.
+        view_cortices: the cortices that each view shows.
+
+    Returns:
+        The rows; an error that says what is not clear, and how to make a manifest; None for a text
+        file that is no table.
+
+    Raises:
+        ManifestError: for cells that are no scores, views or dates, and for an Excel file that
+            cannot be read.
+        ExtraError: for an Excel file if openpyxl is missing.
+    """
+    try:
+        sheet = read_sheet(path)
+    except ManifestError as error:
+        if is_excel(path):
+            raise ManifestError(f"{error}\n{_make_one(path)}") from error
+        return None
+    try:
+        columns = understand_columns(sheet.columns, source=sheet.source)
+    except ManifestError as error:
+        return ManifestError(f"{error}\n{_make_one(path)}")
+    unclear = _unclear(columns)
+    if unclear:
+        return ManifestError(f"{sheet.source}: {unclear}; {_make_one(path)}")
+    scored, notes = read_scored_views(sheet, columns, view_cortices=view_cortices)
+    if not scored:
+        return ManifestError(f"{sheet.source}: no row has a patient and a score")
+    numbers = _pixel_numbers(sheet, columns)
+    cells: dict[str, list[object]] = {
+        "image": [(entry.image or "").replace("\\", "/") for entry in scored],
+        "patient_id": [entry.patient_id for entry in scored],
+        "visit": [
+            entry.visit or (entry.date.isoformat() if entry.date else "") for entry in scored
+        ],
+        "view": [entry.view for entry in scored],
+        **{cortex: [entry.scores.get(cortex) for entry in scored] for cortex in CORTICES},
+        **{name: [by_row[entry.row] for entry in scored] for name, by_row in numbers.items()},
+    }
+    if "site" in columns.fields:
+        cells["site"] = [entry.site or "" for entry in scored]
+    unused = [name for name in columns.unused if name not in numbers]
+    said = (
+        f"{sheet.source} was read as a manifest: "
+        f"{'; '.join(line for line in columns.lines() if not line.startswith('not used'))}",
+        *((f"{sheet.source}: not used: {', '.join(map(repr, unused))}",) if unused else ()),
+    )
+    return SheetRows(
+        sheet.source, [entry.row for entry in scored], cells, (*said, *sheet.notes, *notes)
+    )
+
+
+def _unclear(columns: Columns) -> str:
+    """What a person must say; empty if nothing."""
+    missing = [cortex for cortex in CORTICES if cortex not in {c.cortex for c in columns.scores}]
+    if missing:
+        return f"no column of scores of the {' and '.join(missing)} cortex"
+    has_visits = all(column.visit is not None for column in columns.scores)
+    if not has_visits and "visit" not in columns.fields and "date" not in columns.fields:
+        return "no column of visits or dates"
+    has_views = "image" in columns.fields and "view" in columns.fields
+    if not has_views and set(columns.images) != set(VIEWS):
+        return "no column of image files with a view, nor one for each view"
+    if has_visits and columns.images:
+        return "one row a patient, whose images of several visits it cannot name"
+    return ""
+
+
+def _pixel_numbers(sheet: Sheet, columns: Columns) -> dict[str, dict[int, object]]:
+    """Crops and bits by row, if a row is one radiograph."""
+    if "view" not in columns.fields:
+        return {}
+    return {
+        name: {row: cells.get(name, "") for row, cells in sheet.rows}
+        for name in PIXEL_COLUMNS
+        if name in columns.unused
+    }
+
+
+def _make_one(path: Path) -> str:
+    return (
+        "to join a table with a folder of images, or to say what its columns are: rust-tuner "
+        f"manifest --images DIR --scores {path.name} --out manifest.csv"
+    )

@@ -1,0 +1,236 @@
+"""`private/` of a study: what links its records to people, for its owner only.
+
+It owns the key from which patients and images get their written names, the path of the manifest,
+and two tables with both names. Nothing else in a study folder says who a patient is, so a study can
+be shared without this folder. How names are made belongs to `data.pseudonyms`.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import Annotated, ClassVar, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from rust_tuner.data.csv_output import csv_text
+from rust_tuner.data.pseudonyms import Pseudonyms, image_name, keyed_hash
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.errors import ResumeError, RustTunerError, StorageError
+from rust_tuner.files import atomic_write, json_text, sha256_of_text
+from rust_tuner.locks import hold_lock
+from rust_tuner.records.model import Record, read_record
+from rust_tuner.records.study_record import STUDY_FILE, StudyRecord, read_study_record
+
+PRIVATE = "private"
+KEY_FILE = "key.json"
+PATIENTS_FILE = "patients.csv"
+IMAGES_FILE = "images.csv"
+PREDICTED_FILE = "predicted.csv"
+# What `study.json` has in place of the manifest's path, which may say more than it should.
+KEY_PATH = f"{PRIVATE}/{KEY_FILE}"
+
+_KEY_BYTES = 32
+_OWNER_ONLY = 0o600
+_OWNERS_FOLDER = 0o700
+_PREDICTED_DIGITS = 12
+
+
+class StudyKey(Record):
+    """`private/key.json`: the key of a study, and where its manifest is.
+
+    Attributes:
+        key: 32 bytes in hexadecimal.
+        manifest: its path, relative to the study if possible.
+    """
+
+    file_name: ClassVar[str] = KEY_FILE
+
+    format: Literal[1]
+    key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    manifest: str
+
+    @property
+    def sha256(self) -> str:
+        """Of the key: it says whose key it is, and gives nothing of it away."""
+        return sha256_of_text(self.key)
+
+    @property
+    def secret(self) -> bytes:
+        """The key itself."""
+        return bytes.fromhex(self.key)
+
+
+def read_key(directory: Path) -> StudyKey | None:
+    """The key of a study folder; None if there is none.
+
+    Raises:
+        RecordError: if it is damaged.
+    """
+    try:
+        return read_record(directory / PRIVATE / KEY_FILE, StudyKey, mend="restore it from a copy")
+    except FileNotFoundError:
+        return None
+
+
+def make_key(directory: Path, manifest: str) -> StudyKey:
+    """The key of a study that is prepared now, which is not written yet.
+
+    A key that an interrupted preparation left is used again.
+
+    Args:
+        directory: the study's folder.
+        manifest: its path as it is recorded.
+    """
+    key = read_key(directory)
+    if key is None:
+        return StudyKey(format=1, key=secrets.token_hex(_KEY_BYTES), manifest=manifest)
+    return key.with_changes(manifest=manifest)
+
+
+@contextlib.contextmanager
+def keeping_key(directory: Path, key: StudyKey | None) -> Iterator[None]:
+    """Write a key before the block, which is the first to write names; the lock must be held.
+
+    If the block refuses the data, a new key is removed again, since nothing has been prepared.
+    """
+    if key is None:
+        yield
+        return
+    is_new = read_key(directory) is None
+    record_manifest(directory, key, key.manifest)
+    try:
+        yield
+    except RustTunerError:
+        if is_new:
+            (directory / PRIVATE / KEY_FILE).unlink(missing_ok=True)
+            # Other files in it are the user's.
+            with contextlib.suppress(OSError):
+                (directory / PRIVATE).rmdir()
+        raise
+
+
+def record_manifest(directory: Path, key: StudyKey, manifest: str) -> StudyKey:
+    """Write the key with the manifest's path; the study's lock must be held."""
+    changed = key.with_changes(manifest=manifest)
+    _write(directory, KEY_FILE, json_text(changed.to_json()))
+    return changed
+
+
+def key_of(directory: Path, study: StudyRecord) -> StudyKey | None:
+    """The key of a prepared study; None if it writes patients by their own ids.
+
+    Raises:
+        ResumeError: if the key is missing or is another study's.
+        RecordError: if it is damaged.
+    """
+    if study.patient_ids != "hashed":
+        return None
+    key, path = read_key(directory), directory / PRIVATE / KEY_FILE
+    mend = (
+        f"copy the folder {PRIVATE} from where the study was prepared; without it, only status and "
+        "report work, and a new study needs a new folder"
+    )
+    if key is None:
+        raise ResumeError(
+            f"{path} is missing: this study has keyed hashes in place of patient ids, and only the "
+            f"key links them to a manifest; {mend}"
+        )
+    if key.sha256 != study.key_sha256:
+        raise ResumeError(
+            f"{path} is the key of another study than {directory / STUDY_FILE} (SHA-256 "
+            f"{key.sha256[:12]}, expected {str(study.key_sha256)[:12]}); {mend}"
+        )
+    return key
+
+
+def named(radiographs: Radiographs, key: StudyKey | None) -> Radiographs:
+    """Radiographs that are written under the names that a key gives; unchanged without a key."""
+    if key is None or radiographs.pseudonyms is not None:
+        return radiographs
+    return radiographs.written_as(Pseudonyms.of(radiographs.table, key.secret))
+
+
+def write_name_tables(directory: Path, radiographs: Radiographs) -> None:
+    """Write which written name stands for which patient and image; the lock must be held.
+
+    Args:
+        directory: the study's folder.
+        radiographs: all of the study, with pseudonyms.
+    """
+    own, written = radiographs.table, radiographs.written
+    names = pd.DataFrame(
+        {
+            "written_patient": written["patient_id"],
+            "patient_id": own["patient_id"],
+            "written_visit": written["visit"],
+            "visit": own["visit"],
+            "written_image": written["image"],
+            "row": own.index,
+            "image": own["image"],
+        }
+    )
+    patients = names[["written_patient", "patient_id"]].drop_duplicates()
+    _write(directory, PATIENTS_FILE, csv_text(patients))
+    _write(directory, IMAGES_FILE, csv_text(names))
+
+
+def predicted_names(directory: Path, images: list[str]) -> list[str] | None:
+    """Names for images that a study's model has read, which are kept in `private/predicted.csv`.
+
+    Args:
+        directory: the study's folder.
+        images: their paths.
+
+    Returns:
+        The position of each from 1, and the keyed hash of its path if the key is there; None for a
+        study with plain ids, and for a folder that is no study.
+
+    Raises:
+        RecordError: if the study or the key is damaged.
+    """
+    try:
+        study = read_study_record(directory / STUDY_FILE)
+    except FileNotFoundError:
+        return None
+    if study.patient_ids != "hashed":
+        return None
+    key = read_key(directory)
+    if key is None:
+        return [f"image-{number}" for number in range(1, len(images) + 1)]
+    paths = [os.path.abspath(image) for image in images]
+    names = [
+        image_name(number, keyed_hash(key.secret, "predicted", path)[:_PREDICTED_DIGITS])
+        for number, path in enumerate(paths, 1)
+    ]
+    # The position says which image it is as well, so a folder that is read-only is no error.
+    with contextlib.suppress(StorageError), hold_lock(directory / PRIVATE, "predictions", wait=60):
+        table = pd.DataFrame({"written_image": names, "image": paths})
+        path = directory / PRIVATE / PREDICTED_FILE
+        if path.is_file():
+            table = pd.concat([pd.read_csv(path, dtype="str", keep_default_na=False), table])
+        _write(directory, PREDICTED_FILE, csv_text(table.drop_duplicates()))
+    return names
+
+
+def manifest_of(directory: Path, study: StudyRecord) -> Path | None:
+    """The manifest of a study; None if only a key that is missing or unreadable says it."""
+    if study.patient_ids != "hashed":
+        return directory / PurePath(study.manifest)
+    try:
+        key = key_of(directory, study)
+    except (ResumeError, StorageError, ValueError):
+        return None
+    return None if key is None else directory / PurePath(key.manifest)
+
+
+def _write(directory: Path, name: str, text: str) -> None:
+    """Write a file that only its owner may read, from its first byte on."""
+    folder = directory / PRIVATE
+    if not folder.is_dir():
+        directory.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=_OWNERS_FOLDER, exist_ok=True)
+    with atomic_write(folder / name, mode=_OWNER_ONLY) as stream:
+        stream.write(text.encode())

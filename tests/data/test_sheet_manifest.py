@@ -1,0 +1,115 @@
+"""A table of another form is a manifest where its columns are clear, and an error where not."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from rust_tuner.data.manifest import load_manifest
+from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.errors import ManifestError
+
+SCORES = {"medial": [1, 2], "lateral": [2, 3], "anterior": [3, 4], "posterior": [4, 1]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for patient in ("Müller", "7"):
+        for view in ("ap", "lat"):
+            Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / f"{patient}_{view}.png")
+    return tmp_path
+
+
+def visits() -> pd.DataFrame:
+    """One row a visit."""
+    return pd.DataFrame(
+        {"Patient No": ["Müller", "7"], "Date": ["4.3.2021", "2021-03-05"]}
+        | {f"{name} score": values for name, values in SCORES.items()}
+        | {
+            "ap image": ["Müller_ap.png", "7_ap.png"],
+            "lateral image": ["Müller_lat.png", "7_lat.png"],
+        }
+        | {"Age": [60.5, 30.25]}
+    )
+
+
+def radiograph_rows() -> pd.DataFrame:
+    """One row a radiograph."""
+    return pd.DataFrame(
+        {
+            "Case": ["Müller", "Müller", "7", "7"],
+            "Visit": ["2021-03-04", "2021-03-04", "2021-03-05", "2021-03-05"],
+            "Projection": ["AP", "lat", "AP", "lat"],
+            "medial": [1, None, 2, None],
+            "lateral": [2, None, 3, None],
+            "anterior": [None, 3, None, 4],
+            "posterior": [None, 4, None, 1],
+            "File": ["Müller_ap.png", "Müller_lat.png", "7_ap.png", "7_lat.png"],
+        }
+    )
+
+
+def check(radiographs: Radiographs) -> None:
+    table = radiographs.table
+    assert sorted(set(table["patient_id"])) == ["7", "Müller"]
+    assert sorted(set(table["visit"])) == ["2021-03-04", "2021-03-05"]
+    by_name = table.assign(name=[path.name for path in radiographs.images]).set_index("name")
+    assert by_name.loc["Müller_ap.png", ["view", "medial", "lateral"]].tolist() == ["ap", 1, 2]
+    assert by_name.loc["7_lat.png", ["view", "anterior", "posterior"]].tolist() == ["lateral", 4, 1]
+    assert by_name.loc["7_lat.png", ["medial", "lateral"]].isna().all()
+
+
+@pytest.mark.parametrize("rows", [visits, radiograph_rows])
+@pytest.mark.parametrize("form", ["excel", "semicolons", "utf-16", "windows"])
+def test_every_form_is_the_same_manifest(folder: Path, rows: object, form: str) -> None:
+    assert callable(rows)
+    path = folder / ("scores.xlsx" if form == "excel" else "scores.csv")
+    if form == "excel":
+        pytest.importorskip("openpyxl")
+        rows().to_excel(path, index=False)
+    else:
+        encoding = {"semicolons": "utf-8", "utf-16": "utf-16", "windows": "cp1252"}[form]
+        separator = "\t" if form == "utf-16" else ";"
+        rows().to_csv(path, index=False, sep=separator, decimal=",", encoding=encoding)
+    radiographs = load_manifest(path)
+    check(radiographs)
+    assert "was read as a manifest" in radiographs.notes[0]
+    assert ("'Age'" in " ".join(radiographs.notes)) == (rows is visits)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (visits().drop(columns=["ap image", "lateral image"]), "no column of image files"),
+        (visits().drop(columns="Date"), "no column of visits or dates"),
+        (visits().drop(columns="medial score"), "no column of scores of the medial cortex"),
+        (visits().rename(columns={"Patient No": "Who"}), "which column is the patient"),
+    ],
+)
+def test_what_is_not_clear_names_the_command(
+    folder: Path, table: pd.DataFrame, message: str
+) -> None:
+    table.to_csv(folder / "s.csv", index=False, sep=";")
+    with pytest.raises(ManifestError, match=rf"(?s){message}.*rust-tuner manifest --images DIR"):
+        load_manifest(folder / "s.csv")
+
+
+def test_a_missing_image_and_a_wrong_score_are_named_with_their_row(folder: Path) -> None:
+    table = visits()
+    table.loc[1, "ap image"] = "none.png"
+    table.to_csv(folder / "s.csv", index=False, sep=";")
+    with pytest.raises(ManifestError, match=r"s\.csv row 3: image=none\.png; no such file"):
+        load_manifest(folder / "s.csv")
+    table.loc[0, "medial score"] = 7
+    table.to_csv(folder / "s.csv", index=False, sep=";")
+    with pytest.raises(ManifestError, match=r"s\.csv row 2: medial score=7"):
+        load_manifest(folder / "s.csv")
+
+
+def test_crops_and_bits_of_radiographs_are_read(folder: Path) -> None:
+    crop = {"crop_left": 0, "crop_top": 1, "crop_right": 3, "crop_bottom": 4, "bits": 12}
+    radiograph_rows().assign(**crop).to_csv(folder / "s.csv", index=False, sep=";")
+    readings = load_manifest(folder / "s.csv").readings
+    assert {(reading.box, reading.bits) for reading in readings} == {((0, 1, 3, 4), 12)}
