@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -69,9 +68,9 @@ def test_keras_alone_loads_the_model_and_gives_the_predictions(final_study, tmp_
     told = pd.read_csv(final / PREDICTIONS_FILE)
     card = read_card(final / MODEL_FILE)
     size, resize = card["input"]["shape"][0], card["input"]["resize"]
-    # The study was moved since.
-    folder = study.directory.parent / "radiographs" / "images"
-    paths = [folder / Path(image).name for image in told["image"]]
+    _, holdout = sides_of(study)
+    assert list(told["image"]) == list(holdout.radiographs.written["image"])
+    paths = holdout.radiographs.images
     images = np.stack([load_image(path, size=size, resize=resize) for path in paths])
     np.save(tmp_path / "images.npy", images)
     script = """
