@@ -25,7 +25,7 @@ def test_a_planted_leak_is_found_by_prepare_and_check_alone(tmp_path, radiograph
     pd.concat([table, row]).to_csv(radiographs, index=False)
     study = tmp_path / "study"
     # The pixels are not the same ones, so preparing a study cannot see it.
-    Study(study, radiographs, tiny_protocol).prepare()
+    Study(study, radiographs, tiny_protocol, plain_ids=True).prepare()
     assert "checks: not run" in run("status", study).stdout
 
     found = run("check", study, code=1)
