@@ -239,7 +239,9 @@ import json, sys
 from rust_tuner import Protocol, Study
 
 folder, manifest, cache, protocol = sys.argv[1:]
-Study(folder, manifest, Protocol.from_json(json.loads(protocol)), cache=cache).regime_1()
+chosen = Protocol.from_json(json.loads(protocol))
+# Two studies have two keys, and so other rows in their records.
+Study(folder, manifest, chosen, cache=cache, plain_ids=True).regime_1()
 """
 
 
