@@ -37,6 +37,9 @@ def optuna_with(sampler: Callable[[], Any]) -> Callable[..., Any]:
     return make
 
 
+# Optuna says so whenever such a sampler is made.
+pytestmark = pytest.mark.filterwarnings("ignore:QMCSampler is experimental")
+
 ORACLES: dict[str, Callable[..., Any]] = {
     "bayesian": bayesian,
     "tpe": optuna_with(lambda: samplers.TPESampler(n_startup_trials=2)),
