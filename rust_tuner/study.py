@@ -643,6 +643,9 @@ class Study:
         self._file.record_weights(used, used.asked)
         if regime == REGIME_1 and run_if_whole(self.directory / REGIME_2) is not None:
             later = read_project(self.directory / REGIME_2)
+            if later.problems:
+                # After a kill: Regime II repairs them when run again, and records its best.
+                return
             if later.best is not None:
                 regime, project = REGIME_2, later
         write_best(self.directory, best_hyperparameters(project), regime=regime)

@@ -209,6 +209,19 @@ def test_regime_1_again_leaves_the_best_of_regime_2(finished_copy: StudyFolder) 
     assert path.read_bytes() == before
 
 
+def test_a_kill_as_regime_2_makes_a_folder_does_not_stop_regime_1(
+    finished_copy: StudyFolder,
+) -> None:
+    path = finished_copy.directory / "best_hyperparameters.json"
+    before = path.read_bytes()
+    last = max((finished_copy.directory / "regime_2").glob("trial_*"))
+    (last / "trial.json").unlink()
+    Study(finished_copy.directory, cache=finished_copy.cache).regime_1()
+    assert path.read_bytes() == before
+    Study(finished_copy.directory, cache=finished_copy.cache).regime_2()
+    assert path.read_bytes() == before
+
+
 @pytest.mark.slow
 def test_regime_2_and_final_go_on_without_a_regime_1(
     tmp_path: Path, phantom_manifest: Path, tiny_protocol: Protocol, feature_cache: Path
