@@ -15,7 +15,7 @@ from rust_tuner.cli.demo import demo
 from rust_tuner.cli.early import refuse_missing_files, refuse_no_study
 from rust_tuner.cli.exit_codes import exit_code_help
 from rust_tuner.cli.manifest import manifest
-from rust_tuner.cli.options import Views
+from rust_tuner.cli.option_values import Views
 from rust_tuner.cli.searches import nested, noise, regime1, regime2
 from rust_tuner.cli.show_config import config
 from rust_tuner.cli.steps import baselines, final, prepare

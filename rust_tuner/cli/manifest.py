@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from rust_tuner.cli.options import Crop, RemoveBorders, Views
+from rust_tuner.cli.option_values import Views
+from rust_tuner.cli.options import Crop, RemoveBorders
 from rust_tuner.cli.support import err, reporting, say, say_next, view_cortices
 from rust_tuner.errors import ManifestError
 from rust_tuner.progress import ConsoleProgress

@@ -3,145 +3,25 @@
 Options that belong together form a dataclass; `with_options` adds its fields to a command.
 """
 
-import dataclasses
-import functools
-import inspect
-import math
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from rust_tuner.batch_range import PUBLISHED_BATCH_SIZES
+from rust_tuner.cli.option_texts import (
+    checked,
+    parse_batch_sizes,
+    parse_numbers,
+    parse_time_budget,
+)
+from rust_tuner.cli.option_values import Choices, FoldsBy, Precisions, Scales, Skippable, Views
 from rust_tuner.rust_scores import HIGHEST_TOTAL, LOWEST_TOTAL
 
-_TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
-_LONGEST_BUDGET = 366 * 24 * 3600.0
 # Options whose text is numbers separated by commas; a configuration file may have a list.
 NUMBER_LISTS = ("batch_sizes", "dropout_rates", "learning_rates", "epsilons")
 _STUDY = "Options of the study, for its first command"
 _RUN = "Options of this run"
-
-
-class Choices(StrEnum):
-    """Which set of scientific choices a study starts from."""
-
-    study = "study"
-    clinical = "clinical"
-
-
-class Precisions(StrEnum):
-    """Precision of the matrix products."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-
-
-class Views(StrEnum):
-    """Which cortices the two views are expected to show."""
-
-    anatomical = "anatomical"
-    published = "published"
-
-
-class FoldsBy(StrEnum):
-    """What a fold leaves out."""
-
-    patient = "patient"
-    site = "site"
-
-
-class FirstModels(StrEnum):
-    """The study's first models, `records.baselines.BASELINES`."""
-
-    lenet1998 = "lenet1998"
-    inceptionv3_end2end = "inceptionv3_end2end"
-    inceptionv3_radimagenet = "inceptionv3_radimagenet"
-    inceptionv3_imagenet = "inceptionv3_imagenet"
-
-
-class Scales(StrEnum):
-    """How much a study does."""
-
-    full = "full"
-    small = "small"
-
-
-class Skippable(StrEnum):
-    """Which steps of a whole study can be left out."""
-
-    final = "final"
-    report = "report"
-    baselines = "baselines"
-
-
-def parse_time_budget(text: str) -> float:
-    """Seconds of a time such as `30m`, `8h`, `90s` or `1h30m`.
-
-    Raises:
-        BadParameter: for anything else, or for no time at all.
-    """
-    match = _TIME.fullmatch(text.replace(" ", "").lower())
-    seconds = 0.0
-    if match is not None:
-        parts = zip(match.groups(), (3600, 60, 1), strict=True)
-        seconds = sum(float(part) * unit for part, unit in parts if part is not None)
-    # A time that no clock reaches is a slip of the keyboard.
-    if not 0 < seconds < _LONGEST_BUDGET:
-        raise typer.BadParameter(
-            f"{text!r}; expected a time such as 30m, 8h, 90s or 1h30m", param_hint="--time-budget"
-        )
-    return seconds
-
-
-def parse_numbers(
-    option: str, text: str | None, kind: type[int] | type[float], count: int | None = None
-) -> tuple[Any, ...] | None:
-    """Numbers separated by commas; None if no text was given."""
-    if text is None:
-        return None
-    try:
-        values = tuple(kind(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    finite = all(math.isfinite(value) for value in values)
-    if not values or not finite or (count is not None and len(values) != count):
-        expected = "numbers" if count is None else f"{count} numbers"
-        message = f"{text!r}; expected {expected} separated by commas"
-        raise typer.BadParameter(message, param_hint=option)
-    return values
-
-
-def parse_batch_sizes(text: str | None) -> tuple[int, int] | None:
-    """A range of batch sizes: two numbers separated by a comma, or `published`."""
-    if text == "published":
-        return PUBLISHED_BATCH_SIZES
-    values = parse_numbers("--batch-sizes", text, int, count=2)
-    return None if values is None else (values[0], values[1])
-
-
-def _checked_batch_sizes(text: str) -> str:
-    parse_batch_sizes(text)
-    return text
-
-
-def _checked_rates(text: str) -> str:
-    parse_numbers("--dropout-rates", text, float, count=2)
-    return text
-
-
-def _checked_learning_rates(text: str) -> str:
-    parse_numbers("--learning-rates", text, float)
-    return text
-
-
-def _checked_epsilons(text: str) -> str:
-    parse_numbers("--epsilons", text, float)
-    return text
 
 
 StudyDirectory = Annotated[
@@ -267,7 +147,7 @@ BatchSizes = Annotated[
         "as it is. The default range ends at the number of radiographs that a fold trains on if "
         "that is smaller, and is then sampled logarithmically.  [default: 16,2048]",
         metavar="LOW,HIGH",
-        parser=_checked_batch_sizes,
+        parser=checked(parse_batch_sizes),
     ),
 ]
 DropoutRates = Annotated[
@@ -275,7 +155,7 @@ DropoutRates = Annotated[
     typer.Option(
         help="Lowest and highest dropout rate.  [default: 0,0.5]",
         metavar="LOW,HIGH",
-        parser=_checked_rates,
+        parser=checked(lambda text: parse_numbers("--dropout-rates", text, float, count=2)),
     ),
 ]
 LearningRates = Annotated[
@@ -283,7 +163,7 @@ LearningRates = Annotated[
     typer.Option(
         help="Learning rates of Adam, separated by commas.  [default: 0.1,0.01,0.001,0.0001]",
         metavar="NUMBERS",
-        parser=_checked_learning_rates,
+        parser=checked(lambda text: parse_numbers("--learning-rates", text, float)),
     ),
 ]
 Epsilons = Annotated[
@@ -291,7 +171,7 @@ Epsilons = Annotated[
     typer.Option(
         help="Epsilons of Adam, separated by commas.  [default: 1e-1,1e-2,...,1e-8]",
         metavar="NUMBERS",
-        parser=_checked_epsilons,
+        parser=checked(lambda text: parse_numbers("--epsilons", text, float)),
     ),
 ]
 FoldsByOption = Annotated[
@@ -471,34 +351,3 @@ class Grid:
             "learning_rates": parse_numbers("--learning-rates", self.learning_rates, float),
             "epsilons": parse_numbers("--epsilons", self.epsilons, float),
         }
-
-
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each field of the dataclasses among its parameters."""
-    parameters: list[inspect.Parameter] = []
-    groups: dict[str, type[Any]] = {}
-    signature = inspect.signature(command)
-    for parameter in signature.parameters.values():
-        group = parameter.annotation
-        if not dataclasses.is_dataclass(group):
-            parameters.append(parameter)
-            continue
-        assert isinstance(group, type)
-        groups[parameter.name] = group
-        parameters += [
-            inspect.Parameter(
-                field.name, parameter.kind, default=field.default, annotation=field.type
-            )
-            for field in dataclasses.fields(group)
-        ]
-
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        for name, group in groups.items():
-            options = {field.name: given.pop(field.name) for field in dataclasses.fields(group)}
-            given[name] = group(**options)
-        command(**given)
-
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {item.name: item.annotation for item in parameters}
-    return run

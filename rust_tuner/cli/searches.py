@@ -20,7 +20,6 @@ from rust_tuner.cli.options import (
     Trials,
     Tuning,
     TuningInWorkers,
-    with_options,
 )
 from rust_tuner.cli.support import (
     ending_in_time,
@@ -32,6 +31,7 @@ from rust_tuner.cli.support import (
     say_left_of_search,
     say_next_step,
 )
+from rust_tuner.cli.with_options import with_options
 from rust_tuner.errors import RustTunerError
 
 if TYPE_CHECKING:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rust_tuner.cli.early import refuse_unprepared
+from rust_tuner.cli.option_values import FirstModels
 from rust_tuner.cli.options import (
-    FirstModels,
     NumFolds,
     Preparing,
     RadImageNet,
     Running,
     Searching,
     StudyDirectory,
-    with_options,
 )
 from rust_tuner.cli.support import (
     ending_in_time,
@@ -27,6 +26,7 @@ from rust_tuner.cli.support import (
     say_left_of_search,
     say_next_step,
 )
+from rust_tuner.cli.with_options import with_options
 
 if TYPE_CHECKING:
     from rust_tuner.study import Study

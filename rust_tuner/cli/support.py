@@ -18,7 +18,7 @@ from rust_tuner.cli.consoles import out as out
 from rust_tuner.cli.early import refuse_wrong_choices, refuse_wrong_paths
 from rust_tuner.cli.exit_codes import ExitCode
 from rust_tuner.cli.logged_progress import LoggedProgress
-from rust_tuner.cli.options import Choices, Views
+from rust_tuner.cli.option_values import Choices, Views
 from rust_tuner.cli.run_log import log_failure, log_note
 from rust_tuner.cli.verbosity import is_verbose
 from rust_tuner.errors import RustTunerError, TimeBudgetError

@@ -3,17 +3,17 @@
 from typing import Any
 
 from rust_tuner.cli.early import refuse_unprepared
+from rust_tuner.cli.option_values import Scales
 from rust_tuner.cli.options import (
     Preparing,
     RadImageNet,
     Scale,
-    Scales,
     Skip,
     StudyDirectory,
     TuningInWorkers,
-    with_options,
 )
 from rust_tuner.cli.support import ending_in_time, err, open_study, reporting, say_next_step
+from rust_tuner.cli.with_options import with_options
 from rust_tuner.progress import ConsoleProgress
 
 

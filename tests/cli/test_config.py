@@ -14,7 +14,8 @@ from rust_tuner.cli.command import App
 from rust_tuner.cli.config import CONFIG_FILE, load_config
 from rust_tuner.cli.config_entry import ConfigError
 from rust_tuner.cli.consoles import err
-from rust_tuner.cli.options import Preparing, Ranges, Running, with_options
+from rust_tuner.cli.options import Preparing, Ranges, Running
+from rust_tuner.cli.with_options import with_options
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rust_tuner.cli.log_text import WITHHELD, log_error, log_options, log_text
-from rust_tuner.cli.options import Precisions
+from rust_tuner.cli.option_values import Precisions
 from rust_tuner.data.private_words import forget_private_words, remember_private_words
 from rust_tuner.errors import ManifestError, ResumeError, StorageError
 

@@ -8,7 +8,8 @@ import typer
 from typer.testing import CliRunner
 
 from rust_tuner.cli.app import app
-from rust_tuner.cli.options import Grid, Preparing, Ranges, Running, with_options
+from rust_tuner.cli.options import Grid, Preparing, Ranges, Running
+from rust_tuner.cli.with_options import with_options
 
 PREPARING = ("prepare", "baselines", "regime1", "regime2", "nested", "study")
 RUNNING = ("baselines", "regime1", "regime2", "nested", "final", "study")

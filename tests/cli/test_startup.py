@@ -8,7 +8,7 @@ from pathlib import Path
 
 from report_studies import write_regime_1
 
-from rust_tuner.cli.options import FirstModels
+from rust_tuner.cli.option_values import FirstModels
 from rust_tuner.records.baselines import BASELINES
 
 SLOW = (

@@ -9,7 +9,8 @@ import typer
 from studies import StudyFolder
 
 from rust_tuner import Protocol, Study
-from rust_tuner.cli.options import Choices, Precisions, Views, parse_batch_sizes, parse_numbers
+from rust_tuner.cli.option_texts import parse_batch_sizes, parse_numbers
+from rust_tuner.cli.option_values import Choices, Precisions, Views
 from rust_tuner.cli.support import open_study
 from rust_tuner.protocol import PUBLISHED_VIEWS
 

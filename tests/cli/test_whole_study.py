@@ -10,7 +10,7 @@ from studies import StudyFolder
 
 from rust_tuner import Study
 from rust_tuner.cli import whole_run
-from rust_tuner.cli.options import parse_time_budget
+from rust_tuner.cli.option_texts import parse_time_budget
 from rust_tuner.errors import TimeBudgetError
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.records.project import read_project
