@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from rust_tuner.data.radiographs import COLUMNS, Radiographs
+from rust_tuner.data.cells import COLUMNS
+from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.labels import LABELS
 from rust_tuner.metrics import auroc_intervals, fold_interval
 from rust_tuner.metrics.fold_interval import UNIT

@@ -11,16 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rust_tuner.data.cells import COLUMNS, OPTIONAL_COLUMNS, normalise_cells
 from rust_tuner.data.csv_text import CsvRows, header_names, read_columns, read_rows
 from rust_tuner.data.faults import Faults
 from rust_tuner.data.patient_ids import note_two_spellings
-from rust_tuner.data.radiographs import (
-    COLUMNS,
-    OPTIONAL_COLUMNS,
-    Radiographs,
-    check_views,
-    normalise_cells,
-)
+from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.data.sheet_manifest import SheetRows, read_sheet_rows
 from rust_tuner.data.sheets import is_excel
 from rust_tuner.errors import ManifestError

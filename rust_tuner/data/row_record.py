@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from rust_tuner.data.radiographs import PIXEL_COLUMNS, Radiographs
+from rust_tuner.data.cells import PIXEL_COLUMNS
+from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.files import sha256_of_json
 from rust_tuner.labels import CORTICES
 

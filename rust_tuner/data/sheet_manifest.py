@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rust_tuner.data.radiographs import PIXEL_COLUMNS
+from rust_tuner.data.cells import PIXEL_COLUMNS
 from rust_tuner.data.sheet_columns import Columns, understand_columns
 from rust_tuner.data.sheet_scores import read_scored_views
 from rust_tuner.data.sheets import Sheet, is_excel, read_sheet

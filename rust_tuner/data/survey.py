@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rust_tuner.data.bare_image import FileErrors
+from rust_tuner.data.cells import BITS_COLUMN
 from rust_tuner.data.grey_bits import DeepImage, grey_bits
-from rust_tuner.data.pictures import DECODING_THREADS, Picture, open_picture, used_box
-from rust_tuner.data.radiographs import BITS_COLUMN, Radiographs
+from rust_tuner.data.picture import Picture
+from rust_tuner.data.pictures import DECODING_THREADS, open_picture
+from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.reading import ALL_BITS, WHOLE, Box, Framing, Reading, framed
+from rust_tuner.data.used_part import used_box
 from rust_tuner.errors import ImageError
 
 

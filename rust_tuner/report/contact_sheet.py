@@ -14,9 +14,10 @@ from rust_tuner.data.bare_image import FileErrors
 from rust_tuner.data.grey_bits import grey_bits
 from rust_tuner.data.images import load_image
 from rust_tuner.data.matching import Pair, Unmatched
-from rust_tuner.data.pictures import DECODING_THREADS, open_picture, used_box
+from rust_tuner.data.pictures import DECODING_THREADS, open_picture
 from rust_tuner.data.reading import ALL_BITS, WHOLE, Framing, Reading
 from rust_tuner.data.survey import deep_images
+from rust_tuner.data.used_part import used_box
 from rust_tuner.errors import ImageError
 from rust_tuner.files import write_text
 from rust_tuner.labels import CORTICES

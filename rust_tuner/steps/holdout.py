@@ -17,9 +17,9 @@ from rust_tuner.analysis.assessment import (
     overall_figures,
 )
 from rust_tuner.analysis.study_figures import SCORE_FIGURES, find_figure
+from rust_tuner.data.cells import COLUMNS
 from rust_tuner.data.csv_output import csv_text
 from rust_tuner.data.pipeline import decode_images
-from rust_tuner.data.radiographs import COLUMNS
 from rust_tuner.data.splits import Development, HoldOut
 from rust_tuner.errors import ProtocolError, ResumeError, SearchError
 from rust_tuner.files import (

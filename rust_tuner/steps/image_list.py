@@ -7,16 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from rust_tuner.data.cells import COLUMNS, CROP_COLUMNS, OPTIONAL_COLUMNS, normalise_cells
 from rust_tuner.data.csv_text import header_names, read_columns
 from rust_tuner.data.faults import Faults
 from rust_tuner.data.image_folder import FoundImage, find_images
 from rust_tuner.data.manifest import load_manifest
-from rust_tuner.data.radiographs import (
-    COLUMNS,
-    CROP_COLUMNS,
-    OPTIONAL_COLUMNS,
-    normalise_cells,
-)
 from rust_tuner.data.reading import Box
 from rust_tuner.data.sheets import is_excel
 from rust_tuner.labels import VIEWS

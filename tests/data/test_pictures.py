@@ -16,8 +16,10 @@ from image_bytes import chunk, encode, header, noise, radiograph
 from PIL import Image
 
 from rust_tuner.data import bare_image, pictures
+from rust_tuner.data.decoding_memory import Memory
 from rust_tuner.data.images import load_image
-from rust_tuner.data.pictures import MAX_FILE_BYTES, Picture, open_picture
+from rust_tuner.data.picture import Picture
+from rust_tuner.data.pictures import MAX_FILE_BYTES, open_picture
 from rust_tuner.errors import ImageError
 
 
@@ -54,13 +56,13 @@ def test_strips_give_the_bits_of_the_whole_picture(
     with open_picture(path) as picture:
         (pixels,) = picture.strips()
         sha256 = picture.content_sha256()
-    monkeypatch.setattr(pictures, "STRIP_PIXELS", 70 * 7)
+    monkeypatch.setattr("rust_tuner.data.picture.STRIP_PIXELS", 70 * 7)
     with open_picture(path) as picture:
         assert len(list(picture.strips())) == 13
         np.testing.assert_array_equal(whole(picture), pixels)
         assert picture.content_sha256() == sha256
         resized = picture.resize(size, prepare=lambda strip: strip * 2 - 1)
-        monkeypatch.setattr(pictures, "PIXELS_RESIZED_AT_ONCE", 0)
+        monkeypatch.setattr("rust_tuner.data.picture.PIXELS_RESIZED_AT_ONCE", 0)
         of_large = picture.resize(size, prepare=lambda strip: strip * 2 - 1)
     assert len(resized) == len(of_large) == pixels.shape[2]
     for channel, found in enumerate(resized):
@@ -157,7 +159,7 @@ def test_pictures_that_are_open_at_once_stay_within_the_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capacity: int
 ) -> None:
     monkeypatch.setattr(pictures, "PIXELS_AT_ONCE", capacity)
-    monkeypatch.setattr(pictures, "MEMORY", pictures.Memory(capacity))
+    monkeypatch.setattr(pictures, "MEMORY", Memory(capacity))
     # The third is larger than the bound, and so is alone.
     paths = [save(tmp_path, noise(20, side), f"{side}.png") for side in (20, 10, 100)]
     lock, open_now = threading.Lock(), [0, 0]
@@ -187,7 +189,7 @@ def test_room_is_given_back_where_decoding_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pictures, "PIXELS_AT_ONCE", 60 * 50)
-    monkeypatch.setattr(pictures, "MEMORY", pictures.Memory(60 * 50))
+    monkeypatch.setattr(pictures, "MEMORY", Memory(60 * 50))
     content = encode(radiograph(60, 50), "JPEG")
     with pytest.raises(ImageError):
         load_image(save(tmp_path, content[: len(content) // 2] + b"\xff\xd9", "x.jpg"))

@@ -7,13 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rust_tuner.data.cells import COLUMNS, normalise_cells
 from rust_tuner.data.faults import Faults
-from rust_tuner.data.radiographs import (
-    COLUMNS,
-    Radiographs,
-    check_views,
-    normalise_cells,
-)
+from rust_tuner.data.radiographs import Radiographs, check_views
 from rust_tuner.errors import ManifestError
 from rust_tuner.labels import CORTICES, encode, visible_mask
 from rust_tuner.protocol import ANATOMICAL_VIEWS
