@@ -12,11 +12,22 @@ import pandas as pd
 from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle, metrics
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData
+from rust_tuner.progress import Silent
 from rust_tuner.records.folds import EpochCheckpoint
 from rust_tuner.records.project import read_out_of_fold
 from rust_tuner.search.subjects import Subject
 
 NUM_ROWS = 48
+
+
+class Said(Silent):
+    """Keeps what a search says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
 
 class TinyHyperModel(keras_tuner.HyperModel):
@@ -193,7 +204,7 @@ class LoopHyperModel(keras_tuner.HyperModel):
 ORACLES = {"random": RandomSearchOracle, "grid": GridSearchOracle}
 
 
-def grow(folder, kind="grid", *, max_trials=None, hypermodel=None, epochs=1, **options):
+def grow(directory, kind="grid", *, max_trials=None, hypermodel=None, epochs=1, **options):
     """A search whose space grows."""
     search = options.pop("search", {})
     tuner = CrossValidationTuner(
@@ -204,7 +215,7 @@ def grow(folder, kind="grid", *, max_trials=None, hypermodel=None, epochs=1, **o
         ),
         cv=2,
         seed=5,
-        directory=folder,
+        directory=directory,
         project_name="search",
         **options,
     )
@@ -238,3 +249,11 @@ def assert_same_trials(one: Any, other: Any) -> None:
     names = [name for name in one if one[name].dtype.kind != "f"]
     pd.testing.assert_frame_equal(one[names], other[names])
     np.testing.assert_allclose(one["score"], other["score"], atol=1e-3)
+
+
+def trial_states(tuner: CrossValidationTuner) -> list[tuple[Any, ...]]:
+    """What records say of each trial, with the curves of its folds."""
+    return [
+        (t.trial, t.status, t.score, t.epoch, t.message, t.values, [f.validation for f in t.folds])
+        for t in tuner.project.trials
+    ]

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.data.images import load_image
+from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.reading import AS_STORED, WHOLE, Framing, Reading, framed
 from rust_tuner.errors import ImageError, StorageError
 from rust_tuner.files import atomic_write, cache_folder, cache_note, sha256_of_file, sha256_of_json
@@ -179,6 +180,24 @@ def extract_features(
                 )
     note_use(folder, {**recipe.described, "onednn": onednn_enabled()})
     return FrozenFeatures(values, _identity(recipe, hashes))
+
+
+def features_of(
+    radiographs: Radiographs,
+    recipe: FeatureRecipe,
+    *,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> FrozenFeatures:
+    """The features of radiographs, each read as the study reads it; see `extract_features`."""
+    return extract_features(
+        radiographs.images,
+        recipe,
+        cache=cache,
+        rows=radiographs.rows,
+        readings=radiographs.readings,
+        progress=progress,
+    )
 
 
 def features_sha256(

@@ -23,7 +23,7 @@ from rust_tuner.files import cache_folder, sha256_of_file, sha256_of_json
 from rust_tuner.labels import NUM_VIEWS
 from rust_tuner.metrics import macro_aurocs
 from rust_tuner.models.code_identity import is_of_library
-from rust_tuner.models.features import FrozenFeatures, extract_features
+from rust_tuner.models.features import FrozenFeatures, features_of
 from rust_tuner.models.fold_batches import IntArray, Metrics, TrainingData
 from rust_tuner.models.fold_callbacks import FoldCallbacks
 from rust_tuner.models.fold_training import RunningPredictions
@@ -184,14 +184,7 @@ def radiographs_subject(
     radiographs = development.radiographs
     folds = _Folds.of(development, cv, seed)
     recipe = hypermodel.feature_recipe()
-    features = extract_features(
-        radiographs.images,
-        recipe,
-        cache=cache,
-        rows=radiographs.rows,
-        readings=radiographs.readings,
-        progress=progress,
-    )
+    features = features_of(radiographs, recipe, cache=cache, progress=progress)
 
     def build(hp: keras_tuner.HyperParameters, running: RunningPredictions | None) -> keras.Model:
         return hypermodel.build_head(hp, metrics=[running] if running is not None else None)

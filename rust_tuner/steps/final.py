@@ -148,7 +148,7 @@ def fit_final_model(
         ResumeError: if another model has looked at the hold-out set.
         TrialError: if the training diverges.
     """
-    from rust_tuner.models.features import extract_features
+    from rust_tuner.models.features import features_of
     from rust_tuner.models.fold_batches import FoldPlace
     from rust_tuner.models.runtime import (
         onednn_enabled,
@@ -182,14 +182,7 @@ def fit_final_model(
     if looks and not look_again:
         fault = f"{folder / HOLDOUT_FILE} has the figures of another model"
         raise look_refused(Path(directory), looks[-1], fault)
-    features = extract_features(
-        radiographs.images,
-        recipe,
-        cache=cache,
-        rows=radiographs.rows,
-        readings=radiographs.readings,
-        progress=report,
-    )
+    features = features_of(radiographs, recipe, cache=cache, progress=report)
     targets = training_targets(radiographs, masked_loss=protocol.masked_loss)
     # No fold of the cross-validation has this number, so the seeds are different.
     place = FoldPlace(protocol.seed, 0, protocol.final_folds)

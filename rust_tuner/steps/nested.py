@@ -99,7 +99,7 @@ def nested_cross_validation(
         SearchError: if no trial of an inner search completes.
         LockedError: if another process works in the folder.
     """
-    from rust_tuner.models.features import extract_features
+    from rust_tuner.models.features import features_of
     from rust_tuner.models.runtime import start_backend
     from rust_tuner.search.regimes import as_begun
     from rust_tuner.search.runs import claim_record, with_begun_kernels
@@ -128,14 +128,7 @@ def nested_cross_validation(
             if sizes.share_of_one_step:
                 report.say(sizes.note("an inner fold"))
         # Once for all outer folds, which then read them from the cache.
-        extract_features(
-            radiographs.images,
-            _recipe(chosen),
-            cache=cache,
-            rows=radiographs.rows,
-            readings=radiographs.readings,
-            progress=report,
-        )
+        features_of(radiographs, _recipe(chosen), cache=cache, progress=report)
         records = [_finished(folder, run, fold) for fold in outer]
         summary = read_nested(folder).summary
         if None in records or summary is None or not (folder / NESTED_PREDICTIONS).is_file():

@@ -77,7 +77,7 @@ def score_outer_fold(
         TrialError: if the configuration diverges.
         MetricError: if no label of the validation side has both classes.
     """
-    from rust_tuner.models.features import FrozenFeatures, extract_features
+    from rust_tuner.models.features import FrozenFeatures, features_of
     from rust_tuner.models.fold_batches import FoldPlace
     from rust_tuner.models.runtime import empty_aligned, release
     from rust_tuner.search.subjects import training_targets
@@ -85,9 +85,7 @@ def score_outer_fold(
     hypermodel = tuned_hypermodel(protocol, values)
     seen, held = fold.training.radiographs, fold.validation.radiographs
     features, asked = (
-        extract_features(
-            side.images, hypermodel.feature_recipe(), cache=cache, rows=side.rows, progress=progress
-        )
+        features_of(side, hypermodel.feature_recipe(), cache=cache, progress=progress)
         for side in (seen, held)
     )
     targets = training_targets(seen, masked_loss=protocol.masked_loss)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from fault_injection import Killed, Killer
 from scipy.stats import spearmanr
+from search_problems import Said, trial_states
 
 from rust_tuner import CrossValidationTuner, RandomSearchOracle, SuccessiveHalvingOracle
 from rust_tuner.analysis.stopped import rungs_note, stopped_note
 from rust_tuner.errors import ResumeError, SearchError
-from rust_tuner.progress import Silent
 from rust_tuner.search.halving import Rungs, RungWatch, SuccessiveHalving, mean_of_folds
 from rust_tuner.search.hopeless import StopRule
 from rust_tuner.terminal.searches import best_trials_table
@@ -97,16 +97,6 @@ def build(hp: Any) -> keras.Model:
     return model
 
 
-class Said(Silent):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-
 def search(
     folder: Path,
     *,
@@ -140,13 +130,6 @@ def search(
 @pytest.fixture(scope="module")
 def halved(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
     return search(tmp_path_factory.mktemp("halved"))
-
-
-def state(tuner: CrossValidationTuner) -> list[tuple[Any, ...]]:
-    return [
-        (t.trial, t.status, t.score, t.message, t.values, [f.validation for f in t.folds])
-        for t in tuner.project.trials
-    ]
 
 
 def test_trials_and_curves_are_those_of_random_search_up_to_the_rungs_that_stop_them(
@@ -199,7 +182,7 @@ def test_the_end_of_a_search_says_how_well_the_first_rung_ranks_the_trials(
     before = {path: path.read_bytes() for path in folder.rglob("trial.json")}
     lines: list[str] = []
     again = search(folder, lines=lines)
-    assert state(again) == state(halved)
+    assert trial_states(again) == trial_states(halved)
     assert {path: path.read_bytes() for path in folder.rglob("trial.json")} == before
     assert [line for line in lines if "rank" in line] == [f"note: {rungs_note(again.project)}"]
 
@@ -262,7 +245,7 @@ def test_a_kill_around_a_write_of_a_stopped_trial_ends_in_the_same_search(
         with contextlib.suppress(Killed):
             search(tmp_path / "killed", max_trials=2)
     assert killed.dead
-    assert state(search(tmp_path / "killed", max_trials=2)) == state(halved)[:2]
+    assert trial_states(search(tmp_path / "killed", max_trials=2)) == trial_states(halved)[:2]
 
 
 @pytest.mark.slow
@@ -270,7 +253,7 @@ def test_a_search_with_more_trials_goes_on_from_the_recorded_rungs(
     halved: CrossValidationTuner, tmp_path: Path
 ) -> None:
     search(tmp_path, max_trials=3)
-    assert state(search(tmp_path)) == state(halved)
+    assert trial_states(search(tmp_path)) == trial_states(halved)
 
 
 def test_a_search_keeps_its_rungs_and_has_one_rule(
@@ -289,4 +272,4 @@ def test_a_search_keeps_its_rungs_and_has_one_rule(
 def test_any_oracle_can_have_rungs(halved: CrossValidationTuner, tmp_path: Path) -> None:
     plain = RandomSearchOracle(OBJECTIVE, 2, seed=0)
     tuner = search(tmp_path, oracle=plain, stop_hopeless=SuccessiveHalving(1, 2))
-    assert state(tuner) == state(halved)[:2]
+    assert trial_states(tuner) == trial_states(halved)[:2]

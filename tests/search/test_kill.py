@@ -168,36 +168,27 @@ def test_a_soak_of_kills_loses_nothing_and_doubles_nothing(zygote, tmp_path, cap
     assert in_vain <= kills
 
 
+# A task, and how far a run comes before it is killed, as a share of the whole search.
+SOAKS = {
+    "growing space, random": ({"do": "growing", "kind": "random", "max_trials": 6, "epochs": 4}, 2),
+    "growing space, grid": ({"do": "growing", "kind": "grid", "max_trials": 6, "epochs": 4}, 2),
+    "callbacks": ({"do": "callbacks", "kind": "random", "max_trials": 4}, 8),
+    "own fit": ({"do": "own fit", "kind": "random", "max_trials": 4}, 8),
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["random", "grid"])
-def test_a_soak_of_kills_on_a_growing_space_loses_nothing_and_doubles_nothing(
-    kind, zygote, tmp_path
+@pytest.mark.parametrize("name", SOAKS)
+def test_a_soak_of_kills_on_other_searches_loses_nothing_and_doubles_nothing(
+    name, zygote, tmp_path
 ):
-    task = {"do": "growing", "kind": kind, "max_trials": 6, "epochs": 4}
+    task, share = SOAKS[name]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    seconds = timed_run(zygote, folder=str(whole), **task)
+    seconds = timed_run(zygote, directory=str(whole), **task)
     rng = random.Random(1)
     kills = 0
     for _ in range(15):
-        moment = rng.uniform(0.05, seconds / 2)
-        kills += kill_after(zygote, killed / "search", moment, folder=str(killed), **task)
-    assert kills > 3
-    timed_run(zygote, folder=str(killed), **task)
-    assert_same_project(killed / "search", whole / "search")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("what", ["callbacks", "own fit"])
-def test_a_soak_of_kills_on_training_of_its_own_loses_nothing_and_doubles_nothing(
-    what, zygote, tmp_path
-):
-    task = {"do": what, "kind": "random", "max_trials": 4}
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    seconds = timed_run(zygote, directory=str(whole), **task)
-    rng = random.Random(2)
-    kills = 0
-    for _ in range(15):
-        moment = rng.uniform(0.05, seconds / 8)
+        moment = rng.uniform(0.05, seconds / share)
         kills += kill_after(zygote, killed / "search", moment, directory=str(killed), **task)
     assert kills > 3
     timed_run(zygote, directory=str(killed), **task)

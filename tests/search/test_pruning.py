@@ -7,14 +7,14 @@ import keras
 import numpy as np
 import pytest
 from fault_injection import Snapshots
-from search_problems import AdamHyperModel, arrays, each_fold, make_tuner
+from search_problems import AdamHyperModel, Said, arrays, each_fold, make_tuner, trial_states
 
 from rust_tuner import CrossValidationTuner, metrics
 from rust_tuner.analysis.export import best_hyperparameters
 from rust_tuner.errors import ResumeError, SearchError
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData
-from rust_tuner.progress import Progress, Silent
+from rust_tuner.progress import Progress
 from rust_tuner.records.project import read_out_of_fold
 from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.subjects import Subject
@@ -48,16 +48,6 @@ class Alone(Rates):
         model = super().build(hp)
         model.run_eagerly = True
         return model
-
-
-class Said(Silent):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def search(
@@ -105,13 +95,6 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
     return search(tmp_path_factory.mktemp("stopped"))
 
 
-def state(tuner: CrossValidationTuner) -> list[tuple[Any, ...]]:
-    return [
-        (t.trial, t.status, t.score, t.message, t.epoch, [f.validation for f in t.folds])
-        for t in tuner.project.trials
-    ]
-
-
 def test_trials_that_learn_nothing_are_stopped_and_the_others_are_as_without_the_rule(
     stopped: CrossValidationTuner, tmp_path: Path
 ) -> None:
@@ -146,7 +129,7 @@ def test_a_finished_search_is_not_run_again_and_keeps_its_rule(
     folder = stopped.project_folder
     before = {path: path.read_bytes() for path in folder.rglob("trial.json")}
     again = search(folder.parent)
-    assert state(again) == state(stopped)
+    assert trial_states(again) == trial_states(stopped)
     assert {path: path.read_bytes() for path in folder.rglob("trial.json")} == before
     with pytest.raises(ResumeError, match="stop_hopeless"):
         search(folder.parent, stop_hopeless=False)
@@ -171,7 +154,7 @@ def assert_resumed(
     snapshots: Snapshots, strike: int, moment: str, stopped: CrossValidationTuner, folder: Path
 ) -> None:
     again = search(snapshots.restore(strike, moment, folder), max_trials=2)
-    assert state(again) == state(stopped)[:2]
+    assert trial_states(again) == trial_states(stopped)[:2]
     for trial in ("0000", "0001"):
         one, other = (read_out_of_fold(tuner.project_folder, trial) for tuner in (again, stopped))
         assert one.tobytes() == other.tobytes()

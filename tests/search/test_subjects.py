@@ -193,13 +193,12 @@ def features(monkeypatch):
     """Features without images: what was asked for, instead of the backbone's answer."""
     asked = []
 
-    def extract(images, recipe, *, cache, rows, readings, progress):
-        assert len(readings) == len(images)
-        asked.append((images, recipe, cache, rows))
-        values = np.random.default_rng(0).normal(size=(len(images), 4, 8))
+    def extract(radiographs, recipe, *, cache, progress):
+        asked.append((radiographs.images, recipe, cache, radiographs.rows))
+        values = np.random.default_rng(0).normal(size=(len(radiographs), 4, 8))
         return FrozenFeatures(values.astype(np.float32), "ab" * 32)
 
-    monkeypatch.setattr(subjects, "extract_features", extract)
+    monkeypatch.setattr(subjects, "features_of", extract)
     return asked
 
 

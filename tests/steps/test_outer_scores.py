@@ -9,14 +9,20 @@ import pytest
 from rust_tuner import load_manifest
 from rust_tuner.data.folds import make_folds
 from rust_tuner.data.outer_folds import outer_folds
+from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.labels import LABELS
 from rust_tuner.metrics import macro_auroc
-from rust_tuner.models.features import extract_features
+from rust_tuner.models.features import extract_features, features_of
 from rust_tuner.models.fold_batches import FoldPlace
+from rust_tuner.progress import Silent
 from rust_tuner.records.nested import outer_folder, read_nested
 from rust_tuner.records.project import read_out_of_fold
 from rust_tuner.search.subjects import training_targets
-from rust_tuner.steps.outer_scores import answers_of_inner_models, view_only_of_fold
+from rust_tuner.steps.outer_scores import (
+    answers_of_inner_models,
+    score_outer_fold,
+    view_only_of_fold,
+)
 from rust_tuner.steps.refit import fit_head, tuned_hypermodel
 
 
@@ -107,3 +113,34 @@ def test_the_view_alone_reaches_chance_on_visible_cortices(cut, phantom_manifest
     assert record.view_only_baseline["cortex_auroc"] == 0.5
     assert record.view_only_baseline["auroc"] > 0.6
     assert len(load_manifest(phantom_manifest)) > len(fold.training)
+
+
+def test_an_outer_fold_is_read_as_the_study_reads_it(cut, protocol, tmp_path) -> None:
+    """Cropped, as every other step reads it: the features of whole pictures are not computed."""
+    fold, record, folds = cut
+
+    def cropped(side):
+        table = side.radiographs.table
+        edges = {"crop_left": 10, "crop_top": 10, "crop_right": 90, "crop_bottom": 90}
+        return dataclasses.replace(
+            side, radiographs=Radiographs(table.assign(**edges), side.radiographs.source)
+        )
+
+    fold = dataclasses.replace(
+        fold, training=cropped(fold.training), validation=cropped(fold.validation)
+    )
+    score_outer_fold(
+        fold,
+        folds,
+        dict(record.hyperparameters),
+        trial=int(record.trials["regime_2"]),
+        epoch=0,
+        protocol=protocol,
+        cache=tmp_path,
+        progress=Silent(),
+    )
+    kept = set(tmp_path.rglob("*.f32"))
+    recipe = tuned_hypermodel(protocol, dict(record.hyperparameters)).feature_recipe()
+    for side in (fold.training, fold.validation):
+        features_of(side.radiographs, recipe, cache=tmp_path)
+    assert set(tmp_path.rglob("*.f32")) == kept

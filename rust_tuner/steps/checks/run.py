@@ -207,21 +207,14 @@ def _of_persons(
     alike = {"pictures": likeness_of_pictures(prints, views, progress=progress)}
     left_out = "Features of the backbone were not compared: no search has been begun."
     if protocol is not None:
-        from rust_tuner.models.features import extract_features
+        from rust_tuner.models.features import features_of
         from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
 
         try:
             recipe = TransferLearningHyperModel.from_protocol(
                 protocol, SearchSpace()
             ).feature_recipe()
-            features = extract_features(
-                radiographs.images,
-                recipe,
-                cache=cache,
-                rows=radiographs.rows,
-                readings=radiographs.readings,
-                progress=progress,
-            )
+            features = features_of(radiographs, recipe, cache=cache, progress=progress)
         except RustTunerError as error:
             left_out = f"Features of the backbone were not compared: {message_for_files(error)}."
         else:

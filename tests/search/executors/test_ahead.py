@@ -9,6 +9,7 @@ import pytest
 from fault_injection import Killed, Killer
 from search_problems import (
     AdamHyperModel,
+    Said,
     TinyHyperModel,
     assert_same,
     grow,
@@ -22,7 +23,6 @@ from search_problems import arrays as problem
 
 from rust_tuner import BayesianOptimizationOracle, CrossValidationTuner
 from rust_tuner.errors import SearchError
-from rust_tuner.progress import Silent
 from rust_tuner.search.executors.engines import GivenExecutor
 
 
@@ -40,14 +40,6 @@ class SameProcess(concurrent.futures.Executor):
         except Exception as error:
             future.set_exception(error)
         return future
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.mark.parametrize("kind", ["random", pytest.param("grid", marks=pytest.mark.slow)])
@@ -119,14 +111,14 @@ def test_an_executor_of_threads_is_refused(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_a_search_whose_trials_depend_on_results_runs_in_this_process_and_says_so(tmp_path) -> None:
-    notes, executor = Notes(), SameProcess()
+    notes, executor = Said(), SameProcess()
     oracle = BayesianOptimizationOracle("val_loss", max_trials=1)
     tuner = CrossValidationTuner(
         TinyHyperModel(), oracle, cv=2, directory=tmp_path, project_name="p", progress=notes
     )
     tuner.search(*problem(), epochs=1, executor=executor)
     assert executor.calls == 0
-    (note,) = (said for said in notes.said if "without workers" in said)
+    (note,) = (said for said in notes.lines if "without workers" in said)
     assert "proposes a trial by the results of those before it" in note
 
 
@@ -137,11 +129,11 @@ class OwnTrial(CrossValidationTuner):
 
 @pytest.mark.slow
 def test_an_own_run_trial_runs_in_this_process_and_says_so(tmp_path) -> None:
-    notes = Notes()
+    notes = Said()
     tuner = make_tuner(tmp_path, "random", max_trials=1, progress=notes)
     tuner.__class__ = OwnTrial
     tuner.search(*problem(), epochs=1, executor=SameProcess())
-    assert any("run_trial of the tuner is called in this process" in said for said in notes.said)
+    assert any("run_trial of the tuner is called in this process" in said for said in notes.lines)
 
 
 class AsksInFit(AdamHyperModel):

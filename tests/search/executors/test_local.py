@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from search_problems import arrays, assert_same_trials, make_tuner, run_search
-
-from rust_tuner.progress import Silent
+from search_problems import Said, arrays, assert_same_trials, make_tuner, run_search
 
 pytestmark = [
     pytest.mark.slow,
@@ -20,14 +18,6 @@ pytestmark = [
 ]
 TESTS = Path(__file__).parents[2]
 TRIALS = 6
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 def search_in_two(folder: Path, **options: Any) -> Any:
@@ -57,10 +47,10 @@ def wait_for(condition: Any) -> None:
 
 
 def test_two_processes_give_the_search_of_one(tmp_path) -> None:
-    notes = Notes()
+    notes = Said()
     before = set(children())
     sent = search_in_two(tmp_path / "two", progress=notes)
-    assert any(said.startswith("trials run in 2 processes of ") for said in notes.said)
+    assert any(said.startswith("trials run in 2 processes of ") for said in notes.lines)
     assert_same_trials(sent, run_search(tmp_path / "one", "random", max_trials=TRIALS))
     assert sent.project.problems == ()
     # A process that only tracks shared resources may stay.
@@ -68,7 +58,7 @@ def test_two_processes_give_the_search_of_one(tmp_path) -> None:
 
 
 def test_killed_workers_are_replaced_and_said_and_nothing_is_lost(tmp_path) -> None:
-    notes, before, killed = Notes(), set(children()), []
+    notes, before, killed = Said(), set(children()), []
 
     def kill_workers() -> None:
         wait_for((tmp_path / "two" / "search" / "trial_0000" / "fold_0.json").exists)
@@ -82,7 +72,7 @@ def test_killed_workers_are_replaced_and_said_and_nothing_is_lost(tmp_path) -> N
     sent = search_in_two(tmp_path / "two", progress=notes)
     killer.join()
     assert killed
-    assert any("WARNING: a worker died while trials" in said for said in notes.said)
+    assert any("WARNING: a worker died while trials" in said for said in notes.lines)
     assert_same_trials(sent, run_search(tmp_path / "one", "random", max_trials=TRIALS))
     assert sent.project.problems == ()
 
