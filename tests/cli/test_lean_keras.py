@@ -10,8 +10,9 @@ import sys
 from rust_tuner.cli.lean_keras import lean_keras
 with lean_keras():
     import keras
-print(sorted({"matplotlib", "sklearn"} & set(sys.modules)))
-import matplotlib, sklearn.metrics
+    print(sorted({"matplotlib", "sklearn"} & set(sys.modules)))
+    import matplotlib
+import sklearn.metrics
 model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 model.save(sys.argv[1])
 print(keras.models.load_model(sys.argv[1], compile=False).output_shape)

@@ -1,6 +1,6 @@
 """Written names are stable, distinct, and say nothing without the key."""
 
-import pickle
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,6 +9,7 @@ from rust_tuner.data import pseudonyms
 from rust_tuner.data.pseudonyms import Pseudonyms, keyed_hash
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.errors import ManifestError
+from rust_tuner.search.executors.shipping import packed, unpacked
 
 KEY = bytes(range(32))
 
@@ -78,13 +79,13 @@ def test_a_visit_that_may_say_more_than_when_it_was_is_not_written(name: str) ->
     assert visits_of({"P1": [name]}) == ["visit 1"]
 
 
-def test_subsets_copies_and_other_processes_keep_the_names() -> None:
+def test_subsets_copies_and_other_processes_keep_the_names(tmp_path: Path) -> None:
     data = named({"P1": ["1"], "P2": ["1"]})
     (part,) = data.subset([1]).written_patients
     assert part == data.written_patients[1]
     assert data.remembering_sealed({"P1"}).subset([1]).written_patients.tolist() == [part]
     assert Radiographs(data.table.iloc[[1]].copy()).written_patients.tolist() == [part]
-    assert pickle.loads(pickle.dumps(data)).written.equals(data.written)
+    assert unpacked(packed(data, tmp_path), tmp_path).written.equals(data.written)
 
 
 def test_a_radiograph_of_nobody_known_is_never_written_as_it_is() -> None:
@@ -94,10 +95,10 @@ def test_a_radiograph_of_nobody_known_is_never_written_as_it_is() -> None:
         _ = Radiographs(table).written
 
 
-def test_a_written_table_carries_no_own_ids_along() -> None:
+def test_a_written_table_carries_no_own_ids_along(tmp_path: Path) -> None:
     data = named({"P1": ["1"], "P2": ["1"]}).remembering_sealed({"P1"})
     assert data.written.attrs == {}
-    assert b"P1" not in pickle.dumps(data.written)
+    assert b"P1" not in packed(data.written, tmp_path)
 
 
 def test_ids_stay_as_they_are_in_memory_and_without_pseudonyms() -> None:

@@ -175,6 +175,29 @@ def test_a_broken_executor_of_the_user_ends_the_search_which_is_resumed(tmp_path
     assert_same(outcome(again), expected)
 
 
+class DyingAgain(GivenExecutor):
+    """Its workers die at every call, and are replaced."""
+
+    def __init__(self) -> None:
+        super().__init__(Dying(at=0))
+        self.restarts = 0
+
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        self._executor.calls = 0
+        return super().submit(function, *arguments)
+
+    def restart(self) -> bool:
+        self.restarts += 1
+        return True
+
+
+def test_workers_that_die_again_and_again_end_the_search(tmp_path) -> None:
+    engine = DyingAgain()
+    with pytest.raises(SearchError, match="workers died while trials 0000"):
+        run_search_of_folds_together(tmp_path, "random", max_trials=2, engine=engine)
+    assert engine.restarts == 2
+
+
 def test_frozen_features_are_sent_as_files_and_the_search_is_that_of_one_process(tmp_path) -> None:
     expected = outcome(run_search_of_folds_together(tmp_path / "alone", "random", max_trials=3))
     engine = GivenExecutor(SameProcess())
