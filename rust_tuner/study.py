@@ -51,7 +51,7 @@ from rust_tuner.records.private import named
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.study import StudyFile, absolute_weights
-from rust_tuner.search.executors.engines import num_local_workers
+from rust_tuner.search.executors.workers import Workers
 from rust_tuner.steps.notes import begin_step, note_begun, note_checks
 from rust_tuner.steps.prepare import (
     begin_key,
@@ -80,7 +80,7 @@ class Study:
         progress: Progress | None = None,
         distinct_patients: bool = False,
         plain_ids: bool = False,
-        workers: int | str | None = None,
+        workers: int | str | Workers | None = None,
     ) -> None:
         """Open a new or existing study; nothing is written yet.
 
@@ -110,7 +110,7 @@ class Study:
         self.progress = progress or Silent()
         self._distinct_patients = distinct_patients
         self._plain_ids = plain_ids
-        self._workers = num_local_workers(workers)
+        self._workers = Workers.of(workers)
         self._file = StudyFile(self.directory)
         self._batch_sizes_reported: BatchSizes | None = None
         self._has_said_size = False

@@ -22,6 +22,7 @@ from rust_tuner.records.model import HyperValues, Json
 from rust_tuner.records.nested import NestedManifest
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE, RunManifest, run_if_whole
+from rust_tuner.search.executors.workers import Workers
 from rust_tuner.search.grid_search import GridSearchOracle
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.random_search import RandomSearchOracle
@@ -43,7 +44,7 @@ def regime_1(
     folds: Folds | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
-    workers: int | str | None = None,
+    workers: int | str | Workers | None = None,
     executor: Any = None,
     say_batch_sizes: bool = True,
 ) -> CrossValidationTuner:
@@ -136,7 +137,7 @@ def regime_2(
     folds: Folds | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
-    workers: int | str | None = None,
+    workers: int | str | Workers | None = None,
     executor: Any = None,
 ) -> CrossValidationTuner:
     """Regime II: grid search over Adam's learning rate and epsilon.

@@ -68,7 +68,6 @@ class Run:
         arguments: tuple[Any, ...] = (),
         options: dict[str, Any] | None = None,
         stop_rule: StopRule | SuccessiveHalving | None = None,
-        arrays_together: bool = False,
     ) -> None:
         """Begin a run; folds of frozen features, and of arrays if asked, are trained together."""
         self.subject = subject
@@ -98,7 +97,7 @@ class Run:
             self.trainer = FoldParallelTrainer(subject.data)
         elif subject.keeps_running:
             self.one_by_one = "the models are trained on images"
-        elif arrays_together:
+        elif manifest.arrays_together:
             self.trainer = ArraysTogether(subject.data)
         elif not isinstance(subject.data.inputs, np.ndarray):
             self.one_by_one = "the inputs are not one array"

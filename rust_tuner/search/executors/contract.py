@@ -55,13 +55,11 @@ class Job:
 
     def run(self, folder: Path) -> Run:
         """What trials need of a search, in this process."""
-        together = self.manifest.arrays_together
         return Run(
             self.subject,
             folder,
             self.manifest,
             self.key,
-            arrays_together=together,
             **self.settings,
         )
 

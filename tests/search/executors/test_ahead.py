@@ -23,7 +23,7 @@ from search_problems import arrays as problem
 
 from rust_tuner import BayesianOptimizationOracle, CrossValidationTuner
 from rust_tuner.errors import SearchError
-from rust_tuner.search.executors.engines import GivenExecutor
+from rust_tuner.search.executors.given import GivenExecutor
 
 
 class SameProcess(concurrent.futures.Executor):
