@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rust_tuner.claims import is_claimed
 from rust_tuner.errors import RustTunerError
 from rust_tuner.files import read_json, write_json
 
 LOCK_FILE = ".lock"
+HOLDER_FILE = ".lock-holder.json"
 NOTE_FILE = ".lock-note"
 # What the beginning and the end of each work is logged to; the command line keeps it in the study.
 RUN_LOGGER = "rust_tuner.run"
@@ -171,7 +173,8 @@ def _state(folder: Path, note: dict[str, Any]) -> State:
     """The state of a process that has not noted its end."""
     held = is_locked(folder)
     if note["host"] != platform.node() or note.get("processes") != _process_space():
-        return "running" if held else "unseen"
+        # Where locks do not reach other machines, the holder's file says that it lives.
+        return "running" if held or is_claimed(folder / HOLDER_FILE) else "unseen"
     started = process_start(int(note["process"]))
     is_same = None if note.get("started") is None else note["started"] == started
     if held is False or is_same is False:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import filelock
 
+from rust_tuner.claims import claimed
 from rust_tuner.errors import LockedError, RustTunerError, StorageError, TimeBudgetError
-from rust_tuner.files import read_json, remove_leftovers, write_json
+from rust_tuner.files import read_json, remove_leftovers
 from rust_tuner.interrupts import Terminated
-from rust_tuner.last_run import LOCK_FILE, note_begin, note_end
+from rust_tuner.last_run import HOLDER_FILE, LOCK_FILE, note_begin, note_end
 from rust_tuner.redacted import message_for_files
 
 # Error codes of a file system without locks, such as a network share whose lock service is off.
@@ -48,7 +49,7 @@ def hold_lock(
         LockedError: if another process still uses the folder; the message names it.
         StorageError: if the folder is not writable, or its file system has no locks.
     """
-    holder = folder / ".lock-holder.json"
+    holder = folder / HOLDER_FILE
     lock = filelock.FileLock(folder / LOCK_FILE)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,23 +75,34 @@ def hold_lock(
             "fix its permissions"
         ) from error
     try:
-        since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        write_json(
-            holder,
-            {
-                "process": os.getpid(),
-                "host": platform.node(),
-                "purpose": purpose,
-                "since": f"since {since}",
-            },
-        )
-        with _noting(folder, purpose) if noted else contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
+            while not stack.enter_context(_claimed(holder, purpose)):
+                in_use = f"{folder} is in use by {_describe_holder(holder)}"
+                if say is None:
+                    raise LockedError(f"{in_use}; wait for it, or stop it, and start again")
+                say(f"{in_use}; waiting for it to finish")
+                say = _say_nothing
+            if noted:
+                stack.enter_context(_noting(folder, purpose))
             yield
     finally:
-        # The folder may have been removed, or replaced by something else, in the meantime.
-        with contextlib.suppress(OSError):
-            holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _claimed(holder: Path, purpose: str) -> contextlib.AbstractContextManager[bool]:
+    """Claim a folder for this machine, where its lock does not reach others."""
+    since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    about = {
+        "process": os.getpid(),
+        "host": platform.node(),
+        "purpose": purpose,
+        "since": f"since {since}",
+    }
+    return claimed(holder, about)
+
+
+def _say_nothing(text: str) -> None:
+    """Say nothing."""
 
 
 @contextlib.contextmanager

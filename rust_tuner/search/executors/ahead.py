@@ -17,8 +17,10 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import SearchError, TrialError
 from rust_tuner.search.executors.contract import Job, this_thread, train_trial
-from rust_tuner.search.executors.engines import Engine
+from rust_tuner.search.executors.engines import Engine, OutlivesCoordinator
+from rust_tuner.search.executors.lost import WorkerLost
 from rust_tuner.search.executors.shipping import packed
+from rust_tuner.search.executors.slurm_left import end_jobs
 from rust_tuner.search.learning_oracle import LearningOracle
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.run_state import Run
@@ -28,7 +30,8 @@ from rust_tuner.search.trial_training import choices_of
 ARRAYS = ".workers"
 # Trials that wait for a worker, so that none is idle while the loop records a result.
 _WAITING_PER_WORKER = 2
-# So many times may workers die without one finished trial between.
+# So many times may workers die without one finished trial between; where the other calls of an
+# engine continue, so many times may the workers of one trial die.
 _MOST_DEATHS = 3
 
 
@@ -37,6 +40,7 @@ class _Sent:
     trial: Trial
     call: tuple[Any, ...]
     future: "concurrent.futures.Future[Any]"
+    deaths: int = 0
 
 
 class TrialsAhead:
@@ -96,6 +100,7 @@ class TrialsAhead:
         sent = self._sent[0]
         assert sent.trial.trial_id == trial.trial_id, "trials are taken up in their order"
         while True:
+            self._send_lost_again_until_done(sent)
             try:
                 notes = sent.future.result()
             except concurrent.futures.BrokenExecutor as error:
@@ -130,7 +135,36 @@ class TrialsAhead:
             batch_size,
             this_thread(),
         )
-        return _Sent(trial, call, self._engine.submit(*call))
+        return _Sent(trial, call, self._submit(trial, call))
+
+    def _submit(self, trial: Trial, call: tuple[Any, ...]) -> "concurrent.futures.Future[Any]":
+        if isinstance(self._engine, OutlivesCoordinator):
+            return self._engine.submit_as(trial.trial_id, *call)
+        return self._engine.submit(*call)
+
+    def _send_lost_again_until_done(self, awaited: _Sent) -> None:
+        """Wait for a trial, and meanwhile send those again whose own worker has died."""
+        while True:
+            for sent in self._sent:
+                if _is_lost(sent):
+                    self._send_again(sent)
+            pending = [sent.future for sent in self._sent if not sent.future.done()]
+            if awaited.future not in pending:
+                return
+            concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
+
+    def _send_again(self, sent: _Sent) -> None:
+        error = sent.future.exception()
+        sent.deaths += 1
+        trial = sent.trial.trial_id
+        if sent.deaths == _MOST_DEATHS:
+            raise SearchError(
+                f"the worker of trial {trial} died {_MOST_DEATHS} times ({error}); if memory is "
+                "short, give each trial more of it. Everything recorded is kept: run the search "
+                "again to resume"
+            ) from error
+        self._say(f"WARNING: the worker of trial {trial} died ({error}); the trial runs again")
+        sent.future = self._submit(sent.trial, sent.call)
 
     def _revive(self, error: concurrent.futures.BrokenExecutor) -> None:
         """Start workers anew, and send them again what they had not finished."""
@@ -144,7 +178,7 @@ class TrialsAhead:
         self._say(f"WARNING: a worker died while trials {running} were trained; they run again")
         for sent in self._sent:
             if not _is_done(sent):
-                sent.future = self._engine.submit(*sent.call)
+                sent.future = self._submit(sent.trial, sent.call)
 
 
 def _is_done(sent: _Sent) -> bool:
@@ -152,6 +186,13 @@ def _is_done(sent: _Sent) -> bool:
     if not sent.future.done() or sent.future.cancelled():
         return False
     return not isinstance(sent.future.exception(), concurrent.futures.BrokenExecutor)
+
+
+def _is_lost(sent: _Sent) -> bool:
+    """Whether the worker of this trial alone has died."""
+    if not sent.future.done() or sent.future.cancelled():
+        return False
+    return isinstance(sent.future.exception(), WorkerLost)
 
 
 def why_not_ahead(tuner: keras_tuner.Tuner, run: Run, *, own_scores: bool) -> str | None:
@@ -184,19 +225,30 @@ def trials_ahead(
         engine: runs them; None for this process.
         own_scores: whether `run_trial` is overridden.
     """
-    # Left behind by a coordinator that was killed.
-    shutil.rmtree(run.folder / ARRAYS, ignore_errors=True)
-    if engine is None:
-        yield None
-        return
+    say = tuner.progress.say
     try:
-        why = why_not_ahead(tuner, run, own_scores=own_scores)
-        if why is not None:
-            tuner.progress.say(f"note: trials run one after another, without workers: {why}")
+        if engine is not None and (why := why_not_ahead(tuner, run, own_scores=own_scores)):
+            say(f"note: trials run one after another, without workers: {why}")
+            engine.close()
+            engine = None
+        _take_up_or_end(run, engine, say)
+        if engine is None:
             yield None
             return
-        tuner.progress.say(engine.note())
-        yield TrialsAhead(tuner, run, engine, tuner.progress.say)
+        say(engine.note())
+        yield TrialsAhead(tuner, run, engine, say)
     finally:
-        engine.close()
-        shutil.rmtree(run.folder / ARRAYS, ignore_errors=True)
+        if engine is not None:
+            engine.close()
+            shutil.rmtree(run.folder / ARRAYS, ignore_errors=True)
+
+
+def _take_up_or_end(run: Run, engine: Engine | None, say: Callable[[str], None]) -> None:
+    """Take up what a killed coordinator has left, or end it."""
+    if isinstance(engine, OutlivesCoordinator):
+        if engine.begin(run.folder, run.key, say):
+            # Its workers read the arrays of the folder.
+            return
+    else:
+        end_jobs(run.folder, say)
+    shutil.rmtree(run.folder / ARRAYS, ignore_errors=True)
