@@ -21,8 +21,8 @@ SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
 AuthType=auth/none
 CredType=cred/none
-# A job that is requeued waits as long as a credential lasts.
-AuthInfo=cred_expire=2
+# A job that is requeued waits as long as a credential lasts, which is at least this long.
+AuthInfo=cred_expire=5
 MpiDefault=none
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none

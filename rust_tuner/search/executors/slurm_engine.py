@@ -54,7 +54,7 @@ from rust_tuner.search.executors.workers import Workers
 
 _OWNER_ONLY = 0o700
 # In seconds. Calls that come within the first are submitted together.
-_GATHERED = 0.3
+_GATHERED = 0.5
 _BETWEEN_LOOKS = 1.0
 _BETWEEN_QUEUES = 10.0
 _BETWEEN_TRIES = 30.0
@@ -241,7 +241,7 @@ class _Jobs:
         for number, trials in kept.items():
             calls = [_Call(b"", trial, concurrent.futures.Future()) for trial in trials]
             self._kept |= {call.name: call for call in calls}
-            job = self._submitit.SlurmJob(folder=self._transport, job_id=number)
+            job: Any = self._submitit.SlurmJob(folder=self._transport, job_id=number)
             self._running.append(_Submitted(job, calls))
         # From now on there may be jobs, also some that are not recorded yet.
         self._write_record()
@@ -330,8 +330,11 @@ class _Jobs:
         logs = self._folder / WORKERS
         logs.mkdir(exist_ok=True)
         self._executor.update_parameters(
-            additional_parameters=self._options.passed
-            | {"output": f"{logs}/job-{pattern}.log", "requeue": True}
+            additional_parameters={
+                **self._options.passed,
+                "output": f"{logs}/job-{pattern}.log",
+                "requeue": True,
+            }
         )
         path = [os.path.abspath(entry) for entry in sys.path]
         with outside_of_a_job():

@@ -18,6 +18,7 @@ from search_problems import Said, assert_same_trials
 from slurm_cluster import running_cluster, slurm, states, wait_for
 
 from rust_tuner.errors import SearchError
+from rust_tuner.records.slurm_jobs import read_jobs
 from rust_tuner.search.executors import slurm_engine
 from rust_tuner.search.executors.lost import WorkerLost
 from rust_tuner.search.executors.slurm_engine import SlurmEngine
@@ -155,12 +156,13 @@ def test_a_killed_coordinator_leaves_jobs_that_the_next_one_takes_up_or_ends(tmp
 def test_jobs_of_another_run_and_of_a_search_without_slurm_are_ended(tmp_path, monkeypatch) -> None:
     held(tmp_path, "0000")
     project, said = tmp_path / "search", []
-    for goes_on in ("another run", "no SLURM"):
+    for number, goes_on in enumerate(("another run", "no SLURM")):
         engine = SlurmEngine(Workers.of("slurm:1"))
         engine.begin(project, "key", said.append)
         engine.submit_as("0000", slurm_calls.note_and_wait, str(tmp_path), "0000")
-        wait_for(lambda: begun(tmp_path, "0000"))
+        wait_for(lambda number=number: len(begun(tmp_path, "0000")) > number)
         # As if it were killed.
+        assert engine._jobs is not None
         engine._jobs._is_closing = True
         engine._jobs._thread.join()
         with monkeypatch.context() as patch:
@@ -204,12 +206,17 @@ def test_a_search_ends_as_in_one_process_whatever_is_killed(tmp_path) -> None:
     wait_for(lambda: all(path.exists() for path in trials), "no fold is trained")
     slurm("scancel", "--signal=KILL", "--full", coordinator)
     wait_for(lambda: coordinator not in states())
-    (array,) = {number.partition("_")[0] for number in states()}
+    left = read_jobs(project)
+    assert left is not None
+    cancelled, requeued = (
+        next(number for number, trials in left.jobs.items() if trial in trials)
+        for trial in ("0000", "0001")
+    )
 
     def strike() -> None:
         wait_for(lambda: any("an earlier run began, continue" in text for text in said.lines))
-        slurm("scancel", f"{array}_0")
-        slurm("scontrol", "requeue", f"{array}_1")
+        slurm("scancel", cancelled)
+        slurm("scontrol", "requeue", requeued)
         hold.unlink()
 
     said = Said()
@@ -218,8 +225,8 @@ def test_a_search_ends_as_in_one_process_whatever_is_killed(tmp_path) -> None:
     sent = slurm_search.search(folder, hold, workers=slurm_search.WORKERS, progress=said)
     striker.join()
     lost = [text for text in said.lines if "WARNING: the worker of trial" in text]
-    assert [text.split()[5] for text in lost] == ["0000", "0002"]
-    assert all(f"job {array}_0 of SLURM on here ended as CANCELLED" in text for text in lost)
+    assert [text.split()[5] for text in lost] == left.jobs[cancelled]
+    assert all(f"job {cancelled} of SLURM on here ended as CANCELLED" in text for text in lost)
     assert_same_trials(sent, slurm_search.search(tmp_path / "one", hold))
     assert sent.project.problems == ()
     assert not (project / ".workers").exists()
