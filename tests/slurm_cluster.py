@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-_LONGEST = 300.0
+_LONGEST = 900.0
 _CONFIGURATION = """\
 ClusterName=tests
 SlurmctldHost=localhost(127.0.0.1)

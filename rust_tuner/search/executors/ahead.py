@@ -144,13 +144,12 @@ class TrialsAhead:
 
     def _send_lost_again_until_done(self, awaited: _Sent) -> None:
         """Wait for a trial, and meanwhile send those again whose own worker has died."""
-        while True:
+        # In this order: a trial that is not done may be lost a moment later.
+        while not awaited.future.done() or _is_lost(awaited):
             for sent in self._sent:
                 if _is_lost(sent):
                     self._send_again(sent)
             pending = [sent.future for sent in self._sent if not sent.future.done()]
-            if awaited.future not in pending:
-                return
             concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
 
     def _send_again(self, sent: _Sent) -> None:
