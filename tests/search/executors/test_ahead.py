@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_executors import SameProcess
 from fault_injection import Killed, Killer
 from search_problems import (
     AdamHyperModel,
@@ -21,25 +22,9 @@ from search_problems import (
 )
 from search_problems import arrays as problem
 
-from rust_tuner import BayesianOptimizationOracle, CrossValidationTuner
+from rust_tuner import CrossValidationTuner
 from rust_tuner.errors import SearchError
 from rust_tuner.search.executors.given import GivenExecutor
-
-
-class SameProcess(concurrent.futures.Executor):
-    """Runs each function at once, in the thread that submits it."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def submit(self, function: Any, *arguments: Any) -> Any:
-        self.calls += 1
-        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        try:
-            future.set_result(function(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 @pytest.mark.parametrize("kind", ["random", pytest.param("grid", marks=pytest.mark.slow)])
@@ -107,19 +92,6 @@ def test_an_executor_of_threads_is_refused(tmp_path) -> None:
         pytest.raises(SearchError, match="share Keras's random state"),
     ):
         tuner.search(*problem(), epochs=1, executor=executor)
-
-
-@pytest.mark.slow
-def test_a_search_whose_trials_depend_on_results_runs_in_this_process_and_says_so(tmp_path) -> None:
-    notes, executor = Said(), SameProcess()
-    oracle = BayesianOptimizationOracle("val_loss", max_trials=1)
-    tuner = CrossValidationTuner(
-        TinyHyperModel(), oracle, cv=2, directory=tmp_path, project_name="p", progress=notes
-    )
-    tuner.search(*problem(), epochs=1, executor=executor)
-    assert executor.calls == 0
-    (note,) = (said for said in notes.lines if "without workers" in said)
-    assert "proposes a trial by the results of those before it" in note
 
 
 class OwnTrial(CrossValidationTuner):
