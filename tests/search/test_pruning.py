@@ -64,9 +64,8 @@ def search(
     progress: Progress | None = None,
     executor: Any = None,
 ) -> CrossValidationTuner:
-    tuner = make_tuner(
-        directory, "grid", max_trials, hypermodel=hypermodel or Rates(), progress=progress
-    )
+    model = hypermodel or Rates()
+    tuner = make_tuner(directory, "grid", max_trials, hypermodel=model, progress=progress)
     if tuner_class is not None:
         tuner.__class__ = tuner_class
     x, y, groups = arrays()
@@ -81,7 +80,7 @@ def search(
     subject = Subject(
         data=TrainingData(inputs, y, figures),
         folds=folds,
-        build=lambda hp, running: tuner.hypermodel.build(hp),
+        build=lambda hp, running: model.build(hp),
         keeps_running=as_features,
         identity={
             "num_folds": 4,

@@ -132,6 +132,7 @@ def test_a_search_killed_at_any_write_proposes_the_same(kind: str, tmp_path: Pat
         assert_same(outcome(search(folder, kind, executor, trials=4)), expected)
 
 
+@pytest.mark.filterwarnings("ignore:BruteForceSampler is experimental")
 def test_a_grid_of_optuna_ends_though_its_last_trials_still_run(tmp_path: Path) -> None:
     class Grid(TinyHyperModel):
         def declare_hyperparameters(self, hp: Any) -> None:

@@ -22,10 +22,10 @@ def test_both_descriptors_go_to_the_file_and_come_back(
 ) -> None:
     path = tmp_path / LOGS / "trial_0000.log"
     with printed_to(path):
-        print("from Python")
-        os.write(2, b"from C\n")
-    print("afterwards")
-    assert path.read_text() == "from Python\nfrom C\n"
+        os.write(1, b"output\n")
+        os.write(2, b"errors\n")
+    os.write(1, b"afterwards\n")
+    assert path.read_text() == "output\nerrors\n"
     assert capfd.readouterr().out == "afterwards\n"
 
 
