@@ -25,6 +25,7 @@ from rust_tuner.search.executors.contract import Job, this_thread, train_trial
 from rust_tuner.search.executors.display import Display
 from rust_tuner.search.executors.engines import Engine
 from rust_tuner.search.executors.local import LocalEngine
+from rust_tuner.search.executors.lost import WorkerLost
 from rust_tuner.search.executors.shipping import packed
 from rust_tuner.search.executors.worker_log import LOGS, START_LOG, remove_empty
 from rust_tuner.search.oracles import ResumableOracle
@@ -36,7 +37,8 @@ from rust_tuner.search.trial_training import choices_of
 ARRAYS = ".workers"
 # Trials that wait for a worker, so that none is idle while the loop records a result.
 _WAITING_PER_WORKER = 2
-# So many times may workers die without one finished trial between.
+# So many times may workers die without one finished trial between; where the other calls of an
+# engine continue, so many times may the workers of one trial die.
 _MOST_DEATHS = 3
 
 
@@ -47,6 +49,7 @@ class _Sent:
     batch_size: int
     steps: CountedSteps
     was_sent_again: bool = False
+    deaths: int = 0
     future: "concurrent.futures.Future[Any] | None" = None
 
     @property
@@ -188,10 +191,18 @@ class TrialsAhead:
         return is_too_short(self._run, rival, sent.trial, sent.epochs)
 
     def _wait_until_done(self, awaited: _Sent) -> None:
-        """Wait for a trial, and show meanwhile how far all of them are."""
-        assert self._display is not None and awaited.future is not None
-        self._show()
-        while not awaited.future.done():
+        """Wait for a trial, and show meanwhile how far all of them are.
+
+        Those whose own worker has died are sent again.
+        """
+        assert self._display is not None
+        while True:
+            for sent in self._sent:
+                if _is_lost(sent):
+                    self._send_again(sent)
+            self._show()
+            if _has_ended(awaited):
+                return
             pending = [sent.future for sent in self._sent if sent.future and not _has_ended(sent)]
             concurrent.futures.wait(
                 pending,
@@ -199,11 +210,27 @@ class TrialsAhead:
                 return_when=concurrent.futures.FIRST_COMPLETED,
             )
             raise_if_interrupted()
-            self._show()
 
     def _show(self) -> None:
         assert self._display is not None
         self._display.update([(sent.trial, sent.steps, _has_ended(sent)) for sent in self._sent])
+
+    def _send_again(self, sent: _Sent) -> None:
+        assert sent.future is not None and self._display is not None
+        error = sent.future.exception()
+        sent.deaths += 1
+        trial = sent.trial.trial_id
+        if sent.deaths == _MOST_DEATHS:
+            raise SearchError(
+                f"the worker of trial {trial} died {_MOST_DEATHS} times ({error}); if memory is "
+                "short, give each trial more of it. Everything recorded is kept: run the search "
+                "again to resume"
+            ) from error
+        worker = self._display.workers_of([sent.trial])
+        self._progress.say(
+            f"WARNING: the worker of trial {trial} died{worker} ({error}); the trial runs again"
+        )
+        self._submit(sent)
 
     def _revive(self, error: concurrent.futures.BrokenExecutor) -> None:
         """Start workers anew, and send them again what they had not finished."""
@@ -234,6 +261,13 @@ def _is_done(sent: _Sent) -> bool:
     if sent.future is None or not sent.future.done() or sent.future.cancelled():
         return False
     return not isinstance(sent.future.exception(), concurrent.futures.BrokenExecutor)
+
+
+def _is_lost(sent: _Sent) -> bool:
+    """Whether the worker of this trial alone has died."""
+    if sent.future is None or not sent.future.done() or sent.future.cancelled():
+        return False
+    return isinstance(sent.future.exception(), WorkerLost)
 
 
 def why_not_ahead(hooks: Sequence[str], *, own_scores: bool) -> str | None:

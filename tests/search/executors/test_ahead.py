@@ -25,6 +25,7 @@ from search_problems import arrays as problem
 from rust_tuner import CrossValidationTuner
 from rust_tuner.errors import SearchError
 from rust_tuner.search.executors.given import GivenExecutor
+from rust_tuner.search.executors.lost import WorkerLost
 
 
 @pytest.mark.parametrize("kind", ["random", pytest.param("grid", marks=pytest.mark.slow)])
@@ -161,6 +162,37 @@ class DyingAgain(GivenExecutor):
     def restart(self) -> bool:
         self.restarts += 1
         return True
+
+
+class Losing(SameProcess):
+    """The worker of one trial dies, so many times; the others train."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(2)
+        self.times = times
+
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        if arguments[3] != "0001" or not self.times:
+            return super().submit(function, *arguments)
+        self.times -= 1
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        future.set_exception(WorkerLost("the node is gone"))
+        return future
+
+
+def test_a_worker_that_dies_alone_costs_its_own_trial_a_second_run(tmp_path) -> None:
+    notes = Said()
+    sent = run_search_of_folds_together(
+        tmp_path, "random", max_trials=3, engine=GivenExecutor(Losing(2)), progress=notes
+    )
+    assert [trial.status for trial in sent.project.trials] == ["COMPLETED"] * 3
+    warnings = [line for line in notes.lines if line.startswith("WARNING")]
+    text = "WARNING: the worker of trial 0001 died (the node is gone); the trial runs again"
+    assert warnings == [text] * 2
+    with pytest.raises(SearchError, match=r"the worker of trial 0001 died 3 times"):
+        run_search_of_folds_together(
+            tmp_path / "b", "random", max_trials=3, engine=GivenExecutor(Losing(3))
+        )
 
 
 def test_workers_that_die_again_and_again_end_the_search(tmp_path) -> None:
