@@ -1,12 +1,13 @@
 """A `Progress` that also logs notes, and one line for each trial that ends."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from rust_tuner.cli.run_log import log_line, log_note
 from rust_tuner.errors import RustTunerError
 from rust_tuner.files import read_json
-from rust_tuner.progress import Progress, Task
+from rust_tuner.progress import Progress, Running, Task, show_running
 
 _RUNNING = "RUNNING"
 
@@ -25,6 +26,10 @@ class LoggedProgress:
     ) -> contextlib.AbstractContextManager[Task]:
         """Pass it on."""
         return self._progress.task(name, total, done=done)
+
+    def running(self, rows: Sequence[Running]) -> None:
+        """Pass it on."""
+        show_running(self._progress, rows)
 
     def say(self, text: str) -> None:
         """Pass it on, and log it."""

@@ -27,6 +27,12 @@ _log = logging.getLogger(__name__)
 _ALIGNMENT = 64
 
 
+# Read once, as the first operation of a GPU begins.
+_GROWING_MEMORY = {
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+
 # The warnings that this process has logged.
 logged_messages: set[str] = set()
 
@@ -37,7 +43,12 @@ def start_backend() -> None:
     With more, the order in which gradients are summed changes from run to run. If TensorFlow
     already runs with another setting, this is logged once and the setting stays. It is also logged
     once if TensorFlow was imported first, without the oneDNN kernels that `rust_tuner` switches on.
+
+    The memory of a GPU is taken as needed, unless the user has set another way: other processes of
+    the search may share it.
     """
+    for variable, value in _GROWING_MEMORY.items():
+        os.environ.setdefault(variable, value)
     if keras.backend.backend() != "tensorflow":
         return
     import tensorflow

@@ -29,7 +29,8 @@ Manifest = TypeVar("Manifest", RunManifest, NestedManifest)
 
 _EXACT = "exact"
 _SHOWN = 6
-EXTENDABLE = ("max_trials", "num_trials", "grown_space")
+# What may change, or follows from how a search was begun; no trial is trained by it.
+EXTENDABLE = ("max_trials", "num_trials", "grown_space", "lag")
 
 
 def run_key(run: RunManifest) -> str:
