@@ -1,6 +1,7 @@
 """The command `rust-tuner manifest`: from an archive and a table of scores to a manifest."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,9 @@ import typer
 from rust_tuner.cli.option_values import Views
 from rust_tuner.cli.options import Crop, RemoveBorders
 from rust_tuner.cli.support import err, reporting, say, say_next, view_cortices
-from rust_tuner.errors import ManifestError
+from rust_tuner.cli.verbosity import is_verbose
+from rust_tuner.data.matching import Unmatched
+from rust_tuner.errors import ManifestError, Message, marked
 from rust_tuner.progress import ConsoleProgress
 
 _REASONS_SHOWN = 5
@@ -79,7 +82,7 @@ def manifest(
             progress=progress,
         )
         for line in made.columns.lines():
-            say(f"column {line}")
+            say(Message(f"column {marked(line)}"))
         page = out.with_name(f"{out.stem}_contact_sheet.html")
         with progress.task("contact sheet", len(made.matching.pairs)) as task:
             said = write_contact_sheet(
@@ -91,16 +94,18 @@ def manifest(
                 on_progress=lambda done, total: task.advance(),
             )
         for note in (*made.notes, *said):
-            say(f"note: {note}", style="yellow")
+            say(Message(f"note: {marked(note)}"), style="yellow")
         say(f"{len(made.matching.pairs)} images with their scores -> {made.path}")
         for what, items in (
             ("scores without an image", made.matching.scores),
             ("images without scores", made.matching.images),
         ):
             if items:
-                say(f"{what}: {len(items)}, such as", style="yellow")
-                for item in items[:_REASONS_SHOWN]:
-                    say(f"  {item.what}: {item.reason}")
+                lines = _reasons(items)
+                such_as = ", such as" if len(lines) > _REASONS_SHOWN else ""
+                say(f"{what}: {len(items)}{such_as}", style="yellow")
+                for line in lines[:_REASONS_SHOWN]:
+                    say(f"  {line}")
         if made.unmatched is not None:
             say(f"all of them -> {made.unmatched}")
         say(f"look at each pair before you train -> {page}")
@@ -108,6 +113,19 @@ def manifest(
         options += ["--crop", crop] if crop is not None else []
         options += ["--remove-borders"] if remove_borders else []
         say_next(f"rust-tuner prepare STUDY {shlex.join(options)}")
+
+
+def _reasons(items: Sequence[Unmatched]) -> list[str]:
+    """Why scores or images were not joined; without values, equal reasons are one line."""
+    if is_verbose():
+        return [f"{item.what}: {item.reason}" for item in items]
+    places: dict[str, list[str]] = {}
+    for item in items:
+        places.setdefault(Message(marked(item.reason)).hiding_values(), []).append(item.place)
+    return [
+        f"{where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}: {reason}"
+        for reason, where in places.items()
+    ]
 
 
 def _given(options: list[str]) -> dict[str, str]:

@@ -10,23 +10,32 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rust_tuner.data.faults import Faults
+from rust_tuner.data.faults import Faults, value_shown
 from rust_tuner.data.sheet_columns import Columns
 from rust_tuner.data.sheets import Sheet
+from rust_tuner.errors import private
 from rust_tuner.labels import CORTICES, SCORES, VIEWS
 
 # What a cell holds where a cortex could not be scored.
-_NOT_SCORED = ("", "-", "--", ".", "na", "n/a", "nan", "none", "nv", "not visible", "x", "missing")
+_NOT_SCORED = (
+    *("", "-", "--", ".", "na", "n/a", "nan", "none", "nv", "not visible", "x", "missing"),
+    *("nicht sichtbar", "n.s.", "k.a.", "fehlt", "non visible", "n.v.", "nd", "n.d."),
+    *("no visible", "no valorable"),
+)
 _WHOLE = re.compile(r"(\d+)(?:[.,]0+)?")
 _TIME_OF_DAY = re.compile(r"[ T]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?$")
 _DATES = ("%Y-%m-%d", "%Y%m%d", "%d.%m.%Y", "%Y/%m/%d")
 _VIEW_NAMES = {
     **dict.fromkeys(("ap", "pa", "a.p.", "anteroposterior", "posteroanterior", "frontal"), "ap"),
+    **dict.fromkeys(("a-p", "a/p", "face", "de face", "anterior-posterior"), "ap"),
     **dict.fromkeys(("lateral", "lat", "lat.", "ll", "rl", "ml", "lm"), "lateral"),
+    **dict.fromkeys(("seitlich", "profil", "de profil", "perfil", "latéral"), "lateral"),
 }
 _SIDES = {
-    **dict.fromkeys(("l", "left", "li", "links"), "left"),
-    **dict.fromkeys(("r", "right", "re", "rechts"), "right"),
+    **dict.fromkeys(("l", "left", "li", "li.", "links"), "left"),
+    **dict.fromkeys(("gauche", "g", "izquierda", "izq", "izquierdo"), "left"),
+    **dict.fromkeys(("r", "right", "re", "re.", "rechts"), "right"),
+    **dict.fromkeys(("droite", "droit", "derecha", "der", "derecho"), "right"),
 }
 
 
@@ -105,12 +114,14 @@ def _entries_of_row(
     date = read_date(given["date"]) if given.get("date") else None
     if given.get("date") and date is None:
         faults.add(
-            f"date={given['date']}; write it as 2021-03-04", row=row, column=columns.fields["date"]
+            f"date={private(given['date'])}; write it as 2021-03-04",
+            row=row,
+            column=columns.fields["date"],
         )
     own_view = read_view(given["view"]) if given.get("view") else None
     if given.get("view") and own_view is None:
         faults.add(
-            f"view={given['view']}; expected {' or '.join(VIEWS)}",
+            f"view={value_shown(given['view'])}; expected {' or '.join(VIEWS)}",
             row=row,
             column=columns.fields["view"],
         )
@@ -118,7 +129,9 @@ def _entries_of_row(
     side = read_side(given.get("side", ""))
     if given.get("side") and side is None:
         faults.add(
-            f"side={given['side']}; expected left or right", row=row, column=columns.fields["side"]
+            f"side={value_shown(given['side'])}; expected left or right",
+            row=row,
+            column=columns.fields["side"],
         )
     found: dict[tuple[str | None, str], dict[str, int]] = {}
     for column in columns.scores:
@@ -131,7 +144,8 @@ def _entries_of_row(
         whole = _WHOLE.fullmatch(text)
         if whole is None or int(whole[1]) not in SCORES:
             faults.add(
-                f"{column.name}={text}; a score is {SCORES[0]} to {SCORES[-1]}, or empty if the "
+                f"{column.name}={value_shown(text)}; a score is {SCORES[0]} to {SCORES[-1]}, or "
+                "empty if the "
                 "cortex cannot be seen",
                 row=row,
                 column=column.name,
@@ -149,7 +163,7 @@ def _entries_of_row(
             view=view,
             side=side,
             scores={cortex: scores[cortex] for cortex in CORTICES if cortex in scores},
-            image=cells.get(columns.images.get(view, "")) or given.get("image") or None,
+            image=cells.get(columns.image_of(view, visit) or "") or given.get("image") or None,
             site=given.get("site") or None,
         )
         for (visit, view), scores in found.items()

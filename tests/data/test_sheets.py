@@ -83,3 +83,32 @@ def test_a_second_visit_beside_a_column_of_visits_is_asked_for() -> None:
     with pytest.raises(ManifestError, match="'medial 2' names visit 2 too"):
         understand_columns(["patient", "visit", "medial", "medial 2"])
     assert len(understand_columns(["patient", "medial 1", "medial 2"]).scores) == 2
+
+
+def test_a_header_of_merged_cells_has_two_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "RUST scores\n\nPatient;Visit;AP;;Lateral;;Comment\n;;medial;lateral;anterior;posterior;\n"
+        "P1;6w;1;2;3;4;fine\n"
+    )
+    sheet = read_sheet(path)
+    names = ("Patient", "Visit", "AP medial", "AP lateral", "Lateral anterior")
+    assert sheet.columns == (*names, "Lateral posterior", "Comment")
+    assert sheet.rows == ((5, dict(zip(sheet.columns, "P1 6w 1 2 3 4 fine".split(), strict=True))),)
+    assert sheet.notes[-1] == "a.csv: the header has two rows, 3 and 4"
+    scores = understand_columns(sheet.columns).scores
+    assert [(score.view, score.cortex) for score in scores] == [
+        *(("ap", "medial"), ("ap", "lateral")),
+        *(("lateral", "anterior"), ("lateral", "posterior")),
+    ]
+
+
+@pytest.mark.parametrize(
+    "row", ["P1;AP;x;x;look again", "P1;AP;1;2;", ";;1;2;look again", "P1;;;;see P2"]
+)
+def test_a_row_of_data_is_no_second_row_of_the_header(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"Patient;View;medial;lateral;\n{row}\nP2;AP;1;2;\n")
+    sheet = read_sheet(path)
+    assert sheet.columns == ("Patient", "View", "medial", "lateral")
+    assert len(sheet.rows) == 2
