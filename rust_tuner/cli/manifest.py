@@ -16,6 +16,7 @@ from rust_tuner.errors import ManifestError, Message, marked
 from rust_tuner.progress import ConsoleProgress
 
 _REASONS_SHOWN = 5
+_PLACES_SHOWN = 4
 
 
 def manifest(
@@ -122,10 +123,17 @@ def _reasons(items: Sequence[Unmatched]) -> list[str]:
     places: dict[str, list[str]] = {}
     for item in items:
         places.setdefault(Message(marked(item.reason)).hiding_values(), []).append(item.place)
-    return [
-        f"{where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''}: {reason}"
-        for reason, where in places.items()
-    ]
+    return [f"{_listed(where)}: {reason}" for reason, where in places.items()]
+
+
+def _listed(places: Sequence[str]) -> str:
+    """Some places by name; images, which have none here, are counted."""
+    names = list(dict.fromkeys(places))
+    if len(names) < len(places):
+        return f"{len(places)} images"
+    more = len(names) - _PLACES_SHOWN
+    listed = "; ".join(names[:_PLACES_SHOWN])
+    return listed if more <= 0 else f"{listed}; and {more} more"
 
 
 def _given(options: list[str]) -> dict[str, str]:

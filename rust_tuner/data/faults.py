@@ -10,9 +10,13 @@ MAX_FAULTS_SHOWN = 50
 _MAX_CHARACTERS = 20_000
 # What stands in cells of scores and views, right or wrong. Anything else may have slipped there
 # from another column.
-_HARMLESS = re.compile(r"[+-]?\d{1,2}([.,]\d{1,2})?|[ap]\.?[ap]\.?|lat(eral)?|x|\?|", re.IGNORECASE)
+_HARMLESS = re.compile(
+    r"[+-]?\d{1,2}([.,/-]\d{1,2})?\??|[ap]\.?[ap]\.?|lat(eral)?|x|\?|", re.IGNORECASE
+)
 # A name with digits, or that ends as a file, may be a value: a table without a header.
-_LIKE_A_VALUE = re.compile(r"\d{4}|\d[-./]\d|\.\w{3,4}$")
+_LIKE_A_VALUE = re.compile(
+    r"\d{5}|\d{4}[-./]\d|\d[-./]\d{1,2}[-./]\d|\.(png|jpe?g|tiff?|dcm|dicom)$", re.IGNORECASE
+)
 
 
 def value_shown(value: object) -> str:

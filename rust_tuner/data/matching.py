@@ -7,7 +7,7 @@ import datetime
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rust_tuner.data.image_folder import FoundImage
@@ -119,10 +119,11 @@ class _Matcher:
                 pairs.append(Pair(entry, image, _visit_name(entry)))
                 continue
             rows = ", ".join(str(entry.row) for entry, _ in claims)
+            first = replace(claims[0][0], row=0)
+            is_repeated = all(replace(entry, row=0) == first for entry, _ in claims)
+            mend = ", which say the same; keep one" if is_repeated else "; give visit or side"
             for entry, _ in claims:
-                self._refuse(
-                    entry, f"{private(path.name)} would belong to rows {rows}; give visit or side"
-                )
+                self._refuse(entry, f"{private(path.name)} would belong to rows {rows}{mend}")
         order = {id(entry): index for index, entry in enumerate(self._scored)}
         pairs.sort(key=lambda pair: order[id(pair.scores)])
         return Matching(
@@ -206,9 +207,8 @@ class _Matcher:
                 "write it as the images do"
             )
         self._note(
-            f"patient {private(entry.patient_id)} of the table (row "
-            f"{self._spellings[key][entry.patient_id]}) is "
-            f"{private(written[0])} of the images"
+            f"patient {private(entry.patient_id)} of the table is {private(written[0])} of the "
+            "images"
         )
         return alike
 

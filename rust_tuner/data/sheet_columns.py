@@ -22,7 +22,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "patient_id": (
         *("patient id", "patient", "patient no", "patient nr", "patient number", "pat id"),
         *("case no", "case", "case nr", "case number", "case id", "mrn", "id", "subject"),
-        *("subject id", "participant", "participant id", "record id", "study id", "patientid"),
+        *("subject id", "participant", "participant id", "record id", "study id"),
         *("patienten id", "patienten nr", "patientennr", "patientennummer", "patientenid"),
         *("pat nr", "patnr", "fall", "fall nr", "fallnr", "fallnummer", "proband", "probanden id"),
         *("id patient", "n patient", "no patient", "numero patient", "numero de patient"),

@@ -22,6 +22,7 @@ _NOT_SCORED = (
     *("nicht sichtbar", "n.s.", "k.a.", "fehlt", "non visible", "n.v.", "nd", "n.d."),
     *("no visible", "no valorable"),
 )
+_ROWS_SHOWN = 5
 _WHOLE = re.compile(r"(\d+)(?:[.,]0+)?")
 _TIME_OF_DAY = re.compile(r"[ T]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?$")
 _DATES = ("%Y-%m-%d", "%Y%m%d", "%d.%m.%Y", "%Y/%m/%d")
@@ -86,15 +87,29 @@ def read_scored_views(
     faults = Faults(sheet.source)
     empties: Counter[str] = Counter()
     entries: list[ScoredView] = []
+    alone = [row for row, cells in sheet.rows if _is_remark(cells, columns)]
     for row, cells in sheet.rows:
+        if row in alone:
+            continue
         entries += _entries_of_row(row, cells, columns, view_cortices, empties, faults)
     faults.raise_any()
     notes = [
+        f"row {row} has one cell only and was left out, as a remark" for row in alone[:_ROWS_SHOWN]
+    ]
+    if len(alone) > _ROWS_SHOWN:
+        notes.append(f"and {len(alone) - _ROWS_SHOWN} more rows with one cell only")
+    notes += [
         f"{text!r} was read as not scored in {count} cells"
         for text, count in empties.items()
         if text
     ]
     return entries, notes
+
+
+def _is_remark(cells: Mapping[str, str], columns: Columns) -> bool:
+    """Whether a row has one cell, which is no score, such as a legend below the table."""
+    filled = [name for name, cell in cells.items() if cell]
+    return len(filled) == 1 and filled[0] not in {column.name for column in columns.scores}
 
 
 def _entries_of_row(
@@ -109,12 +124,18 @@ def _entries_of_row(
     patient = given.get("patient_id", "")
     if not patient:
         if any(cells.get(column.name) for column in columns.scores):
-            faults.add("scores without a patient", row=row, column=columns.fields["patient_id"])
+            faults.add(
+                "scores without a patient; name it in every row, since of merged cells only the "
+                "first one has a value",
+                row=row,
+                column=columns.fields["patient_id"],
+            )
         return []
     date = read_date(given["date"]) if given.get("date") else None
     if given.get("date") and date is None:
+        why = ", since day and month cannot be told apart" if "/" in given["date"] else ""
         faults.add(
-            f"date={private(given['date'])}; write it as 2021-03-04",
+            f"date={private(given['date'])}; write it as 2021-03-04{why}",
             row=row,
             column=columns.fields["date"],
         )

@@ -118,6 +118,10 @@ def _decoded(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
             return _as_encoding(content, encoding, name), ()
+    encoding = _unmarked_utf_16(content[:4096])
+    if encoding is not None:
+        note = f"{name} has no byte order mark and was read as UTF-16; check names with accents"
+        return _as_encoding(content, encoding, name), (note,)
     if b"\0" in content[:4096]:
         raise ManifestError(f"{name}: binary content; expected Excel (.xlsx) or CSV")
     try:
@@ -125,6 +129,17 @@ def _decoded(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     except UnicodeDecodeError:
         note = f"{name} is not UTF-8 and was read as Windows-1252; check names with accents"
         return _as_encoding(content, "cp1252", name), (note,)
+
+
+def _unmarked_utf_16(start: bytes) -> str | None:
+    """UTF-16 without a mark, in which every second byte of Western text is zero; else None."""
+    even, odd = start[::2].count(0), start[1::2].count(0)
+    if min(even, odd) > 0 or len(start) < 4:
+        return None
+    pairs = len(start) // 2
+    if odd > 0.7 * pairs:
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.7 * pairs else None
 
 
 def _as_encoding(content: bytes, encoding: str, name: str) -> str:
@@ -259,7 +274,8 @@ def _with_header(source: str, rows: list[tuple[int, list[str]]], notes: tuple[st
         (index for index, (_, cells) in enumerate(filled) if sum(map(bool, cells)) > 1), None
     )
     if header is None:
-        raise ManifestError(f"{source}: no header with several columns; expected a table")
+        fault = "no header with several columns" if filled else "the file is empty"
+        raise ManifestError(f"{source}: {fault}; expected a table")
     if header > 0:
         notes = (
             *notes,
@@ -281,9 +297,11 @@ def _with_header(source: str, rows: list[tuple[int, list[str]]], notes: tuple[st
     columns = [name for name in names if name]
     repeated = sorted({name for name in columns if columns.count(name) > 1})
     if repeated:
+        is_data = any(_NUMBER.fullmatch(name) for name in columns)
+        hint = ", or, if this row is data already, add a header above it" if is_data else ""
         raise ManifestError(
             f"{source} row {row}: several columns are named {name_shown(repeated[0])}; give "
-            "each its own name"
+            f"each its own name{hint}"
         )
     if len(filled) == header + 1:
         raise ManifestError(f"{source}: a header but no rows")

@@ -147,8 +147,8 @@ def _alike(matching: Matching) -> list[str]:
     rows = [pair.scores.row for pair in matching.pairs]
     return [
         Message(
-            f"patient {private(visibly(pair.other))} (row {rows[pair.positions[0]]}) reads like "
-            f"{private(visibly(pair.first))} (row {rows[pair.first_position]}); write one id in "
+            f"patient {private(visibly(pair.other))} reads like {private(visibly(pair.first))} "
+            f"(rows {rows[pair.positions[0]]} and {rows[pair.first_position]}); write one id in "
             "one way, or, if they are different people, give prepare --distinct-patients"
         )
         for pair in two_spellings([pair.scores.patient_id for pair in matching.pairs])

@@ -112,3 +112,38 @@ def test_a_row_of_data_is_no_second_row_of_the_header(tmp_path: Path, row: str) 
     sheet = read_sheet(path)
     assert sheet.columns == ("Patient", "View", "medial", "lateral")
     assert len(sheet.rows) == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_read_and_said(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("patient\tmedial\nMüller\t3\n".encode(encoding))
+    sheet = read_sheet(path)
+    assert sheet.rows == ((2, {"patient": "Müller", "medial": "3"}),)
+    assert "no byte order mark" in sheet.notes[0]
+    path.write_bytes(b"\0\1\2\0" * 50)
+    with pytest.raises(ManifestError, match="binary content"):
+        read_sheet(path)
+
+
+def test_a_remark_below_a_table_is_left_out_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("patient,medial\nP1,3\n\nLegend: 1 is no callus,\n")
+    sheet = read_sheet(path)
+    columns = understand_columns(sheet.columns)
+    entries, notes = read_scored_views(sheet, columns, view_cortices=ANATOMICAL_VIEWS)
+    assert [entry.patient_id for entry in entries] == ["P1"]
+    assert notes == ["row 4 has one cell only and was left out, as a remark"]
+    path.write_text("patient,medial\nP1,3\n,2\n")
+    with pytest.raises(ManifestError, match=r"row 3: scores without a patient; .* merged cells"):
+        read_scored_views(read_sheet(path), columns, view_cortices=ANATOMICAL_VIEWS)
+
+
+def test_a_first_row_of_data_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("P1,3,3\nP2,1,2\n")
+    with pytest.raises(ManifestError, match="several columns are named '3'.* add a header above"):
+        read_sheet(path)
+    path.write_text("\n")
+    with pytest.raises(ManifestError, match="the file is empty"):
+        read_sheet(path)
