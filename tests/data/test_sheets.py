@@ -142,7 +142,7 @@ def test_a_remark_below_a_table_is_left_out_and_said(tmp_path: Path) -> None:
 def test_a_first_row_of_data_is_no_header(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("P1,3,3\nP2,1,2\n")
-    with pytest.raises(ManifestError, match="several columns are named '3'.* add a header above"):
+    with pytest.raises(ManifestError, match=r"several columns are named '3'.* add a header above"):
         read_sheet(path)
     path.write_text("\n")
     with pytest.raises(ManifestError, match="the file is empty"):
