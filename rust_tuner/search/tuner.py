@@ -22,6 +22,7 @@ from rust_tuner.files import empty_folder, write_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.progress import Progress, Silent
+from rust_tuner.records.private import named_within_study
 from rust_tuner.records.run import run_if_whole
 from rust_tuner.search.after_search import AfterSearch
 from rust_tuner.search.array_subject import arrays_subject, notes_about, taken_apart
@@ -258,7 +259,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         )
         x, y, batch_size, options = taken_apart(x, y, batch_size, options)
         if is_radiographs(x) or (y is None and takes_radiographs(self.hypermodel)):
-            development = require_development(x)
+            development = named_within_study(require_development(x), self.project_folder)
             if y is not None or groups is not None:
                 raise SearchError(
                     "y and groups are for arrays only; a development set has its own labels and "
