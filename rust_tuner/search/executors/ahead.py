@@ -201,7 +201,8 @@ class TrialsAhead:
                 if _is_lost(sent):
                     self._send_again(sent)
             self._show()
-            if _has_ended(awaited):
+            # One that was sent again may have been lost again already.
+            if _has_ended(awaited) and not _is_lost(awaited):
                 return
             pending = [sent.future for sent in self._sent if sent.future and not _has_ended(sent)]
             concurrent.futures.wait(
