@@ -14,6 +14,7 @@ from rust_tuner.cli.option_texts import (
     parse_batch_sizes,
     parse_numbers,
     parse_time_budget,
+    parse_workers,
 )
 from rust_tuner.cli.option_values import Choices, FoldsBy, Precisions, Scales, Skippable, Views
 from rust_tuner.rust_scores import HIGHEST_TOTAL, LOWEST_TOTAL
@@ -243,6 +244,7 @@ Workers = Annotated[
     str | None,
     typer.Option(
         metavar="N",
+        parser=checked(parse_workers),
         help="Run trials in so many processes of this machine, which share its cores, or, as "
         "slurm:8, in so many jobs of SLURM; trials and scores are those of one process.  "
         "[default: 1]",
@@ -330,7 +332,6 @@ class TuningInWorkers(Tuning):
     """The same where trials may run in several processes."""
 
     workers: Workers = None
-    slurm: Slurm = None
 
 
 @dataclass(frozen=True, kw_only=True)

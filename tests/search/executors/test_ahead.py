@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_executors import SameProcess
 from fault_injection import Killed, Killer
 from search_problems import (
     AdamHyperModel,
@@ -21,26 +22,10 @@ from search_problems import (
 )
 from search_problems import arrays as problem
 
-from rust_tuner import BayesianOptimizationOracle, CrossValidationTuner
+from rust_tuner import CrossValidationTuner
 from rust_tuner.errors import SearchError
 from rust_tuner.search.executors.given import GivenExecutor
 from rust_tuner.search.executors.lost import WorkerLost
-
-
-class SameProcess(concurrent.futures.Executor):
-    """Runs each function at once, in the thread that submits it."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def submit(self, function: Any, *arguments: Any) -> Any:
-        self.calls += 1
-        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        try:
-            future.set_result(function(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
 
 
 @pytest.mark.parametrize("kind", ["random", pytest.param("grid", marks=pytest.mark.slow)])
@@ -108,19 +93,6 @@ def test_an_executor_of_threads_is_refused(tmp_path) -> None:
         pytest.raises(SearchError, match="share Keras's random state"),
     ):
         tuner.search(*problem(), epochs=1, executor=executor)
-
-
-@pytest.mark.slow
-def test_a_search_whose_trials_depend_on_results_runs_in_this_process_and_says_so(tmp_path) -> None:
-    notes, executor = Said(), SameProcess()
-    oracle = BayesianOptimizationOracle("val_loss", max_trials=1)
-    tuner = CrossValidationTuner(
-        TinyHyperModel(), oracle, cv=2, directory=tmp_path, project_name="p", progress=notes
-    )
-    tuner.search(*problem(), epochs=1, executor=executor)
-    assert executor.calls == 0
-    (note,) = (said for said in notes.lines if "without workers" in said)
-    assert "proposes a trial by the results of those before it" in note
 
 
 class OwnTrial(CrossValidationTuner):
@@ -192,51 +164,42 @@ class DyingAgain(GivenExecutor):
         return True
 
 
+class Losing(SameProcess):
+    """The worker of one trial dies, so many times; the others train."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(2)
+        self.times = times
+
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        if arguments[3] != "0001" or not self.times:
+            return super().submit(function, *arguments)
+        self.times -= 1
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        future.set_exception(WorkerLost("the node is gone"))
+        return future
+
+
+def test_a_worker_that_dies_alone_costs_its_own_trial_a_second_run(tmp_path) -> None:
+    notes = Said()
+    sent = run_search_of_folds_together(
+        tmp_path, "random", max_trials=3, engine=GivenExecutor(Losing(2)), progress=notes
+    )
+    assert [trial.status for trial in sent.project.trials] == ["COMPLETED"] * 3
+    warnings = [line for line in notes.lines if line.startswith("WARNING")]
+    text = "WARNING: the worker of trial 0001 died (the node is gone); the trial runs again"
+    assert warnings == [text] * 2
+    with pytest.raises(SearchError, match=r"the worker of trial 0001 died 3 times"):
+        run_search_of_folds_together(
+            tmp_path / "b", "random", max_trials=3, engine=GivenExecutor(Losing(3))
+        )
+
+
 def test_workers_that_die_again_and_again_end_the_search(tmp_path) -> None:
     engine = DyingAgain()
     with pytest.raises(SearchError, match="workers died while trials 0000"):
         run_search_of_folds_together(tmp_path, "random", max_trials=2, engine=engine)
     assert engine.restarts == 2
-
-
-class LosingWorkers(GivenExecutor):
-    """Loses single calls with their workers, as a cluster does whose node fails."""
-
-    def __init__(self, lost: set[int]) -> None:
-        super().__init__(SameProcess())
-        self.num_workers = 3
-        self.calls: list[str] = []
-        self._lost = lost
-
-    def submit(self, function: Any, *arguments: Any) -> Any:
-        self.calls.append(arguments[3])
-        if len(self.calls) - 1 in self._lost:
-            lost: concurrent.futures.Future[Any] = concurrent.futures.Future()
-            lost.set_exception(WorkerLost("node 10.0.0.7 failed"))
-            return lost
-        return super().submit(function, *arguments)
-
-
-def test_a_lost_worker_costs_its_own_trial_alone_a_second_run(tmp_path) -> None:
-    expected = outcome(run_search_of_folds_together(tmp_path / "alone", "random", max_trials=3))
-    engine, notes = LosingWorkers({0, 2}), Said()
-    sent = run_search_of_folds_together(
-        tmp_path / "sent", "random", max_trials=3, engine=engine, progress=notes
-    )
-    assert engine.calls == ["0000", "0001", "0002", "0000", "0002"]
-    assert_same(outcome(sent), expected)
-    warnings = [said for said in notes.lines if said.startswith("WARNING")]
-    assert warnings == [
-        f"WARNING: the worker of trial {trial} died (node 10.0.0.7 failed); the trial runs again"
-        for trial in ("0000", "0002")
-    ]
-
-
-def test_a_trial_that_loses_worker_after_worker_ends_the_search(tmp_path) -> None:
-    engine = LosingWorkers({1, 3, 4})
-    with pytest.raises(SearchError, match=r"trial 0001 died 3 times \(node 10\.0\.0\.7 failed\)"):
-        run_search_of_folds_together(tmp_path, "random", max_trials=3, engine=engine)
-    assert engine.calls == ["0000", "0001", "0002", "0001", "0001"]
 
 
 def test_frozen_features_are_sent_as_files_and_the_search_is_that_of_one_process(tmp_path) -> None:
