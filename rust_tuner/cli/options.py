@@ -332,6 +332,7 @@ class TuningInWorkers(Tuning):
     """The same where trials may run in several processes."""
 
     workers: Workers = None
+    slurm: Slurm = None
 
 
 @dataclass(frozen=True, kw_only=True)
