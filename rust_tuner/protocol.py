@@ -98,7 +98,7 @@ class Protocol:
         precision: `float32`, or `bfloat16` for the matrix products of backbone and head where the
             processor has it; weights stay float32.
         extractor: what passes the radiographs through the frozen backbone: `keras`, or
-            `onnxruntime` (the extra `onnx`), which is faster on processors and whose features
+            `onnxruntime` (the extra `onnx`), which may be faster on a processor and whose features
             differ by about a millionth.
         view_cortices: the cortices that each view is expected to show. It is used only for phantoms
             and for checks of the manifest; a cortex is visible in a row where it has a score.

@@ -147,8 +147,8 @@ ExtractorOption = Annotated[
     Extractors | None,
     typer.Option(
         "--extractor",
-        help="What passes radiographs through the frozen backbone: keras, or onnxruntime, which is "
-        "faster on processors and needs the extra onnx.  [default: keras]",
+        help="What passes radiographs through the frozen backbone: keras, or onnxruntime, which "
+        "needs the extra onnx and may be faster on a processor.  [default: keras]",
         rich_help_panel=_STUDY,
     ),
 ]
