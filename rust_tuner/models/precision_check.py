@@ -15,6 +15,7 @@ from rust_tuner.models.architectures import feature_extractor
 from rust_tuner.models.backbones import build_backbone
 from rust_tuner.models.feature_recipe import FeatureRecipe
 from rust_tuner.models.runtime import release
+from rust_tuner.tensorflow_notices import without_notices
 
 FloatArray = npt.NDArray[np.float32]
 Forward = Callable[[FloatArray], object]
@@ -50,7 +51,9 @@ def note_if_slower(
     backbone = build_backbone(exact.weights, image_size=exact.image_size)
     try:
         reference = feature_extractor(backbone).predict_on_batch
-        ratio = ratio_of_times(forward, reference, batches, clock=clock)
+        # The first pass makes oneDNN say what it lacks for bfloat16.
+        with without_notices():
+            ratio = ratio_of_times(forward, reference, batches, clock=clock)
     finally:
         release(backbone.variables)
     if ratio < _CLEARLY_SLOWER:
