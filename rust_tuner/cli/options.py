@@ -16,7 +16,15 @@ from rust_tuner.cli.option_texts import (
     parse_time_budget,
     parse_workers,
 )
-from rust_tuner.cli.option_values import Choices, FoldsBy, Precisions, Scales, Skippable, Views
+from rust_tuner.cli.option_values import (
+    Choices,
+    Extractors,
+    FoldsBy,
+    Precisions,
+    Scales,
+    Skippable,
+    Views,
+)
 from rust_tuner.rust_scores import HIGHEST_TOTAL, LOWEST_TOTAL
 
 # Options whose text is numbers separated by commas; a configuration file may have a list.
@@ -133,6 +141,15 @@ PrecisionOption = Annotated[
         "--precision",
         help="Precision of the matrix products. bfloat16 is faster if the processor supports it; "
         "its figures differ in the third digit.  [default: float32]",
+        rich_help_panel=_STUDY,
+    ),
+]
+ExtractorOption = Annotated[
+    Extractors | None,
+    typer.Option(
+        "--extractor",
+        help="What passes radiographs through the frozen backbone: keras, or onnxruntime, which "
+        "needs the extra onnx and may be faster on a processor.  [default: keras]",
         rich_help_panel=_STUDY,
     ),
 ]
@@ -301,6 +318,7 @@ class Preparing:
     crop: Crop = None
     remove_borders: RemoveBorders = None
     precision: PrecisionOption = None
+    extractor: ExtractorOption = None
     folds_by: FoldsByOption = None
     union_threshold: UnionThreshold = None
 
