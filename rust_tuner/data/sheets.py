@@ -118,10 +118,10 @@ def _decoded(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
             return _as_encoding(content, encoding, name), ()
-    encoding = _unmarked_utf_16(content[:4096])
-    if encoding is not None:
+    unmarked = _unmarked_utf_16(content[:4096])
+    if unmarked is not None:
         note = f"{name} has no byte order mark and was read as UTF-16; check names with accents"
-        return _as_encoding(content, encoding, name), (note,)
+        return _as_encoding(content, unmarked, name), (note,)
     if b"\0" in content[:4096]:
         raise ManifestError(f"{name}: binary content; expected Excel (.xlsx) or CSV")
     try:
