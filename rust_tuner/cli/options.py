@@ -262,8 +262,18 @@ Workers = Annotated[
     typer.Option(
         metavar="N",
         parser=checked(parse_workers),
-        help="Run trials in so many processes of this machine, which share its cores; trials and "
-        "scores are those of one process.  [default: 1]",
+        help="Run trials in so many processes of this machine, which share its cores, or, as "
+        "slurm:8, in so many jobs of SLURM; trials and scores are those of one process.  "
+        "[default: 1]",
+        rich_help_panel=_RUN,
+    ),
+]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="What each job of --workers slurm:N asks for, such as partition=gpu, time=4:00:00, "
+        "mem=8G, gpus=1 or setup='module load cuda'; can be repeated.",
         rich_help_panel=_RUN,
     ),
 ]
@@ -340,6 +350,7 @@ class TuningInWorkers(Tuning):
     """The same where trials may run in several processes."""
 
     workers: Workers = None
+    slurm: Slurm = None
 
 
 @dataclass(frozen=True, kw_only=True)
