@@ -243,8 +243,9 @@ Workers = Annotated[
     str | None,
     typer.Option(
         metavar="N",
-        help="Run trials in so many processes of this machine, which share its cores; trials and "
-        "scores are those of one process.  [default: 1]",
+        help="Run trials in so many processes of this machine, which share its cores, or in a Ray "
+        "cluster: ray, ray:8 or ray://host:10001. Trials and scores are those of one process.  "
+        "[default: 1]",
         rich_help_panel=_RUN,
     ),
 ]

@@ -17,7 +17,8 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import SearchError, TrialError
 from rust_tuner.search.executors.contract import Job, this_thread, train_trial
-from rust_tuner.search.executors.engines import Engine
+from rust_tuner.search.executors.engines import Engine, KeepsArrays
+from rust_tuner.search.executors.lost import WorkerLost
 from rust_tuner.search.executors.shipping import packed
 from rust_tuner.search.learning_oracle import LearningOracle
 from rust_tuner.search.oracles import ResumableOracle
@@ -28,7 +29,8 @@ from rust_tuner.search.trial_training import choices_of
 ARRAYS = ".workers"
 # Trials that wait for a worker, so that none is idle while the loop records a result.
 _WAITING_PER_WORKER = 2
-# So many times may workers die without one finished trial between.
+# So many times may workers die without one finished trial between; where the other calls of an
+# engine continue, so many times may the workers of one trial die.
 _MOST_DEATHS = 3
 
 
@@ -37,6 +39,7 @@ class _Sent:
     trial: Trial
     call: tuple[Any, ...]
     future: "concurrent.futures.Future[Any]"
+    deaths: int = 0
 
 
 class TrialsAhead:
@@ -66,7 +69,8 @@ class TrialsAhead:
         self._engine = engine
         self._say = say
         self._arrays = run.folder / ARRAYS
-        self._job = packed(Job.of(tuner.hypermodel, run), self._arrays)
+        keep = engine.keep if isinstance(engine, KeepsArrays) else None
+        self._job = packed(Job.of(tuner.hypermodel, run), self._arrays, keep=keep)
         self._sent: deque[_Sent] = deque()
         self._last: Trial | None = None
         self._deaths = 0
@@ -96,6 +100,7 @@ class TrialsAhead:
         sent = self._sent[0]
         assert sent.trial.trial_id == trial.trial_id, "trials are taken up in their order"
         while True:
+            self._send_lost_again_until_done(sent)
             try:
                 notes = sent.future.result()
             except concurrent.futures.BrokenExecutor as error:
@@ -132,6 +137,29 @@ class TrialsAhead:
         )
         return _Sent(trial, call, self._engine.submit(*call))
 
+    def _send_lost_again_until_done(self, awaited: _Sent) -> None:
+        """Wait for a trial, and meanwhile send those again whose own worker has died."""
+        # In this order: a trial that is not done may be lost a moment later.
+        while not awaited.future.done() or _is_lost(awaited):
+            for sent in self._sent:
+                if _is_lost(sent):
+                    self._send_again(sent)
+            pending = [sent.future for sent in self._sent if not sent.future.done()]
+            concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
+
+    def _send_again(self, sent: _Sent) -> None:
+        error = sent.future.exception()
+        sent.deaths += 1
+        trial = sent.trial.trial_id
+        if sent.deaths == _MOST_DEATHS:
+            raise SearchError(
+                f"the worker of trial {trial} died {_MOST_DEATHS} times ({error}); if memory is "
+                "short, give each trial more of it. Everything recorded is kept: run the search "
+                "again to resume"
+            ) from error
+        self._say(f"WARNING: the worker of trial {trial} died ({error}); the trial runs again")
+        sent.future = self._engine.submit(*sent.call)
+
     def _revive(self, error: concurrent.futures.BrokenExecutor) -> None:
         """Start workers anew, and send them again what they had not finished."""
         self._deaths += 1
@@ -152,6 +180,13 @@ def _is_done(sent: _Sent) -> bool:
     if not sent.future.done() or sent.future.cancelled():
         return False
     return not isinstance(sent.future.exception(), concurrent.futures.BrokenExecutor)
+
+
+def _is_lost(sent: _Sent) -> bool:
+    """Whether the worker of this trial alone has died."""
+    if not sent.future.done() or sent.future.cancelled():
+        return False
+    return isinstance(sent.future.exception(), WorkerLost)
 
 
 def why_not_ahead(tuner: keras_tuner.Tuner, run: Run, *, own_scores: bool) -> str | None:

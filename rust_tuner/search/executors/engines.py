@@ -5,11 +5,15 @@ one that `workers=` names is started and ended by the search.
 """
 
 import concurrent.futures
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy.typing as npt
 
 from rust_tuner.errors import SearchError
 from rust_tuner.search.executors.given import GivenExecutor
 from rust_tuner.search.executors.local import LocalEngine
+from rust_tuner.search.executors.ray_engine import RayEngine
 from rust_tuner.search.executors.workers import Workers
 
 
@@ -35,6 +39,15 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepsArrays(Protocol):
+    """An engine that brings large arrays to its workers by itself, not as files of the project."""
+
+    def keep(self, digest: str, array: "npt.NDArray[Any]") -> None:
+        """Keep an array, which `shipping.bring` then gives to workers by its SHA-256."""
+        ...
+
+
 def engine_of(executor: Any, workers: Any) -> Engine | None:
     """The engine that a user asked for; None for this process alone.
 
@@ -57,5 +70,12 @@ def engine_of(executor: Any, workers: Any) -> Engine | None:
     asked = Workers.of(workers)
     if asked.is_this_process:
         return None
+    return _ENGINES[asked.engine](asked)
+
+
+def _local(asked: Workers) -> Engine:
     assert asked.count is not None
     return LocalEngine(asked.count)
+
+
+_ENGINES: Mapping[str, Callable[[Workers], Engine]] = {"local": _local, "ray": RayEngine}

@@ -1,13 +1,22 @@
-"""What a user asks for with `workers=`: how many, and on which engine."""
+"""What a user asks for with `workers=`: how many, on which engine, and with which options."""
 
 import re
+import urllib.parse
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from rust_tuner.errors import SearchError
 
-_LOCAL = re.compile(r"(?:local:)?([1-9]\d*)")
-_EXPECTED = "a number of processes of this machine, such as 2 or 'local:2'"
+# What stands between the name of an engine and its options.
+_COUNT = re.compile(r":([1-9]\d*)")
+_RAY_ADDRESS = re.compile(r"://[^/?#\s]+")
+_TEXT = re.compile(r"(?P<engine>[a-z]+)(?P<where>:[^?]*)?(?:\?(?P<options>.*))?")
+
+_EXPECTED = (
+    "a number of processes of this machine, such as 2 or 'local:2', or 'ray', 'ray:8', "
+    "'ray://host:10001' or 'ray:8?cpus=2&gpus=1'"
+)
 
 
 @dataclass(frozen=True)
@@ -15,16 +24,25 @@ class Workers:
     """Where trials run.
 
     Attributes:
-        engine: what starts the workers.
-        count: how many there are; None for as many as the engine has.
+        engine: what starts the workers: `local` or `ray`.
+        count: how many there are at most; None for as many as the engine has.
         address: of the engine, if it has one.
         options: of the engine, by name.
     """
 
-    engine: Literal["local"] = "local"
+    engine: str = "local"
     count: int | None = 1
     address: str | None = None
-    options: dict[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse an engine or a count that there is not."""
+        count = self.count
+        is_count = isinstance(count, int) and not isinstance(count, bool) and count > 0
+        if self.engine not in _ENGINES or not (
+            is_count or (count is None and self.engine != "local")
+        ):
+            raise SearchError(f"{self!r}; expected the engine local or ray, and a count from 1")
 
     @property
     def is_this_process(self) -> bool:
@@ -42,7 +60,45 @@ class Workers:
             return cls()
         if isinstance(value, cls):
             return value
-        found = None if isinstance(value, bool) else _LOCAL.fullmatch(str(value))
-        if found is None:
-            raise SearchError(f"workers={value!r}; expected {_EXPECTED}")
-        return cls(count=int(found[1]))
+        text = str(value)
+        if text.isdecimal():
+            text = f"local:{text}"
+        found = None if isinstance(value, bool) else _TEXT.fullmatch(text)
+        read = found and _ENGINES.get(found["engine"])
+        try:
+            if not found or not read:
+                raise ValueError("no such engine")
+            return read(found["where"] or "", _options(found["options"]))
+        except ValueError as error:
+            raise SearchError(f"workers={value!r}; expected {_EXPECTED}") from error
+
+
+def _options(text: str | None) -> dict[str, str]:
+    if text is None:
+        return {}
+    if not text:
+        raise ValueError("no options")
+    return dict(urllib.parse.parse_qsl(text, strict_parsing=True))
+
+
+def _local(where: str, options: Mapping[str, str]) -> Workers:
+    count = _COUNT.fullmatch(where)
+    if count is None or options:
+        raise ValueError(where)
+    return Workers("local", int(count[1]))
+
+
+def _ray(where: str, options: Mapping[str, str]) -> Workers:
+    if _RAY_ADDRESS.fullmatch(where):
+        return Workers("ray", None, f"ray{where}", options)
+    count = _COUNT.fullmatch(where)
+    if where and count is None:
+        raise ValueError(where)
+    return Workers("ray", int(count[1]) if count else None, None, options)
+
+
+# Each reads what follows the engine's name, and its options.
+_ENGINES: Mapping[str, Callable[[str, Mapping[str, str]], Workers]] = {
+    "local": _local,
+    "ray": _ray,
+}
