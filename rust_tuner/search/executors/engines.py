@@ -20,7 +20,10 @@ from rust_tuner.search.executors.workers import Workers
 class Engine(Protocol):
     """Runs functions in other processes."""
 
-    num_workers: int
+    @property
+    def num_workers(self) -> int:
+        """How many functions run at once."""
+        ...
 
     def submit(self, function: Any, *arguments: Any) -> "concurrent.futures.Future[Any]":
         """Begin a call; the future has its result."""

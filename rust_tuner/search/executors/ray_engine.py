@@ -11,6 +11,7 @@ import math
 import os
 import re
 import signal
+import textwrap
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ class _Cluster:
     def __init__(self, asked: Workers, resources: Resources) -> None:
         import ray
 
-        self._ray = ray
+        self._ray: Any = ray
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
             _connect(ray, asked.address)
@@ -264,9 +265,8 @@ class _Cluster:
             exceptions.OutOfMemoryError,
             exceptions.ObjectLostError,
         )
-        # Ray's messages have paragraphs; the first says what happened.
-        first = str(error).strip().split("\n\n")[0].replace("\n", " ")
-        reason = f"{type(error).__name__}: {first}"
+        # Ray's messages are long; the beginning says what happened, and on which node.
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 180, placeholder=" ...")
         if isinstance(error, lost):
             return WorkerLost(reason)
         return SearchError(f"Ray could not run a trial ({reason})")
