@@ -202,46 +202,6 @@ def test_workers_that_die_again_and_again_end_the_search(tmp_path) -> None:
     assert engine.restarts == 2
 
 
-class LosingWorkers(GivenExecutor):
-    """Loses single calls with their workers, as a cluster does whose node fails."""
-
-    def __init__(self, lost: set[int]) -> None:
-        super().__init__(SameProcess())
-        self.num_workers = 3
-        self.calls: list[str] = []
-        self._lost = lost
-
-    def submit(self, function: Any, *arguments: Any) -> Any:
-        self.calls.append(arguments[3])
-        if len(self.calls) - 1 in self._lost:
-            lost: concurrent.futures.Future[Any] = concurrent.futures.Future()
-            lost.set_exception(WorkerLost("node 10.0.0.7 failed"))
-            return lost
-        return super().submit(function, *arguments)
-
-
-def test_a_lost_worker_costs_its_own_trial_alone_a_second_run(tmp_path) -> None:
-    expected = outcome(run_search_of_folds_together(tmp_path / "alone", "random", max_trials=3))
-    engine, notes = LosingWorkers({0, 2}), Said()
-    sent = run_search_of_folds_together(
-        tmp_path / "sent", "random", max_trials=3, engine=engine, progress=notes
-    )
-    assert engine.calls == ["0000", "0001", "0002", "0000", "0002"]
-    assert_same(outcome(sent), expected)
-    warnings = [said for said in notes.lines if said.startswith("WARNING")]
-    assert warnings == [
-        f"WARNING: the worker of trial {trial} died (node 10.0.0.7 failed); the trial runs again"
-        for trial in ("0000", "0002")
-    ]
-
-
-def test_a_trial_that_loses_worker_after_worker_ends_the_search(tmp_path) -> None:
-    engine = LosingWorkers({1, 3, 4})
-    with pytest.raises(SearchError, match=r"trial 0001 died 3 times \(node 10\.0\.0\.7 failed\)"):
-        run_search_of_folds_together(tmp_path, "random", max_trials=3, engine=engine)
-    assert engine.calls == ["0000", "0001", "0002", "0001", "0001"]
-
-
 def test_frozen_features_are_sent_as_files_and_the_search_is_that_of_one_process(tmp_path) -> None:
     expected = outcome(run_search_of_folds_together(tmp_path / "alone", "random", max_trials=3))
     engine = GivenExecutor(SameProcess())
