@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from fake_executors import LastFirst, SameProcess
-from fault_injection import Snapshots
+from fault_injection import MOMENTS, Snapshots
 from search_problems import AdamHyperModel, Said, arrays, each_fold, make_tuner, trial_states
 
 from rust_tuner import CrossValidationTuner, metrics
@@ -141,6 +141,28 @@ def test_a_finished_search_is_not_run_again_and_keeps_its_rule(
     assert {path: path.read_bytes() for path in folder.rglob("trial.json")} == before
     with pytest.raises(ResumeError, match="stop_hopeless"):
         search(folder.parent, stop_hopeless=False)
+
+
+# Of a whole search: its second and third trials are stopped, the fourth is completed after them.
+@pytest.mark.slow
+def test_a_search_with_stopped_trials_killed_at_any_write_ends_as_if_untouched(
+    stopped: CrossValidationTuner, tmp_path: Path
+) -> None:
+    (tmp_path / "whole").mkdir()
+    snapshots = Snapshots(tmp_path / "whole", tmp_path / "snapshots")
+    with snapshots.taken():
+        search(tmp_path / "whole")
+    begun = snapshots.writes.index("trial.json")
+    for strike in range(begun, len(snapshots.writes), 3):
+        # Before, during and after writes, in turns.
+        moment = MOMENTS[strike // 3 % 3]
+        again = search(snapshots.restore(strike, moment, tmp_path / f"{strike}-{moment}"))
+        assert trial_states(again) == trial_states(stopped)
+        for trial in stopped.project.trials:
+            one, other = (
+                read_out_of_fold(tuner.project_folder, trial.trial) for tuner in (again, stopped)
+            )
+            assert one.tobytes() == other.tobytes()
 
 
 @pytest.mark.parametrize(

@@ -109,17 +109,9 @@ class RayEngine:
         """How many trials run at once: as asked, or as many as the cluster has room for now."""
         return self._asked.count or max(1, self._started().room())
 
-    def submit(
-        self, function: Any, *arguments: Any, name: str = ""
-    ) -> "concurrent.futures.Future[Any]":
-        """Begin a call; a future whose worker or node has died raises `WorkerLost`.
-
-        Args:
-            function: runs in a worker.
-            *arguments: of the function.
-            name: of the task, where Ray lists tasks.
-        """
-        return self._started().submit(as_call(function, arguments), name)
+    def submit(self, function: Any, *arguments: Any) -> "concurrent.futures.Future[Any]":
+        """Begin a call; a future whose worker or node has died raises `WorkerLost`."""
+        return self._started().submit(as_call(function, arguments))
 
     def keep(self, digest: str, array: "npt.NDArray[Any]") -> None:
         """Put an array into Ray's object store; the workers of a node share one copy of it."""
@@ -227,21 +219,19 @@ class _Cluster:
                 "Ray with a larger --object-store-memory"
             ) from error
 
-    def submit(self, call: bytes, name: str) -> "concurrent.futures.Future[Any]":
+    def submit(self, call: bytes) -> "concurrent.futures.Future[Any]":
         """Begin a call."""
-        future = self._threads.submit(self._run, call, name)
+        future = self._threads.submit(self._run, call)
         self._futures = [one for one in self._futures if not one.done()] + [future]
         return future
 
-    def _run(self, call: bytes, name: str) -> Any:
+    def _run(self, call: bytes) -> Any:
         """Wait for a task; this thread has nothing else to do."""
         exceptions = self._ray.exceptions
         with self._lock:
             if self._is_closed:
                 raise concurrent.futures.CancelledError
-            task = self._task.options(name=f"trial {name}".rstrip()).remote(
-                call, list(self._kept), *self._kept.values()
-            )
+            task = self._task.remote(call, list(self._kept), *self._kept.values())
             self._running.add(task)
         try:
             return self._ray.get(task)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rust_tuner.errors import SearchError
+from rust_tuner.search.executors.slurm_options import SlurmOptions
 
 # What stands between the name of an engine and its options.
 _COUNT = re.compile(r":([1-9]\d*)")
@@ -15,7 +16,7 @@ _TEXT = re.compile(r"(?P<engine>[a-z]+)(?P<where>:[^?]*)?(?:\?(?P<options>.*))?"
 
 _EXPECTED = (
     "a number of processes of this machine, such as 2 or 'local:2', or 'ray', 'ray:8', "
-    "'ray://host:10001' or 'ray:8?cpus=2&gpus=1'"
+    "'ray://host:10001' or 'ray:8?cpus=2&gpus=1', or a number of jobs of SLURM, such as 'slurm:8'"
 )
 
 
@@ -24,7 +25,7 @@ class Workers:
     """Where trials run.
 
     Attributes:
-        engine: what starts the workers: `local` or `ray`.
+        engine: what starts the workers: `local`, `ray` or `slurm`.
         count: how many there are at most; None for as many as the engine has.
         address: of the engine, if it has one.
         options: of the engine, by name.
@@ -36,13 +37,17 @@ class Workers:
     options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse an engine or a count that there is not."""
+        """Refuse an engine, a count or an option that there is not."""
         count = self.count
         is_count = isinstance(count, int) and not isinstance(count, bool) and count > 0
+        # Only a cluster of Ray knows by itself how many it has room for.
         if self.engine not in _ENGINES or not (
-            is_count or (count is None and self.engine != "local")
+            is_count or (count is None and self.engine == "ray")
         ):
-            raise SearchError(f"{self!r}; expected the engine local or ray, and a count from 1")
+            engines = " or ".join(_ENGINES)
+            raise SearchError(f"{self!r}; expected the engine {engines}, and a count from 1")
+        if self.engine == "slurm":
+            SlurmOptions.of(self.options)
 
     @property
     def is_this_process(self) -> bool:
@@ -97,8 +102,16 @@ def _ray(where: str, options: Mapping[str, str]) -> Workers:
     return Workers("ray", int(count[1]) if count else None, None, options)
 
 
+def _slurm(where: str, options: Mapping[str, str]) -> Workers:
+    count = _COUNT.fullmatch(where)
+    if count is None:
+        raise ValueError(where)
+    return Workers("slurm", int(count[1]), None, options)
+
+
 # Each reads what follows the engine's name, and its options.
 _ENGINES: Mapping[str, Callable[[str, Mapping[str, str]], Workers]] = {
     "local": _local,
     "ray": _ray,
+    "slurm": _slurm,
 }

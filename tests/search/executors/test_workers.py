@@ -56,8 +56,11 @@ def test_what_is_not_understood_is_refused_with_what_is(text) -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "count"), [("dask", 2), ("ray", 0), ("local", True), ("local", None)]
+    ("engine", "count"),
+    [("dask", 2), ("ray", 0), ("local", True), ("local", None), ("slurm", None)],
 )
 def test_another_engine_or_count_cannot_be_made(engine, count) -> None:
-    with pytest.raises(SearchError, match="expected the engine local or ray, and a count from 1"):
+    with pytest.raises(
+        SearchError, match="expected the engine local or ray or slurm, and a count from 1"
+    ):
         Workers(engine, count)
