@@ -97,6 +97,16 @@ class Snapshots:
         shutil.copytree(self._kept / f"{strike}-{moment}", folder)
         return folder
 
+    def state(self, strike: int, moment: str) -> frozenset[tuple[str, bytes]]:
+        """The files of such a copy but for what was written aside, which a resumed run removes."""
+        copy = self._kept / f"{strike}-{moment}"
+        files = (path for path in copy.rglob("*") if path.is_file())
+        return frozenset(
+            (str(path.relative_to(copy)), path.read_bytes())
+            for path in files
+            if ".part" not in path.name
+        )
+
     def _is_of_others(self, path: object) -> bool:
         inside = str(path).startswith(str(self._folder))
         return not inside or Path(str(path)).name.startswith(".lock")
