@@ -51,7 +51,9 @@ from rust_tuner.records.private import named
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.study import StudyFile, absolute_weights
-from rust_tuner.search.executors.engines import num_local_workers
+from rust_tuner.records.weights_path import as_noted
+from rust_tuner.search.executors.engines import require_engine
+from rust_tuner.search.executors.workers import Workers
 from rust_tuner.steps.notes import begin_step, note_begun, note_checks
 from rust_tuner.steps.prepare import (
     begin_key,
@@ -80,7 +82,7 @@ class Study:
         progress: Progress | None = None,
         distinct_patients: bool = False,
         plain_ids: bool = False,
-        workers: int | str | None = None,
+        workers: int | str | Workers | None = None,
     ) -> None:
         """Open a new or existing study; nothing is written yet.
 
@@ -110,7 +112,8 @@ class Study:
         self.progress = progress or Silent()
         self._distinct_patients = distinct_patients
         self._plain_ids = plain_ids
-        self._workers = num_local_workers(workers)
+        self._workers = Workers.of(workers)
+        require_engine(self._workers)
         self._file = StudyFile(self.directory)
         self._batch_sizes_reported: BatchSizes | None = None
         self._has_said_size = False
@@ -269,6 +272,7 @@ class Study:
         remember_private_words(
             radiographs.patient_ids,
             map(str, radiographs.images),
+            visits=radiographs.table["visit"],
             manifest=str(self._known_manifest()),
         )
         if not self._file.is_there:
@@ -307,8 +311,9 @@ class Study:
             # The import of TensorFlow takes seconds, in which the study is in use.
             from rust_tuner.search.baselines import run_baselines
 
-            more = {} if given is None else {RADIMAGENET: given.to_json()}
+            more = {} if given is None else {RADIMAGENET: as_noted(self._file.record, given)}
             begin_step(self._file, BASELINES_FOLDER, protocol, weights, **more)
+            self._file.keep_weights_path(given)
             run_baselines(
                 development,
                 self.directory,

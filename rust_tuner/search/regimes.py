@@ -16,12 +16,14 @@ from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ProtocolError, SearchError
 from rust_tuner.models.hypermodels import TransferLearningHyperModel
 from rust_tuner.models.space import SearchSpace
+from rust_tuner.models.weights import without_folder
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import SEARCHES, Protocol
 from rust_tuner.records.model import HyperValues, Json
 from rust_tuner.records.nested import NestedManifest
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE, RunManifest, run_if_whole
+from rust_tuner.search.executors.workers import Workers
 from rust_tuner.search.grid_search import GridSearchOracle
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.random_search import RandomSearchOracle
@@ -43,7 +45,7 @@ def regime_1(
     folds: Folds | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
-    workers: int | str | None = None,
+    workers: int | str | Workers | None = None,
     executor: Any = None,
     say_batch_sizes: bool = True,
 ) -> CrossValidationTuner:
@@ -136,7 +138,7 @@ def regime_2(
     folds: Folds | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
-    workers: int | str | None = None,
+    workers: int | str | Workers | None = None,
     executor: Any = None,
 ) -> CrossValidationTuner:
     """Regime II: grid search over Adam's learning rate and epsilon.
@@ -285,7 +287,7 @@ def recorded_protocol(protocol: Protocol) -> Json:
     model, outer folds and the judging of predictions, since no search depends on them. `fitting`
     records whether batch sizes were fitted.
     """
-    values = protocol.to_json()
+    values = protocol.to_json() | {"weights": without_folder(protocol.weights)}
     return {name: values[name] for name in protocol.compared_by(*SEARCHES)}
 
 

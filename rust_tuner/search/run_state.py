@@ -68,7 +68,6 @@ class Run:
         arguments: tuple[Any, ...] = (),
         options: dict[str, Any] | None = None,
         stop_rule: StopRule | SuccessiveHalving | None = None,
-        arrays_together: bool = False,
     ) -> None:
         """Begin a run; folds of frozen features, and of arrays if asked, are trained together."""
         self.subject = subject
@@ -98,7 +97,7 @@ class Run:
             self.trainer = FoldParallelTrainer(subject.data)
         elif subject.keeps_running:
             self.one_by_one = "the models are trained on images"
-        elif arrays_together:
+        elif manifest.arrays_together:
             self.trainer = ArraysTogether(subject.data)
         elif not isinstance(subject.data.inputs, np.ndarray):
             self.one_by_one = "the inputs are not one array"
@@ -157,8 +156,17 @@ class CountedSteps:
         """Revise the number of all steps."""
         self._task.expect(total)
 
+    def advance_to(self, steps: int) -> None:
+        """Count steps up to this number, some of which may be counted already."""
+        if steps > self._seen:
+            self.advance(steps - self._seen)
+
+    def advance_to_end(self) -> None:
+        """Count all steps that are not counted yet."""
+        self.advance_to(self._own)
+
     def _counted(self, steps: int) -> int:
-        self._seen += steps
+        self._seen = min(self._seen + steps, self._own)
         before = self.taken
         self.taken = self._seen * self._planned // self._own
         return self.taken - before

@@ -5,7 +5,6 @@ record them. How folds are trained and values are chosen belongs to other module
 """
 
 import contextlib
-import functools
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,17 +22,16 @@ from rust_tuner.files import empty_folder, write_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.progress import Progress, Silent
-from rust_tuner.records.random_folds import write_random_folds
-from rust_tuner.records.rows import write_rows
-from rust_tuner.records.run import RUN_FILE, run_if_whole
+from rust_tuner.records.private import named_within_study
+from rust_tuner.records.run import run_if_whole
 from rust_tuner.search.after_search import AfterSearch
 from rust_tuner.search.array_subject import arrays_subject, notes_about, taken_apart
-from rust_tuner.search.built_once import ask_model
-from rust_tuner.search.code_changes import users_model
 from rust_tuner.search.compile_arguments import CompileArguments
 from rust_tuner.search.declaring import declare_by_building
-from rust_tuner.search.executors.ahead import trials_ahead
+from rust_tuner.search.executors.ahead import trials_ahead, why_not_ahead
 from rust_tuner.search.executors.engines import Engine, engine_of
+from rust_tuner.search.executors.lag import choose_lag
+from rust_tuner.search.executors.workers import Workers
 from rust_tuner.search.fit_options import (
     SEARCH_ARGUMENTS,
     Default,
@@ -44,21 +42,15 @@ from rust_tuner.search.fit_options import (
     refuse_unknown,
 )
 from rust_tuner.search.groups import by_row_note
-from rust_tuner.search.manifest import describe_run, own_choices, together_of
 from rust_tuner.search.mean_curves import chosen_epoch
 from rust_tuner.search.objectives import require_validation, with_scores
+from rust_tuner.search.opening import open_run
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
-from rust_tuner.search.pruning import AnyRule, stop_rule_of
-from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
-from rust_tuner.search.run_state import Run
+from rust_tuner.search.pruning import AnyRule, compared_with, stop_rule_of
 from rust_tuner.search.runs import (
     choose_steps,
-    claim_folder,
     readable_trials,
-    recover_trials,
     require_a_search,
-    run_key,
-    with_begun_kernels,
 )
 from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.stock_oracles import resumable
@@ -70,7 +62,7 @@ from rust_tuner.search.subjects import (
     takes_radiographs,
 )
 from rust_tuner.search.trial_loop import TrialLoop
-from rust_tuner.search.trial_training import choices_of, cross_validated, figures_of, is_complete
+from rust_tuner.search.trial_training import choices_of, cross_validated, figures_of
 from rust_tuner.seeds import require_seed
 
 _DEFAULT_EPOCHS = Default(20)
@@ -199,7 +191,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         cache: str | Path | None = None,
         stop_hopeless: bool | AnyRule = False,
         executor: Any = None,
-        workers: int | str | None = None,
+        workers: int | str | Workers | None = None,
         about: Mapping[str, object] | None = None,
         **unknown: Any,
     ) -> None:
@@ -237,7 +229,8 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 a trial is `PRUNED`: it has no score, and its epochs are kept.
             executor: trains trials in other processes, several at once: anything with the shape of
                 `concurrent.futures.Executor` whose processes see the project folder. Values and
-                scores of the trials are those of a search in one process.
+                scores of the trials are those of a search in one process. An oracle that learns
+                proposes as many trials at once as there are workers when the search is begun.
             workers: the same in so many processes of this machine, such as 2 or `local:2` (extra
                 `workers`), which share its cores. None and 1 for this process.
             about: further JSON values for the run manifest, such as a protocol.
@@ -266,7 +259,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         )
         x, y, batch_size, options = taken_apart(x, y, batch_size, options)
         if is_radiographs(x) or (y is None and takes_radiographs(self.hypermodel)):
-            development = require_development(x)
+            development = named_within_study(require_development(x), self.project_folder)
             if y is not None or groups is not None:
                 raise SearchError(
                     "y and groups are for arrays only; a development set has its own labels and "
@@ -349,74 +342,29 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 "keep_models with a HyperModel.fit of its own, whose models cannot be trained "
                 "again; keep them in fit"
             )
-        folder = self.project_folder
         own_scores = self._overrides("run_trial")
         stop_rule = stop_rule_of(stop_hopeless, self.oracle, own_scores=own_scores)
-        with hold_lock(folder, "searching hyperparameters", noted=True):
-            declared = self.oracle.declared.copy
-            model = users_model(
-                folder, subject, declared, self._scoring, seed=self.seed, say=self.progress.say
-            )
-            identity = {} if model is None else model.identity
-            run = describe_run(
+        hooks = tuple(name for name in HOOKS if self._overrides(name))
+        with (
+            contextlib.nullcontext() if engine is None else contextlib.closing(engine),
+            hold_lock(self.project_folder, "searching hyperparameters", noted=True),
+        ):
+            in_workers = why_not_ahead(hooks, own_scores=own_scores) is None
+            num_workers = engine.num_workers if engine is not None and in_workers else 1
+            if note := choose_lag(self.oracle, self.project_folder, num_workers):
+                self.progress.say(note)
+            self._run = open_run(
+                self,
                 subject,
-                self.oracle,
-                identity,
-                seed=self.seed,
-                score_epoch=self.score_epoch,
                 epochs=epochs,
                 batch_size=batch_size,
-                about={
-                    **own_choices(
-                        folder,
-                        self.oracle,
-                        code_version=self.code_version,
-                        run_trial=type(self) if own_scores else None,
-                        stop_rule=stop_rule,
-                    ),
-                    **together_of(folder, subject),
-                    **(about or {}),
-                },
+                scoring=self._scoring,
+                hooks=hooks,
+                own_scores=own_scores,
+                stop_rule=stop_rule,
+                given=self._arguments,
+                about=about or {},
             )
-            run = with_begun_kernels(folder / RUN_FILE, run, say=self.progress.say)
-            name = epochs_name(self.oracle.declared.values)
-            may_change = model is not None and model.may_change
-            free = ("description", "code_version", "run_trial", "model") if may_change else ()
-            with claim_folder(folder, run, free=free):
-                arguments, options = self._arguments
-                self._run = Run(
-                    subject,
-                    folder,
-                    run,
-                    run_key(run),
-                    epochs,
-                    batch_size,
-                    seed=self.seed,
-                    scoring=self._scoring,
-                    reads_epochs=name is None or run.epochs_hyperparameter is not None,
-                    hooks=tuple(name for name in HOOKS if self._overrides(name)),
-                    arguments=arguments,
-                    options=options,
-                    arrays_together=run.arrays_together,
-                    stop_rule=stop_rule,
-                )
-                if not getattr(self.hypermodel, "declares_everything", False):
-                    self.oracle.complete_by(functools.partial(ask_model, subject, self.seed))
-                for note in [] if model is None else model.refuse_changes(self._run.store_of):
-                    self.progress.say(note)
-                complete = functools.partial(
-                    is_complete, self._run, own_scores=self._overrides("run_trial")
-                )
-                for note in recover_trials(folder, self.oracle, complete):
-                    self.progress.say(note)
-                if subject.split is not None and subject.split.random_key is not None:
-                    write_random_folds(folder, subject.split.random_key, subject.folds)
-            if model is not None:
-                model.keep_defaults()
-            if name is not None and run.epochs_hyperparameter is None:
-                warn_of_old_epochs(name, epochs)
-            if subject.rows is not None:
-                write_rows(self.project_folder, subject.rows)
             self.save()
             try:
                 self._run_trials()
@@ -448,7 +396,10 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         """
         run = self._run
         epochs, batch_size = choices_of(run, trial, args, kwargs)
-        records = cross_validated(self, run, trial, epochs=epochs, batch_size=batch_size)
+        rival = compared_with(run, self.oracle, trial)
+        records = cross_validated(
+            self, run, trial, epochs=epochs, batch_size=batch_size, rival=rival
+        )
         metrics, epoch = figures_of(run, trial, records)
         run.chosen[trial.trial_id] = epoch
         self.oracle.update_trial(trial.trial_id, metrics, step=epoch)

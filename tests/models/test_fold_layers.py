@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows
+from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows, units_first
 from rust_tuner.models.fold_state import as_numpy
+from rust_tuner.models.runtime import has_avx512, onednn_enabled
 
 pytestmark = pytest.mark.numerical
 
@@ -32,25 +33,37 @@ def test_gathered_rows_are_those_of_each_fold_and_the_table_is_not_trained():
     assert layer.trainable_variables == []
 
 
+@pytest.mark.parametrize("units_first", [False, True])
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "linear", None])
-def test_fold_dense_is_a_dense_layer_a_fold(activation, use_bias):
-    values = normal(NUM_FOLDS, NUM_ROWS, NUM_INPUTS)
-    layer = FoldDense(NUM_FOLDS, 4, activation, use_bias)
+@pytest.mark.parametrize("places", [(), (2,)])
+def test_fold_dense_is_a_dense_layer_a_fold(activation, use_bias, units_first, places) -> None:
+    values = normal(NUM_FOLDS, NUM_ROWS, *places, NUM_INPUTS)
+    stock = [keras.layers.Dense(4, activation=activation, use_bias=use_bias) for _ in values]
+    for fold, one in enumerate(stock):
+        one.build(values.shape[1:])
+        one.set_weights([normal(*v.shape, seed=fold + n) for n, v in enumerate(one.variables, 1)])
+    layer = FoldDense(NUM_FOLDS, 4, activation, use_bias, units_first=units_first)
     layer.build(values.shape)
-    layer.set_weights([normal(*v.shape, seed=n) for n, v in enumerate(layer.variables, 1)])
+    layer.take(stock)
     assert len(layer.trainable_variables) == 1 + use_bias
-    answers = answer(layer, values)
-    for fold in range(NUM_FOLDS):
-        stock = keras.layers.Dense(4, activation=activation, use_bias=use_bias)
-        stock.build((None, NUM_INPUTS))
-        stock.set_weights(
-            [
-                w[fold].reshape(v.shape)
-                for w, v in zip(layer.get_weights(), stock.variables, strict=True)
-            ]
-        )
-        np.testing.assert_allclose(answers[fold], answer(stock, values[fold]), rtol=1e-5, atol=1e-6)
+    with tf.GradientTape() as tape:
+        answers = layer(values)
+        total = tf.reduce_sum(answers * answers)
+    kernels = as_numpy(tape.gradient(total, layer.kernel.value))
+    for fold, one in enumerate(stock):
+        with tf.GradientTape() as tape:
+            expected = one(values[fold])
+            total = tf.reduce_sum(expected * expected)
+        kernel = as_numpy(tape.gradient(total, one.kernel.value))
+        np.testing.assert_allclose(answers[fold], expected, rtol=1e-5, atol=1e-6)
+        found = kernels[fold].T if units_first else kernels[fold]
+        np.testing.assert_allclose(found, kernel, rtol=1e-5, atol=1e-5)
+
+
+def test_a_wide_first_kernel_is_stored_as_this_processor_is_quicker_with() -> None:
+    assert not units_first(64)
+    assert units_first(1024) == (onednn_enabled() is True and not has_avx512())
 
 
 def dropout(rate, shape, **options):

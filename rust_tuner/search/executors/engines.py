@@ -5,16 +5,15 @@ one that `workers=` names is started and ended by the search.
 """
 
 import concurrent.futures
-import os
-import re
-import threading
-import time
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from rust_tuner.errors import SearchError
-
-_LOCAL = re.compile(r"(?:local:)?(\d+)")
-_SECONDS_BETWEEN_LOOKS = 1.0
+from rust_tuner.search.executors.given import GivenExecutor
+from rust_tuner.search.executors.local import LocalEngine
+from rust_tuner.search.executors.slurm_engine import SlurmEngine
+from rust_tuner.search.executors.workers import Workers
 
 
 class Engine(Protocol):
@@ -39,85 +38,22 @@ class Engine(Protocol):
         ...
 
 
-class GivenExecutor:
-    """The user's executor, which is neither started nor ended here."""
+@runtime_checkable
+class OutlivesCoordinator(Protocol):
+    """An engine whose calls continue where the coordinator is killed."""
 
-    def __init__(self, executor: Any) -> None:
-        """Use an executor.
+    def begin(self, folder: Path, key: str, say: Callable[[str], None]) -> bool:
+        """Take up the calls of an earlier coordinator of a project folder; whether there are any.
 
-        Args:
-            executor: has `submit(function, *arguments)`, which returns a future.
+        Calls of a run with another key, and those that do not fit, have ended on return.
         """
-        self._executor = executor
-        # Most executors know; where one does not, as many trials wait as this process has cores.
-        known = getattr(executor, "_max_workers", None)
-        self.num_workers = known if isinstance(known, int) and known > 0 else os.cpu_count() or 1
-        self._futures: list[concurrent.futures.Future[Any]] = []
+        ...
 
-    def submit(self, function: Any, *arguments: Any) -> "concurrent.futures.Future[Any]":
-        """Begin a call."""
-        future: concurrent.futures.Future[Any] = self._executor.submit(function, *arguments)
-        self._futures = [one for one in self._futures if not one.done()] + [future]
-        return future
-
-    def restart(self) -> bool:
-        """Return False: the executor is the user's."""
-        return False
-
-    def close(self) -> None:
-        """Cancel what has not begun."""
-        for future in self._futures:
-            future.cancel()
-
-    def note(self) -> str:
-        """Name the executor."""
-        return f"trials run in {type(self._executor).__name__}, {self.num_workers} at once"
-
-
-class LocalEngine:
-    """Processes of this machine, which share its cores."""
-
-    def __init__(self, num_workers: int) -> None:
-        """Start `num_workers` processes once they are needed."""
-        self.num_workers = num_workers
-        self.threads = max(1, (os.cpu_count() or 1) // num_workers)
-        self._pool = self._started()
-
-    def _started(self) -> Any:
-        import loky
-
-        threads = str(self.threads)
-        return loky.ProcessPoolExecutor(
-            max_workers=self.num_workers,
-            initializer=_end_with,
-            initargs=(os.getpid(),),
-            env={
-                "TF_NUM_INTRAOP_THREADS": threads,
-                "TF_NUM_INTEROP_THREADS": "1",
-                "OMP_NUM_THREADS": threads,
-                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-            },
-        )
-
-    def submit(self, function: Any, *arguments: Any) -> "concurrent.futures.Future[Any]":
-        """Begin a call."""
-        future: concurrent.futures.Future[Any] = self._pool.submit(function, *arguments)
-        return future
-
-    def restart(self) -> bool:
-        """Start new processes in place of the old ones."""
-        self.close()
-        self._pool = self._started()
-        return True
-
-    def close(self) -> None:
-        """End the processes, also in the middle of a trial: its records resume it."""
-        self._pool.shutdown(wait=False, kill_workers=True)
-
-    def note(self) -> str:
-        """Name the number of processes, and of their threads."""
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"trials run in {self.num_workers} processes of {threads} each"
+    def submit_as(
+        self, name: str, function: Any, *arguments: Any
+    ) -> "concurrent.futures.Future[Any]":
+        """Begin a call, unless the one of this name was taken up; the future has its result."""
+        ...
 
 
 def engine_of(executor: Any, workers: Any) -> Engine | None:
@@ -125,7 +61,7 @@ def engine_of(executor: Any, workers: Any) -> Engine | None:
 
     Args:
         executor: an object with `submit`, or None.
-        workers: a number of processes of this machine, or `local:N`; None or 1 for none.
+        workers: a `Workers`, or what `Workers.of` reads; None or 1 for this process alone.
 
     Raises:
         SearchError: for anything else, or for both.
@@ -139,34 +75,26 @@ def engine_of(executor: Any, workers: Any) -> Engine | None:
                 "with a method submit"
             )
         return GivenExecutor(executor)
-    count = num_local_workers(workers)
-    return None if count == 1 else LocalEngine(count)
+    asked = Workers.of(workers)
+    if asked.is_this_process:
+        return None
+    return _ENGINES[asked.engine](asked)
 
 
-def num_local_workers(workers: Any) -> int:
-    """The number of processes that a user asked for with `workers=`; 1 is this process alone.
+def require_engine(asked: Workers) -> None:
+    """Check, before any work, that an engine can be used from here.
 
     Raises:
-        SearchError: for anything but None, a number from 1, or `local:N`.
+        SearchError: if not.
+        ExtraError: where its package is not installed.
     """
-    if workers is None:
-        return 1
-    found = None if isinstance(workers, bool) else _LOCAL.fullmatch(str(workers))
-    if found is None or int(found[1]) < 1:
-        raise SearchError(
-            f"workers={workers!r}; expected a number of processes of this machine, such as 2 or "
-            "'local:2'"
-        )
-    return int(found[1])
+    if asked.engine != "local":
+        _ENGINES[asked.engine](asked)
 
 
-def _end_with(coordinator: int) -> None:
-    """End this process once the coordinator has ended, however that came about."""
+def _local(asked: Workers) -> Engine:
+    assert asked.count is not None
+    return LocalEngine(asked.count)
 
-    def watch() -> None:
-        while os.getppid() == coordinator:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-        os._exit(1)
 
-    if os.getppid() == coordinator:
-        threading.Thread(target=watch, daemon=True).start()
+_ENGINES: Mapping[str, Callable[[Workers], Engine]] = {"local": _local, "slurm": SlurmEngine}

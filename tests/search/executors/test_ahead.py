@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_executors import SameProcess
 from fault_injection import MOMENTS, Snapshots
 from search_problems import (
     AdamHyperModel,
@@ -20,25 +21,10 @@ from search_problems import (
 )
 from search_problems import arrays as problem
 
-from rust_tuner import BayesianOptimizationOracle, CrossValidationTuner
+from rust_tuner import CrossValidationTuner
 from rust_tuner.errors import SearchError
-from rust_tuner.search.executors.engines import GivenExecutor
-
-
-class SameProcess(concurrent.futures.Executor):
-    """Runs each function at once, in the thread that submits it."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def submit(self, function: Any, *arguments: Any) -> Any:
-        self.calls += 1
-        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        try:
-            future.set_result(function(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+from rust_tuner.search.executors.given import GivenExecutor
+from rust_tuner.search.executors.lost import WorkerLost
 
 
 @pytest.mark.parametrize("kind", ["random", pytest.param("grid", marks=pytest.mark.slow)])
@@ -108,19 +94,6 @@ def test_an_executor_of_threads_is_refused(tmp_path) -> None:
         tuner.search(*problem(), epochs=1, executor=executor)
 
 
-@pytest.mark.slow
-def test_a_search_whose_trials_depend_on_results_runs_in_this_process_and_says_so(tmp_path) -> None:
-    notes, executor = Said(), SameProcess()
-    oracle = BayesianOptimizationOracle("val_loss", max_trials=1)
-    tuner = CrossValidationTuner(
-        TinyHyperModel(), oracle, cv=2, directory=tmp_path, project_name="p", progress=notes
-    )
-    tuner.search(*problem(), epochs=1, executor=executor)
-    assert executor.calls == 0
-    (note,) = (said for said in notes.lines if "without workers" in said)
-    assert "proposes a trial by the results of those before it" in note
-
-
 class OwnTrial(CrossValidationTuner):
     def run_trial(self, trial, *args, **kwargs):
         return super().run_trial(trial, *args, **kwargs)
@@ -188,6 +161,37 @@ class DyingAgain(GivenExecutor):
     def restart(self) -> bool:
         self.restarts += 1
         return True
+
+
+class Losing(SameProcess):
+    """The worker of one trial dies, so many times; the others train."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(2)
+        self.times = times
+
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        if arguments[3] != "0001" or not self.times:
+            return super().submit(function, *arguments)
+        self.times -= 1
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        future.set_exception(WorkerLost("the node is gone"))
+        return future
+
+
+def test_a_worker_that_dies_alone_costs_its_own_trial_a_second_run(tmp_path) -> None:
+    notes = Said()
+    sent = run_search_of_folds_together(
+        tmp_path, "random", max_trials=3, engine=GivenExecutor(Losing(2)), progress=notes
+    )
+    assert [trial.status for trial in sent.project.trials] == ["COMPLETED"] * 3
+    warnings = [line for line in notes.lines if line.startswith("WARNING")]
+    text = "WARNING: the worker of trial 0001 died (the node is gone); the trial runs again"
+    assert warnings == [text] * 2
+    with pytest.raises(SearchError, match=r"the worker of trial 0001 died 3 times"):
+        run_search_of_folds_together(
+            tmp_path / "b", "random", max_trials=3, engine=GivenExecutor(Losing(3))
+        )
 
 
 def test_workers_that_die_again_and_again_end_the_search(tmp_path) -> None:

@@ -5,7 +5,9 @@ import concurrent.futures
 import pytest
 
 from rust_tuner.errors import SearchError
-from rust_tuner.search.executors.engines import GivenExecutor, LocalEngine, engine_of
+from rust_tuner.search.executors.engines import engine_of
+from rust_tuner.search.executors.given import GivenExecutor
+from rust_tuner.search.executors.local import LocalEngine
 
 
 @pytest.mark.parametrize("workers", [None, 1, "1", "local:1"])

@@ -1,0 +1,40 @@
+"""An executor that the user made: it is neither started nor ended here."""
+
+import concurrent.futures
+import os
+from typing import Any
+
+
+class GivenExecutor:
+    """The user's executor, which is neither started nor ended here."""
+
+    def __init__(self, executor: Any) -> None:
+        """Use an executor.
+
+        Args:
+            executor: has `submit(function, *arguments)`, which returns a future.
+        """
+        self._executor = executor
+        # Most executors know; where one does not, as many trials wait as this process has cores.
+        known = getattr(executor, "_max_workers", None)
+        self.num_workers = known if isinstance(known, int) and known > 0 else os.cpu_count() or 1
+        self._futures: list[concurrent.futures.Future[Any]] = []
+
+    def submit(self, function: Any, *arguments: Any) -> "concurrent.futures.Future[Any]":
+        """Begin a call."""
+        future: concurrent.futures.Future[Any] = self._executor.submit(function, *arguments)
+        self._futures = [one for one in self._futures if not one.done()] + [future]
+        return future
+
+    def restart(self) -> bool:
+        """Return False: the executor is the user's."""
+        return False
+
+    def close(self) -> None:
+        """Cancel what has not begun."""
+        for future in self._futures:
+            future.cancel()
+
+    def note(self) -> str:
+        """Name the executor."""
+        return f"trials run in {type(self._executor).__name__}, {self.num_workers} at once"

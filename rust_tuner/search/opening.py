@@ -1,0 +1,119 @@
+"""Opens the search of a project folder: a new one, or the one there, if it is the same."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import keras_tuner
+
+from rust_tuner.records.random_folds import write_random_folds
+from rust_tuner.records.rows import write_rows
+from rust_tuner.records.run import RUN_FILE
+from rust_tuner.search.built_once import ask_model
+from rust_tuner.search.code_changes import users_model
+from rust_tuner.search.manifest import describe_run, own_choices, together_of
+from rust_tuner.search.pruning import AnyRule
+from rust_tuner.search.reserved_names import epochs_name, warn_of_old_epochs
+from rust_tuner.search.run_state import Run
+from rust_tuner.search.runs import (
+    claim_folder,
+    recover_trials,
+    run_key,
+    with_begun_kernels,
+    with_begun_weights,
+)
+from rust_tuner.search.scoring import Scoring
+from rust_tuner.search.subjects import Subject
+from rust_tuner.search.trial_training import is_complete
+
+
+def open_run(
+    tuner: keras_tuner.Tuner,
+    subject: Subject,
+    *,
+    epochs: int,
+    batch_size: int,
+    scoring: Scoring,
+    hooks: tuple[str, ...],
+    own_scores: bool,
+    stop_rule: AnyRule | None,
+    given: tuple[tuple[Any, ...], dict[str, Any]],
+    about: Mapping[str, object],
+) -> Run:
+    """What trials need of a search, its trials of earlier runs taken up; the lock must be held.
+
+    Args:
+        tuner: of the search; its oracle gets the recorded trials.
+        subject: what is trained on.
+        epochs: of each fold, where no hyperparameter sets them.
+        batch_size: where no hyperparameter sets it.
+        scoring: how folds become a score.
+        hooks: methods of the tuner that a subclass overrides, and that each fold calls.
+        own_scores: whether a subclass overrides `run_trial`.
+        stop_rule: when a trial is stopped; None where none is.
+        given: what `run_trial` is called with, by position and by name.
+        about: further JSON values for the run manifest.
+
+    Raises:
+        ResumeError: where the folder contains another search.
+    """
+    folder, oracle, say = tuner.project_folder, tuner.oracle, tuner.progress.say
+    model = users_model(folder, subject, oracle.declared.copy, scoring, seed=tuner.seed, say=say)
+    manifest = describe_run(
+        subject,
+        oracle,
+        {} if model is None else model.identity,
+        seed=tuner.seed,
+        score_epoch=tuner.score_epoch,
+        epochs=epochs,
+        batch_size=batch_size,
+        about={
+            **own_choices(
+                folder,
+                oracle,
+                code_version=tuner.code_version,
+                run_trial=type(tuner) if own_scores else None,
+                stop_rule=stop_rule,
+            ),
+            **together_of(folder, subject),
+            **about,
+        },
+    )
+    manifest = with_begun_kernels(folder / RUN_FILE, manifest, say=say)
+    manifest = with_begun_weights(folder / RUN_FILE, manifest)
+    name = epochs_name(oracle.declared.values)
+    may_change = model is not None and model.may_change
+    free = ("description", "code_version", "run_trial", "model") if may_change else ()
+    with claim_folder(folder, manifest, free=free):
+        arguments, options = given
+        run = Run(
+            subject,
+            folder,
+            manifest,
+            run_key(manifest),
+            epochs,
+            batch_size,
+            seed=tuner.seed,
+            scoring=scoring,
+            reads_epochs=name is None or manifest.epochs_hyperparameter is not None,
+            hooks=hooks,
+            arguments=arguments,
+            options=options,
+            stop_rule=stop_rule,
+        )
+        if not getattr(tuner.hypermodel, "declares_everything", False):
+            oracle.complete_by(functools.partial(ask_model, subject, tuner.seed))
+        for note in [] if model is None else model.refuse_changes(run.store_of):
+            say(note)
+        complete = functools.partial(is_complete, run, own_scores=own_scores)
+        for note in recover_trials(folder, oracle, complete):
+            say(note)
+        if subject.split is not None and subject.split.random_key is not None:
+            write_random_folds(folder, subject.split.random_key, subject.folds)
+    if model is not None:
+        model.keep_defaults()
+    if name is not None and manifest.epochs_hyperparameter is None:
+        warn_of_old_epochs(name, epochs)
+    if subject.rows is not None:
+        write_rows(folder, subject.rows)
+    return run
