@@ -27,7 +27,7 @@ STANDING_STILL = (
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
 
-def answered():
+def answered() -> None:
     """As a terminal starts a command; a shell's background has Ctrl-C ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -47,7 +47,9 @@ def answered():
         (signal.SIGTERM, 143, ""),
     ],
 )
-def test_a_signal_during_the_imports_ends_in_one_line_at_most(module, sent, code, told):
+def test_a_signal_during_the_imports_ends_in_one_line_at_most(
+    module: str, sent: signal.Signals, code: int, told: str
+) -> None:
     script = STANDING_STILL.format(module=module)
     process = subprocess.Popen([sys.executable, "-c", script], preexec_fn=answered, **PIPES)
     assert process.stdout.readline() == "here\n"
@@ -85,7 +87,7 @@ def test_the_signals_are_answered_before_anything_else_is_imported() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("delay", [0.01, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
-def test_whenever_a_signal_comes_there_is_no_traceback(sent, delay):
+def test_whenever_a_signal_comes_there_is_no_traceback(sent: signal.Signals, delay: float) -> None:
     script = "import rust_tuner; print('here', flush=True)\n"
     script += "from rust_tuner.__main__ import main; main()"
     command = [sys.executable, "-c", script, "phantoms", os.devnull]

@@ -22,7 +22,8 @@ places = st.lists(
 
 
 def words(seed: int, *place: int | str) -> list[int]:
-    return derive_seed(seed, *place).generate_state(4).tolist()
+    numbers: list[int] = derive_seed(seed, *place).generate_state(4).tolist()
+    return numbers
 
 
 def test_a_place_has_the_same_draws_on_every_machine_and_in_every_version() -> None:

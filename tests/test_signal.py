@@ -1,6 +1,7 @@
 """A real backbone learns from phantoms what can be learned, and nothing from shuffled labels."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from rust_tuner import Protocol, Radiographs, load_manifest, regime_1, split_holdout
 from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.labels import CORTICES
-from rust_tuner.models.backbones import WEIGHTS_VARIABLE
+from rust_tuner.models.weights import WEIGHTS_VARIABLE
+from rust_tuner.search.tuner import CrossValidationTuner
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,13 +21,15 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("signal")
     write_phantoms(folder / "radiographs", patients=200, seed=11)
     return folder
 
 
-def search(radiographs, place, name, *, trials, batch_sizes):
+def search(
+    radiographs: Radiographs, place: Path, name: str, *, trials: int, batch_sizes: tuple[int, int]
+) -> CrossValidationTuner:
     development, _ = split_holdout(radiographs)
     return regime_1(
         development,
@@ -39,7 +43,9 @@ def search(radiographs, place, name, *, trials, batch_sizes):
     )
 
 
-def test_pretrained_features_find_the_scores(place, capsys):
+def test_pretrained_features_find_the_scores(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     radiographs = load_manifest(place / "radiographs" / "manifest.csv")
     tuner = search(radiographs, place, "true", trials=4, batch_sizes=(16, 256))
     best = tuner.results().nlargest(1, "score").iloc[0]
@@ -52,7 +58,7 @@ def test_pretrained_features_find_the_scores(place, capsys):
     assert best["val_auroc"] > best["view_only_auroc"] + 0.05
 
 
-def test_shuffled_labels_are_not_found(place, capsys):
+def test_shuffled_labels_are_not_found(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = load_manifest(place / "radiographs" / "manifest.csv").table.copy()
     rng = np.random.default_rng(0)
     scores = list(CORTICES)

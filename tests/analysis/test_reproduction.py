@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -22,20 +23,20 @@ from rust_tuner.records.folder import read_study
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path: Path) -> Path:
     return write_study(tmp_path / "study")
 
 
-def change(path, **changes):
+def change(path: Path, **changes: Any) -> None:
     write_json(path, read_json(path) | changes)
 
 
-def options(line):
+def options(line: str) -> dict[str, str]:
     words = shlex.split(line)
     return dict(zip(words[3::2], words[4::2], strict=True))
 
 
-def test_the_commands_say_what_was_searched(study):
+def test_the_commands_say_what_was_searched(study: Path) -> None:
     told = reproduction(read_study(study)).commands
     assert [line.split()[1] for line in told] == [
         "prepare",
@@ -81,7 +82,7 @@ def test_the_commands_say_what_was_searched(study):
 
 
 @pytest.mark.parametrize("name", ["regime_1/search.json", "nested/nested.json"])
-def test_batch_sizes_that_were_fitted_are_fitted_again(name, study):
+def test_batch_sizes_that_were_fitted_are_fitted_again(name: str, study: Path) -> None:
     change(study / name, fit_batch_sizes=True)
     command = {"regime_1/search.json": 2, "nested/nested.json": 4}[name]
     told = options(reproduction(read_study(study)).commands[command])
@@ -89,7 +90,7 @@ def test_batch_sizes_that_were_fitted_are_fitted_again(name, study):
     assert told["--dropout-rates"] == "0.0,0.5"
 
 
-def test_the_commands_are_those_of_the_command_line(study):
+def test_the_commands_are_those_of_the_command_line(study: Path) -> None:
     known = typer.main.get_command(app).commands
     protocol = Protocol.study(scale="small").to_json()
     lines = list(reproduction(read_study(study)).commands)
@@ -127,7 +128,7 @@ def test_choices_without_an_option_are_named(tmp_path: Path) -> None:
     assert "cannot be set" not in " ".join(reproduction(read_study(tmp_path)).notes)
 
 
-def test_a_study_of_small_scale_is_one_command(study):
+def test_a_study_of_small_scale_is_one_command(study: Path) -> None:
     change(study / "study.json", protocol=Protocol.study(scale="small", seed=3).to_json())
     line, *more = reproduction(read_study(study)).commands
     assert [other.split()[1] for other in more] == ["nested", "noise"]

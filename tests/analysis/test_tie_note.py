@@ -1,13 +1,16 @@
 """Ties out of the order of ranks are explained, and only these."""
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from rust_tuner.analysis.tie_note import tie_note
 from rust_tuner.metrics import tied_with_best
 
 
-def table(scores, tied):
+def table(
+    scores: npt.NDArray[np.float64], tied: npt.NDArray[np.bool_] | list[bool | None]
+) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "trial": [f"{number:04d}" for number in range(len(scores))],

@@ -3,17 +3,24 @@
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from rust_tuner.data.drawing import draw_radiograph
 from rust_tuner.data.leg import Anatomy, Outline, sample_anatomy
 
 
-def anatomies(number):
+def anatomies(number: int) -> list[Anatomy]:
     return [sample_anatomy(np.random.default_rng(seed)) for seed in range(number)]
 
 
-def draw(view="ap", scores=(1, 1), *, anatomy=None, seed=0):
+def draw(
+    view: str = "ap",
+    scores: tuple[int, int] = (1, 1),
+    *,
+    anatomy: Anatomy | None = None,
+    seed: int = 0,
+) -> npt.NDArray[np.unsignedinteger]:
     return draw_radiograph(
         view,
         (Outline(scores[0]), Outline(scores[1])),
@@ -22,7 +29,7 @@ def draw(view="ap", scores=(1, 1), *, anatomy=None, seed=0):
     )
 
 
-def middle_of_change(one, other):
+def middle_of_change(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> tuple[float, ...]:
     """Where pictures differ: the mean row and column as shares of the picture."""
     change = np.abs(one.astype(float) - other.astype(float))
     rows, columns = np.indices(change.shape)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from narrowing import not_none
 
 from rust_tuner.data.faults import MAX_FAULTS_SHOWN
 from rust_tuner.data.manifest import (
@@ -165,7 +166,7 @@ def test_one_file_under_two_names_is_one_image(tmp_path: Path) -> None:
 def test_all_faults_of_a_file_are_told_together_in_the_order_of_rows(tmp_path: Path) -> None:
     rows = [ROWS[0], "b.png,,1,up,7,,,", "x.png,8,1,ap,1,,,", "a.png,9", ROWS[0]]
     faults = refusal(write(tmp_path, rows))
-    assert [re.match(r"m\.csv row (\d+)", fault)[1] for fault in faults] == [
+    assert [not_none(re.match(r"m\.csv row (\d+)", fault))[1] for fault in faults] == [
         "3", "3", "3", "4", "5", "6", "6",
     ]  # fmt: skip
 

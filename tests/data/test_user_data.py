@@ -1,6 +1,8 @@
 """What users pass becomes rows as Keras trains on them, or is refused with the cure."""
 
 import datetime
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +18,14 @@ FRAMES = [pd.DataFrame, pl.DataFrame]
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_a_frame_of_numbers_is_one_array(frame):
+def test_a_frame_of_numbers_is_one_array(frame: type) -> None:
     rows = rows_of(frame({"a": [1.0, 2.0], "b": [3, 4]}), "x")
     np.testing.assert_array_equal(rows, [[1, 3], [2, 4]])
     assert rows.dtype == np.float64
 
 
 @pytest.mark.parametrize("frame", FRAMES)
-def test_a_frame_with_text_is_a_dict_of_its_columns(frame):
+def test_a_frame_with_text_is_a_dict_of_its_columns(frame: type) -> None:
     rows = rows_of(frame({"a": [1.0, 2.0], "b": ["x", "y"]}), "x")
     assert rows.tree["a"].tolist() == [1, 2]
     assert rows.tree["b"].tolist() == ["x", "y"]
@@ -34,7 +36,9 @@ def test_a_frame_with_text_is_a_dict_of_its_columns(frame):
 
 
 @pytest.mark.parametrize("series", [pd.Series, pl.Series, np.array, list, pd.Index])
-def test_a_series_is_one_array(series):
+def test_a_series_is_one_array(
+    series: Callable[[list[Any]], Any],
+) -> None:
     assert rows_of(series(["b", "a", "b"]), "y").tolist() == ["b", "a", "b"]
     numbers = rows_of(series([1, 0, 1]), "y")
     assert numbers.tolist() == [1, 0, 1]
@@ -84,7 +88,9 @@ def test_objects_are_numbers_or_text() -> None:
         (pd.DataFrame(index=[0, 1]), "frame without columns"),
     ],
 )
-def test_data_that_cannot_be_trained_on_are_refused_with_the_cure(value, message):
+def test_data_that_cannot_be_trained_on_are_refused_with_the_cure(
+    value: object, message: str
+) -> None:
     with pytest.raises(SearchError, match=message):
         rows_of(value, "x")
 

@@ -6,7 +6,7 @@ from rust_tuner.figures.regimes import draw_slices
 from rust_tuner.figures.style import new_figure
 
 
-def test_slices_take_text_booleans_logarithms_and_missing_values():
+def test_slices_take_text_booleans_logarithms_and_missing_values() -> None:
     trials = pd.DataFrame(
         {
             "activation": ["relu", "tanh", "relu", "tanh"],

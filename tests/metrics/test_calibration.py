@@ -1,6 +1,7 @@
 """Calibration: scikit-learn's Brier score and curve, and errors that the bins explain."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -139,9 +140,7 @@ def test_probabilities_that_come_true_have_a_small_error_and_sharpened_ones_a_la
         ([[0]], [[0.1]], [[1]], "mask of dtype int64; expected bool"),
     ],
 )
-def test_input_without_a_meaning_is_refused(
-    truth: object, prob: object, mask: object, message: str
-) -> None:
+def test_input_without_a_meaning_is_refused(truth: Any, prob: Any, mask: Any, message: str) -> None:
     for function in (brier_score, reliability_table, expected_calibration_error):
         with pytest.raises(MetricError, match=message):
             function(truth, prob, mask)

@@ -1,6 +1,7 @@
 """Comparison: the paper's test of two trials, and ties among many that keep their level."""
 
 from dataclasses import astuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +77,8 @@ def equal_trials(rng: np.random.Generator, num_trials: int, num_folds: int) -> A
     """Fold scores of equal trials; what folds share and how they correlate is as supposed."""
     shared = np.sqrt(1 / num_folds) * rng.normal(size=(num_trials, 1))
     own = np.sqrt(1 - 1 / num_folds) * rng.normal(size=(num_trials, num_folds))
-    return 0.8 + 0.03 * rng.normal(size=num_folds) + 0.01 * (shared + own)
+    result: Array = 0.8 + 0.03 * rng.normal(size=num_folds) + 0.01 * (shared + own)
+    return result
 
 
 @settings(deadline=None)
@@ -170,7 +172,7 @@ def test_one_trial_is_the_best_and_equal_trials_are_tied() -> None:
     ],
 )
 def test_trials_without_a_meaning_are_refused(
-    scores: object, options: dict[str, float], message: str
+    scores: Any, options: dict[str, float], message: str
 ) -> None:
     with pytest.raises(MetricError, match=message):
         tied_with_best(scores, **({"n_train": 2, "n_test": 1} | options))
@@ -185,9 +187,7 @@ def test_trials_without_a_meaning_are_refused(
         ([0.7, np.inf], [0.8, 0.8], "trial 0, fold 1: score inf"),
     ],
 )
-def test_scores_that_cannot_be_compared_are_refused(
-    first: object, second: object, message: str
-) -> None:
+def test_scores_that_cannot_be_compared_are_refused(first: Any, second: Any, message: str) -> None:
     with pytest.raises(MetricError, match=message):
         corrected_t_test(first, second, 2, 1)
 

@@ -1,5 +1,7 @@
 """Decisions: scikit-learn's figures, NaN where undefined, ties at the threshold positive."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -117,7 +119,7 @@ def test_hand_checked_figures_with_each_way_of_being_undefined() -> None:
     ],
 )
 def test_input_without_a_meaning_is_refused(
-    truth: object, prob: object, threshold: float, mask: object, message: str
+    truth: Any, prob: Any, threshold: float, mask: Any, message: str
 ) -> None:
     with pytest.raises(MetricError, match=message):
         decisions(truth, prob, threshold, mask)

@@ -3,6 +3,8 @@
 Long because it mirrors one module, and every figure is held against scikit-learn on the same draws.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -74,7 +76,7 @@ def test_a_large_problem_agrees_with_scikit_learn() -> None:
 
 @settings(deadline=None)
 @given(st.lists(problems(), min_size=1, max_size=4))
-def test_folds_at_once_are_the_folds_one_by_one(found) -> None:
+def test_folds_at_once_are_the_folds_one_by_one(found: list[Any]) -> None:
     # Folds of one search differ in rows, not in labels.
     num_labels = min(truth.shape[1] for truth, _, _ in found)
     folds = [tuple(part[:, :num_labels] for part in parts) for parts in found]
@@ -307,7 +309,7 @@ def test_no_rows_have_no_area() -> None:
     ],
 )
 def test_input_without_a_meaning_is_refused(
-    truth: object, score: object, mask: object, message: str
+    truth: Any, score: Any, mask: Any, message: str
 ) -> None:
     for function in (
         auroc,

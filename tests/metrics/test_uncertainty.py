@@ -1,6 +1,8 @@
 """Uncertainty: intervals that cover on data of whole patients."""
 
+from collections.abc import Callable
 from dataclasses import astuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +58,7 @@ def ends_of(interval: Interval) -> tuple[float, float, float]:
     return interval.value, interval.low, interval.high
 
 
-def mean_score(score: Array):
+def mean_score(score: Array) -> Callable[[Array], Array]:
     """The weighted mean of each column, as a statistic of weights."""
     return lambda weights: (weights.T @ score) / weights.sum(axis=0)[:, None]
 
@@ -208,7 +210,7 @@ def test_resamples_do_not_depend_on_how_many_are_weighed_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     truth, score, mask, patients = draw_problem(3, 50, 3)
-    options = {"method": "percentile", "rng": 0, "num_resamples": 101}
+    options: dict[str, Any] = {"method": "percentile", "rng": 0, "num_resamples": 101}
     expected = auroc_intervals(truth, score, patients, mask, **options)
     monkeypatch.setattr(uncertainty, "BLOCK", 150)
     found = auroc_intervals(truth, score, patients, mask, **options)
@@ -260,7 +262,7 @@ def test_patients_of_one_radiograph_give_the_error_of_the_mean() -> None:
     ],
 )
 def test_a_bootstrap_without_a_meaning_is_refused(
-    patients: object, options: dict[str, int], message: str
+    patients: Any, options: dict[str, int], message: str
 ) -> None:
     with pytest.raises(MetricError, match=message):
         auroc_intervals([[0], [1]], [[0.0], [1.0]], patients, method="percentile", rng=0, **options)

@@ -1,5 +1,7 @@
 """After a search: tables, the best trial, models on all rows, and models of the folds."""
 
+from pathlib import Path
+
 import keras
 import keras_tuner
 import numpy as np
@@ -19,7 +21,7 @@ from rust_tuner.search.kept_models import FOLDER
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory):
+def searched(tmp_path_factory: pytest.TempPathFactory) -> CrossValidationTuner:
     """A finished search, whose data are known; not to be written to."""
     tuner = make_tuner(tmp_path_factory.mktemp("after"), "grid", 3, cv=3, keep_models="best")
     x, y, groups = arrays()
@@ -27,7 +29,7 @@ def searched(tmp_path_factory):
     return tuner
 
 
-def test_the_best_trial_is_that_of_the_results(searched):
+def test_the_best_trial_is_that_of_the_results(searched: CrossValidationTuner) -> None:
     best = searched.results().set_index("rank").loc[1]
     assert searched.best_trial == best["trial"]
     assert searched.best_score == best["score"]
@@ -38,7 +40,9 @@ def test_the_best_trial_is_that_of_the_results(searched):
         searched.refit("0009")
 
 
-def test_cv_results_have_scikit_learns_keys_and_the_scores_of_each_fold(searched):
+def test_cv_results_have_scikit_learns_keys_and_the_scores_of_each_fold(
+    searched: CrossValidationTuner,
+) -> None:
     found = searched.cv_results(return_train_score=True)
     results, history = searched.results(), searched.history()
     np.testing.assert_allclose(found["mean_test_auroc"], results["score"], rtol=1e-15)
@@ -69,7 +73,7 @@ def test_cv_results_have_scikit_learns_keys_and_the_scores_of_each_fold(searched
     )
 
 
-def test_a_refitted_model_is_that_of_a_loop_on_all_rows(searched):
+def test_a_refitted_model_is_that_of_a_loop_on_all_rows(searched: CrossValidationTuner) -> None:
     x, y, _ = arrays()
     model = searched.refit()
     trial = int(searched.best_trial)
@@ -90,7 +94,9 @@ def test_a_refitted_model_is_that_of_a_loop_on_all_rows(searched):
 
 
 @pytest.mark.slow
-def test_fold_models_give_the_out_of_fold_predictions_kept_or_not(searched):
+def test_fold_models_give_the_out_of_fold_predictions_kept_or_not(
+    searched: CrossValidationTuner,
+) -> None:
     x, y, _ = arrays()
     folds = searched._run.subject.folds
     for trial in searched.results()["trial"]:
@@ -109,7 +115,9 @@ def test_fold_models_give_the_out_of_fold_predictions_kept_or_not(searched):
     assert macro_auroc(y, mean) > 0.5
 
 
-def test_kept_models_are_read_without_a_search_and_others_need_one(searched):
+def test_kept_models_are_read_without_a_search_and_others_need_one(
+    searched: CrossValidationTuner,
+) -> None:
     reopened = make_tuner(searched.project_folder.parent, "grid", 3, cv=3)
     x, _, _ = arrays()
     for one, other in zip(reopened.fold_models(), searched.fold_models(), strict=True):
@@ -121,7 +129,9 @@ def test_kept_models_are_read_without_a_search_and_others_need_one(searched):
         make_tuner(searched.project_folder.parent, "grid", 3, keep_models="all")
 
 
-def test_the_summary_names_spread_and_values(searched, capsys):
+def test_the_summary_names_spread_and_values(
+    searched: CrossValidationTuner, capsys: pytest.CaptureFixture[str]
+) -> None:
     searched.results_summary(2)
     shown = capsys.readouterr().out
     assert f"#1 trial {searched.best_trial}: {searched.best_score:.4f} ± " in shown
@@ -130,7 +140,7 @@ def test_the_summary_names_spread_and_values(searched, capsys):
 
 
 @pytest.mark.slow
-def test_a_fold_that_stops_early_is_stopped_in_the_refit_as_well(tmp_path):
+def test_a_fold_that_stops_early_is_stopped_in_the_refit_as_well(tmp_path: Path) -> None:
     x, y, groups = arrays()
     tuner = make_tuner(tmp_path, "grid", 1, score_epoch="last")
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=0, mode="max", min_delta=9.0)
@@ -146,7 +156,9 @@ def test_a_fold_that_stops_early_is_stopped_in_the_refit_as_well(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_prepared_in_each_fold_is_prepared_for_all_rows_in_the_refit(tmp_path):
+def test_what_is_prepared_in_each_fold_is_prepared_for_all_rows_in_the_refit(
+    tmp_path: Path,
+) -> None:
     x, y, groups = arrays()
     x = 5 * x + 3
     tuner = make_tuner(tmp_path, "grid", 1)
@@ -162,10 +174,10 @@ def test_what_is_prepared_in_each_fold_is_prepared_for_all_rows_in_the_refit(tmp
         )
 
 
-class Logistic(keras_tuner.HyperModel):
+class Logistic(keras_tuner.HyperModel):  # type: ignore[misc]
     """Softmax regression with scikit-learn's penalty, for training to convergence."""
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         strength = hp.Choice("C", [0.01, 0.1, 1.0, 100.0])
         # scikit-learn adds the squares to the sum over the rows, Keras to their mean.
         penalty = keras.regularizers.L2(1 / (2 * strength * 100))
@@ -176,7 +188,7 @@ class Logistic(keras_tuner.HyperModel):
 
 
 @pytest.mark.slow
-def test_ranks_are_those_of_grid_search_cv_where_the_model_is_the_same(tmp_path):
+def test_ranks_are_those_of_grid_search_cv_where_the_model_is_the_same(tmp_path: Path) -> None:
     x, y = load_iris(return_X_y=True)
     x = StandardScaler().fit_transform(x)
     cv = sk.StratifiedKFold(3, shuffle=True, random_state=0)

@@ -18,7 +18,7 @@ from rust_tuner.search.hopeless import StopRule
 X, Y, GROUPS = arrays()
 
 
-class Rates(keras_tuner.HyperModel):
+class Rates(keras_tuner.HyperModel):  # type: ignore[misc]
     """The second rate keeps the wrong start, so that its trial is hopeless."""
 
     def build(self, hp: Any) -> keras.Model:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from narrowing import not_none
 
 from rust_tuner.metrics import corrected_t_test
 from rust_tuner.search.hopeless import Rival, StopRule, Watch, hopeless
@@ -45,7 +46,7 @@ def test_a_single_bad_epoch_or_two_apart_do_not_stop_a_trial() -> None:
         assert hopeless(StopRule(), rival(best), other, EPOCHS) is None
     other = best.copy()
     other[:, [7, 8]] = 0.5 + NOISE[:, [7, 8]]
-    assert hopeless(StopRule(), rival(best), other, EPOCHS).epoch == 8
+    assert not_none(hopeless(StopRule(), rival(best), other, EPOCHS)).epoch == 8
 
 
 def test_early_epochs_and_the_last_one_do_not_stop_a_trial() -> None:

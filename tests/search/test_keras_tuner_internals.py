@@ -32,7 +32,7 @@ def conditional_space() -> keras_tuner.HyperParameters:
     return hp
 
 
-class Branching(keras_tuner.HyperModel):
+class Branching(keras_tuner.HyperModel):  # type: ignore[misc]
     """Has three branches, one of them inside another; builds nothing."""
 
     def __init__(self) -> None:
@@ -360,7 +360,7 @@ def test_a_metrics_value_is_kept_as_a_python_float() -> None:
 def test_tuner_looks_for_the_space_while_it_is_made(tmp_path: Path) -> None:
     calls = []
 
-    class Noted(keras_tuner.Tuner):
+    class Noted(keras_tuner.Tuner):  # type: ignore[misc]
         def _populate_initial_space(self) -> None:
             calls.append(self.hypermodel)
 
@@ -383,7 +383,7 @@ def test_tuner_reloads_instead_where_its_own_file_is_there(
 ) -> None:
     calls = []
 
-    class Noted(keras_tuner.Tuner):
+    class Noted(keras_tuner.Tuner):  # type: ignore[misc]
         def _populate_initial_space(self) -> None:
             calls.append("space")
 

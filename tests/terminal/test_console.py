@@ -4,6 +4,8 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +22,7 @@ from rust_tuner.words import visible
 HOSTILE = "\x1b[2J\x1b]0;title\x07 \u202egnp.exe \x9b31m \x00"
 
 
-def printed(shown, **options) -> str:
+def printed(shown: str | Text | Table, **options: Any) -> str:
     console = new_console()
     console.file = io.StringIO()
     console.print(shown, **options)
@@ -62,7 +64,7 @@ def test_the_consoles_own_styles_stay() -> None:
 
 
 @pytest.fixture(scope="module")
-def hostile_study(tmp_path_factory):
+def hostile_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study whose trials have messages that no ASCII terminal can show, and worse."""
     import json
 
@@ -83,7 +85,7 @@ def hostile_study(tmp_path_factory):
         "latin-1:strict",
     ],
 )
-def test_status_is_shown_in_every_encoding(encoding, hostile_study) -> None:
+def test_status_is_shown_in_every_encoding(encoding: str, hostile_study: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "rust_tuner", "status", str(hostile_study)],
         capture_output=True,
