@@ -20,14 +20,84 @@ RustTunerError
     └── UnknownArgumentError  an argument of search that it does not have
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+HIDDEN = "[hidden]"
+# Around a private value in a text that is being put together; no text contains these two.
+_BEGIN, _END = "\ufdd0", "\ufdd1"
+_PRIVATE = re.compile(f"{_BEGIN}([^{_END}]*){_END}?")
+# A cell may hold very long text.
+_LONGEST_VALUE = 4000
+
+
+def private(value: object) -> str:
+    """A value that may say who a patient is, marked as such for the message that it is put into."""
+    text = str(value).replace(_BEGIN, "").replace(_END, "")
+    if len(text) > _LONGEST_VALUE:
+        half = _LONGEST_VALUE // 2
+        text = f"{text[:half]} ... {text[-half:]}"
+    return f"{_BEGIN}{text}{_END}"
+
+
+def marked(text: object) -> str:
+    """The text of a message or an error with its marks, to put it into another message."""
+    message = text.args[0] if isinstance(text, RustTunerError) and text.args else text
+    return message.marked if isinstance(message, Message) else str(text)
+
+
+class Message(str):
+    """A text, which knows the private values in it: ids, visits, dates and names of files.
+
+    Attributes:
+        marked: the text with its marks.
+
+    Examples:
+        >>> message = Message(f"row 5: patient {private('Miller')} has two visits")
+        >>> message, message.hiding_values()
+        ('row 5: patient Miller has two visits', 'row 5: patient [hidden] has two visits')
+    """
+
+    marked: str
+
+    def __new__(cls, marked: str) -> Self:
+        """Take a text whose private values are marked by `private`."""
+        marked = marked.marked if isinstance(marked, Message) else marked
+        self = super().__new__(cls, _PRIVATE.sub(r"\1", marked).replace(_END, ""))
+        self.marked = marked
+        return self
+
+    def hiding_values(self, shown: Callable[[str], str | None] = lambda value: None) -> str:
+        """The text without its private values.
+
+        Args:
+            shown: what stands for a value all the same; None for nothing.
+        """
+
+        def instead(match: re.Match[str]) -> str:
+            text = shown(match[1])
+            return HIDDEN if text is None else text
+
+        return _PRIVATE.sub(instead, self.marked).replace(_END, "")
+
 
 class RustTunerError(Exception):
     """Root of every error that the package raises on purpose."""
+
+    def __init__(self, *args: object) -> None:
+        """The message, whose private values may be marked by `private`."""
+        super().__init__(*(Message(arg) if isinstance(arg, str) else arg for arg in args))
+
+    @property
+    def without_values(self) -> str:
+        """The message without what may say who a patient is: ids, visits, dates, names of files.
+
+        The command line prints it in place of the whole message, unless it is verbose.
+        """
+        return Message(marked(self)).hiding_values()
 
 
 class LabelError(RustTunerError, ValueError):
@@ -52,8 +122,21 @@ class Fault:
 
     def __str__(self) -> str:
         """The fault with its place, as the error's message lists it."""
-        place = self.source if self.row is None else f"{self.source} row {self.row}"
-        return f"{place}: {self.message}"
+        return f"{self._place}: {self.message}"
+
+    @property
+    def marked(self) -> str:
+        """The same with its marks, see `private`."""
+        return f"{self._place}: {marked(self.message)}"
+
+    @property
+    def without_values(self) -> str:
+        """The same without what may say who a patient is."""
+        return Message(self.marked).hiding_values()
+
+    @property
+    def _place(self) -> str:
+        return self.source if self.row is None else f"{self.source} row {self.row}"
 
 
 class ManifestError(RustTunerError, ValueError):
@@ -105,7 +188,7 @@ class RecordError(RustTunerError, ValueError):
     @classmethod
     def of(cls, path: Path, fault: str, *, mend: str = "restore or remove it") -> Self:
         """Build the error for one file: what is wrong with it, and what to do about it."""
-        error = cls(f"{path} {fault}; {mend}")
+        error = cls(f"{path} {marked(fault)}; {mend}")
         error.path = path
         return error
 

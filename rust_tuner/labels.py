@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rust_tuner.errors import LabelError
+from rust_tuner.errors import LabelError, private
 from rust_tuner.rust_scores import CORTICES as CORTICES
 from rust_tuner.rust_scores import HIGHEST_TOTAL as HIGHEST_TOTAL
 from rust_tuner.rust_scores import LOWEST_TOTAL as LOWEST_TOTAL
@@ -48,7 +48,9 @@ def encode(views: Sequence[str], scores: npt.ArrayLike) -> npt.NDArray[np.float3
         )
     unknown = sorted({str(view) for view in views} - set(VIEWS))
     if unknown:
-        raise LabelError(f"unknown view {unknown[0]!r}; a view is one of {', '.join(VIEWS)}")
+        raise LabelError(
+            f"unknown view {private(repr(unknown[0]))}; a view is one of {', '.join(VIEWS)}"
+        )
     view_block = np.asarray(views, dtype=object)[:, None] == np.asarray(VIEWS, dtype=object)
     cortex_block = table[:, :, None] == np.asarray(SCORES, dtype=np.float64)
     return np.concatenate(

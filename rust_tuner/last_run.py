@@ -74,7 +74,7 @@ def note_begin(folder: Path, purpose: str) -> None:
         "process": os.getpid(),
         "started": process_start(os.getpid()),
         "host": platform.node(),
-        "processes": _process_space(),
+        "processes": process_space(),
         "since": _now(),
     }
     _working.append(folder)
@@ -170,7 +170,7 @@ def process_start(process: int) -> str | None:
 def _state(folder: Path, note: dict[str, Any]) -> State:
     """The state of a process that has not noted its end."""
     held = is_locked(folder)
-    if note["host"] != platform.node() or note.get("processes") != _process_space():
+    if note["host"] != platform.node() or note.get("processes") != process_space():
         return "running" if held else "unseen"
     started = process_start(int(note["process"]))
     is_same = None if note.get("started") is None else note["started"] == started
@@ -187,7 +187,7 @@ def _is_stopped(process: int) -> bool:
     return False
 
 
-def _process_space() -> str | None:
+def process_space() -> str | None:
     """The set of processes that this one sees: those of a container, or of the machine."""
     with contextlib.suppress(OSError):
         return os.readlink(_PROC / "self/ns/pid")

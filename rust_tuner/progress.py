@@ -8,10 +8,11 @@ take different times and the most recent ones say little about the rest.
 import contextlib
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import (
@@ -32,6 +33,9 @@ from rust_tuner.visible_text import visible
 _SECONDS_BETWEEN_LINES = 15.0
 # On a narrower terminal, a note beside a bar would break its numbers.
 _WIDTH_FOR_NOTES = 100
+# Of a terminal, and of a line, for the work of several processes.
+_ROWS_FOR_OTHERS = 6
+_ROWS_IN_A_LINE = 4
 
 
 class Task(Protocol):
@@ -69,6 +73,35 @@ class WholeProgress(Progress, Protocol):
         self, name: str, share: Callable[[], float], seconds_left: Callable[[], float]
     ) -> contextlib.AbstractContextManager[None]:
         """Show the whole while the block runs, above the tasks in it."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A piece of work that another process does at the same time.
+
+    Attributes:
+        name: of the work, and where it is done.
+        done: its steps so far.
+        total: all its steps.
+    """
+
+    name: str
+    done: int
+    total: int
+
+
+@runtime_checkable
+class RunningProgress(Protocol):
+    """Can also show the work of several processes."""
+
+    def running(self, rows: Sequence[Running]) -> None:
+        """Show what runs now, below the task that it belongs to."""
+
+
+def show_running(progress: Progress, rows: Sequence[Running]) -> None:
+    """Show the work of several processes, where `progress` can."""
+    if isinstance(progress, RunningProgress):
+        progress.running(rows)
 
 
 class Silent:
@@ -134,6 +167,10 @@ class Part:
         """Pass it on."""
         self._progress.recorded(project, trial)
 
+    def running(self, rows: Sequence[Running]) -> None:
+        """Pass it on."""
+        show_running(self._progress, rows)
+
     def move(self, steps: int) -> None:
         """Advance the whole."""
         self.advanced += steps
@@ -173,6 +210,8 @@ class ConsoleProgress:
         """Report on `console`, by default on standard error."""
         self.console = console or Console(stderr=True)
         self._bars: RichBars | None = None
+        self._rows: dict[str, tuple[TaskID, _Pace]] = {}
+        self._last_rows = time.monotonic()
 
     @contextlib.contextmanager
     def task(self, name: str, total: int, *, done: int = 0) -> Iterator[Task]:
@@ -192,6 +231,7 @@ class ConsoleProgress:
         try:
             yield _Bar(bars, bar, pace)
         finally:
+            self.running([])
             if outermost:
                 bars.stop()
                 self._bars = None
@@ -241,6 +281,41 @@ class ConsoleProgress:
                 TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True))
             )
         return RichBars(*columns, console=self.console)
+
+    def running(self, rows: Sequence[Running]) -> None:
+        """Show a bar for each row, as far as there is room; elsewhere, a line from time to time."""
+        if self._bars is None:
+            self._print_rows(rows)
+            return
+        shown = list(rows[: max(self.console.height - _ROWS_FOR_OTHERS, 1)])
+        if len(rows) > len(shown):
+            rest = rows[len(shown) - 1 :]
+            done, total = sum(row.done for row in rest), sum(row.total for row in rest)
+            shown[-1] = Running(f"{len(rest)} more", done, total)
+        for name in self._rows.keys() - {row.name for row in shown}:
+            self._bars.remove_task(self._rows.pop(name)[0])
+        for row in shown:
+            if row.name not in self._rows:
+                pace = _Pace(row.total, row.done)
+                name = f"  {visible(row.name)}"
+                bar = self._bars.add_task(
+                    name, total=row.total, completed=row.done, note="", pace=pace
+                )
+                self._rows[row.name] = bar, pace
+            bar, pace = self._rows[row.name]
+            steps = max(row.done - pace.done, 0)
+            _Bar(self._bars, bar, pace).advance(steps)
+
+    def _print_rows(self, rows: Sequence[Running]) -> None:
+        now = time.monotonic()
+        if not rows or now - self._last_rows < _SECONDS_BETWEEN_LINES:
+            return
+        self._last_rows = now
+        shown = [f"{row.name} ({row.done}/{row.total})" for row in rows[:_ROWS_IN_A_LINE]]
+        if len(rows) > len(shown):
+            shown.append(f"and {len(rows) - len(shown)} more")
+        line = f"running: {'; '.join(shown)}"
+        self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Print a note above the bars."""

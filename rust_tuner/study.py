@@ -51,6 +51,7 @@ from rust_tuner.records.private import named
 from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.study import StudyFile, absolute_weights
+from rust_tuner.records.weights_path import as_noted
 from rust_tuner.search.executors.workers import Workers
 from rust_tuner.steps.notes import begin_step, note_begun, note_checks
 from rust_tuner.steps.prepare import (
@@ -269,6 +270,7 @@ class Study:
         remember_private_words(
             radiographs.patient_ids,
             map(str, radiographs.images),
+            visits=radiographs.table["visit"],
             manifest=str(self._known_manifest()),
         )
         if not self._file.is_there:
@@ -307,8 +309,9 @@ class Study:
             # The import of TensorFlow takes seconds, in which the study is in use.
             from rust_tuner.search.baselines import run_baselines
 
-            more = {} if given is None else {RADIMAGENET: given.to_json()}
+            more = {} if given is None else {RADIMAGENET: as_noted(self._file.record, given)}
             begin_step(self._file, BASELINES_FOLDER, protocol, weights, **more)
+            self._file.keep_weights_path(given)
             run_baselines(
                 development,
                 self.directory,

@@ -30,7 +30,11 @@ tiny_problem = partial(study_problem, 60, num_folds=3, num_features=8)
         ),
         ("extraction", ["--images", "8"], ["float32", "bfloat16", "bfloat16 features differ"]),
         ("startup", ["--repeats", "1"], ["import rust_tuner", "rust-tuner --help", "predict"]),
-        ("workers", ["--simulate"], ["10,000 trials, replayed", "begins 20 a second"]),
+        (
+            "workers",
+            ["--simulate"],
+            ["10,000 trials, replayed", "begins 20 a second", "20%", "92%"],
+        ),
         (
             "regime_1",
             ["--trials", "2", "--stopping", "--images", "60", "--folds", "3", "--epochs", "7"],

@@ -1,13 +1,16 @@
 """Errors: one tree, drawn as it is."""
 
+import copy
 import inspect
+import pickle
 import re
+from typing import Any
 
 import pytest
 
 from rust_tuner import RustTunerError as PublicRoot
 from rust_tuner import errors
-from rust_tuner.errors import RustTunerError
+from rust_tuner.errors import Fault, ManifestError, Message, RustTunerError, marked, private
 
 CLASSES = {
     name: value
@@ -65,3 +68,36 @@ def test_every_error_carries_its_message_and_says_what_it_is(name: str) -> None:
 
 def test_the_root_is_public() -> None:
     assert PublicRoot is RustTunerError
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+@pytest.mark.parametrize(
+    "carry", [lambda error: error, copy.copy, lambda e: pickle.loads(pickle.dumps(e))]
+)
+def test_every_error_knows_its_private_values_and_says_them_to_scripts(
+    name: str, carry: Any
+) -> None:
+    error = carry(CLASSES[name](f"row 17: patient {private('Miller')}; write one id"))
+    assert str(error) == "row 17: patient Miller; write one id"
+    assert error.without_values == "row 17: patient [hidden]; write one id"
+
+
+def test_a_message_inside_another_one_still_hides_its_values() -> None:
+    inner = ManifestError(f"{private('a.png')}: damaged")
+    outer = Message(f"image={marked(inner)}, row {marked('5')}")
+    assert outer == "image=a.png: damaged, row 5"
+    assert outer.hiding_values() == "image=[hidden]: damaged, row 5"
+    assert outer.hiding_values({"a.png": "./a.png"}.get) == "image=./a.png: damaged, row 5"
+
+
+@pytest.mark.parametrize("value", ["", "x" * 10_000, "a\ufdd1b\ufdd0", 7, "line\nline"])
+def test_no_value_can_end_its_own_mark(value: object) -> None:
+    message = Message(f"before {private(value)} after")
+    assert message.hiding_values() == "before [hidden] after"
+    assert len(message) < 5000 and "\ufdd0" not in message and "\ufdd1" not in message
+
+
+def test_a_fault_has_its_value_in_the_message_only() -> None:
+    fault = Fault("m.csv", 17, "visit", Message(f"visit={private('2021-03-04')} twice"))
+    assert str(fault) == "m.csv row 17: visit=2021-03-04 twice"
+    assert fault.without_values == "m.csv row 17: visit=[hidden] twice"

@@ -13,7 +13,7 @@ from planted import FOLDERS, MANIFEST, planted_below, planted_in, write_export
 from stand_ins import backbone_stand_in
 from typer.testing import CliRunner
 
-from rust_tuner import Protocol, Study
+from rust_tuner import Protocol, Study, split_holdout
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.pseudonyms import Pseudonyms
 from rust_tuner.data.row_record import row_digests
@@ -27,6 +27,7 @@ from rust_tuner.records.private import (
     PATIENTS_FILE,
     PRIVATE,
     make_key,
+    named_within_study,
     record_manifest,
 )
 from rust_tuner.report.html import write_report
@@ -212,6 +213,21 @@ def test_notes_and_errors_name_nobody(begun: Path, export: Path, tiny_protocol: 
     with pytest.raises(ResumeError, match="row 5") as caught:
         Study(begun).prepare()
     assert planted_in(str(caught.value).replace(str(export.parent), "").encode()) == set()
+
+
+def test_what_is_written_within_a_study_has_its_names_wherever_the_radiographs_come_from(
+    begun: Path, export: Path
+) -> None:
+    own, _ = split_holdout(load_manifest(export))
+    named = named_within_study(own, begun / "regime_1" / "trial_0000")
+    assert set(named.radiographs.written_patients) <= set(
+        pd.read_csv(begun / PRIVATE / PATIENTS_FILE, dtype=str)["written_patient"]
+    )
+    assert (named.radiographs.patient_ids == own.radiographs.patient_ids).all()
+    assert named.radiographs.sealed_patients == own.radiographs.sealed_patients
+    assert named_within_study(own, begun.parent) is own
+    prepared = Study(begun).prepare()
+    assert named_within_study(prepared, begun) is prepared
 
 
 @pytest.mark.slow

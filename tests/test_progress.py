@@ -7,7 +7,15 @@ import pytest
 from rich.console import Console
 
 from rust_tuner import progress as progress_module
-from rust_tuner.progress import ConsoleProgress, Part, Progress, Silent, duration
+from rust_tuner.progress import (
+    ConsoleProgress,
+    Part,
+    Progress,
+    Running,
+    Silent,
+    duration,
+    show_running,
+)
 
 
 class Clock:
@@ -234,3 +242,51 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines() -> None:
     with on_terminal(stream, "dumb").task("trials", 2) as task:
         task.advance(2, note="done")
     assert stream.getvalue() == "trials: 2/2 in 0 s done\n"
+
+
+def test_a_terminal_shows_what_several_processes_do_below_the_task(clock: Clock) -> None:
+    progress, stream = terminal()
+    with progress.task("search", 12) as task:
+        rows = [Running("trial 0000, here:1", 0, 6), Running("trial 0001, here:2", 2, 6)]
+        show_running(progress, rows)
+        clock.now += 10
+        show_running(progress, [Running("trial 0000, here:1", 3, 6), rows[1]])
+        assert [task.completed for task in progress._bars.tasks] == [0, 3, 2]
+        # Of the three that are left, three take ten seconds.
+        assert "about 10 s left" in _drawn(progress)
+        show_running(progress, [Running("trial 0001, here:3", 0, 6)])
+        assert "here:1" not in _drawn(progress)
+        task.advance(6)
+    assert progress._rows == {}
+    assert "search" in stream.getvalue()
+
+
+def _drawn(progress: ConsoleProgress) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    with console.capture() as captured:
+        console.print(progress._bars.make_tasks_table(progress._bars.tasks))
+    return captured.get()
+
+
+def test_more_processes_than_rows_are_counted_together() -> None:
+    progress, _ = terminal()
+    progress.console.height = 10
+    with progress.task("search", 12):
+        show_running(progress, [Running(f"trial {number:04d}", 1, 2) for number in range(7)])
+        names = [task.description for task in progress._bars.tasks]
+    assert names == ["search", "  trial 0000", "  trial 0001", "  trial 0002", "  4 more"]
+
+
+def test_a_log_gets_a_line_of_what_several_processes_do_now_and_then(clock: Clock) -> None:
+    progress, stream = log()
+    rows = [Running(f"trial {number:04d}, here:{number}", 1, 6) for number in range(6)]
+    with progress.task("search", 1):
+        for _ in range(10):
+            clock.now += 2
+            show_running(Part(progress, Silent(), name="p", counted=()), rows)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[0] == (
+        "running: trial 0000, here:0 (1/6); trial 0001, here:1 (1/6); "
+        "trial 0002, here:2 (1/6); trial 0003, here:3 (1/6); and 2 more"
+    )

@@ -1,9 +1,10 @@
-"""The radiographs with the largest errors of a model, and their thumbnails.
+"""The radiographs with the largest errors of a model, and their thumbnails, as the model sees them.
 
 Thumbnails are pictures of patients: if the radiographs must not be shared, nor must they.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ import pandas as pd
 
 from rust_tuner.data.images import load_image
 from rust_tuner.data.manifest import load_manifest
+from rust_tuner.data.reading import AS_STORED, WHOLE, Framing, Reading, framed
 from rust_tuner.errors import ImageError, RustTunerError
 from rust_tuner.labels import CORTICES, LABELS, decode_probabilities
+from rust_tuner.protocol import ANATOMICAL_VIEWS
+from rust_tuner.records.pixels import PixelsRecord, read_as_recorded
 from rust_tuner.records.private import StudyKey, named
 
 Thumbnail = npt.NDArray[np.uint8]
@@ -58,8 +62,14 @@ def worst_errors(predictions: pd.DataFrame, *, count: int = 9) -> pd.DataFrame:
 
 
 def find_images(
-    table: pd.DataFrame, manifest: Path | None, *, key: StudyKey | None = None
-) -> dict[str, Path]:
+    table: pd.DataFrame,
+    manifest: Path | None,
+    *,
+    key: StudyKey | None = None,
+    pixels: PixelsRecord | None = None,
+    framing: Framing = WHOLE,
+    view_cortices: Mapping[str, tuple[str, ...]] = ANATOMICAL_VIEWS,
+) -> dict[str, tuple[Path, Reading]]:
     """Locate the radiographs of a table, even if a study and its manifest were moved.
 
     Args:
@@ -67,37 +77,51 @@ def find_images(
         manifest: the study's manifest; if it is None or cannot be read, the paths in the table
             are used.
         key: of the study, if the table has the names that it gives; None for plain ids.
+        pixels: how the study reads its files; None if they are read as stored.
+        framing: which part of each picture the study uses.
+        view_cortices: the cortices that each view shows, as `load_manifest` takes them.
 
     Returns:
-        `image` of the table -> file.
+        `image` of the table -> file, and how the study reads it.
     """
-    paths: Mapping[tuple[str, ...], str] = {}
+    found: Mapping[tuple[str, ...], tuple[Path, Reading]] = {}
     if manifest is not None:
         try:
             # Patient ids were checked when the study was prepared.
-            radiographs = named(load_manifest(manifest, distinct_patients=True), key)
-            rows = radiographs.written.assign(image=radiographs.table["image"])
+            radiographs = named(
+                load_manifest(manifest, distinct_patients=True, view_cortices=view_cortices), key
+            )
+            if pixels is not None:
+                radiographs = read_as_recorded(radiographs, pixels)
+            keys = radiographs.written[list(_KEYS)].itertuples(index=False, name=None)
+            readings = framed(radiographs.readings, framing)
+            found = dict(zip(keys, zip(radiographs.images, readings, strict=True), strict=True))
         except (RustTunerError, OSError):
-            rows = table.iloc[:0]
-        paths = {
-            tuple(row[name] for name in _KEYS): row["image"] for row in rows.to_dict("records")
-        }
+            found = {}
     return {
-        row["image"]: Path(paths.get(tuple(row[name] for name in _KEYS), row["image"]))
+        row["image"]: found.get(
+            tuple(row[name] for name in _KEYS),
+            (Path(row["image"]), replace(AS_STORED, framing=framing)),
+        )
         for row in table.to_dict("records")
     }
 
 
-def read_thumbnails(images: Mapping[str, Path]) -> dict[str, Thumbnail]:
+def read_thumbnails(images: Mapping[str, tuple[Path, Reading]]) -> dict[str, Thumbnail]:
     """Small grey pictures (128, 128) uint8, aspect ratio kept, from black to the image's brightest.
 
     Args:
-        images: name -> file; one that cannot be read is left out.
+        images: name -> file, and how it is read; one that cannot be read is left out.
+
+    Returns:
+        The part of each picture that is used.
     """
     thumbnails = {}
-    for name, path in images.items():
+    for name, (path, reading) in images.items():
         try:
-            pixels = load_image(path, size=THUMBNAIL_SIZE, resize="letterbox").mean(axis=2)
+            pixels = load_image(
+                path, size=THUMBNAIL_SIZE, resize="letterbox", reading=reading
+            ).mean(axis=2)
         except ImageError:
             continue
         light = (pixels + 1) / max(float(pixels.max()) + 1, 1e-6)

@@ -1,8 +1,9 @@
 """The `rust-tuner` command: it parses, calls the other packages and prints."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,13 +28,16 @@ from rust_tuner.cli.support import (
     say_next,
     view_cortices,
 )
-from rust_tuner.cli.verbosity import Quiet, Verbose, choose
+from rust_tuner.cli.verbosity import Quiet, Verbose, choose, is_verbose
 from rust_tuner.cli.watch import watch
 from rust_tuner.cli.whole_study import whole_study
 from rust_tuner.errors import ResumeError
 from rust_tuner.folder_kinds import is_lone_search
 from rust_tuner.progress import ConsoleProgress
 from rust_tuner.terminal.console import prepare_streams
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = App(
     no_args_is_help=True,
@@ -271,8 +275,9 @@ def predict(
         bool,
         typer.Option(
             "--plain-ids",
-            help="Name images in the CSV file by their paths; otherwise as the study names its "
-            "images, and STUDY/private/predicted.csv says which is which.",
+            help="Name all images by their paths; otherwise the CSV file, and the table for images "
+            "of folders and manifests, names them as the study names its images, and "
+            "STUDY/private/predicted.csv says which is which.",
         ),
     ] = False,
 ) -> None:
@@ -310,14 +315,34 @@ def predict(
             predictions = predict_radiographs(
                 model, listed.images, pairs=pairs or listed.pairs, boxes=listed.boxes
             )
-        note = "Pairs: every two images, in their order." if pairs else pairing_note(listed)
-        out.print(predictions_table(predictions, read_novelty(file, read_card(file)), note))
+        names = None if plain_ids else written_names(file, predictions["image"].tolist())
+        written = predictions if names is None else predictions.assign(image=names)
+        shown = _named_as_typed(predictions, written, images)
+        note = "Pairs: every two images, in their order."
+        if not pairs:
+            note = pairing_note(listed, shown["image"].tolist())
+        out.print(predictions_table(shown, read_novelty(file, read_card(file)), note))
+        if shown["image"].tolist() != predictions["image"].tolist():
+            say(
+                "note: images that were not typed one by one have the names that the study gives "
+                "them; its private/predicted.csv says which is which, or give --plain-ids"
+            )
         if csv is not None:
-            names = None if plain_ids else written_names(file, predictions["image"].tolist())
-            shown = predictions if names is None else predictions.assign(image=names)
-            write_text(csv, csv_text(shown))
+            write_text(csv, csv_text(written))
             say(f"{len(predictions)} images -> {csv}")
         say(NOTICE, style="yellow")
+
+
+def _named_as_typed(
+    predictions: "pd.DataFrame", written: "pd.DataFrame", typed: Sequence[Path]
+) -> "pd.DataFrame":
+    """Predictions for the terminal: what was typed keeps its name, all else its written one."""
+    if is_verbose():
+        return predictions
+    own = predictions["image"]
+    return written.assign(
+        image=own.where(own.isin([str(path) for path in typed]), written["image"])
+    )
 
 
 def main() -> None:

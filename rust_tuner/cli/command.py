@@ -16,6 +16,7 @@ from rust_tuner.cli.config_entry import ConfigError
 from rust_tuner.cli.consoles import err
 from rust_tuner.cli.log_text import STUDY, log_options
 from rust_tuner.cli.run_log import keeping_log
+from rust_tuner.cli.shown_text import remember_typed
 from rust_tuner.cli.verbosity import OF_ALL_COMMANDS, choose_of, with_options_of_all
 from rust_tuner.progress import print_note
 
@@ -48,6 +49,7 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command, say what came from the configuration file, and keep the log."""
         choose_of(ctx.params)
+        remember_typed(ctx.params)
         config = config_of(ctx)
         if config is not None:
             options = config_options(_taken(ctx, config), self.params)

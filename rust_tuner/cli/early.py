@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rust_tuner.errors import ImageError, ManifestError, ResumeError, StorageError, WeightsError
+from rust_tuner.errors import (
+    ImageError,
+    ManifestError,
+    ResumeError,
+    StorageError,
+    WeightsError,
+    private,
+)
 from rust_tuner.folder_kinds import (
     SEARCH_FILE,
     STUDY_FILE,
@@ -35,13 +42,13 @@ def refuse_wrong_paths(
         if folder is not None and folder.is_file():
             raise StorageError(f"{folder} is a file; give a folder")
     if manifest is not None and not manifest.exists():
-        raise ManifestError(f"{manifest}: no such file; check the path")
+        raise ManifestError(f"{private(manifest)}: no such file; check the path")
     if isinstance(weights, str):
         from rust_tuner.models.weights import NAMED_WEIGHTS
 
         path = Path(weights).resolve()
         if weights not in NAMED_WEIGHTS and not path.exists():
-            raise WeightsError(f"weights file {path} does not exist; check the path")
+            raise WeightsError(f"weights file {private(path)} does not exist; check the path")
 
 
 def refuse_unprepared(study: Path, manifest: Path | None = None) -> None:
@@ -81,7 +88,7 @@ def refuse_missing_files(model: Path, *images: Path) -> None:
         )
     for image in images:
         if not image.exists():
-            raise ImageError(f"{image}: no such file; check the path")
+            raise ImageError(f"{private(image)}: no such file; check the path")
 
 
 def refuse_wrong_choices(choices: Mapping[str, Any]) -> None:

@@ -1,12 +1,14 @@
 """A `Progress` that also logs notes, and one line for each trial that ends."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from rust_tuner.cli.run_log import log_line, log_note
+from rust_tuner.cli.shown_text import shown
 from rust_tuner.errors import RustTunerError
 from rust_tuner.files import read_json
-from rust_tuner.progress import Progress, Task
+from rust_tuner.progress import Progress, Running, Task, show_running
 
 _RUNNING = "RUNNING"
 
@@ -26,9 +28,13 @@ class LoggedProgress:
         """Pass it on."""
         return self._progress.task(name, total, done=done)
 
+    def running(self, rows: Sequence[Running]) -> None:
+        """Pass it on."""
+        show_running(self._progress, rows)
+
     def say(self, text: str) -> None:
-        """Pass it on, and log it."""
-        self._progress.say(text)
+        """Pass it on as the terminal may show it, and log it."""
+        self._progress.say(shown(text))
         log_note(text)
 
     def recorded(self, project: Path, trial: str | None = None) -> None:

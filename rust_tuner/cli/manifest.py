@@ -1,6 +1,7 @@
 """The command `rust-tuner manifest`: from an archive and a table of scores to a manifest."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +10,13 @@ import typer
 from rust_tuner.cli.option_values import Views
 from rust_tuner.cli.options import Crop, RemoveBorders
 from rust_tuner.cli.support import err, reporting, say, say_next, view_cortices
-from rust_tuner.errors import ManifestError
+from rust_tuner.cli.verbosity import is_verbose
+from rust_tuner.data.matching import Unmatched
+from rust_tuner.errors import ManifestError, Message, marked
 from rust_tuner.progress import ConsoleProgress
 
 _REASONS_SHOWN = 5
+_PLACES_SHOWN = 4
 
 
 def manifest(
@@ -79,7 +83,7 @@ def manifest(
             progress=progress,
         )
         for line in made.columns.lines():
-            say(f"column {line}")
+            say(Message(f"column {marked(line)}"))
         page = out.with_name(f"{out.stem}_contact_sheet.html")
         with progress.task("contact sheet", len(made.matching.pairs)) as task:
             said = write_contact_sheet(
@@ -91,16 +95,18 @@ def manifest(
                 on_progress=lambda done, total: task.advance(),
             )
         for note in (*made.notes, *said):
-            say(f"note: {note}", style="yellow")
+            say(Message(f"note: {marked(note)}"), style="yellow")
         say(f"{len(made.matching.pairs)} images with their scores -> {made.path}")
         for what, items in (
             ("scores without an image", made.matching.scores),
             ("images without scores", made.matching.images),
         ):
             if items:
-                say(f"{what}: {len(items)}, such as", style="yellow")
-                for item in items[:_REASONS_SHOWN]:
-                    say(f"  {item.what}: {item.reason}")
+                lines = _reasons(items)
+                such_as = ", such as" if len(lines) > _REASONS_SHOWN else ""
+                say(f"{what}: {len(items)}{such_as}", style="yellow")
+                for line in lines[:_REASONS_SHOWN]:
+                    say(f"  {line}")
         if made.unmatched is not None:
             say(f"all of them -> {made.unmatched}")
         say(f"look at each pair before you train -> {page}")
@@ -108,6 +114,26 @@ def manifest(
         options += ["--crop", crop] if crop is not None else []
         options += ["--remove-borders"] if remove_borders else []
         say_next(f"rust-tuner prepare STUDY {shlex.join(options)}")
+
+
+def _reasons(items: Sequence[Unmatched]) -> list[str]:
+    """Why scores or images were not joined; without values, equal reasons are one line."""
+    if is_verbose():
+        return [f"{item.what}: {item.reason}" for item in items]
+    places: dict[str, list[str]] = {}
+    for item in items:
+        places.setdefault(Message(marked(item.reason)).hiding_values(), []).append(item.place)
+    return [f"{_listed(where)}: {reason}" for reason, where in places.items()]
+
+
+def _listed(places: Sequence[str]) -> str:
+    """Some places by name; images, which have none here, are counted."""
+    names = list(dict.fromkeys(places))
+    if len(names) < len(places):
+        return f"{len(places)} images"
+    more = len(names) - _PLACES_SHOWN
+    listed = "; ".join(names[:_PLACES_SHOWN])
+    return listed if more <= 0 else f"{listed}; and {more} more"
 
 
 def _given(options: list[str]) -> dict[str, str]:

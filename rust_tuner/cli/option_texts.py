@@ -60,6 +60,22 @@ def parse_batch_sizes(text: str | None) -> tuple[int, int] | None:
     return None if values is None else (values[0], values[1])
 
 
+def parse_workers(text: str) -> object:
+    """What `--workers` names, which must be an engine that there is.
+
+    Raises:
+        BadParameter: saying what is expected.
+    """
+    # Imported only where the option is given.
+    from rust_tuner.errors import RustTunerError
+    from rust_tuner.search.executors.workers import Workers
+
+    try:
+        return Workers.of(text)
+    except RustTunerError as error:
+        raise typer.BadParameter(str(error), param_hint="--workers") from error
+
+
 def checked(parse: Callable[[str], object]) -> Callable[[str], str]:
     """What keeps a text as it is once `parse` has accepted it, so that a slip is refused first."""
 

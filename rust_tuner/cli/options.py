@@ -14,6 +14,7 @@ from rust_tuner.cli.option_texts import (
     parse_batch_sizes,
     parse_numbers,
     parse_time_budget,
+    parse_workers,
 )
 from rust_tuner.cli.option_values import Choices, FoldsBy, Precisions, Scales, Skippable, Views
 from rust_tuner.rust_scores import HIGHEST_TOTAL, LOWEST_TOTAL
@@ -243,6 +244,7 @@ Workers = Annotated[
     str | None,
     typer.Option(
         metavar="N",
+        parser=checked(parse_workers),
         help="Run trials in so many processes of this machine, which share its cores; trials and "
         "scores are those of one process.  [default: 1]",
         rich_help_panel=_RUN,

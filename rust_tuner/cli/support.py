@@ -20,6 +20,7 @@ from rust_tuner.cli.exit_codes import ExitCode
 from rust_tuner.cli.logged_progress import LoggedProgress
 from rust_tuner.cli.option_values import Choices, Views
 from rust_tuner.cli.run_log import log_failure, log_note
+from rust_tuner.cli.shown_text import SHOW_VALUES, shown, shown_error
 from rust_tuner.cli.verbosity import is_verbose
 from rust_tuner.errors import RustTunerError, TimeBudgetError
 from rust_tuner.interrupts import Terminated, remembering_interrupts, within_time_budget
@@ -141,7 +142,10 @@ def reporting() -> Iterator[None]:
     except (RustTunerError, OSError) as error:
         if is_verbose():
             _complain(traceback.format_exc())
-        _complain(f"error: {error}", style="red")
+        text, has_hidden = shown_error(error)
+        _complain(f"error: {text}", style="red")
+        if has_hidden:
+            _complain(SHOW_VALUES)
         log_failure(error)
         raise typer.Exit(ExitCode.FAILED) from error
     except KeyboardInterrupt as interrupt:
@@ -197,7 +201,7 @@ def say_left_of_search(folder: Path, name: str) -> None:
 
 def say(text: str, style: str | None = None) -> None:
     """Print a note to standard error; standard output is for results."""
-    print_note(err, text, style)
+    print_note(err, shown(text), style)
     log_note(text)
 
 

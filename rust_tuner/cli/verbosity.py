@@ -27,7 +27,8 @@ Verbose = Annotated[
     typer.Option(
         "--verbose",
         "-v",
-        help="Also print TensorFlow's own lines, debug messages and tracebacks.",
+        help="Also print values that are hidden otherwise, TensorFlow's own lines, debug messages "
+        "and tracebacks.",
         rich_help_panel=OF_ALL_COMMANDS,
     ),
 ]

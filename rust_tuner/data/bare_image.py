@@ -6,7 +6,7 @@ Reading files belongs to `png_files`, `jpeg_files` and `tiff_files`, decoding th
 from dataclasses import dataclass
 from pathlib import Path
 
-from rust_tuner.errors import ImageError
+from rust_tuner.errors import ImageError, private
 
 # Pillow's own limit against decompression bombs. Stitched radiographs of a whole leg have 30
 # million pixels.
@@ -55,7 +55,7 @@ class FileErrors:
     def error(self, fault: str) -> ImageError:
         """An error that names the file and the row."""
         where = "" if self.row is None else f" row {self.row}"
-        return ImageError(f"{self.path}{where}: {fault}")
+        return ImageError(f"{private(self.path)}{where}: {fault}")
 
     def damaged(self, what: str) -> ImageError:
         """An error for a damaged file."""

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from rust_tuner.data.csv_text import closest
-from rust_tuner.data.faults import Faults
+from rust_tuner.data.faults import Faults, value_shown
 from rust_tuner.data.reading import ALL_BITS
 from rust_tuner.labels import CORTICES, SCORES, VIEWS
 
@@ -74,7 +74,9 @@ def normalise_cells(
             for row, value, score in zip(rows, values, scores, strict=True):
                 if score is None:
                     faults.add(
-                        f"{name}={value}; a RUST score is 1-4 or empty", row=row, column=name
+                        f"{name}={value_shown(value)}; a RUST score is 1-4 or empty",
+                        row=row,
+                        column=name,
                     )
             columns[name] = pd.Series(scores, index=index, dtype=np.float64)
             continue
@@ -108,7 +110,11 @@ def _pixel_numbers(
             number = float(whole[1]) if whole is not None else -1.0
             if number < 0 or (name not in CROP_COLUMNS and not 1 <= number <= ALL_BITS):
                 expected = "a whole number of pixels" if name in CROP_COLUMNS else "1 to 16"
-                faults.add(f"{name}={text}; expected {expected}, or empty", row=row, column=name)
+                faults.add(
+                    f"{name}={value_shown(text)}; expected {expected}, or empty",
+                    row=row,
+                    column=name,
+                )
         numbers.append(number)
     return pd.Series(numbers, index=index, dtype=np.float64)
 
@@ -171,5 +177,5 @@ def _fault_of_text(name: str, text: str) -> str | None:
     if name == "view" and text not in VIEWS:
         near = closest(text, VIEWS)
         hint = f", did you mean {near!r}?" if near else ""
-        return f"view={text}; a view is {' or '.join(VIEWS)}{hint}"
+        return f"view={value_shown(text)}; a view is {' or '.join(VIEWS)}{hint}"
     return None

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from rust_tuner.data.faults import Faults
-from rust_tuner.errors import ManifestError
+from rust_tuner.data.faults import Faults, name_shown
+from rust_tuner.errors import ManifestError, private
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A manifest of a million radiographs has 100 MB.
@@ -183,10 +183,12 @@ def _read_text(path: Path) -> str:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise ManifestError(f"{path} is a folder; give the CSV file inside it")
+            raise ManifestError(f"{private(path)} is a folder; give the CSV file inside it")
         if not stat.S_ISREG(status.st_mode):
             # A pipe would block, and can be read only once.
-            raise ManifestError(f"{path} is not a regular file; save the table as a CSV file")
+            raise ManifestError(
+                f"{private(path)} is not a regular file; save the table as a CSV file"
+            )
         if status.st_size > _MAX_BYTES:
             raise ManifestError(
                 f"{path.name}: {status.st_size} bytes, too large for a manifest (at most "
@@ -194,11 +196,13 @@ def _read_text(path: Path) -> str:
             )
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise ManifestError(f"{path}: no such file; check the path") from error
+        raise ManifestError(f"{private(path)}: no such file; check the path") from error
     except OSError as error:
-        raise ManifestError(f"{path} cannot be read ({error.strerror})") from error
+        raise ManifestError(f"{private(path)} cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise ManifestError(f"{str(path)!r} is not a valid path ({error}); check it") from error
+        raise ManifestError(
+            f"{private(repr(str(path)))} is not a valid path ({error}); check it"
+        ) from error
     if not content.removeprefix(_BYTE_ORDER_MARK).strip():
         raise ManifestError(f"{path.name}: the file is empty; expected a table with a header")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -242,7 +246,7 @@ def _check_header(
     unknown = [name for name in dict.fromkeys(header) if name not in expected]
     if len(unknown) > _MAX_UNKNOWN:
         faults.add(
-            f"{len(unknown)} unknown columns, the first is {unknown[0]!r}; expected "
+            f"{len(unknown)} unknown columns, the first is {name_shown(unknown[0])}; expected "
             f"{', '.join(expected)}",
             row=row,
         )
@@ -259,7 +263,8 @@ def _check_header(
         else:
             unknown.remove(near)
             faults.add(
-                f"column {name!r} is missing, but there is {near!r}; rename it to {name!r}",
+                f"column {name!r} is missing, but there is {name_shown(near)}; rename it "
+                f"to {name!r}",
                 row=row,
                 column=name,
             )
@@ -276,7 +281,9 @@ def _check_header(
             continue
         near = closest(name, absent)
         hint = f"did you mean {near!r}?" if near else f"expected {', '.join(expected)}"
-        faults.add(f"unknown column {name!r}; rename or remove it, {hint}", row=row, column=name)
+        faults.add(
+            f"unknown column {name_shown(name)}; rename or remove it, {hint}", row=row, column=name
+        )
     for name in dict.fromkeys(header):
         if name in expected and header.count(name) > 1:
             faults.add(

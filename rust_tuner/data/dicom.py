@@ -124,6 +124,11 @@ class DicomFile:
     def _refuse_other_kinds(self) -> None:
         """Refuse what is no single greyscale radiograph, before anything is decoded."""
         if "PixelData" not in self._elements.dataset:
+            if "Rows" not in self._elements.dataset and not self._elements.is_marked:
+                raise self._elements.errors.error(
+                    "no DICOM file, though its name ends as one; check what it is, and export the "
+                    "radiograph again"
+                )
             raise self._elements.errors.error(
                 f"no PixelData (7FE0,0010): a report or a reference to an image; {EXPORT}"
             )

@@ -14,6 +14,7 @@ from rust_tuner.data.dicom_elements import EXPORT, Elements, first_line
 _JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _JPEG_FAMILY = "1.2.840.10008.1.2.4."
 _JPEG_12_BIT = "1.2.840.10008.1.2.4.51"
+_RLE = "1.2.840.10008.1.2.5"
 _IMPLICIT = "1.2.840.10008.1.2"
 
 
@@ -71,8 +72,8 @@ def _decoded(elements: Elements) -> npt.NDArray[Any]:
 
     syntax = _transfer_syntax(elements)
     _check_codestream(elements, syntax)
-    # Of two that read JPEG 2000, the one that damaged data does not crash.
-    plugin = "pylibjpeg" if syntax in _JPEG_2000 else ""
+    # Of two that read JPEG 2000 or RLE, the one that damaged data does not crash.
+    plugin = "pylibjpeg" if syntax in _JPEG_2000 else "pydicom" if syntax == _RLE else ""
     try:
         decoder = get_decoder(UID(syntax))
         values, _ = decoder.as_array(elements.dataset, index=0, raw=True, decoding_plugin=plugin)
@@ -132,7 +133,8 @@ def _codestream_size(content: bytes, syntax: str) -> tuple[int, int] | None:
         is_frame = (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7
         if is_frame:
             height, width = struct.unpack(">2H", content[position + 5 : position + 9])
-            return width, height
+            # A decoder ends the process where it is told of more bits than it has.
+            return (width, height) if 2 <= content[position + 4] <= 16 else (0, 0)
         position += 2 + length
     return None
 

@@ -77,6 +77,7 @@ class Elements:
         errors: makes the errors of the file.
         notes: what a person should know about it, collected while it is read and rendered.
         steps: how its stored values became pixels, in order.
+        is_marked: whether it begins as the standard says; some archives drop that.
     """
 
     def __init__(self, content: bytes, errors: FileErrors) -> None:
@@ -89,6 +90,7 @@ class Elements:
         self.errors = errors
         self.notes: list[str] = []
         self.steps: list[str] = []
+        self.is_marked = content[PREAMBLE : PREAMBLE + 4] == b"DICM"
         self.dataset = _parse(content, errors)
 
     @property

@@ -1,12 +1,38 @@
 """Collects the faults of a table, so that one error lists them all."""
 
+import re
 from dataclasses import dataclass, field
 
-from rust_tuner.errors import Fault, ManifestError
+from rust_tuner.errors import Fault, ManifestError, Message, private
 
 MAX_FAULTS_SHOWN = 50
 # A cell may hold very long text.
 _MAX_CHARACTERS = 20_000
+# What stands in cells of scores and views, right or wrong. Anything else may have slipped there
+# from another column.
+_HARMLESS = re.compile(
+    r"[+-]?\d{1,2}([.,/-]\d{1,2})?\??|[ap]\.?[ap]\.?|lat(eral)?|x|\?|", re.IGNORECASE
+)
+# A name with digits, or that ends as a file, may be a value: a table without a header.
+_LIKE_A_VALUE = re.compile(
+    r"\d{5}|\d{4}[-./]\d|\d[-./]\d{1,2}[-./]\d|\.(png|jpe?g|tiff?|dcm|dicom)$", re.IGNORECASE
+)
+
+
+def value_shown(value: object) -> str:
+    """A cell of scores or views for a message, marked as private unless it is a short number."""
+    text = str(value)
+    return text if _HARMLESS.fullmatch(text.strip()) else private(text)
+
+
+def name_shown(name: str) -> str:
+    """A name of a column or sheet in quotes, marked as private if it looks like a value."""
+    return private(repr(name)) if is_like_a_value(name) else repr(name)
+
+
+def is_like_a_value(name: str) -> bool:
+    """Whether the name of a column or sheet looks like a value: a date, an id or a file."""
+    return _LIKE_A_VALUE.search(name) is not None
 
 
 @dataclass
@@ -37,7 +63,8 @@ class Faults:
         """Add one fault.
 
         Args:
-            fault: what was found, what was expected and how to fix it, on one line.
+            fault: what was found, what was expected and how to fix it, on one line; values that
+                may say who a patient is are marked by `errors.private`.
             row: the row as a spreadsheet shows it, from 1; None for the file as a whole.
             column: the column's name; None for a row or the file as a whole.
             source: the file, if not the default one.
@@ -47,7 +74,7 @@ class Faults:
         if len(fault) > _MAX_CHARACTERS:
             half = _MAX_CHARACTERS // 2
             fault = f"{fault[:half]} ... {fault[-half:]}"
-        self._found.append((not grave, Fault(name, row, column, fault)))
+        self._found.append((not grave, Fault(name, row, column, Message(fault))))
 
     def raise_any(self) -> None:
         """Raise all faults together, one line each, in the order of files and rows.
@@ -64,7 +91,7 @@ class Faults:
             return is_light, files.index(fault.source), -1 if fault.row is None else fault.row
 
         ordered = [fault for _, fault in sorted(self._found, key=position)]
-        lines = [str(fault) for fault in ordered[:MAX_FAULTS_SHOWN]]
+        lines = [fault.marked for fault in ordered[:MAX_FAULTS_SHOWN]]
         hidden = len(ordered) - len(lines)
         if hidden:
             lines.append(f"and {hidden} more {'fault' if hidden == 1 else 'faults'}")

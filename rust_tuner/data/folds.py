@@ -20,7 +20,7 @@ from rust_tuner.data.splits import (
     require_development,
 )
 from rust_tuner.data.stratify import IntArray, stratify_patients
-from rust_tuner.errors import SplitError
+from rust_tuner.errors import SplitError, private
 from rust_tuner.protocol import Protocol
 from rust_tuner.seeds import require_seed
 
@@ -197,12 +197,13 @@ def make_site_folds(radiographs: Radiographs | Development, seed: int = 0) -> Fo
             "radiograph needs its site to leave one out"
         )
     of_patient: dict[str, str] = {}
-    for patient, site in zip(data.written_patients, sites, strict=True):
+    for row, patient, site in zip(data.rows, data.written_patients, sites, strict=True):
         first_site = of_patient.setdefault(patient, site)
         if first_site != site:
             raise SplitError(
-                f"{data.source}: patient {patient} has radiographs from the sites {first_site} and "
-                f"{site}; a patient is never on two sides of a fold, so give the patient one site"
+                f"{data.source}: patient {private(patient)} has radiographs from the sites "
+                f"{first_site} and {site} (row {row}); a patient is never on two sides of a fold, "
+                "so give the patient one site"
             )
     names = tuple(sorted(set(of_patient.values())))
     if len(names) < 2:

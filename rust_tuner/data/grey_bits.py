@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rust_tuner.data.reading import ALL_BITS
+from rust_tuner.errors import Message, private
 
 DEPTHS = (8, 10, 12, 14, ALL_BITS)
 # A factor of 16 between the maxima of two images is not exposure.
@@ -105,7 +106,7 @@ def grey_bits(images: Sequence[DeepImage], *, known: Sequence[int] = ()) -> Grey
         if dark:
             notes.append(
                 f"{len(dark)} 16-bit images use at most {max(_needs(images[i]) for i in dark)} "
-                f"bits, such as {images[dark[0]].path.name}, and were read with "
+                f"bits, such as {private(images[dark[0]].path.name)}, and were read with "
                 f"{bits[dark[0]]} bits as the others of their folder; if they are not dark but of "
                 "another source, give their number of bits in a column `bits` of the manifest"
             )
@@ -117,9 +118,10 @@ def grey_bits(images: Sequence[DeepImage], *, known: Sequence[int] = ()) -> Grey
         notes.insert(
             0,
             f"{len(indices)} 16-bit images use {count} bits, such as "
-            f"{images[indices[0]].path.name}; white is {(1 << count) - 1} there, not 65535",
+            f"{private(images[indices[0]].path.name)}; white is {(1 << count) - 1} there, not "
+            "65535",
         )
-    return GreyBits(tuple(bits), tuple(notes))
+    return GreyBits(tuple(bits), tuple(map(Message, notes)))
 
 
 def _needs(image: DeepImage) -> int:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from rust_tuner.data.dicom import is_dicom
 from rust_tuner.data.dicom_elements import read_tags
+from rust_tuner.data.faults import value_shown
 from rust_tuner.data.sheet_scores import read_date, read_side, read_view
-from rust_tuner.errors import ImageError, ManifestError
+from rust_tuner.errors import ImageError, ManifestError, Message, marked, private
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
 _NAMES = ("patient_id", "visit", "date", "view", "side")
@@ -67,7 +68,7 @@ def find_images(
     files = sorted(_files(folder))
     if not files:
         raise ManifestError(
-            f"{folder} holds no image; expected files that end in {', '.join(SUFFIXES)}"
+            f"{private(folder)} holds no image; expected files that end in {', '.join(SUFFIXES)}"
         )
     images = []
     for done, path in enumerate(files, 1):
@@ -75,7 +76,8 @@ def find_images(
             image = _by_name(path, folder, expression, pattern or "")
         else:
             image = _by_tags(path)
-        images.append(replace(image, folder=folder.resolve()))
+        problem = None if image.problem is None else Message(image.problem)
+        images.append(replace(image, folder=folder.resolve(), problem=problem))
         if on_progress is not None:
             on_progress(done, len(files))
     return images
@@ -115,7 +117,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 def _files(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
-        raise ManifestError(f"{folder} is not a folder; give the folder of the images")
+        raise ManifestError(f"{private(folder)} is not a folder; give the folder of the images")
     # Links to images keep their own names: some archives are links to files named by content.
     for parent, folders, names in os.walk(folder.resolve()):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -144,11 +146,15 @@ def _by_name(path: Path, folder: Path, expression: re.Pattern[str], pattern: str
     found = match.groupdict()
     view, date, side = found.get("view"), found.get("date"), found.get("side")
     if view is not None and read_view(view) is None:
-        return FoundImage(path, problem=f"{view!r} in its name is no view")
+        return FoundImage(path, problem=f"{value_shown(view)} in its name is no view")
     if date is not None and read_date(date) is None:
-        return FoundImage(path, problem=f"{date!r} in its name is no date such as 2021-03-04")
+        return FoundImage(
+            path, problem=f"{private(date)} in its name is no date such as 2021-03-04"
+        )
     if side is not None and read_side(side) is None:
-        return FoundImage(path, problem=f"{side!r} in its name is no side (left or right)")
+        return FoundImage(
+            path, problem=f"{value_shown(side)} in its name is no side (left or right)"
+        )
     return FoundImage(
         path,
         patient_id=found["patient_id"],
@@ -165,7 +171,7 @@ def _by_tags(path: Path) -> FoundImage:
     try:
         tags = read_tags(path)
     except ImageError as error:
-        return FoundImage(path, problem=str(error))
+        return FoundImage(path, problem=marked(error))
     view = read_view(tags["ViewPosition"])
     problems: Sequence[str] = [
         problem
@@ -173,7 +179,8 @@ def _by_tags(path: Path) -> FoundImage:
             ("no PatientID (0010,0020)", not tags["PatientID"]),
             ("no ViewPosition (0018,5101)", not tags["ViewPosition"]),
             (
-                f"ViewPosition (0018,5101) is {tags['ViewPosition']}, expected AP or a lateral one",
+                f"ViewPosition (0018,5101) is {value_shown(tags['ViewPosition'])}, expected AP or "
+                "a lateral one",
                 bool(tags["ViewPosition"]) and view is None,
             ),
         )

@@ -14,7 +14,7 @@ from rust_tuner.data.pictures import open_picture
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.reading import AS_STORED, WHOLE, Framing, Reading, framed
 from rust_tuner.data.survey import SurveyedImage, survey
-from rust_tuner.errors import ImageError
+from rust_tuner.errors import ImageError, marked, private
 from rust_tuner.files import sha256_of_json
 from rust_tuner.protocol import Resize
 
@@ -127,15 +127,16 @@ def survey_content(
     for position, result in enumerate(survey(radiographs.images, readings)):
         row, image = rows[position], radiographs.images[position]
         if isinstance(result, ImageError):
-            faults.add(f"image={result}", row=row, column="image")
+            faults.add(f"image={marked(result)}", row=row, column="image")
         else:
             surveyed.append(result)
             first = first_positions.setdefault(result.content_sha256, position)
-            same = f"image={image}; the same picture as row {rows[first]}"
+            same = f"image={private(image)}; the same picture as row {rows[first]}"
             if patients[first] != patients[position]:
                 faults.add(
-                    f"{same}, which belongs to patient {patients[first]}, but this row to "
-                    f"patient {patients[position]}; find out whose it is and remove the other",
+                    f"{same}, which belongs to patient {private(patients[first])}, but this row "
+                    f"to patient {private(patients[position])}; find out whose it is and remove "
+                    "the other",
                     row=row,
                     column="image",
                     grave=True,

@@ -13,12 +13,13 @@ import pandas as pd
 
 from rust_tuner.data.cells import COLUMNS, OPTIONAL_COLUMNS, normalise_cells
 from rust_tuner.data.csv_text import CsvRows, header_names, read_columns, read_rows
-from rust_tuner.data.faults import Faults
+from rust_tuner.data.faults import Faults, value_shown
 from rust_tuner.data.patient_ids import note_two_spellings
 from rust_tuner.data.radiographs import Radiographs, check_views
+from rust_tuner.data.sheet_columns import not_used
 from rust_tuner.data.sheet_manifest import SheetRows, read_sheet_rows
 from rust_tuner.data.sheets import is_excel
-from rust_tuner.errors import ManifestError
+from rust_tuner.errors import ManifestError, private
 from rust_tuner.labels import CORTEX_LABELS, CORTICES, SCORES
 from rust_tuner.protocol import ANATOMICAL_VIEWS
 
@@ -89,8 +90,7 @@ def load_manifest(
             path, required=COLUMNS, optional=OPTIONAL_COLUMNS, faults=faults, ignored=ignored
         )
         table = normalise_cells(rows, cells, faults=faults)
-        listed = ", ".join(map(repr, ignored))
-        notes: tuple[str, ...] = (f"{path.name}: not used: {listed}",) if ignored else ()
+        notes: tuple[str, ...] = not_used(path.name, ignored, has_site="site" in cells)
     else:
         rows, notes = read.rows, read.notes
         table = normalise_cells(rows, read.cells, faults=faults)
@@ -236,21 +236,23 @@ def _check_files(
         first = first_rows.setdefault(image, row)
         if first != row:
             faults.add(
-                f"image={text}; the same file as in row {first}, keep one of the two rows",
+                f"image={private(text)}; the same file as in row {first}, keep one of the two rows",
                 row=row,
                 column="image",
             )
         elif os.path.lexists(image) and not _is_file(image):
             faults.add(
-                f"image={text}; {image} is not a file; give the path of the image",
+                f"image={private(text)}; {private(image)} is not a file; give the path of the "
+                "image",
                 row=row,
                 column="image",
             )
         elif not _is_file(image):
             hint = " (with / between folders)" if "\\" in text else ""
             faults.add(
-                f"image={text}; no such file, expected at {image}: paths are relative to the "
-                f"manifest's folder{hint}",
+                f"image={private(text)}; no such file, expected at {private(image)}: paths are "
+                "relative "
+                f"to the manifest's folder{hint}",
                 row=row,
                 column="image",
             )
@@ -275,8 +277,8 @@ def _check_repeated_views(table: pd.DataFrame, *, faults: Faults) -> None:
         first = first_rows.setdefault((patient, visit, view), row)
         if first != row:
             faults.add(
-                f"patient_id={patient}, visit={visit}, view={view} is also in row {first}; keep "
-                "one radiograph per view, or give the visits different names",
+                f"patient_id={private(patient)}, visit={private(visit)}, view={view} is also in "
+                f"row {first}; keep one radiograph per view, or give the visits different names",
                 row=row,
                 column="view",
             )
@@ -328,7 +330,9 @@ def _read_flags(
         if _ZERO_OR_ONE.fullmatch(value):
             flags.append(int(value[0]))
         else:
-            faults.add(f"{name}={value or 'empty'}; expected 0 or 1", row=row, column=name)
+            faults.add(
+                f"{name}={value_shown(value) or 'empty'}; expected 0 or 1", row=row, column=name
+            )
             flags.append(None)
     return flags
 
@@ -356,7 +360,9 @@ def _images_from_names(names: CsvRows, folder: Path, *, source: str, faults: Fau
         first = first_rows.setdefault(image, row)
         if first != row:
             faults.add(
-                f"{name} is also in row {first}; a radiograph has one row", row=row, source=source
+                f"{private(name)} is also in row {first}; a radiograph has one row",
+                row=row,
+                source=source,
             )
         images.append(image)
     return images

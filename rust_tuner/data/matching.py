@@ -7,12 +7,13 @@ import datetime
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rust_tuner.data.image_folder import FoundImage
 from rust_tuner.data.patient_ids import normal_form
 from rust_tuner.data.sheet_scores import ScoredView
+from rust_tuner.errors import Message, marked, private
 
 # A visit's name with one number, such as `6w` or `visit2`.
 _NUMBERED = re.compile(r"(\D*)(\d+)(\D*)")
@@ -38,12 +39,14 @@ class Unmatched:
     """Scores or an image that were not joined.
 
     Attributes:
-        what: the row of the table, or the path of the image.
-        reason: why not, and what to do.
+        what: the row of the table with its patient, or the path of the image.
+        reason: why not, and what to do; an `errors.Message` with the private values in it.
+        place: which it is without private values.
     """
 
     what: str
     reason: str
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,11 @@ class _Matcher:
                 pairs.append(Pair(entry, image, _visit_name(entry)))
                 continue
             rows = ", ".join(str(entry.row) for entry, _ in claims)
+            first = replace(claims[0][0], row=0)
+            is_repeated = all(replace(entry, row=0) == first for entry, _ in claims)
+            mend = ", which say the same; keep one" if is_repeated else "; give visit or side"
             for entry, _ in claims:
-                self._refuse(entry, f"{path.name} would belong to rows {rows}; give visit or side")
+                self._refuse(entry, f"{private(path.name)} would belong to rows {rows}{mend}")
         order = {id(entry): index for index, entry in enumerate(self._scored)}
         pairs.sort(key=lambda pair: order[id(pair.scores)])
         return Matching(
@@ -125,7 +131,7 @@ class _Matcher:
             tuple(self._unmatched),
             tuple(self._unused_images({pair.image.path for pair in pairs})),
             tuple(
-                f"{note} ({count} times)" if count > 1 else note
+                Message(f"{note} ({count} times)" if count > 1 else note)
                 for note, count in self._notes.items()
             ),
         )
@@ -140,11 +146,12 @@ class _Matcher:
             image = fitting[0]
             if image.view is not None and image.view != entry.view:
                 raise _NoMatchError(
-                    f"{named} is a {image.view} view by its own tags, the row says {entry.view}"
+                    f"{private(named)} is a {image.view} view by its own tags, the row says "
+                    f"{entry.view}"
                 )
             if image.side is not None and entry.side not in (image.side, None):
                 raise _NoMatchError(
-                    f"{named} is of the {image.side} side by its own tags, the row says "
+                    f"{private(named)} is of the {image.side} side by its own tags, the row says "
                     f"{entry.side}"
                 )
             if image.patient_id and normal_form(image.patient_id) != normal_form(entry.patient_id):
@@ -154,7 +161,7 @@ class _Matcher:
                 )
             return image
         found = f"{len(fitting)} images of this name" if fitting else "no such image"
-        raise _NoMatchError(f"image {named}: {found} in the folder")
+        raise _NoMatchError(f"image {private(named)}: {found} in the folder")
 
     def _image_of(self, entry: ScoredView) -> FoundImage:
         """The only image of this patient, visit, view and side."""
@@ -174,7 +181,7 @@ class _Matcher:
             return images[0]
         if images:
             names = ", ".join(image.path.name for image in images[:3])
-            reason = f"{len(images)} images fit ({names}); keep the one that was scored"
+            reason = f"{len(images)} images fit ({private(names)}); keep the one that was scored"
         raise _NoMatchError(reason)
 
     def _images_of_patient(self, entry: ScoredView) -> list[FoundImage]:
@@ -189,16 +196,20 @@ class _Matcher:
         for other, row in self._spellings[key].items():
             if other != entry.patient_id:
                 raise _NoMatchError(
-                    f"no image of exactly this patient, whose id reads like {other} of row {row}; "
-                    "write one id in one way"
+                    f"no image of exactly this patient, whose id reads like {private(other)} of "
+                    f"row {row}; write one id in one way"
                 )
         written = sorted({image.patient_id or "" for image in alike})
         if len(written) > 1:
             raise _NoMatchError(
-                f"images of patients {' and '.join(written)}, whose ids both read like this one; "
+                f"images of patients {private(' and '.join(written))}, whose ids both read like "
+                "this one; "
                 "write it as the images do"
             )
-        self._note(f"patient {entry.patient_id} of the table is {written[0]} of the images")
+        self._note(
+            f"patient {private(entry.patient_id)} of the table is {private(written[0])} of the "
+            "images"
+        )
         return alike
 
     def _of_visit(
@@ -209,11 +220,11 @@ class _Matcher:
             name = _plain(entry.visit)
             same = [image for image in images if _plain(image.visit or "") == name]
             others = ", ".join(sorted({image.visit or "" for image in images}))
-            return same, f"no image of visit {entry.visit}; there are {others}"
+            return same, f"no image of visit {private(entry.visit)}; there are {private(others)}"
         if entry.date is not None and all(image.date is not None for image in images):
             same = [image for image in images if image.date == entry.date]
             others = ", ".join(sorted({str(image.date) for image in images}))
-            return same, f"no image of {entry.date}; there are {others}"
+            return same, f"no image of {private(entry.date)}; there are {private(others)}"
         entries = self._views_of_patient[entry.patient_id]
         visits = list(dict.fromkeys(_visit_name(other) for other in _in_order(entries)))
         dates = sorted({image.date for image in images if image.date is not None})
@@ -234,18 +245,20 @@ class _Matcher:
             if image.path in used:
                 continue
             if image.problem is not None:
-                reason = image.problem
+                reason = marked(image.problem)
             elif image.patient_id is None:
                 reason = "no row names it"
             elif normal_form(image.patient_id) not in patients:
-                reason = f"patient {image.patient_id} is not in the table"
+                reason = f"patient {private(image.patient_id)} is not in the table"
             else:
-                reason = f"no row of patient {image.patient_id} fits this {image.view} image"
-            yield Unmatched(str(image.path), reason)
+                reason = (
+                    f"no row of patient {private(image.patient_id)} fits this {image.view} image"
+                )
+            yield Unmatched(str(image.path), Message(reason), "an image")
 
     def _refuse(self, entry: ScoredView, reason: str) -> None:
         what = f"row {entry.row}: {entry.patient_id}, {_visit_name(entry)}, {entry.view}"
-        self._unmatched.append(Unmatched(what, reason))
+        self._unmatched.append(Unmatched(what, Message(reason), f"row {entry.row}, {entry.view}"))
 
     def _note(self, note: str) -> None:
         self._notes[note] = self._notes.get(note, 0) + 1

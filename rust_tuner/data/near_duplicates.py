@@ -17,7 +17,7 @@ from rust_tuner.data.little_changed import LittleChangedPair, little_changed_pai
 from rust_tuner.data.moved_copies import MovedPair, moved_pairs
 from rust_tuner.data.pictures import DECODING_THREADS, open_picture
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.errors import ImageError
+from rust_tuner.errors import ImageError, marked
 from rust_tuner.progress import Progress, Silent
 
 FloatArray = npt.NDArray[np.float32]
@@ -111,7 +111,9 @@ def fingerprint(radiographs: Radiographs, *, progress: Progress | None = None) -
     ):
         for position, result in enumerate(pool.map(_fingerprint_file, radiographs.images)):
             if isinstance(result, ImageError):
-                faults.add(f"image={result}", row=radiographs.rows[position], column="image")
+                faults.add(
+                    f"image={marked(result)}", row=radiographs.rows[position], column="image"
+                )
             else:
                 thumbnails[position], aspects[position], content, file = result
                 contents.append(content)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rust_tuner.data.folds import Folds
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.splits import Development, require_development
-from rust_tuner.errors import SplitError
+from rust_tuner.errors import SplitError, private
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,8 @@ def outer_folds(development: Development, folds: Folds) -> tuple[OuterFold, ...]
         shared = set(patients[training]) & set(patients[validation])
         if shared:
             raise SplitError(
-                f"outer fold {number}: patient {min(shared)} is on both sides; use make_folds, "
+                f"outer fold {number}: patient {private(min(shared))} is on both sides; use "
+                "make_folds, "
                 "which keeps patients together"
             )
         cut.append(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rust_tuner.data.faults import Faults
+from rust_tuner.errors import private
 
 # The default ignorable code points of Unicode (DerivedCoreProperties.txt) that are not format
 # characters; those, such as the zero-width space and the byte order mark, have their own category.
@@ -145,7 +146,8 @@ def note_two_spellings(rows: Sequence[int], identifiers: Sequence[str], *, fault
         first, *more = (given[position][0] for position in pair.positions)
         also = f" (also in {_rows(more)})" if more else ""
         faults.add(
-            f"patient_id={visibly(pair.other)}{also} reads like {visibly(pair.first)} of row "
+            f"patient_id={private(visibly(pair.other))}{also} reads like "
+            f"{private(visibly(pair.first))} of row "
             f"{given[pair.first_position][0]}; two ids of one person can be on both sides of a "
             "split, so write one id in one way, or, if they are different people, pass "
             "--distinct-patients (in Python distinct_patients=True)",

@@ -164,7 +164,9 @@ def _read_bytes(errors: FileErrors) -> bytes:
 
 
 def _unreadable(errors: FileErrors, error: Exception) -> ImageError:
-    return errors.error(f"cannot be read ({error}); check the path and its permissions")
+    # The text of an error of the system has the path.
+    reason = getattr(error, "strerror", None) or error
+    return errors.error(f"cannot be read ({reason}); check the path and its permissions")
 
 
 def _read_file(content: bytes, errors: FileErrors) -> tuple[BareImage, str]:

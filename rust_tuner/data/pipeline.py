@@ -20,7 +20,7 @@ from rust_tuner.data.images import load_image
 from rust_tuner.data.pictures import DECODING_THREADS
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.reading import WHOLE, Framing, Reading, framed
-from rust_tuner.errors import ImageError, SplitError, StorageError
+from rust_tuner.errors import ImageError, SplitError, StorageError, private
 from rust_tuner.files import atomic_write, cache_note, sha256_of_file, sha256_of_json
 from rust_tuner.locks import take_turns
 from rust_tuner.progress import Progress, Silent
@@ -217,7 +217,8 @@ def _identity(radiographs: Radiographs, image_size: int, resize: Resize, framing
             hashes.append(reading.key(sha256_of_file(path)))
         except OSError as error:
             raise ImageError(
-                f"{path} row {row}: cannot be read ({error.strerror}); check the path in the "
+                f"{private(path)} row {row}: cannot be read ({error.strerror}); check the path in "
+                "the "
                 "manifest"
             ) from error
     about = {"format": _FORMAT_VERSION, "image_size": image_size, "resize": resize}

@@ -1,4 +1,4 @@
-"""The words of a manifest that no log may contain: patient ids and names of images.
+"""The words of a manifest that no log may contain: patient ids, visits and names of images.
 
 They are kept in memory only, from the moment that a manifest is read.
 """
@@ -6,6 +6,9 @@ They are kept in memory only, from the moment that a manifest is read.
 import os
 import re
 from collections.abc import Iterable
+
+from rust_tuner.data.visit_names import is_relative_visit
+from rust_tuner.errors import HIDDEN
 
 # A number of fewer digits may be a count as well.
 _TELLING_DIGITS = 5
@@ -26,19 +29,25 @@ _words: set[str] = set()
 
 
 def remember_private_words(
-    patient_ids: Iterable[str], images: Iterable[str], *, manifest: str = ""
+    patient_ids: Iterable[str],
+    images: Iterable[str],
+    *,
+    visits: Iterable[str] = (),
+    manifest: str = "",
 ) -> None:
     """Note what no log may contain of a manifest that was read.
 
     Args:
         patient_ids: the patients.
         images: the paths of their images.
+        visits: their visits; those that say only when they were are not noted.
         manifest: the manifest's own path.
     """
     _words.update(str(patient) for patient in patient_ids)
     for image in images:
         name = os.path.basename(str(image))
         _words.update((name, os.path.splitext(name)[0]))
+    _words.update(visit for visit in set(map(str, visits)) if not is_relative_visit(visit))
     # One without a blank is recognised as the name of a file.
     name = os.path.basename(manifest)
     _words.update([name] if " " in name else [])
@@ -66,6 +75,32 @@ def names_private_words(text: str) -> bool:
         word.lower() in named if _may_be_a_count(word) else _contains(lower, word.lower())
         for word in _words
     )
+
+
+def hide_private_words(text: str, *, apart_from: Iterable[str] = ()) -> str:
+    """A text without the words that were noted, except short ones, which may be counts.
+
+    Args:
+        text: for the terminal.
+        apart_from: texts that may be shown, such as what the user has typed; so may their words.
+    """
+    lower, allowed = text.lower(), " ".join(apart_from).lower()
+    found = [
+        word
+        for word in sorted(_words, key=len, reverse=True)
+        if word.lower() in lower
+        and not _may_be_a_count(word)
+        and not _contains(allowed, word.lower())
+    ]
+    if not found:
+        return text
+    pattern = "|".join(
+        (r"(?<![^\W_])" if word[0].isalnum() else "")
+        + re.escape(word)
+        + (r"(?![^\W_])" if word[-1].isalnum() else "")
+        for word in found
+    )
+    return re.sub(pattern, HIDDEN, text, flags=re.IGNORECASE)
 
 
 def _may_be_a_count(word: str) -> bool:

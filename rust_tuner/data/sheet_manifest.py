@@ -4,16 +4,20 @@ What columns and cells mean belongs to `sheet_columns` and `sheet_scores`; joini
 folder of images belongs to `rust-tuner manifest`.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rust_tuner.data.cells import PIXEL_COLUMNS
-from rust_tuner.data.sheet_columns import Columns, understand_columns
+from rust_tuner.data.sheet_columns import Columns, not_used, understand_columns
 from rust_tuner.data.sheet_scores import read_scored_views
 from rust_tuner.data.sheets import Sheet, is_excel, read_sheet
-from rust_tuner.errors import ManifestError
+from rust_tuner.errors import ManifestError, Message, marked
 from rust_tuner.labels import CORTICES, VIEWS
+
+# Of a patient with one row and no visit.
+_ONLY_VISIT = "1"
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,13 @@ def read_sheet_rows(
         sheet = read_sheet(path)
     except ManifestError as error:
         if is_excel(path):
-            raise ManifestError(f"{error}\n{_make_one(path)}") from error
+            raise ManifestError(f"{marked(error)}\n{_make_one(path)}") from error
         return None
     try:
         columns = understand_columns(sheet.columns, source=sheet.source)
     except ManifestError as error:
-        return ManifestError(f"{error}\n{_make_one(path)}")
-    unclear = _unclear(columns)
+        return ManifestError(f"{marked(error)}\n{_make_one(path)}")
+    unclear = _unclear(columns) or _unclear_visits(sheet, columns)
     if unclear:
         return ManifestError(f"{sheet.source}: {unclear}; {_make_one(path)}")
     scored, notes = read_scored_views(sheet, columns, view_cortices=view_cortices)
@@ -75,7 +79,8 @@ def read_sheet_rows(
         "image": [(entry.image or "").replace("\\", "/") for entry in scored],
         "patient_id": [entry.patient_id for entry in scored],
         "visit": [
-            entry.visit or (entry.date.isoformat() if entry.date else "") for entry in scored
+            entry.visit or (entry.date.isoformat() if entry.date else _ONLY_VISIT)
+            for entry in scored
         ],
         "view": [entry.view for entry in scored],
         **{cortex: [entry.scores.get(cortex) for entry in scored] for cortex in CORTICES},
@@ -84,11 +89,16 @@ def read_sheet_rows(
     if "site" in columns.fields:
         cells["site"] = [entry.site or "" for entry in scored]
     unused = [name for name in columns.unused if name not in numbers]
-    said = (
-        f"{sheet.source} was read as a manifest: "
-        f"{'; '.join(line for line in columns.lines() if not line.startswith('not used'))}",
-        *((f"{sheet.source}: not used: {', '.join(map(repr, unused))}",) if unused else ()),
-    )
+    lines = [marked(line) for line in columns.lines() if not line.startswith("not used")]
+    said = [Message(f"{sheet.source} was read as a manifest: {'; '.join(lines)}")]
+    if not _has_visits(columns):
+        said.append(
+            Message(
+                f"{sheet.source}: no column of visits, and one row a patient: all are visit "
+                f"{_ONLY_VISIT}"
+            )
+        )
+    said += not_used(sheet.source, unused, has_site="site" in columns.fields)
     return SheetRows(
         sheet.source, [entry.row for entry in scored], cells, (*said, *sheet.notes, *notes)
     )
@@ -99,15 +109,43 @@ def _unclear(columns: Columns) -> str:
     missing = [cortex for cortex in CORTICES if cortex not in {c.cortex for c in columns.scores}]
     if missing:
         return f"no column of scores of the {' and '.join(missing)} cortex"
-    has_visits = all(column.visit is not None for column in columns.scores)
-    if not has_visits and "visit" not in columns.fields and "date" not in columns.fields:
-        return "no column of visits or dates"
     has_views = "image" in columns.fields and "view" in columns.fields
-    if not has_views and set(columns.images) != set(VIEWS):
+    if not has_views and {column.view for column in columns.images} != set(VIEWS):
         return "no column of image files with a view, nor one for each view"
-    if has_visits and columns.images:
-        return "one row a patient, whose images of several visits it cannot name"
+    visits = {column.visit for column in columns.scores}
+    if visits != {None} and not has_views:
+        # Each visit that a column of scores names has its own images.
+        lacking = [
+            f"{view}, {visit or 'no visit named'}"
+            for visit in sorted(visits, key=str)
+            for view in VIEWS
+            if (view, visit) not in {(column.view, column.visit) for column in columns.images}
+        ]
+        if lacking:
+            return (
+                "one row a patient, and no column of images of each view and visit that is scored: "
+                f"none of {'; '.join(lacking)}"
+            )
+    elif {column.visit for column in columns.images} - {None}:
+        return "columns of images name visits, but those of scores do not"
     return ""
+
+
+def _has_visits(columns: Columns) -> bool:
+    """Whether a column, or the names of all columns of scores, give the visit."""
+    is_named = all(column.visit is not None for column in columns.scores)
+    return is_named or "visit" in columns.fields or "date" in columns.fields
+
+
+def _unclear_visits(sheet: Sheet, columns: Columns) -> str:
+    """What a person must say of visits; nothing where every patient has one row."""
+    if _has_visits(columns):
+        return ""
+    counts = Counter(cells.get(columns.fields["patient_id"], "") for _, cells in sheet.rows)
+    del counts[""]
+    if columns.images and max(counts.values(), default=0) <= 1:
+        return ""
+    return "no column of visits or dates"
 
 
 def _pixel_numbers(sheet: Sheet, columns: Columns) -> dict[str, dict[int, object]]:

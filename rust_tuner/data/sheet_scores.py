@@ -10,23 +10,33 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rust_tuner.data.faults import Faults
+from rust_tuner.data.faults import Faults, value_shown
 from rust_tuner.data.sheet_columns import Columns
 from rust_tuner.data.sheets import Sheet
+from rust_tuner.errors import private
 from rust_tuner.labels import CORTICES, SCORES, VIEWS
 
 # What a cell holds where a cortex could not be scored.
-_NOT_SCORED = ("", "-", "--", ".", "na", "n/a", "nan", "none", "nv", "not visible", "x", "missing")
+_NOT_SCORED = (
+    *("", "-", "--", ".", "na", "n/a", "nan", "none", "nv", "not visible", "x", "missing"),
+    *("nicht sichtbar", "n.s.", "k.a.", "fehlt", "non visible", "n.v.", "nd", "n.d."),
+    *("no visible", "no valorable"),
+)
+_ROWS_SHOWN = 5
 _WHOLE = re.compile(r"(\d+)(?:[.,]0+)?")
 _TIME_OF_DAY = re.compile(r"[ T]\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?$")
 _DATES = ("%Y-%m-%d", "%Y%m%d", "%d.%m.%Y", "%Y/%m/%d")
 _VIEW_NAMES = {
     **dict.fromkeys(("ap", "pa", "a.p.", "anteroposterior", "posteroanterior", "frontal"), "ap"),
+    **dict.fromkeys(("a-p", "a/p", "face", "de face", "anterior-posterior"), "ap"),
     **dict.fromkeys(("lateral", "lat", "lat.", "ll", "rl", "ml", "lm"), "lateral"),
+    **dict.fromkeys(("seitlich", "profil", "de profil", "perfil", "latéral"), "lateral"),
 }
 _SIDES = {
-    **dict.fromkeys(("l", "left", "li", "links"), "left"),
-    **dict.fromkeys(("r", "right", "re", "rechts"), "right"),
+    **dict.fromkeys(("l", "left", "li", "li.", "links"), "left"),
+    **dict.fromkeys(("gauche", "g", "izquierda", "izq", "izquierdo"), "left"),
+    **dict.fromkeys(("r", "right", "re", "re.", "rechts"), "right"),
+    **dict.fromkeys(("droite", "droit", "derecha", "der", "derecho"), "right"),
 }
 
 
@@ -77,15 +87,29 @@ def read_scored_views(
     faults = Faults(sheet.source)
     empties: Counter[str] = Counter()
     entries: list[ScoredView] = []
+    alone = [row for row, cells in sheet.rows if _is_remark(cells, columns)]
     for row, cells in sheet.rows:
+        if row in alone:
+            continue
         entries += _entries_of_row(row, cells, columns, view_cortices, empties, faults)
     faults.raise_any()
     notes = [
+        f"row {row} has one cell only and was left out, as a remark" for row in alone[:_ROWS_SHOWN]
+    ]
+    if len(alone) > _ROWS_SHOWN:
+        notes.append(f"and {len(alone) - _ROWS_SHOWN} more rows with one cell only")
+    notes += [
         f"{text!r} was read as not scored in {count} cells"
         for text, count in empties.items()
         if text
     ]
     return entries, notes
+
+
+def _is_remark(cells: Mapping[str, str], columns: Columns) -> bool:
+    """Whether a row has one cell, which is no score, such as a legend below the table."""
+    filled = [name for name, cell in cells.items() if cell]
+    return len(filled) == 1 and filled[0] not in {column.name for column in columns.scores}
 
 
 def _entries_of_row(
@@ -100,17 +124,25 @@ def _entries_of_row(
     patient = given.get("patient_id", "")
     if not patient:
         if any(cells.get(column.name) for column in columns.scores):
-            faults.add("scores without a patient", row=row, column=columns.fields["patient_id"])
+            faults.add(
+                "scores without a patient; name it in every row, since of merged cells only the "
+                "first one has a value",
+                row=row,
+                column=columns.fields["patient_id"],
+            )
         return []
     date = read_date(given["date"]) if given.get("date") else None
     if given.get("date") and date is None:
+        why = ", since day and month cannot be told apart" if "/" in given["date"] else ""
         faults.add(
-            f"date={given['date']}; write it as 2021-03-04", row=row, column=columns.fields["date"]
+            f"date={private(given['date'])}; write it as 2021-03-04{why}",
+            row=row,
+            column=columns.fields["date"],
         )
     own_view = read_view(given["view"]) if given.get("view") else None
     if given.get("view") and own_view is None:
         faults.add(
-            f"view={given['view']}; expected {' or '.join(VIEWS)}",
+            f"view={value_shown(given['view'])}; expected {' or '.join(VIEWS)}",
             row=row,
             column=columns.fields["view"],
         )
@@ -118,7 +150,9 @@ def _entries_of_row(
     side = read_side(given.get("side", ""))
     if given.get("side") and side is None:
         faults.add(
-            f"side={given['side']}; expected left or right", row=row, column=columns.fields["side"]
+            f"side={value_shown(given['side'])}; expected left or right",
+            row=row,
+            column=columns.fields["side"],
         )
     found: dict[tuple[str | None, str], dict[str, int]] = {}
     for column in columns.scores:
@@ -131,7 +165,8 @@ def _entries_of_row(
         whole = _WHOLE.fullmatch(text)
         if whole is None or int(whole[1]) not in SCORES:
             faults.add(
-                f"{column.name}={text}; a score is {SCORES[0]} to {SCORES[-1]}, or empty if the "
+                f"{column.name}={value_shown(text)}; a score is {SCORES[0]} to {SCORES[-1]}, or "
+                "empty if the "
                 "cortex cannot be seen",
                 row=row,
                 column=column.name,
@@ -149,7 +184,7 @@ def _entries_of_row(
             view=view,
             side=side,
             scores={cortex: scores[cortex] for cortex in CORTICES if cortex in scores},
-            image=cells.get(columns.images.get(view, "")) or given.get("image") or None,
+            image=cells.get(columns.image_of(view, visit) or "") or given.get("image") or None,
             site=given.get("site") or None,
         )
         for (visit, view), scores in found.items()

@@ -8,18 +8,22 @@ import csv
 import datetime
 import importlib.util
 import io
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rust_tuner.errors import ExtraError, ManifestError
+from rust_tuner.data.faults import name_shown
+from rust_tuner.errors import ExtraError, ManifestError, private
 
 # A sheet of a million rows has 100 MB.
 _MAX_BYTES = 1 << 28
 _MAX_ROWS = 1_048_576
 _SEPARATORS = (",", ";", "\t", "|")
 _EXCEL = (".xlsx", ".xlsm")
+_NUMBER = re.compile(r"[\d.,:/-]*\d[\d.,:/-]*")
 _OTHER_TABLES = (".xls", ".xlsb", ".ods", ".numbers")
 _BYTE_ORDER_MARKS = {
     b"\xef\xbb\xbf": "utf-8-sig",
@@ -84,7 +88,9 @@ def read_sheet(path: str | Path, *, sheet: str | None = None) -> Sheet:
             source = path.name
             rows, notes = _text_rows(path)
     except OSError as error:
-        raise ManifestError(f"{path} cannot be read ({error.strerror or error})") from error
+        raise ManifestError(
+            f"{private(path)} cannot be read ({error.strerror or error})"
+        ) from error
     return _with_header(source, rows, notes)
 
 
@@ -112,6 +118,10 @@ def _decoded(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
             return _as_encoding(content, encoding, name), ()
+    unmarked = _unmarked_utf_16(content[:4096])
+    if unmarked is not None:
+        note = f"{name} has no byte order mark and was read as UTF-16; check names with accents"
+        return _as_encoding(content, unmarked, name), (note,)
     if b"\0" in content[:4096]:
         raise ManifestError(f"{name}: binary content; expected Excel (.xlsx) or CSV")
     try:
@@ -119,6 +129,17 @@ def _decoded(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     except UnicodeDecodeError:
         note = f"{name} is not UTF-8 and was read as Windows-1252; check names with accents"
         return _as_encoding(content, "cp1252", name), (note,)
+
+
+def _unmarked_utf_16(start: bytes) -> str | None:
+    """UTF-16 without a mark, in which every second byte of Western text is zero; else None."""
+    even, odd = start[::2].count(0), start[1::2].count(0)
+    if min(even, odd) > 0 or len(start) < 4:
+        return None
+    pairs = len(start) // 2
+    if odd > 0.7 * pairs:
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.7 * pairs else None
 
 
 def _as_encoding(content: bytes, encoding: str, name: str) -> str:
@@ -172,7 +193,8 @@ def _excel_rows(path: Path, sheet: str | None) -> tuple[str, list[tuple[int, lis
     if sheet not in tables:
         given = f"has no sheet {sheet!r} with cells" if sheet else "has several sheets"
         raise ManifestError(
-            f"{path.name} {given}: {', '.join(tables) or 'all are empty'}; choose one with --sheet"
+            f"{path.name} {given}: {', '.join(map(name_shown, tables)) or 'all are empty'}; choose "
+            "one with --sheet"
         )
     if sheet in uncalculated:
         raise ManifestError(
@@ -218,6 +240,33 @@ def _as_text(cell: object) -> str:
     return str(cell).strip()
 
 
+def _is_second_row_of_header(names: Sequence[str], below: Sequence[str]) -> bool:
+    """Whether a header has merged cells, whose parts are named in the row below.
+
+    A name that stands for one column has nothing below it, as a patient's number would be.
+    """
+    pairs = list(itertools.zip_longest(names, below, fillvalue=""))
+    alone = [
+        index
+        for index, (name, _) in enumerate(pairs)
+        if name and not (index + 1 < len(pairs) and not pairs[index + 1][0])
+    ]
+    is_named_below = any(not name and cell for name, cell in pairs)
+    return is_named_below and all(
+        not (cell and index in alone) and _NUMBER.fullmatch(cell) is None
+        for index, (_, cell) in enumerate(pairs)
+    )
+
+
+def _joined_header(names: Sequence[str], below: Sequence[str]) -> list[str]:
+    """One name for each column: that of the merged cell above it, and its own."""
+    joined, above = [], ""
+    for name, cell in itertools.zip_longest(names, below, fillvalue=""):
+        above = name or above
+        joined.append(" ".join(part for part in (above if cell else name, cell) if part))
+    return joined
+
+
 def _with_header(source: str, rows: list[tuple[int, list[str]]], notes: tuple[str, ...]) -> Sheet:
     """The first row with several cells is the header; a title above it is left out."""
     filled = [(number, cells) for number, cells in rows if any(cells)]
@@ -225,14 +274,20 @@ def _with_header(source: str, rows: list[tuple[int, list[str]]], notes: tuple[st
         (index for index, (_, cells) in enumerate(filled) if sum(map(bool, cells)) > 1), None
     )
     if header is None:
-        raise ManifestError(f"{source}: no header with several columns; expected a table")
+        fault = "no header with several columns" if filled else "the file is empty"
+        raise ManifestError(f"{source}: {fault}; expected a table")
     if header > 0:
         notes = (
             *notes,
             f"{source}: the header is in row {filled[header][0]}; rows above it are a "
             "title and were left out",
         )
-    names = filled[header][1]
+    names, row = filled[header][1], filled[header][0]
+    below = filled[header + 1][1] if header + 1 < len(filled) else []
+    if _is_second_row_of_header(names, below):
+        names = _joined_header(names, below)
+        notes = (*notes, f"{source}: the header has two rows, {row} and {filled[header + 1][0]}")
+        header += 1
     for number, cells in filled[header + 1 :]:
         if any(cells[len(names) :]):
             raise ManifestError(
@@ -242,9 +297,11 @@ def _with_header(source: str, rows: list[tuple[int, list[str]]], notes: tuple[st
     columns = [name for name in names if name]
     repeated = sorted({name for name in columns if columns.count(name) > 1})
     if repeated:
+        is_data = any(_NUMBER.fullmatch(name) for name in columns)
+        hint = ", or, if this row is data already, add a header above it" if is_data else ""
         raise ManifestError(
-            f"{source} row {filled[header][0]}: several columns are named {repeated[0]!r}; give "
-            "each its own name"
+            f"{source} row {row}: several columns are named {name_shown(repeated[0])}; give "
+            f"each its own name{hint}"
         )
     if len(filled) == header + 1:
         raise ManifestError(f"{source}: a header but no rows")

@@ -24,7 +24,7 @@ from rust_tuner.data.splits import (
     require_development,
     split_holdout,
 )
-from rust_tuner.errors import RustTunerError, SplitError
+from rust_tuner.errors import RustTunerError, SplitError, private
 from rust_tuner.files import read_json, sha256_of_json, write_json
 
 SPLIT_FILE = "split.json"
@@ -366,7 +366,7 @@ def _refuse_patients(path: Path, fault: str, patients: set[str]) -> None:
         shown = ", ".join(sorted(patients)[:_PATIENTS_SHOWN])
         more = len(patients) - _PATIENTS_SHOWN
         also = f" (and {more} more)" if more > 0 else ""
-        raise SplitError(f"{path.name}: patient {shown}{also} {fault}; {_MEND}")
+        raise SplitError(f"{path.name}: patient {private(shown)}{also} {fault}; {_MEND}")
 
 
 def _patients(radiographs: Radiographs) -> tuple[str, ...]:

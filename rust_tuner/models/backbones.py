@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from rust_tuner.errors import WeightsError
+from rust_tuner.errors import WeightsError, private
 from rust_tuner.models.demonstration_backbone import build_layers
 from rust_tuner.models.description import DEMONSTRATION_BACKBONE
 from rust_tuner.models.runtime import find_devices
@@ -118,7 +118,8 @@ def _load(model: keras.Model, path: Path) -> None:
         model.load_weights(path)
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise WeightsError(
-            f"{path} does not hold the weights of InceptionV3 without its top: {error}"
+            f"{private(path)} does not hold the weights of InceptionV3 without its top: "
+            f"{str(error).replace(str(path), path.name)}"
         ) from error
     # Keras may skip layers with a warning.
     kept = [
@@ -128,12 +129,13 @@ def _load(model: keras.Model, path: Path) -> None:
     ]
     if kept:
         raise WeightsError(
-            f"{path} left {len(kept)} of InceptionV3's {len(before)} convolutions unchanged, "
+            f"{private(path)} left {len(kept)} of InceptionV3's {len(before)} convolutions "
+            "unchanged, "
             f"the first is {kept[0]}; it does not hold all weights of InceptionV3 without its top"
         )
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise WeightsError(
-            f"{path} holds weights that are not finite; download or copy the file again"
+            f"{private(path)} holds weights that are not finite; download or copy the file again"
         )
 
 

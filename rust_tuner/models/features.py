@@ -22,7 +22,7 @@ import numpy.typing as npt
 from rust_tuner.data.images import load_image
 from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.reading import AS_STORED, WHOLE, Framing, Reading, framed
-from rust_tuner.errors import ImageError, StorageError
+from rust_tuner.errors import ImageError, StorageError, private
 from rust_tuner.files import atomic_write, cache_folder, cache_note, sha256_of_file, sha256_of_json
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.locks import take_turns
@@ -362,7 +362,7 @@ def _hash_of_image(path: Path, row: int | None) -> str:
         return sha256_of_file(path)
     except OSError as error:
         where = f"row {row}: " if row is not None else ""
-        raise ImageError(f"{where}{path} cannot be read ({error.strerror})") from error
+        raise ImageError(f"{where}{private(path)} cannot be read ({error.strerror})") from error
 
 
 def _write_entry(path: Path, feature: FloatArray) -> None:

@@ -21,7 +21,7 @@ from rust_tuner.models.epoch_figures import curves_by_metric
 from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.models.fold_curves import FoldCurves
-from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows
+from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows, units_first
 from rust_tuner.models.fold_plan import LAYER_KINDS, HeadPlan, plan_head
 from rust_tuner.models.fold_rows import (
     FoldChunks,
@@ -139,7 +139,8 @@ class _Twin:
         self.layers: list[Any] = []
         values = GatherRows(table)(rows)
         for kind, config in plan.layers:
-            layer = _fold_layer(kind, config, num_folds)
+            is_first = not any(isinstance(one, FoldDense) for one in self.layers)
+            layer = _fold_layer(kind, config, num_folds, is_first=is_first)
             self.layers.append(layer)
             values = layer(values)
         outputs = ops.transpose(values, (1, 0, 2))
@@ -158,11 +159,8 @@ class _Twin:
         for position, layer in enumerate(self.layers):
             if isinstance(layer, FoldDropout):
                 layer.rate.assign(plan.layers[position][1]["rate"])
-                continue
-            weights = (source[position].weights for source in sources)
-            for variable, *parts in zip(layer.weights, *weights, strict=True):
-                stacked = ops.stack([part.value for part in parts])
-                variable.assign(ops.reshape(stacked, variable.shape))
+            elif isinstance(layer, FoldDense):
+                layer.take([source[position] for source in sources])
         optimizer = self.model.optimizer
         if not optimizer.built:
             optimizer.build(self.model.trainable_variables)
@@ -287,11 +285,18 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
         ]
 
 
-def _fold_layer(kind: str, config: dict[str, Any], num_folds: int) -> Any:
+def _fold_layer(kind: str, config: dict[str, Any], num_folds: int, *, is_first: bool) -> Any:
     dtype = config["dtype"]
     if kind == "Dense":
         units, activation = config["units"], config["activation"]
-        return FoldDense(num_folds, units, activation, config["use_bias"], dtype=dtype)
+        return FoldDense(
+            num_folds,
+            units,
+            activation,
+            config["use_bias"],
+            units_first=is_first and units_first(units),
+            dtype=dtype,
+        )
     if kind == "Dropout":
         return FoldDropout(num_folds, dtype=dtype)
     assert kind == "Activation"

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from rust_tuner.models.fold_layers import FoldDense, FoldDropout
+from rust_tuner.models.fold_layers import FoldDense, FoldDropout, units_first
 
 
 class EachRow(keras.layers.Layer):  # type: ignore[misc]
@@ -124,7 +124,11 @@ class FoldMoments(keras.layers.Layer):  # type: ignore[misc]
 
 
 def fold_layer(
-    layer: keras.layers.Layer, num_folds: int, *, without_activation: bool = False
+    layer: keras.layers.Layer,
+    num_folds: int,
+    *,
+    without_activation: bool = False,
+    is_first: bool = False,
 ) -> keras.layers.Layer:
     """The layer of all folds that takes the place of a stock layer.
 
@@ -132,12 +136,19 @@ def fold_layer(
         layer: of a kind that `fold_graph` lets pass.
         num_folds: how many it is the place of.
         without_activation: whether its activation is applied elsewhere.
+        is_first: whether its inputs depend on no weights that are trained.
     """
     config = layer.get_config()
     kind = type(layer).__name__
     if kind == "Dense":
         activation = None if without_activation else config["activation"]
-        made = FoldDense(num_folds, config["units"], activation, config["use_bias"])
+        made = FoldDense(
+            num_folds,
+            config["units"],
+            activation,
+            config["use_bias"],
+            units_first=is_first and units_first(config["units"]),
+        )
     elif kind == "Dropout":
         made = FoldDropout(num_folds)
     elif kind == "Embedding":
@@ -158,6 +169,9 @@ def take_weights(target: keras.layers.Layer, sources: Sequence[keras.layers.Laye
     """Give a layer of all folds the weights of stock layers, one a fold."""
     if isinstance(target, FoldDropout):
         target.rate.assign(sources[0].rate)
+        return
+    if isinstance(target, FoldDense):
+        target.take(sources)
         return
     if isinstance(target, FoldMoments):
         _take_moments(target, sources)

@@ -43,10 +43,19 @@ class FoldTwin:
         _, num_folds, room, _ = key
         self.layers: dict[str, keras.layers.Layer] = {}
 
+        def before(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+            layers = stock_layers(model)
+            return layers[: layers.index(layer)]
+
         def made(layer: keras.layers.Layer) -> keras.layers.Layer:
             assert layer.name not in self.layers
             is_last = layer.name == plan.last
-            self.layers[layer.name] = fold_layer(layer, num_folds, without_activation=is_last)
+            self.layers[layer.name] = fold_layer(
+                layer,
+                num_folds,
+                without_activation=is_last,
+                is_first=not any(one.trainable_weights for one in before(layer)),
+            )
             return self.layers[layer.name]
 
         # The same layers as a model that is not compiled, so that nothing else is cloned.

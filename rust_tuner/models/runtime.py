@@ -8,8 +8,10 @@ import logging
 import math
 import os
 import platform
+import re
 import weakref
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -25,6 +27,12 @@ _log = logging.getLogger(__name__)
 _ALIGNMENT = 64
 
 
+# Read once, as the first operation of a GPU begins.
+_GROWING_MEMORY = {
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+
 # The warnings that this process has logged.
 logged_messages: set[str] = set()
 
@@ -35,7 +43,12 @@ def start_backend() -> None:
     With more, the order in which gradients are summed changes from run to run. If TensorFlow
     already runs with another setting, this is logged once and the setting stays. It is also logged
     once if TensorFlow was imported first, without the oneDNN kernels that `rust_tuner` switches on.
+
+    The memory of a GPU is taken as needed, unless the user has set another way: other processes of
+    the search may share it.
     """
+    for variable, value in _GROWING_MEMORY.items():
+        os.environ.setdefault(variable, value)
     if keras.backend.backend() != "tensorflow":
         return
     import tensorflow
@@ -104,6 +117,17 @@ def _warn_once(message: str) -> None:
     if message not in logged_messages:
         logged_messages.add(message)
         _log.warning(message)
+
+
+@functools.cache
+def has_avx512() -> bool:
+    """Whether the processor has AVX-512; taken as true where the system does not say."""
+    try:
+        facts = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    flags = re.search(r"^flags\s*:(.*)$", facts, re.MULTILINE)
+    return flags is None or "avx512f" in flags[1].split()
 
 
 def onednn_enabled() -> bool | None:

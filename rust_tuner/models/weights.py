@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from rust_tuner.errors import WeightsError
+from rust_tuner.errors import WeightsError, private
 from rust_tuner.files import sha256_of_file, sha256_of_text
 from rust_tuner.models.description import BACKBONE, DEMONSTRATION_BACKBONE
 
@@ -41,6 +41,8 @@ _WEIGHTS_IN_KERAS_FILE = "model.weights.h5"
 class BackboneWeights:
     """A backbone's weights, and where they come from.
 
+    Records have the name of a file and its hash; its folder is the user's own.
+
     Attributes:
         asked: the requested weights: `imagenet`, `random`, `phantoms` or a path.
         path: the file that holds them, or None for random ones.
@@ -59,7 +61,12 @@ class BackboneWeights:
     def to_json(self) -> dict[str, str | None]:
         """The weights as JSON values for a record."""
         name = self.path.name if self.path is not None else None
-        return {"asked": self.asked, "file": name, "sha256": self.sha256}
+        return {"asked": without_folder(self.asked), "file": name, "sha256": self.sha256}
+
+
+def without_folder(weights: str) -> str:
+    """Weights as records name them: `imagenet` or the like, or a file's name without its folder."""
+    return weights if weights in NAMED_WEIGHTS else Path(weights).name
 
 
 def find_local_weights(weights: str | Path) -> BackboneWeights | None:
@@ -103,12 +110,15 @@ def describe_file(asked: str, path: Path) -> BackboneWeights:
     """
     if not path.is_file():
         fault = "is not a regular file" if path.exists() else "does not exist"
-        raise WeightsError(f"weights file {path} {fault}; check the path")
+        raise WeightsError(
+            f"weights file {private(path)} {fault}; check the path, or give it (--weights)"
+        )
     try:
         return BackboneWeights(asked, path, sha256_of_file(path))
     except OSError as error:
         raise WeightsError(
-            f"weights file {path} cannot be read ({error.strerror or error}); check its permissions"
+            f"weights file {private(path)} cannot be read ({error.strerror or error}); check its "
+            "permissions"
         ) from error
 
 
@@ -141,20 +151,23 @@ def check_architecture(weights: BackboneWeights) -> None:
         shapes = _shapes(weights.path)
     except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise WeightsError(
-            f"{weights.path} does not hold the weights of InceptionV3 without its top: it cannot "
-            f"be read as HDF5 ({error})"
+            f"{private(weights.path)} does not hold the weights of InceptionV3 without its top: it "
+            "cannot "
+            f"be read as HDF5 ({str(error).replace(str(weights.path), weights.path.name)})"
         ) from error
     kernels = [shape for shape in shapes if len(shape) == 4]
     counts = (len(kernels), sum(map(math.prod, kernels)))
     if counts != (NUM_CONVOLUTIONS, NUM_KERNEL_WEIGHTS):
         raise WeightsError(
-            f"{weights.path} does not hold the weights of InceptionV3 without its top: it has "
+            f"{private(weights.path)} does not hold the weights of InceptionV3 without its top: it "
+            "has "
             f"{counts[0]} convolutions with {counts[1]:,} weights, expected {NUM_CONVOLUTIONS} "
             f"with {NUM_KERNEL_WEIGHTS:,}"
         )
     if any(len(shape) == 2 for shape in shapes):
         raise WeightsError(
-            f"{weights.path} holds InceptionV3 with its top; use the file without it (notop)"
+            f"{private(weights.path)} holds InceptionV3 with its top; use the file without it "
+            "(notop)"
         )
 
 

@@ -35,6 +35,8 @@ from rust_tuner.records.model import (
     read_record,
     write_record,
 )
+from rust_tuner.records.trained_on import TrainedOn
+from rust_tuner.records.worker_note import WORKER_FILE
 
 TOGETHER = "together"
 _ONE_BY_ONE = "one after another"
@@ -57,6 +59,7 @@ class FoldHead(Record):
             None if all were trained.
         folds_trained: whether it was trained together with the other folds, or why not: `together`,
             or `one after another: REASON`. None in records of earlier versions.
+        trained_on: threads, kernels and machine; None in records of earlier versions.
         sha256: of all else in the record.
     """
 
@@ -68,6 +71,7 @@ class FoldHead(Record):
     validation: Curves
     epochs_trained: Epochs | None = None
     folds_trained: str | None = None
+    trained_on: TrainedOn | None = None
     sha256: str
 
     @model_validator(mode="after")
@@ -95,6 +99,7 @@ class FoldRecord:
         epochs_trained: how many epochs `fit` trained before it stopped; None if all.
         outputs: which columns of the predictions belong to which output; None if there is one.
         folds_trained: see `FoldHead`.
+        trained_on: see `FoldHead`.
     """
 
     fold: int
@@ -107,6 +112,7 @@ class FoldRecord:
     epochs_trained: int | None = None
     outputs: Outputs | None = None
     folds_trained: str | None = None
+    trained_on: TrainedOn | None = None
 
 
 def one_by_one(reason: str) -> str:
@@ -181,6 +187,8 @@ class FoldStore:
             head["epochs_trained"] = record.epochs_trained
         if record.folds_trained is not None:
             head["folds_trained"] = record.folds_trained
+        if record.trained_on is not None:
+            head["trained_on"] = record.trained_on.to_json()
         signed = FoldHead.of(head | {"sha256": sha256_of_json(head)})
         write_record(self._head(record.fold), signed)
         self.checkpoint(record.fold).clear()
@@ -235,9 +243,13 @@ class FoldStore:
             outputs=None if outputs is None else outputs.to_array(),
         )
 
+    def reopen(self) -> None:
+        """Take back what `close` did: the trial counts as running until it is closed again."""
+        self._out_of_fold.unlink(missing_ok=True)
+
     def prune(self) -> None:
         """Delete the files that only a running trial needs, once its end is recorded."""
-        for pattern in ("fold_*.npz", "fold_*.predictions.bin"):
+        for pattern in ("fold_*.npz", "fold_*.predictions.bin", WORKER_FILE):
             for path in self._folder.glob(pattern):
                 path.unlink()
 
@@ -272,6 +284,7 @@ class FoldStore:
             epochs_trained=head.epochs_trained,
             outputs=Outputs.from_array(arrays.get("outputs")),
             folds_trained=head.folds_trained,
+            trained_on=head.trained_on,
         )
 
     @property

@@ -1,8 +1,9 @@
 """`private/` of a study: what links its records to people, for its owner only.
 
-It owns the key from which patients and images get their written names, the path of the manifest,
-and two tables with both names. Nothing else in a study folder says who a patient is, so a study can
-be shared without this folder. How names are made belongs to `data.pseudonyms`.
+It owns the key from which patients and images get their written names, the paths of the manifest
+and of files of weights, and two tables with both names. Nothing else in a study folder says who a
+patient is, so a study can be shared without this folder. How names are made belongs to
+`data.pseudonyms`.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from pydantic import Field
 from rust_tuner.data.csv_output import csv_text
 from rust_tuner.data.pseudonyms import Pseudonyms, image_name, keyed_hash
 from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.splits import Development
 from rust_tuner.errors import ResumeError, RustTunerError, StorageError
 from rust_tuner.files import atomic_write, json_text, sha256_of_text
 from rust_tuner.locks import hold_lock
@@ -39,11 +41,13 @@ _PREDICTED_DIGITS = 12
 
 
 class StudyKey(Record):
-    """`private/key.json`: the key of a study, and where its manifest is.
+    """`private/key.json`: the key of a study, and where its manifest and weights are.
 
     Attributes:
         key: 32 bytes in hexadecimal.
         manifest: its path, relative to the study if possible.
+        weights: by SHA-256, the paths of the files of weights that the user has named; records
+            have their names only. None in files of earlier versions.
     """
 
     file_name: ClassVar[str] = KEY_FILE
@@ -51,6 +55,7 @@ class StudyKey(Record):
     format: Literal[1]
     key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     manifest: str
+    weights: dict[str, str] | None = None
 
     @property
     def sha256(self) -> str:
@@ -119,6 +124,14 @@ def record_manifest(directory: Path, key: StudyKey, manifest: str) -> StudyKey:
     return changed
 
 
+def record_weights_path(directory: Path, key: StudyKey, sha256: str, path: Path) -> StudyKey:
+    """Write the key with the path of a file of weights; the study's lock must be held."""
+    changed = key.with_changes(weights={**(key.weights or {}), sha256: str(path.resolve())})
+    if changed.to_json() != key.to_json():
+        _write(directory, KEY_FILE, json_text(changed.to_json()))
+    return changed
+
+
 def key_of(directory: Path, study: StudyRecord) -> StudyKey | None:
     """The key of a prepared study; None if it writes patients by their own ids.
 
@@ -151,6 +164,30 @@ def named(radiographs: Radiographs, key: StudyKey | None) -> Radiographs:
     if key is None or radiographs.pseudonyms is not None:
         return radiographs
     return radiographs.written_as(Pseudonyms.of(radiographs.table, key.secret))
+
+
+def named_within_study(development: Development, folder: Path) -> Development:
+    """A development set as the study writes it that a folder belongs to.
+
+    Args:
+        development: of any origin; that of `Study.prepare` has its names already.
+        folder: where something will be written, such as a search's.
+
+    Returns:
+        The same set if the folder is in no study, or in one with plain ids.
+
+    Raises:
+        ResumeError: if the study's key is missing or is another study's.
+        RecordError: if the study or the key is damaged.
+    """
+    absolute = folder.absolute()
+    for place in (absolute, *absolute.parents):
+        if (place / STUDY_FILE).is_file():
+            key = key_of(place, read_study_record(place / STUDY_FILE))
+            radiographs = named(development.radiographs, key)
+            is_same = radiographs is development.radiographs
+            return development if is_same else Development(radiographs)
+    return development
 
 
 def write_name_tables(directory: Path, radiographs: Radiographs) -> None:

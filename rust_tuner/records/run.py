@@ -133,6 +133,8 @@ class RunManifest(Record):
         arrays_together: whether folds of arrays are trained together where the model allows it;
             absent in searches that earlier versions began, which never did.
         code_version: the user's own name for what the model's code does; None if not given.
+        lag: an oracle that learns leaves out the results of so many trials before the one that it
+            proposes, since they may run at the same time.
         grown_space: what models have asked for beyond the space, by name; it follows from the
             records of the trials.
         tune_new_entries: whether hyperparameters are tuned that are not in the oracle's.
@@ -165,6 +167,7 @@ class RunManifest(Record):
     arrays_together: bool = False
     stop_hopeless: Json | None = None
     tune_new_entries: bool = True
+    lag: Count = 0
     grown_space: Annotated[dict[str, Hyperparameter], Field(default_factory=dict)]
 
     @property

@@ -22,9 +22,16 @@ from rust_tuner.data.radiographs import Radiographs
 from rust_tuner.data.row_record import changed_images, changed_rows, row_record
 from rust_tuner.data.split_file import radiographs_sha256
 from rust_tuner.environment import describe_machine
-from rust_tuner.errors import ImageError, ProtocolError, RecordError, ResumeError, SplitError
+from rust_tuner.errors import (
+    ImageError,
+    ProtocolError,
+    RecordError,
+    ResumeError,
+    SplitError,
+    private,
+)
 from rust_tuner.files import sha256_of_file
-from rust_tuner.models.weights import NAMED_WEIGHTS
+from rust_tuner.models.weights import NAMED_WEIGHTS, BackboneWeights, without_folder
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.looks import FINAL, HOLDOUT_FILE, Look, main_figures, read_looks
 from rust_tuner.records.model import Json, Weights, read_record, write_record
@@ -39,6 +46,12 @@ from rust_tuner.records.private import (
     write_name_tables,
 )
 from rust_tuner.records.study_record import STUDY_FILE, StepNote, StudyRecord
+from rust_tuner.records.weights_path import (
+    is_same_file,
+    keep_weights_path,
+    named_weights,
+    with_weights_found,
+)
 
 _MEND = "restore the file from a copy, or use a new study folder"
 
@@ -111,7 +124,7 @@ class StudyFile:
             ResumeError: if they cannot be read.
         """
         try:
-            return Protocol.from_json(self.record.protocol)
+            return Protocol.from_json(with_weights_found(self.directory, self.record))
         except (ProtocolError, TypeError, ValueError, AttributeError) as error:
             raise ResumeError(
                 f"{self.path}: its protocol cannot be read ({error}); restore the file, or use a "
@@ -192,12 +205,13 @@ class StudyFile:
             key: of the names that the radiographs are written under; None for their own ids.
             pixels_sha256: of `pixels.json`; None if files are read as stored.
         """
+        kept_weights = protocol.weights if key is None else without_folder(protocol.weights)
         kept = KEY_PATH if key is not None else self.relative(manifest)
         hashed = {} if key is None else {"key_sha256": key.sha256}
         record = StudyRecord(
             format=1,
             manifest=kept,
-            protocol=protocol.to_json(),
+            protocol=protocol.to_json() | {"weights": kept_weights},
             radiographs=len(radiographs),
             patients=len(set(radiographs.patient_ids)),
             distinct_patients=radiographs.distinct_patients,
@@ -293,7 +307,16 @@ class StudyFile:
 
     def record_weights(self, used: Weights, asked: str) -> None:
         """Record the weights that were requested, and those that were used."""
-        self.update(weights=used, protocol={**self.record.protocol, "weights": asked})
+        kept = named_weights(self.record, asked)
+        # A search that an earlier version began has the whole path.
+        used = used.with_changes(asked=without_folder(used.asked))
+        self.update(weights=used, protocol={**self.record.protocol, "weights": kept})
+
+    def keep_weights_path(self, weights: BackboneWeights | None) -> None:
+        """Keep where a file of weights is, for the next step; the study's lock must be held."""
+        key = self.key
+        if key is not None and weights is not None:
+            keep_weights_path(self.directory, key, weights)
 
     def record_distinct_patients(self, radiographs: Radiographs) -> None:
         """Record that ids which read alike are of different people, if that was stated."""
@@ -305,7 +328,7 @@ class StudyFile:
         """The manifest in messages: its path, or where that is recorded if ids are hashed."""
         if self.record.patient_ids == "hashed":
             return f"{self.directory / KEY_PATH} names a manifest"
-        return f"{self.path} names the manifest {self.manifest},"
+        return f"{self.path} names the manifest {private(self.manifest)},"
 
     def refuse_plain_ids(self, plain_ids: bool) -> None:
         """Refuse patient ids as they are for a study that has keyed hashes of them.
@@ -330,8 +353,12 @@ class StudyFile:
         for values in (old, new):
             values["weights"] = absolute_weights(values["weights"])
         # Weights are fixed once they are found: by `prepare`, or after a download.
-        unused = self.record.weights is None
-        free = (*SEARCH_FIELDS, "weights") if unused else SEARCH_FIELDS
+        used = self.record.weights
+        # A file of the same content may have been moved.
+        is_free = used is None or (
+            old["weights"] != new["weights"] and is_same_file(new["weights"], used)
+        )
+        free = (*SEARCH_FIELDS, "weights") if is_free else SEARCH_FIELDS
         changed = [
             f"  {name}: was {old[name]}, is {new[name]}"
             for name in old
@@ -353,14 +380,16 @@ class StudyFile:
         """
         mend = "restore it, or use a new study folder"
         is_hashed = self.record.patient_ids == "hashed"
-        shown = "the manifest" if is_hashed else str(manifest)
+        shown = "the manifest" if is_hashed else private(manifest)
         was, now = self.record.radiographs_sha256, radiographs_sha256(radiographs)
         if was != now:
             counted = self.record.radiographs, self.record.patients
             if manifest == self.manifest:
                 message = f"{shown} changed since {self.directory} was prepared"
             else:
-                source = f"the manifest that {KEY_PATH} names" if is_hashed else self.manifest
+                source = (
+                    f"the manifest that {KEY_PATH} names" if is_hashed else private(self.manifest)
+                )
                 given = f"{shown} that was given" if is_hashed else shown
                 message = f"{self.directory} was prepared from {source}, and {given} has other "
                 message += "radiographs"
@@ -374,7 +403,9 @@ class StudyFile:
         try:
             hashes = [sha256_of_file(image) for image in radiographs.images]
         except OSError as error:
-            raise ImageError(f"{error.filename} cannot be read ({error.strerror})") from error
+            raise ImageError(
+                f"{private(error.filename)} cannot be read ({error.strerror})"
+            ) from error
         was, now = self.record.images_sha256, images_sha256(radiographs, hashes)
         if was != now:
             raise ResumeError(

@@ -18,7 +18,7 @@ from rust_tuner.data.pictures import DECODING_THREADS, open_picture
 from rust_tuner.data.reading import ALL_BITS, WHOLE, Framing, Reading
 from rust_tuner.data.survey import deep_images
 from rust_tuner.data.used_part import used_box
-from rust_tuner.errors import ImageError
+from rust_tuner.errors import ImageError, Message, marked
 from rust_tuner.files import write_text
 from rust_tuner.labels import CORTICES
 from rust_tuner.report.templating import environment
@@ -62,7 +62,7 @@ def write_contact_sheet(
             zip(pairs, pool.map(_picture, paths, readings), strict=True), 1
         ):
             if isinstance(picture, ImageError):
-                said.append(str(picture))
+                said.append(Message(marked(picture)))
             cards.append(
                 {
                     "patient": pair.scores.patient_id,

@@ -123,7 +123,7 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
         """A random point at first, then the point that the Gaussian process proposes."""
         number = len(earlier)
         # By which of the trials before, and now, there were enough completed ones to learn from.
-        learns = [self._learns(earlier[:before]) for before in range(number + 1)]
+        learns = [self._learns(earlier, before) for before in range(number + 1)]
         if not learns[-1]:
             return self._random_search(earlier).values_of(number)
         values = self._learn(space, earlier, num_before=sum(learns[:-1]))
@@ -133,10 +133,11 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
         drawn = (self._random_search(earlier).values_of(n) for n in range(self.num_trials()))
         return next((one for one in drawn if one and values_key(one) not in tried), None)
 
-    def _learns(self, earlier: Sequence[Trial]) -> bool:
-        """Whether enough of some trials are completed for the Gaussian process."""
-        completed = sum(trial.status == TrialStatus.COMPLETED for trial in earlier)
-        dimensions = len(self.known_after(earlier))
+    def _learns(self, earlier: Sequence[Trial], number: int) -> bool:
+        """Whether enough trials are completed for the Gaussian process to propose a trial."""
+        known = earlier[: self.known_results(number)]
+        completed = sum(trial.status == TrialStatus.COMPLETED for trial in known)
+        dimensions = len(self.known_after(earlier[:number]))
         needed: int = self.num_initial_points or max(3 * dimensions, 3)
         return bool(completed >= needed)
 
@@ -159,9 +160,7 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
         stock.hyperparameters.merge([exact(hp) for hp in space])
         # KerasTuner knows no trial that was stopped as hopeless, and learns nothing from it.
         stock.trials = {trial.trial_id: trial for trial in earlier if trial.status != PRUNED}
-        stock.ongoing_trials = {
-            trial.trial_id: trial for trial in earlier if trial.status == TrialStatus.RUNNING
-        }
+        running = {t.trial_id: t for t in earlier if t.status == TrialStatus.RUNNING}
         stock._random_state = np.random.RandomState(seed)
         stock._random_state.uniform(size=(num_before * _STARTS, len(stock._nonfixed_space())))
         with (
@@ -173,8 +172,23 @@ class BayesianOptimizationOracle(LearningOracle, StockOracle):  # type: ignore[m
             # Length scales at a bound are usual while there are few trials.
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.filterwarnings("ignore", "Predicted variances smaller than 0")
+            if running:
+                _expect_results(stock, running)
             values = stock.populate_space(str(len(earlier)))["values"]
         return dict(plain(values))
+
+
+def _expect_results(stock: StockOracle, running: dict[str, Trial]) -> None:
+    """Fit the process to the trials that have ended, by which those that run are estimated.
+
+    KerasTuner gives a running trial the mean plus one standard deviation of the process. Its
+    process is then the one of the proposal before, which is not in the records.
+    """
+    trials = stock.trials
+    stock.trials = {name: trial for name, trial in trials.items() if name not in running}
+    features, scores = stock._vectorize_trials()
+    stock.gpr.fit(features, scores)
+    stock.trials, stock.ongoing_trials = trials, running
 
 
 class _Process(GaussianProcessRegressor):  # type: ignore[misc]

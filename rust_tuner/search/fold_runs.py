@@ -26,9 +26,11 @@ from rust_tuner.models.runtime import (
 )
 from rust_tuner.models.schedules import batch_sizes, steps_per_epoch
 from rust_tuner.models.seeding import seeded_weights
+from rust_tuner.models.trained_here import trained_here
 from rust_tuner.progress import Silent, Task
 from rust_tuner.records.folds import TOGETHER, FoldRecord, FoldStore
 from rust_tuner.records.metric_names import with_same_names
+from rust_tuner.records.trained_on import TrainedOn
 from rust_tuner.search.fold_lengths import of_one_length
 from rust_tuner.search.mean_curves import CrossValidation, calculate_mean_metrics
 
@@ -248,4 +250,5 @@ def _as_record(
         epochs_trained=curves.epochs_trained,
         outputs=curves.outputs,
         folds_trained=way,
+        trained_on=TrainedOn.of(trained_here()),
     )

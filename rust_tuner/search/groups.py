@@ -16,7 +16,7 @@ import pandas as pd
 
 from rust_tuner.data.folds import Folds
 from rust_tuner.data.patient_ids import two_spellings, visibly
-from rust_tuner.errors import SearchError
+from rust_tuner.errors import SearchError, private
 
 _ROWS_SHOWN = 5
 _MISSING_TEXTS = ("", "nan", "None", "<NA>", "NaT")
@@ -155,7 +155,8 @@ def _require_one_spelling(texts: Sequence[str]) -> None:
     pairs = two_spellings(texts)
     if pairs:
         listed = "; ".join(
-            f"{visibly(pair.other)} ({_rows(pair.positions)}) reads like {visibly(pair.first)} "
+            f"{private(visibly(pair.other))} ({_rows(pair.positions)}) reads like "
+            f"{private(visibly(pair.first))} "
             f"(row {pair.first_position})"
             for pair in pairs[:_ROWS_SHOWN]
         )

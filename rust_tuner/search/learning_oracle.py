@@ -3,16 +3,27 @@
 The n-th proposal is a function of the seed, n, and the records of the trials before n. Nothing else
 survives a kill, and nothing else has to: a trial that did not end is proposed again, with the same
 values, from the same records.
+
+Where several trials run at once, a proposal cannot wait for all trials before it. So it leaves out
+the results of the last `lag` of them, which it sees as running, whether or not they have ended. The
+lag is recorded with the search: proposals depend on neither the time that trials take nor the
+number of workers that happen to be alive.
 """
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from keras_tuner.engine.trial import Trial
+from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import SpaceError
-from rust_tuner.search.asked import Rule, asked_late, begun_values
+from rust_tuner.search.asked import (
+    AskedHyperParameters,
+    Rule,
+    again_from_start,
+    asked_late,
+    begun_values,
+)
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.points import Values, plain, values_key
 
@@ -28,7 +39,8 @@ class LearningOracle(ResumableOracle):
 
         Args:
             space: the hyperparameters that are known before it, see `known_after`.
-            earlier: all trials before it, by number; some may still run.
+            earlier: all trials before it, by number. Some may still run; the last `lag` do in any
+                case, as far as this proposal is concerned.
 
         Returns:
             Values by name; None where there are no more.
@@ -71,9 +83,24 @@ class LearningOracle(ResumableOracle):
         known: int | None = self._num_points
         return int(self.max_trials) if known is None else known
 
+    def is_ready(self) -> bool:
+        """Whether all trials have ended whose results the next proposal needs."""
+        needed = self.in_order()[: self.known_results(self.next_number())]
+        return all(trial.status != TrialStatus.RUNNING for trial in needed)
+
+    def known_results(self, number: int) -> int:
+        """How many of the first trials a proposal learns from.
+
+        Args:
+            number: of the proposed trial, from 0.
+        """
+        return max(number - self.lag, 0)
+
     def _proposal(self, number: int) -> Values | None:
         earlier = self.in_order()[:number]
         assert len(earlier) == number, "the trials before must be known"
+        known = self.known_results(number)
+        earlier = earlier[:known] + [_as_running(trial) for trial in earlier[known:]]
         told = [
             [trial.status, trial.score, values_key(trial.hyperparameters.values)]
             for trial in earlier
@@ -99,6 +126,13 @@ class LearningOracle(ResumableOracle):
             late = {name: trial.hyperparameters.values[name] for name in asked_late(trial)}
             again.hyperparameters.values |= late
         return again
+
+
+def _as_running(trial: Trial) -> Trial:
+    """A trial as it was when it began, without what it has asked for or scored since."""
+    begun = again_from_start(trial)
+    begun.hyperparameters = AskedHyperParameters.of(trial.hyperparameters, begun_values(trial))
+    return begun
 
 
 def require_count(number: object, name: str, what: str) -> int:

@@ -127,6 +127,8 @@ def own_choices(
     name = epochs_name(oracle.declared.values)
     if name is not None and (begun is None or begun.epochs_hyperparameter):
         own["epochs_hyperparameter"] = name
+    if oracle.lag:
+        own["lag"] = oracle.lag
     if not oracle.tune_new_entries:
         own["tune_new_entries"] = False
     if run_trial is not None:

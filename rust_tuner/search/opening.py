@@ -20,6 +20,7 @@ from rust_tuner.search.runs import (
     recover_trials,
     run_key,
     with_begun_kernels,
+    with_begun_weights,
 )
 from rust_tuner.search.scoring import Scoring
 from rust_tuner.search.subjects import Subject
@@ -79,6 +80,7 @@ def open_run(
         },
     )
     manifest = with_begun_kernels(folder / RUN_FILE, manifest, say=say)
+    manifest = with_begun_weights(folder / RUN_FILE, manifest)
     name = epochs_name(oracle.declared.values)
     may_change = model is not None and model.may_change
     free = ("description", "code_version", "run_trial", "model") if may_change else ()

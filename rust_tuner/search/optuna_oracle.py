@@ -127,9 +127,12 @@ class OptunaOracle(LearningOracle):
         """The values that the sampler gives after some trials."""
         from rust_tuner.search.optuna_study import Earlier, Proposals
 
-        if self._proposals is None or self._proposals.seed != self.drawn_seed:
+        made = self._proposals
+        if made is None or (made.seed, made.lag) != (self.drawn_seed, self.lag):
             direction = self.objective.direction
-            self._proposals = Proposals(self.sampler, direction=direction, seed=self.drawn_seed)
+            self._proposals = made = Proposals(
+                self.sampler, direction=direction, seed=self.drawn_seed, lag=self.lag
+            )
         told = [
             Earlier(
                 known=len(self.known_after(earlier[:number])),
@@ -139,7 +142,7 @@ class OptunaOracle(LearningOracle):
             )
             for number, trial in enumerate(earlier)
         ]
-        return self._proposals.next(space, told)
+        return made.next(space, told)
 
 
 def describe_sampler(part: Any) -> Any:

@@ -4,7 +4,8 @@ A study in memory is built from the trials before the one that is asked for. Wha
 between trials, such as its random state, would be lost with the process: the random states follow
 from the seed and the trial's number, and each ask starts from a copy of the sampler as the user
 made it. Samplers that write into the study as they sample, such as CMA-ES, get their study by
-being asked for every earlier trial again; the recorded values replace what they answer.
+being asked for every earlier trial again; the recorded values replace what they answer. Where a
+search runs several trials at once, they are told a result as late as it was known then.
 """
 
 import copy
@@ -16,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import optuna
-from optuna.samplers import BaseSampler, GridSampler, QMCSampler
+from optuna.samplers import BaseSampler, BruteForceSampler, GridSampler, QMCSampler
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
@@ -67,9 +68,16 @@ class _Study(optuna.Study):
 
 @dataclass
 class _Replay:
-    """A study whose sampler was asked for each trial and told how it ended, one after another."""
+    """A study whose sampler was asked for trials and told how they ended, in their order.
+
+    Attributes:
+        begun: how many hyperparameters were known to each trial that was asked for, and its values.
+        told: the trials among them whose end was told.
+        asked: the same as `begun` for a trial that was asked for last, with the sampler's values.
+    """
 
     study: _Study
+    begun: list[tuple[int, Values]] = field(default_factory=list)
     told: list[Earlier] = field(default_factory=list)
     asked: tuple[int, Values] | None = None
 
@@ -77,15 +85,17 @@ class _Replay:
 class Proposals:
     """The trials that a sampler proposes, each a function of the seed and the earlier trials."""
 
-    def __init__(self, sampler: BaseSampler, *, direction: str, seed: int) -> None:
+    def __init__(self, sampler: BaseSampler, *, direction: str, seed: int, lag: int = 0) -> None:
         """Propose with copies of a sampler.
 
         Args:
             sampler: as the user made it; its own seed is not used.
             direction: `max` or `min`.
             seed: of the oracle, an integer from 0.
+            lag: a proposal leaves out the results of so many trials before it.
         """
         self._sampler = sampler
+        self.lag = lag
         self._direction = StudyDirection.MAXIMIZE if direction == "max" else StudyDirection.MINIMIZE
         self.seed = seed
         self._dimension: Callable[[Any], Dimension] = (
@@ -100,7 +110,7 @@ class Proposals:
         Args:
             space: the hyperparameters that are known now, parents before their children; only
                 appended to in the course of a search.
-            earlier: all trials of the search before this one, by number.
+            earlier: all trials of the search before this one, by number; the last `lag` run.
 
         Raises:
             SpaceError: where the sampler cannot sample the space.
@@ -120,7 +130,10 @@ class Proposals:
             replay = self._replayed(space, earlier)
             if replay.study.is_stopped:
                 return None
-            return dict(self._asked(replay, space))
+            values = dict(self._asked(replay, space))
+            # They repeat themselves while trials run that would complete their points.
+            tried = self.lag and isinstance(self._sampler, (GridSampler, BruteForceSampler))
+            return None if tried and any(trial.values == values for trial in earlier) else values
 
     def _new_study(self) -> _Study:
         storage = InMemoryStorage()
@@ -133,25 +146,34 @@ class Proposals:
         return _Study(study_name=name, storage=storage, sampler=sampler)
 
     def _replayed(self, space: Sequence[Any], earlier: Sequence[Earlier]) -> _Replay:
-        """A study whose sampler was told all earlier trials."""
+        """A study whose sampler was asked for all earlier trials, and told of all but the last."""
+        begun = [(trial.known, trial.values) for trial in earlier]
+        num_told = max(len(earlier) - self.lag, 0)
         replay = self._replay
-        known = [trial.known for trial in earlier] + [len(space)]
         if (
             replay is None
-            or list(earlier[: len(replay.told)]) != replay.told
+            or begun[: len(replay.begun)] != replay.begun
+            or list(earlier[:num_told][: len(replay.told)]) != replay.told
             # A study cannot take a trial back.
-            or (replay.asked is not None and replay.asked[0] != known[len(replay.told)])
+            or (
+                replay.asked is not None
+                and replay.asked[0]
+                != [*(known for known, _ in begun), len(space)][len(replay.begun)]
+            )
         ):
             replay = self._replay = _Replay(self._new_study())
-        for trial in earlier[len(replay.told) :]:
+        for number in range(len(replay.begun), len(earlier)):
+            trial = earlier[number]
             self._asked(replay, space[: trial.known])
-            self._tell(replay, space, trial)
+            self._begin(replay, space, trial)
+            if number >= self.lag:
+                self._tell(replay, earlier[number - self.lag])
         return replay
 
     def _asked(self, replay: _Replay, space: Sequence[Any]) -> Values:
-        """What the sampler answers for the trial after those it was told; it is asked once."""
+        """What the sampler answers for the trial after those it was asked for, asked once."""
         if replay.asked is None:
-            values = self._ask(replay.study, space, len(replay.told))
+            values = self._ask(replay.study, space, len(replay.begun))
             replay.asked = len(space), values
         return replay.asked[1]
 
@@ -180,20 +202,28 @@ class Proposals:
             )
         return value
 
-    def _tell(self, replay: _Replay, space: Sequence[Any], trial: Earlier) -> None:
-        """Tell the trial that was asked for last, with its recorded values, how it ended."""
+    def _begin(self, replay: _Replay, space: Sequence[Any], trial: Earlier) -> None:
+        """Give the trial that was asked for last its recorded values."""
         assert replay.asked is not None
-        study, number = replay.study, len(replay.told)
-        storage = study._storage
-        trial_id = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+        storage, trial_id = replay.study._storage, self._id_of(replay, len(replay.begun))
         for part, value in self._parameters(space, trial.values):
             internal = part.distribution.to_internal_repr(part.to_study(value))
             storage.set_trial_param(trial_id, part.name, internal, part.distribution)
-        _reseed(study.sampler, seed_word(self.seed, number, "tell"))
-        if trial.state != "RUNNING":
-            study.tell(number, trial.score, state=TrialState[trial.state])
-        replay.told.append(trial)
+        replay.begun.append((trial.known, trial.values))
         replay.asked = None
+
+    def _tell(self, replay: _Replay, trial: Earlier) -> None:
+        """Tell how the first trial ended that was not told yet."""
+        number = len(replay.told)
+        _reseed(replay.study.sampler, seed_word(self.seed, number, "tell"))
+        if trial.state != "RUNNING":
+            replay.study.tell(number, trial.score, state=TrialState[trial.state])
+        replay.told.append(trial)
+
+    @staticmethod
+    def _id_of(replay: _Replay, number: int) -> int:
+        study = replay.study
+        return study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
 
     def _recorded(self, space: Sequence[Any], trial: Earlier) -> FrozenTrial:
         parameters = self._parameters(space, trial.values)

@@ -45,6 +45,8 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
     packages: tuple[str, ...] = ()
     # When it stops trials before their last epoch; None where it leaves that to `stop_hopeless`.
     stop_rule: SuccessiveHalving | None = None
+    # A proposal leaves out the results of so many trials before it; see `learning_oracle`.
+    lag = 0
 
     def __init__(
         self,
@@ -236,6 +238,14 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
             return {"status": TrialStatus.STOPPED, "values": None}
         return {"status": TrialStatus.RUNNING, "values": values}
 
+    def next_number(self) -> int:
+        """The number of the trial that `create_trial` gives next, if there is one."""
+        return int(self._retry_queue[0]) if self._retry_queue else len(self.trials)
+
+    def is_ready(self) -> bool:
+        """Whether all trials have ended whose results the next proposal needs."""
+        return True
+
     def create_trial(self, tuner_id: str) -> Trial:
         """The next trial to run: an interrupted one, else a new one, else `STOPPED`."""
         with self._mutex:
@@ -347,6 +357,7 @@ class ResumableOracle(keras_tuner.Oracle):  # type: ignore[misc]
                 self.trials[trial.trial_id] = blank
                 self._retry_queue.append(trial.trial_id)
                 self._save_trial(blank)
+            self._retry_queue.sort(key=int)
             retried = {trial.trial_id for trial in trials}
             self.end_order = [name for name in self.end_order if name not in retried]
             self.save()

@@ -1,6 +1,7 @@
 """Stops trials of a search: finds what they are compared with, and keeps the verdict.
 
-The rules themselves belong to `hopeless` and `halving`. Only folds that train together are stopped:
+The rules themselves belong to `hopeless` and `halving`, and trials that workers trained beyond or
+short of them to `adopted`. Only folds that train together are stopped:
 where one is trained after another, the first ones have ended before there is anything to compare.
 """
 
@@ -141,16 +142,44 @@ def note_if_hopeless(
     """Keep the verdict on a trial whose folds trained together and end before its last epoch."""
     run.pruned.pop(trial.trial_id, None)
     run.mean_curves.pop(trial.trial_id, None)
+    count, reason = judged(run, rival, records, epochs)
+    if reason is not None and count == num_epochs(records):
+        run.pruned[trial.trial_id] = reason
+
+
+def judged(
+    run: Run, rival: Compared | None, records: Sequence[FoldRecord], epochs: int
+) -> tuple[int, str | None]:
+    """How many epochs of a trial the rule lets it have, as far as they are recorded.
+
+    Args:
+        run: what `search` passes to its trials.
+        rival: what the trial is compared with, or None.
+        records: of all its folds.
+        epochs: how many it would have without the rule.
+
+    Returns:
+        The number of epochs, and why it has no more; all epochs and None where it is not stopped
+        within those that are recorded.
+    """
     watch = _watch(run, rival, epochs)
-    if watch is None:
-        return
-    if any(reason_of(record.folds_trained) is not None for record in records):
-        return
-    curves = _curves(run, records)
-    if not curves or len(curves[0]) == epochs:
-        return
-    if any(watch.see(scores) for scores in zip(*curves, strict=True)):
-        run.pruned[trial.trial_id] = str(watch.verdict)
+    if watch is not None and are_together(records):
+        curves = _curves(run, records)
+        for count, scores in enumerate(zip(*curves, strict=False), start=1):
+            if watch.see(scores):
+                return count, str(watch.verdict)
+    return epochs, None
+
+
+def are_together(records: Sequence[FoldRecord]) -> bool:
+    """Whether folds were trained together; those of earlier versions do not say so."""
+    return all(reason_of(record.folds_trained) is None for record in records)
+
+
+def num_epochs(records: Sequence[FoldRecord]) -> int:
+    """The number of epochs that all folds have."""
+    curves = (curve for record in records for curve in record.validation.values())
+    return min((len(curve) for curve in curves), default=0)
 
 
 def _watch(run: Run, rival: Compared | None, epochs: int) -> Watch | RungWatch | None:

@@ -16,6 +16,7 @@ from rust_tuner.data.splits import Development, require_development
 from rust_tuner.errors import ProtocolError, SearchError
 from rust_tuner.models.hypermodels import TransferLearningHyperModel
 from rust_tuner.models.space import SearchSpace
+from rust_tuner.models.weights import without_folder
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import SEARCHES, Protocol
 from rust_tuner.records.model import HyperValues, Json
@@ -286,7 +287,7 @@ def recorded_protocol(protocol: Protocol) -> Json:
     model, outer folds and the judging of predictions, since no search depends on them. `fitting`
     records whether batch sizes were fitted.
     """
-    values = protocol.to_json()
+    values = protocol.to_json() | {"weights": without_folder(protocol.weights)}
     return {name: values[name] for name in protocol.compared_by(*SEARCHES)}
 
 

@@ -156,8 +156,17 @@ class CountedSteps:
         """Revise the number of all steps."""
         self._task.expect(total)
 
+    def advance_to(self, steps: int) -> None:
+        """Count steps up to this number, some of which may be counted already."""
+        if steps > self._seen:
+            self.advance(steps - self._seen)
+
+    def advance_to_end(self) -> None:
+        """Count all steps that are not counted yet."""
+        self.advance_to(self._own)
+
     def _counted(self, steps: int) -> int:
-        self._seen += steps
+        self._seen = min(self._seen + steps, self._own)
         before = self.taken
         self.taken = self._seen * self._planned // self._own
         return self.taken - before

@@ -14,6 +14,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import ResumeError, RustTunerError, SearchError
 from rust_tuner.files import read_json, remove_leftovers, sha256_of_json
+from rust_tuner.models.weights import NAMED_WEIGHTS
 from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
 from rust_tuner.records.folds import fold_files
 from rust_tuner.records.model import Json, Record, write_record
@@ -26,10 +27,12 @@ from rust_tuner.search.oracles import ResumableOracle, trial_id
 from rust_tuner.search.steps import has_float_steps, stepped_values
 
 Manifest = TypeVar("Manifest", RunManifest, NestedManifest)
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 _EXACT = "exact"
 _SHOWN = 6
-EXTENDABLE = ("max_trials", "num_trials", "grown_space")
+# What may change, or follows from how a search was begun; no trial is trained by it.
+EXTENDABLE = ("max_trials", "num_trials", "grown_space", "lag")
 
 
 def run_key(run: RunManifest) -> str:
@@ -74,6 +77,45 @@ def with_begun_kernels(path: Path, run: Manifest, *, say: Callable[[str], None])
         )
         return run.with_changes(onednn=written["onednn"])
     return run
+
+
+def with_begun_weights(path: Path, record: AnyRecord) -> AnyRecord:
+    """The record, with its file of weights named as when it was begun, if its hash is the same.
+
+    Records of earlier versions have the file's whole path; and a file may have been moved. All
+    that is in the folder depends on these names.
+
+    Args:
+        path: the manifest, which may be missing.
+        record: as this process would begin it.
+    """
+    try:
+        written = read_json(path)
+    except (OSError, RustTunerError):
+        return record
+    content = record.to_json()
+    used, begun = _weights_in(content), _weights_in(written)
+    if used is None or begun is None or used["sha256"] != begun["sha256"]:
+        return record
+    if {str(used["asked"]), str(begun["asked"])} & set(NAMED_WEIGHTS):
+        return record
+    used.update(begun)
+    choices, earlier = content.get("protocol"), written.get("protocol")
+    if isinstance(choices, dict) and isinstance(earlier, dict) and "weights" in choices:
+        choices["weights"] = earlier.get("weights", choices["weights"])
+    return record.of(content)
+
+
+def _weights_in(content: object) -> Json | None:
+    """The weights in the content of a manifest; None if there are none."""
+    if not isinstance(content, dict):
+        return None
+    subject = content.get("subject")
+    for part in (subject, content):
+        weights = part.get("weights") if isinstance(part, dict) else None
+        if isinstance(weights, dict) and {"asked", "sha256"} <= set(weights):
+            return weights
+    return None
 
 
 def _onednn_text(enabled: bool | None) -> str:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from rust_tuner.data.folds import make_folds
 from rust_tuner.data.splits import Development
-from rust_tuner.errors import SearchError
+from rust_tuner.errors import SearchError, private
 from rust_tuner.metrics import view_only_baseline
 from rust_tuner.scope import SCOPES
 from rust_tuner.search.cross_validation import FoldList, checked_folds
@@ -62,7 +62,8 @@ def require_apart(folds: FoldList, owners: npt.NDArray[Any], kind: str, mend: st
         shared = set(owners[training]) & set(owners[validation])
         if shared:
             raise SearchError(
-                f"fold {fold}: {kind} {min(shared)} is on both sides; {mend} that keeps groups "
+                f"fold {fold}: {kind} {private(min(shared))} is on both sides; {mend} that keeps "
+                "groups "
                 "together"
             )
 

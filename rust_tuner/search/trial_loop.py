@@ -75,6 +75,8 @@ class TrialLoop:
             tuner.project_name, self._total * per_trial, done=done * per_trial
         ) as task:
             task.advance(0, note=f"trials of {folds} folds x {run.epochs} epochs")
+            if self._ahead is not None:
+                self._ahead.begin(task, per_trial=per_trial)
             tuner.on_search_begin()
             self._progress.recorded(run.folder)
             self._retry_first_mistakes()
@@ -98,8 +100,12 @@ class TrialLoop:
                 tuner.on_trial_begin(trial)
                 self._progress.recorded(run.folder, trial.trial_id)
                 own = run.epochs_of(trial) * folds
-                steps = run.task = CountedSteps(task, planned=per_trial, own=own)
-                error = self._attempt(trial, task)
+                steps = run.task = (
+                    CountedSteps(task, planned=per_trial, own=own)
+                    if self._ahead is None
+                    else self._ahead.steps_of(trial)
+                )
+                error = self._attempt(trial, task, steps)
                 tuner.on_trial_end(trial)
                 # Epochs that a failed trial left out, or an earlier run trained, count as done.
                 task.skip((0 if self._runs_again(trial) else per_trial) - steps.taken)
@@ -126,13 +132,13 @@ class TrialLoop:
     def _runs_again(self, trial: Trial) -> bool:
         return bool(self._oracle.trials[trial.trial_id].status == TrialStatus.RUNNING)
 
-    def _attempt(self, trial: Trial, task: Task) -> Exception | None:
+    def _attempt(self, trial: Trial, task: Task, steps: CountedSteps) -> Exception | None:
         """Run a trial; an error that fails it becomes its status and message, and is returned."""
         run = self._run
         try:
             if self._ahead is not None:
                 self._ahead.wait_for(trial)
-                run.task.advance(run.epochs_of(trial) * len(run.subject.folds))
+                steps.advance_to_end()
             results = self._tuner.run_trial(trial, *run.arguments, **run.options)
             score = self._report(trial, results)
         except Exception as error:

@@ -18,11 +18,12 @@ from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.fold_plan import MixedFolds
 from rust_tuner.models.fold_training import RunningPredictions
 from rust_tuner.records.folds import FoldRecord, FoldStore, one_by_one, reason_of
+from rust_tuner.search.adopted import adopted, save_all
 from rust_tuner.search.fold_runs import run_folds, run_folds_together
 from rust_tuner.search.mean_curves import CrossValidation, mean_of_repeats
 from rust_tuner.search.own_fit import HyperModelFit
 from rust_tuner.search.own_tuner import FoldHooks
-from rust_tuner.search.pruning import Compared, compared_with, judge, note_if_hopeless
+from rust_tuner.search.pruning import Compared, judge, note_if_hopeless
 from rust_tuner.search.reserved_names import batch_size_of, epochs_of
 from rust_tuner.search.run_state import Run
 
@@ -68,7 +69,13 @@ def choices_of(
 
 
 def cross_validated(
-    tuner: keras_tuner.Tuner, run: Run, trial: Trial, *, epochs: int, batch_size: int
+    tuner: keras_tuner.Tuner,
+    run: Run,
+    trial: Trial,
+    *,
+    epochs: int,
+    batch_size: int,
+    rival: Compared | None = None,
 ) -> list[FoldRecord]:
     """The records of a trial's folds, which are trained where an earlier run left none.
 
@@ -78,16 +85,18 @@ def cross_validated(
         trial: the trial.
         epochs: of each fold.
         batch_size: of each step.
+        rival: what decides whether the trial is stopped, see `pruning.compared_with`.
     """
     store = run.store_of(trial)
-    rival = compared_with(run, tuner.oracle, trial)
-    records = store.load_closed(len(run.subject.folds))
-    if records is not None:
-        note_if_hopeless(run, rival, trial, records, epochs)
-        return records
-    outcome = _cross_validate(
-        tuner, run, trial, store, epochs=epochs, batch_size=batch_size, rival=rival
-    )
+    outcome = adopted(run, rival, trial, store, epochs)
+    if isinstance(outcome, list):
+        return outcome
+    if outcome is None:
+        outcome = _cross_validate(
+            tuner, run, trial, store, epochs=epochs, batch_size=batch_size, rival=rival
+        )
+    else:
+        save_all(store, outcome.folds)
     note_if_hopeless(run, rival, trial, outcome.folds, epochs)
     _, epoch = figures_of(run, trial, list(outcome.folds))
     repeats = outcome.out_of_fold_repeats(epoch, run.subject.data.num_rows)
@@ -190,8 +199,7 @@ def _cross_validate(
             tuner.progress.say(f"folds are trained one after another: {reason}")
             run.said.add(reason)
     else:
-        for record in outcome.folds:
-            store.save(record)
+        save_all(store, outcome.folds)
         return outcome
     if run.stop_rule is not None and not run.said_none_stopped:
         tuner.progress.say(

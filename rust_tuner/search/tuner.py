@@ -22,13 +22,15 @@ from rust_tuner.files import empty_folder, write_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.models.runtime import start_backend
 from rust_tuner.progress import Progress, Silent
+from rust_tuner.records.private import named_within_study
 from rust_tuner.records.run import run_if_whole
 from rust_tuner.search.after_search import AfterSearch
 from rust_tuner.search.array_subject import arrays_subject, notes_about, taken_apart
 from rust_tuner.search.compile_arguments import CompileArguments
 from rust_tuner.search.declaring import declare_by_building
-from rust_tuner.search.executors.ahead import trials_ahead
+from rust_tuner.search.executors.ahead import trials_ahead, why_not_ahead
 from rust_tuner.search.executors.engines import Engine, engine_of
+from rust_tuner.search.executors.lag import choose_lag
 from rust_tuner.search.executors.workers import Workers
 from rust_tuner.search.fit_options import (
     SEARCH_ARGUMENTS,
@@ -44,7 +46,7 @@ from rust_tuner.search.mean_curves import chosen_epoch
 from rust_tuner.search.objectives import require_validation, with_scores
 from rust_tuner.search.opening import open_run
 from rust_tuner.search.own_tuner import HOOKS, refuse_workers
-from rust_tuner.search.pruning import AnyRule, stop_rule_of
+from rust_tuner.search.pruning import AnyRule, compared_with, stop_rule_of
 from rust_tuner.search.runs import (
     choose_steps,
     readable_trials,
@@ -227,7 +229,8 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 a trial is `PRUNED`: it has no score, and its epochs are kept.
             executor: trains trials in other processes, several at once: anything with the shape of
                 `concurrent.futures.Executor` whose processes see the project folder. Values and
-                scores of the trials are those of a search in one process.
+                scores of the trials are those of a search in one process. An oracle that learns
+                proposes as many trials at once as there are workers when the search is begun.
             workers: the same in so many processes of this machine, such as 2 or `local:2` (extra
                 `workers`), which share its cores. None and 1 for this process.
             about: further JSON values for the run manifest, such as a protocol.
@@ -256,7 +259,7 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         )
         x, y, batch_size, options = taken_apart(x, y, batch_size, options)
         if is_radiographs(x) or (y is None and takes_radiographs(self.hypermodel)):
-            development = require_development(x)
+            development = named_within_study(require_development(x), self.project_folder)
             if y is not None or groups is not None:
                 raise SearchError(
                     "y and groups are for arrays only; a development set has its own labels and "
@@ -341,14 +344,22 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
             )
         own_scores = self._overrides("run_trial")
         stop_rule = stop_rule_of(stop_hopeless, self.oracle, own_scores=own_scores)
-        with hold_lock(self.project_folder, "searching hyperparameters", noted=True):
+        hooks = tuple(name for name in HOOKS if self._overrides(name))
+        with (
+            contextlib.nullcontext() if engine is None else contextlib.closing(engine),
+            hold_lock(self.project_folder, "searching hyperparameters", noted=True),
+        ):
+            in_workers = why_not_ahead(hooks, own_scores=own_scores) is None
+            num_workers = engine.num_workers if engine is not None and in_workers else 1
+            if note := choose_lag(self.oracle, self.project_folder, num_workers):
+                self.progress.say(note)
             self._run = open_run(
                 self,
                 subject,
                 epochs=epochs,
                 batch_size=batch_size,
                 scoring=self._scoring,
-                hooks=tuple(name for name in HOOKS if self._overrides(name)),
+                hooks=hooks,
                 own_scores=own_scores,
                 stop_rule=stop_rule,
                 given=self._arguments,
@@ -385,7 +396,10 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
         """
         run = self._run
         epochs, batch_size = choices_of(run, trial, args, kwargs)
-        records = cross_validated(self, run, trial, epochs=epochs, batch_size=batch_size)
+        rival = compared_with(run, self.oracle, trial)
+        records = cross_validated(
+            self, run, trial, epochs=epochs, batch_size=batch_size, rival=rival
+        )
         metrics, epoch = figures_of(run, trial, records)
         run.chosen[trial.trial_id] = epoch
         self.oracle.update_trial(trial.trial_id, metrics, step=epoch)

@@ -18,7 +18,7 @@ from rust_tuner.data.patient_ids import two_spellings, visibly
 from rust_tuner.data.sheet_columns import Columns, understand_columns
 from rust_tuner.data.sheet_scores import read_scored_views
 from rust_tuner.data.sheets import read_sheet
-from rust_tuner.errors import ManifestError
+from rust_tuner.errors import ManifestError, Message, marked, private
 from rust_tuner.files import write_text
 from rust_tuner.labels import CORTICES
 from rust_tuner.progress import Progress, Silent
@@ -84,10 +84,12 @@ def make_manifest(
     path = Path(path)
     for written in (path, _unmatched_path(path)):
         if written.resolve() == Path(scores).resolve():
-            raise ManifestError(f"{written} is the table of scores; write the manifest elsewhere")
+            raise ManifestError(
+                f"{private(written)} is the table of scores; write the manifest elsewhere"
+            )
     if not overwrite and os.path.lexists(path):
         raise ManifestError(
-            f"{path} exists; give another name with --out, or --overwrite to replace it"
+            f"{private(path)} exists; give another name with --out, or --overwrite to replace it"
         )
     table = read_sheet(scores, sheet=sheet)
     understood = understand_columns(table.columns, given=columns, source=table.source)
@@ -98,9 +100,9 @@ def make_manifest(
     matching = match(scored, found)
     if not matching.pairs:
         first = matching.scores[0] if matching.scores else None
-        why = f"{first.what}: {first.reason}" if first else "the table has no scores"
+        why = f"{first.place}: {marked(first.reason)}" if first else "the table has no scores"
         raise ManifestError(
-            f"no row of {table.source} fits an image in {images}; the first is {why}"
+            f"no row of {table.source} fits an image in {private(images)}; the first is {why}"
         )
     folder = path.resolve().parent
     rows = [
@@ -142,9 +144,13 @@ def _write_unmatched(path: Path, matching: Matching) -> Path | None:
 
 def _alike(matching: Matching) -> list[str]:
     """What `prepare` will ask about patients whose ids read alike."""
+    rows = [pair.scores.row for pair in matching.pairs]
     return [
-        f"patient {visibly(pair.other)} reads like {visibly(pair.first)}; write one id in one way, "
-        "or, if they are different people, give prepare --distinct-patients"
+        Message(
+            f"patient {private(visibly(pair.other))} reads like {private(visibly(pair.first))} "
+            f"(rows {rows[pair.positions[0]]} and {rows[pair.first_position]}); write one id in "
+            "one way, or, if they are different people, give prepare --distinct-patients"
+        )
         for pair in two_spellings([pair.scores.patient_id for pair in matching.pairs])
     ]
 

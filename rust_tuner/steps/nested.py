@@ -32,7 +32,7 @@ from rust_tuner.data.split_file import (
     write_split,
 )
 from rust_tuner.data.splits import Development, require_development
-from rust_tuner.errors import ResumeError, RustTunerError, SplitError
+from rust_tuner.errors import ResumeError, RustTunerError, SplitError, marked
 from rust_tuner.files import sha256_of_json, write_text
 from rust_tuner.labels import LABELS
 from rust_tuner.locks import hold_lock
@@ -58,6 +58,7 @@ from rust_tuner.records.nested import (
     write_outer,
     write_summary,
 )
+from rust_tuner.records.private import named_within_study
 from rust_tuner.records.project import REGIME_1, REGIME_2, count_ended, read_project
 from rust_tuner.steps.outer_scores import score_outer_fold, view_only_of_fold
 from rust_tuner.steps.refit import tuned_values
@@ -102,9 +103,10 @@ def nested_cross_validation(
     from rust_tuner.models.features import features_of
     from rust_tuner.models.runtime import start_backend
     from rust_tuner.search.regimes import as_begun
-    from rust_tuner.search.runs import claim_record, with_begun_kernels
+    from rust_tuner.search.runs import claim_record, with_begun_kernels, with_begun_weights
 
-    radiographs = require_development(development).radiographs
+    development = named_within_study(require_development(development), Path(directory))
+    radiographs = development.radiographs
     chosen = protocol or Protocol.study()
     report = progress or Silent()
     asked = folds_asked_for(development, chosen, chosen.outer_folds) if folds is None else folds
@@ -117,6 +119,7 @@ def nested_cross_validation(
         chosen = as_begun(chosen, begun, report)
         run = _describe(development, outer, chosen)
         run = with_begun_kernels(folder / NESTED_FILE, run, say=report.say)
+        run = with_begun_weights(folder / NESTED_FILE, run)
         claim_record(folder / NESTED_FILE, run, what="a nested cross-validation")
         inner = [_inner_folds(folder, development, fold, chosen) for fold in outer]
         if begun is None:
@@ -251,7 +254,7 @@ def _inner_folds(
         try:
             folds = load_or_make_site_folds(path, fold.training, protocol.seed)
         except SplitError as error:
-            raise SplitError(f"inside outer fold {fold.number}: {error}") from error
+            raise SplitError(f"inside outer fold {fold.number}: {marked(error)}") from error
     else:
         folds = load_or_make_folds(path, fold.training, protocol.num_folds, protocol.seed)
     # Checked now: a fold with nothing to score must not fail after hours of training.

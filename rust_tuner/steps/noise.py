@@ -73,7 +73,7 @@ def measure_noise(
         MetricError: before any long work, if an assignment has a fold with nothing to score.
         LockedError: if another process works in the folder.
     """
-    from rust_tuner.search.runs import claim_record
+    from rust_tuner.search.runs import claim_record, with_begun_weights
 
     require_development(development)
     folder = Path(directory) / NOISE
@@ -87,6 +87,7 @@ def measure_noise(
     num_assigned = 0 if chosen.folds_by == "site" else count
     run = _describe(source, chosen, repeats=count, assignments=num_assigned)
     with hold_lock(folder, "repeating the best configuration", noted=True):
+        run = with_begun_weights(folder / NOISE_FILE, run)
         claim_record(folder / NOISE_FILE, run, what="a noise floor", free=_GROWING)
         assignments = _assignments(development, folds.num_folds, chosen.seed, num_assigned)
         folders = [assignment_folder(folder, repeat) for repeat in range(num_assigned)]

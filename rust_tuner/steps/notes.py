@@ -22,6 +22,7 @@ def begin_step(
 ) -> None:
     """Record the machine and the choices of a step that begins; the study's lock must be held."""
     note_environment(file, step)
+    file.keep_weights_path(weights)
     if weights is not None and file.record.weights is None:
         # Recorded before they are used, so that no other weights can be used later.
         file.record_weights(Weights.of(weights.to_json()), protocol.weights)

@@ -16,7 +16,7 @@ from rust_tuner.data.picture_statistics import picture_statistics
 from rust_tuner.data.reading import Box
 from rust_tuner.data.row_record import sealed_images
 from rust_tuner.data.survey import readings_of_new
-from rust_tuner.errors import ImageError, SplitError
+from rust_tuner.errors import ImageError, SplitError, private
 from rust_tuner.files import sha256_of_file
 from rust_tuner.labels import CORTICES, NUM_VIEWS, SCORES, VIEWS, decode_probabilities
 from rust_tuner.records.looks import FINAL, MODEL_FILE
@@ -148,7 +148,8 @@ def _refuse_sealed(model: Path, sha256: str | None, images: Sequence[Path]) -> N
     refused = [path for path in images if path.is_file() and sha256_of_file(path) in sealed]
     if refused:
         raise SplitError(
-            f"{refused[0]} is in the sealed hold-out set of {file.directory} ({len(refused)} of "
+            f"{private(refused[0])} is in the sealed hold-out set of {file.directory} "
+            f"({len(refused)} of "
             f"{len(images)} images are); `rust-tuner final` looks at it once, and records the look"
         )
 

@@ -13,8 +13,8 @@ from rust_tuner.data.reading import Framing
 from rust_tuner.data.split_file import SPLIT_FILE, load_or_make_split
 from rust_tuner.data.splits import Development, HoldOut
 from rust_tuner.data.survey import SurveyedImage, bits_of_radiographs
-from rust_tuner.errors import SplitError
-from rust_tuner.models.weights import check_architecture, find_local_weights
+from rust_tuner.errors import Message, SplitError, marked
+from rust_tuner.models.weights import NAMED_WEIGHTS, check_architecture, find_local_weights
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.model import Weights
@@ -74,7 +74,7 @@ def write_study_file(
         make_site_folds(radiographs)
     say_warnings(progress, check_views(radiographs, protocol.view_cortices))
     for note in radiographs.notes:
-        progress.say(f"note: {note}")
+        progress.say(Message(f"note: {marked(note)}"))
     with progress.task("reading images", len(radiographs)) as task:
         surveyed = survey_content(
             radiographs,
@@ -83,7 +83,9 @@ def write_study_file(
         )
     bits, notes = bits_of_radiographs(radiographs, surveyed)
     for note in (*notes, *_notes_of_files(radiographs, surveyed)):
-        progress.say(f"note: {note}")
+        progress.say(Message(f"note: {marked(note)}"))
+    if key is not None and weights is not None and weights.asked not in NAMED_WEIGHTS:
+        key = key.with_changes(weights={weights.sha256: str(weights.path)})
     # Before study.json is written: a study without a split is not prepared.
     with keeping_key(file.directory, key):
         development, holdout = load_or_make_split(
@@ -160,15 +162,15 @@ def say_warnings(progress: Progress, warnings: Sequence[str]) -> None:
 
 def _notes_of_files(radiographs: Radiographs, surveyed: Sequence[SurveyedImage]) -> list[str]:
     """What DICOM files made us assume, each note once, with how many files it is of."""
-    names: dict[str, list[str]] = {}
-    for path, image in zip(radiographs.images, surveyed, strict=True):
+    rows: dict[str, list[int]] = {}
+    for row, image in zip(radiographs.rows, surveyed, strict=True):
         for note in image.notes:
-            names.setdefault(note, []).append(path.name)
+            rows.setdefault(note, []).append(row)
     return [
-        f"{len(files)} DICOM files, such as {files[0]}: {note}"
-        if len(files) > 1
-        else f"{files[0]}: {note}"
-        for note, files in names.items()
+        f"{len(of_note)} DICOM files, such as that of row {of_note[0]}: {note}"
+        if len(of_note) > 1
+        else f"the DICOM file of row {of_note[0]}: {note}"
+        for note, of_note in rows.items()
     ]
 
 

@@ -5,7 +5,7 @@ Finding and reading weights belongs to `models`.
 
 from pathlib import Path
 
-from rust_tuner.errors import ResumeError
+from rust_tuner.errors import ResumeError, private
 from rust_tuner.models.weights import BackboneWeights, check_architecture, find_local_weights
 from rust_tuner.protocol import Protocol
 from rust_tuner.records.baselines import BASELINES_FOLDER, RADIMAGENET
@@ -14,6 +14,7 @@ from rust_tuner.records.project import REGIME_1, REGIME_2
 from rust_tuner.records.run import run_if_whole
 from rust_tuner.records.study import StudyFile
 from rust_tuner.records.study_record import STUDY_FILE
+from rust_tuner.records.weights_path import found_weights
 
 
 def find_study_weights(
@@ -46,7 +47,8 @@ def find_study_weights(
             raise ResumeError(
                 f"{file.directory / name} was made with the weights {used.file or 'random'} "
                 f"(SHA-256 {used.sha256[:12]}), but the weights now are "
-                f"{weights.path or 'random'} ({weights.sha256[:12]}); a study has one backbone: "
+                f"{'random' if weights.path is None else weights.path.name} "
+                f"({weights.sha256[:12]}); a study has one backbone: "
                 "restore its weights, or use a new study folder"
             )
     return weights
@@ -62,17 +64,18 @@ def find_radimagenet(file: StudyFile, asked: str | Path | None) -> BackboneWeigh
     note = file.begun(BASELINES_FOLDER)
     begun = None if note is None else note.inceptionv3_radimagenet
     if asked is None:
-        if begun is None or not Path(begun.asked).is_file():
+        asked = None if begun is None else found_weights(file.directory, begun)
+        if asked is None or not Path(asked).is_file():
             return None
-        asked = begun.asked
     weights = find_local_weights(Path(asked).resolve())
     assert weights is not None
     check_architecture(weights)
     changed = begun is not None and begun.sha256 != weights.sha256
     if begun is not None and changed and is_begun(file.directory, BASELINES_FOLDER):
         raise ResumeError(
-            f"{file.directory / BASELINES_FOLDER} was begun with {begun.asked} (SHA-256 "
-            f"{begun.sha256[:12]}), but the file now is {weights.path} ({weights.sha256[:12]}); "
-            f"restore that file, or delete the folder of {RADIMAGENET} and give its new weights"
+            f"{file.directory / BASELINES_FOLDER} was begun with {begun.file} (SHA-256 "
+            f"{begun.sha256[:12]}), but the file now is {private(weights.path)} "
+            f"({weights.sha256[:12]}); restore that file, or delete the folder of {RADIMAGENET} "
+            "and give its new weights"
         )
     return weights

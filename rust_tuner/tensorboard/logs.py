@@ -18,7 +18,7 @@ import contextlib
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ import numpy as np
 from rust_tuner.extras import require_package
 from rust_tuner.files import atomic_write, sha256_of_json
 from rust_tuner.locks import hold_lock
-from rust_tuner.progress import Progress, Silent, Task
+from rust_tuner.progress import Progress, Running, Silent, Task, show_running
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.folds import FoldHead
 from rust_tuner.records.project import read_project
@@ -99,6 +99,10 @@ class TensorBoardLogs:
     def task(self, name: str, total: int, *, done: int = 0) -> AbstractContextManager[Task]:
         """Pass it on."""
         return self._progress.task(name, total, done=done)
+
+    def running(self, rows: Sequence[Running]) -> None:
+        """Pass it on."""
+        show_running(self._progress, rows)
 
     def say(self, text: str) -> None:
         """Pass it on."""

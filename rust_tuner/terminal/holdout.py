@@ -1,5 +1,6 @@
 """The hold-out set on the terminal: figures with intervals, and the number of looks."""
 
+import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 
@@ -8,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from rust_tuner.analysis.against_view import Standing
+from rust_tuner.analysis.columns import Column
 from rust_tuner.analysis.study_figures import (
     find_figure,
     recorded_cutoff,
@@ -20,8 +22,13 @@ from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, VISITS
 from rust_tuner.records.holdout import Holdout
 from rust_tuner.records.looks import Look, holdout_title
 from rust_tuner.scope import AUROCS, SCOPES
-from rust_tuner.terminal.table import plain_table
+from rust_tuner.terminal.table import add_results, plain_table
 from rust_tuner.words import figure_name
+
+
+def _figures_of(of: str, header: str) -> Column:
+    return Column(of, header, "interval", narrow=header)
+
 
 # Marks a figure without an interval.
 _NO_INTERVAL = "*"
@@ -48,7 +55,14 @@ _OF_VISITS = {
     "negative_predictive_value": "union: negative predictive value",
 }
 _SHORT = {"kappa": "weighted kappa", "within_one": "within one"}
-_SHOWN = {*_OF_SCORES, *_PUBLISHED, *_MORE_OF_LABELS, *_OF_VISITS}
+_HEADING = Column("figure", "figure", narrow="")
+_BY_SCOPE = [_HEADING, *(_figures_of(scope.key, scope.short) for scope in SCOPES)]
+_BY_CORTEX = [
+    dataclasses.replace(_HEADING, kind="interval"),
+    _figures_of(CORTEX_GROUP, "mean"),
+    *(_figures_of(cortex, cortex) for cortex in CORTICES),
+]
+_OF_TOTALS = [_HEADING, _figures_of(VISITS, "")]
 
 
 def holdout_table(
@@ -101,14 +115,15 @@ def _labels_table(
     table = plain_table(
         f"{title}: probabilities of the labels{counted if is_first else ''}", "\n".join(lines)
     )
-    table.add_column("", no_wrap=False)
-    for scope in SCOPES:
-        table.add_column(scope.short)
+    rows = []
     for name in (*_PUBLISHED, *_MORE_OF_LABELS):
-        cells = [_of_figure(figures, name, of) for of in (scope.key for scope in SCOPES)]
-        if any(cells):
+        cells = {scope.key: _of_figure(figures, name, scope.key) for scope in SCOPES}
+        if any(cells.values()):
             heading = figure_name(name, published=True).replace(" (", "\n(")
-            table.add_row(heading, *(text or "undefined" for text in cells))
+            rows.append(
+                {"figure": heading} | {of: text or "undefined" for of, text in cells.items()}
+            )
+    add_results(table, rows, _BY_SCOPE)
     table.add_section()
     baseline = holdout.view_only_baseline.by_name
     values = [baseline[name] for name in AUROCS]
@@ -143,15 +158,17 @@ def _scores_table(figures: pd.DataFrame, holdout: Holdout, title: str) -> Table:
         f"{holdout.patients} patients",
         "\n".join(lines),
     )
-    for name in ("", "mean", *CORTICES):
-        table.add_column(name)
+    rows = []
     for name in _OF_SCORES:
-        cells = (
-            _of_figure(figures, name, of, digits=2) or "undefined"
+        cells = {
+            of: _of_figure(figures, name, of, digits=2) or "undefined"
             for of in (CORTEX_GROUP, *CORTICES)
-        )
+        }
         heading = _SHORT.get(name, figure_name(name)).replace(" ", "\n")
-        table.add_row(heading, *(cell.replace(" (", "\n(") for cell in cells))
+        rows.append(
+            {"figure": heading} | {of: cell.replace(" (", "\n(") for of, cell in cells.items()}
+        )
+    add_results(table, rows, _BY_CORTEX)
     return table
 
 
@@ -167,11 +184,14 @@ def _visits_table(figures: pd.DataFrame, union: UnionCutoff, title: str) -> Tabl
     table = plain_table(
         f"{title}: RUST totals of {visits['defined'].max():g} visits", "\n".join(lines)
     )
-    table.add_column("")
-    table.add_column("")
-    for name, heading in _OF_VISITS.items():
-        text = _of_figure(figures, name, VISITS, digits=2, counts=False)
-        table.add_row(heading, text or "undefined")
+    rows = [
+        {
+            "figure": heading,
+            VISITS: _of_figure(figures, name, VISITS, digits=2, counts=False) or "undefined",
+        }
+        for name, heading in _OF_VISITS.items()
+    ]
+    add_results(table, rows, _OF_TOTALS)
     return table
 
 

@@ -62,8 +62,13 @@ def predictions_table(
     return table
 
 
-def pairing_note(listed: ImageList) -> str:
-    """How AP and lateral views were paired, with an example."""
+def pairing_note(listed: ImageList, shown: Sequence[str] | None = None) -> str:
+    """How AP and lateral views were paired, with an example.
+
+    Args:
+        listed: the images, and their pairs.
+        shown: the name of each image; its path if None.
+    """
     if not listed.pairs:
         return "No AP and lateral view could be paired, by a manifest or by name."
     by_name = len(listed.pairs) - listed.by_visit
@@ -72,8 +77,8 @@ def pairing_note(listed: ImageList) -> str:
         parts.append(f"{listed.by_visit} by patient and visit")
     if by_name:
         parts.append(f"{by_name} by name")
-    one, other = (listed.images[position] for position in listed.pairs[-1])
-    names = image_names([str(one), str(other)])
+    images = [str(path) for path in listed.images] if shown is None else shown
+    names = image_names([images[position] for position in listed.pairs[-1]])
     return f"Pairs of views: {', '.join(parts)}; such as {names[0]} with {names[1]}."
 
 

@@ -10,6 +10,7 @@ from rust_tuner.analysis.against_view import standings
 from rust_tuner.analysis.columns import baseline_columns, trial_columns
 from rust_tuner.analysis.stopped import stopped_note
 from rust_tuner.analysis.tie_note import tie_note
+from rust_tuner.analysis.trained_on import trained_note
 from rust_tuner.analysis.verdict import SEARCH_NAMES
 from rust_tuner.progress import duration
 from rust_tuner.records.baselines import suggested_backbone
@@ -93,8 +94,7 @@ def _caption(project: Project, metrics: list[str], *, with_ties: bool) -> str:
         lines.append("Tied: cannot be distinguished from the best (5 % over all trials together).")
         note = tie_note(results_table(project))
         lines += [note] if note else []
-    stopped = stopped_note(project)
-    lines += [stopped] if stopped else []
+    lines += [note for note in (stopped_note(project), trained_note(project)) if note]
     whole = sum(trial.one_step or False for trial in project.trials)
     if whole:
         lines.append(

@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.text import Text
 
 from rust_tuner.analysis.stopped import stopped_as
+from rust_tuner.analysis.trained_on import trained_note
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.folder_kinds import LOG_FILE, LOG_FOLDER, describe_folder, has_study_parts
 from rust_tuner.progress import duration
@@ -16,9 +17,11 @@ from rust_tuner.records.noise import NOISE
 from rust_tuner.records.project import REGIME_1, REGIME_2, Project, is_begun_project, read_project
 from rust_tuner.records.run import RUN_FILE
 from rust_tuner.records.study_record import STUDY_FILE, StudyRecord, read_study_record
+from rust_tuner.records.worker_note import WORKER_FILE, read_worker_note
 from rust_tuner.terminal.checks import check_status_lines
 from rust_tuner.terminal.status_repeats import nested_lines, noise_lines
 from rust_tuner.terminal.status_runs import is_at_work, run_lines
+from rust_tuner.terminal.status_workers import worker_line
 from rust_tuner.words import four_digits
 
 
@@ -123,15 +126,21 @@ def _project_lines(name: str, project: Project) -> list[Text]:
     if by_status["PRUNED"]:
         text += f", {len(by_status['PRUNED'])} stopped {stopped_as(project.run.stop_hopeless)}"
     lines = [Text(text + _time_left(project))]
-    for trial in by_status["RUNNING"]:
-        lines.append(
-            Text(f"  trial {trial.trial} started: {len(trial.folds)} of {num_folds} folds done")
-        )
+    notes = [
+        read_worker_note(project.folder / f"trial_{trial.trial}") for trial in by_status["RUNNING"]
+    ]
+    for trial, note in zip(by_status["RUNNING"], notes, strict=True):
+        text = f"started: {len(trial.folds)} of {num_folds} folds done"
+        if any(notes) and not trial.folds:
+            text = "waits for a worker"
+        lines.append(Text(f"  trial {trial.trial} {text}") if note is None else worker_line(note))
     for trial in by_status["FAILED"]:
         reason = (trial.message or "no reason recorded").splitlines()[0]
         lines.append(Text(f"  trial {trial.trial} failed: {reason}", style="red"))
     for problem in project.problems:
         lines.append(Text(f"  {problem}", style="red"))
+    if (differences := trained_note(project)) is not None:
+        lines.append(Text(f"  {differences}"))
     best = project.best
     if best is not None:
         values = ", ".join(f"{key}={four_digits(value)}" for key, value in best.values.items())
@@ -146,4 +155,7 @@ def _project_lines(name: str, project: Project) -> list[Text]:
 def _time_left(project: Project) -> str:
     """Nothing if no process works in the folder: no time passes for a stopped search."""
     left = project.seconds_left if is_at_work(project.folder) else None
+    if left is not None:
+        # Each trial that a worker trains runs at the same time as the others.
+        left /= max(len(list(project.folder.glob(f"trial_*/{WORKER_FILE}"))), 1)
     return "" if left is None else f", about {duration(left)} left"

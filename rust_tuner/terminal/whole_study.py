@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rust_tuner.progress import Task, WholeProgress, duration
+from rust_tuner.progress import Running, Task, WholeProgress, duration, show_running
 from rust_tuner.steps.plan import FEATURES_TASK, REPORT_AGAIN, PlannedStep
 from rust_tuner.words import listed
 
@@ -103,6 +103,10 @@ class WholeStudy:
             self._apart = self._seconds_apart()
             self._features_begin = None
             self._ended.add(FEATURES_TASK)
+
+    def running(self, rows: Sequence[Running]) -> None:
+        """Pass it on."""
+        show_running(self._progress, rows)
 
     def say(self, text: str) -> None:
         """Pass it on."""

@@ -12,6 +12,7 @@ from PIL import Image
 from report_studies import make_predictions
 
 from rust_tuner.analysis.gallery import THUMBNAIL_SIZE, find_images, read_thumbnails, worst_errors
+from rust_tuner.data.reading import ALL_BITS, AS_STORED, Framing, Reading
 from rust_tuner.figures.gallery import draw_gallery, gallery_height
 from rust_tuner.figures.style import new_figure
 from rust_tuner.labels import CORTICES, SCORES
@@ -89,8 +90,8 @@ def test_images_are_found_after_study_and_manifest_moved(tmp_path: Path) -> None
     table = table_of("/somewhere/else")
     manifest = write_manifest(tmp_path / "moved")
     found = find_images(table, manifest)
-    assert {path.name for path in found.values()} == {"0_ap.png", "1_lateral.png"}
-    assert all(path.is_file() for path in found.values())
+    assert {path.name for path, _ in found.values()} == {"0_ap.png", "1_lateral.png"}
+    assert all(path.is_file() for path, _ in found.values())
     assert list(found) == list(table["image"])
 
 
@@ -101,13 +102,15 @@ def test_without_a_manifest_the_recorded_path_is_taken(
     write_manifest(tmp_path)
     place = None if manifest is None else tmp_path / manifest
     found = find_images(table_of(tmp_path), place)
-    assert [str(path) for path in found.values()] == list(table_of(tmp_path)["image"])
+    assert [str(path) for path, _ in found.values()] == list(table_of(tmp_path)["image"])
 
 
 def test_thumbnails_are_small_and_keep_the_aspect_ratio(tmp_path: Path) -> None:
     write_manifest(tmp_path)
     path = tmp_path / "images" / "0_ap.png"
-    (picture,) = read_thumbnails({"a": path, "b": tmp_path / "none.png"}).values()
+    (picture,) = read_thumbnails(
+        {"a": (path, AS_STORED), "b": (tmp_path / "none.png", AS_STORED)}
+    ).values()
     assert picture.shape == (THUMBNAIL_SIZE, THUMBNAIL_SIZE)
     assert picture.dtype == np.uint8
     # Half as wide as high: a quarter is black at either side.
@@ -118,7 +121,7 @@ def test_thumbnails_are_small_and_keep_the_aspect_ratio(tmp_path: Path) -> None:
 
 def test_a_black_image_is_black(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((20, 20), dtype=np.uint8)).save(tmp_path / "black.png")
-    (picture,) = read_thumbnails({"a": tmp_path / "black.png"}).values()
+    (picture,) = read_thumbnails({"a": (tmp_path / "black.png", AS_STORED)}).values()
     assert not picture.any()
 
 
@@ -144,3 +147,36 @@ def test_each_tile_has_its_picture_or_says_that_there_is_none(predictions: pd.Da
     cortex = shown[0]
     true, predicted = first[f"{cortex}_true"], first[f"{cortex}_predicted"]
     assert f"{cortex} {true:.0f} → {predicted:.0f}" in line
+
+
+def test_a_thumbnail_shows_the_part_and_the_bits_that_the_model_sees(tmp_path: Path) -> None:
+    pixels = np.zeros((40, 60), dtype=np.uint16)
+    pixels[10:30, 20:40] = np.random.default_rng(0).integers(3000, 4096, (20, 20))
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    path = tmp_path / "a.png"
+    whole, part, borderless = read_thumbnails(
+        {
+            "whole": (path, Reading(12)),
+            "part": (path, Reading(12, box=(20, 10, 40, 30))),
+            "borderless": (path, Reading(12, framing=Framing(remove_borders=True))),
+        }
+    ).values()
+    assert (whole > 150).mean() < 0.2
+    assert (part > 150).all()
+    assert (borderless > 150).mean() > 0.6
+
+
+def test_images_are_read_as_the_study_reads_them(tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    lines = manifest.read_text().splitlines()
+    crops = [",crop_left,crop_top,crop_right,crop_bottom", ",1,2,20,30", *[",,,,"] * 3]
+    manifest.write_text("".join(f"{a}{b}\n" for a, b in zip(lines, crops, strict=True)))
+    framing = Framing(remove_borders=True)
+    found = find_images(table_of(tmp_path), manifest, framing=framing)
+    assert [reading for _, reading in found.values()] == [
+        Reading(ALL_BITS, (1, 2, 20, 30), framing),
+        Reading(ALL_BITS, None, framing),
+    ]
+    # Without a manifest, what is the same for all images is all that is known.
+    (first, _) = find_images(table_of(tmp_path), None, framing=framing).values()
+    assert first[1] == Reading(framing=framing)

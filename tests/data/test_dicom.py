@@ -11,11 +11,13 @@ from pydicom.uid import UID
 
 pydicom = pytest.importorskip("pydicom")
 from dicom_files import as_bytes, dataset, ramp, table, tables, write  # noqa: E402
+from pydicom.encaps import encapsulate, generate_frames  # noqa: E402
 from pydicom.pixels import apply_modality_lut, apply_voi_lut  # noqa: E402
 from pydicom.uid import (  # noqa: E402
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGExtended12Bit,
+    JPEGLSLossless,
     RLELossless,
 )
 
@@ -365,3 +367,33 @@ def test_a_spacing_that_is_no_number_only_prevents_crops(tmp_path: Path) -> None
         assert picture.spacing is None
     with pytest.raises(ImageError, match="are missing or 0"):
         load_image(path, size=75, reading=Reading(framing=Framing.of("centre:10", False)))
+
+
+@pytest.mark.parametrize("removed", [5, 40])
+def test_damaged_run_lengths_give_only_the_packages_errors(removed: int, tmp_path: Path) -> None:
+    file = dataset(np.arange(64 * 48, dtype=np.uint16).reshape(64, 48), bits=12)
+    file.compress(RLELossless, generate_instance_uid=False)
+    frame = bytearray(next(generate_frames(file.PixelData, number_of_frames=1)))
+    del frame[64 : 64 + removed]
+    file.PixelData = encapsulate([bytes(frame) + b"\x7f" * removed])
+    path = write(tmp_path, file)
+    # More values than there is room for: some decoders leave Python altogether.
+    try:
+        assert load_image(path, size=75).shape == (75, 75, 3)
+    except ImageError as error:
+        assert "cannot be decoded" in str(error)
+
+
+@pytest.mark.parametrize("bits", [0, 1, 29, 255])
+def test_bits_that_no_codestream_has_are_refused_before_decoding(bits: int, tmp_path: Path) -> None:
+    frame = bytes.fromhex("ffd8fff7000b10004000300101110 0".replace(" ", ""))
+    frame = (
+        frame[:6] + bytes([bits]) + frame[7:] + bytes.fromhex("ffda0008010100000000") + bytes(64)
+    )
+    file = dataset(np.zeros((64, 48), dtype=np.uint16), bits=12)
+    file.file_meta.TransferSyntaxUID = JPEGLSLossless
+    file.PixelData = encapsulate([frame])
+    file["PixelData"].VR = "OB"
+    file["PixelData"].is_undefined_length = True
+    with pytest.raises(ImageError, match="damaged or truncated"):
+        load_image(write(tmp_path, file), size=75)

@@ -204,7 +204,8 @@ def test_other_columns_are_left_out_and_noted(tmp_path: Path) -> None:
     radiographs = load_manifest(write(tmp_path, rows, header=f",{HEADER},age,comment"))
     assert list(radiographs.table) == HEADER.split(",")
     assert radiographs.notes == (
-        "m.csv: not used: 'column 1, which has no name', 'age', 'comment'",
+        "m.csv: not used: 'column 1, which has no name', 'age', 'comment'; to have figures by one "
+        "of them, such as a device, name it site",
     )
     assert radiographs.subset([0]).notes == radiographs.notes
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from rust_tuner.data.manifest import load_manifest
 from rust_tuner.data.radiographs import Radiographs
+from rust_tuner.data.sheet_columns import understand_columns
 from rust_tuner.errors import ManifestError
 
 SCORES = {"medial": [1, 2], "lateral": [2, 3], "anterior": [3, 4], "posterior": [4, 1]}
@@ -51,6 +52,19 @@ def radiograph_rows() -> pd.DataFrame:
     )
 
 
+def patients() -> pd.DataFrame:
+    """One row a patient, with German names."""
+    columns: dict[str, list[object]] = {"Patienten-Nr.": ["Müller", "7"], "Klinik": ["A", "B"]}
+    for visit, plus in (("6 Wochen", 0), ("12 Wochen", 1)):
+        for view, name in (("ap", "AP"), ("lat", "seitlich")):
+            columns[f"Bild {name} {visit}"] = [
+                f"{patient}_{view}_{plus}.png" for patient in ("Müller", "7")
+            ]
+        for cortex, values in SCORES.items():
+            columns[f"Kortikalis {cortex} ({visit})"] = [1 + (value + plus) % 4 for value in values]
+    return pd.DataFrame(columns)
+
+
 def check(radiographs: Radiographs) -> None:
     table = radiographs.table
     assert sorted(set(table["patient_id"])) == ["7", "Müller"]
@@ -83,7 +97,20 @@ def test_every_form_is_the_same_manifest(folder: Path, rows: object, form: str) 
     ("table", "message"),
     [
         (visits().drop(columns=["ap image", "lateral image"]), "no column of image files"),
-        (visits().drop(columns="Date"), "no column of visits or dates"),
+        (
+            visits().drop(columns="Date").assign(**{"Patient No": ["7", "7"]}),
+            "no column of visits or dates",
+        ),
+        (radiograph_rows().drop(columns="Visit"), "no column of visits or dates"),
+        (
+            patients().drop(columns="Bild seitlich 12 Wochen"),
+            "no column of images of each view and visit that is scored: none of lateral, 12 wochen",
+        ),
+        (
+            visits().rename(columns={"ap image": "ap image 6w", "lateral image": "lat image 6w"}),
+            "columns of images name visits, but those of scores do not",
+        ),
+        (visits().assign(**{"ap file": "x.png"}), "may both be the ap image"),
         (visits().drop(columns="medial score"), "no column of scores of the medial cortex"),
         (visits().rename(columns={"Patient No": "Who"}), "which column is the patient"),
     ],
@@ -113,3 +140,50 @@ def test_crops_and_bits_of_radiographs_are_read(folder: Path) -> None:
     radiograph_rows().assign(**crop).to_csv(folder / "s.csv", index=False, sep=";")
     readings = load_manifest(folder / "s.csv").readings
     assert {(reading.box, reading.bits) for reading in readings} == {((0, 1, 3, 4), 12)}
+
+
+def test_one_row_a_patient_is_a_manifest_where_each_image_has_a_column(folder: Path) -> None:
+    for patient in ("Müller", "7"):
+        for view in ("ap", "lat"):
+            for number in (0, 1):
+                picture = Image.fromarray(np.zeros((4, 4), np.uint8))
+                picture.save(folder / f"{patient}_{view}_{number}.png")
+    patients().to_csv(folder / "s.csv", index=False, sep=";", encoding="cp1252")
+    radiographs = load_manifest(folder / "s.csv")
+    table = radiographs.table
+    assert len(table) == 8
+    assert sorted(set(table["visit"])) == ["12 wochen", "6 wochen"]
+    assert set(zip(table["patient_id"], table["site"], strict=True)) == {
+        ("Müller", "A"),
+        ("7", "B"),
+    }
+    one = table[(table["patient_id"] == "7") & (table["visit"] == "12 wochen")].set_index("view")
+    assert Path(one.loc["ap", "image"]).name == "7_ap_1.png"
+    assert one.loc["ap", ["medial", "lateral"]].tolist() == [4, 1]
+    assert one.loc["lateral", ["anterior", "posterior"]].tolist() == [2, 3]
+
+
+def test_a_patient_with_one_row_and_no_visit_has_visit_1(folder: Path) -> None:
+    visits().drop(columns="Date").to_csv(folder / "s.csv", index=False, sep=";")
+    radiographs = load_manifest(folder / "s.csv")
+    assert set(radiographs.table["visit"]) == {"1"}
+    assert "all are visit 1" in " ".join(radiographs.notes)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["Patienten-ID", "Untersuchungsdatum", "Ansicht", "Seite", "Klinik", "Dateiname"],
+        ["N° patient", "Date de l'examen", "Incidence", "Côté", "Hôpital", "Nom du fichier"],
+        ["Nº paciente", "Fecha", "Proyección", "Lado", "Centro", "Imagen"],
+        ["PatientID", "ExamDate", "ViewPosition", "Laterality", "Center", "FileName"],
+    ],
+)
+def test_usual_names_of_columns_in_four_languages_are_understood(
+    names: list[str],
+) -> None:
+    columns = understand_columns([*names, "Cortex médial", "lateral", "Geburtsdatum", "Summe"])
+    fields = ("patient_id", "date", "view", "side", "site", "image")
+    assert columns.fields == dict(zip(fields, names, strict=True))
+    assert [score.cortex for score in columns.scores] == ["medial", "lateral"]
+    assert columns.unused == ("Geburtsdatum", "Summe")

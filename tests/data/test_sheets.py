@@ -83,3 +83,67 @@ def test_a_second_visit_beside_a_column_of_visits_is_asked_for() -> None:
     with pytest.raises(ManifestError, match="'medial 2' names visit 2 too"):
         understand_columns(["patient", "visit", "medial", "medial 2"])
     assert len(understand_columns(["patient", "medial 1", "medial 2"]).scores) == 2
+
+
+def test_a_header_of_merged_cells_has_two_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "RUST scores\n\nPatient;Visit;AP;;Lateral;;Comment\n;;medial;lateral;anterior;posterior;\n"
+        "P1;6w;1;2;3;4;fine\n"
+    )
+    sheet = read_sheet(path)
+    names = ("Patient", "Visit", "AP medial", "AP lateral", "Lateral anterior")
+    assert sheet.columns == (*names, "Lateral posterior", "Comment")
+    assert sheet.rows == ((5, dict(zip(sheet.columns, "P1 6w 1 2 3 4 fine".split(), strict=True))),)
+    assert sheet.notes[-1] == "a.csv: the header has two rows, 3 and 4"
+    scores = understand_columns(sheet.columns).scores
+    assert [(score.view, score.cortex) for score in scores] == [
+        *(("ap", "medial"), ("ap", "lateral")),
+        *(("lateral", "anterior"), ("lateral", "posterior")),
+    ]
+
+
+@pytest.mark.parametrize(
+    "row", ["P1;AP;x;x;look again", "P1;AP;1;2;", ";;1;2;look again", "P1;;;;see P2"]
+)
+def test_a_row_of_data_is_no_second_row_of_the_header(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"Patient;View;medial;lateral;\n{row}\nP2;AP;1;2;\n")
+    sheet = read_sheet(path)
+    assert sheet.columns == ("Patient", "View", "medial", "lateral")
+    assert len(sheet.rows) == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_read_and_said(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("patient\tmedial\nMüller\t3\n".encode(encoding))
+    sheet = read_sheet(path)
+    assert sheet.rows == ((2, {"patient": "Müller", "medial": "3"}),)
+    assert "no byte order mark" in sheet.notes[0]
+    path.write_bytes(b"\0\1\2\0" * 50)
+    with pytest.raises(ManifestError, match="binary content"):
+        read_sheet(path)
+
+
+def test_a_remark_below_a_table_is_left_out_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("patient,medial\nP1,3\n\nLegend: 1 is no callus,\n")
+    sheet = read_sheet(path)
+    columns = understand_columns(sheet.columns)
+    entries, notes = read_scored_views(sheet, columns, view_cortices=ANATOMICAL_VIEWS)
+    assert [entry.patient_id for entry in entries] == ["P1"]
+    assert notes == ["row 4 has one cell only and was left out, as a remark"]
+    path.write_text("patient,medial\nP1,3\n,2\n")
+    with pytest.raises(ManifestError, match=r"row 3: scores without a patient; .* merged cells"):
+        read_scored_views(read_sheet(path), columns, view_cortices=ANATOMICAL_VIEWS)
+
+
+def test_a_first_row_of_data_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("P1,3,3\nP2,1,2\n")
+    with pytest.raises(ManifestError, match=r"several columns are named '3'.* add a header above"):
+        read_sheet(path)
+    path.write_text("\n")
+    with pytest.raises(ManifestError, match="the file is empty"):
+        read_sheet(path)

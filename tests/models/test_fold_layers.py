@@ -1,30 +1,28 @@
 """A layer with a fold axis is so many of Keras's own layers side by side."""
 
-from typing import Any
-
 import keras
 import numpy as np
-import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows
+from rust_tuner.models.fold_layers import FoldDense, FoldDropout, GatherRows, units_first
 from rust_tuner.models.fold_state import as_numpy
+from rust_tuner.models.runtime import has_avx512, onednn_enabled
 
 pytestmark = pytest.mark.numerical
 
 NUM_FOLDS, NUM_ROWS, NUM_INPUTS = 3, 8, 5
 
 
-def normal(*shape: int, seed: int = 0) -> npt.NDArray[np.float32]:
+def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def answer(layer: keras.Layer, *inputs: Any, **options: Any) -> npt.NDArray[Any]:
+def answer(layer, *inputs, **options):
     return np.asarray(layer(*inputs, **options))
 
 
-def test_gathered_rows_are_those_of_each_fold_and_the_table_is_not_trained() -> None:
+def test_gathered_rows_are_those_of_each_fold_and_the_table_is_not_trained():
     table = keras.Variable(normal(20, NUM_INPUTS), trainable=False)
     rows = np.random.default_rng(1).integers(20, size=(NUM_ROWS, NUM_FOLDS)).astype(np.int32)
     layer = GatherRows(table)
@@ -35,28 +33,40 @@ def test_gathered_rows_are_those_of_each_fold_and_the_table_is_not_trained() -> 
     assert layer.trainable_variables == []
 
 
+@pytest.mark.parametrize("units_first", [False, True])
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "linear", None])
-def test_fold_dense_is_a_dense_layer_a_fold(activation: str | None, use_bias: bool) -> None:
-    values = normal(NUM_FOLDS, NUM_ROWS, NUM_INPUTS)
-    layer = FoldDense(NUM_FOLDS, 4, activation, use_bias)
+@pytest.mark.parametrize("places", [(), (2,)])
+def test_fold_dense_is_a_dense_layer_a_fold(activation, use_bias, units_first, places) -> None:
+    values = normal(NUM_FOLDS, NUM_ROWS, *places, NUM_INPUTS)
+    stock = [keras.layers.Dense(4, activation=activation, use_bias=use_bias) for _ in values]
+    for fold, one in enumerate(stock):
+        one.build(values.shape[1:])
+        one.set_weights([normal(*v.shape, seed=fold + n) for n, v in enumerate(one.variables, 1)])
+    layer = FoldDense(NUM_FOLDS, 4, activation, use_bias, units_first=units_first)
     layer.build(values.shape)
-    layer.set_weights([normal(*v.shape, seed=n) for n, v in enumerate(layer.variables, 1)])
+    layer.take(stock)
     assert len(layer.trainable_variables) == 1 + use_bias
-    answers = answer(layer, values)
-    for fold in range(NUM_FOLDS):
-        stock = keras.layers.Dense(4, activation=activation, use_bias=use_bias)
-        stock.build((None, NUM_INPUTS))
-        stock.set_weights(
-            [
-                w[fold].reshape(v.shape)
-                for w, v in zip(layer.get_weights(), stock.variables, strict=True)
-            ]
-        )
-        np.testing.assert_allclose(answers[fold], answer(stock, values[fold]), rtol=1e-5, atol=1e-6)
+    with tf.GradientTape() as tape:
+        answers = layer(values)
+        total = tf.reduce_sum(answers * answers)
+    kernels = as_numpy(tape.gradient(total, layer.kernel.value))
+    for fold, one in enumerate(stock):
+        with tf.GradientTape() as tape:
+            expected = one(values[fold])
+            total = tf.reduce_sum(expected * expected)
+        kernel = as_numpy(tape.gradient(total, one.kernel.value))
+        np.testing.assert_allclose(answers[fold], expected, rtol=1e-5, atol=1e-6)
+        found = kernels[fold].T if units_first else kernels[fold]
+        np.testing.assert_allclose(found, kernel, rtol=1e-5, atol=1e-5)
 
 
-def dropout(rate: float, shape: tuple[int, int, int], **options: Any) -> FoldDropout:
+def test_a_wide_first_kernel_is_stored_as_this_processor_is_quicker_with() -> None:
+    assert not units_first(64)
+    assert units_first(1024) == (onednn_enabled() is True and not has_avx512())
+
+
+def dropout(rate, shape, **options):
     layer = FoldDropout(NUM_FOLDS, **options)
     layer.build(shape)
     layer.rate.assign(rate)
@@ -64,7 +74,7 @@ def dropout(rate: float, shape: tuple[int, int, int], **options: Any) -> FoldDro
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
-def test_fold_dropout_drops_its_share_and_keeps_the_expectation(rate: float) -> None:
+def test_fold_dropout_drops_its_share_and_keeps_the_expectation(rate):
     ones = np.ones((NUM_FOLDS, 200, 300), dtype=np.float32)
     answers = answer(dropout(rate, ones.shape), ones, training=True)
     kept = np.float32(1) / (np.float32(1) - np.float32(rate))
@@ -76,9 +86,7 @@ def test_fold_dropout_drops_its_share_and_keeps_the_expectation(rate: float) -> 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "bfloat16"])
 @pytest.mark.parametrize("rate", [0.003, 0.4])
-def test_each_fold_draws_the_mask_of_keras_dropout_with_its_own_seed(
-    rate: float, policy: str
-) -> None:
+def test_each_fold_draws_the_mask_of_keras_dropout_with_its_own_seed(rate, policy):
     values = np.ones((NUM_FOLDS, 400, 30), dtype=np.float32)
     layer = dropout(rate, values.shape, dtype=policy)
     states = [np.array([fold, 7], dtype=np.int64) for fold in range(NUM_FOLDS)]
@@ -97,7 +105,7 @@ def test_each_fold_draws_the_mask_of_keras_dropout_with_its_own_seed(
     assert not np.array_equal(answer(layer, values, training=True) != 0, masks)
 
 
-def test_fold_dropout_does_nothing_outside_training() -> None:
+def test_fold_dropout_does_nothing_outside_training():
     values = normal(NUM_FOLDS, NUM_ROWS, NUM_INPUTS)
     layer = dropout(0.9, values.shape)
     before = [as_numpy(generator.state).tolist() for generator in layer.generators]
@@ -105,13 +113,13 @@ def test_fold_dropout_does_nothing_outside_training() -> None:
     assert [as_numpy(generator.state).tolist() for generator in layer.generators] == before
 
 
-def test_the_dropout_rate_is_set_without_a_new_graph() -> None:
+def test_the_dropout_rate_is_set_without_a_new_graph():
     ones = np.ones((NUM_FOLDS, 100, 100), dtype=np.float32)
     layer = dropout(0.0, ones.shape)
     traces = []
 
     @tf.function
-    def training(values: npt.NDArray[np.float32]) -> tf.Tensor:
+    def training(values):
         traces.append(values)
         return layer(values, training=True)
 

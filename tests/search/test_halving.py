@@ -9,6 +9,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from fake_executors import LastFirst, SameProcess
 from fault_injection import Killed, Killer
 from scipy.stats import spearmanr
 from search_problems import Said, trial_states
@@ -106,6 +107,7 @@ def search(
     stop_hopeless: Any = False,
     max_trials: int = TRIALS,
     lines: list[str] | None = None,
+    executor: Any = None,
 ) -> CrossValidationTuner:
     oracle = oracle or SuccessiveHalvingOracle(
         OBJECTIVE, max_trials, seed=0, first_rung=1, factor=2
@@ -123,6 +125,7 @@ def search(
         EPOCHS,
         batch_size=8,
         stop_hopeless=stop_hopeless,
+        executor=executor,
     )
     if lines is not None:
         lines += progress.lines
@@ -160,6 +163,21 @@ def test_trials_and_curves_are_those_of_random_search_up_to_the_rungs_that_stop_
         for fold, longer in zip(trial.folds, whole.folds, strict=True):
             assert fold.validation["loss"] == longer.validation["loss"][:length]
     assert {"COMPLETED", "PRUNED"} == set(statuses)
+
+
+@pytest.mark.parametrize(
+    "executor",
+    [
+        pytest.param(SameProcess(1), id="one"),
+        pytest.param(LastFirst(3), marks=pytest.mark.slow, id="three, last first"),
+    ],
+)
+def test_workers_leave_the_trials_of_a_search_in_one_process(
+    executor: SameProcess, halved: CrossValidationTuner, tmp_path: Path
+) -> None:
+    """Also where a worker, which knew fewer trials, stopped one that goes on."""
+    sent = search(tmp_path, executor=executor)
+    assert trial_states(sent) == trial_states(halved)
 
 
 def test_tables_and_status_say_what_was_stopped_and_how_well_rungs_rank(

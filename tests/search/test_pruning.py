@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from fake_executors import LastFirst, SameProcess
 from fault_injection import Snapshots
 from narrowing import not_none
 from search_problems import AdamHyperModel, Said, arrays, each_fold, make_tuner, trial_states
@@ -17,6 +18,7 @@ from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.progress import Progress
 from rust_tuner.records.project import read_out_of_fold
+from rust_tuner.search.executors.given import GivenExecutor
 from rust_tuner.search.hopeless import StopRule
 from rust_tuner.search.subjects import Subject
 from rust_tuner.terminal.searches import best_trials_table
@@ -61,10 +63,10 @@ def search(
     epochs: int = EPOCHS,
     tuner_class: type[CrossValidationTuner] | None = None,
     progress: Progress | None = None,
+    executor: Any = None,
 ) -> CrossValidationTuner:
-    tuner = make_tuner(
-        directory, "grid", max_trials, hypermodel=hypermodel or Rates(), progress=progress
-    )
+    model = hypermodel or Rates()
+    tuner = make_tuner(directory, "grid", max_trials, hypermodel=model, progress=progress)
     if tuner_class is not None:
         tuner.__class__ = tuner_class
     x, y, groups = arrays()
@@ -79,7 +81,7 @@ def search(
     subject = Subject(
         data=TrainingData(inputs, y, figures),
         folds=folds,
-        build=lambda hp, running: tuner.hypermodel.build(hp),
+        build=lambda hp, running: model.build(hp),
         keeps_running=as_features,
         identity={
             "num_folds": 4,
@@ -87,7 +89,13 @@ def search(
         },
         view_only={},
     )
-    tuner.search_subject(subject, epochs=epochs, batch_size=16, stop_hopeless=stop_hopeless)
+    tuner.search_subject(
+        subject,
+        epochs=epochs,
+        batch_size=16,
+        stop_hopeless=stop_hopeless,
+        engine=None if executor is None else GivenExecutor(executor),
+    )
     return tuner
 
 
@@ -138,6 +146,27 @@ def test_a_finished_search_is_not_run_again_and_keeps_its_rule(
         search(folder.parent, stop_hopeless=False)
 
 
+@pytest.mark.parametrize(
+    "executor",
+    [
+        pytest.param(SameProcess(1), marks=pytest.mark.slow, id="one"),
+        pytest.param(SameProcess(2), id="two"),
+        pytest.param(LastFirst(3), marks=pytest.mark.slow, id="three, last first"),
+    ],
+)
+def test_workers_leave_the_trials_of_a_search_in_one_process(
+    executor: SameProcess, stopped: CrossValidationTuner, tmp_path: Path
+) -> None:
+    sent = search(tmp_path, executor=executor)
+    assert executor.calls == 4
+    assert trial_states(sent) == trial_states(stopped)
+    for trial in sent.project.trials:
+        one, other = (
+            read_out_of_fold(tuner.project_folder, trial.trial) for tuner in (sent, stopped)
+        )
+        assert one.tobytes() == other.tobytes()
+
+
 def strikes_of_a_stopped_trial(snapshots: Snapshots) -> range:
     """The second trial is the first that is stopped; its writes are the last ones."""
     return range(len(snapshots.writes) - 14, len(snapshots.writes))
@@ -181,6 +210,23 @@ def test_a_kill_around_any_write_of_a_stopped_trial_ends_in_the_same_search(
         for moment in ("before", "after"):
             folder = tmp_path / f"{strike}-{moment}"
             assert_resumed(snapshots, strike, moment, stopped, folder)
+
+
+@pytest.mark.slow
+def test_a_kill_while_workers_stop_trials_ends_in_the_same_search(
+    stopped: CrossValidationTuner, tmp_path: Path
+) -> None:
+    """The second trial is trained to its end, and then shortened."""
+    (tmp_path / "whole").mkdir()
+    snapshots = Snapshots(tmp_path / "whole", tmp_path / "snapshots")
+    with snapshots.taken():
+        search(tmp_path / "whole", max_trials=2, executor=SameProcess(2))
+    begun = snapshots.writes.index("removal of out_of_fold.npz")
+    for strike in range(begun - 2, len(snapshots.writes)):
+        folder = snapshots.restore(strike, "before", tmp_path / str(strike))
+        executor = SameProcess(2) if strike % 2 else None
+        again = search(folder, max_trials=2, executor=executor)
+        assert trial_states(again) == trial_states(stopped)[:2]
 
 
 def test_trials_on_arrays_whose_folds_train_together_are_stopped_at_the_same_epochs(

@@ -27,19 +27,26 @@ from rust_tuner.labels import CORTICES
 from rust_tuner.metrics import Predictions, UnionCutoff
 from rust_tuner.metrics.figure import ALL_LABELS, CORTEX_GROUP, EVERY_ROW, VISIBLE, VISITS
 from rust_tuner.records.project import Project
-from rust_tuner.report.page import Cell, PageTable, Room, Section, attempt, decimal, results, text
+from rust_tuner.report.page import Room, Section, attempt, results
 from rust_tuner.report.sections.chapters import Chapters
 from rust_tuner.scope import CORTEX_SCOPE, LABEL_SCOPE
 from rust_tuner.words import LABEL_NAMES, METRICS, figure_name
 
-_FIGURE_HEADER = (
-    *("figure", "of", "average", "value", "from", "to", "defined", "why no interval"),
-)
 _GROUPS = {
     LABEL_SCOPE.key: LABEL_SCOPE.name,
     CORTEX_SCOPE.key: "cortices where visible",
     "visits": "visits with all four cortices",
 }
+_OF_ALL = [
+    Column("figure", "figure"),
+    Column("of", "of", names=_GROUPS),
+    Column("average", "average"),
+    Column("value", "value", "number"),
+    Column("low", "from", "number"),
+    Column("high", "to", "number"),
+    Column("counted", "defined"),
+    Column("reason", "why no interval"),
+]
 _OF_EACH = [
     Column("label", "label", names=LABEL_NAMES),
     Column("counted", "rows counted"),
@@ -179,14 +186,8 @@ def add_figures(
                 row["figure"] == "auroc" and row["average"] == "macro" for row in rows
             )
             caption = f"{title}: {what}, with 95 % intervals over patients"
-            section.tables.append(
-                PageTable(
-                    f"{caption}{note if of_folds else ''}",
-                    _FIGURE_HEADER,
-                    [_figure_row(row) for row in rows],
-                    files,
-                )
-            )
+            caption += note if of_folds else ""
+            section.tables.append(results(caption, map(_named, rows), _OF_ALL, files))
         row = find_figure(figures, "auroc", ALL_LABELS)
         if row is not None and exact is not None:
             exact[title] = row["value"]
@@ -279,16 +280,13 @@ def add_auroc_two_ways(
     attempt(section, "The table of AUROC two ways", table)
 
 
-def _figure_row(row: Mapping[Any, Any]) -> list[Cell]:
+def _named(row: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A row with its figure in words, and how many of what it is defined for."""
     of = row["of"]
     what = "cortices" if of == CORTEX_GROUP and row["total"] == len(CORTICES) else "labels"
     what = "visits" if of == VISITS else what
-    counted = "" if pd.isna(row["defined"]) else f"{row['defined']} of {row['total']} {what}"
-    return [
-        text(figure_name(row["figure"], published=of == ALL_LABELS and row["average"] == "macro")),
-        text(_GROUPS.get(of, of)),
-        text(row["average"]),
-        *(decimal(row[item]) for item in ("value", "low", "high")),
-        text(counted),
-        text(row["reason"]),
-    ]
+    published = of == ALL_LABELS and row["average"] == "macro"
+    return dict(row) | {
+        "figure": figure_name(row["figure"], published=published),
+        "counted": "" if pd.isna(row["defined"]) else f"{row['defined']} of {row['total']} {what}",
+    }

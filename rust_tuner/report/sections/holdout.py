@@ -3,6 +3,7 @@
 They show the content of `final/predictions.csv`, which was written at the look at that set.
 """
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ from rust_tuner.analysis.assessment import POOLED, as_predictions, reliability_b
 from rust_tuner.analysis.gallery import find_images, read_thumbnails, worst_errors
 from rust_tuner.analysis.study_figures import ERROR, find_figure, holdout_figures
 from rust_tuner.analysis.totals import trajectory_table, visit_scale, visit_table
+from rust_tuner.data.reading import Framing, Reading
+from rust_tuner.errors import ResumeError
 from rust_tuner.figures.final import (
     FEWEST_DRAWN,
     draw_calibration,
@@ -30,8 +33,10 @@ from rust_tuner.labels import CORTICES
 from rust_tuner.metrics import TotalAgreement
 from rust_tuner.metrics.figure import CORTEX_GROUP, VISITS
 from rust_tuner.metrics.uncertainty import Interval
+from rust_tuner.protocol import Protocol
 from rust_tuner.records.folder import StudyRecords
 from rust_tuner.records.looks import holdout_title
+from rust_tuner.records.pixels import read_pixels
 from rust_tuner.records.predictions import (
     confusion_table,
     label_table,
@@ -307,8 +312,8 @@ def _gallery(
             height=gallery_height(len(errors)),
         ),
         errors,
-        caption=f"Hold-out set. The {len(errors)} radiographs that were misread most. They are "
-        f"pictures of patients: restrict access to this file.{note}",
+        caption=f"Hold-out set. The {len(errors)} radiographs that were misread most, as the "
+        f"model sees them. They are pictures of patients: restrict access to this file.{note}",
         alt=f"The {len(errors)} radiographs that were misread most, "
         f"from {errors['image'].iloc[0]}, off by "
         f"{errors['error'].max():.0f} to {errors['error'].min():.0f} points, with true and most "
@@ -316,15 +321,28 @@ def _gallery(
     )
 
 
-def _images_of(records: StudyRecords, errors: pd.DataFrame) -> dict[str, Path]:
+def _images_of(records: StudyRecords, errors: pd.DataFrame) -> dict[str, tuple[Path, Reading]]:
     """The files of some radiographs; those that cannot be found without the study's key lack."""
-    if records.study is None:
+    study = records.study
+    if study is None:
         return find_images(errors, None)
-    manifest = manifest_of(records.directory, records.study)
+    manifest = manifest_of(records.directory, study)
     if manifest is None:
         return {}
-    key = key_of(records.directory, records.study)
-    return find_images(errors, manifest, key=key)
+    pixels = None
+    # Without it, pictures are shown as they are stored.
+    with contextlib.suppress(ResumeError):
+        if study.pixels_sha256 is not None:
+            pixels = read_pixels(records.directory, study.pixels_sha256)
+    protocol = Protocol.from_json(study.protocol)
+    return find_images(
+        errors,
+        manifest,
+        key=key_of(records.directory, study),
+        pixels=pixels,
+        framing=Framing.of(protocol.crop, protocol.remove_borders),
+        view_cortices=protocol.view_cortices,
+    )
 
 
 def _per_label(points: pd.DataFrame, name: str) -> str:

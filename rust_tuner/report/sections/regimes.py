@@ -21,6 +21,7 @@ from rust_tuner.analysis.tables import (
     searched_values,
     trials_table,
 )
+from rust_tuner.analysis.trained_on import trained_note
 from rust_tuner.analysis.verdict import SEARCH_NAMES, view_only_of
 from rust_tuner.figures.curves import draw_curve_grid
 from rust_tuner.figures.regimes import draw_regime_1, draw_regime_2, draw_slices
@@ -159,9 +160,8 @@ def _tell(section: Section, project: Project, table: pd.DataFrame, noise: float 
         f"{_count(table)} of {run.num_trials} trials have a score, each the mean of "
         f"{run.subject.num_folds} folds of {run.epochs} epochs."
     )
-    stopped = stopped_note(project)
-    if stopped is not None:
-        section.lead.append(stopped)
+    notes = (stopped_note(project), trained_note(project))
+    section.lead += [note for note in notes if note is not None]
     if best is None:
         return
     values = ", ".join(

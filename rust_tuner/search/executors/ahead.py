@@ -4,11 +4,11 @@ The loop takes them up in the order of their numbers, so that records and scores
 search in one process.
 """
 
+import bisect
 import concurrent.futures
 import contextlib
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,46 +16,57 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from rust_tuner.errors import SearchError, TrialError
+from rust_tuner.interrupts import raise_if_interrupted
+from rust_tuner.models.runtime import onednn_enabled
+from rust_tuner.progress import Progress, Task
+from rust_tuner.records.worker_note import remove_worker_note
+from rust_tuner.search.adopted import is_too_short
 from rust_tuner.search.executors.contract import Job, this_thread, train_trial
+from rust_tuner.search.executors.display import Display
 from rust_tuner.search.executors.engines import Engine
+from rust_tuner.search.executors.local import LocalEngine
+from rust_tuner.search.executors.lost import WorkerLost
 from rust_tuner.search.executors.shipping import packed
-from rust_tuner.search.learning_oracle import LearningOracle
+from rust_tuner.search.executors.worker_log import LOGS, START_LOG, remove_empty
 from rust_tuner.search.oracles import ResumableOracle
-from rust_tuner.search.run_state import Run
+from rust_tuner.search.pruning import compared_with
+from rust_tuner.search.run_state import CountedSteps, Run
 from rust_tuner.search.trial_training import choices_of
 
 # In the project folder, which workers must see in any case.
 ARRAYS = ".workers"
 # Trials that wait for a worker, so that none is idle while the loop records a result.
 _WAITING_PER_WORKER = 2
-# So many times may workers die without one finished trial between.
+# So many times may workers die without one finished trial between; where the other calls of an
+# engine continue, so many times may the workers of one trial die.
 _MOST_DEATHS = 3
 
 
 @dataclass(eq=False)
 class _Sent:
     trial: Trial
-    call: tuple[Any, ...]
-    future: "concurrent.futures.Future[Any]"
+    epochs: int
+    batch_size: int
+    steps: CountedSteps
+    was_sent_again: bool = False
+    deaths: int = 0
+    future: "concurrent.futures.Future[Any] | None" = None
+
+    @property
+    def number(self) -> int:
+        return int(self.trial.trial_id)
 
 
 class TrialsAhead:
     """Trials of one search that workers train."""
 
-    def __init__(
-        self,
-        tuner: keras_tuner.Tuner,
-        run: Run,
-        engine: Engine,
-        say: Callable[[str], None],
-    ) -> None:
+    def __init__(self, tuner: keras_tuner.Tuner, run: Run, engine: Engine) -> None:
         """Send trials to an engine.
 
         Args:
             tuner: of the search.
             run: what `search` passes to its trials.
             engine: runs them.
-            say: takes notes for the user.
 
         Raises:
             SearchError: where the search cannot be sent to workers.
@@ -64,27 +75,45 @@ class TrialsAhead:
         self._tuner_id = tuner.tuner_id
         self._run = run
         self._engine = engine
-        self._say = say
+        self._progress: Progress = tuner.progress
         self._arrays = run.folder / ARRAYS
         self._job = packed(Job.of(tuner.hypermodel, run), self._arrays)
-        self._sent: deque[_Sent] = deque()
-        self._last: Trial | None = None
+        # By number; the first is the one that the loop takes up next.
+        self._sent: list[_Sent] = []
         self._deaths = 0
+        self._display: Display | None = None
+
+    def begin(self, task: Task, *, per_trial: int) -> None:
+        """Show the workers' progress in the task of the search.
+
+        Args:
+            task: of the search.
+            per_trial: its steps for each trial.
+        """
+        self._display = Display(
+            self._progress, task, self._run, per_trial, self._engine.num_workers
+        )
 
     def next_trial(self) -> Trial:
-        """The trial that the loop takes up next; others are sent to the engine."""
+        """The trial that the loop takes up next; others are sent to the engine.
+
+        A trial that runs again comes before those of higher numbers, as it does in one process.
+        """
         wanted = _WAITING_PER_WORKER * self._engine.num_workers
-        while self._last is None and len(self._sent) < wanted:
+        while len(self._sent) < wanted and (not self._sent or self._oracle.is_ready()):
             trial = self._oracle.create_trial(f"{self._tuner_id}-{len(self._oracle.trials)}")
-            if trial.status == TrialStatus.STOPPED:
-                self._last = trial
+            if trial.status != TrialStatus.STOPPED:
+                bisect.insort(self._sent, self._send(trial), key=lambda sent: sent.number)
+            elif self._sent:
                 break
-            self._sent.append(self._send(trial))
-        if self._sent:
-            return self._sent[0].trial
-        stopped, self._last = self._last, None
-        assert stopped is not None
-        return stopped
+            else:
+                return trial
+        return self._sent[0].trial
+
+    def steps_of(self, trial: Trial) -> CountedSteps:
+        """Counts the steps of the trial that the loop takes up, some of which are done."""
+        assert self._sent[0].trial.trial_id == trial.trial_id, "trials are taken up in their order"
+        return self._sent[0].steps
 
     def wait_for(self, trial: Trial) -> None:
         """Wait until the folds of a trial are recorded.
@@ -96,78 +125,161 @@ class TrialsAhead:
         sent = self._sent[0]
         assert sent.trial.trial_id == trial.trial_id, "trials are taken up in their order"
         while True:
+            self._wait_until_done(sent)
+            assert sent.future is not None
             try:
                 notes = sent.future.result()
             except concurrent.futures.BrokenExecutor as error:
                 self._revive(error)
                 continue
             except BaseException:
-                self._sent.popleft()
+                self._sent.pop(0)
                 raise
-            break
-        self._sent.popleft()
-        self._deaths = 0
+            self._deaths = 0
+            self._say(notes)
+            # Once all trials before it have ended, a worker trains it as far as it has to.
+            if sent.was_sent_again or not self._must_go_on(sent):
+                break
+            sent.was_sent_again = True
+            self._submit(sent)
+        self._sent.pop(0)
+
+    def _say(self, notes: Sequence[str]) -> None:
         for note in notes:
             if note not in self._run.said:
                 self._run.said.add(note)
-                self._say(note)
+                self._progress.say(note)
 
     def _send(self, trial: Trial) -> _Sent:
+        assert self._display is not None
         try:
             epochs, batch_size = choices_of(self._run, trial, (), dict(self._run.options))
         except TrialError as error:
             # As in this process, the trial fails once its turn comes.
-            failed: concurrent.futures.Future[Any] = concurrent.futures.Future()
-            failed.set_exception(error)
-            return _Sent(trial, (), failed)
-        call = (
+            failed = _Sent(trial, 0, 0, self._display.steps_of(trial))
+            failed.future = concurrent.futures.Future()
+            failed.future.set_exception(error)
+            return failed
+        sent = _Sent(trial, epochs, batch_size, self._display.steps_of(trial))
+        self._submit(sent)
+        return sent
+
+    def _submit(self, sent: _Sent) -> None:
+        """Send a trial to a worker, with what is known now of the trials before it."""
+        run, before = self._run, self._oracle.in_order()[: sent.number]
+        is_final = run.stop_rule is None or all(
+            trial.status != TrialStatus.RUNNING for trial in before
+        )
+        sent.future = self._engine.submit(
             train_trial,
             self._job,
-            str(self._run.folder.resolve()),
+            str(run.folder.resolve()),
             str(self._arrays.resolve()),
-            trial.trial_id,
-            epochs,
-            batch_size,
+            sent.trial.trial_id,
+            sent.epochs,
+            sent.batch_size,
             this_thread(),
+            compared_with(run, self._oracle, sent.trial),
+            is_final,
         )
-        return _Sent(trial, call, self._engine.submit(*call))
+
+    def _must_go_on(self, sent: _Sent) -> bool:
+        """Whether a worker stopped a trial that would not have been stopped in one process."""
+        if self._run.stop_rule is None:
+            return False
+        rival = compared_with(self._run, self._oracle, sent.trial)
+        return is_too_short(self._run, rival, sent.trial, sent.epochs)
+
+    def _wait_until_done(self, awaited: _Sent) -> None:
+        """Wait for a trial, and show meanwhile how far all of them are.
+
+        Those whose own worker has died are sent again.
+        """
+        assert self._display is not None
+        while True:
+            for sent in self._sent:
+                if _is_lost(sent):
+                    self._send_again(sent)
+            self._show()
+            # One that was sent again may have been lost again already.
+            if _has_ended(awaited) and not _is_lost(awaited):
+                return
+            pending = [sent.future for sent in self._sent if sent.future and not _has_ended(sent)]
+            concurrent.futures.wait(
+                pending,
+                timeout=self._display.seconds_between_looks,
+                return_when=concurrent.futures.FIRST_COMPLETED,
+            )
+            raise_if_interrupted()
+
+    def _show(self) -> None:
+        assert self._display is not None
+        self._display.update([(sent.trial, sent.steps, _has_ended(sent)) for sent in self._sent])
+
+    def _send_again(self, sent: _Sent) -> None:
+        assert sent.future is not None and self._display is not None
+        error = sent.future.exception()
+        sent.deaths += 1
+        trial = sent.trial.trial_id
+        if sent.deaths == _MOST_DEATHS:
+            raise SearchError(
+                f"the worker of trial {trial} died {_MOST_DEATHS} times ({error}); if memory is "
+                "short, give each trial more of it. Everything recorded is kept: run the search "
+                "again to resume"
+            ) from error
+        worker = self._display.workers_of([sent.trial])
+        self._progress.say(
+            f"WARNING: the worker of trial {trial} died{worker} ({error}); the trial runs again"
+        )
+        self._submit(sent)
 
     def _revive(self, error: concurrent.futures.BrokenExecutor) -> None:
         """Start workers anew, and send them again what they had not finished."""
         self._deaths += 1
-        running = ", ".join(sent.trial.trial_id for sent in self._sent if not _is_done(sent))
+        lost = [sent for sent in self._sent if not _is_done(sent)]
+        running = ", ".join(sent.trial.trial_id for sent in lost)
+        assert self._display is not None
+        workers = self._display.workers_of([sent.trial for sent in lost])
         if self._deaths == _MOST_DEATHS or not self._engine.restart():
             raise SearchError(
-                f"workers died while trials {running} were trained ({error}); if memory is short, "
-                "use fewer workers. Everything recorded is kept: run the search again to resume"
+                f"workers died while trials {running} were trained{workers} ({error}); if memory "
+                "is short, use fewer workers. Everything recorded is kept: run the search again to "
+                "resume"
             ) from error
-        self._say(f"WARNING: a worker died while trials {running} were trained; they run again")
-        for sent in self._sent:
-            if not _is_done(sent):
-                sent.future = self._engine.submit(*sent.call)
+        self._progress.say(
+            f"WARNING: a worker died while trials {running} were trained{workers}; they run again"
+        )
+        for sent in lost:
+            self._submit(sent)
+
+
+def _has_ended(sent: _Sent) -> bool:
+    return sent.future is not None and sent.future.done()
 
 
 def _is_done(sent: _Sent) -> bool:
     """Whether a trial has a result, or an error of its own."""
-    if not sent.future.done() or sent.future.cancelled():
+    if sent.future is None or not sent.future.done() or sent.future.cancelled():
         return False
     return not isinstance(sent.future.exception(), concurrent.futures.BrokenExecutor)
 
 
-def why_not_ahead(tuner: keras_tuner.Tuner, run: Run, *, own_scores: bool) -> str | None:
+def _is_lost(sent: _Sent) -> bool:
+    """Whether the worker of this trial alone has died."""
+    if sent.future is None or not sent.future.done() or sent.future.cancelled():
+        return False
+    return isinstance(sent.future.exception(), WorkerLost)
+
+
+def why_not_ahead(hooks: Sequence[str], *, own_scores: bool) -> str | None:
     """Why the trials of a search run in this process, one after another; None where they need not.
 
     Args:
-        tuner: of the search.
-        run: what `search` passes to its trials.
+        hooks: methods of the tuner that a subclass overrides.
         own_scores: whether `run_trial` is overridden.
     """
-    if isinstance(tuner.oracle, LearningOracle):
-        return f"{type(tuner.oracle).__name__} proposes a trial by the results of those before it"
-    if run.stop_rule is not None:
-        return "stop_hopeless compares a trial with those before it"
-    if own_scores or run.hooks:
-        names = ", ".join(["run_trial"] * own_scores + list(run.hooks))
+    if own_scores or hooks:
+        names = ", ".join(["run_trial"] * own_scores + list(hooks))
         return f"{names} of the tuner is called in this process"
     return None
 
@@ -186,17 +298,24 @@ def trials_ahead(
     """
     # Left behind by a coordinator that was killed.
     shutil.rmtree(run.folder / ARRAYS, ignore_errors=True)
+    for trial in tuner.oracle.trials.values():
+        if trial.status == TrialStatus.RUNNING:
+            remove_worker_note(run.folder / f"trial_{trial.trial_id}")
     if engine is None:
         yield None
         return
     try:
-        why = why_not_ahead(tuner, run, own_scores=own_scores)
+        why = why_not_ahead(run.hooks, own_scores=own_scores)
         if why is not None:
             tuner.progress.say(f"note: trials run one after another, without workers: {why}")
             yield None
             return
+        if isinstance(engine, LocalEngine):
+            engine.log = run.folder.resolve() / LOGS / START_LOG
+            engine.onednn = onednn_enabled()
         tuner.progress.say(engine.note())
-        yield TrialsAhead(tuner, run, engine, tuner.progress.say)
+        yield TrialsAhead(tuner, run, engine)
     finally:
         engine.close()
         shutil.rmtree(run.folder / ARRAYS, ignore_errors=True)
+        remove_empty(run.folder)

@@ -4,6 +4,7 @@ It is a function of the trial's number and values, the folds, the seeds and the 
 are in the key of the records. So it does not matter which worker runs it, when, or how often.
 """
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -20,13 +21,17 @@ from rust_tuner.errors import SearchError, StorageError
 from rust_tuner.progress import Silent
 from rust_tuner.records.run import RunManifest
 from rust_tuner.search.asked import missing_from
+from rust_tuner.search.executors.heartbeat import heartbeat
+from rust_tuner.search.executors.same_numbers import require_same_numbers
 from rust_tuner.search.executors.shipping import unpacked
+from rust_tuner.search.executors.worker_log import LOGS, printed_to
+from rust_tuner.search.pruning import Compared
 from rust_tuner.search.run_state import Run
 from rust_tuner.search.runs import load_trial
 from rust_tuner.search.subjects import Subject
 from rust_tuner.search.trial_training import cross_validated
 
-_SETTINGS = ("epochs", "batch_size", "seed", "scoring", "reads_epochs", "options")
+_SETTINGS = ("epochs", "batch_size", "seed", "scoring", "reads_epochs", "options", "stop_rule")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +82,8 @@ def train_trial(
     epochs: int,
     batch_size: int,
     coordinator: tuple[str, int, int],
+    rival: Compared | None = None,
+    is_final: bool = True,
 ) -> Sequence[str]:
     """Train the folds of a trial that have no record yet, and record them.
 
@@ -88,6 +95,8 @@ def train_trial(
         epochs: of each fold.
         batch_size: of each step.
         coordinator: `this_thread` of whoever sends the trial.
+        rival: what decides whether the trial is stopped, as far as it was known when it was sent.
+        is_final: whether all of it was known, so that the trial may be trained again by it.
 
     Returns:
         Notes for the user.
@@ -98,23 +107,35 @@ def train_trial(
         Exception: whatever fails the trial.
     """
     here = this_thread()
-    if here[:2] == coordinator[:2] and here != coordinator:
+    is_coordinator = here[:2] == coordinator[:2]
+    if is_coordinator and here != coordinator:
         raise SearchError(
             "the executor runs trials in threads of one process, which share Keras's random state; "
             "use one with processes, such as loky's"
         )
-    path = Path(folder) / f"trial_{trial_id}" / "trial.json"
-    trial = load_trial(path)
-    if trial is None:
-        raise StorageError(
-            f"{path} cannot be read; a worker must see the project folder of the search under the "
-            "same path"
-        )
-    tuner, run = _opened(job, Path(folder), Path(arrays))
-    tuner.progress = progress = _Notes()
-    # Only the folder knows what an interrupted call has left.
-    run.described.discard(trial_id)
-    cross_validated(tuner, run, trial, epochs=epochs, batch_size=batch_size)
+    project = Path(folder)
+    log = project / LOGS / f"trial_{trial_id}.log"
+    with contextlib.nullcontext() if is_coordinator else printed_to(log) as printed:
+        path = project / f"trial_{trial_id}" / "trial.json"
+        trial = load_trial(path)
+        if trial is None:
+            raise StorageError(
+                f"{path} cannot be read; a worker must see the project folder of the search under "
+                "the same path"
+            )
+        tuner, run = _opened(job, project, Path(arrays))
+        tuner.progress = progress = _Notes()
+        if (note := require_same_numbers(run.manifest)) is not None:
+            progress.say(note)
+        # Only the folder knows what an interrupted call has left.
+        run.described.discard(trial_id)
+        num_folds = len(run.subject.folds)
+        if is_final or run.store_of(trial).load_closed(num_folds) is None:
+            limit = (lambda: None) if printed is None else printed.limit
+            with heartbeat(path.parent, epochs * num_folds, limit) as run.task:
+                cross_validated(
+                    tuner, run, trial, epochs=epochs, batch_size=batch_size, rival=rival
+                )
     return progress.notes
 
 

@@ -1,58 +1,114 @@
-"""Processes of this machine."""
+"""Processes of this machine, each with its share of the cores and one of the GPUs."""
 
 import concurrent.futures
 import os
+import shutil
+import tempfile
 import threading
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from rust_tuner.onednn import ONEDNN_VARIABLE, can_switch_onednn
+from rust_tuner.search.executors.gpus import (
+    GROWING_MEMORY,
+    VISIBLE,
+    gpus_here,
+    take_a_place,
+)
+from rust_tuner.search.executors.worker_log import print_to
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class LocalEngine:
-    """Processes of this machine, which share its cores."""
+    """Processes of this machine, which share its cores and GPUs.
+
+    Attributes:
+        num_workers: how many there are.
+        threads: of each.
+        gpus: of this machine, as CUDA_VISIBLE_DEVICES names them.
+        log: the file that takes what processes print as they start; None for the terminal.
+        onednn: whether TensorFlow uses oneDNN in them; None leaves it to their environment.
+    """
 
     def __init__(self, num_workers: int) -> None:
         """Start `num_workers` processes once they are needed."""
         self.num_workers = num_workers
         self.threads = max(1, (os.cpu_count() or 1) // num_workers)
-        self._pool = self._started()
+        self.gpus = gpus_here()
+        self.log: Path | None = None
+        self.onednn: bool | None = None
+        self._places: Path | None = None
+        self._pool: Any = None
 
     def _started(self) -> Any:
         import loky
 
+        if self._places is None:
+            self._places = Path(tempfile.mkdtemp(prefix="rust-tuner-workers-"))
         threads = str(self.threads)
+        environment = {
+            "TF_NUM_INTRAOP_THREADS": threads,
+            "TF_NUM_INTEROP_THREADS": "1",
+            "OMP_NUM_THREADS": threads,
+            **GROWING_MEMORY,
+        }
+        if self.onednn is not None and can_switch_onednn():
+            environment[ONEDNN_VARIABLE] = str(int(self.onednn))
         return loky.ProcessPoolExecutor(
             max_workers=self.num_workers,
-            initializer=_end_with,
-            initargs=(os.getpid(),),
-            env={
-                "TF_NUM_INTRAOP_THREADS": threads,
-                "TF_NUM_INTEROP_THREADS": "1",
-                "OMP_NUM_THREADS": threads,
-                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-            },
+            initializer=_begin,
+            initargs=(os.getpid(), self.log, self._places, self.num_workers, self.gpus),
+            env=environment,
         )
 
     def submit(self, function: Any, *arguments: Any) -> "concurrent.futures.Future[Any]":
         """Begin a call."""
+        if self._pool is None:
+            self._pool = self._started()
         future: concurrent.futures.Future[Any] = self._pool.submit(function, *arguments)
         return future
 
     def restart(self) -> bool:
         """Start new processes in place of the old ones."""
-        self.close()
-        self._pool = self._started()
+        self._end()
         return True
 
     def close(self) -> None:
         """End the processes, also in the middle of a trial: its records resume it."""
-        self._pool.shutdown(wait=False, kill_workers=True)
+        self._end()
+        if self._places is not None:
+            shutil.rmtree(self._places, ignore_errors=True)
+            self._places = None
+
+    def _end(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, kill_workers=True)
+            self._pool = None
 
     def note(self) -> str:
-        """Name the number of processes, and of their threads."""
+        """Name the number of processes, of their threads, and of the GPUs."""
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"trials run in {self.num_workers} processes of {threads} each"
+        text = f"trials run in {self.num_workers} processes of {threads} each"
+        if not self.gpus:
+            return text
+        if len(self.gpus) >= self.num_workers:
+            return f"{text}, each on a GPU of its own"
+        shared = "1 GPU" if len(self.gpus) == 1 else f"{len(self.gpus)} GPUs"
+        return f"{text}, which share {shared}"
+
+
+def _begin(
+    coordinator: int, log: Path | None, places: Path, num_workers: int, gpus: Sequence[str]
+) -> None:
+    """Prepare this process, before TensorFlow is imported."""
+    if log is not None:
+        print_to(log)
+    if gpus:
+        os.environ[VISIBLE] = gpus[take_a_place(places, num_workers) % len(gpus)]
+    _end_with(coordinator)
 
 
 def _end_with(coordinator: int) -> None:

@@ -3,13 +3,11 @@
 import concurrent.futures
 import contextlib
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import keras
-import keras_tuner
 import pytest
+from fake_executors import SameProcess
 from fault_injection import Killed, Killer
-from keras_tuner.engine.trial import Trial
 from search_problems import (
     AdamHyperModel,
     Said,
@@ -24,29 +22,14 @@ from search_problems import (
 )
 from search_problems import arrays as problem
 
-from rust_tuner import BayesianOptimizationOracle, CrossValidationTuner
+from rust_tuner import CrossValidationTuner
 from rust_tuner.errors import SearchError
 from rust_tuner.search.executors.given import GivenExecutor
-
-
-class SameProcess(concurrent.futures.Executor):
-    """Runs each function at once, in the thread that submits it."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def submit(self, function: Any, *arguments: Any) -> Any:
-        self.calls += 1
-        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        try:
-            future.set_result(function(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+from rust_tuner.search.executors.lost import WorkerLost
 
 
 @pytest.mark.parametrize("kind", ["random", pytest.param("grid", marks=pytest.mark.slow)])
-def test_a_search_in_an_executor_is_that_of_one_process(kind: str, tmp_path: Path) -> None:
+def test_a_search_in_an_executor_is_that_of_one_process(kind, tmp_path) -> None:
     expected = outcome(run_search(tmp_path / "alone", kind, max_trials=3))
     executor = SameProcess()
     tuner = make_tuner(tmp_path / "sent", kind, max_trials=3)
@@ -56,14 +39,14 @@ def test_a_search_in_an_executor_is_that_of_one_process(kind: str, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_growing_search_in_an_executor_is_that_of_one_process(tmp_path: Path) -> None:
+def test_a_growing_search_in_an_executor_is_that_of_one_process(tmp_path) -> None:
     expected = outcome(grow(tmp_path / "alone", "grid", max_trials=5))
     sent = grow(tmp_path / "sent", "grid", max_trials=5, search={"executor": SameProcess()})
     assert_same(outcome(sent), expected)
 
 
 @pytest.mark.slow
-def test_callbacks_and_their_state_are_sent_along(tmp_path: Path) -> None:
+def test_callbacks_and_their_state_are_sent_along(tmp_path) -> None:
     both = []
     for name, options in (("alone", {}), ("sent", {"executor": SameProcess()})):
         tuner = make_tuner(tmp_path / name, "random")
@@ -74,14 +57,14 @@ def test_callbacks_and_their_state_are_sent_along(tmp_path: Path) -> None:
 
 
 class Failing(TinyHyperModel):
-    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+    def build(self, hp):
         model = super().build(hp)
         if hp.get("units") == 2:
             raise ValueError(f"units={hp.get('units')} do not fit")
         return model
 
 
-def test_failed_trials_are_those_of_one_process(tmp_path: Path) -> None:
+def test_failed_trials_are_those_of_one_process(tmp_path) -> None:
     both = []
     for name, options in (("alone", {}), ("sent", {"executor": SameProcess()})):
         tuner = make_tuner(tmp_path / name, "grid", max_trials=4, hypermodel=Failing())
@@ -92,20 +75,18 @@ def test_failed_trials_are_those_of_one_process(tmp_path: Path) -> None:
 
 
 class NeverFits(TinyHyperModel):
-    def fit(
-        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: object, **kwargs: object
-    ) -> NoReturn:
+    def fit(self, hp, model, *args, **kwargs):
         raise ValueError("nothing fits")
 
 
-def test_a_mistake_in_the_code_ends_the_search_though_others_are_sent(tmp_path: Path) -> None:
+def test_a_mistake_in_the_code_ends_the_search_though_others_are_sent(tmp_path) -> None:
     tuner = make_tuner(tmp_path, "random", max_trials=9, hypermodel=NeverFits())
     with pytest.raises(ValueError, match="nothing fits"):
         tuner.search(*problem(), epochs=1, executor=SameProcess())
     assert {trial.status for trial in tuner.project.trials} == {"RUNNING"}
 
 
-def test_an_executor_of_threads_is_refused(tmp_path: Path) -> None:
+def test_an_executor_of_threads_is_refused(tmp_path) -> None:
     tuner = make_tuner(tmp_path, "random")
     with (
         concurrent.futures.ThreadPoolExecutor(1) as executor,
@@ -114,28 +95,13 @@ def test_an_executor_of_threads_is_refused(tmp_path: Path) -> None:
         tuner.search(*problem(), epochs=1, executor=executor)
 
 
-@pytest.mark.slow
-def test_a_search_whose_trials_depend_on_results_runs_in_this_process_and_says_so(
-    tmp_path: Path,
-) -> None:
-    notes, executor = Said(), SameProcess()
-    oracle = BayesianOptimizationOracle("val_loss", max_trials=1)
-    tuner = CrossValidationTuner(
-        TinyHyperModel(), oracle, cv=2, directory=tmp_path, project_name="p", progress=notes
-    )
-    tuner.search(*problem(), epochs=1, executor=executor)
-    assert executor.calls == 0
-    (note,) = (said for said in notes.lines if "without workers" in said)
-    assert "proposes a trial by the results of those before it" in note
-
-
 class OwnTrial(CrossValidationTuner):
-    def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
+    def run_trial(self, trial, *args, **kwargs):
         return super().run_trial(trial, *args, **kwargs)
 
 
 @pytest.mark.slow
-def test_an_own_run_trial_runs_in_this_process_and_says_so(tmp_path: Path) -> None:
+def test_an_own_run_trial_runs_in_this_process_and_says_so(tmp_path) -> None:
     notes = Said()
     tuner = make_tuner(tmp_path, "random", max_trials=1, progress=notes)
     tuner.__class__ = OwnTrial
@@ -144,15 +110,13 @@ def test_an_own_run_trial_runs_in_this_process_and_says_so(tmp_path: Path) -> No
 
 
 class AsksInFit(AdamHyperModel):
-    def fit(
-        self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
-    ) -> keras.callbacks.History:
+    def fit(self, hp, model, *args, **kwargs):
         hp.Choice("late", [1, 2])
         return model.fit(*args, **kwargs)
 
 
 @pytest.mark.slow
-def test_what_is_first_asked_for_in_training_is_refused_by_name(tmp_path: Path) -> None:
+def test_what_is_first_asked_for_in_training_is_refused_by_name(tmp_path) -> None:
     tuner = make_tuner(tmp_path, "random", hypermodel=AsksInFit())
     with pytest.raises(SearchError, match="late is first asked for while the model is trained"):
         tuner.search(*problem(), epochs=1, executor=SameProcess())
@@ -175,7 +139,7 @@ class Dying(SameProcess):
 
 
 @pytest.mark.slow
-def test_a_broken_executor_of_the_user_ends_the_search_which_is_resumed(tmp_path: Path) -> None:
+def test_a_broken_executor_of_the_user_ends_the_search_which_is_resumed(tmp_path) -> None:
     expected = outcome(run_search(tmp_path / "alone", "random", max_trials=3))
     tuner = make_tuner(tmp_path / "sent", "random", max_trials=3)
     with pytest.raises(SearchError, match=r"workers died while trials 0001 were trained"):
@@ -200,16 +164,45 @@ class DyingAgain(GivenExecutor):
         return True
 
 
-def test_workers_that_die_again_and_again_end_the_search(tmp_path: Path) -> None:
+class Losing(SameProcess):
+    """The worker of one trial dies, so many times; the others train."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(2)
+        self.times = times
+
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        if arguments[3] != "0001" or not self.times:
+            return super().submit(function, *arguments)
+        self.times -= 1
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        future.set_exception(WorkerLost("the node is gone"))
+        return future
+
+
+def test_a_worker_that_dies_alone_costs_its_own_trial_a_second_run(tmp_path) -> None:
+    notes = Said()
+    sent = run_search_of_folds_together(
+        tmp_path, "random", max_trials=3, engine=GivenExecutor(Losing(2)), progress=notes
+    )
+    assert [trial.status for trial in sent.project.trials] == ["COMPLETED"] * 3
+    warnings = [line for line in notes.lines if line.startswith("WARNING")]
+    text = "WARNING: the worker of trial 0001 died (the node is gone); the trial runs again"
+    assert warnings == [text] * 2
+    with pytest.raises(SearchError, match=r"the worker of trial 0001 died 3 times"):
+        run_search_of_folds_together(
+            tmp_path / "b", "random", max_trials=3, engine=GivenExecutor(Losing(3))
+        )
+
+
+def test_workers_that_die_again_and_again_end_the_search(tmp_path) -> None:
     engine = DyingAgain()
     with pytest.raises(SearchError, match="workers died while trials 0000"):
         run_search_of_folds_together(tmp_path, "random", max_trials=2, engine=engine)
     assert engine.restarts == 2
 
 
-def test_frozen_features_are_sent_as_files_and_the_search_is_that_of_one_process(
-    tmp_path: Path,
-) -> None:
+def test_frozen_features_are_sent_as_files_and_the_search_is_that_of_one_process(tmp_path) -> None:
     expected = outcome(run_search_of_folds_together(tmp_path / "alone", "random", max_trials=3))
     engine = GivenExecutor(SameProcess())
     sent = run_search_of_folds_together(tmp_path / "sent", "random", max_trials=3, engine=engine)
@@ -218,7 +211,7 @@ def test_frozen_features_are_sent_as_files_and_the_search_is_that_of_one_process
 
 
 @pytest.mark.slow
-def test_a_search_in_an_executor_killed_at_any_write_ends_as_if_untouched(tmp_path: Path) -> None:
+def test_a_search_in_an_executor_killed_at_any_write_ends_as_if_untouched(tmp_path) -> None:
     """The coordinator and its workers die together; half of the searches go on without workers."""
 
     def run(folder: Path, executor: SameProcess | None) -> CrossValidationTuner:
