@@ -66,7 +66,7 @@ def searched(
 def curves(tuner: CrossValidationTuner) -> dict[str, npt.NDArray[np.float64]]:
     table = tuner.history().query("split == 'validation'")
     return {
-        name: part.pivot(index="fold", columns="epoch", values="value").to_numpy()
+        str(name): part.pivot(index="fold", columns="epoch", values="value").to_numpy()
         for name, part in table.groupby("metric")
     }
 
@@ -123,7 +123,7 @@ def by_hand(
             order = np.arange(len(training))
             if shuffle:
                 order = place.generator(epoch, "order").permutation(len(training))
-            options = {}
+            options: dict[str, Any] = {}
             if sample_weight is not None:
                 options["sample_weight"] = sample_weight[training][order]
             if class_weight is not None:

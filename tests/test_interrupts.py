@@ -7,7 +7,6 @@ import pytest
 import typer
 from rich.console import Console
 
-from rust_tuner import interrupts
 from rust_tuner.cli.support import reporting
 from rust_tuner.errors import TimeBudgetError
 from rust_tuner.interrupts import (
@@ -119,7 +118,7 @@ def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it() -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("rust_tuner.interrupts.time.monotonic", lambda: now[0])
     return now
 
 

@@ -128,7 +128,7 @@ def test_a_study_without_a_manifest_says_what_to_give(tmp_path: Path) -> None:
 def test_a_changed_score_is_refused_with_what_was_and_is(prepared: Path, radiographs: Path) -> None:
     table = pd.read_csv(radiographs, dtype=str)
     row = table["medial"].first_valid_index()
-    table.loc[row, "medial"] = "1" if table.loc[row, "medial"] != "1" else "2"
+    table.loc[row, "medial"] = "1" if table.loc[row, "medial"] != "1" else "2"  # type: ignore[index]
     table.to_csv(radiographs, index=False)
     before = contents(prepared)
     with pytest.raises(

@@ -169,7 +169,7 @@ def test_a_manifest_that_is_not_where_it_was_is_named_with_the_way_to_give_it(
 def test_a_changed_row_is_named(prepared: Path, radiographs: Path) -> None:
     table = pd.read_csv(radiographs, dtype=str)
     row = table["medial"].first_valid_index()
-    table.loc[row, "medial"] = "1" if table.loc[row, "medial"] != "1" else "2"
+    table.loc[row, "medial"] = "1" if table.loc[row, "medial"] != "1" else "2"  # type: ignore[index]
     table.to_csv(radiographs, index=False)
     patient = Study(prepared).radiographs().written_patients[row]
     with pytest.raises(ResumeError, match=rf"row {row + 2} \(.*, patient {patient}\) changed\n"):

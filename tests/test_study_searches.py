@@ -67,7 +67,7 @@ def test_regime_2_takes_the_best_of_regime_1_and_searches_only_adam(
         assert trial.values["epsilon"] == 1e-7
     assert {trial.values["learning_rate"] for trial in trials} == {1e-2, 1e-3}
     scores = {t.trial: t.score for t in read_project(finished_study.directory / "regime_1").trials}
-    best_trial = max(scores, key=scores.get)
+    best_trial = max(scores, key=lambda trial: scores[trial])
     values = {t.trial: t.values for t in read_project(finished_study.directory / "regime_1").trials}
     assert values[best_trial] == best
 
@@ -81,7 +81,7 @@ def test_the_best_hyperparameters_are_written_with_the_weights_really_used(
     project = read_project(finished_study.directory / "regime_2")
     assert written["regime"] == "regime_2"
     assert written["hyperparameters"] == not_none(project.best).values
-    assert written["score"] == max(trial.score for trial in project.trials)
+    assert written["score"] == max(not_none(trial.score) for trial in project.trials)
     used = {"asked": "random", "file": None, "sha256": find_weights("random").sha256}
     assert written["weights"] == used
     assert read_json(finished_study.directory / "study.json")["weights"] == used
@@ -281,7 +281,7 @@ def test_a_study_begun_without_onednn_resumes_without_it_and_bitwise(
     chosen = (ONEDNN_VARIABLE, "RUST_TUNER_ONEDNN_OPTS")
     unset = {name: value for name, value in os.environ.items() if name not in chosen}
 
-    def run(folder: str, trials: int, **variables: str) -> subprocess.CompletedProcess:
+    def run(folder: str, trials: int, **variables: str) -> subprocess.CompletedProcess[str]:
         protocol = json.dumps(dataclasses.replace(tiny_protocol, trials=trials).to_json())
         places = map(str, (tmp_path / folder, phantom_manifest, tmp_path / "cache"))
         command = [sys.executable, "-c", REGIME_1, *places, protocol]

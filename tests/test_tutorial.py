@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from rust_tuner.models.backbones import WEIGHTS_VARIABLE
+from rust_tuner.models.weights import WEIGHTS_VARIABLE
 from rust_tuner.records.project import read_project
 
 NOTEBOOK = Path(__file__).parent.parent / "experiments" / "tutorial.ipynb"

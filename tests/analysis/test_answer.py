@@ -11,7 +11,6 @@ from narrowing import not_none
 from report_studies import (
     holdout_record_of,
     make_predictions,
-    read_json,
     study_record,
     write_baselines,
     write_json,
@@ -27,6 +26,7 @@ from report_studies import (
 from rust_tuner import Protocol
 from rust_tuner.analysis.answer import Answer, answer, tied_clause
 from rust_tuner.analysis.study_figures import find_figure, holdout_figures
+from rust_tuner.files import read_json
 from rust_tuner.records.folder import read_study
 from rust_tuner.records.project import read_project
 
@@ -136,7 +136,9 @@ def test_the_error_of_one_total_for_all_stands_beside(finished: Path) -> None:
 
 def test_answers_that_are_chance_are_not_to_be_relied_on(finished: Path) -> None:
     table = make_predictions()
-    names = [name for name in table if name.startswith("probability_") and "view" not in name]
+    names = [
+        name for name in map(str, table) if name.startswith("probability_") and "view" not in name
+    ]
     table[names] = np.random.default_rng(0).random((len(table), len(names)))
     write_json(finished / "final" / "holdout.json", holdout_record_of(table))
     table.to_csv(finished / "final" / "predictions.csv", index=False)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from narrowing import not_none
 from report_studies import (
-    read_json,
     study_record,
     write_json,
     write_regime_1,
@@ -19,6 +18,7 @@ from report_studies import (
 
 from rust_tuner.analysis.live import fingerprint, live_view
 from rust_tuner.figures.live import curves_svg, scores_svg
+from rust_tuner.files import read_json
 from rust_tuner.records.running import unfinished_curves
 
 

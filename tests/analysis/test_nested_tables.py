@@ -1,6 +1,7 @@
 """Selection score, estimate and the gap: every figure is recomputed another way."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -150,7 +151,7 @@ def test_the_summary_table_names_each_figure_once_a_metric(nested: Nested) -> No
     table = summary_table(nested)
     assert list(table["what"].unique()) == list(SUMMARY_NAMES)
     assert not table.duplicated(["what", "metric"]).any()
-    row = table.set_index(["what", "metric"]).loc[("estimate", "auroc")]
+    row: Any = table.set_index(["what", "metric"]).loc[("estimate", "auroc")]
     assert row["value"] == as_json(nested.summary)["estimate"]["auroc"]["mean"]
     assert row["low"] == as_json(nested.summary)["estimate"]["auroc"]["low"]
 

@@ -203,7 +203,9 @@ def change_answers(
 ) -> None:
     path = study / "final" / "predictions.csv"
     table = make_predictions()
-    names = [name for name in table if name.startswith("probability_") and "view" not in name]
+    names = [
+        name for name in map(str, table) if name.startswith("probability_") and "view" not in name
+    ]
     table[names] = change(table[names])
     table.to_csv(path, index=False)
 

@@ -51,7 +51,7 @@ def test_a_record_of_an_earlier_version_gets_the_figures_that_it_did_not_know(
         *("accuracy", "balanced_accuracy", "macro_f1", "kappa")
     ]
     row = find_figure(found, "accuracy", "cortices")
-    assert (not_none(row)["value"], not_none(row)["low"], row["high"]) == (0.4, 0.3, 0.5)
+    assert (not_none(row)["value"], not_none(row)["low"], not_none(row)["high"]) == (0.4, 0.3, 0.5)
     assert not {"exact", "icc_analytic"} & set(found["figure"])
     assert not found.duplicated(["figure", "of", "average", "counted"]).any()
     computed = figures_table(as_predictions(not_none(records.predictions)))
@@ -96,7 +96,7 @@ def test_scores_of_a_cross_validation_have_their_interval_over_folds(
     for metric, of in (("auroc", "labels"), ("cortex_auroc", "cortices")):
         row = find_figure(found, "auroc", of)
         best = not_none(project.best).interval(metric)
-        assert (not_none(row)["value"], not_none(row)["low"], row["high"]) == (
+        assert (not_none(row)["value"], not_none(row)["low"], not_none(row)["high"]) == (
             best.value,
             best.low,
             best.high,

@@ -51,7 +51,9 @@ def test_a_search_has_its_best_trials_score_with_the_interval_of_its_folds(
 ) -> None:
     row = row_of(summary_scores(study), "Regime I:", "auroc")
     best = not_none(study.regime_1).best
-    folds = [fold.validation["auroc"][not_none(best).epoch] for fold in not_none(best).folds]
+    folds = [
+        fold.validation["auroc"][not_none(not_none(best).epoch)] for fold in not_none(best).folds
+    ]
     expected = fold_interval(folds)
     assert row["value"] == pytest.approx(not_none(best).metrics["val_auroc"])
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
@@ -146,10 +148,16 @@ def test_each_part_stands_at_its_value_beside_its_own_baseline(study: StudyRecor
         draw_summary(scores, axes=axes, metric=metric)
         own = scores[scores["metric"] == metric]
         points = [line for line in axes.get_lines() if line.get_marker() in "osD"]
-        np.testing.assert_allclose([line.get_xdata()[0] for line in points], own["value"])
+        np.testing.assert_allclose(
+            [np.asarray(line.get_xdata())[0] for line in points], own["value"]
+        )
         ends = [line for line in axes.get_lines() if line.get_marker() == "|"]
-        np.testing.assert_allclose([line.get_xdata() for line in ends], own[["low", "high"]])
+        np.testing.assert_allclose(
+            [np.asarray(line.get_xdata()) for line in ends], own[["low", "high"]]
+        )
         views = [line for line in axes.get_lines() if line.get_marker() == "None"]
-        np.testing.assert_allclose([line.get_xdata()[0] for line in views], own["view_only"])
+        np.testing.assert_allclose(
+            [np.asarray(line.get_xdata())[0] for line in views], own["view_only"]
+        )
         named = [f"{row.part}: {row.value:.3f}" for row in own.itertuples()]
         assert [text.get_text() for text in axes.texts if ": " in text.get_text()] == named

@@ -294,7 +294,7 @@ def test_the_final_table_tells_both_evaluations_beside_the_view_only_baseline(
     write_project(study / "final" / "cross_validation", [{"batch_size": 16}])
     write_json(study / "final" / "holdout.json", holdout_record())
     table = final_table(read_study(study)).set_index(["evaluation", "metric"])
-    row = table.loc[("cross_validation", "auroc")]
+    row: Any = table.loc[("cross_validation", "auroc")]
     assert row["value"] == pytest.approx(mean_curve("auroc", 0).max())
     assert row["std"] == pytest.approx(0.004)
     assert row["view_only"] == 0.7

@@ -1,5 +1,7 @@
 """Ties out of the order of ranks are explained, and only these."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -9,7 +11,7 @@ from rust_tuner.metrics import tied_with_best
 
 
 def table(
-    scores: npt.NDArray[np.float64], tied: npt.NDArray[np.bool_] | list[bool | None]
+    scores: npt.NDArray[np.float64], tied: Sequence[bool | None] | npt.NDArray[np.bool_]
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {

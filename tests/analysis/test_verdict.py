@@ -100,7 +100,9 @@ def test_a_nested_cross_validation_that_is_not_finished_is_said(tmp_path: Path) 
 def test_a_nested_estimate_that_does_not_beat_the_view_alone_is_said(study: Path) -> None:
     path = study / "nested" / "predictions.csv"
     table = pd.read_csv(path, dtype={"patient_id": str})
-    names = [name for name in table if name.startswith("probability_") and "view" not in name]
+    names = [
+        name for name in map(str, table) if name.startswith("probability_") and "view" not in name
+    ]
     table[names] = np.random.default_rng(0).random((len(table), len(names)))
     table.to_csv(path, index=False)
     (line,) = warned(study, "Nested cross-validation: AUROC, visible")
@@ -217,7 +219,7 @@ def test_trials_that_learned_nothing_are_counted(study: Path) -> None:
     curves = {name: [0.5] * len(curve) for name, curve in last.folds[0].validation.items()}
     alike = tuple(fold.with_changes(validation=curves) for fold in last.folds)
     trials = (*others, dataclasses.replace(last, folds=alike))
-    project = dataclasses.replace(records.regime_2, trials=trials)
+    project = dataclasses.replace(not_none(records.regime_2), trials=trials)
     told = warnings_of(dataclasses.replace(records, regime_2=project))
     (line,) = [line for line in told if "learned nothing" in line]
     assert line.startswith(f"Regime II: 1 of {len(trials)} trials learned nothing")

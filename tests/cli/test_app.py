@@ -192,8 +192,8 @@ def test_prepare_takes_every_choice_and_says_how_much_is_sealed(
 ) -> None:
     study = tmp_path / "study"
     options = ["--protocol", "clinical", "--views", "published", "--weights", "random"]
-    options += ["--seed", 3, "--holdout-fraction", 0.25, "--image-size", 80]
-    options += ["--folds", 3]
+    options += ["--seed", "3", "--holdout-fraction", "0.25", "--image-size", "80"]
+    options += ["--folds", "3"]
     result = run("prepare", study, "--manifest", phantom_manifest, *options)
     assert re.search(r"is prepared: \d+ radiographs of 9 patients", result.stderr)
     assert f"next: rust-tuner regime1 {study}" in result.stderr

@@ -48,7 +48,10 @@ def test_demo_continues_calmly_with_its_own_weights_where_none_can_be_had(
     if begun:
         (folder / "study").mkdir(parents=True)
         hashes = ("radiographs_sha256", "images_sha256", "development_sha256")
-        written = dict.fromkeys(hashes, "ab" * 32) | {"radiographs": 0, "patients": 0}
+        written: dict[str, Any] = dict.fromkeys(hashes, "ab" * 32) | {
+            "radiographs": 0,
+            "patients": 0,
+        }
         written |= {"weights": None}
         protocol = Protocol.study(weights="random").to_json()
         written |= {"format": 1, "manifest": "../../manifest.csv", "protocol": protocol}

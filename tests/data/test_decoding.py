@@ -70,10 +70,10 @@ def test_cached_images_are_not_decoded_again(
 def test_the_cache_knows_content_order_and_preprocessing(
     radiographs: Radiographs, tmp_path: Path
 ) -> None:
-    cache: dict[str, Any] = tmp_path / "cache"
+    cache = tmp_path / "cache"
 
     def values(shown: Radiographs = radiographs, **changes: Any) -> Any:
-        return decode_images(shown, **({"image_size": SIZE, "cache": cache} | changes))
+        return decode_images(shown, **{"image_size": SIZE, "cache": cache, **changes})
 
     original = values()
     np.testing.assert_array_equal(

@@ -86,6 +86,7 @@ def test_the_hold_out_set_is_refused() -> None:
 def test_a_protocol_decides_what_a_fold_leaves_out() -> None:
     development = Development(radiographs())
     by_site = folds_asked_for(development, Protocol(folds_by="site", seed=3), 6)
+    assert not isinstance(by_site, int)
     assert by_site.sites == ("S1", "S2", "S3")
     assert by_site.seed == 3
     assert folds_asked_for(development, Protocol(seed=3), 6) == 6

@@ -29,10 +29,12 @@ def test_the_mean_curves_and_the_best_epoch_are_those_of_the_table(
     draw_curves(curves, axes=axes)
     for split, label in (("train", "training"), ("validation", "validation")):
         mean = curves[curves["split"] == split].groupby("epoch")["auroc"].mean()
-        np.testing.assert_allclose(lines_of(axes, label).get_ydata(), mean)
-        np.testing.assert_array_equal(lines_of(axes, label).get_xdata(), np.arange(1, 41))
+        np.testing.assert_allclose(np.asarray(lines_of(axes, label).get_ydata()), mean)
+        np.testing.assert_array_equal(
+            np.asarray(lines_of(axes, label).get_xdata()), np.arange(1, 41)
+        )
     marker = lines_of(axes, "epoch 3")
-    assert list(marker.get_xdata()) == [3]
+    assert list(np.asarray(marker.get_xdata())) == [3]
     assert len(axes.get_lines()) == 2 * 10 + 2 + 2
 
 
@@ -41,7 +43,7 @@ def test_a_chosen_epoch_is_marked_instead_of_the_best(projects: dict[str, Projec
     axes = new_axes()
     draw_curves(curves, axes=axes, epoch=7)
     mean = curves[(curves["split"] == "validation") & (curves["epoch"] == 7)]["auroc"].mean()
-    assert list(lines_of(axes, "epoch 7").get_ydata()) == [pytest.approx(mean)]
+    assert list(np.asarray(lines_of(axes, "epoch 7").get_ydata())) == [pytest.approx(mean)]
 
 
 def test_the_best_epoch_of_a_loss_is_its_lowest(projects: dict[str, Project]) -> None:
@@ -49,7 +51,7 @@ def test_the_best_epoch_of_a_loss_is_its_lowest(projects: dict[str, Project]) ->
     axes = new_axes()
     draw_curves(curves, axes=axes, metric="loss")
     means = curves[curves["split"] == "validation"].groupby("epoch")["loss"].mean()
-    assert list(lines_of(axes, "epoch").get_xdata()) == [means.idxmin()]
+    assert list(np.asarray(lines_of(axes, "epoch").get_xdata())) == [means.idxmin()]
     assert means.idxmin() == 40
 
 
@@ -94,9 +96,9 @@ def test_models_stand_from_the_top_with_mean_and_interval(tables: Tables) -> Non
     assert labels[1].startswith("inceptionv3_radimagenet\n")
     assert axes.yaxis_inverted()
     ends = [line for line in axes.get_lines() if line.get_marker() == "|"]
-    assert list(ends[0].get_xdata()) == [expected.low, expected.high]
-    assert set(lines_of(axes, "view only: 0.800").get_xdata()) == {0.8}
-    assert set(lines_of(axes, "chance").get_xdata()) == {0.5}
+    assert list(np.asarray(ends[0].get_xdata())) == [expected.low, expected.high]
+    assert set(np.asarray(lines_of(axes, "view only: 0.800").get_xdata())) == {0.8}
+    assert set(np.asarray(lines_of(axes, "chance").get_xdata())) == {0.5}
 
 
 def test_a_lone_fold_has_no_interval(tables: Tables) -> None:

@@ -29,12 +29,12 @@ def test_both_mean_curves_and_view_only_lines_are_drawn(projects: dict[str, Proj
     for side, place in (("published", 0), ("here", 1)):
         rows = both[(both["side"] == side) & (both["split"] == "validation")]
         folds = rows.pivot(index="epoch", columns="fold", values="auroc")
-        np.testing.assert_allclose(lines_of(axes, side).get_ydata(), folds.mean(axis=1))
+        np.testing.assert_allclose(np.asarray(lines_of(axes, side).get_ydata()), folds.mean(axis=1))
         band = axes.collections[place].get_paths()[0].vertices
         assert band[:, 1].min() == pytest.approx(folds.min(axis=None))
         assert band[:, 1].max() == pytest.approx(folds.max(axis=None))
         line = lines_of(axes, f"view only, {side}")
-        assert set(line.get_ydata()) == {VIEW_ONLY[side]}
+        assert set(np.asarray(line.get_ydata())) == {VIEW_ONLY[side]}
     assert axes.get_title(loc="left") == "n folds: 10 published, 10 here; mean and range"
 
 
@@ -55,7 +55,7 @@ def test_each_model_has_both_means_with_their_intervals(projects: dict[str, Proj
     assert len(ends) == 5
     for line, own in zip(ends[:2], (theirs[theirs["model"] == "lenet1998"], ours), strict=True):
         expected = fold_interval(own["value"])
-        assert list(line.get_xdata()) == [expected.low, expected.high]
+        assert list(np.asarray(line.get_xdata())) == [expected.low, expected.high]
     first = axes.get_yticklabels()[0].get_text()
     assert first == f"LeNet\npublished 0.608\nhere {ours['value'].mean():.3f}"
     assert axes.get_yticklabels()[1].get_text() == "inceptionv3_end2end\npublished 0.692"
@@ -69,4 +69,6 @@ def test_every_trial_of_both_sides_stands_in_every_panel(projects: dict[str, Pro
     for axes, name in zip(figure.axes, names, strict=True):
         for label, table in (("published (n = 110)", theirs), ("here (n = 12)", ours)):
             line = lines_of(axes, label)
-            np.testing.assert_allclose(line.get_xydata(), table[[name, "max_val_auroc"]])
+            np.testing.assert_allclose(
+                np.asarray(line.get_xydata()), table[[name, "max_val_auroc"]]
+            )

@@ -1,5 +1,6 @@
 """Where scores are high in a search space, for hyperparameters of every kind."""
 
+import numpy as np
 import pandas as pd
 
 from rust_tuner.figures.regimes import draw_slices
@@ -30,5 +31,5 @@ def test_slices_take_text_booleans_logarithms_and_missing_values() -> None:
     assert [text.get_text() for text in activation.get_xticklabels()] == ["relu", "tanh"]
     assert [text.get_text() for text in bias.get_xticklabels()] == ["False", "True"]
     assert rate.get_xscale() == "log"
-    assert sorted(units.lines[0].get_xdata()) == [4, 8]
+    assert sorted(np.asarray(units.lines[0].get_xdata())) == [4, 8]
     assert any(line.get_label() == "best: 0.400" for line in rate.lines)

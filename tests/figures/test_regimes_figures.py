@@ -39,12 +39,18 @@ def test_every_trial_stands_at_its_values_and_the_best_is_ringed(first: pd.DataF
     draw_regime_1(first, axes=axes)
     (done,) = axes.collections
     expected = first.dropna(subset=["score"]).sort_values("score")
-    np.testing.assert_allclose(done.get_offsets(), expected[["dropout_rate", "batch_size"]])
+    np.testing.assert_allclose(
+        np.asarray(done.get_offsets()), expected[["dropout_rate", "batch_size"]]
+    )
     np.testing.assert_allclose(done.get_array(), expected["score"])
     failed = lines_of(axes, "no score (2)")
-    np.testing.assert_allclose(failed.get_xydata(), first.loc[[3, 4], list(NAMES[::-1])])
+    np.testing.assert_allclose(
+        np.asarray(failed.get_xydata()), first.loc[[3, 4], list(NAMES[::-1])]
+    )
     best = lines_of(axes, f"best: {first['score'].max():.3f}")
-    np.testing.assert_allclose(best.get_xydata(), expected.iloc[[-1]][list(NAMES[::-1])])
+    np.testing.assert_allclose(
+        np.asarray(best.get_xydata()), expected.iloc[[-1]][list(NAMES[::-1])]
+    )
     assert axes.get_title(loc="left") == "n = 10 trials"
     assert not [line for line in axes.get_lines() if "tied" in str(line.get_label())]
 
@@ -54,7 +60,7 @@ def test_trials_tied_with_the_best_are_ringed_otherwise_than_it(first: pd.DataFr
     draw_regime_1(with_ties(first, count=4), axes=axes)
     tied, best = lines_of(axes, "tied with the best (3)"), lines_of(axes, "best: ")
     expected = first[first["rank"].isin([2, 3, 4])]
-    assert {tuple(xy) for xy in tied.get_xydata()} == {
+    assert {tuple(xy) for xy in np.asarray(tied.get_xydata())} == {
         (row["dropout_rate"], row["batch_size"]) for row in expected.to_dict("records")
     }
     assert tied.get_markeredgecolor() != best.get_markeredgecolor()
@@ -90,10 +96,10 @@ def test_a_panel_for_each_hyperparameter_has_every_trial(first: pd.DataFrame) ->
     draw_slices(with_ties(first), figure=figure, names=NAMES, view_only=0.7)
     done = first.dropna(subset=["score"])
     for axes, name in zip(figure.axes, NAMES, strict=True):
-        drawn = {tuple(xy) for xy in lines_of(axes, "trial").get_xydata()}
+        drawn = {tuple(xy) for xy in np.asarray(lines_of(axes, "trial").get_xydata())}
         assert drawn == {(row[name], row["score"]) for row in done.to_dict("records")}
-        assert list(lines_of(axes, "best: ").get_ydata()) == [done["score"].max()]
-        assert set(lines_of(axes, "view only: 0.700").get_ydata()) == {0.7}
+        assert list(np.asarray(lines_of(axes, "best: ").get_ydata())) == [done["score"].max()]
+        assert set(np.asarray(lines_of(axes, "view only: 0.700").get_ydata())) == {0.7}
     assert figure.axes[0].get_title(loc="left") == "n = 10 trials"
 
 
@@ -106,7 +112,7 @@ def test_the_band_reaches_from_the_best_as_far_as_the_noise(first: pd.DataFrame)
         assert band.get_label() == "noise floor: 0.030"
         bounds = band.get_extents().transformed(axes.transData.inverted())
         assert (bounds.y0, bounds.y1) == pytest.approx((best - 0.03, best))
-        assert list(lines_of(axes, "best: ").get_ydata()) == [best]
+        assert list(np.asarray(lines_of(axes, "best: ").get_ydata())) == [best]
 
 
 def test_without_a_known_noise_there_is_no_band(first: pd.DataFrame) -> None:
@@ -121,12 +127,12 @@ def test_the_chosen_trial_is_ringed_where_it_is_not_the_best_by_the_score(
     figure = new_figure()
     draw_slices(first, figure=figure, names=NAMES, best=5)
     told = first.loc[5]
-    assert lines_of(figure.axes[0], "chosen: ").get_xydata().tolist() == [
+    assert np.asarray(lines_of(figure.axes[0], "chosen: ").get_xydata()).tolist() == [
         [told["batch_size"], told["score"]]
     ]
     axes = new_axes()
     draw_regime_1(first, axes=axes, best=5)
-    assert lines_of(axes, "chosen: ").get_xydata().tolist() == [
+    assert np.asarray(lines_of(axes, "chosen: ").get_xydata()).tolist() == [
         [told["dropout_rate"], told["batch_size"]]
     ]
 

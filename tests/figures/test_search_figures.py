@@ -23,9 +23,9 @@ def test_the_step_line_is_the_best_so_far(projects: dict[str, Project]) -> None:
     table = table.assign(score=scores, best_so_far=best)
     axes = new_axes()
     draw_search_progress(table, axes=axes, view_only=0.65)
-    np.testing.assert_array_equal(lines_of(axes, "best so far").get_ydata(), best)
-    np.testing.assert_array_equal(lines_of(axes, "trial").get_ydata(), table["score"])
-    assert set(lines_of(axes, "view only: 0.650").get_ydata()) == {0.65}
+    np.testing.assert_array_equal(np.asarray(lines_of(axes, "best so far").get_ydata()), best)
+    np.testing.assert_array_equal(np.asarray(lines_of(axes, "trial").get_ydata()), table["score"])
+    assert set(np.asarray(lines_of(axes, "view only: 0.650").get_ydata())) == {0.65}
     assert axes.get_title(loc="left") == "n = 11 trials"
 
 
@@ -38,7 +38,9 @@ def test_only_the_best_ten_have_a_box_and_every_fold_a_point(projects: dict[str,
     assert len(axes.collections) == 10
     for rank, points in enumerate(axes.collections, 1):
         folds = scores.loc[scores["rank"] == rank, "value"]
-        np.testing.assert_allclose(np.sort(points.get_offsets()[:, 1]), np.sort(folds))
+        np.testing.assert_allclose(np.sort(np.asarray(points.get_offsets())[:, 1]), np.sort(folds))
     boxes = with_boxes(scores[scores["rank"] <= 10]).drop_duplicates("rank").set_index("rank")
     means = [line for line in axes.get_lines() if line.get_marker() == "D"]
-    assert [line.get_ydata()[0] for line in means] == pytest.approx(boxes["mean"].tolist())
+    assert [np.asarray(line.get_ydata())[0] for line in means] == pytest.approx(
+        boxes["mean"].tolist()
+    )

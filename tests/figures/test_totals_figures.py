@@ -39,7 +39,10 @@ def test_each_place_has_a_marker_whose_area_is_its_number_of_visits(
     (marks,) = axes.collections
     expected = counts(visits["true_total"], visits["predicted_total"])
     areas = {
-        tuple(xy): size for xy, size in zip(marks.get_offsets(), marks.get_sizes(), strict=True)
+        tuple(xy): size
+        for xy, size in zip(
+            np.asarray(marks.get_offsets()), np.asarray(marks.get_sizes()), strict=True
+        )
     }
     unit = min(areas.values())
     assert {place: round(size / unit) for place, size in areas.items()} == expected
@@ -61,8 +64,12 @@ def test_differences_stand_at_their_means_between_the_limits(
     marks = axes.collections[0]
     difference = visits["predicted_total"] - visits["true_total"]
     expected = counts((visits["true_total"] + visits["predicted_total"]) / 2, difference)
-    assert {tuple(xy) for xy in marks.get_offsets()} == set(expected)
-    heights = [line.get_ydata()[0] for line in axes.get_lines() if len(line.get_ydata())]
+    assert {tuple(xy) for xy in np.asarray(marks.get_offsets())} == set(expected)
+    heights = [
+        np.asarray(line.get_ydata())[0]
+        for line in axes.get_lines()
+        if len(np.asarray(line.get_ydata()))
+    ]
     lines = (agreement.bias, agreement.upper_limit, agreement.lower_limit)
     assert heights == pytest.approx([line.value for line in lines] + [0])
     low, high = axes.get_ylim()
@@ -112,7 +119,7 @@ def test_an_order_that_is_no_time_is_said_to_be_one(visits: pd.DataFrame) -> Non
 
 def test_limits_without_an_interval_lie_inside_the_panel(visits: pd.DataFrame) -> None:
     two = visits.head(2).assign(true_total=[6.0, 13.0], predicted_total=[12.0, 8.0])
-    agreement: dict[str, Any] = total_agreement(two["true_total"], two["predicted_total"])
+    agreement = total_agreement(two["true_total"], two["predicted_total"])
     bare = dataclasses.replace(
         agreement,
         **{

@@ -262,7 +262,7 @@ def test_models_of_several_folds_are_ranked_fold_by_fold() -> None:
     scale = np.array([1.0, 0.1, 0.01])[predictions.folds][:, None]
     predictions = dataclasses.replace(predictions, probabilities=predictions.probabilities * scale)
     found = by_name(assess(predictions))
-    parts = [predictions.subset(predictions.folds == fold) for fold in range(3)]
+    parts = [predictions.subset(np.asarray(predictions.folds == fold)) for fold in range(3)]
     expected = np.mean([macro_auroc(part.labels, part.probabilities) for part in parts])
     assert found["auroc", "labels", "macro", "all"].value == pytest.approx(expected, abs=1e-12)
     for name, score in (

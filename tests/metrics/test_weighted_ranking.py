@@ -75,7 +75,7 @@ def test_each_label_agrees_with_scikit_learn(problem: Problem, highest: int) -> 
 @settings(deadline=None)
 @given(problem=problems)
 def test_weights_are_how_often_a_row_is_there(
-    weighted: Callable[..., Any],
+    weighted: Any,
     plain: Callable[..., npt.NDArray[np.float64]],
     micro: Callable[..., float],
     problem: Problem,
@@ -95,7 +95,7 @@ def test_weights_are_how_often_a_row_is_there(
 
 @pytest.mark.parametrize(("weighted", "plain", "micro"), KINDS)
 def test_what_is_masked_does_not_count_whatever_it_is(
-    weighted: Callable[..., Any],
+    weighted: Any,
     plain: Callable[..., npt.NDArray[np.float64]],
     micro: Callable[..., float],
 ) -> None:
@@ -108,7 +108,7 @@ def test_what_is_masked_does_not_count_whatever_it_is(
 
 
 @pytest.mark.parametrize("weighted", [kind[0] for kind in KINDS])
-def test_weights_of_other_rows_are_refused(weighted: Callable[..., Any]) -> None:
+def test_weights_of_other_rows_are_refused(weighted: Any) -> None:
     for figure in (weighted([[0], [1]], [[0], [1]]), Pooled(weighted, [[0], [1]], [[0], [1]])):
         with pytest.raises(MetricError, match="weights for 3 rows; expected 2"):
             figure(np.ones((3, 1)))

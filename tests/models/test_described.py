@@ -19,7 +19,7 @@ def dense(
     regularizer: keras.regularizers.Regularizer | None = None,
     optimizer: Any = None,
     loss: Any = "mse",
-    metrics: tuple[str] = ("mae",),
+    metrics: Sequence[Any] = ("mae",),
     extra: Sequence[keras.Layer] = (),
 ) -> keras.Model:
     model = keras.Sequential(

@@ -1,6 +1,6 @@
 """What is not known to keep folds apart is refused with the reason, before anything is trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -28,8 +28,8 @@ def data(
 def model(
     *parts: Any,
     optimizer: str = "adam",
-    loss: str = "binary_crossentropy",
-    metrics: tuple[str] = ("accuracy",),
+    loss: Any = "binary_crossentropy",
+    metrics: Sequence[Any] = ("accuracy",),
     **more: Any,
 ) -> keras.Model:
     last = layers.Dense(1, activation="sigmoid", name="last")

@@ -214,6 +214,7 @@ def test_a_resumed_fold_depends_on_the_state_of_its_optimizer(
         f"optimizer_{position}": as_numpy(variable)
         for position, variable in enumerate(fresh.optimizer.variables)
     }
+    assert state is not None
     assert set(dropped) < set(state)
     checkpoint.save(state | dropped)
     curves, trained = train(built(), checkpoint=checkpoint)

@@ -112,10 +112,11 @@ def test_a_stored_study_is_read_whole_and_told(stored: Path) -> None:
     assert records.noise is not None
     assert records.holdout is not None
     assert records.checks is not None
-    console = Console(file=io.StringIO(), width=200)
+    written = io.StringIO()
+    console = Console(file=written, width=200)
     for line in status_lines(stored):
         console.print(line)
-    shown = console.file.getvalue()
+    shown = written.getvalue()
     assert "prepared: 28 radiographs of 12 patients" in shown
     assert "regime_2: 2 of 2 trials done, 0 failed" in shown
     assert "hold-out set: looked at once" in shown

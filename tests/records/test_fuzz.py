@@ -23,7 +23,7 @@ from report_studies import (
 )
 
 from rust_tuner.records.folder import StudyRecords, read_study
-from rust_tuner.search.regimes import REGIME_1
+from rust_tuner.records.project import REGIME_1
 from rust_tuner.terminal.status import status_lines
 
 FILES = (
@@ -45,7 +45,7 @@ FILES = (
     "final/cross_validation/search.json",
 )
 JSON_FILES = tuple(name for name in FILES if name.endswith(".json"))
-HOSTILE = (
+HOSTILE: tuple[Any, ...] = (
     None,
     True,
     -1,
@@ -156,7 +156,7 @@ def nodes(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | 
 def replaced(value: Any, path: tuple[str | int, ...], by: Any) -> Any:
     if not path:
         return by
-    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy: Any = dict(value) if isinstance(value, dict) else list(value)
     copy[path[0]] = replaced(value[path[0]], path[1:], by)
     return copy
 

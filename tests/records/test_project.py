@@ -182,8 +182,8 @@ def test_a_trial_is_closed_once_its_out_of_fold_predictions_are_there(
     store.close(table, epoch=1)
     store.prune()
     closed = store.load_closed(2)
-    assert [record.fold for record in closed] == [0, 1]
-    for record, whole in zip(closed, records, strict=True):
+    assert [record.fold for record in not_none(closed)] == [0, 1]
+    for record, whole in zip(not_none(closed), records, strict=True):
         assert (record.training, record.validation) == (whole.training, whole.validation)
         assert (record.steps_per_epoch, record.seconds) == (whole.steps_per_epoch, 1.5)
         assert record.predictions is None
@@ -234,7 +234,7 @@ def test_saving_a_fold_clears_its_checkpoint_and_no_other(store: FoldStore) -> N
     np.testing.assert_array_equal(not_none(store.checkpoint(0).load())["weights"], [0, 1, 2])
     store.save(fold_record(0))
     assert store.checkpoint(0).load() is None
-    assert set(store.checkpoint(1).load()) == {"weights"}
+    assert set(not_none(store.checkpoint(1).load())) == {"weights"}
 
 
 # Whole projects.

@@ -62,15 +62,16 @@ def test_predictions_stand_beside_what_is_true_of_the_same_rows(project: Project
     found = out_of_fold_predictions(project)
     best = project.best
     for fold in range(3):
-        part = found.subset(found.folds == fold)
+        part = found.subset(np.asarray(found.folds == fold))
         area = macro_auroc(part.labels, part.probabilities)
         assert area == pytest.approx(
-            not_none(best).folds[fold].validation["auroc"][not_none(best).epoch], abs=1e-12
+            not_none(best).folds[fold].validation["auroc"][not_none(not_none(best).epoch)],
+            abs=1e-12,
         )
         area = macro_auroc(
             part.labels[:, NUM_VIEWS:], part.probabilities[:, NUM_VIEWS:], part.visible
         )
-        told = not_none(best).folds[fold].validation["cortex_auroc"][not_none(best).epoch]
+        told = not_none(best).folds[fold].validation["cortex_auroc"][not_none(not_none(best).epoch)]
         assert area == pytest.approx(told, abs=1e-12)
 
 

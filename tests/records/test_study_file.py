@@ -133,7 +133,7 @@ def test_a_look_that_was_begun_goes_on_with_its_own_model_and_no_other(folder: P
     assert StudyFile(folder).begin_look("a" * 64) == first
     assert len(StudyFile(folder).looks) == 1
     with pytest.raises(
-        ResumeError, match=rf"looked at on {re.escape(first.date)} with the model aa"
+        ResumeError, match=rf"looked at on {re.escape(not_none(first.date))} with the model aa"
     ):
         StudyFile(folder).begin_look("b" * 64)
     StudyFile(folder).begin_look("b" * 64, "retrained")

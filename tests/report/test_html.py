@@ -57,7 +57,7 @@ VOID = {"meta", "br", "link", "img", "input", "hr"}
 class Page(HTMLParser):
     """Elements with their attributes, the text outside scripts, and whether tags are balanced."""
 
-    def __init__(self, source: bool) -> None:
+    def __init__(self, source: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""

@@ -6,6 +6,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from narrowing import not_none
 from search_problems import TinyHyperModel, arrays, make_tuner
 from sklearn import model_selection as sk
 from sklearn.datasets import load_iris
@@ -165,8 +166,8 @@ def test_what_is_prepared_in_each_fold_is_prepared_for_all_rows_in_the_refit(
     tuner.search(x, y, groups, epochs=2, batch_size=16, preprocess=StandardScaler(), verbose=0)
     model = tuner.refit()
     scaled = StandardScaler().fit_transform(x)
-    np.testing.assert_allclose(tuner.prepare(x), scaled, atol=1e-5)
-    assert model.predict(tuner.prepare(x), verbose=0).shape == (48, 2)
+    np.testing.assert_allclose(not_none(tuner.prepare)(x), scaled, atol=1e-5)
+    assert model.predict(not_none(tuner.prepare)(x), verbose=0).shape == (48, 2)
     for fold, (training, rows) in zip(tuner.fold_models(), tuner._run.subject.folds, strict=True):
         prepared = StandardScaler().fit(x[training]).transform(x[rows])
         np.testing.assert_allclose(

@@ -28,8 +28,9 @@ from rust_tuner.errors import ProtocolError, ResumeError, SearchError, SplitErro
 from rust_tuner.files import read_json, write_json
 from rust_tuner.metrics import view_only_baseline
 from rust_tuner.models import architectures, features
-from rust_tuner.models.backbones import WEIGHTS_VARIABLE, build_backbone, find_weights
+from rust_tuner.models.backbones import build_backbone, find_weights
 from rust_tuner.models.hypermodels import ImageHyperModel
+from rust_tuner.models.weights import WEIGHTS_VARIABLE
 from rust_tuner.progress import Silent
 from rust_tuner.records.baselines import (
     BASELINES,

@@ -174,7 +174,7 @@ def test_a_search_is_scored_by_its_visible_cortices(
         found = out_of_fold_predictions(project, trial)
         areas = [
             macro_auroc(part.labels[:, NUM_VIEWS:], part.probabilities[:, NUM_VIEWS:], part.visible)
-            for part in (found.subset(found.folds == fold) for fold in range(3))
+            for part in (found.subset(np.asarray(found.folds == fold)) for fold in range(3))
         ]
         assert found.visible.shape[1] == len(CORTEX_LABELS)
         assert trial.score == pytest.approx(np.mean(areas), abs=1e-12)

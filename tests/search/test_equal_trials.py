@@ -41,9 +41,10 @@ def test_fifty_times_the_same_configuration_is_called_tied(
     project = read_project(tuner.project_folder)
     assert trials_table(project)["tied_with_best"].all()
     assert len(as_json(best_hyperparameters(project))["tied_trials"]) == TRIALS
-    console = Console(file=io.StringIO(), width=80)
+    written = io.StringIO()
+    console = Console(file=written, width=80)
     console.print(best_trials_table(project))
-    assert "best 5 of 50 trials, 50 tied for the best" in console.file.getvalue()
+    assert "best 5 of 50 trials, 50 tied for the best" in written.getvalue()
     page = write_unrendered_report(tmp_path).read_text()
     # The word is a link to its entry in the glossary.
     assert "49 other trials are tied with it" in re.sub(r"<[^>]+>", "", page)

@@ -7,6 +7,7 @@ import keras
 import keras_tuner
 import pytest
 from keras_tuner.engine.trial import Trial, TrialStatus
+from narrowing import not_none
 from search_problems import TinyHyperModel, arrays
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle
@@ -118,7 +119,7 @@ def test_a_trial_may_fail_at_the_default_values_and_the_search_goes_on(
     # What is declared after the line that fails is searched as well.
     assert results["dropout"].tolist() == [0.0, 0.25, 0.0, 0.25]
     first = read_project(tuner.project_folder).trials[0]
-    assert "raise self.error" in first.traceback
+    assert "raise self.error" in not_none(first.traceback)
     assert search(tmp_path, Failing(error=error), max_trials=4).results().equals(results)
 
 

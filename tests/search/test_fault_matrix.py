@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from fault_injection import MOMENTS, Killed, Killer, Snapshots, last_of_each_kind
+from narrowing import not_none
 from search_problems import (
     assert_same,
     grow,
@@ -36,7 +37,15 @@ STATE_FILES = (
 )
 
 
-class Uninterrupted(dict):
+class Uninterrupted(
+    dict[
+        str,
+        tuple[
+            tuple[pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.float32]], list[str]],
+            list[str],
+        ],
+    ]
+):
     """What an untouched search of each oracle leaves, and its writes; run when first asked for."""
 
     def __init__(self, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -181,7 +190,7 @@ def test_a_search_with_callbacks_killed_at_any_write_ends_as_if_untouched(tmp_pa
     folds = [
         fold for trial in run(tmp_path / "whole", "random").project.trials for fold in trial.folds
     ]
-    assert min(fold.epochs_trained for fold in folds) < 4
+    assert min(not_none(fold.epochs_trained) for fold in folds) < 4
     strikes = at_one_moment_each(snapshots.writes)
     assert_resumed(snapshots, strikes, expected, tmp_path, "random", run)
 

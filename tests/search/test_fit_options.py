@@ -141,7 +141,7 @@ class Counting(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.epochs += 1
         assert self.epochs == epoch + 1
-        assert "val_loss" in logs
+        assert logs is not None and "val_loss" in logs
 
 
 @pytest.mark.slow

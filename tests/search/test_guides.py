@@ -1,7 +1,6 @@
 """The models of KerasTuner's guides, written as its users write them."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from sklearn.model_selection import RepeatedKFold
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle, cross_validate
 from rust_tuner.errors import SearchError
-from rust_tuner.progress import Silent, Task
+from rust_tuner.progress import Silent
 from rust_tuner.records.project import (
     read_out_of_fold,
     read_out_of_fold_repeats,
@@ -241,7 +240,7 @@ def test_a_hyperparameter_sets_the_number_of_epochs(name: str, tmp_path: Path) -
     class Counting(Silent):
         total = done = 0
 
-        def task(self, name: str, total: int, *, done: int = 0) -> AbstractContextManager[Task]:
+        def task(self, name: str, total: int, *, done: int = 0) -> Any:
             self.total = total
             return super().task(name, total, done=done)
 
@@ -387,7 +386,7 @@ class WithHooks(CrossValidationTuner):
     def on_epoch_end(
         self, trial: Trial, model: keras.Model, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        assert "val_auroc" in logs
+        assert logs is not None and "val_auroc" in logs
         assert isinstance(model, keras.Model)
         self.called.append((trial.trial_id, epoch))
 

@@ -216,7 +216,7 @@ def test_seed_0_is_a_seed_like_any_other() -> None:
     def draws(seed: int) -> list[Values]:
         oracle = open_oracle(RandomSearchOracle, continuous, seed=seed)
         assert oracle.seed == seed
-        return [oracle.values_of(number) for number in range(5)]
+        return [not_none(oracle.values_of(number)) for number in range(5)]
 
     assert draws(0) == draws(0)
     assert not as_set(draws(0)) & as_set(draws(1))

@@ -76,15 +76,15 @@ class OwnLoop(keras_tuner.HyperModel):  # type: ignore[misc]
         callbacks: Sequence[keras.callbacks.Callback] | None = None,
         **kwargs: object,
     ) -> Any:
-        for callback in callbacks:
+        for callback in callbacks or ():
             callback.set_model(model)
         losses = []
         for epoch in range(2):
-            for callback in callbacks:
+            for callback in callbacks or ():
                 callback.on_epoch_begin(epoch)
             model.train_on_batch(x, y)
             losses.append(model.test_on_batch(*validation_data, return_dict=True)["loss"])
-            for callback in callbacks:
+            for callback in callbacks or ():
                 callback.on_epoch_end(epoch, logs={"val_loss": losses[-1]})
         return self.returned(losses)
 

@@ -332,7 +332,7 @@ def test_another_seed_gives_other_trials_folds_and_scores(
     assert folds[0] != folds[1]
 
 
-def score_by_hand(history: pd.DataFrame, metric: str) -> float:
+def score_by_hand(history: pd.DataFrame, metric: str) -> "tuple[pd.Series[float], pd.Series[int]]":
     """Fold-averaged validation curves, and their best epoch, of each trial."""
     curves = history[(history["split"] == "validation") & (history["metric"] == metric)]
     mean = curves.groupby(["trial", "epoch"])["value"].mean().unstack()

@@ -6,8 +6,8 @@ Long because it mirrors one module, and its tests share one finished search.
 import json
 import shutil
 import warnings
-from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import keras
 import keras_tuner
@@ -36,7 +36,7 @@ from rust_tuner.errors import (
     TrialError,
 )
 from rust_tuner.locks import hold_lock
-from rust_tuner.progress import Silent, Task
+from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_project
 from rust_tuner.search.tuner import CrossValidationTuner
 
@@ -116,9 +116,9 @@ def test_the_global_random_state_neither_matters_nor_moves(
     tmp_path: Path, finished: CrossValidationTuner
 ) -> None:
     np.random.seed(123)
-    before = np.random.get_state()[1].copy()
+    before = np.random.get_state()[1].copy()  # type: ignore[index]
     again = run_search(tmp_path, "random", max_trials=1, cv=3, epochs=3)
-    assert np.array_equal(np.random.get_state()[1], before)
+    assert np.array_equal(np.random.get_state()[1], before)  # type: ignore[index]
     first = finished.history().query("trial == '0000'")
     pd.testing.assert_frame_equal(again.history(), first, check_exact=True)
 
@@ -349,7 +349,7 @@ class Counting(Silent):
         self.total = self.done = self.worked = self.skipped = 0
         self.dies_after = dies_after
 
-    def task(self, name: str, total: int, *, done: int = 0) -> AbstractContextManager[Task]:
+    def task(self, name: str, total: int, *, done: int = 0) -> Any:
         self.name, self.total, self.done = name, total, done
         return super().task(name, total, done=done)
 

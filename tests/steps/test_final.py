@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,12 @@ from rust_tuner.steps.predict import model_file, predict_radiographs
 from rust_tuner.steps.refit import declared_values, tuned_hypermodel, tuned_values
 from rust_tuner.study import Study
 
-VALUES = {"batch_size": 8, "dropout_rate": 0.1, "learning_rate": 1e-3, "epsilon": 1e-7}
+VALUES: dict[str, int | float | str | bool] = {
+    "batch_size": 8,
+    "dropout_rate": 0.1,
+    "learning_rate": 1e-3,
+    "epsilon": 1e-7,
+}
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +182,7 @@ def test_nothing_trains_on_the_hold_out_set(
     tiny_protocol: Protocol,
 ) -> None:
     _, holdout = split_holdout(load_manifest(phantom_manifest))
-    more = {"epochs": 1} if step is fit_final_model else {"folds": []}
+    more: dict[str, Any] = {"epochs": 1} if step is fit_final_model else {"folds": []}
     with pytest.raises((SplitError, SearchError), match="HoldOut"):
         step(holdout, tmp_path, VALUES, protocol=tiny_protocol, **more)
     assert list(tmp_path.rglob("*.keras")) == []

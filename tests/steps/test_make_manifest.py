@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from command import run
+from narrowing import not_none
 from PIL import Image
 
 from rust_tuner.data.phantoms import phantom_table
@@ -48,7 +49,7 @@ def one_row_a_visit(truth: pd.DataFrame, *, prefix: bool = True) -> pd.DataFrame
     for (patient, visit), views in truth.groupby(["patient_id", "visit"], sort=False):
         cells = {"Case No": patient, "Visit": visit}
         for view in views.itertuples():
-            for cortex in SHOWS[view.view]:
+            for cortex in SHOWS[str(view.view)]:
                 name = f"{view.view}_{cortex}" if prefix else cortex.capitalize()
                 cells[name] = text_of(getattr(view, cortex))
         rows.append(cells)
@@ -60,7 +61,7 @@ def one_row_a_patient(truth: pd.DataFrame) -> pd.DataFrame:
     for patient, views in truth.groupby("patient_id", sort=False):
         cells = {"Patient": patient}
         for view in views.itertuples():
-            for cortex in SHOWS[view.view]:
+            for cortex in SHOWS[str(view.view)]:
                 cells[f"{cortex} {view.visit}"] = text_of(getattr(view, cortex))
         rows.append(cells)
     return pd.DataFrame(rows).fillna("")
@@ -104,7 +105,7 @@ def as_excel_with_title(truth: pd.DataFrame, path: Path) -> Path:
     import openpyxl
 
     book = openpyxl.load_workbook(path)
-    book.active["A1"] = "Tibial fractures, scores by Dr. A"
+    not_none(book.active)["A1"] = "Tibial fractures, scores by Dr. A"
     book.save(path)
     return path
 
@@ -195,7 +196,7 @@ def test_what_does_not_match_is_listed_with_reasons(
     assert (
         f"no row of patient {first['patient_id']} fits this {first['view']} image" == image.reason
     )
-    listed = pd.read_csv(made.unmatched)
+    listed = pd.read_csv(not_none(made.unmatched))
     assert listed["of"].tolist() == ["table", "image"]
 
 
@@ -232,7 +233,9 @@ def test_dicom_tags_join_by_date_and_by_the_order_of_visits(tmp_path: Path) -> N
         manifest = pd.read_csv(made.path)
         assert len(manifest) == 6
         found = {
-            (Path(row.image).stem, row.medial) for row in manifest.itertuples() if row.view == "ap"
+            (Path(str(row.image)).stem, row.medial)
+            for row in manifest.itertuples()
+            if row.view == "ap"
         }
         assert found == {("P1_20210105_AP", 1.0), ("P1_20210301_AP", 2.0), ("P2_20220101_AP", 3.0)}
         (scout,) = made.matching.images

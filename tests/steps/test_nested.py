@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,7 +29,7 @@ from rust_tuner.data.splits import Development
 from rust_tuner.errors import MetricError, ResumeError, SplitError
 from rust_tuner.files import read_json
 from rust_tuner.labels import CORTICES, LABELS
-from rust_tuner.progress import Silent, Task
+from rust_tuner.progress import Silent
 from rust_tuner.records.nested import Nested, outer_folder, read_nested, read_outer
 from rust_tuner.records.predictions import read_predictions
 from rust_tuner.records.project import read_out_of_fold, read_project
@@ -137,7 +137,7 @@ def test_the_inner_searches_were_run_on_the_outer_training_rows(
 class FirstOuterFold(Silent):
     """Kills the process as it begins with the second outer fold."""
 
-    def task(self, name: str, total: int, *, done: int = 0) -> AbstractContextManager[Task]:
+    def task(self, name: str, total: int, *, done: int = 0) -> Any:
         if name.startswith("outer fold 2 of"):
             raise Killed
         return super().task(name, total, done=done)
@@ -326,7 +326,7 @@ def test_other_data_or_another_seed_are_refused(
     told = "subject"
     if what == "scores":
         row = table["medial"].first_valid_index()
-        table.loc[row, "medial"] = 5 - table.loc[row, "medial"]
+        table.loc[row, "medial"] = 5 - table.loc[row, "medial"]  # type: ignore[index]
     elif what == "images":
         table["image"] = [*table["image"][1:], table["image"].iloc[0]]
     else:
@@ -475,7 +475,7 @@ class Steps(Silent):
         self.tasks: dict[str, Any] = {}
 
     @contextlib.contextmanager
-    def task(self, name: str, total: int, *, done: int = 0) -> AbstractContextManager[Task]:
+    def task(self, name: str, total: int, *, done: int = 0) -> Iterator[Any]:
         task = self.tasks[name] = Counted(total, done)
         yield task
 

@@ -12,7 +12,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any, SupportsIndex
 
@@ -36,7 +35,7 @@ from tensorboard.plugins.hparams import metadata
 from rust_tuner.errors import ExtraError, LockedError, ResumeError
 from rust_tuner.files import sha256_of_json
 from rust_tuner.locks import hold_lock
-from rust_tuner.progress import Silent, Task
+from rust_tuner.progress import Silent
 from rust_tuner.records.project import read_project
 from rust_tuner.records.trial_tables import results_table
 from rust_tuner.search.tuner import CrossValidationTuner
@@ -54,7 +53,7 @@ class Notes(Silent):
         self.told: list[Any] = []
 
     @contextlib.contextmanager
-    def task(self, name: str, total: int, *, done: int = 0) -> AbstractContextManager[Task]:
+    def task(self, name: str, total: int, *, done: int = 0) -> Iterator[Any]:
         self.told.append((name, total, done))
         yield self
 

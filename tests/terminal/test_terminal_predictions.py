@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +21,9 @@ from rust_tuner.terminal.predictions import image_names, pairing_note, predictio
 
 
 def predicted(
-    names: list[str],
+    names: list[Any],
     views: list[str],
-    pairs: list[tuple[int, int]] = (),
+    pairs: Sequence[tuple[int, int]] = (),
     distances: list[float] | None = None,
 ) -> pd.DataFrame:
     scores = [[2, 3, 1, 4]] * len(names)

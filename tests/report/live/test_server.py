@@ -18,7 +18,6 @@ import pytest
 from lock_holders import other_holder
 from narrowing import not_none
 from report_studies import (
-    read_json,
     study_record,
     write_json,
     write_regime_1,
@@ -27,6 +26,7 @@ from report_studies import (
 )
 
 from rust_tuner.errors import StorageError
+from rust_tuner.files import read_json
 from rust_tuner.locks import hold_lock
 from rust_tuner.report.live import server as live
 from rust_tuner.report.live.server import LiveServer

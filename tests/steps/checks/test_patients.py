@@ -73,7 +73,7 @@ def test_a_changed_score_and_a_changed_image_fail_and_are_told_apart(
     study = read_study_record(folder / "study.json")
     table = radiographs.table.copy()
     row = table["medial"].first_valid_index()
-    table.loc[row, "medial"] = 5 - table.loc[row, "medial"]
+    table.loc[row, "medial"] = 5 - table.loc[row, "medial"]  # type: ignore[index]
     changed = Radiographs(table)
     verdict = check_unchanged(changed, hashes(changed), study)
     assert verdict.status == "failed"

@@ -102,7 +102,7 @@ def test_the_figure_is_the_mean_over_folds_and_permutations(radiographs: Radiogr
         [
             macro_auroc(part.labels[:, NUM_VIEWS:], part.probabilities[:, NUM_VIEWS:], part.visible)
             for run in runs
-            for part in (run.subset(run.folds == f) for f in range(3))
+            for part in (run.subset(np.asarray(run.folds == f)) for f in range(3))
         ]
     )
     found = judge_shuffled(runs).figures["cortex_auroc"]

@@ -1,6 +1,7 @@
 """The trainings of the checks, whole: a guard is taken out, and the shuffled labels tell."""
 
 from pathlib import Path
+from typing import Any
 
 import keras_tuner
 import numpy as np
@@ -48,7 +49,11 @@ def development(tmp_path_factory: pytest.TempPathFactory) -> Development:
                 grain = texture + 0.05 * rng.random((6, 6))
                 pixels = (grain / grain.max() * 255).astype(np.uint8)
                 Image.fromarray(pixels).resize((90, 90), Image.Resampling.BICUBIC).save(path)
-                row = {"image": str(path), "patient_id": f"P{patient:02d}", "visit": visit}
+                row: dict[str, Any] = {
+                    "image": str(path),
+                    "patient_id": f"P{patient:02d}",
+                    "visit": visit,
+                }
                 row |= {"view": view, "medial": None, "lateral": None}
                 row |= {"anterior": None, "posterior": None}
                 rows.append(row | scores)
