@@ -21,3 +21,9 @@ def as_json(record: Json | None) -> Json:
     """The record, which the test expects to be there, by the names in its file."""
     assert record is not None
     return record
+
+
+def is_a(kind: type[Value], value: object) -> Value:
+    """The value, which the test expects to be of this class."""
+    assert isinstance(value, kind)
+    return value

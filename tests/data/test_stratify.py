@@ -1,5 +1,6 @@
 """Patients are divided whole, in any shares, each label in proportion to its group's share."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from rust_tuner.data.stratify import stratify_patients
 
 
 def divide(
-    patient_ids: list[str | int],
+    patient_ids: Sequence[str | int],
     labels: npt.NDArray[np.float32] | list[tuple[Any, ...]] | npt.NDArray[np.float64],
     shares: Any,
     *,
@@ -78,7 +79,7 @@ def chances(
     *,
     group: int,
     seeds: int,
-) -> tuple[list[str], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """How often each patient is in a group, and the standard error of that."""
     names = np.unique(patients)
     first = [patients.index(name) for name in names]

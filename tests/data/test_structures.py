@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from narrowing import not_none
+from narrowing import is_a, not_none
 
 from rust_tuner.data.class_labels import encoded
 from rust_tuner.data.outputs import Outputs, side_by_side
@@ -78,5 +78,5 @@ def test_text_of_one_target_among_several_becomes_numbers() -> None:
     rows = Rows({"kind": np.array([["b"], ["a"], ["b"]], dtype=object), "size": np.arange(3)})
     coded, classes = encoded(rows)
     assert classes == {"kind": ["a", "b"]}
-    assert coded.tree["kind"].tolist() == [[1], [0], [1]]
-    assert coded.tree["size"] is rows.tree["size"]
+    assert is_a(Rows, coded).tree["kind"].tolist() == [[1], [0], [1]]
+    assert is_a(Rows, coded).tree["size"] is rows.tree["size"]

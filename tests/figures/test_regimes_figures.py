@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from narrowing import is_a
 from report_figures import NAMES, lines_of, with_ties, write_tables
 
 from rust_tuner.analysis.tables import trials_table
@@ -40,7 +42,7 @@ def test_every_trial_stands_at_its_values_and_the_best_is_ringed(first: pd.DataF
     (done,) = axes.collections
     expected = first.dropna(subset=["score"]).sort_values("score")
     np.testing.assert_allclose(
-        np.asarray(done.get_offsets()), expected[["dropout_rate", "batch_size"]]
+        np.asarray(np.asarray(done.get_offsets())), expected[["dropout_rate", "batch_size"]]
     )
     np.testing.assert_allclose(done.get_array(), expected["score"])
     failed = lines_of(axes, "no score (2)")
@@ -173,7 +175,8 @@ def test_cells_hold_their_scores_on_logarithmic_axes_and_the_best_is_framed(
             if np.isclose(x, row["epsilon"]) and np.isclose(y, row["learning_rate"])
         ]
         assert told == ("-" if np.isnan(row["score"]) else f"{row['score']:.3f}")
-    (frame,) = axes.patches
+    (patch,) = axes.patches
+    frame = is_a(Rectangle, patch)
     low, left = frame.get_y(), frame.get_x()
     assert low < 0.001 < low + frame.get_height()
     assert left < 1e-7 < left + frame.get_width()
@@ -187,7 +190,8 @@ def test_the_chosen_cell_is_framed_where_it_is_not_the_best_by_the_score(
     axes = new_axes()
     draw_regime_2(second, axes=axes, best=5)
     told = second.loc[5]
-    (frame,) = axes.patches
+    (patch,) = axes.patches
+    frame = is_a(Rectangle, patch)
     low, left = frame.get_y(), frame.get_x()
     assert low < told["learning_rate"] < low + frame.get_height()
     assert left < told["epsilon"] < left + frame.get_width()

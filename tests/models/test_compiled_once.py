@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from narrowing import is_a
 
 from rust_tuner.models.compiled_once import CompiledOnce, shared_key
 from rust_tuner.models.fold_batches import FoldPlace, TrainingData
@@ -75,7 +76,7 @@ def train(
 
 
 def assert_bitwise(one: FoldCurves, other: FoldCurves) -> None:
-    assert one.predictions.tobytes() == other.predictions.tobytes()
+    assert is_a(np.ndarray, one.predictions).tobytes() == other.predictions.tobytes()
     assert one.training == other.training
     assert one.validation == other.validation
 

@@ -10,6 +10,7 @@ import keras_tuner
 import numpy as np
 import numpy.typing as npt
 import pytest
+from narrowing import is_a
 from search_problems import each_fold
 
 from rust_tuner.metrics import macro_auroc
@@ -169,13 +170,15 @@ def test_each_fold_trains_as_plain_keras_fit_does() -> None:
         for epoch in range(EPOCHS):
             order = training[place.generator(epoch, "order").permutation(len(training))]
             model.fit(
-                data.inputs.values[order, 0],
+                is_a(FrozenFeatures, data.inputs).values[order, 0],
                 data.targets[order],
                 batch_size=23,
                 shuffle=False,
                 verbose=0,
             )
-            answers = model.predict(data.inputs.values[rows[fold].validation, 0], verbose=0)
+            answers = model.predict(
+                is_a(FrozenFeatures, data.inputs).values[rows[fold].validation, 0], verbose=0
+            )
             np.testing.assert_allclose(
                 curves[fold].predictions[epoch], answers, rtol=2e-5, atol=1e-6
             )
@@ -246,9 +249,9 @@ def test_the_same_trial_twice_is_bitwise_the_same_also_on_a_used_trainer() -> No
     again = together(data, dense_head(dropout=0.2), rows, trainer=trainer)
     fresh = together(data, other, rows)
     for one, two in zip(first, again, strict=True):
-        assert one.predictions.tobytes() == two.predictions.tobytes()
+        assert is_a(np.ndarray, one.predictions).tobytes() == two.predictions.tobytes()
     for one, two in zip(between, fresh, strict=True):
-        assert one.predictions.tobytes() == two.predictions.tobytes()
+        assert is_a(np.ndarray, one.predictions).tobytes() == two.predictions.tobytes()
 
 
 @pytest.fixture
@@ -334,8 +337,8 @@ def test_in_bfloat16_the_numbers_are_those_of_one_fold_after_another(
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others take a copy")
 def test_the_features_are_held_once() -> None:
     data = problem()
-    values = empty_aligned(data.inputs.values.shape)
-    values[:] = data.inputs.values
+    values = empty_aligned(is_a(FrozenFeatures, data.inputs).values.shape)
+    values[:] = is_a(FrozenFeatures, data.inputs).values
     trainer = FoldParallelTrainer(replace(data, inputs=FrozenFeatures(values, "x")))
     # A copy would not see it.
     values[3, 1] = 7
@@ -365,8 +368,12 @@ def test_masked_labels_do_not_train() -> None:
     flipped[:, 0] = 1 - flipped[:, 0]
     other = together(TrainingData(data.inputs, flipped, data.metrics), build, rows)
     # Label 2 is trained by no row, so what is learned of label 0 leaves it where it was.
-    np.testing.assert_array_equal(curves[0].predictions[..., 2], other[0].predictions[..., 2])
-    assert not np.allclose(curves[0].predictions[..., 0], other[0].predictions[..., 0])
+    np.testing.assert_array_equal(
+        is_a(np.ndarray, curves[0].predictions)[..., 2], other[0].predictions[..., 2]
+    )
+    assert not np.allclose(
+        is_a(np.ndarray, curves[0].predictions)[..., 0], other[0].predictions[..., 0]
+    )
 
 
 def held_bytes(variables: Iterable[keras.Variable]) -> int:
@@ -386,7 +393,7 @@ def test_a_trainer_keeps_the_memory_of_one_head_and_after_its_release_of_none() 
     together(data, dense_head(units=5), fold_rows(5), trainer=trainer)
     (new,) = trainer._twins.values()
     assert new is not old
-    features = data.inputs.values.nbytes
+    features = is_a(FrozenFeatures, data.inputs).values.nbytes
     assert before > features
     assert held_bytes(owned) == features
     again = together(data, build, fold_rows(5), trainer=trainer)

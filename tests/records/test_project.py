@@ -45,7 +45,7 @@ def fold_record(fold: int = 0, offset: float = 0.0) -> FoldRecord:
         training={"loss": [0.7 + offset, 0.1 + 0.2]},
         validation={"loss": [0.8, 0.4], "auroc": [0.5 + offset, 0.75 - offset]},
         validation_indices=np.array([3 * fold, 3 * fold + 2, 3 * fold + 1]),
-        predictions=predictions + np.float32(offset),
+        predictions=np.asarray(predictions + np.float32(offset)),
         steps_per_epoch=4 + fold,
         seconds=1.5,
     )
@@ -178,7 +178,7 @@ def test_a_trial_is_closed_once_its_out_of_fold_predictions_are_there(
         store.save(record)
     assert store.load_closed(2) is None
     table = np.full((7, 2), np.nan, dtype=np.float32)
-    table[:6] = np.concatenate([record.predictions[1] for record in records])
+    table[:6] = np.concatenate([not_none(record.predictions)[1] for record in records])
     store.close(table, epoch=1)
     store.prune()
     closed = store.load_closed(2)

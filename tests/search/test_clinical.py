@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from narrowing import as_json
+from narrowing import as_json, is_a, not_none
 from stand_ins import backbone_stand_in
 
 from rust_tuner import Protocol, load_manifest, regime_1, split_holdout
@@ -16,6 +16,7 @@ from rust_tuner.data.images import load_image
 from rust_tuner.data.splits import Development
 from rust_tuner.labels import CORTEX_LABELS, NUM_VIEWS
 from rust_tuner.metrics import macro_auroc
+from rust_tuner.models.features import FrozenFeatures
 from rust_tuner.models.fold_batches import TrainingData
 from rust_tuner.models.fold_parallel import FoldParallelTrainer
 from rust_tuner.models.hypermodels import SearchSpace, TransferLearningHyperModel
@@ -120,7 +121,7 @@ def test_loss_and_cortex_figures_count_a_cortex_only_where_it_is_visible(
     counted = np.concatenate([np.ones((len(labels), NUM_VIEWS), bool), visible], axis=1)
     for record, (_, rows) in zip(outcome.folds, subject.folds, strict=True):
         for epoch in range(EPOCHS):
-            answers = record.predictions[epoch].astype(np.float64)
+            answers = not_none(record.predictions)[epoch].astype(np.float64)
             own = (labels[rows, NUM_VIEWS:], answers[:, NUM_VIEWS:])
             expected = macro_auroc(*own, visible[rows])
             assert record.validation["cortex_auroc"][epoch] == pytest.approx(expected, abs=1e-12)
@@ -154,7 +155,7 @@ def test_radiographs_keep_their_shape_and_are_flipped_from_left_to_right_only(
 ) -> None:
     assert (subject.identity["resize"], subject.identity["flips"]) == ("letterbox", "horizontal")
     assert subject.identity["masked_loss"] is True
-    assert subject.data.inputs.values.shape[:2] == (len(development), 2)
+    assert is_a(FrozenFeatures, subject.data.inputs).values.shape[:2] == (len(development), 2)
     # Phantoms are taller than wide, so a letterbox has bars of one value at its sides.
     image = load_image(development.radiographs.images[0], size=75, resize=clinical.resize)
     assert np.ptp(image[:, :3]) == np.ptp(image[:, -3:]) == 0

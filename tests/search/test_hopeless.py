@@ -1,5 +1,7 @@
 """The rule that stops a trial: worse than the best so far, at enough epochs in a row, or not."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from narrowing import not_none
@@ -11,7 +13,7 @@ FOLDS, EPOCHS = 6, 12
 NOISE = np.linspace(-0.01, 0.01, FOLDS)[:, None] * np.ones(EPOCHS)
 
 
-def curves(level: float, spread: float = 1.0) -> np.ndarray:
+def curves(level: float, spread: float = 1.0) -> Any:
     rng = np.random.default_rng(int(1000 * level))
     return level + NOISE + spread * rng.normal(0, 0.005, (FOLDS, EPOCHS))
 

@@ -12,6 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from hand_written import assert_equal, by_hand, searched
+from narrowing import is_a
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes
@@ -98,9 +99,9 @@ def test_a_text_layer_learns_the_words_of_the_rows_that_it_is_fitted_on() -> Non
     words = np.array([f"word{number}" for number in range(20)], dtype=object)
     layer = keras.layers.TextVectorization(output_mode="multi_hot")
     trained, apply = Preparation(layer, words, words, None, seed=0).fit(np.arange(10), fold=0)
-    assert trained.shape == (10, 11)
+    assert is_a(np.ndarray, trained).shape == (10, 11)
     # All words that it has not seen are one.
-    assert apply(words[10:]).tolist() == [[1.0] + [0.0] * 10] * 10
+    assert is_a(np.ndarray, apply(words[10:])).tolist() == [[1.0] + [0.0] * 10] * 10
 
 
 class Seeing(TransformerMixin, BaseEstimator):  # type: ignore[misc]

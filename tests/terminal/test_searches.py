@@ -108,7 +108,7 @@ def test_the_view_only_baseline_stands_below_both_figures(project: Project) -> N
     lines = shown(project).splitlines()
     (baseline,) = [line for line in lines if line.startswith(" view only")]
     known = project.run["view_only_baseline"]
-    told = [f"{as_json(known)['val_auroc']:.3f}", f"{known['val_cortex_auroc']:.3f}"]
+    told = [f"{as_json(known)['val_auroc']:.3f}", f"{as_json(known)['val_cortex_auroc']:.3f}"]
     assert baseline.split()[2:] == told
     (row, *_) = [line for line in lines if FIGURE.search(line)]
     starts = [match.start() for match in FIGURE.finditer(row)]
