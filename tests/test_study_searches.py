@@ -67,7 +67,7 @@ def test_regime_2_takes_the_best_of_regime_1_and_searches_only_adam(
         assert trial.values["epsilon"] == 1e-7
     assert {trial.values["learning_rate"] for trial in trials} == {1e-2, 1e-3}
     scores = {t.trial: t.score for t in read_project(finished_study.directory / "regime_1").trials}
-    best_trial = max(scores, key=lambda trial: scores[trial])
+    best_trial = max(scores, key=lambda trial: not_none(scores[trial]))
     values = {t.trial: t.values for t in read_project(finished_study.directory / "regime_1").trials}
     assert values[best_trial] == best
 

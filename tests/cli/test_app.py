@@ -232,9 +232,9 @@ def test_predict_prints_its_table_also_with_a_file(
 
     def predict_radiographs(
         model: str | Path,
-        images: Sequence[str | Path],
+        images: Sequence[Path],
         *,
-        pairs: bool | Sequence[tuple[int, int]],
+        pairs: Sequence[tuple[int, int]],
         boxes: Sequence[tuple[int, int, int, int] | None] | None,
     ) -> pd.DataFrame:
         assert boxes == (None, None)

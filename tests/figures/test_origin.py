@@ -2,7 +2,6 @@
 
 import functools
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ def draw_other(table: pd.DataFrame, *, axes: Axes, **options: object) -> None:
 
 def origin(
     *given: Any,
-    draw: Callable[..., None] | pd.DataFrame = draw_line,
+    draw: Any = draw_line,
     width: float = 3.0,
     height: float = 2.0,
     **options: Any,

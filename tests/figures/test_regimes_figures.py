@@ -42,7 +42,7 @@ def test_every_trial_stands_at_its_values_and_the_best_is_ringed(first: pd.DataF
     (done,) = axes.collections
     expected = first.dropna(subset=["score"]).sort_values("score")
     np.testing.assert_allclose(
-        np.asarray(np.asarray(done.get_offsets())), expected[["dropout_rate", "batch_size"]]
+        np.asarray(done.get_offsets()), expected[["dropout_rate", "batch_size"]]
     )
     np.testing.assert_allclose(done.get_array(), expected["score"])
     failed = lines_of(axes, "no score (2)")

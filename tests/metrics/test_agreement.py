@@ -75,7 +75,7 @@ def pairs_of(reference: Array, predicted: Array) -> tuple[Array, Array]:
     return reference[both], predicted[both]
 
 
-def same(found: Interval, expected: tuple[float, ...], **tolerance: float) -> None:
+def same(found: Interval, expected: tuple[Any, ...], **tolerance: float) -> None:
     np.testing.assert_allclose(numbers(found), expected, **{"rtol": 0, "atol": 1e-10} | tolerance)
 
 

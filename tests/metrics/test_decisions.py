@@ -85,8 +85,8 @@ def test_a_probability_at_the_threshold_is_a_positive_decision() -> None:
 
 
 def test_single_precision_is_compared_in_double() -> None:
-    assert decisions([[1]], np.float32([[0.3]]), 0.3).recall == [1.0]
-    assert decisions([[1]], np.float32([[0.7]]), 0.7).recall == [0.0]
+    assert decisions([[1]], np.asarray([[0.3]], np.float32), 0.3).recall == [1.0]
+    assert decisions([[1]], np.asarray([[0.7]], np.float32), 0.7).recall == [0.0]
 
 
 def test_hand_checked_figures_with_each_way_of_being_undefined() -> None:

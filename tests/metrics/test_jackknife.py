@@ -13,7 +13,7 @@ from rust_tuner.metrics.ranking import ratio
 
 
 def recall_and_mean(
-    truth: npt.NDArray[Any], decided: npt.NDArray[np.bool_], score: npt.NDArray[np.float64]
+    truth: npt.NDArray[Any], decided: npt.NDArray[Any], score: npt.NDArray[Any]
 ) -> Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
     """A share of the positives, and a mean of all rows, as functions of weights."""
     parts = np.stack([truth & decided, truth, score, np.ones(len(truth))], axis=1) * 1.0

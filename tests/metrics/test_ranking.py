@@ -261,7 +261,7 @@ def test_labels_and_scores_of_any_numeric_type_are_taken() -> None:
     expected = [1.0, 0.25]
     for kind in (bool, np.int8, np.float32):
         np.testing.assert_array_equal(auroc(np.array(truth, dtype=kind), score), expected)
-    np.testing.assert_array_equal(auroc(truth, np.float16(score)), expected)
+    np.testing.assert_array_equal(auroc(truth, np.asarray(score, np.float16)), expected)
 
 
 def test_inputs_are_left_as_they_are() -> None:

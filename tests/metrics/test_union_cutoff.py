@@ -18,7 +18,10 @@ def totals(
     number = len(reference)
     owners = np.arange(number) if patients is None else patients
     return VisitTotals(
-        np.asarray(reference, float), np.asarray(predicted, float), owners.astype(object), number
+        np.asarray(reference, float),
+        np.asarray(predicted, float),
+        np.asarray(owners).astype(object),
+        number,
     )
 
 

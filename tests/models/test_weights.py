@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -20,7 +21,7 @@ from rust_tuner.models.weights import (
 )
 
 
-def write(path: Path, shapes: list[tuple[int, ...]]) -> BackboneWeights:
+def write(path: Path, shapes: Sequence[tuple[int, ...]]) -> BackboneWeights:
     with h5py.File(path, "w") as file:
         for number, shape in enumerate(shapes):
             # No chunk is written, so that the file is small.
@@ -61,7 +62,7 @@ def test_the_kernels_of_an_optimizer_are_not_counted(tmp_path: Path) -> None:
     ],
 )
 def test_another_model_is_refused_with_what_it_holds(
-    tmp_path: Path, shapes: list[tuple[int, ...]], told: str
+    tmp_path: Path, shapes: Sequence[tuple[int, ...]], told: str
 ) -> None:
     with pytest.raises(WeightsError, match=told):
         check_architecture(write(tmp_path / "a.h5", shapes))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from narrowing import not_none
+from narrowing import is_a, not_none
 
 from rust_tuner.errors import ResumeError, RustTunerError
 from rust_tuner.files import read_json, sha256_of_json, write_json
@@ -54,7 +54,7 @@ def fold_record(fold: int = 0, offset: float = 0.0) -> FoldRecord:
 def assert_same(record: FoldRecord | None, other: FoldRecord) -> None:
     for name in ("fold", "training", "validation", "steps_per_epoch", "seconds"):
         assert getattr(record, name) == getattr(other, name)
-    assert not_none(not_none(record).predictions).dtype == np.float32
+    assert is_a(np.ndarray, not_none(record).predictions).dtype == np.float32
     np.testing.assert_array_equal(not_none(record).predictions, other.predictions)
     assert not_none(record).validation_indices.dtype == np.int64
     np.testing.assert_array_equal(not_none(record).validation_indices, other.validation_indices)
@@ -178,7 +178,7 @@ def test_a_trial_is_closed_once_its_out_of_fold_predictions_are_there(
         store.save(record)
     assert store.load_closed(2) is None
     table = np.full((7, 2), np.nan, dtype=np.float32)
-    table[:6] = np.concatenate([not_none(record.predictions)[1] for record in records])
+    table[:6] = np.concatenate([is_a(np.ndarray, record.predictions)[1] for record in records])
     store.close(table, epoch=1)
     store.prune()
     closed = store.load_closed(2)
@@ -547,9 +547,9 @@ def test_metrics_that_keras_numbered_otherwise_are_read_under_one_name(
         del head["sha256"]
         write_json(path, head | {"sha256": sha256_of_json(head)})
     trial = read_trial(project / "trial_0000", objective=objective)
-    for fold in trial.folds:
-        assert fold.validation["auc"] == [0.1, 0.2]
-        assert fold.validation["auc_1"] == [0.3, 0.4]
+    for recorded in trial.folds:
+        assert recorded.validation["auc"] == [0.1, 0.2]
+        assert recorded.validation["auc_1"] == [0.3, 0.4]
     assert trial.fold_values("auc_1") == [0.4, 0.4]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from judged_searches import phantom_rows, skilled, write_judged_search
+from markupsafe import Markup
 from narrowing import not_none
 from report_studies import (
     holdout_record_of,
@@ -79,8 +80,8 @@ class Told:
         counts: by figure, each count of what it is over, with its place.
     """
 
-    values: dict = field(default_factory=lambda: defaultdict(list))
-    counts: dict = field(default_factory=lambda: defaultdict(list))
+    values: dict[Any, list[tuple[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    counts: dict[Any, list[tuple[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, place: str, key: tuple[Any, ...], *numbers: Any) -> None:
         """Value, and both ends where the place tells them."""
@@ -90,7 +91,7 @@ class Told:
 
     def disagreements(self) -> list[Any]:
         """What is told in two ways."""
-        found = []
+        found: list[Any] = []
         for key, told in self.values.items():
             exact = [float(number) for _, number in told if not isinstance(number, str)]
             if not exact:
@@ -153,7 +154,7 @@ def told_of(
         ) -> Picture:
             titles = [axes.get_title(loc="left") for axes in figure.axes]
             pictures[name] = (data, "\n".join([caption, alt, *titles]))
-            return Picture(name, caption, alt, "")
+            return Picture(name, caption, alt, Markup(""))
 
         for module, names in UNDRAWN.items():
             for name in names:

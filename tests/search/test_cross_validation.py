@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from narrowing import not_none
+from narrowing import is_a
 from search_problems import arrays
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
@@ -59,15 +59,18 @@ def assert_same(one: CrossValidation, other: CrossValidation) -> None:
     for record, twin in zip(one.folds, other.folds, strict=True):
         assert (record.fold, record.training) == (twin.fold, twin.training)
         assert record.validation == twin.validation
-        assert not_none(record.predictions).tobytes() == not_none(twin.predictions).tobytes()
+        assert (
+            is_a(np.ndarray, record.predictions).tobytes()
+            == is_a(np.ndarray, twin.predictions).tobytes()
+        )
         np.testing.assert_array_equal(record.validation_indices, twin.validation_indices)
 
 
 def test_curves_and_predictions_have_a_value_an_epoch(outcome: CrossValidation) -> None:
     assert [record.fold for record in outcome.folds] == [0, 1]
     for record, (_, validation) in zip(outcome.folds, FOLDS, strict=True):
-        assert not_none(record.predictions).shape == (EPOCHS, len(validation), 2)
-        assert not_none(record.predictions).dtype == np.float32
+        assert is_a(np.ndarray, record.predictions).shape == (EPOCHS, len(validation), 2)
+        assert is_a(np.ndarray, record.predictions).dtype == np.float32
         np.testing.assert_array_equal(record.validation_indices, validation)
         assert set(record.validation) == {"auroc", "loss"}
         assert set(record.training) == {"loss"}
@@ -86,7 +89,7 @@ def test_the_auroc_of_each_fold_and_epoch_is_that_of_scikit_learn(outcome: Cross
     for record in outcome.folds:
         for epoch in range(EPOCHS):
             expected = roc_auc_score(
-                y[record.validation_indices], not_none(record.predictions)[epoch]
+                y[record.validation_indices], is_a(np.ndarray, record.predictions)[epoch]
             )
             assert record.validation["auroc"][epoch] == pytest.approx(expected, rel=1e-12)
 
@@ -96,7 +99,7 @@ def test_the_loss_of_each_fold_and_epoch_is_that_of_keras(outcome: CrossValidati
     for record in outcome.folds:
         for epoch in range(EPOCHS):
             losses = keras.losses.binary_crossentropy(
-                y[record.validation_indices], not_none(record.predictions)[epoch]
+                y[record.validation_indices], is_a(np.ndarray, record.predictions)[epoch]
             )
             expected = float(np.mean(np.asarray(losses)))
             assert record.validation["loss"][epoch] == pytest.approx(expected, rel=1e-5)
@@ -117,7 +120,7 @@ def test_out_of_fold_predictions_take_each_row_once_from_its_own_fold(
         assert table.dtype == np.float32
         for record in outcome.folds:
             np.testing.assert_array_equal(
-                table[ASSIGNMENT == record.fold], not_none(record.predictions)[epoch]
+                table[ASSIGNMENT == record.fold], is_a(np.ndarray, record.predictions)[epoch]
             )
 
 
@@ -127,7 +130,9 @@ def test_a_rows_prediction_does_not_depend_on_its_own_target(outcome: CrossValid
     other[ASSIGNMENT == 1] = 1 - other[ASSIGNMENT == 1]
     changed = run(y=other)
     for fold, record in enumerate(changed.folds):
-        same = np.array_equal(record.predictions, outcome.folds[fold].predictions)
+        same = np.array_equal(
+            is_a(np.ndarray, record.predictions), is_a(np.ndarray, outcome.folds[fold].predictions)
+        )
         assert same == (fold == 1)
 
 
@@ -150,7 +155,8 @@ def test_the_same_folds_and_seed_give_the_same_bits_however_the_folds_are_given(
 def test_another_seed_gives_other_numbers(outcome: CrossValidation) -> None:
     other = run(seed=1, epochs=1)
     assert not np.array_equal(
-        not_none(other.folds[0].predictions)[0], outcome.folds[0].predictions[0]
+        is_a(np.ndarray, other.folds[0].predictions)[0],
+        is_a(np.ndarray, outcome.folds[0].predictions)[0],
     )
 
 

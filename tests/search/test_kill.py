@@ -47,7 +47,7 @@ class Zygote:
         )
         self._errors: list[Any] = []
         threading.Thread(
-            target=lambda: self._errors.extend(self._process.stderr), daemon=True
+            target=lambda: self._errors.extend(not_none(self._process.stderr)), daemon=True
         ).start()
         return self
 
@@ -108,8 +108,8 @@ def num_finished(project: Path) -> int:
     return len(list(project.glob("trial_*/out_of_fold.npz")))
 
 
-def assert_same_project(one: Path, other: Path) -> None:
-    one, other = read_project(one), read_project(other)
+def assert_same_project(first: Path, second: Path) -> None:
+    one, other = read_project(first), read_project(second)
     assert one.problems == other.problems == ()
     pd.testing.assert_frame_equal(
         results_table(one).drop(columns="seconds"),

@@ -2,7 +2,7 @@
 
 import shutil
 import warnings
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -311,7 +311,7 @@ def by_hand(
     *,
     rate: float,
     seed: int,
-    trial: Hashable,
+    trial: int | str,
     epochs: int,
     batch_size: int,
     metric: str,

@@ -306,7 +306,7 @@ def test_a_second_process_in_the_folder_is_refused_by_name(tmp_path: Path) -> No
 class FailingHyperModel(TinyHyperModel):
     """Fails by its number of units."""
 
-    def __init__(self, error: RuntimeError | TrialError | KeyError) -> None:
+    def __init__(self, error: Exception) -> None:
         super().__init__()
         self.error = error
 

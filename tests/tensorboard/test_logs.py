@@ -232,7 +232,7 @@ def test_every_search_of_a_study_declares_the_hyperparameters_of_all(tmp_path: P
     progress = TensorBoardLogs(tmp_path)
     progress.recorded(tmp_path / "regime_1", "0000")
     names = ["baselines/lenet1998", "regime_1"]
-    declared = [hparams(logs / name)[metadata.EXPERIMENT_TAG] for name in names]
+    declared: Any = [hparams(logs / name)[metadata.EXPERIMENT_TAG] for name in names]
     assert declared[0] == declared[1]
     expected = {"batch_size", "dropout_rate", "learning_rate", "epsilon"}
     assert {info.name for info in shown_experiment(logs).hparam_infos} == expected

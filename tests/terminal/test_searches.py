@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from judged_searches import of_the_view, phantom_rows, skilled, write_judged_search
-from narrowing import as_json, not_none
+from narrowing import not_none
 from report_studies import write_project
 from rich.console import Console
 from studies import StudyFolder
@@ -107,8 +107,8 @@ def test_the_best_trials_interval_stands_below_the_table(project: Project) -> No
 def test_the_view_only_baseline_stands_below_both_figures(project: Project) -> None:
     lines = shown(project).splitlines()
     (baseline,) = [line for line in lines if line.startswith(" view only")]
-    known = project.run["view_only_baseline"]
-    told = [f"{as_json(known)['val_auroc']:.3f}", f"{as_json(known)['val_cortex_auroc']:.3f}"]
+    known: Any = project.run["view_only_baseline"]
+    told = [f"{known['val_auroc']:.3f}", f"{known['val_cortex_auroc']:.3f}"]
     assert baseline.split()[2:] == told
     (row, *_) = [line for line in lines if FIGURE.search(line)]
     starts = [match.start() for match in FIGURE.finditer(row)]
