@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from narrowing import not_none
 from report_studies import make_predictions
 
 from rust_tuner.analysis.assessment import (
@@ -82,9 +81,9 @@ def test_each_site_has_the_figures_of_its_own_radiographs(predictions: Predictio
     area = macro_auroc(own.labels, own.probabilities)
     assert part.loc[("auroc", "labels"), "value"] == pytest.approx(area)
     assert (
-        not_none(part.loc[("auroc", "labels"), "low"])
+        float(part.loc[("auroc", "labels"), "low"])
         < area
-        < not_none(part.loc[("auroc", "labels"), "high"])
+        < float(part.loc[("auroc", "labels"), "high"])
     )
 
 

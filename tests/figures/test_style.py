@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, SubFigure
+from narrowing import is_a
 from PIL import Image
 
 from rust_tuner.data.exact_csv import read_exactly
@@ -34,7 +35,7 @@ def drawn() -> Figure | SubFigure:
 
 
 def test_a_saved_figure_is_a_300_dpi_png_an_svg_and_its_table(tmp_path: Path) -> None:
-    files = save_figure(drawn(), tmp_path / "deep" / "v1.5 progress", DATA)
+    files = save_figure(is_a(Figure, drawn()), tmp_path / "deep" / "v1.5 progress", DATA)
     assert [file.name for file in files] == [
         f"v1.5 progress.{end}" for end in ("png", "svg", "csv")
     ]
@@ -51,7 +52,7 @@ def test_a_saved_figure_is_a_300_dpi_png_an_svg_and_its_table(tmp_path: Path) ->
 
 def test_equal_tables_give_equal_files(tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        save_figure(drawn(), tmp_path / folder / "boxes", DATA)
+        save_figure(is_a(Figure, drawn()), tmp_path / folder / "boxes", DATA)
     for suffix in ("png", "svg", "csv"):
         first, second = (tmp_path / name / f"boxes.{suffix}" for name in ("one", "two"))
         assert first.read_bytes() == second.read_bytes()
@@ -60,7 +61,7 @@ def test_equal_tables_give_equal_files(tmp_path: Path) -> None:
 def test_a_figure_that_cannot_be_written_names_its_file(tmp_path: Path) -> None:
     (tmp_path / "figures").write_text("in the way")
     with pytest.raises(StorageError, match=r"curves\.png cannot be written"):
-        save_figure(drawn(), tmp_path / "figures" / "curves", DATA)  # type: ignore[arg-type]
+        save_figure(is_a(Figure, drawn()), tmp_path / "figures" / "curves", DATA)  # type: ignore[arg-type]
 
 
 def test_figures_are_as_wide_as_a_journals_columns() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from narrowing import is_a
 from report_figures import lines_of
 from report_studies import make_predictions
 
@@ -132,4 +134,4 @@ def test_limits_without_an_interval_lie_inside_the_panel(visits: pd.DataFrame) -
     low, high = axes.get_ylim()
     assert low < bare.lower_limit.value < bare.upper_limit.value < high
     # What lies outside would leave no room for the panel, and Matplotlib would warn.
-    axes.figure.draw_without_rendering()
+    is_a(Figure, axes.figure).draw_without_rendering()

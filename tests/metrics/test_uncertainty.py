@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from narrowing import is_a
 from scipy import stats
 
 from experiments.coverage import (
@@ -28,7 +29,7 @@ from rust_tuner.metrics import (
     patient_bootstrap,
     uncertainty,
 )
-from rust_tuner.metrics.uncertainty import AurocMethod
+from rust_tuner.metrics.uncertainty import AurocMethod, BootstrapInterval
 
 Array = npt.NDArray[np.float64]
 Problem = tuple[Array, Array, npt.NDArray[np.bool_], npt.NDArray[np.str_]]
@@ -80,8 +81,8 @@ def test_the_intervals_are_those_of_resampled_tables() -> None:
     expected = auroc(truth, score, mask)
     for label, interval in enumerate(found.labels):
         defined = areas[~np.isnan(areas[:, label]), label]
-        assert interval.num_resamples == num_resamples
-        assert interval.num_undefined == num_resamples - len(defined)
+        assert is_a(BootstrapInterval, interval).num_resamples == num_resamples
+        assert is_a(BootstrapInterval, interval).num_undefined == num_resamples - len(defined)
         if len(defined):
             ends = expected[label], *np.percentile(defined, [2.5, 97.5])
             np.testing.assert_allclose(ends_of(interval), ends, rtol=0, atol=1e-12)
@@ -91,7 +92,7 @@ def test_the_intervals_are_those_of_resampled_tables() -> None:
     macros = np.nanmean(areas[:, defined], axis=1)
     ends = macro_auroc(truth, score, mask), *np.percentile(macros, [2.5, 97.5])
     np.testing.assert_allclose(ends_of(found.macro), ends, rtol=0, atol=1e-12)
-    assert found.macro.num_undefined == 0
+    assert is_a(BootstrapInterval, found.macro).num_undefined == 0
     assert np.isnan(areas[:, defined]).any()
 
 
@@ -228,12 +229,16 @@ def test_resamples_without_the_only_positive_patient_are_counted_and_left_out() 
     found = auroc_intervals(truth, score, patients, method="percentile", rng=0)
     rare, common, never = found.labels
     # A patient is left out of 0.9 ** 10 of the resamples.
-    assert rare.num_undefined / 2000 == pytest.approx(0.349, abs=0.04)
+    assert is_a(BootstrapInterval, rare).num_undefined / 2000 == pytest.approx(0.349, abs=0.04)
     assert rare.low <= rare.value <= rare.high
-    assert common.num_undefined < 20
-    assert never.num_undefined == never.num_resamples == 2000
+    assert is_a(BootstrapInterval, common).num_undefined < 20
+    assert (
+        is_a(BootstrapInterval, never).num_undefined
+        == is_a(BootstrapInterval, never).num_resamples
+        == 2000
+    )
     assert np.isnan([never.value, never.low, never.high]).all()
-    assert found.macro.num_undefined < 20
+    assert is_a(BootstrapInterval, found.macro).num_undefined < 20
     assert found.macro.low <= found.macro.value <= found.macro.high
 
 

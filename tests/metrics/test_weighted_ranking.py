@@ -51,7 +51,7 @@ KINDS = [
 @given(problems, st.sampled_from([1, 3]))
 def test_each_label_agrees_with_scikit_learn(problem: Problem, highest: int) -> None:
     truth, score, mask = problem
-    weights = np.random.default_rng(0).integers(0, highest + 1, (len(truth), 5)) * 1.0
+    weights = np.random.default_rng(0).integers(0, highest + 1, (len(truth), 5)).astype(np.float64)
     areas = WeightedAuroc(truth, score, mask)(weights)
     precisions = WeightedAveragePrecision(truth, score, mask)(weights)
     assert areas.shape == precisions.shape == (5, truth.shape[1])
@@ -100,7 +100,7 @@ def test_what_is_masked_does_not_count_whatever_it_is(
     micro: Callable[..., float],
 ) -> None:
     truth, score, mask = draw_problem(3, 40, 3)
-    weights = np.random.default_rng(0).integers(0, 3, (40, 4)) * 1.0
+    weights = np.random.default_rng(0).integers(0, 3, (40, 4)).astype(np.float64)
     hidden = np.where(mask, truth, 1 - truth), np.where(mask, score, np.nan), mask
     for make in (weighted, lambda *problem: Pooled(weighted, *problem)):
         expected = make(truth, score, mask)(weights)

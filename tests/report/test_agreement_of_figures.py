@@ -365,15 +365,15 @@ def _tell_summary(told: Told, records: StudyRecords) -> None:
         (scope,) = (scope for start, scope in parts.items() if row["part"].startswith(start))
         key = macro(scope, "auroc", ofs[row["metric"]])
         told.add("summary.csv", key, *map(row.get, _ENDS))
-    for row in summary(records).rows:
+    for entry in summary(records).rows:
         starts = {
             "Regime I": "regime_1",
             "Tuned model, cross": "out_of_fold",
             "Tuned model, hold": "holdout",
         }
         for start, scope in starts.items():
-            if row.what.startswith(start):
-                for text, of in ((row.auroc, "labels"), (row.cortex_auroc, "cortices")):
+            if entry.what.startswith(start):
+                for text, of in ((entry.auroc, "labels"), (entry.cortex_auroc, "cortices")):
                     if text != "undefined":
                         told.add("summary", macro(scope, "auroc", of), text.split()[0])
     exported = best_hyperparameters(not_none(records.regime_1))

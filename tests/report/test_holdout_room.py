@@ -31,7 +31,7 @@ def set_looks(study: Path, *looks: Any) -> None:
 
 
 def looks_of(
-    study: Path, *, models: tuple[str, str] = ("ab" * 32, "ab" * 32), state: str = "finished"
+    study: Path, *, models: tuple[str, str] = ("ab" * 32, "ab" * 32), state: Any = "finished"
 ) -> tuple[Look, Look]:
     digest = sha256_of_file(study / "final" / "holdout.json")
     metrics = {"auroc": 0.81, "cortex_auroc": 0.66}

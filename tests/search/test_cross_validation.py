@@ -38,8 +38,7 @@ def build_model() -> keras.Model:
 
 
 def run(
-    folds: Folds
-    | list[tuple[npt.NDArray[np.int64] | list[Any], npt.NDArray[np.int64] | list[Any]]] = FOLDS,
+    folds: Any = FOLDS,
     *,
     y: npt.NDArray[np.float32] | None = None,
     **changes: Any,

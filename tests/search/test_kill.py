@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import pytest
-from narrowing import not_none
+from narrowing import as_json, not_none
 from search_problems import run_search
 
 from rust_tuner.data.phantoms import write_phantoms
@@ -162,7 +162,7 @@ def test_a_soak_of_kills_loses_nothing_and_doubles_nothing(
             was_alive = kill_after(zygote, folder / regime, moment, folder=str(folder), **task)
             assert was_alive, "it ended too soon"
             found = read_project(folder / regime)
-            assert len(found.trials) < not_none(found.run["num_trials"])
+            assert len(found.trials) < as_json(found.run)["num_trials"]
             in_vain += sum(trial.status == "RUNNING" for trial in found.trials)
     timed_run(zygote, folder=str(folder), **task)
     for regime in REGIMES:

@@ -331,7 +331,7 @@ def test_a_failed_trial_is_recorded_and_the_search_goes_on(
     tuner.search(*arrays(), epochs=1, batch_size=16)
     results = tuner.results().set_index("trial")
     assert list(results["status"]) == ["COMPLETED", "COMPLETED", "FAILED", "FAILED"]
-    assert not_none(results.loc["0002", "message"]).startswith(type(error).__name__)
+    assert str(results.loc["0002", "message"]).startswith(type(error).__name__)
     assert results.loc[["0002", "0003"], "score"].isna().all()
     assert [t.trial_id for t in tuner.oracle.get_best_trials(4)] == sorted(
         ["0000", "0001"], key=lambda t: -results.loc[t, "score"]

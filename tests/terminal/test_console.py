@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from narrowing import is_a
 from report_studies import write_study
 from rich.console import Console
 from rich.table import Table
@@ -26,7 +27,7 @@ def printed(shown: str | Text | Table, **options: Any) -> str:
     console = new_console()
     console.file = io.StringIO()
     console.print(shown, **options)
-    return console.file.getvalue()
+    return is_a(io.StringIO, console.file).getvalue()
 
 
 def test_control_characters_are_written_out() -> None:
@@ -59,8 +60,8 @@ def test_the_consoles_own_styles_stay() -> None:
         item.file = io.StringIO()
         item._force_terminal, item._color_system = True, console._color_system
         item.print(Text("red", style="red"))
-    assert plain.file.getvalue() == console.file.getvalue()
-    assert "\x1b[31m" in plain.file.getvalue()
+    assert is_a(io.StringIO, plain.file).getvalue() == is_a(io.StringIO, console.file).getvalue()
+    assert "\x1b[31m" in is_a(io.StringIO, plain.file).getvalue()
 
 
 @pytest.fixture(scope="module")
