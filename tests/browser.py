@@ -65,7 +65,7 @@ class Page:
                 "bash",
                 "-c",
                 f'exec "$0" "$@" 3<&{theirs[0]} 4>&{theirs[1]}',
-                find_browser(),
+                find_browser(),  # type: ignore[list-item]
                 *_FLAGS,
                 f"--user-data-dir={profile}",
                 "about:blank",

@@ -84,8 +84,8 @@ def test_draws_do_not_depend_on_the_global_state_nor_change_it() -> None:
     numpy_state, python_state = np.random.get_state(), random.getstate()
     generator(1, "order").random(100)
     seed_word(1, "order")
-    assert np.random.get_state()[1].tolist() == numpy_state[1].tolist()
-    assert np.random.get_state()[2] == numpy_state[2]
+    assert np.random.get_state()[1].tolist() == numpy_state[1].tolist()  # type: ignore[index]
+    assert np.random.get_state()[2] == numpy_state[2]  # type: ignore[index]
     assert random.getstate() == python_state
 
 

@@ -45,7 +45,7 @@ def test_another_choice_is_refused_with_what_was_and_is(
     field: str,
     value: str | dict[str, tuple[str, str]] | float,
 ) -> None:
-    changed = dataclasses.replace(tiny_protocol, **{field: value})
+    changed = dataclasses.replace(tiny_protocol, **{field: value})  # type: ignore[arg-type]
     was, now = tiny_protocol.to_json()[field], changed.to_json()[field]
     told = re.escape(f"  {field}: was {was}, is {now}\n")
     with pytest.raises(ResumeError, match=f"prepared with other choices:\n{told}Restore"):
@@ -171,8 +171,8 @@ def test_a_changed_row_is_named(prepared: Path, radiographs: Path) -> None:
     row = table["medial"].first_valid_index()
     table.loc[row, "medial"] = "1" if table.loc[row, "medial"] != "1" else "2"  # type: ignore[index]
     table.to_csv(radiographs, index=False)
-    patient = Study(prepared).radiographs().written_patients[row]
-    with pytest.raises(ResumeError, match=rf"row {row + 2} \(.*, patient {patient}\) changed\n"):
+    patient = Study(prepared).radiographs().written_patients[row]  # type: ignore[index]
+    with pytest.raises(ResumeError, match=rf"row {row + 2} \(.*, patient {patient}\) changed\n"):  # type: ignore[operator]
         Study(prepared).prepare()
 
 

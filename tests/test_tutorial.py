@@ -30,7 +30,7 @@ PLACES = re.compile(r"(?<![\w./:-])/(?:[\w.~-]+/)+[\w.-]+|[A-Z]:\\")
 
 @pytest.fixture(scope="module")
 def book() -> Any:
-    return nbformat.read(NOTEBOOK, as_version=4)
+    return nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
 
 
 def code_cells(book: Any) -> list[Any]:

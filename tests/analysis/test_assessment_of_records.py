@@ -81,9 +81,9 @@ def test_each_site_has_the_figures_of_its_own_radiographs(predictions: Predictio
     area = macro_auroc(own.labels, own.probabilities)
     assert part.loc[("auroc", "labels"), "value"] == pytest.approx(area)
     assert (
-        float(part.loc[("auroc", "labels"), "low"])
+        float(part.loc[("auroc", "labels"), "low"])  # type: ignore[arg-type]
         < area
-        < float(part.loc[("auroc", "labels"), "high"])
+        < float(part.loc[("auroc", "labels"), "high"])  # type: ignore[arg-type]
     )
 
 

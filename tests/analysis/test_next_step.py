@@ -27,7 +27,7 @@ def test_the_steps_follow_each_other_in_the_order_of_a_study(study: Path, tmp_pa
     aside.mkdir()
     for name in ("regime_1", "regime_2", "final", "baselines", "checks.json"):
         shutil.move(study / name, aside / name)
-    for after, name, expected in (
+    for after, name, expected in (  # type: ignore[assignment]
         ("prepare", None, "regime1"),
         ("regime1", "regime_1", "regime2"),
         ("regime2", "regime_2", "final"),

@@ -91,7 +91,7 @@ def test_batch_sizes_that_were_fitted_are_fitted_again(name: str, study: Path) -
 
 
 def test_the_commands_are_those_of_the_command_line(study: Path) -> None:
-    known = typer.main.get_command(app).commands
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     protocol = Protocol.study(scale="small").to_json()
     lines = list(reproduction(read_study(study)).commands)
     change(study / "regime_2" / "trial_0000" / "trial.json", status="RUNNING")

@@ -101,7 +101,7 @@ def test_a_recorded_interval_that_does_not_hold_its_figure_is_computed_anew(
 ) -> None:
     value = not_none(study.holdout).metrics.auroc
     kept = {"figure": "auroc", "of": "labels", "average": "macro", "value": value}
-    kept |= {"low": value + 0.01, "high": 0.99}
+    kept |= {"low": value + 0.01, "high": 0.99}  # type: ignore[operator]
     recorded = dataclasses.replace(
         study, holdout=not_none(study.holdout).with_changes(figures=[kept])
     )
@@ -147,7 +147,7 @@ def test_each_part_stands_at_its_value_beside_its_own_baseline(study: StudyRecor
         axes = new_axes(height=3)
         draw_summary(scores, axes=axes, metric=metric)
         own = scores[scores["metric"] == metric]
-        points = [line for line in axes.get_lines() if line.get_marker() in "osD"]
+        points = [line for line in axes.get_lines() if line.get_marker() in "osD"]  # type: ignore[operator]
         np.testing.assert_allclose(
             [np.asarray(line.get_xdata())[0] for line in points], own["value"]
         )

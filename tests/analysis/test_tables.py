@@ -71,7 +71,7 @@ def test_ranks_are_those_of_the_scores_and_a_failed_trial_has_none(folder: Path)
     assert len(scores) == 11
     expected = {name: place + 1 for place, name in enumerate(scores.sort_values().index[::-1])}
     assert table["rank"].dropna().to_dict() == expected
-    assert pd.isna(table.loc["0003", "rank"])
+    assert pd.isna(table.loc["0003", "rank"])  # type: ignore[arg-type]
     assert table["rank"].idxmin() == not_none(read_project(folder).best).trial
 
 
@@ -300,7 +300,7 @@ def test_the_final_table_tells_both_evaluations_beside_the_view_only_baseline(
     assert row["view_only"] == 0.7
     assert table.loc[("holdout", "cortex_auroc"), "value"] == 0.66
     assert table.loc[("holdout", "cortex_auroc"), "view_only"] == 0.5
-    assert np.isnan(table.loc[("holdout", "recall"), "view_only"])
+    assert np.isnan(table.loc[("holdout", "recall"), "view_only"])  # type: ignore[arg-type]
     kinds = table.groupby("evaluation")["kind"].unique()
     assert list(kinds["cross_validation"]) == ["selection score"]
     assert list(kinds["holdout"]) == ["estimate"]

@@ -34,7 +34,7 @@ def test_predicted_totals_sum_the_most_likely_score_of_each_visible_cortex(
         for cortex in CORTICES:
             row = rows[rows[cortex].notna()].iloc[0]
             total += 1 + int(np.argmax([row[f"probability_{cortex}_{n}"] for n in (1, 2, 3, 4)]))
-        assert visits.loc[key, "predicted_total"] == total
+        assert visits.loc[key, "predicted_total"] == total  # type: ignore[index]
 
 
 def test_a_visit_without_all_four_cortices_has_no_total(predictions: pd.DataFrame) -> None:

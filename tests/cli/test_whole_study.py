@@ -77,7 +77,8 @@ def test_a_study_whose_time_is_up_reports_what_is_there_and_says_how_to_go_on(
     monkeypatch.setattr(sys, "argv", ["rust-tuner", "study", "my study", "--time-budget", "1ms"])
     reports = []
     monkeypatch.setattr(
-        "rust_tuner.report.html.write_report", lambda folder: reports.append(folder) or folder
+        "rust_tuner.report.html.write_report",
+        lambda folder: reports.append(folder) or folder,  # type: ignore[func-returns-value]
     )
 
     def search(self: Study) -> None:

@@ -12,7 +12,7 @@ from pydicom.uid import UID
 pydicom = pytest.importorskip("pydicom")
 from dicom_files import as_bytes, dataset, ramp, table, tables, write  # noqa: E402
 from pydicom.encaps import encapsulate, generate_frames  # noqa: E402
-from pydicom.pixels import apply_modality_lut, apply_voi_lut  # noqa: E402
+from pydicom.pixels import apply_modality_lut, apply_voi_lut  # type: ignore[attr-defined]  # noqa: E402
 from pydicom.uid import (  # noqa: E402
     ImplicitVRLittleEndian,
     JPEG2000Lossless,

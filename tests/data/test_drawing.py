@@ -70,7 +70,7 @@ def test_legs_are_treated_as_often_and_lie_within_what_is_drawn() -> None:
     kinds = [leg.implant for leg in legs]
     # The standard error of a share is at most 0.0112.
     for kind, share in (("nail", 0.55), ("plate", 0.20), ("none", 0.25)):
-        assert kinds.count(kind) / len(legs) == pytest.approx(share, abs=0.04)
+        assert kinds.count(kind) / len(legs) == pytest.approx(share, abs=0.04)  # type: ignore[arg-type]
     assert np.mean([leg.mirrored for leg in legs]) == pytest.approx(0.5, abs=0.04)
     assert all(0.38 <= leg.fracture_height <= 0.62 for leg in legs)
     assert all(leg.callus_height < leg.half_width for leg in legs)

@@ -248,7 +248,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
 
 def test_any_table_is_copied_and_put_into_form() -> None:
     given_table = table(patient_id=[7.0, 7.0], visit=[1, 1])
-    given_table = given_table[given_table.columns[::-1]].assign(age=3).set_index([["x", "y"]])
+    given_table = given_table[given_table.columns[::-1]].assign(age=3).set_index([["x", "y"]])  # type: ignore[arg-type]
     radiographs = Radiographs(given_table)
     assert list(radiographs.table.columns) == HEADER.split(",")
     assert radiographs.table.index.tolist() == [2, 3]
@@ -417,7 +417,7 @@ def test_the_index_of_the_published_form_does_not_matter(tmp_path: Path, name: s
     rows = [{(name if k == "index" else k): v for k, v in row.items()} for row in two_rows()]
     if name is None:
         rows = [{k: v for k, v in row.items() if k} for row in rows]
-    assert len(load_onehot(tmp_path, rows)) == 2
+    assert len(load_onehot(tmp_path, rows)) == 2  # type: ignore[arg-type]
 
 
 def test_repeated_exposures_are_allowed_in_the_published_form(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_every_patient_is_in_a_group_with_the_same_probability(shares: tuple[flo
     labels = np.vstack([np.pad(labels, ((0, 0), (0, 1))), np.zeros((22, 3))]).astype(np.float32)
     labels[-10:, 2] = 1
     names, often, error = chances(patients, labels, shares, group=len(shares) - 1, seeds=120)
-    np.testing.assert_allclose(often, often.mean(), atol=3.5 * error)
+    np.testing.assert_allclose(often, often.mean(), atol=3.5 * error)  # type: ignore[call-overload]
     assert {"large", "rare", "both"} < set(names)
 
 

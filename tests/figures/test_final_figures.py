@@ -46,7 +46,7 @@ def test_each_curve_of_a_cortex_has_a_style_of_its_own_and_its_figure(
     draw_roc(points, figure=figure)
     for axes, (_, rows) in zip(figure.axes, points.groupby("cortex", sort=False), strict=True):
         curves = axes.get_lines()[1:]
-        assert len({str(line.get_linestyle()) + str(line._dash_pattern) for line in curves}) == 4
+        assert len({str(line.get_linestyle()) + str(line._dash_pattern) for line in curves}) == 4  # type: ignore[attr-defined]
         for line, (score, own) in zip(curves, rows.groupby("score"), strict=True):
             told = f"{own['auroc'].iloc[0]:.2f} (n = {own['positives'].iloc[0]})"
             assert line.get_label() == f"{score}: {told}"
@@ -97,14 +97,14 @@ def test_wrong_cells_look_wrong_and_stronger_where_they_are_further_off_or_more(
     medial = table[table["cortex"] == "medial"].to_dict("records")
     colours: dict[int, list[Any]] = {}
     for row, cell in zip(medial, figure.axes[0].patches, strict=True):
-        middle = (cell.get_x() + cell.get_width() / 2, cell.get_y() + cell.get_height() / 2)
+        middle = (cell.get_x() + cell.get_width() / 2, cell.get_y() + cell.get_height() / 2)  # type: ignore[attr-defined]
         assert middle == pytest.approx((row["predicted_score"], row["true_score"]))
         if row["count"]:
             distance = abs(row["predicted_score"] - row["true_score"])
-            *colour, opacity = cell.get_facecolor()
+            *colour, opacity = cell.get_facecolor()  # type: ignore[str-unpack]
             colours.setdefault(min(distance, 2), []).append((tuple(colour), row["share"], opacity))
         else:
-            assert cell.get_facecolor()[3] == 0
+            assert cell.get_facecolor()[3] == 0  # type: ignore[misc]
     for cells in colours.values():
         assert len({colour for colour, _, _ in cells}) == 1
         ordered = sorted(cells, key=lambda cell: cell[1])

@@ -99,7 +99,7 @@ CHANGES = [
 
 
 def test_whatever_changes_a_figure_changes_its_origin(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [origin(TABLE), *(change() for change in CHANGES)]
+    found = [origin(TABLE), *(change() for change in CHANGES)]  # type: ignore[no-untyped-call]
     with matplotlib.rc_context({"lines.dashed_pattern": [2.0, 1.0]}):
         found.append(origin(TABLE))
     with monkeypatch.context() as patch:
@@ -175,7 +175,7 @@ def test_a_page_draws_a_figure_again_only_if_it_changed(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
                 "rust_tuner.report.page.save_figure",
-                lambda *given: calls.append(given[1]) or save_figure(*given),
+                lambda *given: calls.append(given[1]) or save_figure(*given),  # type: ignore[func-returns-value]
             )
             drawing = Drawing(functools.partial(draw_line, table), width=6)
             return room.picture(name, drawing, table, caption="c", alt="a")

@@ -31,8 +31,8 @@ def test_both_mean_curves_and_view_only_lines_are_drawn(projects: dict[str, Proj
         folds = rows.pivot(index="epoch", columns="fold", values="auroc")
         np.testing.assert_allclose(np.asarray(lines_of(axes, side).get_ydata()), folds.mean(axis=1))
         band = axes.collections[place].get_paths()[0].vertices
-        assert band[:, 1].min() == pytest.approx(folds.min(axis=None))
-        assert band[:, 1].max() == pytest.approx(folds.max(axis=None))
+        assert band[:, 1].min() == pytest.approx(folds.min(axis=None))  # type: ignore[index,union-attr]
+        assert band[:, 1].max() == pytest.approx(folds.max(axis=None))  # type: ignore[index,union-attr]
         line = lines_of(axes, f"view only, {side}")
         assert set(np.asarray(line.get_ydata())) == {VIEW_ONLY[side]}
     assert axes.get_title(loc="left") == "n folds: 10 published, 10 here; mean and range"

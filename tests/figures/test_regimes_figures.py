@@ -44,7 +44,7 @@ def test_every_trial_stands_at_its_values_and_the_best_is_ringed(first: pd.DataF
     np.testing.assert_allclose(
         np.asarray(done.get_offsets()), expected[["dropout_rate", "batch_size"]]
     )
-    np.testing.assert_allclose(done.get_array(), expected["score"])
+    np.testing.assert_allclose(done.get_array(), expected["score"])  # type: ignore[arg-type]
     failed = lines_of(axes, "no score (2)")
     np.testing.assert_allclose(
         np.asarray(failed.get_xydata()), first.loc[[3, 4], list(NAMES[::-1])]
@@ -205,7 +205,7 @@ def test_an_uneven_grid_has_uneven_cells_and_no_text_where_it_would_not_fit(
     close = table["epsilon"].replace({1e-1: 1.2e-3, 1e-2: 1.1e-3, 1e-3: 1e-3})
     axes = new_axes()
     draw_regime_2(table.assign(epsilon=close), axes=axes)
-    edges = np.unique(axes.collections[0].get_coordinates()[0, :, 0])
+    edges = np.unique(axes.collections[0].get_coordinates()[0, :, 0])  # type: ignore[attr-defined]
     widths = np.log10(edges[1:] / edges[:-1])
     assert widths[-2] < 0.1 < 0.9 < widths[0]
     columns = {x for x, _ in cell_texts(axes)}
@@ -245,6 +245,6 @@ def test_what_is_written_in_a_cell_contrasts_with_it(second: pd.DataFrame) -> No
     mesh = axes.collections[0]
     scores = [float(text.get_text()) for text in axes.texts]
     for text, score in zip(axes.texts, scores, strict=True):
-        red, green, blue, _ = mesh.to_rgba(score)
+        red, green, blue, _ = mesh.to_rgba(score)  # type: ignore[arg-type]
         is_light = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18
         assert text.get_color() == (BLACK_INK if is_light else WHITE_INK)

@@ -61,7 +61,7 @@ def test_equal_tables_give_equal_files(tmp_path: Path) -> None:
 def test_a_figure_that_cannot_be_written_names_its_file(tmp_path: Path) -> None:
     (tmp_path / "figures").write_text("in the way")
     with pytest.raises(StorageError, match=r"curves\.png cannot be written"):
-        save_figure(is_a(Figure, drawn()), tmp_path / "figures" / "curves", DATA)  # type: ignore[arg-type]
+        save_figure(is_a(Figure, drawn()), tmp_path / "figures" / "curves", DATA)
 
 
 def test_figures_are_as_wide_as_a_journals_columns() -> None:

@@ -43,7 +43,9 @@ def test_each_place_has_a_marker_whose_area_is_its_number_of_visits(
     areas = {
         tuple(xy): size
         for xy, size in zip(
-            np.asarray(marks.get_offsets()), np.asarray(marks.get_sizes()), strict=True
+            np.asarray(marks.get_offsets()),
+            np.asarray(marks.get_sizes()),  # type: ignore[attr-defined]
+            strict=True,
         )
     }
     unit = min(areas.values())
@@ -124,7 +126,7 @@ def test_limits_without_an_interval_lie_inside_the_panel(visits: pd.DataFrame) -
     agreement = total_agreement(two["true_total"], two["predicted_total"])
     bare = dataclasses.replace(
         agreement,
-        **{
+        **{  # type: ignore[arg-type]
             name: Interval(getattr(agreement, name).value, np.nan, np.nan)
             for name in ("bias", "lower_limit", "upper_limit")
         },

@@ -76,7 +76,7 @@ def pairs_of(reference: Array, predicted: Array) -> tuple[Array, Array]:
 
 
 def same(found: Interval, expected: tuple[Any, ...], **tolerance: float) -> None:
-    np.testing.assert_allclose(numbers(found), expected, **{"rtol": 0, "atol": 1e-10} | tolerance)
+    np.testing.assert_allclose(numbers(found), expected, **{"rtol": 0, "atol": 1e-10} | tolerance)  # type: ignore[call-overload]
 
 
 @settings(deadline=None)

@@ -26,7 +26,7 @@ def problems(draw: st.DrawFn) -> Problem:
     truth = (rng.random(shape) < rng.choice([0.0, 0.1, 0.5, 1.0], size=shape[1])) * 1.0
     prob = rng.random(shape) ** rng.choice([0.2, 1.0, 5.0], size=shape[1])
     mask = rng.random(shape) < draw(st.sampled_from([0.1, 0.7, 1.0]))
-    return truth, np.round(prob, draw(st.sampled_from([0, 1, 2, 16]))), mask
+    return truth, np.round(prob, draw(st.sampled_from([0, 1, 2, 16]))), mask  # type: ignore[return-value]
 
 
 @settings(deadline=None)

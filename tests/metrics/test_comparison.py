@@ -26,7 +26,7 @@ fold_scores = st.integers(0, 2**32 - 1).map(
 def test_the_corrected_statistic_is_the_naive_one_with_more_variance(
     scores: Array, sizes: tuple[float, float]
 ) -> None:
-    found = corrected_t_test(*scores, *sizes)
+    found = corrected_t_test(*scores, *sizes)  # type: ignore[call-arg]
     naive = stats.ttest_rel(*scores)
     expected = naive.statistic / np.sqrt((1 / 6 + sizes[1] / sizes[0]) * 6)
     assert found.statistic == pytest.approx(expected, rel=1e-9)
@@ -39,7 +39,7 @@ def test_the_corrected_statistic_is_the_naive_one_with_more_variance(
 @settings(deadline=None)
 @given(fold_scores)
 def test_exchanging_the_trials_turns_the_statistic_round(scores: Array) -> None:
-    found, exchanged = corrected_t_test(*scores, 5, 1), corrected_t_test(*scores[::-1], 5, 1)
+    found, exchanged = corrected_t_test(*scores, 5, 1), corrected_t_test(*scores[::-1], 5, 1)  # type: ignore[call-arg]
     assert exchanged.statistic == pytest.approx(-found.statistic)
     assert exchanged.p_value == pytest.approx(found.p_value)
 
@@ -86,7 +86,7 @@ def equal_trials(rng: np.random.Generator, num_trials: int, num_folds: int) -> A
 def test_two_trials_are_tied_where_the_corrected_test_does_not_tell_them_apart(
     scores: Array, alpha: float
 ) -> None:
-    p_value = corrected_t_test(*scores, 500, 100).p_value
+    p_value = corrected_t_test(*scores, 500, 100).p_value  # type: ignore[call-arg]
     tied = tied_with_best(scores, 500, 100, alpha)
     assert tied[scores.mean(axis=1).argmax()]
     assert tied.all() == (p_value >= alpha)

@@ -25,7 +25,7 @@ def problems(draw: st.DrawFn) -> Problem:
     prob = rng.random(shape) ** rng.choice([0.2, 1.0, 5.0], size=shape[1])
     mask = rng.random(shape) < draw(st.sampled_from([0.1, 0.7, 1.0]))
     decimals = draw(st.sampled_from([0, 1, 16]))
-    return truth, np.round(prob, decimals), mask, draw(st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+    return truth, np.round(prob, decimals), mask, draw(st.sampled_from([0.0, 0.3, 0.5, 1.0]))  # type: ignore[return-value]
 
 
 @settings(deadline=None)

@@ -70,7 +70,10 @@ def test_a_large_problem_agrees_with_scikit_learn() -> None:
     score = (truth + rng.normal(size=truth.shape)).astype(np.float32)
     mask = rng.random(truth.shape) < 0.5
     np.testing.assert_allclose(
-        auroc(truth, score, mask), reference(truth, score, mask), rtol=0, atol=1e-12
+        auroc(truth, score, mask),  # type: ignore[arg-type]
+        reference(truth, score, mask),  # type: ignore[arg-type]
+        rtol=0,
+        atol=1e-12,
     )
 
 

@@ -43,7 +43,7 @@ def draw_problem(seed: int, num_rows: int, num_labels: int, decimals: int = 16) 
     score = np.round(truth + rng.normal(size=shape), decimals)
     patients = np.array([f"P{patient:02}" for patient in rng.integers(0, 12, size=num_rows)])
     patients[:2] = ("P00", "P11")
-    return truth, score, rng.random(shape) < 0.8, patients
+    return truth, score, rng.random(shape) < 0.8, patients  # type: ignore[return-value]
 
 
 problems = st.builds(

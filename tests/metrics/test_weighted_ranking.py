@@ -31,7 +31,7 @@ def draw_problem(seed: int, num_rows: int, num_labels: int, decimals: int = 16) 
     shape = (num_rows, num_labels)
     truth = (rng.random(shape) < rng.choice([0.0, 0.05, 0.5, 0.9, 1.0], size=num_labels)) * 1.0
     score = np.round(truth + rng.normal(size=shape), decimals)
-    return truth, score, rng.random(shape) < 0.8
+    return truth, score, rng.random(shape) < 0.8  # type: ignore[return-value]
 
 
 problems = st.builds(

@@ -80,7 +80,7 @@ def one_by_one(
 ) -> list[FoldCurves]:
     compiled, curves = CompiledOnce(), []
     for row in rows:
-        model = compiled.model_of(lambda row=row: seeded(build, row.place))
+        model = compiled.model_of(lambda row=row: seeded(build, row.place))  # type: ignore[misc]
         curves.append(
             train_fold(
                 model,

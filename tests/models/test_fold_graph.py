@@ -56,7 +56,7 @@ class OwnModel(keras.Model):  # type: ignore[misc]
         return self.dense(inputs)
 
 
-class OwnDense(layers.Dense):  # type: ignore[misc]
+class OwnDense(layers.Dense):  # type: ignore[misc,name-defined]
     pass
 
 

@@ -107,7 +107,7 @@ def test_each_fold_draws_the_mask_of_keras_dropout_with_its_own_seed(
         expected = answer(stock, values[fold], training=True)
         np.testing.assert_array_equal(masks[fold], expected != 0)
         rtol = 1e-6 if policy == "float32" else 1e-2
-        np.testing.assert_allclose(*map(np.float32, (answers[fold], expected)), rtol=rtol)
+        np.testing.assert_allclose(*map(np.float32, (answers[fold], expected)), rtol=rtol)  # type: ignore[call-overload]
         assert not np.array_equal(masks[fold], masks[fold - 1])
     assert not np.array_equal(answer(layer, values, training=True) != 0, masks)
 
@@ -125,7 +125,7 @@ def test_the_dropout_rate_is_set_without_a_new_graph() -> None:
     layer = dropout(0.0, ones.shape)
     traces = []
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]
     def training(values: npt.NDArray[np.float32]) -> tf.Tensor:
         traces.append(values)
         return layer(values, training=True)

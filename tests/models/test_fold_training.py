@@ -453,14 +453,14 @@ def test_random_layers_get_the_seed_of_their_place_epoch_and_position() -> None:
         """What two random layers start each epoch from."""
         seen: list[Any]
         model, seen = RecordingModel(), []
-        model.variables = [keras.random.SeedGenerator(seed).state for seed in initial]
+        model.variables = [keras.random.SeedGenerator(seed).state for seed in initial]  # type: ignore[assignment]
         predict = model.predict
 
         def watching_predict(batches: tf.data.Dataset, **options: Any) -> npt.NDArray[np.float64]:
-            seen.extend(tuple(as_numpy(state)) for state in model.variables)
+            seen.extend(tuple(as_numpy(state)) for state in model.variables)  # type: ignore[var-annotated]
             return predict(batches, **options)
 
-        model.predict = watching_predict
+        model.predict = watching_predict  # type: ignore[method-assign]
         record(model, place=dataclasses.replace(PLACE, **changes))
         return seen
 

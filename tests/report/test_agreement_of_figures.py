@@ -222,13 +222,13 @@ def _tell_files(
             told.add("holdout_labels.csv", ("holdout", name, row["label"], "", "all"), row[name])
     if "holdout_totals" in pictures:
         data, words = pictures["holdout_totals"]
-        key = macro("holdout", "icc", "visits")
+        key = macro("holdout", "icc", "visits")  # type: ignore[assignment]
         told.add("totals.csv", key, *(data[f"icc{end}"].iloc[0] for end in ("", "_low", "_high")))
         for found in INTERVAL.findall(words.partition("ICC ")[2] and words[words.rindex("ICC") :]):
             told.add("drawn totals", key, *found)
         data, _ = pictures["holdout_bland_altman"]
         for name in ("bias", "lower_limit", "upper_limit"):
-            ends = (data[f"{name}{end}"].iloc[0] for end in ("", "_low", "_high"))
+            ends = (data[f"{name}{end}"].iloc[0] for end in ("", "_low", "_high"))  # type: ignore[assignment]
             told.add("bland_altman.csv", macro("holdout", name, "visits"), *ends)
     data, words = pictures["holdout_calibration"]
     key = ("holdout", "expected_calibration_error", "cortices", "micro", "visible")
@@ -267,7 +267,7 @@ def _tell_page(told: Told, tables: list[PageTable], search: Section) -> None:
         elif table.caption == "The tuned model":
             for cells in table.rows:
                 evaluation, _, words, value, *_ = (cell[0] for cell in cells)
-                name = NAMES.get(re.sub(r",.*| \(as.*", "", words))
+                name = NAMES.get(re.sub(r",.*| \(as.*", "", words))  # type: ignore[assignment]
                 if name is not None and value:
                     scope = "holdout" if evaluation == "hold-out set" else "out_of_fold"
                     of = "labels" if "18 labels" in words else "cortices"
@@ -378,7 +378,7 @@ def _tell_summary(told: Told, records: StudyRecords) -> None:
                         told.add("summary", macro(scope, "auroc", of), text.split()[0])
     exported = best_hyperparameters(not_none(records.regime_1))
     key = macro("regime_1", "auroc", "labels")
-    told.add("export", key, exported["score"], *exported["score_interval"])
+    told.add("export", key, exported["score"], *exported["score_interval"])  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -421,7 +421,7 @@ def test_a_planted_disagreement_is_found(
     ) -> dict[str, Any]:
         row = find_figure(figures, name, *of, **options)
         ends = {"value": icc.value, "low": icc.low, "high": icc.high}
-        return row | ends if name == "icc" else row
+        return row | ends if name == "icc" else row  # type: ignore[operator,return-value]
 
     monkeypatch.setattr("rust_tuner.report.sections.holdout.find_figure", of_independent_visits)
     told, _ = told_of(folder)

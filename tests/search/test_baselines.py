@@ -434,7 +434,7 @@ def test_the_table_has_chance_the_view_alone_and_each_model(
                 index="epoch", columns="fold", values="value"
             )
             scored = history[history["metric"] == "auroc"].groupby("epoch")["value"].mean()
-            at_best = curves.loc[scored.idxmax()]
+            at_best = curves.loc[scored.idxmax()]  # type: ignore[call-overload]
             row = rows.loc[model]
             assert row["epoch"] == scored.idxmax()
             assert row[name] == pytest.approx(at_best.mean(), rel=1e-12)

@@ -221,7 +221,7 @@ def test_folds_that_cannot_be_trained_and_scored_apart_are_refused_by_number(
     pairs: list[tuple[list[int], list[int]]], message: str
 ) -> None:
     with pytest.raises(SearchError, match=f"^{message}"):
-        run(pairs)  # type: ignore[arg-type]
+        run(pairs)
 
 
 def test_a_model_that_is_not_compiled_is_refused() -> None:

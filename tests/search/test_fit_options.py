@@ -232,7 +232,7 @@ def test_a_fold_that_is_cut_short_ends_with_its_callbacks_as_if_untouched(
             if own:
                 # The fold is trained, but its record is lost.
                 raise Killed
-            saved(self, state)
+            saved(self, state)  # type: ignore[operator]
             if len(saves) == strike:
                 raise Killed
 

@@ -77,7 +77,9 @@ def test_a_search_with_predictions_on_disk_is_that_with_predictions_in_memory(
     made = []
     create = epoch_file.EpochFile.append
     monkeypatch.setattr(
-        epoch_file.EpochFile, "append", lambda *args: (made.append(1), create(*args))[1]
+        epoch_file.EpochFile,
+        "append",
+        lambda *args: (made.append(1), create(*args))[1],  # type: ignore[func-returns-value]
     )
     on_disk = run_search(tmp_path / "disk", "grid", max_trials=1)
     assert len(made) == 4

@@ -185,7 +185,7 @@ def test_random_values_do_not_depend_on_what_finished_before(tmp_path: Path) -> 
 def test_random_draws_are_distinct_and_stay_in_their_ranges() -> None:
     oracle = open_oracle(RandomSearchOracle, continuous, max_trials=100)
     drawn = [oracle.values_of(number) for number in range(100)]
-    assert len(as_set(drawn)) == 100
+    assert len(as_set(drawn)) == 100  # type: ignore[arg-type]
     assert all(16 <= not_none(values)["batch_size"] <= 2048 for values in drawn)
     assert all(0 <= not_none(values)["dropout_rate"] <= 0.5 for values in drawn)
     sizes = [not_none(values)["batch_size"] for values in drawn]

@@ -129,7 +129,7 @@ def test_a_return_without_the_objective_ends_the_search_by_name(tmp_path: Path) 
 class Stopping(Unshuffled):
     """Folds stop after different numbers of epochs, set by the code itself."""
 
-    def fit(
+    def fit(  # type: ignore[override]
         self,
         hp: keras_tuner.HyperParameters,
         model: keras.Model,

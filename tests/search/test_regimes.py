@@ -347,7 +347,7 @@ def test_the_score_is_the_best_epoch_of_the_fold_averaged_auroc(
     np.testing.assert_allclose(results["score"], score, rtol=1e-14)
     assert list(results["epoch"]) == list(epoch)
     best = first.get_best_hyperparameters()[0].values
-    assert best["dropout_rate"] == results.loc[score.idxmax(), "dropout_rate"]
+    assert best["dropout_rate"] == results.loc[score.idxmax(), "dropout_rate"]  # type: ignore[index]
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from rust_tuner.search.runs import (
     with_begun_kernels,
 )
 
-RUN = RunManifest(
+RUN = RunManifest(  # type: ignore[call-arg]
     format=1,
     oracle="RandomSearchOracle",
     objective=Objective(name="val_auroc", direction="max"),

@@ -375,7 +375,7 @@ def test_scores_are_those_of_a_loop_by_hand(
             list(cv.split(x, y, groups)),
             rate=row["rate"],
             seed=7,
-            trial=trial,
+            trial=trial,  # type: ignore[arg-type]
             epochs=epochs,
             batch_size=64,
             metric=objective.removeprefix("val_"),

@@ -426,7 +426,7 @@ def of_images(pictures: Development, image_cache: Path) -> Callable[..., subject
         **changes: Any,
     ) -> subjects.Subject:
         protocol = Protocol.study(image_size=75, **changes)
-        hypermodel = ImageHyperModel.from_protocol(protocol, kind)
+        hypermodel = ImageHyperModel.from_protocol(protocol, kind)  # type: ignore[arg-type]
         return images_subject(
             hypermodel, development, cv, seed=seed, cache=image_cache, progress=Silent()
         )
@@ -455,7 +455,7 @@ def test_images_are_decoded_once_into_a_file_that_is_mapped(
     assert list((image_cache / "images").iterdir()) == kept
     owner = again
     while not isinstance(owner, np.memmap):
-        owner = is_a(np.ndarray, owner).base
+        owner = is_a(np.ndarray, owner).base  # type: ignore[assignment]
     assert not is_a(np.ndarray, again).flags.writeable
     np.testing.assert_array_equal(first, again)
 

@@ -96,7 +96,7 @@ model = keras.models.load_model(sys.argv[1])
 assert not model.compiled
 np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
 """
-    paths = [final / MODEL_FILE, tmp_path / "images.npy", tmp_path / "answers.npy"]
+    paths = [final / MODEL_FILE, tmp_path / "images.npy", tmp_path / "answers.npy"]  # type: ignore[assignment]
     command = [sys.executable, "-W", "ignore", "-c", script, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -170,7 +170,7 @@ def test_another_model_never_sees_the_hold_out_set(
             VALUES,
             epochs=1,
             protocol=study.protocol,
-            cache=study.cache,  # type: ignore[arg-type]
+            cache=study.cache,
         )
 
 

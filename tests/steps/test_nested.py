@@ -66,7 +66,7 @@ def without_times(files: dict[str, bytes]) -> dict[str, bytes]:
     for name, content in files.items():
         if re.search(r"fold_\d+\.json$", name):
             record = json.loads(content)
-            content = {key: record[key] for key in record if key not in ("seconds", "sha256")}
+            content = {key: record[key] for key in record if key not in ("seconds", "sha256")}  # type: ignore[assignment]
         kept[name] = content
     return kept
 

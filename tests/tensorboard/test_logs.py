@@ -253,7 +253,7 @@ def test_a_domain_holds_the_values_of_all_searches(tmp_path: Path) -> None:
     for number in range(2):
         space: dict[str, Any] = {}
         for name, declared in kinds.items():
-            kind, config = declared[number]
+            kind, config = declared[number]  # type: ignore[index]
             space |= dimension(name, kind, **config)
         write_project(tmp_path / f"search_{number}", [], space=space)
         write_logs(tmp_path / f"search_{number}")
@@ -472,7 +472,7 @@ def test_logs_grow_with_every_record(tmp_path: Path) -> None:
 def kill_while_logging(folder: Path, strike: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search that dies inside the event file of this number, half of it written."""
     written: list[Path]
-    atomic_write, written = tensorboard.atomic_write, []
+    atomic_write, written = tensorboard.atomic_write, []  # type: ignore[attr-defined]
 
     @contextlib.contextmanager
     def dying(path: Path) -> Iterator[IO[bytes]]:

@@ -106,6 +106,6 @@ def test_names_that_repeat_keep_their_folders() -> None:
 
 
 def test_the_pairing_is_explained_with_an_example() -> None:
-    listed = ImageList(("d/017_ap.png", "d/017_lat.png"), ((0, 1),))
+    listed = ImageList(("d/017_ap.png", "d/017_lat.png"), ((0, 1),))  # type: ignore[arg-type]
     assert pairing_note(listed) == "Pairs of views: 1 by name; such as 017_ap.png with 017_lat.png."
-    assert "No AP and lateral view" in pairing_note(ImageList(("a.png",), ()))
+    assert "No AP and lateral view" in pairing_note(ImageList(("a.png",), ()))  # type: ignore[arg-type]

@@ -42,7 +42,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def begun(progress: Notes | ConsoleProgress) -> WholeStudy:
-    whole = WholeStudy(progress)
+    whole = WholeStudy(progress)  # type: ignore[arg-type]
     whole.plan(PLAN)
     return whole
 
@@ -77,7 +77,7 @@ def test_what_is_left_is_the_plan_then_what_steps_take(clock: list[float]) -> No
 
 
 def test_a_step_that_takes_longer_than_planned_revises_those_like_it(clock: list[float]) -> None:
-    whole = WholeStudy(Notes())
+    whole = WholeStudy(Notes())  # type: ignore[arg-type]
     names = ("regime1", "regime2", "final", "report", "report again")
     whole.plan([PlannedStep(name, "", 10.0) for name in names])
     with whole.step("regime1"):
@@ -94,7 +94,7 @@ def test_a_step_that_takes_longer_than_planned_revises_those_like_it(clock: list
 
 
 def test_steps_of_an_earlier_run_are_not_left(clock: list[float]) -> None:
-    whole = WholeStudy(Notes())
+    whole = WholeStudy(Notes())  # type: ignore[arg-type]
     done = PlannedStep("regime1", "", 100.0, {"regime_1": 100.0}, done=1.0)
     whole.plan([PLAN[0], done, PLAN[-1]])
     assert whole.seconds_left() == 40

@@ -181,7 +181,7 @@ def test_sites_are_told_only_where_their_table_is_written(tmp_path: Path) -> Non
     for sites in (["Oslo"], ["Oslo", None], [None]):
         folder = write_study(tmp_path / str(sites))
         table = make_predictions()
-        table.assign(site=(sites * len(table))[: len(table)]).to_csv(
+        table.assign(site=(sites * len(table))[: len(table)]).to_csv(  # type: ignore[arg-type]
             folder / "final" / "predictions.csv", index=False
         )
         assert "robustness" not in facts_of(read_study(folder))

@@ -54,7 +54,7 @@ def test_callbacks_and_their_state_are_sent_along(tmp_path: Path) -> None:
     for name, options in (("alone", {}), ("sent", {"executor": SameProcess()})):
         tuner = make_tuner(tmp_path / name, "random")
         callbacks = remembering()
-        tuner.search(*problem(), epochs=4, batch_size=16, callbacks=callbacks, **options)
+        tuner.search(*problem(), epochs=4, batch_size=16, callbacks=callbacks, **options)  # type: ignore[arg-type]
         both.append(outcome(tuner))
     assert_same(*both)
 
@@ -71,7 +71,7 @@ def test_failed_trials_are_those_of_one_process(tmp_path: Path) -> None:
     both = []
     for name, options in (("alone", {}), ("sent", {"executor": SameProcess()})):
         tuner = make_tuner(tmp_path / name, "grid", max_trials=4, hypermodel=Failing())
-        tuner.search(*problem(), epochs=1, batch_size=16, **options)
+        tuner.search(*problem(), epochs=1, batch_size=16, **options)  # type: ignore[arg-type]
         both.append(tuner.results().drop(columns="seconds"))
     assert set(both[0]["status"]) == {"FAILED", "COMPLETED"}
     assert both[0].equals(both[1])
@@ -162,7 +162,7 @@ class DyingAgain(GivenExecutor):
         super().__init__(Dying(at=0))
         self.restarts = 0
 
-    def submit(self, function: Any, *arguments: Any) -> Any:  # type: ignore[override]
+    def submit(self, function: Any, *arguments: Any) -> Any:
         self._executor.calls = 0
         return super().submit(function, *arguments)
 

@@ -51,9 +51,9 @@ def test_a_search_with_skill_passes_with_its_figures(searches: dict[str, Project
         gain, low, high = (
             verdict.figures[f"skilled_{metric}_gain{end}"] for end in ("", "_low", "_high")
         )
-        assert 0 < low < gain < high
+        assert 0 < low < gain < high  # type: ignore[operator]
         assert gain == pytest.approx(
-            value - not_none(verdict.figures[f"skilled_{metric}_view_only"])
+            value - not_none(verdict.figures[f"skilled_{metric}_view_only"])  # type: ignore[operator]
         )
 
 

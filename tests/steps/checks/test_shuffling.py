@@ -29,7 +29,7 @@ def constant_scores(patients: int = 4, visits: int = 2) -> Development:
         for visit in range(visits):
             for view, shown in (("ap", CORTICES[:2]), ("lateral", CORTICES[2:])):
                 row = {"image": f"{number}{visit}{view}.png", "patient_id": f"P{number}"}
-                row |= {"visit": str(visit), "view": view, **dict.fromkeys(shown, number + 1)}
+                row |= {"visit": str(visit), "view": view, **dict.fromkeys(shown, number + 1)}  # type: ignore[arg-type]
                 rows.append(row)
     return Development(Radiographs(pd.DataFrame(rows)))
 

@@ -79,7 +79,7 @@ def training_on(folder: Path, development: Development, folds: Folds, cache: Pat
 def test_patients_on_both_sides_are_seen_by_shuffled_labels_and_by_nothing_else(
     tmp_path: Path, development: Development, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    straddling = Folds((development.radiographs.table["visit"] == "2").to_numpy(), 2, 0)
+    straddling = Folds((development.radiographs.table["visit"] == "2").to_numpy(), 2, 0)  # type: ignore[arg-type]
     with pytest.raises(SearchError, match="is on both sides"):
         training_on(tmp_path / "refused", development, straddling, tmp_path / "cache")
     # The guard of the searches is taken out; the check has to find it without.
