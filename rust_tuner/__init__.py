@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rust_tuner.search.baselines import run_baselines as run_baselines
     from rust_tuner.search.bayesian import BayesianOptimizationOracle as BayesianOptimizationOracle
     from rust_tuner.search.cross_validation import cross_validate as cross_validate
+    from rust_tuner.search.executors.workers import Workers as Workers
     from rust_tuner.search.grid_search import GridSearchOracle as GridSearchOracle
     from rust_tuner.search.halving_oracle import SuccessiveHalvingOracle as SuccessiveHalvingOracle
     from rust_tuner.search.mean_curves import calculate_mean_metrics as calculate_mean_metrics
@@ -80,6 +81,7 @@ _HOMES = {
     "SuccessiveHalvingOracle": "rust_tuner.search.halving_oracle",
     "GridSearchOracle": "rust_tuner.search.grid_search",
     "CrossValidationTuner": "rust_tuner.search.tuner",
+    "Workers": "rust_tuner.search.executors.workers",
     "regime_1": "rust_tuner.search.regimes",
     "regime_2": "rust_tuner.search.regimes",
     "run_baselines": "rust_tuner.search.baselines",

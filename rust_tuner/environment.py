@@ -28,7 +28,7 @@ def describe_machine() -> dict[str, Any]:
         "architecture": platform.machine(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "usable_cores": _usable_cores(),
+        "usable_cores": usable_cores(),
         "memory_gib": _memory_gib(),
         "python": platform.python_version(),
     }
@@ -44,7 +44,7 @@ def _processor() -> str | None:
     return platform.processor() or None
 
 
-def _usable_cores() -> int | None:
+def usable_cores() -> int | None:
     """The number of cores that this process may use; a container may limit it."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from rust_tuner.errors import RustTunerError
 from rust_tuner.files import read_json, write_json
 
 LOCK_FILE = ".lock"
+HOLDER_FILE = ".lock-holder.json"
 NOTE_FILE = ".lock-note"
 # What the beginning and the end of each work is logged to; the command line keeps it in the study.
 RUN_LOGGER = "rust_tuner.run"
@@ -30,6 +32,8 @@ State = Literal["running", "paused", "killed", "unseen"] | How
 _HOWS: tuple[How, ...] = ("finished", "out of time", "interrupted", "terminated", "failed")
 _PROC = Path("/proc")
 _LONGEST_MESSAGE = 500
+# In seconds: who holds a folder touches a file there every five, and clocks differ.
+_RECENT = 60.0
 # What values of another kind than a note's lead to.
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _log = logging.getLogger(RUN_LOGGER)
@@ -171,7 +175,8 @@ def _state(folder: Path, note: dict[str, Any]) -> State:
     """The state of a process that has not noted its end."""
     held = is_locked(folder)
     if note["host"] != platform.node() or note.get("processes") != process_space():
-        return "running" if held else "unseen"
+        # Where locks do not reach other machines, the holder's file says that it lives.
+        return "running" if held or _is_touched(folder / HOLDER_FILE) else "unseen"
     started = process_start(int(note["process"]))
     is_same = None if note.get("started") is None else note["started"] == started
     if held is False or is_same is False:
@@ -179,6 +184,13 @@ def _state(folder: Path, note: dict[str, Any]) -> State:
     if held is None and is_same is None:
         return "unseen"
     return "paused" if _is_stopped(int(note["process"])) else "running"
+
+
+def _is_touched(holder: Path) -> bool:
+    """Whether the holder of a folder has touched its file lately, by the clock of this machine."""
+    with contextlib.suppress(OSError):
+        return abs(time.time() - holder.stat().st_mtime) < _RECENT
+    return False
 
 
 def _is_stopped(process: int) -> bool:

@@ -1,28 +1,40 @@
-"""Keeps processes out of each other's folders, with locks that end with their process."""
+"""Keeps processes out of each other's folders, with locks that end with their process.
+
+Claims keep out those of other machines, where locks do not reach them.
+"""
 
 import contextlib
 import datetime
 import errno
 import os
 import platform
-from collections.abc import Callable, Iterator
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import filelock
 
 from rust_tuner.errors import LockedError, RustTunerError, StorageError, TimeBudgetError
-from rust_tuner.files import read_json, remove_leftovers, write_json
+from rust_tuner.files import json_text, read_json, remove_leftovers, storage_cure
 from rust_tuner.interrupts import Terminated
-from rust_tuner.last_run import LOCK_FILE, note_begin, note_end
+from rust_tuner.last_run import HOLDER_FILE, LOCK_FILE, note_begin, note_end
 from rust_tuner.redacted import message_for_files
 
 # Error codes of a file system without locks, such as a network share whose lock service is off.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
-
 _HOUR = 3600.0
 # Who only looks whether a folder is in use takes its lock for an instant.
 _A_MOMENT = 0.2
+# In seconds, of a claim: between two touches, and how long after the last it counts as left.
+_BEAT = 5.0
+_LEASE = 30.0
+# Between two looks at a claim that may be one of a process that was killed.
+_BETWEEN_LOOKS = 0.5
 
 
 @contextlib.contextmanager
@@ -48,7 +60,7 @@ def hold_lock(
         LockedError: if another process still uses the folder; the message names it.
         StorageError: if the folder is not writable, or its file system has no locks.
     """
-    holder = folder / ".lock-holder.json"
+    holder = folder / HOLDER_FILE
     lock = filelock.FileLock(folder / LOCK_FILE)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,23 +86,34 @@ def hold_lock(
             "fix its permissions"
         ) from error
     try:
-        since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        write_json(
-            holder,
-            {
-                "process": os.getpid(),
-                "host": platform.node(),
-                "purpose": purpose,
-                "since": f"since {since}",
-            },
-        )
-        with _noting(folder, purpose) if noted else contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
+            while not stack.enter_context(_claimed(holder, purpose)):
+                in_use = f"{folder} is in use by {_describe_holder(holder)}"
+                if say is None:
+                    raise LockedError(f"{in_use}; wait for it, or stop it, and start again")
+                say(f"{in_use}; waiting for it to finish")
+                say = _say_nothing
+            if noted:
+                stack.enter_context(_noting(folder, purpose))
             yield
     finally:
-        # The folder may have been removed, or replaced by something else, in the meantime.
-        with contextlib.suppress(OSError):
-            holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _claimed(holder: Path, purpose: str) -> contextlib.AbstractContextManager[bool]:
+    """Claim a folder for this machine, where its lock does not reach others."""
+    since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    about = {
+        "process": os.getpid(),
+        "host": platform.node(),
+        "purpose": purpose,
+        "since": f"since {since}",
+    }
+    return _claimed_by(holder, about)
+
+
+def _say_nothing(text: str) -> None:
+    """Say nothing."""
 
 
 @contextlib.contextmanager
@@ -148,3 +171,142 @@ def _describe_holder(path: Path) -> str:
         return f"process {process} on {host}, {holder['purpose']}, {holder['since']}"
     except (OSError, RustTunerError, KeyError, TypeError):
         return "another process"
+
+
+# Locks of network file systems may end at the machine that takes them, silently, such as those of
+# NFS that is mounted with `nolock` or `local_lock`, or of Lustre with `localflock`. So whoever
+# holds a folder's lock also claims it by a file there, which a hard link makes exclusively, on NFS
+# too, and which is touched every few seconds. A claim of this machine without a lock is left by a
+# process that was killed; one of another machine, once it has not been touched for half a minute,
+# by the clock of the file system, which all machines share.
+
+
+def this_machine() -> str:
+    """What tells machines apart, whose locks reach as far: the running system, not its name."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return platform.node()
+
+
+@contextlib.contextmanager
+def _claimed_by(path: Path, about: Mapping[str, Any]) -> Iterator[bool]:
+    """Claim a folder for the block, whose lock this process holds.
+
+    Args:
+        path: the file of the claim, in the folder.
+        about: who claims it, as JSON values, with the `host`.
+
+    Yields:
+        Whether it was free; False where a process of another machine works there.
+
+    Raises:
+        StorageError: where the file cannot be written.
+    """
+    claim = {**about, "machine": this_machine(), "token": secrets.token_hex(8)}
+    if not _take(path, claim):
+        yield False
+        return
+    ended = threading.Event()
+    beating = threading.Thread(target=_beat, args=(path, claim, ended), daemon=True)
+    beating.start()
+    try:
+        yield True
+    finally:
+        ended.set()
+        beating.join()
+        # The folder may have been removed, or replaced by something else, in the meantime.
+        with contextlib.suppress(OSError):
+            if _is(path, claim):
+                path.unlink(missing_ok=True)
+
+
+def _take(path: Path, claim: Mapping[str, Any]) -> bool:
+    # Named as unfinished writes are, which are removed in time.
+    aside = path.parent / f".{os.getpid()}-{secrets.token_hex(4)}.part"
+    try:
+        aside.write_text(json_text(dict(claim)))
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written ({error.strerror or error}). {storage_cure(path)}, then "
+            "start again"
+        ) from error
+    seen: float | None = None
+    try:
+        while not _linked(aside, path):
+            try:
+                touched = path.stat().st_mtime
+            except FileNotFoundError:
+                continue
+            left = _read(path)
+            if left is not None and _is_of_this_machine(left):
+                os.replace(aside, path)
+                return True
+            os.utime(aside)
+            if aside.stat().st_mtime - touched > _LEASE:
+                _remove(path, touched)
+                continue
+            if seen is not None and touched != seen:
+                return False
+            seen = touched
+            time.sleep(_BETWEEN_LOOKS)
+        return True
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _linked(aside: Path, path: Path) -> bool:
+    """Give a file a second name, if that is free."""
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # No hard links, as on some network shares; an exclusive open is atomic there.
+        try:
+            with path.open("x") as stream:
+                stream.write(aside.read_text())
+        except FileExistsError:
+            return False
+    return True
+
+
+def _remove(path: Path, touched: float) -> None:
+    """Remove a claim that was left, unless another machine has replaced it meanwhile."""
+    away = path.parent / f".{os.getpid()}-{secrets.token_hex(4)}.part"
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(away)
+        if away.stat().st_mtime != touched:
+            _linked(away, path)
+        away.unlink()
+
+
+def _beat(path: Path, claim: Mapping[str, Any], ended: threading.Event) -> None:
+    while not ended.wait(_BEAT):
+        # A folder that is gone, or cannot be reached now, is the work's to report.
+        with contextlib.suppress(OSError):
+            if _is(path, claim):
+                os.utime(path)
+            elif path.exists():
+                # This process was stopped for so long that another machine has gone on.
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+
+def _is_of_this_machine(claim: Mapping[str, Any]) -> bool:
+    # Earlier versions noted the name alone.
+    if "machine" not in claim:
+        return bool(claim.get("host") == platform.node())
+    return bool(claim["machine"] == this_machine())
+
+
+def _is(path: Path, claim: Mapping[str, Any]) -> bool:
+    there = _read(path)
+    return there is not None and there.get("token") == claim["token"]
+
+
+def _read(path: Path) -> Mapping[str, Any] | None:
+    try:
+        content = read_json(path)
+    except (OSError, RustTunerError):
+        return None
+    return content if isinstance(content, dict) else None

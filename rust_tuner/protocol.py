@@ -24,6 +24,7 @@ Objective = Literal["val_auroc", "val_cortex_auroc"]
 OBJECTIVES = tuple(scope.objective for scope in SCOPES)
 Resize = Literal["squash", "letterbox"]
 Precision = Literal["float32", "bfloat16"]
+Extractor = Literal["keras", "onnxruntime"]
 Flips = Literal["horizontal_and_vertical", "horizontal", "none"]
 
 Scale = Literal["full", "small"]
@@ -96,6 +97,9 @@ class Protocol:
             path to a file without top.
         precision: `float32`, or `bfloat16` for the matrix products of backbone and head where the
             processor has it; weights stay float32.
+        extractor: what passes the radiographs through the frozen backbone: `keras`, or
+            `onnxruntime` (the extra `onnx`), which may be faster on a processor and whose features
+            differ by about a millionth.
         view_cortices: the cortices that each view is expected to show. It is used only for phantoms
             and for checks of the manifest; a cortex is visible in a row where it has a score.
         folds_by: whether folds divide the patients at random (`patient`), or each fold leaves one
@@ -143,6 +147,8 @@ class Protocol:
     masked_loss: bool = False
     weights: str = "imagenet"
     precision: Precision = "float32"
+    # Not compared either: where the features are not Keras's, a search records what computed them.
+    extractor: Extractor = field(default="keras", metadata=choice(compared=False))
     view_cortices: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: dict(ANATOMICAL_VIEWS)
     )
@@ -230,6 +236,18 @@ class Protocol:
             "precision",
             self.precision,
             "float32 or bfloat16",
+        )
+        _require(
+            self.extractor in ("keras", "onnxruntime"),
+            "extractor",
+            self.extractor,
+            "keras or onnxruntime",
+        )
+        _require(
+            self.extractor == "keras" or self.precision == "float32",
+            "extractor",
+            self.extractor,
+            "keras where the precision is bfloat16; onnxruntime computes in float32",
         )
         _require(
             _are_views(self.view_cortices),

@@ -52,6 +52,7 @@ from rust_tuner.records.project import REGIME_1, REGIME_2, read_project
 from rust_tuner.records.run import RUN_FILE, run_if_whole
 from rust_tuner.records.study import StudyFile, absolute_weights
 from rust_tuner.records.weights_path import as_noted
+from rust_tuner.search.executors.engines import require_engine
 from rust_tuner.search.executors.workers import Workers
 from rust_tuner.steps.notes import begin_step, note_begun, note_checks
 from rust_tuner.steps.prepare import (
@@ -112,6 +113,7 @@ class Study:
         self._distinct_patients = distinct_patients
         self._plain_ids = plain_ids
         self._workers = Workers.of(workers)
+        require_engine(self._workers)
         self._file = StudyFile(self.directory)
         self._batch_sizes_reported: BatchSizes | None = None
         self._has_said_size = False

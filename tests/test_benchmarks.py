@@ -36,9 +36,9 @@ tiny_problem = partial(study_problem, 60, num_folds=3, num_features=8)
             ["10,000 trials, replayed", "begins 20 a second", "20%", "92%"],
         ),
         (
-            "regime_1",
-            ["--trials", "2", "--stopping", "--images", "60", "--folds", "3", "--epochs", "7"],
-            ["Regime I: 60 images, 3 folds, 7 epochs", "trained to the end", "stopped"],
+            "stopping",
+            ["--seeds", "1", "--trials", "2", "--rows", "60", "--epochs", "7"],
+            ["2 trials, 6 folds, 7 epochs", "60 synthetic rows", "same with", "of 1 seeds"],
         ),
     ],
 )

@@ -32,6 +32,7 @@ def test_the_default_is_the_published_study() -> None:
         "masked_loss": False,
         "weights": "imagenet",
         "precision": "float32",
+        "extractor": "keras",
         "view_cortices": {"ap": ("medial", "lateral"), "lateral": ("anterior", "posterior")},
         "folds_by": "patient",
         "num_folds": 6,
@@ -236,6 +237,7 @@ def test_json_out_of_range_is_refused() -> None:
         ("resize", "crop", "squash or letterbox"),
         ("flips", "vertical", "horizontal_and_vertical, horizontal or none"),
         ("precision", "float16", "float32 or bfloat16"),
+        ("extractor", "onnx", "keras or onnxruntime"),
         ("view_cortices", {"ap": ("medial",)}, "for each of ap, lateral some of medial"),
         ("view_cortices", {"ap": ("front",), "lateral": ()}, "for each of ap, lateral some of"),
         ("num_folds", 1, "an integer from 2"),
@@ -309,7 +311,7 @@ def test_a_step_is_begun_with_the_choices_that_it_depends_on(step: str, noted: s
 def test_searches_are_compared_by_what_makes_them_what_they_are() -> None:
     free = {"trials", "fit_batch_sizes", "stop_hopeless", "union_threshold", "outer_folds"}
     # The hash of the inputs depends on them.
-    free |= {"crop", "remove_borders"}
+    free |= {"crop", "remove_borders", "extractor"}
     free |= BASELINE | FINAL
     names = {field.name for field in dataclasses.fields(Protocol)}
     assert set(Protocol.compared_by("regime_1", "regime_2")) == names - free

@@ -36,6 +36,7 @@ from rust_tuner.records.study import SEARCH_FIELDS
         ("flips", "none"),
         ("masked_loss", True),
         ("precision", "bfloat16"),
+        ("extractor", "onnxruntime"),
         ("view_cortices", {"ap": ("anterior", "posterior"), "lateral": ("medial", "lateral")}),
     ],
 )
@@ -189,6 +190,7 @@ def test_every_choice_is_either_settled_or_a_search_field(tiny_protocol: Protoco
         "masked_loss",
         "weights",
         "precision",
+        "extractor",
         "view_cortices",
         "folds_by",
         "union_threshold",

@@ -39,7 +39,6 @@ __all__ = [
     "configuration",
     "data_of",
     "folds_of",
-    "learnable_data",
     "needed_flops",
     "print_table",
     "synthetic_data",
@@ -55,24 +54,11 @@ def synthetic_features(num_images: int = IMAGES, num_variants: int = 4) -> Froze
     return FrozenFeatures(values, "synthetic")
 
 
-def learnable_data(features: FrozenFeatures) -> TrainingData:
-    """Labels that follow the features, with noise, so that trials differ in what they learn."""
-    rng = np.random.default_rng(2)
-    values = features.values[:, 0] - np.float32(0.5)
-    signal = values @ rng.normal(size=(values.shape[1], NUM_LABELS)).astype(np.float32)
-    signal /= signal.std(axis=0)
-    noisy = signal + rng.normal(size=signal.shape)
-    return synthetic_data(features, (noisy > np.quantile(noisy, 0.7, axis=0)).astype(np.float32))
-
-
-def synthetic_data(
-    features: FrozenFeatures, labels: npt.NDArray[np.float32] | None = None
-) -> TrainingData:
-    """Random labels for features, or those given, with the study's two metrics."""
+def synthetic_data(features: FrozenFeatures) -> TrainingData:
+    """Random labels for features, with the study's two metrics."""
     rng = np.random.default_rng(1)
     num_images = len(features)
-    drawn = (rng.random((num_images, NUM_LABELS)) < 0.3).astype(np.float32)
-    labels = drawn if labels is None else labels
+    labels = (rng.random((num_images, NUM_LABELS)) < 0.3).astype(np.float32)
     visible = rng.random((num_images, NUM_LABELS - NUM_VIEWS)) < 0.5
 
     cortices = np.concatenate([np.zeros((num_images, NUM_VIEWS), np.bool_), visible], axis=1)

@@ -98,6 +98,7 @@ def _commands(records: StudyRecords, study: StudyRecord) -> list[str]:
         ("--holdout-fraction", protocol.get("holdout_fraction")),
         ("--image-size", protocol.get("image_size")),
         ("--precision", protocol.get("precision")),
+        ("--extractor", _unless(protocol.get("extractor"), "keras")),
         ("--folds-by", _unless(protocol.get("folds_by"), "patient")),
         ("--union-threshold", _unless(protocol.get("union_threshold"), UNION_THRESHOLD)),
     ):

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,12 @@ from rust_tuner.cli.option_values import Views
 from rust_tuner.cli.options import Crop, RemoveBorders
 from rust_tuner.cli.support import err, reporting, say, say_next, view_cortices
 from rust_tuner.cli.verbosity import is_verbose
-from rust_tuner.data.matching import Unmatched
 from rust_tuner.errors import ManifestError, Message, marked
 from rust_tuner.progress import ConsoleProgress
+
+if TYPE_CHECKING:
+    # It imports NumPy, which the start of a command need not wait for.
+    from rust_tuner.data.matching import Unmatched
 
 _REASONS_SHOWN = 5
 _PLACES_SHOWN = 4
@@ -116,7 +119,7 @@ def manifest(
         say_next(f"rust-tuner prepare STUDY {shlex.join(options)}")
 
 
-def _reasons(items: Sequence[Unmatched]) -> list[str]:
+def _reasons(items: Sequence["Unmatched"]) -> list[str]:
     """Why scores or images were not joined; without values, equal reasons are one line."""
     if is_verbose():
         return [f"{item.what}: {item.reason}" for item in items]

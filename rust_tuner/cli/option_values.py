@@ -17,6 +17,13 @@ class Precisions(StrEnum):
     bfloat16 = "bfloat16"
 
 
+class Extractors(StrEnum):
+    """What computes the features of the frozen backbone."""
+
+    keras = "keras"
+    onnxruntime = "onnxruntime"
+
+
 class Views(StrEnum):
     """Which cortices the two views are expected to show."""
 

@@ -16,7 +16,15 @@ from rust_tuner.cli.option_texts import (
     parse_time_budget,
     parse_workers,
 )
-from rust_tuner.cli.option_values import Choices, FoldsBy, Precisions, Scales, Skippable, Views
+from rust_tuner.cli.option_values import (
+    Choices,
+    Extractors,
+    FoldsBy,
+    Precisions,
+    Scales,
+    Skippable,
+    Views,
+)
 from rust_tuner.rust_scores import HIGHEST_TOTAL, LOWEST_TOTAL
 
 # Options whose text is numbers separated by commas; a configuration file may have a list.
@@ -136,6 +144,15 @@ PrecisionOption = Annotated[
         rich_help_panel=_STUDY,
     ),
 ]
+ExtractorOption = Annotated[
+    Extractors | None,
+    typer.Option(
+        "--extractor",
+        help="What passes radiographs through the frozen backbone: keras, or onnxruntime, which "
+        "needs the extra onnx and may be faster on a processor.  [default: keras]",
+        rich_help_panel=_STUDY,
+    ),
+]
 Trials = Annotated[
     int | None, typer.Option(min=1, help="Number of configurations.  [default: 100]", metavar="N")
 ]
@@ -245,8 +262,18 @@ Workers = Annotated[
     typer.Option(
         metavar="N",
         parser=checked(parse_workers),
-        help="Run trials in so many processes of this machine, which share its cores; trials and "
-        "scores are those of one process.  [default: 1]",
+        help="Run trials in so many processes of this machine, which share its cores, or, as "
+        "slurm:8, in so many jobs of SLURM; trials and scores are those of one process.  "
+        "[default: 1]",
+        rich_help_panel=_RUN,
+    ),
+]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="What each job of --workers slurm:N asks for, such as partition=gpu, time=4:00:00, "
+        "mem=8G, gpus=1 or setup='module load cuda'; can be repeated.",
         rich_help_panel=_RUN,
     ),
 ]
@@ -291,6 +318,7 @@ class Preparing:
     crop: Crop = None
     remove_borders: RemoveBorders = None
     precision: PrecisionOption = None
+    extractor: ExtractorOption = None
     folds_by: FoldsByOption = None
     union_threshold: UnionThreshold = None
 
@@ -322,6 +350,7 @@ class TuningInWorkers(Tuning):
     """The same where trials may run in several processes."""
 
     workers: Workers = None
+    slurm: Slurm = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,7 @@ def open_study(
     protocol: Choices | None = None,
     views: Views | None = None,
     workers: str | None = None,
+    slurm: Sequence[str] | None = None,
     **choices: Any,
 ) -> "Study":
     """Open a study with the options that the user gave; None if an option was not given.
@@ -65,6 +66,7 @@ def open_study(
     if views is not None:
         given["view_cortices"] = view_cortices(views)
     refuse_wrong_choices(given)
+    from rust_tuner.cli.worker_options import asked_workers
     from rust_tuner.study import Study
 
     return Study(
@@ -75,7 +77,7 @@ def open_study(
         progress=progress,
         distinct_patients=distinct_patients,
         plain_ids=plain_ids,
-        workers=workers,
+        workers=asked_workers(workers, slurm or ()),
     )
 
 

@@ -148,7 +148,9 @@ def _undecodable(syntax: str, error: Exception) -> str:
             f"TransferSyntaxUID (0002,0010) is {name}; no freely licensed decoder reads its 12-bit "
             f"pixels; {EXPORT}"
         )
-    if isinstance(error, NotImplementedError | RuntimeError) and "plugin" in str(error):
+    is_missing = isinstance(error, NotImplementedError | RuntimeError) and "plugin" in str(error)
+    # pydicom itself decodes run lengths.
+    if is_missing and syntax != _RLE:
         return (
             f"TransferSyntaxUID (0002,0010) is {name}, which the installed decoders cannot read; "
             f"install rust-tuner with its extra (rust-tuner[dicom]), or {EXPORT}"

@@ -16,24 +16,27 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
 from rust_tuner.data.images import load_image
 from rust_tuner.data.radiographs import Radiographs
-from rust_tuner.data.reading import AS_STORED, WHOLE, Framing, Reading, framed
+from rust_tuner.data.reading import AS_STORED, Reading, framed
 from rust_tuner.errors import ImageError, StorageError, private
 from rust_tuner.files import atomic_write, cache_folder, cache_note, sha256_of_file, sha256_of_json
 from rust_tuner.interrupts import end_if_time_is_up, note_recorded_work
 from rust_tuner.locks import take_turns
 from rust_tuner.models.architectures import feature_extractor
 from rust_tuner.models.backbones import build_backbone
-from rust_tuner.models.description import NUM_FEATURES, POOLING
+from rust_tuner.models.description import NUM_FEATURES
 from rust_tuner.models.feature_cache import note_use
+from rust_tuner.models.feature_recipe import FeatureRecipe as FeatureRecipe
+from rust_tuner.models.onnx_extractor import OnnxExtractor
+from rust_tuner.models.precision_check import TIMED_IMAGES, WORTH_TIMING, note_if_slower
 from rust_tuner.models.runtime import empty_aligned, onednn_enabled
-from rust_tuner.models.weights import NAMED_WEIGHTS, BackboneWeights
 from rust_tuner.progress import Progress, Silent
-from rust_tuner.protocol import Flips, Precision, Resize
+from rust_tuner.protocol import Extractor, Flips
 
 # (flip left-right, flip up-down) of each variant; the unflipped one is first.
 FLIP_VARIANTS: dict[Flips, tuple[tuple[bool, bool], ...]] = {
@@ -42,7 +45,6 @@ FLIP_VARIANTS: dict[Flips, tuple[tuple[bool, bool], ...]] = {
     "horizontal_and_vertical": ((False, False), (True, False), (False, True), (True, True)),
 }
 
-_FORMAT_VERSION = 1
 _DECODED_AHEAD = 16
 _DECODERS = 2
 
@@ -69,60 +71,6 @@ class FrozenFeatures:
     def num_variants(self) -> int:
         """How many flip variants each image has."""
         return int(self.values.shape[1])
-
-
-@dataclass(frozen=True)
-class FeatureRecipe:
-    """Everything except the image that determines a feature vector.
-
-    Attributes:
-        weights: the backbone's weights.
-        image_size: side of the square input in pixels.
-        resize: how a radiograph becomes square.
-        flips: which variants are extracted.
-        precision: of the backbone's convolutions; features are float32.
-        framing: which part of a radiograph is used.
-    """
-
-    weights: BackboneWeights
-    image_size: int
-    resize: Resize
-    flips: Flips
-    precision: Precision = "float32"
-    framing: Framing = WHOLE
-
-    @property
-    def described(self) -> dict[str, object]:
-        """The recipe for people, without a path."""
-        name = self.weights.asked if self.weights.asked in NAMED_WEIGHTS else "a file"
-        if self.weights.path is not None and name == "a file":
-            name = self.weights.path.name
-        return {
-            "backbone": self.weights.backbone,
-            "weights": name,
-            "image_size": self.image_size,
-            "resize": self.resize,
-            "flips": self.flips,
-            "precision": self.precision,
-            **self.framing.to_json(),
-        }
-
-    @property
-    def sha256(self) -> str:
-        """The recipe's identity, which names its folder in the cache."""
-        return sha256_of_json(
-            {
-                "format": _FORMAT_VERSION,
-                "backbone": f"{self.weights.backbone}, {POOLING}",
-                "weights": self.weights.sha256,
-                "image_size": self.image_size,
-                "resize": self.resize,
-                "flips": self.flips,
-                "precision": self.precision,
-                # Nothing for the whole picture, so that earlier features are used again.
-                **self.framing.to_json(),
-            }
-        )
 
 
 def extract_features(
@@ -178,8 +126,23 @@ def extract_features(
                     readings=readings,
                     report=report,
                 )
-    note_use(folder, {**recipe.described, "onednn": onednn_enabled()})
+    note_use(folder, {**recipe.described, **_kernels(recipe)})
     return FrozenFeatures(values, _identity(recipe, hashes))
+
+
+def forward_pass(
+    backbone: keras.Model, extractor: Extractor = "keras"
+) -> Callable[[FloatArray], npt.ArrayLike]:
+    """What maps images (n, size, size, 3) to the pooled features (n, features) of a backbone.
+
+    Raises:
+        ExtraError: if the extractor is not installed.
+        ProtocolError: for a backbone that it cannot compute.
+    """
+    if extractor == "onnxruntime":
+        return OnnxExtractor(backbone)
+    forward: Callable[[FloatArray], npt.ArrayLike] = feature_extractor(backbone).predict_on_batch
+    return forward
 
 
 def features_of(
@@ -222,13 +185,18 @@ def features_sha256(
 
 
 def _folder_name(recipe: FeatureRecipe) -> str:
-    """The folder of a recipe's entries; results with and without oneDNN are kept apart.
+    """The folder of a recipe's entries; results of different kernels are kept apart.
 
     `recipe.sha256` describes what is computed, not by which kernels, so a study's identity is the
     same on all machines.
     """
-    computed = {"recipe": recipe.sha256, "batch": "one image", "onednn": onednn_enabled()}
+    computed = {"recipe": recipe.sha256, "batch": "one image", **_kernels(recipe)}
     return sha256_of_json(computed)[:32]
+
+
+def _kernels(recipe: FeatureRecipe) -> dict[str, str | bool | None]:
+    """What the last digits of features depend on beside the recipe."""
+    return dict(recipe.engine) or {"onednn": onednn_enabled()}
 
 
 def _load(entries: Sequence[Path], values: FloatArray) -> dict[Path, list[int]]:
@@ -263,10 +231,13 @@ def _extract(
     variants = FLIP_VARIANTS[recipe.flips]
     side = recipe.image_size
     backbone = build_backbone(recipe.weights, image_size=side, precision=recipe.precision)
-    extractor = feature_extractor(backbone)
+    forward = forward_pass(backbone, recipe.extractor)
     keep = _Keeper(report)
 
     of_images = framed(readings or [AS_STORED] * len(images), recipe.framing)
+
+    def batch_of(picture: FloatArray) -> FloatArray:
+        return np.stack([_flip(picture, *flips) for flips in variants])
 
     def decode(index: int) -> FloatArray:
         return load_image(
@@ -284,10 +255,15 @@ def _extract(
     ):
         firsts = [indices[0] for indices in missing.values()]
         decoded = _ahead(pool, decode, firsts, _DECODED_AHEAD)
+        if recipe.precision == "bfloat16" and len(missing) >= WORTH_TIMING:
+            few = list(itertools.islice(decoded, TIMED_IMAGES))
+            decoded = itertools.chain(few, decoded)
+            note = note_if_slower(recipe, forward, list(map(batch_of, few)), len(missing))
+            if note is not None:
+                report.say(note)
         for (entry, indices), picture in zip(missing.items(), decoded, strict=True):
             end_if_time_is_up()
-            batch = np.stack([_flip(picture, *flips) for flips in variants])
-            feature = np.asarray(extractor.predict_on_batch(batch), dtype=np.float32)
+            feature = np.asarray(forward(batch_of(picture)), dtype=np.float32)
             values[indices] = feature
             keep(entry, feature)
             note_recorded_work()

@@ -26,7 +26,7 @@ from rust_tuner.models.description import NUM_FEATURES
 from rust_tuner.models.features import FeatureRecipe
 from rust_tuner.models.space import SearchSpace as SearchSpace
 from rust_tuner.models.weights import BackboneWeights
-from rust_tuner.protocol import Flips, Precision, Protocol, Resize
+from rust_tuner.protocol import Extractor, Flips, Precision, Protocol, Resize
 
 ImageModel = Literal["lenet1998", "inceptionv3_end2end"]
 
@@ -49,6 +49,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         masked_loss: bool = False,
         precision: Precision = "float32",
         framing: Framing = WHOLE,
+        extractor: Extractor = "keras",
     ) -> None:
         """Set the options that all trials share.
 
@@ -61,6 +62,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             masked_loss: leave labels of invisible cortices out of the loss.
             precision: of the frozen backbone and the head used separately; `build` is float32.
             framing: which part of a radiograph is used.
+            extractor: what computes the features of the frozen backbone.
         """
         super().__init__()
         protocol = Protocol.study()
@@ -74,6 +76,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         self.masked_loss = masked_loss
         self.precision: Precision = precision
         self.framing = framing
+        self.extractor: Extractor = extractor
 
     @classmethod
     def from_protocol(cls, protocol: Protocol, space: SearchSpace) -> "TransferLearningHyperModel":
@@ -87,6 +90,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             masked_loss=protocol.masked_loss,
             precision=protocol.precision,
             framing=Framing.of(protocol.crop, protocol.remove_borders),
+            extractor=protocol.extractor,
         )
 
     # Tells a tuner that it need not build a model to find hyperparameters.
@@ -133,6 +137,7 @@ class TransferLearningHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             self.flips,
             self.precision,
             self.framing,
+            self.extractor,
         )
 
     def compile(

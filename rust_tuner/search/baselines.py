@@ -187,4 +187,5 @@ def _hypermodel(
         masked_loss=protocol.masked_loss,
         precision=protocol.precision,
         framing=Framing.of(protocol.crop, protocol.remove_borders),
+        extractor=protocol.extractor,
     )

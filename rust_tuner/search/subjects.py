@@ -201,6 +201,7 @@ def radiographs_subject(
             "preprocessing": PREPROCESSING,
             "flips": recipe.flips,
             "precision": recipe.precision,
+            **recipe.engine,
             "masked_loss": hypermodel.masked_loss,
         },
         is_users_model=not is_of_library(type(hypermodel)),

@@ -214,7 +214,7 @@ def _describe(
         trials=trials,
         subject=subject,
         protocol=recorded_protocol(protocol),
-        versions=versions(),
+        versions=versions() | recipe.engine,
         onednn=onednn_enabled(),
     )
     stopping = {"stop_hopeless": StopRule().to_json()} if protocol.stop_hopeless else {}

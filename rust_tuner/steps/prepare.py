@@ -14,6 +14,7 @@ from rust_tuner.data.split_file import SPLIT_FILE, load_or_make_split
 from rust_tuner.data.splits import Development, HoldOut
 from rust_tuner.data.survey import SurveyedImage, bits_of_radiographs
 from rust_tuner.errors import Message, SplitError, marked
+from rust_tuner.models.onnx_packages import require_onnx
 from rust_tuner.models.weights import NAMED_WEIGHTS, check_architecture, find_local_weights
 from rust_tuner.progress import Progress
 from rust_tuner.protocol import Protocol
@@ -62,11 +63,14 @@ def write_study_file(
         ManifestError: with all faults of the images.
         SplitError: if the split or the folds cannot be made.
         WeightsError: if a file of weights is missing or not of an InceptionV3.
+        ExtraError: if the package that computes the features is missing.
     """
     # A mistyped path must not be recorded.
     weights = find_local_weights(protocol.weights)
     if weights is not None:
         check_architecture(weights)
+    if protocol.extractor == "onnxruntime":
+        require_onnx()
     require_different_scores(radiographs)
     require_enough(radiographs, protocol, needs)
     if protocol.folds_by == "site":

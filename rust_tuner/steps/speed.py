@@ -209,8 +209,8 @@ class _Backbone:
     """A backbone, timed."""
 
     def __init__(self, protocol: Protocol, clock: Callable[[], float], weights: str) -> None:
-        from rust_tuner.models.architectures import feature_extractor
         from rust_tuner.models.backbones import build_backbone, find_weights
+        from rust_tuner.models.features import forward_pass
 
         side = protocol.image_size
         variants = VARIANTS[protocol.flips]
@@ -221,9 +221,9 @@ class _Backbone:
         )
         self._clock, self._side = clock, side
         self._build = clock() - begin
-        extractor = feature_extractor(self._model)
-        first = _seconds(clock, lambda: extractor.predict_on_batch(picture))
-        again = min(_seconds(clock, lambda: extractor.predict_on_batch(picture)) for _ in range(2))
+        forward = forward_pass(self._model, protocol.extractor)
+        first = _seconds(clock, lambda: forward(picture))
+        again = min(_seconds(clock, lambda: forward(picture)) for _ in range(2))
         self.start = self._build + max(first - again, 0.0)
         self.view = again / variants
 

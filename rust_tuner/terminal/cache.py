@@ -55,6 +55,8 @@ def _content(item: CacheItem) -> str:
         "no flips" if flips == "none" else f"{flips} flips",
         str(about.get("precision")),
     ]
+    if "onnxruntime" in about:
+        parts.append(f"by onnxruntime {about['onnxruntime']}")
     if about.get("onednn") is False:
         parts.append("without oneDNN")
     return ", ".join(parts)

@@ -7,8 +7,7 @@ import keras
 import numpy as np
 import pytest
 from fake_executors import LastFirst, SameProcess
-from fault_injection import Snapshots
-from narrowing import not_none
+from fault_injection import MOMENTS, Snapshots
 from search_problems import AdamHyperModel, Said, arrays, each_fold, make_tuner, trial_states
 
 from rust_tuner import CrossValidationTuner, metrics
@@ -112,9 +111,7 @@ def test_trials_that_learn_nothing_are_stopped_and_the_others_are_as_without_the
     assert [trial.status for trial in trials] == ["COMPLETED", "PRUNED", "PRUNED", "COMPLETED"]
     assert (trials[0].score, trials[3].score) == (plain[0].score, plain[3].score)
     for trial, whole in zip(trials[1:3], plain[1:3], strict=True):
-        assert trial.score is None and not_none(trial.message).startswith(
-            "stopped after epoch 2 (from 0)"
-        )
+        assert trial.score is None and trial.message.startswith("stopped after epoch 2 (from 0)")
         for fold, longer in zip(trial.folds, whole.folds, strict=True):
             # The epochs that were trained are those of the whole trial.
             assert fold.validation["auroc"] == longer.validation["auroc"][:3]
@@ -144,6 +141,28 @@ def test_a_finished_search_is_not_run_again_and_keeps_its_rule(
     assert {path: path.read_bytes() for path in folder.rglob("trial.json")} == before
     with pytest.raises(ResumeError, match="stop_hopeless"):
         search(folder.parent, stop_hopeless=False)
+
+
+# Of a whole search: its second and third trials are stopped, the fourth is completed after them.
+@pytest.mark.slow
+def test_a_search_with_stopped_trials_killed_at_any_write_ends_as_if_untouched(
+    stopped: CrossValidationTuner, tmp_path: Path
+) -> None:
+    (tmp_path / "whole").mkdir()
+    snapshots = Snapshots(tmp_path / "whole", tmp_path / "snapshots")
+    with snapshots.taken():
+        search(tmp_path / "whole")
+    begun = snapshots.writes.index("trial.json")
+    for strike in range(begun, len(snapshots.writes), 3):
+        # Before, during and after writes, in turns.
+        moment = MOMENTS[strike // 3 % 3]
+        again = search(snapshots.restore(strike, moment, tmp_path / f"{strike}-{moment}"))
+        assert trial_states(again) == trial_states(stopped)
+        for trial in stopped.project.trials:
+            one, other = (
+                read_out_of_fold(tuner.project_folder, trial.trial) for tuner in (again, stopped)
+            )
+            assert one.tobytes() == other.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -241,12 +260,7 @@ def test_trials_on_arrays_whose_folds_train_together_are_stopped_at_the_same_epo
 def test_folds_one_after_another_are_not_stopped_and_that_is_said(tmp_path: Path) -> None:
     progress = Said()
     # The second trial is stopped in its third epoch where the folds train together.
-    options: dict[str, Any] = {
-        "hypermodel": Alone(),
-        "as_features": False,
-        "max_trials": 2,
-        "epochs": 4,
-    }
+    options = {"hypermodel": Alone(), "as_features": False, "max_trials": 2, "epochs": 4}
     tuner = search(tmp_path, progress=progress, **options)
     assert [trial.status for trial in tuner.project.trials] == ["COMPLETED", "COMPLETED"]
     assert [line for line in progress.lines if "hopeless" in line] == [

@@ -8,7 +8,7 @@ import bisect
 import concurrent.futures
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,11 @@ from rust_tuner.records.worker_note import remove_worker_note
 from rust_tuner.search.adopted import is_too_short
 from rust_tuner.search.executors.contract import Job, this_thread, train_trial
 from rust_tuner.search.executors.display import Display
-from rust_tuner.search.executors.engines import Engine
+from rust_tuner.search.executors.engines import Engine, OutlivesCoordinator
 from rust_tuner.search.executors.local import LocalEngine
 from rust_tuner.search.executors.lost import WorkerLost
 from rust_tuner.search.executors.shipping import packed
+from rust_tuner.search.executors.slurm_left import end_jobs
 from rust_tuner.search.executors.worker_log import LOGS, START_LOG, remove_empty
 from rust_tuner.search.oracles import ResumableOracle
 from rust_tuner.search.pruning import compared_with
@@ -170,7 +171,7 @@ class TrialsAhead:
         is_final = run.stop_rule is None or all(
             trial.status != TrialStatus.RUNNING for trial in before
         )
-        sent.future = self._engine.submit(
+        call = (
             train_trial,
             self._job,
             str(run.folder.resolve()),
@@ -182,6 +183,10 @@ class TrialsAhead:
             compared_with(run, self._oracle, sent.trial),
             is_final,
         )
+        if isinstance(self._engine, OutlivesCoordinator):
+            sent.future = self._engine.submit_as(sent.trial.trial_id, *call)
+        else:
+            sent.future = self._engine.submit(*call)
 
     def _must_go_on(self, sent: _Sent) -> bool:
         """Whether a worker stopped a trial that would not have been stopped in one process."""
@@ -296,26 +301,40 @@ def trials_ahead(
         engine: runs them; None for this process.
         own_scores: whether `run_trial` is overridden.
     """
-    # Left behind by a coordinator that was killed.
-    shutil.rmtree(run.folder / ARRAYS, ignore_errors=True)
-    for trial in tuner.oracle.trials.values():
-        if trial.status == TrialStatus.RUNNING:
-            remove_worker_note(run.folder / f"trial_{trial.trial_id}")
+    say = tuner.progress.say
+    why = why_not_ahead(run.hooks, own_scores=own_scores)
+    if engine is not None and why is not None:
+        say(f"note: trials run one after another, without workers: {why}")
+        engine.close()
+        engine = None
     if engine is None:
+        _take_up_or_end(tuner, run, engine, say)
         yield None
         return
     try:
-        why = why_not_ahead(run.hooks, own_scores=own_scores)
-        if why is not None:
-            tuner.progress.say(f"note: trials run one after another, without workers: {why}")
-            yield None
-            return
+        _take_up_or_end(tuner, run, engine, say)
         if isinstance(engine, LocalEngine):
             engine.log = run.folder.resolve() / LOGS / START_LOG
             engine.onednn = onednn_enabled()
-        tuner.progress.say(engine.note())
+        say(engine.note())
         yield TrialsAhead(tuner, run, engine)
     finally:
         engine.close()
         shutil.rmtree(run.folder / ARRAYS, ignore_errors=True)
         remove_empty(run.folder)
+
+
+def _take_up_or_end(
+    tuner: keras_tuner.Tuner, run: Run, engine: Engine | None, say: Callable[[str], None]
+) -> None:
+    """Take up what a coordinator that was killed has left, or end and remove it."""
+    if isinstance(engine, OutlivesCoordinator):
+        if engine.begin(run.folder, run.key, say):
+            # Its workers read the arrays of the folder.
+            return
+    else:
+        end_jobs(run.folder, say)
+    shutil.rmtree(run.folder / ARRAYS, ignore_errors=True)
+    for trial in tuner.oracle.trials.values():
+        if trial.status == TrialStatus.RUNNING:
+            remove_worker_note(run.folder / f"trial_{trial.trial_id}")

@@ -5,11 +5,14 @@ one that `workers=` names is started and ended by the search.
 """
 
 import concurrent.futures
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from rust_tuner.errors import SearchError
 from rust_tuner.search.executors.given import GivenExecutor
 from rust_tuner.search.executors.local import LocalEngine
+from rust_tuner.search.executors.slurm_engine import SlurmEngine
 from rust_tuner.search.executors.workers import Workers
 
 
@@ -35,6 +38,24 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class OutlivesCoordinator(Protocol):
+    """An engine whose calls continue where the coordinator is killed."""
+
+    def begin(self, folder: Path, key: str, say: Callable[[str], None]) -> bool:
+        """Take up the calls of an earlier coordinator of a project folder; whether there are any.
+
+        Calls of a run with another key, and those that do not fit, have ended on return.
+        """
+        ...
+
+    def submit_as(
+        self, name: str, function: Any, *arguments: Any
+    ) -> "concurrent.futures.Future[Any]":
+        """Begin a call, unless the one of this name was taken up; the future has its result."""
+        ...
+
+
 def engine_of(executor: Any, workers: Any) -> Engine | None:
     """The engine that a user asked for; None for this process alone.
 
@@ -57,5 +78,23 @@ def engine_of(executor: Any, workers: Any) -> Engine | None:
     asked = Workers.of(workers)
     if asked.is_this_process:
         return None
+    return _ENGINES[asked.engine](asked)
+
+
+def require_engine(asked: Workers) -> None:
+    """Check, before any work, that an engine can be used from here.
+
+    Raises:
+        SearchError: if not.
+        ExtraError: where its package is not installed.
+    """
+    if asked.engine != "local":
+        _ENGINES[asked.engine](asked)
+
+
+def _local(asked: Workers) -> Engine:
     assert asked.count is not None
     return LocalEngine(asked.count)
+
+
+_ENGINES: Mapping[str, Callable[[Workers], Engine]] = {"local": _local, "slurm": SlurmEngine}

@@ -52,6 +52,18 @@ def unpacked(data: bytes, folder: Path) -> Any:
     return _Unpacker(io.BytesIO(data), folder).load()
 
 
+def as_call(function: Any, arguments: tuple[Any, ...]) -> bytes:
+    """A call as bytes, for engines that would otherwise import what it needs too early."""
+    data: bytes = cloudpickle.dumps((function, arguments))
+    return data
+
+
+def called(data: bytes) -> Any:
+    """The result of the call that `as_call` made."""
+    function, arguments = cloudpickle.loads(data)
+    return function(*arguments)
+
+
 class _Packer(cloudpickle.Pickler):  # type: ignore[misc]
     def __init__(self, stream: io.BytesIO, folder: Path) -> None:
         super().__init__(stream)

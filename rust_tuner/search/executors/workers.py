@@ -1,13 +1,22 @@
-"""What a user asks for with `workers=`: how many, and on which engine."""
+"""What a user asks for with `workers=`: how many, on which engine, and with which options."""
 
 import re
+import urllib.parse
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from rust_tuner.errors import SearchError
+from rust_tuner.search.executors.slurm_options import SlurmOptions
 
-_LOCAL = re.compile(r"(?:local:)?([1-9]\d*)")
-_EXPECTED = "a number of processes of this machine, such as 2 or 'local:2'"
+# What stands between the name of an engine and its options.
+_COUNT = re.compile(r":([1-9]\d*)")
+_TEXT = re.compile(r"(?P<engine>[a-z]+)(?P<where>:[^?]*)?(?:\?(?P<options>.*))?")
+
+_EXPECTED = (
+    "a number of processes of this machine, such as 2 or 'local:2', or a number of jobs of SLURM, "
+    "such as 'slurm:8'"
+)
 
 
 @dataclass(frozen=True)
@@ -15,16 +24,25 @@ class Workers:
     """Where trials run.
 
     Attributes:
-        engine: what starts the workers.
-        count: how many there are; None for as many as the engine has.
+        engine: what starts the workers: `local` or `slurm`.
+        count: how many there are at most; None for as many as the engine has.
         address: of the engine, if it has one.
         options: of the engine, by name.
     """
 
-    engine: Literal["local"] = "local"
+    engine: str = "local"
     count: int | None = 1
     address: str | None = None
-    options: dict[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse an engine, a count or an option that there is not."""
+        is_count = isinstance(self.count, int) and not isinstance(self.count, bool)
+        if self.engine not in _ENGINES or not (self.count is None or (is_count and self.count > 0)):
+            engines = " or ".join(_ENGINES)
+            raise SearchError(f"{self!r}; expected the engine {engines}, and a count from 1")
+        if self.engine == "slurm":
+            SlurmOptions.of(self.options)
 
     @property
     def is_this_process(self) -> bool:
@@ -42,7 +60,39 @@ class Workers:
             return cls()
         if isinstance(value, cls):
             return value
-        found = None if isinstance(value, bool) else _LOCAL.fullmatch(str(value))
-        if found is None:
-            raise SearchError(f"workers={value!r}; expected {_EXPECTED}")
-        return cls(count=int(found[1]))
+        text = str(value)
+        if text.isdecimal():
+            text = f"local:{text}"
+        found = None if isinstance(value, bool) else _TEXT.fullmatch(text)
+        read = found and _ENGINES.get(found["engine"])
+        try:
+            if not found or not read:
+                raise ValueError("no such engine")
+            return read(found["where"] or "", _options(found["options"]))
+        except ValueError as error:
+            raise SearchError(f"workers={value!r}; expected {_EXPECTED}") from error
+
+
+def _options(text: str | None) -> dict[str, str]:
+    return {} if text is None else dict(urllib.parse.parse_qsl(text, strict_parsing=True))
+
+
+def _local(where: str, options: Mapping[str, str]) -> Workers:
+    count = _COUNT.fullmatch(where)
+    if count is None or options:
+        raise ValueError(where)
+    return Workers("local", int(count[1]))
+
+
+def _slurm(where: str, options: Mapping[str, str]) -> Workers:
+    count = _COUNT.fullmatch(where)
+    if count is None:
+        raise ValueError(where)
+    return Workers("slurm", int(count[1]), None, options)
+
+
+# Each reads what follows the engine's name, and its options.
+_ENGINES: Mapping[str, Callable[[str, Mapping[str, str]], Workers]] = {
+    "local": _local,
+    "slurm": _slurm,
+}
