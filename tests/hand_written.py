@@ -77,7 +77,7 @@ def assert_equal(tuner: CrossValidationTuner, expected: dict[str, npt.NDArray[np
         np.testing.assert_allclose(found[name], values, atol=1e-6, rtol=0, err_msg=name)
 
 
-def taken(data: Any, rows: npt.NDArray[np.int64] | slice[Any, int, Any]) -> Any:
+def taken(data: Any, rows: npt.NDArray[np.int64] | slice) -> Any:
     """The rows of an array, or of the arrays in a dict or list."""
     if isinstance(data, dict):
         return {name: taken(part, rows) for name, part in data.items()}

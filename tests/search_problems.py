@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from narrowing import not_none
-from search.test_growing_searches import AsksInFit, FailsAtItsDefaults, OutOfMemoryOnce
 
 from rust_tuner import CrossValidationTuner, GridSearchOracle, RandomSearchOracle, metrics
 from rust_tuner.models.features import FrozenFeatures
@@ -107,7 +106,7 @@ def each_fold(
 def make_tuner(
     directory: Path, kind: str, max_trials: int | None = 2, **changes: Any
 ) -> CrossValidationTuner:
-    oracle_type = {"random": RandomSearchOracle, "grid": GridSearchOracle}[kind]
+    oracle_type: Any = {"random": RandomSearchOracle, "grid": GridSearchOracle}[kind]
     objective = keras_tuner.Objective("val_auroc", "max")
     return CrossValidationTuner(
         changes.pop("hypermodel", None) or TinyHyperModel(),
@@ -217,7 +216,7 @@ def grow(
     kind: str = "grid",
     *,
     max_trials: int | None = None,
-    hypermodel: FailsAtItsDefaults | OutOfMemoryOnce | AsksInFit | None = None,
+    hypermodel: keras_tuner.HyperModel | None = None,
     epochs: int = 1,
     **options: Any,
 ) -> CrossValidationTuner:
