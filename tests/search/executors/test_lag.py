@@ -25,7 +25,7 @@ ORACLES: dict[str, Callable[[int], Any]] = {
         samplers.TPESampler(n_startup_trials=2), OBJECTIVE, trials, seed=3
     ),
     "cma-es": lambda trials: OptunaOracle(
-        samplers.CmaEsSampler(popsize=2, n_startup_trials=1), OBJECTIVE, trials, seed=3
+        samplers.CmaEsSampler(popsize=4), OBJECTIVE, trials, seed=3
     ),
 }
 
