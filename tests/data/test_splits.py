@@ -354,7 +354,7 @@ def test_a_seed_decides_and_the_global_state_does_not() -> None:
     results = []
     for state in (0, 1):
         np.random.seed(state)
-        before = np.random.get_state()[1].copy()
+        before = np.random.get_state()[1].copy()  # type: ignore[index]
         development, _ = split_holdout(radiographs, seed=0)
         results.append((development.radiographs.rows, *make_folds(radiographs, 3, 0).assignment))
         np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]

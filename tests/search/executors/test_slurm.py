@@ -159,12 +159,13 @@ def test_jobs_of_another_run_and_of_a_search_without_slurm_are_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held(tmp_path, "0000")
-    project, said = tmp_path / "search", []
+    project = tmp_path / "search"
+    said: list[str] = []
     for number, goes_on in enumerate(("another run", "no SLURM")):
         engine = SlurmEngine(Workers.of("slurm:1"))
         engine.begin(project, "key", said.append)
         engine.submit_as("0000", slurm_calls.note_and_wait, str(tmp_path), "0000")
-        wait_for(lambda number=number: len(begun(tmp_path, "0000")) > number)
+        wait_for(lambda number=number: len(begun(tmp_path, "0000")) > number)  # type: ignore[misc]
         # As if it were killed.
         assert engine._jobs is not None
         engine._jobs._is_closing = True
