@@ -22,6 +22,9 @@ from rust_tuner.search.subjects import Subject
 
 NUM_ROWS = 48
 
+# Results, history, predictions by trial, and the names of the files.
+Outcome = tuple[pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.float32]], list[str]]
+
 
 class Said(Silent):
     """Keeps what a search says."""
@@ -241,7 +244,7 @@ def grow(
 
 def outcome(
     tuner: CrossValidationTuner,
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.float32]], list[str]]:
+) -> Outcome:
     """Everything that a search leaves: trials, values, scores, histories, predictions."""
     project = tuner.project
     assert project.problems == ()
@@ -252,8 +255,8 @@ def outcome(
 
 
 def assert_same(
-    one: tuple[pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.float32]], list[str]],
-    other: tuple[pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.float32]], list[str]],
+    one: Outcome,
+    other: Outcome,
 ) -> None:
     pd.testing.assert_frame_equal(one[0], other[0], check_exact=True)
     pd.testing.assert_frame_equal(one[1], other[1], check_exact=True)

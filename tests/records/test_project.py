@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,7 @@ def test_a_record_saved_again_replaces_the_first(store: FoldStore) -> None:
     "other", [{}, KEY | {"run": "abd"}, KEY | {"trial": "0001"}, KEY | {"values": {"units": 3}}]
 )
 def test_a_record_of_another_key_is_never_returned(
-    other: dict[str, Collection[str]], store: FoldStore, files: list[Path]
+    other: dict[str, Any], store: FoldStore, files: list[Path]
 ) -> None:
     stranger = FoldStore(files[0].parent, other)
     assert stranger.load(0) is None

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import pytest
 from fault_injection import MOMENTS, Killed, Killer, Snapshots, last_of_each_kind
 from narrowing import not_none
 from search_problems import (
+    Outcome,
     assert_same,
     grow,
     outcome,
@@ -41,7 +39,7 @@ class Uninterrupted(
     dict[
         str,
         tuple[
-            tuple[pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.float32]], list[str]],
+            Outcome,
             list[str],
         ],
     ]
@@ -58,11 +56,7 @@ class Uninterrupted(
         result: Path = self._folders[kind]
         return result
 
-    def __missing__(
-        self, kind: str
-    ) -> tuple[
-        tuple[pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.float32]], list[str]], list[str]
-    ]:
+    def __missing__(self, kind: str) -> tuple[Outcome, list[str]]:
         folder = self._tmp_path_factory.mktemp(kind)
         with pytest.MonkeyPatch.context() as patch:
             killer = Killer(folder, patch)
@@ -70,7 +64,7 @@ class Uninterrupted(
         self._folders[kind] = folder
         self[kind] = outcome(tuner), killer.writes
         result: tuple[
-            tuple[pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.float32]], list[str]],
+            Outcome,
             list[str],
         ] = self[kind]
         return result
@@ -87,7 +81,7 @@ def resume_after(
     strike: int,
     moment: str,
     run: Callable[..., CrossValidationTuner] = run_search,
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.float32]], list[str]]:
+) -> Outcome:
     with pytest.MonkeyPatch.context() as patch:
         killer = Killer(folder, patch, strike, moment)
         with contextlib.suppress(Killed):
@@ -122,9 +116,7 @@ def test_a_search_killed_at_a_write_of_some_kinds_ends_as_if_untouched(
 
 def snapshots_of(
     tmp_path: Path, kind: str, run: Callable[..., CrossValidationTuner] = run_search
-) -> tuple[
-    tuple[pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.float32]], list[str]], Snapshots
-]:
+) -> tuple[Outcome, Snapshots]:
     """What an untouched search leaves, and copies of its folder around each write."""
     (tmp_path / "whole").mkdir()
     snapshots = Snapshots(tmp_path / "whole", tmp_path / "snapshots")
@@ -136,7 +128,7 @@ def snapshots_of(
 def assert_resumed(
     snapshots: Snapshots,
     strikes: list[tuple[int, str]],
-    expected: tuple[pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.float32]], list[str]],
+    expected: Outcome,
     folder: Path,
     kind: str,
     run: Callable[..., CrossValidationTuner] = run_search,
