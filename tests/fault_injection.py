@@ -108,6 +108,27 @@ class Snapshots:
         shutil.copytree(self._kept / f"{strike}-{moment}", folder)
         return folder
 
+    def distinct(self) -> list[tuple[int, str]]:
+        """A write and a moment for each state of the folder, with half a file aside where it can.
+
+        Before a write all is as it was after the one before, but for what is written aside.
+        """
+        chosen: dict[frozenset[tuple[str, bytes]], tuple[int, str]] = {}
+        for moment in ("during", "before", "after"):
+            for strike in range(len(self.writes)):
+                chosen.setdefault(self._state(strike, moment), (strike, moment))
+        return list(chosen.values())
+
+    def _state(self, strike: int, moment: str) -> frozenset[tuple[str, bytes]]:
+        """The files of such a copy but for what was written aside, which a resumed run removes."""
+        copy = self._kept / f"{strike}-{moment}"
+        files = (path for path in copy.rglob("*") if path.is_file())
+        return frozenset(
+            (str(path.relative_to(copy)), path.read_bytes())
+            for path in files
+            if ".part" not in path.name
+        )
+
     def _is_of_others(self, path: object) -> bool:
         inside = str(path).startswith(str(self._folder))
         return not inside or Path(str(path)).name.startswith(".lock")

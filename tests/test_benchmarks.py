@@ -25,11 +25,19 @@ tiny_problem = partial(study_problem, 60, num_folds=3, num_features=8)
     [
         (
             "precision",
-            ["--patients", "16", "--seeds", "2", "--weights", "random"],
+            ["--patients", "16", "--seeds", "2", "--weights", "random", "--image-size", "75"],
             ["float32", "bfloat16", "bfloat16 less float32"],
         ),
-        ("extraction", ["--images", "8"], ["float32", "bfloat16", "bfloat16 features differ"]),
-        ("startup", ["--repeats", "1"], ["import rust_tuner", "rust-tuner --help", "predict"]),
+        (
+            "extraction",
+            ["--images", "8", "--image-size", "75"],
+            ["float32", "bfloat16", "bfloat16 features differ"],
+        ),
+        (
+            "startup",
+            ["--repeats", "1", "--image-size", "75"],
+            ["import rust_tuner", "rust-tuner --help", "predict"],
+        ),
         (
             "workers",
             ["--simulate"],

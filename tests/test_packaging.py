@@ -2,6 +2,7 @@
 
 import configparser
 import datetime
+import os
 import re
 import shutil
 import subprocess
@@ -39,7 +40,11 @@ def requirements() -> list[str]:
 
 
 def call(*command: object, cwd: Path = ROOT) -> str:
-    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True)
+    # Packages that are installed without bytecode are compiled once, not in every process.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from rust_tuner import Protocol, Radiographs, load_manifest, regime_1, split_holdout
-from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.labels import CORTICES
 from rust_tuner.models.weights import WEIGHTS_VARIABLE
 from rust_tuner.search.tuner import CrossValidationTuner
@@ -21,10 +20,13 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("signal")
-    write_phantoms(folder / "radiographs", patients=200, seed=11)
-    return folder
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("signal")
+
+
+@pytest.fixture(scope="module")
+def radiographs(many_phantoms):
+    return load_manifest(many_phantoms)
 
 
 def search(
@@ -34,7 +36,8 @@ def search(
     return regime_1(
         development,
         place / name,
-        protocol=Protocol.study(score_epoch="last"),
+        # Half the published side: a quarter of the extraction, and enough to tell the scores.
+        protocol=Protocol.study(image_size=150, score_epoch="last"),
         trials=trials,
         num_folds=4,
         epochs=20,
@@ -43,10 +46,7 @@ def search(
     )
 
 
-def test_pretrained_features_find_the_scores(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    radiographs = load_manifest(place / "radiographs" / "manifest.csv")
+def test_pretrained_features_find_the_scores(radiographs, place, capsys):
     tuner = search(radiographs, place, "true", trials=4, batch_sizes=(16, 256))
     best = tuner.results().nlargest(1, "score").iloc[0]
     with capsys.disabled():
@@ -58,8 +58,8 @@ def test_pretrained_features_find_the_scores(
     assert best["val_auroc"] > best["view_only_auroc"] + 0.05
 
 
-def test_shuffled_labels_are_not_found(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table = load_manifest(place / "radiographs" / "manifest.csv").table.copy()
+def test_shuffled_labels_are_not_found(radiographs, place, capsys):
+    table = radiographs.table.copy()
     rng = np.random.default_rng(0)
     scores = list(CORTICES)
     for view in ("ap", "lateral"):

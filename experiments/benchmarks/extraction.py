@@ -1,6 +1,6 @@
 """Feature extraction against the backbone's own `predict`, in float32 and bfloat16.
 
-    python -m experiments.benchmarks.extraction [--images 96]
+    python -m experiments.benchmarks.extraction [--images 96] [--image-size 299]
 
 Radiographs are drawn, written, decoded and pushed through InceptionV3 with all four flip variants;
 `predict` gets the same pictures decoded in advance. Also prints what bfloat16 does to the features.
@@ -28,28 +28,31 @@ def main() -> None:
     """Time both ways in both precisions and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--images", type=int, default=96)
+    parser.add_argument("--image-size", type=int, default=299)
     parser.add_argument("--weights", default="random")
     arguments = parser.parse_args()
     start_backend()
-    weights = find_weights(arguments.weights)
+    weights, size = find_weights(arguments.weights), arguments.image_size
     rows = []
     features = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         manifest = write_phantoms(folder / "radiographs", patients=arguments.images // 2)
         paths = load_manifest(manifest).images[: arguments.images]
-        pictures = np.stack([load_image(path) for path in paths])
+        pictures = np.stack([load_image(path, size=size) for path in paths])
         flipped = np.concatenate(
             [pictures, pictures[:, :, ::-1], pictures[:, ::-1], pictures[:, ::-1, ::-1]]
         )
         precisions: tuple[Precision, ...] = ("float32", "bfloat16")
         for precision in precisions:
-            extractor = feature_extractor(build_backbone(weights, precision=precision))
+            extractor = feature_extractor(
+                build_backbone(weights, image_size=size, precision=precision)
+            )
             extractor.predict(flipped[:32], batch_size=32, verbose=0)
             start = time.perf_counter()
             extractor.predict(flipped, batch_size=32, verbose=0)
             predict = len(flipped) / (time.perf_counter() - start)
-            recipe = FeatureRecipe(weights, 299, "squash", "horizontal_and_vertical", precision)
+            recipe = FeatureRecipe(weights, size, "squash", "horizontal_and_vertical", precision)
             start = time.perf_counter()
             found = extract_features(paths, recipe, cache=folder / precision)
             whole = len(flipped) / (time.perf_counter() - start)

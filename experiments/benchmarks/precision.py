@@ -1,6 +1,6 @@
 """What bfloat16 does to scores: the same cross-validation in both precisions, over several seeds.
 
-    python -m experiments.benchmarks.precision [--patients 60] [--seeds 5]
+    python -m experiments.benchmarks.precision [--patients 60] [--seeds 5] [--image-size 299]
 
 Phantoms through the backbone that `--weights` names; the same folds, batches, flips and initial
 weights in both precisions, so that a difference is the precision's alone.
@@ -34,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--patients", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--image-size", type=int, default=299)
     parser.add_argument("--weights", default="imagenet")
     arguments = parser.parse_args()
     start_backend()
@@ -45,6 +46,7 @@ def main() -> None:
         for precision in PRECISIONS:
             hypermodel, hyperparameters = configuration(BATCH_SIZE)
             hypermodel.weights, hypermodel.precision = arguments.weights, precision
+            hypermodel.image_size = arguments.image_size
             start = time.perf_counter()
             subject = radiographs_subject(
                 hypermodel,

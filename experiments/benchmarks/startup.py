@@ -1,6 +1,6 @@
 """How long commands take to answer: CPU seconds of whole processes, and their ratio to a bare one.
 
-    python -m experiments.benchmarks.startup [--repeats 3]
+    python -m experiments.benchmarks.startup [--repeats 3] [--image-size 299]
 
 CPU seconds, since other work on the machine does not change them much; the median of repeats that
 take turns. The bare process only imports what draws the command line, `import typer, rich`. The
@@ -41,11 +41,12 @@ COMMANDS: dict[str, tuple[list[str], float | None]] = {
 _SMALL = ["--weights", "random", "--folds", "2", "--epochs", "1"]
 
 
-def make_study(folder: Path) -> None:
+def make_study(folder: Path, image_size: int) -> None:
     """Write phantoms and a study of them with a final model, both small."""
+    scale = ["--trials", "3", "--image-size", str(image_size), *_SMALL]
     for arguments in (
         ["phantoms", "phantoms", "--patients", "10"],
-        ["regime1", "STUDY", "--manifest", "phantoms/manifest.csv", "--trials", "3", *_SMALL],
+        ["regime1", "STUDY", "--manifest", "phantoms/manifest.csv", *scale],
         ["regime2", "STUDY", "--learning-rates", "0.01,0.001", "--epsilons", "0.1,1e-7"],
         ["final", "STUDY", "--folds", "2", "--epochs", "1"],
     ):
@@ -67,7 +68,9 @@ def main() -> None:
     """Time each command and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=3)
-    repeats: int = parser.parse_args().repeats
+    parser.add_argument("--image-size", type=int, default=299)
+    options = parser.parse_args()
+    repeats: int = options.repeats
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # The package may be found by a relative path.
@@ -75,7 +78,7 @@ def main() -> None:
             str(Path(path).resolve()) for path in sys.path if path != ""
         )
         os.environ.setdefault("RUST_TUNER_CACHE", str(folder / "cache"))
-        make_study(folder)
+        make_study(folder, options.image_size)
         image = str(min((folder / "phantoms" / "images").iterdir()))
         times: dict[str, list[float]] = {what: [] for what in COMMANDS}
         for _ in range(repeats):

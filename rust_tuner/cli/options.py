@@ -262,9 +262,9 @@ Workers = Annotated[
     typer.Option(
         metavar="N",
         parser=checked(parse_workers),
-        help="Run trials in so many processes of this machine, which share its cores, or, as "
-        "slurm:8, in so many jobs of SLURM; trials and scores are those of one process.  "
-        "[default: 1]",
+        help="Run trials in so many processes of this machine, which share its cores; or in a Ray "
+        "cluster: ray, ray:8 or ray://host:10001; or, as slurm:8, in so many jobs of SLURM. Trials "
+        "and scores are those of one process.  [default: 1]",
         rich_help_panel=_RUN,
     ),
 ]

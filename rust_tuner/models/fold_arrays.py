@@ -37,7 +37,12 @@ from rust_tuner.models.fold_rows import (
 from rust_tuner.models.fold_state import as_numpy
 from rust_tuner.models.fold_steps import chunks_of, fed
 from rust_tuner.models.fold_twin import FoldTwin
-from rust_tuner.models.runtime import new_garbage_collected, release
+from rust_tuner.models.runtime import (
+    is_unchangeable,
+    new_garbage_collected,
+    release,
+    shared_tensor,
+)
 
 IsHopeless = Callable[[Sequence[Mapping[str, float]]], bool]
 
@@ -147,7 +152,12 @@ class ArraysTogether:
             self._release_twin()
             if self._table is not None:
                 release([self._table])
-            values = np.asarray(self._data.inputs).astype(dtype)
+            values = np.asarray(self._data.inputs)
+            # Workers of a node share the memory that they have mapped; what may change is copied.
+            if str(values.dtype) == dtype and is_unchangeable(values):
+                values = shared_tensor(values)
+            else:
+                values = values.astype(dtype)
             self._table = keras.Variable(values, trainable=False, dtype=dtype, name="inputs")
         return self._table
 

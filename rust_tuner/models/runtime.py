@@ -250,20 +250,53 @@ def empty_aligned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     return raw[start : start + size].view(np.float32).reshape(shape)
 
 
-def shared_tensor(values: npt.NDArray[np.float32]) -> Any:
+def shared_tensor(values: npt.NDArray[Any]) -> Any:
     """The values as the backend's tensor, in the same memory if backend and device support that.
 
     Args:
-        values: must not be changed afterwards; arrays that are read-only, or not aligned as by
-            `empty_aligned`, are copied.
+        values: must not be changed afterwards; read-only views of what may change, and arrays that
+            are not aligned as by `empty_aligned`, are copied.
     """
-    can_share = values.flags.writeable and values.flags.c_contiguous
+    is_fixed = is_unchangeable(values)
+    can_share = (values.flags.writeable or is_fixed) and values.flags.c_contiguous
     is_aligned = values.ctypes.data % _ALIGNMENT == 0
     if keras.backend.backend() != "tensorflow" or not can_share or not is_aligned:
         return keras.ops.convert_to_tensor(values)
     import tensorflow as tf
 
-    return tf.experimental.dlpack.from_dlpack(values.__dlpack__())
+    shared = np.asarray(_Memory(values)) if is_fixed else values
+    return tf.experimental.dlpack.from_dlpack(shared.__dlpack__())
+
+
+def is_unchangeable(values: npt.NDArray[Any]) -> bool:
+    """Whether no array can write to the memory of this one, such as that of a file mapped to read.
+
+    Processes may share such memory.
+    """
+    base: Any = values
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return False
+        base = base.base
+    try:
+        with memoryview(base) as memory:
+            return memory.readonly
+    except TypeError:
+        return False
+
+
+class _Memory:
+    """The memory of a read-only array, which DLPack's first version cannot describe.
+
+    TensorFlow does not write to it: it is that of a variable which is read alone.
+    """
+
+    def __init__(self, values: npt.NDArray[Any]) -> None:
+        # As long as the tensor lives, so does the array.
+        self._values = values
+        self.__array_interface__ = values.__array_interface__ | {
+            "data": (values.ctypes.data, False)
+        }
 
 
 @contextlib.contextmanager

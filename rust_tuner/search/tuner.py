@@ -231,8 +231,9 @@ class CrossValidationTuner(AfterSearch, keras_tuner.Tuner):  # type: ignore[misc
                 `concurrent.futures.Executor` whose processes see the project folder. Values and
                 scores of the trials are those of a search in one process. An oracle that learns
                 proposes as many trials at once as there are workers when the search is begun.
-            workers: the same in so many processes of this machine, such as 2 or `local:2` (extra
-                `workers`), which share its cores. None and 1 for this process.
+            workers: the same in so many processes of this machine, such as 2 or `local:2`, which
+                share its cores; or in a Ray cluster: `ray`, `ray:8`, `ray://host:10001` (extra
+                `ray`). None and 1 for this process.
             about: further JSON values for the run manifest, such as a protocol.
             **unknown: refused, with what to use instead.
 

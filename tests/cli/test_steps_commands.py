@@ -200,8 +200,8 @@ PROGRAM = f"""
 import sys
 from rust_tuner import protocol
 protocol.SMALL_SCALE.update(
-    epochs=4, trials=4, learning_rates=(1e-2, 1e-3), epsilons=(1e-7,), baseline_epochs=2,
-    final_folds=3, final_epochs=4
+    epochs=2, trials=4, learning_rates=(1e-2, 1e-3), epsilons=(1e-7,), baseline_epochs=1,
+    final_folds=3, final_epochs=2
 )
 from rust_tuner.cli.app import main
 from rust_tuner.models import architectures

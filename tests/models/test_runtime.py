@@ -17,6 +17,7 @@ from rust_tuner.models import runtime
 from rust_tuner.models.runtime import (
     describe_backend,
     empty_aligned,
+    is_unchangeable,
     onednn_enabled,
     shared_tensor,
     start_backend,
@@ -222,7 +223,37 @@ def test_values_that_nobody_may_change_are_copied() -> None:
     np.testing.assert_array_equal(tensor, np.full((4, 3), 2))
 
 
-def test_values_that_are_not_in_one_piece_are_taken_too() -> None:
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others take a copy")
+def test_a_file_that_is_mapped_to_read_is_trained_on_where_it_is(tmp_path):
+    import tensorflow
+
+    np.save(tmp_path / "values.npy", np.arange(12, dtype=np.float32).reshape(4, 3))
+    mapped = np.load(tmp_path / "values.npy", mmap_mode="r")
+    table = keras.Variable(shared_tensor(mapped.reshape(-1, 3)), trainable=False)
+    place = np.from_dlpack(tensorflow.identity(table.value)).ctypes.data
+    assert place == mapped.ctypes.data
+    np.testing.assert_array_equal(keras.ops.add(table, 1.0), mapped + 1)
+
+
+def test_only_memory_that_no_array_can_write_to_is_unchangeable(tmp_path):
+    values = np.zeros(8)
+    view = values.view()
+    view.flags.writeable = False
+    assert not is_unchangeable(values)
+    assert not is_unchangeable(view)
+    own = np.zeros(8)
+    own.flags.writeable = False
+    assert not is_unchangeable(own)
+    assert is_unchangeable(np.frombuffer(bytes(64)))
+    assert not is_unchangeable(np.frombuffer(bytearray(64)))
+    np.save(tmp_path / "values.npy", values)
+    for mode, expected in (("r", True), ("c", False), ("r+", False)):
+        mapped = np.load(tmp_path / "values.npy", mmap_mode=mode)
+        assert is_unchangeable(mapped) == expected
+        assert is_unchangeable(mapped[2:].reshape(2, 3)) == expected
+
+
+def test_values_that_are_not_in_one_piece_are_taken_too():
     values = empty_aligned((4, 16))[:, ::4]
     values[:] = np.arange(16).reshape(4, 4)
     np.testing.assert_array_equal(keras.ops.add(shared_tensor(values), 0.0), values)

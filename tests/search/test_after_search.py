@@ -195,7 +195,7 @@ def test_ranks_are_those_of_grid_search_cv_where_the_model_is_the_same(tmp_path:
     cv = sk.StratifiedKFold(3, shuffle=True, random_state=0)
     oracle = GridSearchOracle("neg_log_loss")
     tuner = CrossValidationTuner(Logistic(), oracle, cv=cv, directory=tmp_path, score_epoch="last")
-    tuner.search(x, y, epochs=100, batch_size=100, verbose=0)
+    tuner.search(x, y, epochs=40, batch_size=50, verbose=0)
     found = tuner.cv_results()
     reference = sk.GridSearchCV(
         LogisticRegression(max_iter=10_000),

@@ -599,8 +599,8 @@ def test_frozen_pretrained_features_beat_lenet_and_end_to_end_at_equal_data(
     development, _ = split_holdout(load_manifest(manifest), seed=0)
     protocol = Protocol.clinical(
         image_size=100,
-        baseline_folds=3,
-        baseline_epochs=12,
+        baseline_folds=2,
+        baseline_epochs=8,
         baseline_batch_size=16,
         baseline_dropout_rate=0.2,
     )

@@ -35,8 +35,8 @@ def test_sample_weights_are_those_of_a_loop_by_hand_on_both_sides(tmp_path: Path
     expected = by_hand(classifier, x, y, folds, sample_weight=weights, **shared)
     assert set(expected) == {"loss", "accuracy", "weighted"}
     assert_equal(tuner, expected)
-    unweighted = by_hand(classifier, x, y, folds, **shared)
-    assert np.abs(unweighted["loss"] - expected["loss"]).min() > 1e-3
+    unweighted = by_hand(classifier, x, y, folds[:1], **shared)
+    assert np.abs(unweighted["loss"] - expected["loss"][:1]).min() > 1e-3
 
 
 @pytest.mark.slow

@@ -20,11 +20,10 @@ from fault_injection import Killed, Killer
 from narrowing import as_json, not_none
 from notes import contents
 from sklearn.metrics import roc_auc_score
-from studies import StudyFolder
+from studies import StudyFolder, first_patients
 
 from rust_tuner import Protocol, Radiographs, load_manifest, make_folds, regime_1, split_holdout
 from rust_tuner.data.outer_folds import OuterFold, outer_folds
-from rust_tuner.data.phantoms import write_phantoms
 from rust_tuner.data.splits import Development
 from rust_tuner.errors import MetricError, ResumeError, SplitError
 from rust_tuner.files import read_json
@@ -541,10 +540,9 @@ def test_killed_again_and_again_the_whole_ends_as_if_untouched(
 
 
 @pytest.fixture(scope="module")
-def noise_labels(tmp_path_factory: pytest.TempPathFactory) -> Development:
+def noise_labels(many_phantoms):
     """Phantoms whose scores are dealt anew among the radiographs of a view."""
-    folder = tmp_path_factory.mktemp("noise")
-    table = load_manifest(write_phantoms(folder, patients=120, seed=3)).table.copy()
+    table = first_patients(load_manifest(many_phantoms), 120).table.copy()
     rng = np.random.default_rng(0)
     scores = list(CORTICES)
     for view in ("ap", "lateral"):

@@ -1,6 +1,7 @@
 """A study whose folds leave one site out: in every search, in the records, and said beforehand."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from narrowing import as_json
 
 from rust_tuner import Study, load_manifest
-from rust_tuner.data.phantoms import write_phantoms
+from rust_tuner.data.phantoms import phantom_table
 from rust_tuner.errors import ResumeError, SplitError
 from rust_tuner.files import read_json
 from rust_tuner.protocol import Protocol
@@ -18,10 +19,17 @@ from rust_tuner.steps.plan import plan_study
 from rust_tuner.terminal.status_repeats import noise_lines
 
 
+def at_sites(phantom_manifest, folder, sites):
+    """The phantoms of the other tests at some sites, where they look alike."""
+    shutil.copytree(phantom_manifest.parent, folder)
+    manifest = folder / phantom_manifest.name
+    phantom_table(patients=12, seed=0, sites=sites).to_csv(manifest, index=False)
+    return manifest
+
+
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The phantoms of the other tests, at three sites."""
-    return write_phantoms(tmp_path_factory.mktemp("sites"), patients=12, seed=0, sites=3)
+def manifest(phantom_manifest, tmp_path_factory):
+    return at_sites(phantom_manifest, tmp_path_factory.mktemp("sites") / "three", 3)
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +124,8 @@ def test_nested_leaves_a_site_out_outside_and_another_one_inside(
             assert site_of[patient] == others[fold]
 
 
-def test_two_sites_are_too_few_to_nest(
-    by_site: Protocol, feature_cache: Path, tmp_path: Path
-) -> None:
-    two = write_phantoms(tmp_path / "two", patients=12, seed=0, sites=2)
+def test_two_sites_are_too_few_to_nest(by_site, phantom_manifest, feature_cache, tmp_path):
+    two = at_sites(phantom_manifest, tmp_path / "two", 2)
     study = Study(tmp_path / "study", two, by_site, cache=feature_cache)
     with pytest.raises(SplitError, match=r"inside outer fold 0: .* leaving one out needs at least"):
         study.nested()

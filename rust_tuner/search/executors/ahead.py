@@ -23,7 +23,7 @@ from rust_tuner.records.worker_note import remove_worker_note
 from rust_tuner.search.adopted import is_too_short
 from rust_tuner.search.executors.contract import Job, this_thread, train_trial
 from rust_tuner.search.executors.display import Display
-from rust_tuner.search.executors.engines import Engine, OutlivesCoordinator
+from rust_tuner.search.executors.engines import Engine, KeepsArrays, OutlivesCoordinator
 from rust_tuner.search.executors.local import LocalEngine
 from rust_tuner.search.executors.lost import WorkerLost
 from rust_tuner.search.executors.shipping import packed
@@ -78,7 +78,8 @@ class TrialsAhead:
         self._engine = engine
         self._progress: Progress = tuner.progress
         self._arrays = run.folder / ARRAYS
-        self._job = packed(Job.of(tuner.hypermodel, run), self._arrays)
+        keep = engine.keep if isinstance(engine, KeepsArrays) else None
+        self._job = packed(Job.of(tuner.hypermodel, run), self._arrays, keep=keep)
         # By number; the first is the one that the loop takes up next.
         self._sent: list[_Sent] = []
         self._deaths = 0

@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy.typing as npt
+
 from rust_tuner.errors import SearchError
 from rust_tuner.search.executors.given import GivenExecutor
 from rust_tuner.search.executors.local import LocalEngine
+from rust_tuner.search.executors.ray_engine import RayEngine
 from rust_tuner.search.executors.slurm_engine import SlurmEngine
 from rust_tuner.search.executors.workers import Workers
 
@@ -19,7 +22,10 @@ from rust_tuner.search.executors.workers import Workers
 class Engine(Protocol):
     """Runs functions in other processes."""
 
-    num_workers: int
+    @property
+    def num_workers(self) -> int:
+        """How many functions run at once."""
+        ...
 
     def submit(self, function: Any, *arguments: Any) -> "concurrent.futures.Future[Any]":
         """Begin a call; the future has its result."""
@@ -35,6 +41,15 @@ class Engine(Protocol):
 
     def note(self) -> str:
         """Where trials run, for the user."""
+        ...
+
+
+@runtime_checkable
+class KeepsArrays(Protocol):
+    """An engine that brings large arrays to its workers by itself, not as files of the project."""
+
+    def keep(self, digest: str, array: "npt.NDArray[Any]") -> None:
+        """Keep an array, which `shipping.bring` then gives to workers by its SHA-256."""
         ...
 
 
@@ -97,4 +112,8 @@ def _local(asked: Workers) -> Engine:
     return LocalEngine(asked.count)
 
 
-_ENGINES: Mapping[str, Callable[[Workers], Engine]] = {"local": _local, "slurm": SlurmEngine}
+_ENGINES: Mapping[str, Callable[[Workers], Engine]] = {
+    "local": _local,
+    "ray": RayEngine,
+    "slurm": SlurmEngine,
+}

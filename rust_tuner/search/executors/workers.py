@@ -11,11 +11,12 @@ from rust_tuner.search.executors.slurm_options import SlurmOptions
 
 # What stands between the name of an engine and its options.
 _COUNT = re.compile(r":([1-9]\d*)")
+_RAY_ADDRESS = re.compile(r"://[^/?#\s]+")
 _TEXT = re.compile(r"(?P<engine>[a-z]+)(?P<where>:[^?]*)?(?:\?(?P<options>.*))?")
 
 _EXPECTED = (
-    "a number of processes of this machine, such as 2 or 'local:2', or a number of jobs of SLURM, "
-    "such as 'slurm:8'"
+    "a number of processes of this machine, such as 2 or 'local:2', or 'ray', 'ray:8', "
+    "'ray://host:10001' or 'ray:8?cpus=2&gpus=1', or a number of jobs of SLURM, such as 'slurm:8'"
 )
 
 
@@ -24,7 +25,7 @@ class Workers:
     """Where trials run.
 
     Attributes:
-        engine: what starts the workers: `local` or `slurm`.
+        engine: what starts the workers: `local`, `ray` or `slurm`.
         count: how many there are at most; None for as many as the engine has.
         address: of the engine, if it has one.
         options: of the engine, by name.
@@ -37,8 +38,12 @@ class Workers:
 
     def __post_init__(self) -> None:
         """Refuse an engine, a count or an option that there is not."""
-        is_count = isinstance(self.count, int) and not isinstance(self.count, bool)
-        if self.engine not in _ENGINES or not (self.count is None or (is_count and self.count > 0)):
+        count = self.count
+        is_count = isinstance(count, int) and not isinstance(count, bool) and count > 0
+        # Only a cluster of Ray knows by itself how many it has room for.
+        if self.engine not in _ENGINES or not (
+            is_count or (count is None and self.engine == "ray")
+        ):
             engines = " or ".join(_ENGINES)
             raise SearchError(f"{self!r}; expected the engine {engines}, and a count from 1")
         if self.engine == "slurm":
@@ -74,7 +79,11 @@ class Workers:
 
 
 def _options(text: str | None) -> dict[str, str]:
-    return {} if text is None else dict(urllib.parse.parse_qsl(text, strict_parsing=True))
+    if text is None:
+        return {}
+    if not text:
+        raise ValueError("no options")
+    return dict(urllib.parse.parse_qsl(text, strict_parsing=True))
 
 
 def _local(where: str, options: Mapping[str, str]) -> Workers:
@@ -82,6 +91,15 @@ def _local(where: str, options: Mapping[str, str]) -> Workers:
     if count is None or options:
         raise ValueError(where)
     return Workers("local", int(count[1]))
+
+
+def _ray(where: str, options: Mapping[str, str]) -> Workers:
+    if _RAY_ADDRESS.fullmatch(where):
+        return Workers("ray", None, f"ray{where}", options)
+    count = _COUNT.fullmatch(where)
+    if where and count is None:
+        raise ValueError(where)
+    return Workers("ray", int(count[1]) if count else None, None, options)
 
 
 def _slurm(where: str, options: Mapping[str, str]) -> Workers:
@@ -94,5 +112,6 @@ def _slurm(where: str, options: Mapping[str, str]) -> Workers:
 # Each reads what follows the engine's name, and its options.
 _ENGINES: Mapping[str, Callable[[str, Mapping[str, str]], Workers]] = {
     "local": _local,
+    "ray": _ray,
     "slurm": _slurm,
 }

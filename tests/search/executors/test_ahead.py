@@ -1,7 +1,6 @@
 """Trials that an executor trains: the search is that of one process, file for file."""
 
 import concurrent.futures
-import contextlib
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -9,7 +8,7 @@ import keras
 import keras_tuner
 import pytest
 from fake_executors import SameProcess
-from fault_injection import Killed, Killer
+from fault_injection import MOMENTS, Snapshots
 from keras_tuner.engine.trial import Trial
 from search_problems import (
     AdamHyperModel,
@@ -228,14 +227,11 @@ def test_a_search_in_an_executor_killed_at_any_write_ends_as_if_untouched(tmp_pa
         tuner.search(*problem(), epochs=2, batch_size=16, executor=executor)
         return tuner
 
-    with pytest.MonkeyPatch.context() as patch:
-        killer = Killer(tmp_path / "whole", patch)
+    (tmp_path / "whole").mkdir()
+    snapshots = Snapshots(tmp_path / "whole", tmp_path / "snapshots")
+    with snapshots.taken():
         expected = outcome(run(tmp_path / "whole", SameProcess()))
     assert_same(expected, outcome(run_search(tmp_path / "alone", "random", max_trials=2)))
-    for strike in range(len(killer.writes)):
-        folder = tmp_path / str(strike)
-        moment = ("before", "during", "after")[strike % 3]
-        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
-            Killer(folder, patch, strike, moment)
-            run(folder, SameProcess())
+    for strike in range(len(snapshots.writes)):
+        folder = snapshots.restore(strike, MOMENTS[strike % 3], tmp_path / str(strike))
         assert_same(outcome(run(folder, SameProcess() if strike % 2 else None)), expected)

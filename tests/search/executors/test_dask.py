@@ -28,7 +28,5 @@ def test_a_search_in_dask_is_that_of_one_process(
         tuner = make_tuner(tmp_path / "sent", "random", max_trials=6)
         executor = client.get_executor(pure=False, retries=0)
         tuner.search(*arrays(), epochs=2, batch_size=16, executor=executor)
-    o = run_search(tmp_path / "one", "random", max_trials=6)
-    print(o.results()[["trial", "score", "val_loss"]])
     assert_same_trials(tuner, run_search(tmp_path / "one", "random", max_trials=6))
     assert tuner.project.problems == ()

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from rust_tuner.errors import SearchError, StorageError
-from rust_tuner.search.executors.shipping import packed, unpacked
+from rust_tuner.search.executors.shipping import as_call, bring, called, packed, unpacked
+
+
+@pytest.fixture(autouse=True)
+def nothing_brought():
+    yield
+    bring({})
 
 
 def test_large_arrays_are_files_of_their_hash_and_come_back_equal(tmp_path: Path) -> None:
@@ -73,3 +79,28 @@ def test_a_damaged_file_is_refused(damage: str, tmp_path: Path) -> None:
 def test_what_cannot_be_sent_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with open(tmp_path / "open", "w") as stream, pytest.raises(SearchError, match="inside build"):
         packed({"stream": stream}, tmp_path)
+
+
+def test_an_engine_keeps_large_arrays_and_brings_them_without_a_copy(tmp_path) -> None:
+    large = np.arange(40_000.0)
+    kept: dict[str, np.ndarray] = {}
+    data = packed({"a": large, "b": [large]}, tmp_path, keep=kept.__setitem__)
+    assert list(tmp_path.iterdir()) == []
+    assert [array is large for array in kept.values()] == [True]
+    bring(kept)
+    back = unpacked(data, tmp_path)
+    assert back["a"] is large
+    assert back["b"][0] is large
+
+
+def test_a_damaged_array_of_an_engine_is_refused(tmp_path) -> None:
+    kept: dict[str, np.ndarray] = {}
+    data = packed(np.arange(40_000.0), tmp_path, keep=kept.__setitem__)
+    bring({digest: array + 1 for digest, array in kept.items()})
+    with pytest.raises(StorageError, match="damaged in the engine's store"):
+        unpacked(data, tmp_path)
+
+
+def test_a_call_goes_as_bytes_with_functions_of_scripts() -> None:
+    offset = 3
+    assert called(as_call(lambda value: value + offset, (4,))) == 7
